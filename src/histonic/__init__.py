@@ -1,0 +1,72 @@
+"""histonic: neural image compression for computational pathology.
+
+Slides and a label table in, a cross-validated patient-level model and a report out. The names below
+are the public face; they are loaded on first use, so that ``import histonic`` is light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from histonic.app.report import write_report
+    from histonic.core.compressed import CellMap, CompressedSlide
+    from histonic.core.errors import HistonicError
+    from histonic.core.grid import TileGrid
+    from histonic.core.task import Task
+    from histonic.data.store import Store
+    from histonic.encoders.base import load_encoder
+    from histonic.encoders.released import import_encoder
+    from histonic.slides.array import ArraySlide
+    from histonic.slides.base import open_slide
+    from histonic.stages.compress import compress
+    from histonic.stages.evaluate import evaluate_run
+    from histonic.stages.predict import predict
+    from histonic.stages.train_slides import train_slides
+
+_HOMES = {
+    "ArraySlide": "histonic.slides.array",
+    "CellMap": "histonic.core.compressed",
+    "CompressedSlide": "histonic.core.compressed",
+    "HistonicError": "histonic.core.errors",
+    "Store": "histonic.data.store",
+    "Task": "histonic.core.task",
+    "TileGrid": "histonic.core.grid",
+    "compress": "histonic.stages.compress",
+    "evaluate_run": "histonic.stages.evaluate",
+    "import_encoder": "histonic.encoders.released",
+    "load_encoder": "histonic.encoders.base",
+    "open_slide": "histonic.slides.base",
+    "predict": "histonic.stages.predict",
+    "train_slides": "histonic.stages.train_slides",
+    "write_report": "histonic.app.report",
+}
+
+__all__ = [
+    "ArraySlide",
+    "CellMap",
+    "CompressedSlide",
+    "HistonicError",
+    "Store",
+    "Task",
+    "TileGrid",
+    "compress",
+    "evaluate_run",
+    "import_encoder",
+    "load_encoder",
+    "open_slide",
+    "predict",
+    "train_slides",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'histonic' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Slide-level networks on whole maps: one method, one file, one paper."""

@@ -1,0 +1,1 @@
+"""The doors: arguments, printing, exit codes."""

@@ -1,0 +1,175 @@
+"""The command line: one command a stage, exit codes, and errors without tracebacks.
+
+Exit codes: 0 all done; 1 done, but slides failed or the doctor found errors; 2 bad input; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import click
+
+from histonic.app.settings import settings_command
+from histonic.core.errors import HistonicError
+from histonic.stages.settings import (
+    CompressSettings,
+    DemoSettings,
+    DoctorSettings,
+    ImportSettings,
+    PredictSettings,
+    ReportSettings,
+    TrainSettings,
+)
+
+# Heavy imports stand inside the commands, so that --help answers at once.
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(version("histonic"), prog_name="histonic")
+def histonic() -> None:
+    """Slides and a label table in, a cross-validated patient-level model and a report out."""
+
+
+@settings_command(histonic, "doctor", DoctorSettings, ("slides",))
+def doctor(settings: DoctorSettings) -> int:
+    """Open every slide and read every row before any compute, and say what is wrong.
+
+    One line for each slide and each problem. Exit code 1 if anything would fail.
+    """
+    from histonic.app.doctor import examine
+    from histonic.app.progress import TerminalProgress
+
+    with TerminalProgress() as progress:
+        findings = examine(settings, progress)
+    for finding in findings:
+        click.echo(finding.line())
+    errors = sum(finding.verdict == "error" for finding in findings)
+    warnings = sum(finding.verdict == "warning" for finding in findings)
+    click.echo(f"{len(findings) - errors - warnings} ok, {warnings} warning(s), {errors} error(s)")
+    return 1 if errors else 0
+
+
+@settings_command(histonic, "compress", CompressSettings, ("slides",))
+def compress(settings: CompressSettings) -> int:
+    """Compress slides (files, folders, or a CSV with path, mpp, mask) to maps of codes in a store.
+
+    Finished slides are skipped; the same command resumes after an interruption.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.compress import compress as run
+
+    with TerminalProgress() as progress:
+        result = run(settings, progress=progress)
+    click.echo(
+        f"{result.store}: {len(result.done)} compressed, {len(result.skipped)} there already, "
+        f"{len(result.failures)} failed"
+    )
+    if result.tiles:
+        waiting = 1 - result.encoder_share
+        click.echo(
+            f"{result.tiles} tiles in {result.seconds:.1f} s ({result.tiles / result.seconds:.0f} tiles/s); "
+            f"the encoder worked {result.encoder_share:.0%} of the time, "
+            f"{'so it' if waiting < 0.5 else 'so reading'} sets the pace"
+        )
+    for failure in result.failures:
+        click.echo(f"failed  {failure.path}  at {failure.stage}: {failure.reason}")
+    return 1 if result.failures else 0
+
+
+@settings_command(histonic, "train", TrainSettings, ("store",))
+def train(settings: TrainSettings) -> int:
+    """Cross-validate the slide network by patient on one or several targets at once.
+
+    Writes out-of-fold predictions and a portable bundle. The same command resumes after an interruption.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.train_slides import train_slides
+
+    with TerminalProgress() as progress:
+        run = train_slides(settings, progress=progress)
+    click.echo(f"{run}: trained; see it with: histonic report {run}")
+    return 0
+
+
+@settings_command(histonic, "report", ReportSettings, ("run",))
+def report(settings: ReportSettings) -> int:
+    """Write report.html (one file, no network) and report.json into a run."""
+    from histonic.app.progress import TerminalProgress
+    from histonic.app.report import write_report
+
+    with TerminalProgress() as progress:
+        path = write_report(settings, progress=progress)
+    click.echo(f"Report: {path}")
+    return 0
+
+
+@settings_command(histonic, "predict", PredictSettings, ("bundle", "slides"))
+def predict(settings: PredictSettings) -> int:
+    """Predict from slide files or maps with one portable bundle."""
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.predict import predict as run
+
+    with TerminalProgress() as progress:
+        result = run(settings, progress=progress)
+    click.echo(f"Predictions: {result.out} ({result.rows} rows)")
+    for failure in result.failures:
+        click.echo(f"failed  {failure.path}  at {failure.stage}: {failure.reason}")
+    return 1 if result.failures else 0
+
+
+@settings_command(histonic, "demo", DemoSettings)
+def demo(settings: DemoSettings) -> int:
+    """Simulate a small cohort of slides, then compress, train and report on it; no data needed."""
+    from histonic.app.demo import run_demo
+    from histonic.app.progress import TerminalProgress
+
+    with TerminalProgress() as progress:
+        path = run_demo(settings, progress)
+    click.echo(f"Report: {path}")
+    return 0
+
+
+@histonic.group()
+def encoder() -> None:
+    """Import tile encoders."""
+
+
+@settings_command(encoder, "import", ImportSettings, ("file",))
+def import_(settings: ImportSettings) -> int:
+    """Convert a released Keras encoder (.h5) to a safetensors file."""
+    from histonic.encoders.released import import_encoder
+
+    imported = import_encoder(settings.file, settings.out)
+    spec = imported.spec
+    click.echo(
+        f"{settings.out}: {spec.name}, {spec.tile_px} px at {spec.mpp} µm/px to {spec.code_size} numbers, "
+        f"licence {spec.licence}"
+    )
+    return 0
+
+
+@histonic.command("list")
+def list_() -> None:
+    """Show readers, encoders and aggregators: what is there, what is missing, what to install."""
+    from histonic.app.listing import plugin_lines
+
+    for line in plugin_lines():
+        click.echo(line)
+
+
+def main() -> None:
+    """Entry point of the ``histonic`` command."""
+    try:
+        histonic(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except HistonicError as error:
+        click.echo(f"histonic: {error}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; the same command goes on where it stopped", err=True)
+        sys.exit(130)

@@ -1,0 +1,231 @@
+"""All that the report says, as plain values: the page and report.json are made from the same ones."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from histonic.app import report_words as words
+from histonic.app.report_run import Run, evaluate_target
+from histonic.core.errors import CohortError
+from histonic.core.progress import Progress
+from histonic.core.task import Task
+from histonic.stages.prediction_table import PredictionTable
+from histonic.stages.settings import CompressSettings, Settings, TrainSettings
+
+SEED = 0
+"""Of the resamples for the intervals; fixed, so that the same run gives the same page."""
+SLIDES_SHOWN = 60
+ROWS_SHOWN = 1000
+"""Rows of a list of exclusions or failures on the page; report.json has all."""
+
+
+def report_content(run: Run, resamples: int, progress: Progress) -> dict[str, Any]:
+    """Everything the page says.
+
+    Args:
+        run: The run.
+        resamples: Of the patients, for the 95 % intervals.
+        progress: Advances once per target.
+
+    Raises:
+        CohortError: Not one target can be evaluated.
+        TableError: A table of predictions is damaged.
+    """
+    tables = {task.name: run.predictions(task) for task in run.tasks}
+    patients = run.cohort["patients"]
+    targets = [_target(run, task, resamples, progress) for task in run.tasks]
+    content = {
+        "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},
+        "run": dict(run.facts),
+        "settings": dict(run.settings),
+        "counts": dict(run.cohort["counts"]),
+        "exclusions": [dict(item) for item in run.cohort["exclusions"]],
+        "targets": targets,
+        "folds": _groups(patients, tables, "part", "fold"),
+        "sites": _groups(patients, tables, "site", "site"),
+        "slides": _slides(run),
+        "failures": [dict(item) for item in run.failures],
+        "history": _history(run),
+        "commands": _commands(run),
+    }
+    return {**_plain(content), "summary": words.opening(content)}
+
+
+def _plain(value: Any) -> Any:
+    """The value with None for what JSON cannot say (NaN, infinity)."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# ----------------------------------------------------------------------------- targets
+
+
+def _target(run: Run, task: Task, resamples: int, progress: Progress) -> dict[str, Any]:
+    found = evaluate_target(run, task, resamples=resamples, seed=SEED)
+    progress.advance(note=task.name)
+    if isinstance(found, CohortError):
+        if len(run.tasks) == 1:
+            raise found
+        values: dict[str, Any] = {"task": task.to_dict(), "n": 0, "scores": [], "curves": {}}
+    else:
+        values = found.to_dict()
+    values["problem"] = found.reason if isinstance(found, CohortError) else ""
+    values["scores"] = [
+        {**score, "against_chance": words.chance_verdict(score)} for score in values["scores"]
+    ]
+    values["label"] = words.label_of(task.name)
+    values["summary"] = words.target_summary(values)
+    if values["scores"]:
+        leading = values["scores"][0]
+        values["meaning"] = [
+            words.pair_words(leading, values["task"]),
+            words.chance_words(leading, values["label"]),
+        ]
+    return values
+
+
+# ---------------------------------------------------------------------- folds and sites
+
+
+def _groups(
+    patients: Sequence[Mapping[str, Any]], tables: Mapping[str, PredictionTable], key: str, column: str
+) -> list[dict[str, Any]]:
+    """Patients, slides and targets per fold or site.
+
+    Args:
+        patients: Of ``cohort.json``.
+        tables: Predictions per target, which hold the truth.
+        key: Of a patient in ``patients``.
+        column: The same in ``tables``.
+    """
+    names = sorted({patient[key] for patient in patients})
+    spread = {task: _spread(table, column) for task, table in tables.items()}
+    return [
+        {
+            "name": name,
+            "patients": sum(patient[key] == name for patient in patients),
+            "slides": sum(len(patient["slide_ids"]) for patient in patients if patient[key] == name),
+            "targets": {task: values.get(str(name), {"n": 0}) for task, values in spread.items()},
+        }
+        for name in names
+    ]
+
+
+def _spread(table: PredictionTable, column: str) -> dict[str, dict[str, Any]]:
+    """What is known of one target's truth, per value of ``column``."""
+    first, describe = _describer(table)
+    rows: dict[str, list[int]] = {}
+    for row, (group, truth) in enumerate(zip(table.texts(column), first, strict=True)):
+        if truth:
+            rows.setdefault(group, []).append(row)
+    return {group: {"n": len(found), **describe(found)} for group, found in rows.items()}
+
+
+def _describer(table: PredictionTable) -> tuple[list[str], Callable[[Sequence[int]], dict[str, Any]]]:
+    """The column that tells whether the truth is known, and the description of some rows."""
+    kind = table.task.kind
+    if table.task.is_classification:
+        truth = table.texts("truth")
+        return truth, lambda rows: {"classes": _class_counts(table.task, [truth[row] for row in rows])}
+    values = table.numbers("event" if kind == "survival" else "truth", missing=True)
+    if kind == "survival":
+        time = table.texts("time")
+        known = [text if math.isfinite(event) else "" for text, event in zip(time, values, strict=True)]
+        return known, lambda rows: {"events": int(sum(values[row] == 1 for row in rows))}
+    return table.texts("truth"), lambda rows: {
+        "mean": float(sum(values[row] for row in rows) / len(rows)),
+        "low": float(min(values[row] for row in rows)),
+        "high": float(max(values[row] for row in rows)),
+    }
+
+
+def _class_counts(task: Task, truth: Iterable[str]) -> list[dict[str, Any]]:
+    found = Counter(truth)
+    return [{"name": name, "n": found[name]} for name in task.classes]
+
+
+# ------------------------------------------------------------------------------ slides
+
+
+def _slides(run: Run) -> dict[str, Any]:
+    """The slides that were used, and which of them the page shows: spread evenly over the list."""
+    used = sorted(
+        (slide_id, patient["patient_id"])
+        for patient in run.cohort["patients"]
+        for slide_id in patient["slide_ids"]
+    )
+    pictured = [pair for pair in used if run.thumbnail(pair[0]).is_file()]
+    count = min(SLIDES_SHOWN, len(pictured))
+    shown = [pictured[index * len(pictured) // count] for index in range(count)]
+    return {
+        "used": len(used),
+        "shown": [{"slide_id": slide, "patient_id": patient} for slide, patient in shown],
+        "without_picture": [slide for slide, _ in used if not run.thumbnail(slide).is_file()],
+    }
+
+
+def _history(run: Run) -> list[dict[str, Any]]:
+    """Losses by epoch, one item per network."""
+    ordered = run.history.sort_values(["fold", "initialisation", "epoch"])
+    return [
+        {
+            "fold": int(fold),
+            "initialisation": int(initialisation),
+            **{key: [float(value) for value in rows[key]] for key in ("train_loss", "validation_loss")},
+            "epoch": [int(value) for value in rows["epoch"]],
+        }
+        for (fold, initialisation), rows in ordered.groupby(["fold", "initialisation"])
+    ]
+
+
+# ------------------------------------------------------------------------ reproduction
+
+
+def _commands(run: Run) -> list[str]:
+    """The command lines that lead to this page, with all settings that are not the default."""
+    compress = {**run.facts.get("compress_settings", {}), "out": run.facts["store"]}
+    compress["encoder"] = compress.get("encoder") or run.facts["encoder"]["name"]
+    return [
+        f"histonic compress {_arguments(CompressSettings, compress, 'slides')}",
+        f"histonic train {_arguments(TrainSettings, run.settings, 'store')}",
+        f"histonic report {shlex.quote(str(run.settings.get('out', run.folder)))}",
+    ]
+
+
+def _arguments(model: type[Settings], values: Mapping[str, Any], positional: str) -> str:
+    """Settings as a command line; keys that the model lacks, and defaults, are left out."""
+    given = values.get(positional) or positional.upper()
+    items = [given] if isinstance(given, str) else given
+    parts = [shlex.quote(str(item)) for item in items]
+    for key, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if key == positional or key not in values:
+            continue
+        inner = values[key]
+        if isinstance(default, Settings):
+            plain = default.model_dump(mode="json")
+            for name, value in sorted(inner.items()):
+                parts += _option(f"{key}-{name}", value, plain.get(name))
+        else:
+            # The encoder decides everything, so it is named even where it is the default.
+            usual = list(default) if isinstance(default, tuple) else default
+            parts += _option(key, inner, None if key == "encoder" else usual)
+    return " \\\n  ".join(parts)
+
+
+def _option(key: str, value: Any, default: Any) -> list[str]:
+    if value is None or value == default:
+        return []
+    flag = f"--{key.replace('_', '-')}"
+    if isinstance(value, Mapping):
+        value = [f"{name}={item}" for name, item in sorted(value.items())]
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [f"{flag} {shlex.quote(str(item))}" for item in values]

@@ -1,0 +1,153 @@
+"""What the report reads from a finished run: its files, checked, and nothing computed yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import yaml
+
+from histonic.core.errors import CohortError, SettingsError, TableError
+from histonic.core.task import Task
+from histonic.stages.evaluate import TaskEvaluation, evaluate_task
+from histonic.stages.prediction_table import PredictionTable, read_predictions
+
+T = TypeVar("T")
+FINISH = "Run the same 'histonic train' command again; it goes on where it stopped."
+HISTORY_COLUMNS = ("fold", "initialisation", "epoch", "learning_rate", "train_loss", "validation_loss")
+RUN_KEYS = ("histonic", "versions", "seed", "encoder", "store", "aggregator", "folds", "tasks", "device")
+COHORT_KEYS = ("patients", "exclusions", "counts")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of a run folder.
+
+    Attributes:
+        folder: The run.
+        facts: ``run.json``.
+        settings: ``settings.yaml``, the resolved settings of the training.
+        cohort: ``cohort.json``: patients, exclusions and counts.
+        failures: ``failures.json``: slides that could not be compressed.
+        history: ``history.csv``: losses by fold, initialisation and epoch.
+        tasks: The targets.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    cohort: Mapping[str, Any]
+    failures: Sequence[Mapping[str, str]]
+    history: pd.DataFrame
+    tasks: tuple[Task, ...]
+
+    def predictions(self, task: Task) -> PredictionTable:
+        """The out-of-fold predictions of one target.
+
+        Raises:
+            TableError: The table is absent or damaged.
+        """
+        return PredictionTable(task, read_predictions(_predictions_path(self.folder, task)))
+
+    def thumbnail(self, slide_id: str) -> Path:
+        """Where the picture of a slide lies, if there is one."""
+        return self.folder / "thumbnails" / f"{slide_id}.jpg"
+
+
+def read_run(folder: Path) -> Run:
+    """Read the run folder and check that it is whole.
+
+    Args:
+        folder: As made by ``histonic train``.
+
+    Raises:
+        SettingsError: There is no such folder, or a file is absent or damaged; all absent ones are named.
+    """
+    asked = f"Report on the run {folder}."
+    if not folder.is_dir():
+        raise SettingsError(asked, "There is no such folder.", "Give the --out folder of 'histonic train'.")
+    needed = ["settings.yaml", "run.json", "cohort.json", "history.csv", "failures.json"]
+    _require(folder, needed, asked)
+    facts = _read(folder / "run.json", _json_with(RUN_KEYS))
+    tasks = _read(folder / "run.json", lambda text: tuple(map(Task.from_dict, json.loads(text)["tasks"])))
+    _require(folder, [str(_predictions_path(folder, task).relative_to(folder)) for task in tasks], asked)
+    return Run(
+        folder,
+        facts,
+        _read(folder / "settings.yaml", _mapping),
+        _read(folder / "cohort.json", _json_with(COHORT_KEYS)),
+        _read(folder / "failures.json", _json_list),
+        _history(folder / "history.csv"),
+        tasks,
+    )
+
+
+def evaluate_target(run: Run, task: Task, *, resamples: int, seed: int) -> TaskEvaluation | CohortError:
+    """Score one target; one that cannot be scored must not cost the reader the others.
+
+    Returns:
+        The evaluation, or what was found instead: too few patients, one class only, no event.
+
+    Raises:
+        TableError: The table of predictions is damaged.
+    """
+    try:
+        return evaluate_task(task, run.predictions(task).frame, resamples=resamples, seed=seed)
+    except CohortError as error:
+        return error
+
+
+def _predictions_path(folder: Path, task: Task) -> Path:
+    return folder / "predictions" / f"{task.name}.csv"
+
+
+def _require(folder: Path, names: Sequence[str], asked: str) -> None:
+    absent = [name for name in names if not (folder / name).is_file()]
+    if absent:
+        raise SettingsError(asked, f"The run is not finished: it has no {', '.join(absent)}.", FINISH)
+
+
+def _read(path: Path, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SettingsError(f"Read {path}.", f"It cannot be used: {found}.", FINISH) from error
+
+
+def _json_with(keys: Sequence[str]) -> Callable[[str], Mapping[str, Any]]:
+    def parse(text: str) -> Mapping[str, Any]:
+        values: dict[str, Any] = json.loads(text)
+        if absent := [key for key in keys if key not in values]:
+            raise ValueError(f"it lacks {', '.join(absent)}")
+        return values
+
+    return parse
+
+
+def _json_list(text: str) -> list[Mapping[str, str]]:
+    values = json.loads(text)
+    if not isinstance(values, list):
+        raise ValueError("it holds no list")
+    return values
+
+
+def _mapping(text: str) -> Mapping[str, Any]:
+    values = yaml.safe_load(text)
+    if not isinstance(values, dict):
+        raise ValueError("it holds no keys")
+    return values
+
+
+def _history(path: Path) -> pd.DataFrame:
+    try:
+        history = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise TableError(f"Read {path}.", f"{type(error).__name__}: {error}.", FINISH) from error
+    if absent := [name for name in HISTORY_COLUMNS if name not in history.columns]:
+        raise TableError(f"Read {path}.", f"It has no column {', '.join(absent)}.", FINISH)
+    return history

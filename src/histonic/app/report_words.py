@@ -1,0 +1,325 @@
+"""The sentences of the report: what a number means to a reader who does not work with metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from histonic.core.task import TaskKind
+
+MINUS = "\N{MINUS SIGN}"
+NBSP = "\N{NO-BREAK SPACE}"
+VERDICTS = {
+    "better": "Better than chance:",
+    "covers": "Not told apart from chance:",
+    "worse": "Worse than chance:",
+    "unknown": "No interval:",
+}
+"""How the leading score stands to chance, in the head of the page."""
+READING_ALL = (
+    "Every prediction shown is out-of-fold: it was made by networks that had never seen the patient, and "
+    "every "
+    "cut-off comes from training patients.",
+    f"The 95{NBSP}% intervals take the patient as the unit: they say how much a number would vary with other "
+    "patients. They do not include that a network trained a second time would come out a little different.",
+    "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
+)
+"""How to read the results of all targets."""
+KIND_WORDS: dict[TaskKind, str] = {
+    "binary": "one of two classes",
+    "multiclass": "one of several classes",
+    "ordinal": "one of several ordered classes",
+    "regression": "a number",
+    "survival": "time to an event",
+}
+READING: dict[TaskKind, str] = {
+    "binary": "The class that is called is the one with the higher probability after both classes were "
+    "given equal weight; no cut-off was tuned on the patients shown here.",
+    "multiclass": "The class that is called is the one with the highest probability after all classes were "
+    "given equal weight; no cut-off was tuned on the patients shown here.",
+    "ordinal": "The class that is called comes from probabilities in which all classes have equal weight; "
+    "no cut-off was tuned on the patients shown here.",
+    "regression": "Predictions are in the unit of the label table; nothing was rescaled on the patients "
+    "shown here.",
+    "survival": "The model gives each patient a risk; it does not predict a time. The cut-off between low "
+    "and high risk is the median risk of the training patients, so that the patients shown here had no part "
+    "in choosing it.",
+}
+"""How to read the predictions of one kind of target."""
+
+GLOSSES = {
+    "AUROC": "Of two patients from different classes, how often the right one gets the higher score. "
+    "1 is perfect, 0.5 is tossing a coin.",
+    "AUPRC": "Mean share of true cases among the patients called so, over all cut-offs. 1 is perfect; "
+    "chance is the share of such cases.",
+    "Balanced accuracy": "Share of patients called rightly, averaged over the classes, so that a rare class "
+    "counts as much as a common one.",
+    "Accuracy": "Share of patients called rightly.",
+    "Brier score": "Mean squared distance of the probabilities from what was true. 0 is perfect; lower is "
+    "better.",
+    "Quadratic weighted kappa": "Agreement of called and true class beyond chance; distant errors weigh "
+    "more. "
+    "1 is perfect, 0 is chance.",
+    "Spearman correlation": "Whether the predictions rank the patients rightly. 1 is the right order, 0 no "
+    f"relation, {MINUS}1 the reverse order.",
+    "Mean absolute error": "How far a prediction is off on average, in the unit of the target. Lower is "
+    "better.",
+    "R²": "Share of the variation between patients that the predictions explain. 1 is all, 0 none; below 0 "
+    "worse than predicting the mean.",
+    "C-index": "Of two patients of whom one is known to have had the event first, how often that one has the "
+    "higher risk. 1 is perfect, 0.5 is tossing a coin.",
+    "C-index within folds": "The same, only for pairs whose risks come from the same network.",
+}
+RANGES = {
+    "AUROC": (0.0, 1.0),
+    "AUPRC": (0.0, 1.0),
+    "Balanced accuracy": (0.0, 1.0),
+    "Accuracy": (0.0, 1.0),
+    "Brier score": (0.0, 1.0),
+    "Quadratic weighted kappa": (-1.0, 1.0),
+    "Spearman correlation": (-1.0, 1.0),
+    "R²": (-1.0, 1.0),
+    "C-index": (0.0, 1.0),
+    "C-index within folds": (0.0, 1.0),
+}
+"""Where a metric can lie, for the small drawing beside it; others start at 0 and end where they must."""
+
+GLOSSARY = (
+    ("Slide, patient", "A patient may have several slides. All results here count patients, not slides."),
+    (
+        "Compressed slide, code, cell",
+        "The slide is cut into small square fields (cells). An encoder describes each cell that holds "
+        "tissue by "
+        "a short list of numbers, its code. The network that predicts sees only this map of codes.",
+    ),
+    (
+        "Encoder",
+        "The network or formula that turns the picture of a cell into its code. It was made before this run "
+        "and was not changed by it.",
+    ),
+    (
+        "Fold, cross-validation",
+        "The patients are divided into parts. In turn each part is set aside, a network is trained on the "
+        "others, and only then predicts the part it has not seen.",
+    ),
+    (
+        "Out-of-fold prediction",
+        "The prediction for a patient by networks that never saw that patient, neither for learning nor for "
+        "choosing when to stop. Every number and figure here is made of such predictions.",
+    ),
+    (
+        "95 % interval",
+        "How much the number would vary with other patients of the same kind: the patients are drawn again "
+        "and again at random, and the range of the results is given, made so that it holds the true value in "
+        "about 95 of 100 such studies. It does not include that a network trained a second time would come "
+        "out a little different.",
+    ),
+    (
+        "Chance level",
+        "What predictions would reach that know nothing of the slides. If the interval contains it, this run "
+        "does not show that the slides tell anything about the target.",
+    ),
+    (
+        "Calibration",
+        "Whether a predicted probability of, say, 30 % comes true in 30 of 100 such patients.",
+    ),
+    ("µm/px", "Resolution: how many micrometres of tissue one pixel of the picture covers."),
+)
+
+
+def base_name(name: str) -> str:
+    """The metric behind a score's name: ``AUROC of high`` is an AUROC.
+
+    Example:
+        >>> base_name("AUROC of high"), base_name("R²")
+        ('AUROC', 'R²')
+    """
+    return "AUROC" if name.startswith("AUROC of ") else name
+
+
+def gloss(name: str) -> str:
+    """What a metric means, in a sentence or two; empty for one of a single class and for a new name."""
+    return GLOSSES.get(name, "")
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number with so many significant digits and without an exponent; a dash if there is none.
+
+    Example:
+        >>> significant(1234.4), significant(-0.01234), significant(2.0), significant(None)
+        ('1234', '−0.0123', '2.00', '–')
+    """
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return _signed(f"{value:.{min(decimals, 8)}f}")
+
+
+def compact(value: float | None) -> str:
+    """A number as short as it can be said, for means and times.
+
+    Example:
+        >>> compact(12.0), compact(0.5), compact(33.333)
+        ('12', '0.5', '33.3')
+    """
+    text = significant(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def score_number(name: str, value: float | None) -> str:
+    """A score's value as printed: two decimals on a fixed scale, else three digits.
+
+    Example:
+        >>> score_number("AUROC", 0.8349), score_number("Mean absolute error", 12.345)
+        ('0.83', '12.3')
+    """
+    if value is None:
+        return "–"
+    if base_name(name) not in RANGES:
+        return significant(value)
+    text = f"{value:.2f}"
+    return _signed("0.00" if text == "-0.00" else text)
+
+
+def p_words(p: float | None) -> str:
+    """A p-value as printed.
+
+    Example:
+        >>> p_words(0.0001), p_words(0.034), p_words(None)
+        ('p < 0.001', 'p = 0.034', 'no p-value: one group only')
+    """
+    if p is None:
+        return "no p-value: one group only"
+    return "p < 0.001" if p < 0.001 else f"p = {significant(p, 2)}"
+
+
+def interval_words(score: Mapping[str, Any]) -> str:
+    """``0.70 to 0.90``, or that there is none."""
+    if score["low"] is None or score["high"] is None:
+        return "none"
+    return f"{score_number(score['name'], score['low'])} to {score_number(score['name'], score['high'])}"
+
+
+def chance_verdict(score: Mapping[str, Any]) -> str:
+    """How the interval lies to chance: ``better``, ``worse``, ``covers`` or ``unknown``.
+
+    Args:
+        score: With low, high, chance and higher_is_better.
+    """
+    low, high, chance = score["low"], score["high"], score["chance"]
+    if low is None or high is None or chance is None:
+        return "unknown"
+    if low <= chance <= high:
+        return "covers"
+    return "better" if (low > chance) == score["higher_is_better"] else "worse"
+
+
+def chance_words(score: Mapping[str, Any], label: str) -> str:
+    """What the interval of the leading score means, as a sentence."""
+    chance = score_number(score["name"], score["chance"])
+    return {
+        "better": f"All of the interval is better than the chance level ({chance}): the predictions do carry "
+        f"information about {label}.",
+        "covers": f"The interval contains the chance level ({chance}): this run does not show that the "
+        "slides "
+        f"tell anything about {label}.",
+        "worse": f"All of the interval is worse than the chance level ({chance}): the predictions point the "
+        "wrong way. Check the coding of the labels before reading on.",
+        "unknown": "There is no interval to set against chance.",
+    }[chance_verdict(score)]
+
+
+def score_words(score: Mapping[str, Any]) -> str:
+    """A score with its interval: ``AUROC 0.81 (95 % interval 0.70 to 0.90)``."""
+    if score["value"] is None:
+        return f"{score['name']} undefined"
+    value = score_number(score["name"], score["value"])
+    if score["low"] is None or score["high"] is None:
+        return f"{score['name']} {value} (no interval)"
+    return f"{score['name']} {value} (95{NBSP}% interval {interval_words(score)})"
+
+
+def pair_words(score: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    """The leading score as a number of patients out of 100, where it is one; else what it means."""
+    if score["value"] is None:
+        return ""
+    hundred = round(100 * score["value"])
+    if score["name"] == "AUROC" and task["kind"] == "binary":
+        other, positive = task["classes"]
+        return (
+            f"Of 100 pairs of one “{positive}” and one “{other}” patient, the “{positive}” one gets the "
+            "higher "
+            f"score in {hundred}; guessing would manage 50."
+        )
+    if score["name"] == "AUROC":
+        return (
+            "Of 100 pairs of one patient of a class and one of another class, the right one gets the higher "
+            "score "
+            f"for that class in {hundred} (mean over the classes); guessing would manage 50."
+        )
+    if score["name"] == "C-index":
+        return (
+            "Of 100 pairs of patients of whom one is known to have had the event first, that one has the "
+            "higher "
+            f"risk in {hundred}; guessing would manage 50."
+        )
+    return gloss(score["name"])
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 patient``, ``2 patients``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def label_of(name: str) -> str:
+    """A target's name for headings: ``overall_survival`` is overall survival."""
+    return name.replace("_", " ").strip() or name
+
+
+def joined(items: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def target_summary(target: Mapping[str, Any]) -> str:
+    """One target in a sentence or two, for the head of the page; its name stands before it."""
+    if target["problem"]:
+        return f"Could not be evaluated: {target['problem']}"
+    score = target["scores"][0]
+    chance = f"chance {score_number(score['name'], score['chance'])}"
+    result = (
+        score_words(score).removesuffix(")") + f"; {chance})" if score["value"] is not None else "undefined"
+    )
+    return f"{VERDICTS[chance_verdict(score)]} {result}, in {counted(target['n'], 'patient')}."
+
+
+def opening(content: Mapping[str, Any]) -> str:
+    """The head of the page: what was done."""
+    counts = content["counts"]
+    return (
+        f"{counted(counts['slides_used'], 'slide')} of {counted(counts['patients_used'], 'patient')} were "
+        "used "
+        f"to predict {joined([target['label'] for target in content['targets']])} from the slides alone. The "
+        f"patients were divided into {content['run']['folds']} parts, and every patient was predicted by "
+        "networks "
+        "that had never seen that patient. The intervals say how far the result would vary with other "
+        "patients."
+    )
+
+
+def missing_words(used: int, n: int) -> str:
+    """How many of the patients a target's label is missing for; empty if none."""
+    if n == used:
+        return ""
+    verb = "has" if used - n == 1 else "have"
+    return (
+        f"{used - n} of {counted(used, 'patient')} {verb} no value for this target in the label table and "
+        "cannot be scored here."
+    )
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", MINUS)

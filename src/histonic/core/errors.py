@@ -1,0 +1,103 @@
+"""The errors a user can cause, each with three parts: what was asked, what was found, what to do.
+
+```
+HistonicError
+├── SettingsError          a setting is unknown or has a value that cannot be used
+├── SlideError             one slide cannot be used; the run goes on with the others
+│   ├── UnreadableSlideError   no reader can open the file, or its pixels are damaged
+│   ├── MissingMppError        the resolution is in neither header, table nor settings
+│   ├── NoTissueError          nothing on the slide counts as tissue
+│   └── MaskError              a tissue mask file cannot be used for its slide
+├── TableError             a label or slide table is wrong; names the column or row
+├── CohortError            the patients cannot be split or joined as asked
+├── EncoderError           an encoder is unknown, damaged or does not fit the tiles
+├── StoreError             a store of compressed slides is mixed, damaged or empty
+├── TrainingError          training cannot start or has left the finite numbers
+├── BundleError            a model bundle is damaged or belongs to another encoder
+└── OutputError            a result cannot be written: read-only folder, full disk
+```
+"""
+
+from __future__ import annotations
+
+
+class HistonicError(Exception):
+    """Base of all errors that a user can cause.
+
+    Args:
+        asked: What was asked, naming the slide, column, row or setting.
+        found: What was found instead.
+        todo: What the user can do about it.
+
+    Example:
+        >>> print(HistonicError("Read slide a.svs.", "The file is empty.", "Copy it again."))
+        Read slide a.svs.
+          found: The file is empty.
+          to do: Copy it again.
+    """
+
+    def __init__(self, asked: str, found: str, todo: str) -> None:
+        super().__init__(asked, found, todo)
+        self.asked = asked
+        self.found = found
+        self.todo = todo
+
+    def __str__(self) -> str:
+        return f"{self.asked}\n  found: {self.found}\n  to do: {self.todo}"
+
+    @property
+    def reason(self) -> str:
+        """What was found and what to do, on one line, for failure lists."""
+        return f"{self.found} {self.todo}"
+
+
+class SettingsError(HistonicError):
+    """A setting is unknown or has a value that cannot be used."""
+
+
+class SlideError(HistonicError):
+    """One slide cannot be used; a run over many slides lists it and goes on."""
+
+
+class UnreadableSlideError(SlideError):
+    """No reader can open the file, or its pixels are damaged."""
+
+
+class MissingMppError(SlideError):
+    """The resolution (microns per pixel) is in neither header, table nor settings."""
+
+
+class NoTissueError(SlideError):
+    """Nothing on the slide counts as tissue."""
+
+
+class MaskError(SlideError):
+    """A tissue mask or annotation file cannot be used for its slide."""
+
+
+class TableError(HistonicError):
+    """A label or slide table is wrong; the message names the column or row."""
+
+
+class CohortError(HistonicError):
+    """The patients cannot be joined or split as asked."""
+
+
+class EncoderError(HistonicError):
+    """An encoder is unknown, damaged, or does not fit what it is given."""
+
+
+class StoreError(HistonicError):
+    """A store of compressed slides is mixed, damaged or empty."""
+
+
+class TrainingError(HistonicError):
+    """Training cannot start, or has left the finite numbers."""
+
+
+class BundleError(HistonicError):
+    """A model bundle is damaged or belongs to another encoder."""
+
+
+class OutputError(HistonicError):
+    """A result cannot be written: read-only folder, full disk."""

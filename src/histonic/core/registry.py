@@ -1,0 +1,107 @@
+"""Families of plugins: built-ins listed as strings, others found through entry points."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from histonic.core.errors import SettingsError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of a family.
+
+    Attributes:
+        name: What the user types.
+        target: ``module:attribute``, imported only when asked for.
+        summary: One line for ``histonic list``.
+        needs: Packages (import names) that it cannot do without.
+        origin: The distribution that brings it.
+    """
+
+    name: str
+    target: str
+    summary: str = ""
+    needs: tuple[str, ...] = ()
+    origin: str = "histonic"
+
+    def missing(self) -> tuple[str, ...]:
+        """The needed packages that are not installed."""
+        return tuple(name for name in self.needs if importlib.util.find_spec(name) is None)
+
+
+class Registry(Generic[T]):
+    """The members of one family by name, loaded only when asked for.
+
+    Args:
+        family: The word for one member, such as ``reader``.
+        group: Entry-point group in which other packages register members.
+        builtins: Members that histonic brings.
+    """
+
+    def __init__(self, family: str, group: str, builtins: tuple[Entry, ...]) -> None:
+        self.family = family
+        self.group = group
+        self._builtins = builtins
+
+    def entries(self) -> dict[str, Entry]:
+        """All members by name, built-ins first, without importing any.
+
+        Raises:
+            SettingsError: Two members have the same name.
+        """
+        found: dict[str, Entry] = {}
+        for entry in (*self._builtins, *self._plugins()):
+            if entry.name in found:
+                raise SettingsError(
+                    f"List the {self.family}s.",
+                    f"The name {entry.name!r} comes from both {found[entry.name].origin} and {entry.origin}.",
+                    "Uninstall one of the two packages.",
+                )
+            found[entry.name] = entry
+        return found
+
+    def _plugins(self) -> Iterator[Entry]:
+        for point in importlib.metadata.entry_points(group=self.group):
+            origin = point.dist.name if point.dist is not None else "an unknown package"
+            yield Entry(point.name, point.value, origin=origin)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries()
+
+    def get(self, name: str) -> T:
+        """Import and return the member called ``name``.
+
+        Raises:
+            SettingsError: No such name (the nearest one is given), or a package it needs is missing.
+        """
+        entries = self.entries()
+        if name not in entries:
+            near = difflib.get_close_matches(name, entries, n=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise SettingsError(
+                f"Use the {self.family} {name!r}.",
+                f"There is no {self.family} of that name.",
+                f"{hint}Known: {', '.join(entries)}. See 'histonic list'.",
+            )
+        entry = entries[name]
+        if absent := entry.missing():
+            raise SettingsError(
+                f"Use the {self.family} {name!r}.",
+                f"It needs {', '.join(absent)}, which is not installed.",
+                f"Install it: pip install {' '.join(absent)}",
+            )
+        module, _, attribute = entry.target.partition(":")
+        member: Any = getattr(importlib.import_module(module), attribute)
+        return member  # type: ignore[no-any-return]

@@ -1,0 +1,116 @@
+"""What is to be predicted: one Task a target, at tile level and at slide level alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from histonic.core.errors import SettingsError
+
+TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
+TASK_KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One target.
+
+    Attributes:
+        name: The target's name in results.
+        kind: One of :data:`TASK_KINDS`.
+        columns: Label columns: one, or (time, event) for survival.
+        classes: Class names in order, lowest first for ordinal; empty for regression and survival.
+            In binary tasks the second class is the positive one.
+
+    Target arrays, which losses and metrics share: class index ``(N,)`` for binary, multiclass and
+    ordinal; value ``(N,)`` for regression; ``(N, 2)`` of time and event (1 = event, 0 = censored)
+    for survival. A missing target is NaN.
+
+    Example:
+        >>> Task("grade", "ordinal", ("grade",), ("1", "2", "3")).outputs
+        2
+    """
+
+    name: str
+    kind: TaskKind
+    columns: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in TASK_KINDS:
+            raise SettingsError(
+                f"Use target {self.name!r} as {self.kind!r}.",
+                "That is not a kind of target.",
+                f"Use one of {', '.join(TASK_KINDS)}.",
+            )
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a head gives for this task.
+
+        binary 1 (logit of the second class), multiclass one logit a class, ordinal one logit a
+        threshold (classes - 1), regression 1 (value), survival 1 (log risk; higher = earlier event).
+        """
+        if self.kind == "multiclass":
+            return len(self.classes)
+        if self.kind == "ordinal":
+            return len(self.classes) - 1
+        return 1
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the target is one of several classes, ordered or not."""
+        return self.kind in ("binary", "multiclass", "ordinal")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "columns": list(self.columns),
+            "classes": list(self.classes),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Task:
+        """The inverse of :meth:`to_dict`."""
+        return cls(values["name"], values["kind"], tuple(values["columns"]), tuple(values["classes"]))
+
+
+@dataclass(frozen=True)
+class TargetRequest:
+    """What the user asked for in ``NAME[:KIND[:COLUMN[,EVENT_COLUMN]]]``; the table fills in the rest."""
+
+    name: str
+    kind: TaskKind | None = None
+    columns: tuple[str, ...] = field(default=())
+
+
+def parse_target(text: str) -> TargetRequest:
+    """Read ``NAME[:KIND[:COLUMNS]]``.
+
+    Args:
+        text: Such as ``grade``, ``grade:ordinal``, ``score:regression:ki67_percent`` or
+            ``os:survival:os_months,os_event``.
+
+    Raises:
+        SettingsError: The kind is unknown, or the number of columns does not fit it.
+
+    Example:
+        >>> parse_target("os:survival:months,dead")
+        TargetRequest(name='os', kind='survival', columns=('months', 'dead'))
+    """
+    name, _, rest = text.partition(":")
+    kind, _, columns_text = rest.partition(":")
+    columns = tuple(part.strip() for part in columns_text.split(",") if part.strip())
+    asked = f"Read the target {text!r}."
+    todo = "Write NAME, NAME:KIND or NAME:KIND:COLUMN (survival: NAME:survival:TIME_COLUMN,EVENT_COLUMN)."
+    if not name.strip():
+        raise SettingsError(asked, "The name is empty.", todo)
+    if kind and kind not in TASK_KINDS:
+        raise SettingsError(asked, f"The kind {kind!r} is not one of {', '.join(TASK_KINDS)}.", todo)
+    wanted = 2 if kind == "survival" else 1
+    if columns and len(columns) != wanted:
+        raise SettingsError(asked, f"{len(columns)} column(s) are named, {wanted} needed.", todo)
+    return TargetRequest(name.strip(), kind or None, columns)

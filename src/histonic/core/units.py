@@ -1,0 +1,54 @@
+"""Names for pairs and resolutions, so that no bare tuple crosses a room.
+
+Three frames exist: grid cell ``(row, col)``, level-0 pixel ``(x, y)`` and microns. Only
+:class:`histonic.core.grid.TileGrid` converts between them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MPP_TOLERANCE = 0.02
+"""Relative difference in microns per pixel below which two resolutions count as the same.
+
+Scanners sold as 0.25 µm/px report 0.2460 to 0.2528; resampling by 1 % would blur every pixel
+to correct a scale error that no encoder notices. The true mpp is kept in the grid.
+"""
+
+
+class XY(NamedTuple):
+    """A point in pixels: x to the right, y down, level-0 frame unless the name says otherwise."""
+
+    x: float
+    y: float
+
+
+class WH(NamedTuple):
+    """A size in pixels: width, height."""
+
+    w: int
+    h: int
+
+
+class RC(NamedTuple):
+    """A grid cell: row (down), column (right)."""
+
+    row: int
+    col: int
+
+
+class Shape(NamedTuple):
+    """The number of rows and columns of a grid."""
+
+    rows: int
+    cols: int
+
+
+def same_mpp(a: float, b: float) -> bool:
+    """Whether two resolutions agree within :data:`MPP_TOLERANCE`.
+
+    Example:
+        >>> same_mpp(0.499, 0.5), same_mpp(0.25, 0.5)
+        (True, False)
+    """
+    return abs(a - b) <= MPP_TOLERANCE * min(a, b)

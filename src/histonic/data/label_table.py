@@ -1,0 +1,287 @@
+"""A label table as read: text cells, canonical columns, and which patient each named slide belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from histonic.core.errors import CohortError, TableError
+from histonic.data.label_values import is_missing, natural_key
+from histonic.data.slide_names import slide_name
+from histonic.data.table_files import TextTable, read_table
+from histonic.data.table_issues import Issue, list_names, raise_first
+from histonic.data.table_styles import hides, name_columns
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels per row, with the patient of each row and each named slide.
+
+    Attributes:
+        text: The table's own cells; its frame's index is the row in the file.
+        columns: Canonical name to the table's column.
+        style: The style that was asked for.
+        patients: Patient identifier per row, empty where missing.
+        sites: Site per row, empty where missing.
+        folds: Part of the given split per row (text), empty where missing; None if the table has no split.
+        links: One row per named slide with ``patient_id``, ``slide_id`` and ``row``; None if the table
+            names no slides, which are then matched by the patient's identifier.
+        links_path: The table that names the slides.
+        notes: What a reader of the report should know about how the table was read.
+    """
+
+    text: TextTable
+    columns: Mapping[str, str]
+    style: str
+    patients: pd.Series
+    sites: pd.Series
+    folds: pd.Series | None
+    links: pd.DataFrame | None
+    links_path: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.text.path
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Text cells by row of the file and column."""
+        return self.text.frame
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns that are neither identifiers, paths, sites nor folds."""
+        taken = {column for name, column in self.columns.items() if name not in ("time", "event")}
+        return [column for column in self.text.columns if column not in taken]
+
+    def where(self, column: str = "", *rows: int) -> str:
+        """Table, column and rows in words, for messages."""
+        parts = [str(self.path.name)]
+        if column:
+            parts.append(f"column {column!r}")
+        if rows:
+            parts.append(f"row{'s' if len(rows) > 1 else ''} {list_names(str(row) for row in rows)}")
+        return ", ".join(parts)
+
+
+def read_labels(
+    path: str | Path,
+    *,
+    style: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    slide_table: str | Path | None = None,
+) -> LabelTable:
+    r"""Read a label table and, where the labels name no slides, the table that does.
+
+    Identifiers are kept as text. A slide may be named by ``slide_id`` or ``path``, with or without
+    folder and extension. Patho-Bench's ``fold_0`` ... ``fold_n`` become a split if every patient is 'test'
+    in exactly one of them; else they are ignored with a note.
+
+    Args:
+        path: CSV, TSV, Excel or Parquet.
+        style: ``auto``, ``histonic``, ``clam``, ``trident``, ``stamp``, ``pathobench`` or ``slide2vec``.
+        columns: Canonical name to the table's column, over the style; ``none`` hides one.
+        slide_table: Second table that joins patient_id with slide_id or path (STAMP's slide table).
+
+    Raises:
+        TableError: A file cannot be read; a column is absent or doubled; a patient identifier is
+            missing or a word such as NA; a slide belongs to two patients.
+        SettingsError: Unknown style or canonical name.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "labels.csv"
+        >>> _ = file.write_text("case_id,slide_id,grade\n0012,a.svs,2\n")
+        >>> table = read_labels(file)
+        >>> list(table.patients), list(table.links["slide_id"])
+        (['0012'], ['a'])
+    """
+    table, issues = collect_labels(path, style=style, columns=columns, slide_table=slide_table)
+    raise_first(issues)
+    return table
+
+
+def collect_labels(
+    path: str | Path,
+    *,
+    style: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    slide_table: str | Path | None = None,
+) -> tuple[LabelTable, list[Issue]]:
+    """Like :func:`read_labels`, but hands back what is wrong with single rows instead of raising.
+
+    Raises:
+        TableError: The table as a whole cannot be used.
+        SettingsError: Unknown style or canonical name.
+    """
+    text = read_table(path)
+    slides = text if slide_table is None else read_table(slide_table)
+    own, slide_own = _share_names(columns or {}, text, slides)
+    named = name_columns(text.columns, style, own, file=text.path)
+    _require_patients(named, text, style)
+    slide_named = named
+    if slides is not text:
+        slide_named = name_columns(slides.columns, style, slide_own, file=slides.path)
+        _require_patients(slide_named, slides, style)
+        _require_slides(slide_named, slides)
+    patients, issues = _patients(text, named["patient_id"])
+    links = _links(slides, slide_named)
+    if slides is not text:
+        issues += _patients(slides, slide_named["patient_id"])[1]
+    folds, notes = _folds(text, named)
+    table = LabelTable(
+        text, named, style, patients, _sites(text, named), folds, links, slides.path, tuple(notes)
+    )
+    if links is not None:
+        issues += _claimed_twice(links, slides.path)
+    return table, [*issues, *fold_issues(table)]
+
+
+def _share_names(
+    own: Mapping[str, str], text: TextTable, slides: TextTable
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The user's names for the label table and for the slide table; each takes those it has."""
+    if slides is text:
+        return dict(own), dict(own)
+    hidden = {name for name, column in own.items() if hides(column, [*text.columns, *slides.columns])}
+    for_slides = {name: own[name] for name in own if name in hidden or own[name] in slides.columns}
+    for_labels = {
+        name: own[name]
+        for name in own
+        if name in hidden or own[name] in text.columns or name not in for_slides
+    }
+    return for_labels, for_slides
+
+
+def _require_patients(named: Mapping[str, str], text: TextTable, style: str) -> None:
+    if "patient_id" not in named:
+        raise TableError(
+            f"Find the patients in {text.path} (table style {style}).",
+            f"No column names them; the columns are {list_names(text.columns)}.",
+            "Name it with --columns patient_id=COLUMN. If every slide is a patient of its own, name the "
+            "slide column there: --columns patient_id=slide_id.",
+        )
+
+
+def _require_slides(named: Mapping[str, str], slides: TextTable) -> None:
+    if not {"slide_id", "path"} & set(named):
+        raise TableError(
+            f"Find the slides in the slide table {slides.path}.",
+            f"No column names them; the columns are {list_names(slides.columns)}.",
+            "Name it with --columns slide_id=COLUMN.",
+        )
+
+
+def _patients(text: TextTable, column: str) -> tuple[pd.Series, list[Issue]]:
+    """Identifiers per row; an empty one or a word such as NA is an error, never a patient of that name."""
+    cells = text.frame[column]
+    issues = [
+        Issue(
+            "error",
+            "Missing patient identifier",
+            f"{text.path.name}, column {column!r}, row {row}",
+            f"The cell is {cell!r}, which does not name a patient.",
+            "Give the patient's identifier or remove the row.",
+        )
+        for row, cell in cells.items()
+        if is_missing(cell)
+    ]
+    return cells.where(~cells.map(is_missing), ""), issues
+
+
+def _sites(text: TextTable, named: Mapping[str, str]) -> pd.Series:
+    if "site" not in named:
+        return pd.Series("", index=text.frame.index, dtype=object)
+    cells = text.frame[named["site"]]
+    return cells.where(~cells.map(is_missing), "")
+
+
+def _links(slides: TextTable, named: Mapping[str, str]) -> pd.DataFrame | None:
+    """Which slide belongs to which patient, as named by the table."""
+    sources = [named[name] for name in ("slide_id", "path") if name in named]
+    if not sources:
+        return None
+    patients, _ = _patients(slides, named["patient_id"])
+    cells = slides.frame[sources[0]]
+    for source in sources[1:]:
+        cells = cells.where(~cells.map(is_missing), slides.frame[source])
+    names = cells.map(lambda cell: "" if is_missing(cell) else slide_name(cell))
+    links = pd.DataFrame({"patient_id": patients, "slide_id": names, "row": slides.frame.index})
+    return links[(links["patient_id"] != "") & (links["slide_id"] != "")].reset_index(drop=True)
+
+
+def _claimed_twice(links: pd.DataFrame, path: Path) -> list[Issue]:
+    issues = []
+    for slide, group in links.groupby("slide_id", sort=True):
+        owners = sorted(set(group["patient_id"]))
+        if len(owners) > 1:
+            rows = list_names(str(row) for row in group["row"])
+            issues.append(
+                Issue(
+                    "error",
+                    "One slide of two patients",
+                    f"{path.name}, slide {slide!r}, rows {rows}",
+                    f"It is given to the patients {list_names(owners)}.",
+                    "Correct the rows, so that the slide belongs to one patient.",
+                )
+            )
+    return issues
+
+
+def _folds(text: TextTable, named: Mapping[str, str]) -> tuple[pd.Series | None, list[str]]:
+    """The given split per row, and notes on what was ignored."""
+    if "fold" in named:
+        cells = text.frame[named["fold"]]
+        return cells.where(~cells.map(is_missing), ""), []
+    columns = sorted((name for name in text.columns if re.fullmatch(r"fold_\d+", name)), key=natural_key)
+    if not columns:
+        return None, []
+    tested = text.frame[columns].apply(lambda column: column.str.lower() == "test")
+    if len(columns) > 1 and bool((tested.sum(axis=1) == 1).all()):
+        return tested.idxmax(axis=1), []
+    return None, [
+        f"The columns {columns[0]} ... {columns[-1]} are not used: not every row is 'test' in exactly one, "
+        "so that they are no cross-validation over all patients. histonic makes its own split."
+    ]
+
+
+def fold_issues(table: LabelTable) -> list[Issue]:
+    """What is wrong with the given split: no parts, or one patient in two of them."""
+    if table.folds is None:
+        return []
+    given = table.folds[table.folds != ""]
+    column = table.columns.get("fold", "fold_*")
+    words = sorted(
+        {fold for fold in given if fold.lower() in ("train", "val", "valid", "validation", "test")}
+    )
+    if words:
+        return [
+            Issue(
+                "error",
+                "Fold column without parts",
+                table.where(column),
+                f"It says {list_names(words)}, not which part of a cross-validation a patient is in.",
+                "Number the parts, or let histonic split: --columns fold=none.",
+            )
+        ]
+    issues = []
+    for patient, parts in given.groupby(table.patients[given.index], sort=True):
+        if patient and parts.nunique() > 1:
+            named = list_names(f"{part!r} (row {row})" for row, part in parts.items())
+            issues.append(
+                Issue(
+                    "error",
+                    "One patient in two folds",
+                    f"{table.where(column)}, patient {patient!r}",
+                    f"The patient is in the folds {named}.",
+                    "Give all rows of a patient the same fold.",
+                    CohortError,
+                )
+            )
+    return issues

@@ -1,0 +1,173 @@
+"""What the words in label tables mean: missing values, numbers, events, and the order of classes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split("|"))
+
+
+MISSING_WORDS = _words(
+    "na|n/a|n.a.|#n/a|<na>|nan|null|missing|unknown|not available|not reported|not evaluated|"
+    "not applicable|[not available]|[not evaluated]|[not applicable]|[unknown]|[discrepancy]|?|.|--|'--|"
+)
+"""Cells that mean 'no value', in lower case. 'none' and '-' are not among them: both occur as classes."""
+
+_EVENT_WORDS = frozenset({"event", "dead", "deceased", "died", "death", "1:dead", "1:deceased", "1:event"})
+_CENSORED_WORDS = frozenset({"alive", "censored", "living", "0:alive", "0:living", "0:censored"})
+_TRUE_WORDS = frozenset({"1", "1.0", "yes", "y", "true"})
+_FALSE_WORDS = frozenset({"0", "0.0", "no", "n", "false"})
+
+_LEVELS = (
+    {"none", "absent", "negative", "normal", "no"},
+    {"very low", "minimal"},
+    {"low", "mild", "weak", "small", "well"},
+    {"medium", "moderate", "moderately", "intermediate", "mid", "middle"},
+    {"high", "severe", "strong", "large", "marked", "poor", "poorly"},
+    {"very high", "extreme", "undifferentiated"},
+)
+"""Words with an order, least first."""
+
+_NEGATIVE = _words(
+    "no|n|negative|neg|normal|benign|healthy|alive|living|absent|none|false|wild type|wildtype|wt|mss|"
+    "control|censored|0|-"
+)
+_POSITIVE = _words(
+    "yes|y|positive|pos|tumor|tumour|cancer|carcinoma|malignant|dead|deceased|present|true|mutated|"
+    "mutant|mut|msi|msih|msi h|metastasis|relapse|recurrence|event|1|+"
+)
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell means 'no value', see :data:`MISSING_WORDS`.
+
+    Example:
+        >>> is_missing("N/A"), is_missing(""), is_missing("none")
+        (True, True, False)
+    """
+    return text.strip().lower() in MISSING_WORDS
+
+
+def to_number(text: str, *, decimal_comma: bool = False) -> float | None:
+    """A finite number, or None.
+
+    Args:
+        text: The cell.
+        decimal_comma: Read 1,5 as one and a half.
+
+    Example:
+        >>> to_number("1,5", decimal_comma=True), to_number("1,5"), to_number("inf")
+        (1.5, None, None)
+    """
+    plain = text.replace(",", ".") if decimal_comma and text.count(",") == 1 else text
+    if "_" in plain:
+        return None
+    try:
+        value = float(plain)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def to_event(text: str, *, ones_are_censored: bool = False) -> float | None:
+    """1.0 for an event, 0.0 for censoring, None for a word with no meaning.
+
+    Words that name the state (dead, alive, censored, event ...) mean the same whatever the column codes;
+    1, 0, yes, no, true and false are inverted where 1 marks the censored.
+
+    Example:
+        >>> to_event("1"), to_event("1", ones_are_censored=True), to_event("Dead", ones_are_censored=True)
+        (1.0, 0.0, 1.0)
+    """
+    word = text.strip().lower()
+    if word in _EVENT_WORDS or word in _CENSORED_WORDS:
+        return float(word in _EVENT_WORDS)
+    if word in _TRUE_WORDS or word in _FALSE_WORDS:
+        return float((word in _TRUE_WORDS) != ones_are_censored)
+    return None
+
+
+def class_name(text: str) -> str:
+    """A class as it is called in results: 1.0 and 1 are the same class.
+
+    Example:
+        >>> class_name("2.0"), class_name("G2")
+        ('2', 'G2')
+    """
+    return re.sub(r"^([+-]?\d+)\.0+$", r"\1", text.strip())
+
+
+def natural_key(text: str) -> tuple[tuple[tuple[bool, float, str], ...], str]:
+    """Sort key that puts G2 before G10 and ignores case.
+
+    Example:
+        >>> sorted(["G10", "g2", "G1", "T1a", "T1"], key=natural_key)
+        ['G1', 'g2', 'G10', 'T1', 'T1a']
+    """
+    pieces = re.findall(r"[0-9]+|[^0-9]+", text.lower())
+    key = ((False, float(piece), "") if piece[0] in "0123456789" else (True, 0.0, piece) for piece in pieces)
+    return tuple(key), text
+
+
+def order_classes(names: Collection[str]) -> tuple[str, ...]:
+    """Classes from lowest to highest.
+
+    Numbers by value; words that name levels (none < low, mild, well < moderate, intermediate < high, severe,
+    poor ...), if every class is one and no two are the same level; else in natural order (G1 < G2 < G10).
+
+    Example:
+        >>> order_classes(["high", "low", "medium"]), order_classes(["10", "9"]), order_classes(["G2", "G1"])
+        (('low', 'medium', 'high'), ('9', '10'), ('G1', 'G2'))
+    """
+    ordered = sorted(set(names), key=natural_key)
+    numbers = [to_number(name) for name in ordered]
+    if all(number is not None for number in numbers):
+        return tuple(sorted(ordered, key=lambda name: (to_number(name) or 0.0, name)))
+    levels = {name: _level(name) for name in ordered}
+    if None not in levels.values() and len(set(levels.values())) == len(ordered):
+        return tuple(sorted(ordered, key=lambda name: levels[name] or 0))
+    return tuple(ordered)
+
+
+def order_binary(names: Collection[str]) -> tuple[str, ...]:
+    """Two classes, the positive one second.
+
+    A word that says no (no, negative, normal, benign, alive, wild type, 0, non-X beside X ...) comes first, a
+    word that says yes (yes, positive, tumor, malignant, dead, mutated, 1 ...) second; else as in
+    :func:`order_classes`.
+
+    Example:
+        >>> order_binary(["tumor", "normal"]), order_binary(["MSIH", "nonMSIH"]), order_binary(["A", "B"])
+        (('normal', 'tumor'), ('nonMSIH', 'MSIH'), ('A', 'B'))
+    """
+    ordered = order_classes(names)
+    if len(ordered) != 2:
+        return ordered
+    first, second = (_binary_rank(name, other) for name, other in (ordered, ordered[::-1]))
+    return ordered if first <= second else ordered[::-1]
+
+
+def _level(name: str) -> int | None:
+    plain = _plain(name)
+    for candidate in (plain, " ".join(plain.split()[:2]), plain.split()[0] if plain else ""):
+        for level, words in enumerate(_LEVELS):
+            if candidate in words:
+                return level
+    return None
+
+
+def _binary_rank(name: str, other: str) -> int:
+    plain, rival = _plain(name), _plain(other)
+    denies = plain.endswith(rival) and plain[: len(plain) - len(rival)].strip() in {"non", "not", "no", "un"}
+    if plain in _NEGATIVE or denies:
+        return -1
+    return int(plain in _POSITIVE)
+
+
+def _plain(name: str) -> str:
+    text = name.strip().lower()
+    return re.sub(r"[\s_\-]+", " ", text).strip() or text

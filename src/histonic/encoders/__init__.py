@@ -1,0 +1,1 @@
+"""Tile encoders: one method, one file, one paper."""

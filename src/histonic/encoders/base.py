@@ -1,0 +1,212 @@
+"""What a tile encoder is: a spec, a fingerprint, and tiles in, codes out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from histonic.core.errors import EncoderError
+from histonic.core.files import replacing_file
+from histonic.core.registry import Entry, Registry
+
+FILE_FORMAT = "histonic-encoder-1"
+Normalisation = Literal["none", "minus_one_to_one"]
+Tensors = Mapping[str, npt.NDArray[Any]]
+UInt8Tiles = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an encoder expects and gives.
+
+    Attributes:
+        name: The encoder's own name, written into every map.
+        architecture: The entry of the ``ENCODERS`` registry that runs it.
+        tile_px: Side of the tiles that it takes, in pixels.
+        mpp: Microns per pixel of those tiles.
+        code_size: D, the numbers it gives per tile.
+        normalisation: What happens to the bytes first: ``none`` (0..255) or ``minus_one_to_one``.
+        licence: Licence of the weights.
+        provenance: Where the weights come from.
+    """
+
+    name: str
+    architecture: str
+    tile_px: int
+    mpp: float
+    code_size: int
+    normalisation: Normalisation = "minus_one_to_one"
+    licence: str = "Apache-2.0"
+    provenance: str = "histonic"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EncoderSpec:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**values)
+
+
+class Encoder(Protocol):
+    """A tile encoder, ready to use."""
+
+    spec: EncoderSpec
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that the codes depend on."""
+
+    def encode(self, tiles: UInt8Tiles) -> npt.NDArray[np.float32]:
+        """Codes of a batch of tiles.
+
+        Args:
+            tiles: uint8 ``(N, H, W, 3)`` RGB, H = W = ``spec.tile_px``, at ``spec.mpp``.
+
+        Returns:
+            float32 ``(N, D)``.
+        """
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the encoder to one safetensors file that :func:`load_encoder` reads."""
+
+
+class EncoderClass(Protocol):
+    """What the registry holds: a way to make an encoder, with or without weights."""
+
+    def create(self, device: str, precision: str) -> Encoder:
+        """Make the encoder that needs no weights; EncoderError where weights are needed."""
+
+    def from_tensors(self, spec: EncoderSpec, tensors: Tensors, device: str, precision: str) -> Encoder:
+        """Make the encoder from its spec and weights."""
+
+
+ENCODERS: Registry[EncoderClass] = Registry(
+    "encoder",
+    "histonic.encoders",
+    (
+        Entry("colour", "histonic.encoders.colour:ColourEncoder", "colour moments of a tile; no weights"),
+        Entry("mean-rgb", "histonic.encoders.colour:MeanRgbEncoder", "mean colour of a tile; no weights"),
+        Entry(
+            "nic",
+            "histonic.encoders.nic:NicEncoder",
+            "convolutional encoder of the NIC papers; weights from a file (histonic encoder import)",
+        ),
+    ),
+)
+
+
+def fingerprint_of(spec: EncoderSpec, tensors: Tensors, precision: str = "32") -> str:
+    """Hash of all that the codes depend on: architecture, geometry, normalisation, weights, precision."""
+    digest = hashlib.sha256()
+    facts = [spec.architecture, spec.tile_px, spec.mpp, spec.code_size, spec.normalisation, precision]
+    digest.update(json.dumps(facts).encode())
+    for name in sorted(tensors):
+        tensor = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name}{tensor.dtype}{tensor.shape}".encode())
+        digest.update(tensor.tobytes())
+    return digest.hexdigest()
+
+
+def check_tiles(spec: EncoderSpec, tiles: UInt8Tiles) -> None:
+    """Refuse tiles that the encoder was not made for.
+
+    Raises:
+        EncoderError: Not uint8 ``(N, tile_px, tile_px, 3)``.
+    """
+    wanted = (spec.tile_px, spec.tile_px, 3)
+    if tiles.dtype != np.uint8 or tiles.ndim != 4 or tiles.shape[1:] != wanted:
+        raise EncoderError(
+            f"Encode tiles with {spec.name!r}.",
+            f"The tiles are {tiles.dtype} {tiles.shape}.",
+            f"Give uint8 (N, {wanted[0]}, {wanted[1]}, 3) at {spec.mpp} µm/px.",
+        )
+
+
+def save_encoder(path: str | os.PathLike[str], spec: EncoderSpec, tensors: Tensors) -> None:
+    """Write spec and weights to one safetensors file, all or nothing."""
+    # One key only: safetensors writes several in an order that changes from run to run.
+    facts = {"format": FILE_FORMAT, "spec": spec.to_dict()}
+    metadata = {"histonic": json.dumps(facts, sort_keys=True)}
+    # safetensors stores Fortran-ordered arrays wrong without a word.
+    contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    with replacing_file(path) as partial:
+        save_file(contiguous, partial, metadata=metadata)
+
+
+def load_encoder(
+    name_or_path: str | os.PathLike[str], *, device: str = "cpu", precision: str = "32"
+) -> Encoder:
+    """Load an encoder by registry name or from a file.
+
+    Args:
+        name_or_path: Such as ``colour``, or a ``.safetensors`` file of an encoder.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``32`` or ``bf16``.
+
+    Raises:
+        EncoderError: The file is absent, damaged, or no histonic encoder; or the name needs weights.
+        SettingsError: No encoder has that name.
+
+    Example:
+        >>> encoder = load_encoder("colour")
+        >>> encoder.encode(np.zeros((2, 128, 128, 3), np.uint8)).shape
+        (2, 18)
+    """
+    text = os.fspath(name_or_path)
+    if text in ENCODERS:
+        return ENCODERS.get(text).create(device, precision)
+    path = Path(text)
+    if path.suffix == ".h5":
+        raise EncoderError(
+            f"Load the encoder {text}.",
+            "It is a Keras file.",
+            f"Convert it once: histonic encoder import {text} --out {path.stem}.safetensors",
+        )
+    if path.suffix != ".safetensors" and not path.exists():
+        ENCODERS.get(text)  # raises with the nearest name
+    return _load_file(path, device, precision)
+
+
+def _load_file(path: Path, device: str, precision: str) -> Encoder:
+    asked = f"Load the encoder {path}."
+    if not path.is_file():
+        raise EncoderError(
+            asked, "There is no such file.", "Check the path, or use a name from 'histonic list'."
+        )
+    try:
+        with safe_open(path, "numpy") as file:
+            facts = json.loads((file.metadata() or {}).get("histonic", "{}"))
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EncoderError(asked, f"The file cannot be read: {error}.", "Copy or import it again.") from error
+    if facts.get("format") != FILE_FORMAT:
+        raise EncoderError(
+            asked,
+            "The file holds tensors but no histonic encoder.",
+            "Make one with 'histonic encoder import'.",
+        )
+    spec = EncoderSpec.from_dict(facts["spec"])
+    return ENCODERS.get(spec.architecture).from_tensors(
+        spec, cast("dict[str, npt.NDArray[Any]]", tensors), device, precision
+    )
+
+
+def describe(encoder: Encoder) -> dict[str, Any]:
+    """Name, fingerprint and spec, as stored in every map, run and bundle."""
+    return {
+        "name": encoder.spec.name,
+        "fingerprint": encoder.fingerprint,
+        "spec": encoder.spec.to_dict(),
+    }

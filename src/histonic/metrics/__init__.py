@@ -1,0 +1,1 @@
+"""Numbers: scores of predictions and their intervals."""

@@ -1,0 +1,103 @@
+"""A nested state of tensors and plain values as one safetensors file: exact, all or nothing, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from histonic.core.errors import TrainingError
+from histonic.core.files import replacing_file
+
+FORMAT = "histonic-state-1"
+_TENSOR, _DICT, _TUPLE = "tensor", "dict", "tuple"
+
+
+def save_state(path: str | os.PathLike[str], state: Any) -> None:
+    """Write a state that :func:`load_state` gives back exactly.
+
+    Args:
+        path: The file; replaced only once the new one is complete.
+        state: Tensors, None, booleans, whole numbers, floats and strings in dicts, lists and tuples.
+
+    Raises:
+        TypeError: The state holds something else.
+        OutputError: The file cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_state(f"{folder}/s", {"epoch": 3, "weights": {0: torch.ones(2)}})
+        ...     load_state(f"{folder}/s")
+        {'epoch': 3, 'weights': {0: tensor([1., 1.])}}
+    """
+    tensors: dict[str, Tensor] = {}
+    plain = {"format": FORMAT, "state": _pack(state, tensors)}
+    # One metadata key: the library writes several in an order that changes from run to run.
+    content = save(tensors, {"histonic": json.dumps(plain)})
+    with replacing_file(path) as partial:
+        partial.write_bytes(content)
+
+
+def load_state(path: str | os.PathLike[str]) -> Any:
+    """Read what :func:`save_state` wrote, onto the CPU.
+
+    Raises:
+        TrainingError: The file is damaged or was not written by it.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            plain = json.loads((file.metadata() or {}).get("histonic", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, f"It cannot be read: {error}.") from error
+    if plain.get("format") != FORMAT:
+        raise _damaged(path, "It holds no state of a training.")
+    return _unpack(plain["state"], tensors)
+
+
+def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Plain JSON in place of ``value``; its tensors are moved to ``tensors``."""
+    if isinstance(value, Tensor):
+        name = f"{len(tensors):05d}"
+        # Copied, because tensors that share memory are refused.
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {_TENSOR: name}
+    if isinstance(value, dict):
+        return {_DICT: [[_key(key), _pack(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, tuple):
+        return {_TUPLE: [_pack(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return [_pack(item, tensors) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a state cannot hold a {type(value).__name__}")
+
+
+def _key(key: Any) -> str | int:
+    if isinstance(key, str | int) and not isinstance(key, bool):
+        return key
+    raise TypeError(f"a state cannot have a key of type {type(key).__name__}")
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == _TENSOR:
+        return tensors[content]
+    if kind == _TUPLE:
+        return tuple(_unpack(item, tensors) for item in content)
+    return {key: _unpack(item, tensors) for key, item in content}
+
+
+def _damaged(path: str | os.PathLike[str], found: str) -> TrainingError:
+    return TrainingError(
+        f"Read the checkpoint {os.fspath(path)}.", found, "Delete it and run the same command again."
+    )

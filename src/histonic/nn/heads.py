@@ -1,0 +1,176 @@
+"""One head a task: from a vector to outputs, and from outputs to what a user reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from histonic.core.task import Task
+
+LEAST_SHARE = 1e-4
+"""Share given to a class that nobody has, so that logarithms stay finite."""
+
+
+def prediction_width(task: Task) -> int:
+    """Numbers in a prediction: one probability a class, else one value or log risk."""
+    return len(task.classes) if task.is_classification else 1
+
+
+class Head(nn.Module):
+    """A linear layer for one task, and the facts about the training data that its outputs need.
+
+    The layer begins at zero: an untrained head predicts the training prevalence, the training mean, or
+    the same risk for all.
+
+    Args:
+        task: The target.
+        size: E, length of the vectors.
+
+    Example:
+        >>> head = Head(Task("msi", "binary", ("msi",), ("no", "yes")), 4)
+        >>> head.set_shares(torch.tensor([0.9, 0.1]), torch.tensor([0.5, 0.5]))
+        >>> head.predict(head(torch.ones(1, 4))).detach().numpy().astype(float).round(4).tolist()
+        [[0.9, 0.1]]
+    """
+
+    prevalence: Tensor
+    sampled: Tensor
+    centre: Tensor
+    spread: Tensor
+    trust: Tensor
+    """Share of the network in a prediction, the rest is the baseline; 1 unless validation says less."""
+
+    def __init__(self, task: Task, size: int) -> None:
+        super().__init__()
+        self.task = task
+        if task.kind == "ordinal":
+            self.linear = nn.Linear(size, 1, bias=False)
+            self.first = nn.Parameter(torch.zeros(1))
+            self.steps = nn.Parameter(torch.zeros(task.outputs - 1))
+        else:
+            self.linear = nn.Linear(size, task.outputs)
+            nn.init.zeros_(self.linear.bias)
+        nn.init.zeros_(self.linear.weight)
+        self.register_buffer("trust", torch.ones(()))
+        if task.is_classification:
+            equal = torch.full((len(task.classes),), 1 / len(task.classes))
+            self.register_buffer("prevalence", equal)
+            self.register_buffer("sampled", equal.clone())
+        if task.kind == "regression":
+            self.register_buffer("centre", torch.zeros(()))
+            self.register_buffer("spread", torch.ones(()))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """``(B, E)`` to outputs ``(B, task.outputs)``, see :attr:`histonic.core.task.Task.outputs`."""
+        outputs: Tensor = self.linear(vectors)
+        if self.task.kind != "ordinal":
+            return outputs
+        # Steps are positive, so that P(class > k) falls with k.
+        falls = torch.cat([self.first.new_zeros(1), F.softplus(self.steps).cumsum(0)])
+        return outputs + self.first - falls
+
+    @torch.no_grad()
+    def set_shares(self, prevalence: Tensor, sampled: Tensor) -> None:
+        """Tell a classification head how common the classes are, and begin at that.
+
+        Args:
+            prevalence: ``(C,)`` class shares among the training patients; predictions are corrected to them.
+            sampled: ``(C,)`` class shares in the training batches, which may be balanced.
+        """
+        self.prevalence.copy_(_shares(prevalence))
+        self.sampled.copy_(_shares(sampled))
+        if self.task.kind == "binary":
+            self.linear.bias.copy_(torch.logit(self.sampled[1:]))
+        elif self.task.kind == "multiclass":
+            self.linear.bias.copy_(self.sampled.log())
+        else:
+            logits = torch.logit(1 - self.sampled.double().cumsum(0)[:-1])
+            self.first.copy_(logits[:1])
+            self.steps.copy_(torch.log(torch.expm1((logits[:-1] - logits[1:]).clamp_min(1e-4))))
+
+    @torch.no_grad()
+    def set_scale(self, centre: float, spread: float) -> None:
+        """Tell a regression head mean and standard deviation (0 counts as 1) of the training targets."""
+        self.centre.fill_(centre)
+        self.spread.fill_(spread if spread > 0 else 1.0)
+
+    def standardise(self, targets: Tensor) -> Tensor:
+        """Targets as the loss wants them: regression less the training mean, by its standard deviation."""
+        if self.task.kind != "regression":
+            return targets
+        return (targets - self.centre) / self.spread
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """What a user reads.
+
+        Args:
+            outputs: ``(B, task.outputs)``.
+
+        Returns:
+            Classification ``(B, C)`` probabilities, corrected from the class shares of the batches to the
+            training prevalence (Saerens et al. 2002); regression ``(B, 1)`` in the target's unit; survival
+            ``(B, 1)`` log risk; higher = earlier event. All are drawn towards the baseline by :attr:`trust`.
+        """
+        outputs = outputs.float()
+        if self.task.kind == "regression":
+            return self.centre + self.trust * self.spread * outputs
+        if self.task.kind == "survival":
+            return self.trust * outputs
+        weighted = self._probabilities(outputs) * (self.prevalence / self.sampled)
+        corrected = weighted / weighted.sum(dim=1, keepdim=True)
+        return self.prevalence + self.trust * (corrected - self.prevalence)
+
+    @property
+    def baseline(self) -> Tensor:
+        """``(W,)`` what is predicted with no trust in the network: prevalence, training mean, risk 0."""
+        if self.task.is_classification:
+            return self.prevalence
+        return self.centre[None] if self.task.kind == "regression" else torch.zeros(1)
+
+    def _probabilities(self, outputs: Tensor) -> Tensor:
+        """``(B, C)`` under the class shares of the training batches."""
+        if self.task.kind == "multiclass":
+            return outputs.softmax(dim=1)
+        # P(class > k) with 1 before and 0 after; a binary task is an ordinal one with a single threshold.
+        above = F.pad(F.pad(outputs.sigmoid(), (1, 0), value=1.0), (0, 1), value=0.0)
+        return (above[:, :-1] - above[:, 1:]).clamp_min(0)
+
+
+class Heads(nn.Module):
+    """One :class:`Head` per task on the same vector.
+
+    Args:
+        tasks: The targets.
+        size: E, length of the vectors.
+    """
+
+    def __init__(self, tasks: Sequence[Task], size: int) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+        self.heads = nn.ModuleList(Head(task, size) for task in tasks)
+
+    def __getitem__(self, name: str) -> Head:
+        for head in self.heads:
+            if isinstance(head, Head) and head.task.name == name:
+                return head
+        raise KeyError(name)
+
+    def forward(self, vectors: Tensor) -> dict[str, Tensor]:
+        """``(B, E)`` to outputs ``(B, O)`` per task name."""
+        return {task.name: self[task.name](vectors) for task in self.tasks}
+
+    def standardise(self, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Targets of all tasks as the losses want them."""
+        return {task.name: self[task.name].standardise(targets[task.name]) for task in self.tasks}
+
+    def predict(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Predictions of all tasks, see :meth:`Head.predict`."""
+        return {task.name: self[task.name].predict(outputs[task.name]) for task in self.tasks}
+
+
+def _shares(shares: Tensor) -> Tensor:
+    kept = shares.float().clamp_min(LEAST_SHARE)
+    return kept / kept.sum()

@@ -1,0 +1,1 @@
+"""Data whose right answer is known."""

@@ -1,0 +1,1 @@
+"""Pixels of whole slides; no torch."""

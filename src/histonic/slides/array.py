@@ -1,0 +1,58 @@
+"""An array that is a slide: tests and tutorials need no scanner file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.errors import SettingsError
+from histonic.slides.base import LevelSlide, UInt8Image
+
+
+class ArraySlide(LevelSlide):
+    """A slide in memory.
+
+    Args:
+        pixels: uint8 ``(H, W, 3)`` RGB.
+        mpp: Microns per pixel.
+        name: Name of the slide.
+
+    Raises:
+        SettingsError: The array has another type or shape.
+
+    Example:
+        >>> slide = ArraySlide(np.zeros((4, 6, 3), np.uint8), mpp=0.5)
+        >>> slide.read((0, 0), (3, 2), 1.0).shape
+        (2, 3, 3)
+    """
+
+    reader = "array"
+    reader_version = np.__version__
+
+    def __init__(self, pixels: npt.NDArray[np.uint8], mpp: float | None = None, name: str = "array") -> None:
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+            raise SettingsError(
+                f"Make a slide of the array {name!r}.",
+                f"It is {pixels.dtype} {pixels.shape}.",
+                "Give uint8 (H, W, 3) in RGB.",
+            )
+        super().__init__(Path(name), [(pixels.shape[1], pixels.shape[0])], mpp=mpp)
+        self._pixels = pixels
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of size and pixels."""
+        digest = hashlib.sha256(str(self._pixels.shape).encode())
+        digest.update(np.ascontiguousarray(self._pixels).tobytes())
+        return digest.hexdigest()
+
+    def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
+        out = np.full((height, width, 3), 255, np.uint8)
+        left, top = max(x, 0), max(y, 0)
+        right, bottom = min(x + width, self.size_wh.w), min(y + height, self.size_wh.h)
+        if left < right and top < bottom:
+            out[top - y : bottom - y, left - x : right - x] = self._pixels[top:bottom, left:right]
+        return out

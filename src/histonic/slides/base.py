@@ -1,0 +1,389 @@
+"""What a slide is, and how a file becomes one: readers are asked by extension, then by trial."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
+from histonic.core.registry import Entry, Registry
+from histonic.core.units import MPP_TOLERANCE, WH
+from histonic.slides.resample import average_area, average_blocks, whole
+from histonic.slides.resolution import HeaderMpp
+
+UInt8Image = npt.NDArray[np.uint8]
+BAND_PIXELS = 4_000_000
+SAMPLE_BYTES = 65_536
+SAMPLES = 8
+
+
+@runtime_checkable
+class Slide(Protocol):
+    """An opened whole-slide image.
+
+    Attributes:
+        name: Name of the slide, the file's stem.
+        path: The file; for an array its name.
+        size_wh: Size of level 0 in pixels.
+        reader: Name of the reader.
+        reader_version: Version of the library behind it.
+        mpp_source: Where the resolution comes from: ``header: ...``, ``given`` or ``missing``.
+    """
+
+    name: str
+    path: Path
+    size_wh: WH
+    reader: str
+    reader_version: str
+    mpp_source: str
+
+    @property
+    def mpp(self) -> float:
+        """Microns per pixel of level 0; MissingMppError if it is not known."""
+
+    @property
+    def has_mpp(self) -> bool:
+        """Whether the resolution is known."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content."""
+
+    def native_mpps(self) -> tuple[float, ...]:
+        """Stored resolutions in microns per pixel, finest first."""
+
+    def read(self, xy: tuple[float, float], wh: tuple[int, int], mpp: float) -> UInt8Image:
+        """Read a region.
+
+        Args:
+            xy: Top-left corner, level-0 pixels.
+            wh: Size of the result in pixels at ``mpp``.
+            mpp: Microns per pixel of the result.
+
+        Returns:
+            uint8 ``(h, w, 3)`` RGB; white outside the slide.
+        """
+
+    def read_many(self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float) -> UInt8Image:
+        """Read regions of one size, ``(N, h, w, 3)``; equal to :meth:`read` of each, but faster."""
+
+    def close(self) -> None:
+        """Release the file."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class NotMine(Exception):
+    """A reader refuses a file that another one may open; the message says why."""
+
+
+class LevelSlide(ABC):
+    """What all readers share: resolution, choice of the stored level, resampling.
+
+    A reader subclasses it, sets ``level_whs`` (finest first) and reads pixels of one level.
+
+    Args:
+        path: The file.
+        level_whs: Width and height of every stored level, finest first.
+        header: What the file's header says of microns per pixel.
+        mpp: Overrules the header.
+        default_mpp: Used where neither ``mpp`` nor the header says.
+    """
+
+    reader = ""
+    reader_version = ""
+    extensions: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        path: Path,
+        level_whs: Sequence[tuple[int, int]],
+        *,
+        header: HeaderMpp | None = None,
+        mpp: float | None = None,
+        default_mpp: float | None = None,
+    ) -> None:
+        header = header or HeaderMpp()
+        self.path = path
+        self.name = slide_name(path)
+        self.level_whs = tuple(WH(*wh) for wh in level_whs)
+        self.size_wh = self.level_whs[0]
+        for value in (mpp, default_mpp):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise SettingsError(
+                    f"Open {path} at {value} µm/px.", "That is no resolution.", "Give a positive mpp."
+                )
+        self._mpp = mpp if mpp is not None else header.mpp if header.mpp is not None else default_mpp
+        self.mpp_source = _source(mpp, header, default_mpp)
+        self._no_mpp = header.refused or "Its header gives no microns per pixel."
+
+    @property
+    def mpp(self) -> float:
+        """Microns per pixel of level 0.
+
+        Raises:
+            MissingMppError: It is in neither header nor settings.
+        """
+        if self._mpp is None:
+            raise MissingMppError(
+                f"Read {self.path} at a physical resolution.",
+                self._no_mpp,
+                "Say it: --mpp 0.5 (if 0.5 µm/px is right), an mpp column in a slide table, or "
+                "open_slide(path, mpp=0.5).",
+            )
+        return self._mpp
+
+    @property
+    def has_mpp(self) -> bool:
+        """Whether the resolution is known."""
+        return self._mpp is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the file, see :func:`fingerprint_file`."""
+        return fingerprint_file(self.path)
+
+    def native_mpps(self) -> tuple[float, ...]:
+        """Stored resolutions in microns per pixel, finest first."""
+        return tuple(self.mpp * self._downsample(level) for level in range(len(self.level_whs)))
+
+    def _downsample(self, level: int) -> float:
+        """Level-0 pixels per pixel of a level: the mean of both axes, as OpenSlide defines it."""
+        if level == 0:
+            return 1.0
+        first, other = self.level_whs[0], self.level_whs[level]
+        return (first.w / other.w + first.h / other.h) / 2
+
+    def read(self, xy: tuple[float, float], wh: tuple[int, int], mpp: float) -> UInt8Image:
+        """Read a region at any resolution, area-averaged from the nearest finer level.
+
+        Args:
+            xy: Top-left corner, level-0 pixels.
+            wh: Size of the result in pixels at ``mpp``.
+            mpp: Microns per pixel of the result; finer than the slide's own enlarges.
+
+        Returns:
+            uint8 ``(h, w, 3)`` RGB; white outside the slide.
+
+        Raises:
+            MissingMppError: The slide has no mpp.
+            UnreadableSlideError: The pixels are damaged.
+        """
+        level, corner, scale = self._place(xy, mpp)
+        width, height = wh
+        out = np.empty((height, width, 3), np.uint8)
+        band = max(1, int(BAND_PIXELS / max(1.0, width * scale * scale)))
+        for top in range(0, height, band):
+            rows = min(band, height - top)
+            start = (corner[0], corner[1] + top * scale)
+            out[top : top + rows] = self._resample(level, start, scale, (width, rows))
+        return out
+
+    def read_many(self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float) -> UInt8Image:
+        """Read regions of one size, ``(N, h, w, 3)``; equal to :meth:`read` of each."""
+        out = np.empty((len(xys), wh[1], wh[0], 3), np.uint8)
+        for index, xy in enumerate(xys):
+            out[index] = self.read(xy, wh, mpp)
+        return out
+
+    def _place(self, xy: tuple[float, float], mpp: float) -> tuple[int, tuple[float, float], float]:
+        """The level to read, the corner in its pixels, and its pixels per pixel of the result."""
+        mpps = self.native_mpps()
+        fine = [level for level, native in enumerate(mpps) if native <= mpp * (1 + 1e-6)]
+        level = fine[-1] if fine else 0
+        down = self._downsample(level)
+        return level, (xy[0] / down, xy[1] / down), mpp / mpps[level]
+
+    def _resample(
+        self, level: int, corner: tuple[float, float], scale: float, wh: tuple[int, int]
+    ) -> UInt8Image:
+        factor, x, y = whole(scale), whole(corner[0]), whole(corner[1])
+        if factor is not None and x is not None and y is not None:
+            return average_blocks(self._read_pixels(level, x, y, wh[0] * factor, wh[1] * factor), factor)
+        left, top = math.floor(corner[0]), math.floor(corner[1])
+        right = math.ceil(corner[0] + wh[0] * scale)
+        bottom = math.ceil(corner[1] + wh[1] * scale)
+        pixels = self._read_pixels(level, left, top, right - left, bottom - top)
+        return average_area(pixels, (corner[0] - left, corner[1] - top), scale, wh)
+
+    @classmethod
+    def open(cls, path: Path, *, mpp: float | None = None, default_mpp: float | None = None) -> Self:
+        """Open a file.
+
+        Raises:
+            NotMine: The file is of a kind that this reader does not read.
+        """
+        raise NotMine(f"{cls.__name__} opens no files")
+
+    @abstractmethod
+    def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
+        """Pixels of one level, uint8 ``(height, width, 3)``; white outside."""
+
+    def close(self) -> None:  # noqa: B027 - an array has nothing to release
+        """Release the file."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+READERS: Registry[type[LevelSlide]] = Registry(
+    "reader",
+    "histonic.readers",
+    (
+        Entry(
+            "tiff",
+            "histonic.slides.tiff:TiffSlide",
+            "tiled TIFF: SVS, generic pyramids, OME-TIFF; decodes every stored tile once",
+            ("tifffile", "imagecodecs", "simplejpeg"),
+        ),
+        Entry(
+            "openslide",
+            "histonic.slides.openslide:OpenSlideSlide",
+            "all that OpenSlide reads: NDPI, MRXS, SCN, BIF, DICOM ...",
+            ("openslide",),
+        ),
+    ),
+)
+
+
+def open_slide(
+    path: str | os.PathLike[str],
+    *,
+    mpp: float | None = None,
+    default_mpp: float | None = None,
+    reader: str | None = None,
+) -> LevelSlide:
+    """Open a whole-slide image.
+
+    Readers that know the extension are asked first, then the others.
+
+    Args:
+        path: The file.
+        mpp: Microns per pixel of level 0; overrules the header.
+        default_mpp: Microns per pixel where the header does not say.
+        reader: Ask this reader only.
+
+    Raises:
+        UnreadableSlideError: No such file, it is empty or truncated, or every reader refuses it; the
+            message lists each refusal.
+        SettingsError: No such reader, or an mpp that is not positive.
+    """
+    file = Path(path)
+    _require_file(file)
+    names = [reader] if reader is not None else _readers_for(file)
+    refusals = []
+    for name in names:
+        try:
+            return READERS.get(name).open(file, mpp=mpp, default_mpp=default_mpp)
+        except NotMine as refusal:
+            refusals.append(f"{name}: {refusal}")
+    raise UnreadableSlideError(
+        f"Open the slide {file}.",
+        "No reader can open it (" + "; ".join(refusals) + ").",
+        "Check that the file is whole; convert a format not among these to a pyramidal TIFF.",
+    )
+
+
+def _readers_for(file: Path) -> list[str]:
+    """Readers by name: those whose extension fits first, else in the order of the registry."""
+    lower = file.name.lower()
+    usable = [entry.name for entry in READERS.entries().values() if not entry.missing()]
+    return sorted(usable, key=lambda name: not lower.endswith(READERS.get(name).extensions))
+
+
+def _require_file(file: Path) -> None:
+    asked = f"Open the slide {file}."
+    if file.is_dir():
+        raise UnreadableSlideError(asked, "It is a folder.", "Give the slide file in it.")
+    if not file.exists():
+        raise UnreadableSlideError(asked, "There is no such file.", "Check the path.")
+    try:
+        with file.open("rb") as opened:
+            empty = not opened.read(1)
+    except OSError as error:
+        raise UnreadableSlideError(
+            asked, f"{error.strerror}.", "Check the file and its permissions."
+        ) from error
+    if empty:
+        raise UnreadableSlideError(asked, "The file is empty.", "Copy it again.")
+
+
+def fingerprint_file(path: str | os.PathLike[str]) -> str:
+    """Hash of a file's size, head, tail and samples in between; fast on gigabytes.
+
+    Raises:
+        UnreadableSlideError: The file cannot be read.
+    """
+    file = Path(path)
+    digest = hashlib.sha256()
+    try:
+        size = file.stat().st_size
+        digest.update(str(size).encode())
+        with file.open("rb") as opened:
+            for index in range(SAMPLES + 1):
+                opened.seek(max(0, (size - SAMPLE_BYTES) * index // SAMPLES))
+                digest.update(opened.read(SAMPLE_BYTES))
+    except OSError as error:
+        raise UnreadableSlideError(
+            f"Read {file}.", f"{error.strerror}.", "Check the file and its disk."
+        ) from error
+    return digest.hexdigest()
+
+
+def best_mpp(slide: Slide, mpp: float) -> float:
+    """The resolution at which to read tiles wanted at ``mpp``.
+
+    A stored resolution times a whole number, if that lies within 2 % of ``mpp``: then pixels are averaged
+    by whole numbers. Of several the coarsest, which needs the fewest pixels: a level of a quarter of the
+    size is rarely stored at four times the resolution to the last digit. Else ``mpp`` itself.
+
+    Args:
+        slide: The opened slide.
+        mpp: Wanted microns per pixel.
+
+    Raises:
+        MissingMppError: The slide has no mpp.
+
+    Example:
+        >>> from histonic.slides.array import ArraySlide
+        >>> best_mpp(ArraySlide(np.zeros((9, 9, 3), np.uint8), mpp=0.2525), 0.5)
+        0.505
+    """
+    nearest = [(native, native * max(1, round(mpp / native))) for native in slide.native_mpps()]
+    fitting = [pair for pair in nearest if abs(pair[1] - mpp) <= MPP_TOLERANCE * mpp]
+    return max(fitting)[1] if fitting else mpp
+
+
+def slide_name(path: Path) -> str:
+    """File name without its extension, also for ``.ome.tif``."""
+    name = path.name
+    for suffix in (".ome.tiff", ".ome.tif"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)]
+    return path.stem
+
+
+def _source(mpp: float | None, header: HeaderMpp, default_mpp: float | None) -> str:
+    if mpp is not None:
+        return "given" if header.mpp is None else f"given; header says {header.mpp:.4g}"
+    if header.mpp is not None:
+        return f"header: {header.field}"
+    return "missing" if default_mpp is None else "given"

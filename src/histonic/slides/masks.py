@@ -1,0 +1,144 @@
+"""Tissue masks made elsewhere: PNG, TIFF and QuPath GeoJSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from histonic.core.errors import MaskError
+from histonic.slides.base import Slide
+from histonic.slides.tissue import TissueMask
+
+MOST_ASPECT_ERROR = 0.02
+RASTER_SIDE_PX = 4096
+Ring = list[tuple[float, float]]
+
+
+def read_mask(path: str | Path, slide: Slide) -> TissueMask:
+    """Read a tissue mask for a slide.
+
+    Images may have any size but the slide's aspect; what is not zero is tissue. In GeoJSON every polygon
+    is tissue, its holes are not; coordinates are level-0 pixels, as QuPath writes them.
+
+    Args:
+        path: ``.png``, ``.tif``, ``.tiff``, ``.geojson`` or ``.json``.
+        slide: The opened slide that the mask belongs to.
+
+    Raises:
+        MaskError: The file is absent, damaged, of another kind or aspect, or holds no polygon.
+        MissingMppError: The slide has no mpp.
+    """
+    file = Path(path)
+    asked = f"Read the mask {file} of {slide.name}."
+    if not file.is_file():
+        raise MaskError(asked, "There is no such file.", "Check the mask column or --masks.")
+    suffix = file.suffix.lower()
+    if suffix in (".geojson", ".json"):
+        mask = _rasterise(_read_polygons(file, asked), slide)
+    elif suffix in (".png", ".tif", ".tiff"):
+        mask = _read_image(file, asked)
+    else:
+        raise MaskError(asked, f"It is a {suffix or 'nameless'} file.", "Give PNG, TIFF or GeoJSON.")
+    width, height = slide.size_wh
+    aspect = (mask.shape[1] / mask.shape[0]) / (width / height)
+    # One pixel more or less is rounding.
+    if abs(aspect - 1) > MOST_ASPECT_ERROR + 1.0 / min(mask.shape):
+        raise MaskError(
+            asked,
+            f"It is {mask.shape[1]} x {mask.shape[0]}, the slide {width} x {height}: another shape.",
+            "Export the mask of the whole slide, from its top-left corner.",
+        )
+    return TissueMask(mask, width * slide.mpp / mask.shape[1])
+
+
+def _read_image(file: Path, asked: str) -> npt.NDArray[np.bool_]:
+    try:
+        if file.suffix.lower() == ".png":
+            with Image.open(file) as image:
+                pixels = np.asarray(image)
+        else:
+            pixels = np.asarray(tifffile.imread(file))
+    except Image.DecompressionBombError as error:
+        raise MaskError(asked, f"{error}.", "Save it smaller: 8 µm/px are enough, or use TIFF.") from error
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, tifffile.TiffFileError) as error:
+        raise MaskError(asked, f"It cannot be read: {error}.", "Export it again.") from error
+    if pixels.ndim == 3:
+        # An alpha channel is opaque everywhere and says nothing of tissue.
+        colours = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
+        pixels = colours.max(2)
+    if pixels.ndim != 2:
+        raise MaskError(asked, f"It has the shape {pixels.shape}.", "Give an image with one plane.")
+    return pixels > 0
+
+
+def _read_polygons(file: Path, asked: str) -> list[list[Ring]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        polygons = list(_polygons(content))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MaskError(
+            asked, f"It is no GeoJSON: {error!r}.", "Export it from QuPath as GeoJSON."
+        ) from error
+    if not polygons:
+        raise MaskError(asked, "It holds no polygon.", "Draw the tissue as areas and export it again.")
+    return polygons
+
+
+def _polygons(content: Any) -> Iterator[list[Ring]]:
+    """Polygons of a FeatureCollection, a list of features, a feature or a bare geometry."""
+    if content is None:  # a feature may lack its geometry
+        return
+    if isinstance(content, list):
+        for item in content:
+            yield from _polygons(item)
+        return
+    kind = content["type"]
+    if kind == "FeatureCollection":
+        yield from _polygons(content["features"])
+    elif kind == "Feature":
+        yield from _polygons(content["geometry"])
+    elif kind == "GeometryCollection":
+        yield from _polygons(content["geometries"])
+    elif kind == "MultiPolygon":
+        for rings in content["coordinates"]:
+            yield [_ring(ring) for ring in rings]
+    elif kind == "Polygon":
+        yield [_ring(ring) for ring in content["coordinates"]]
+
+
+def _ring(points: Any) -> Ring:
+    return [(float(point[0]), float(point[1])) for point in points]
+
+
+def _rasterise(polygons: list[list[Ring]], slide: Slide) -> npt.NDArray[np.bool_]:
+    width, height = slide.size_wh
+    scale = min(1.0, RASTER_SIDE_PX / max(width, height))
+    size = (max(1, math.ceil(width * scale)), max(1, math.ceil(height * scale)))
+    mask = np.zeros(size[::-1], bool)
+    for rings in polygons:
+        # Pixel centres lie half a pixel from the corner that coordinates count from.
+        points = [np.array(ring, float).reshape(-1, 2) * scale - 0.5 for ring in rings if len(ring) >= 3]
+        if points:
+            _draw(points, mask)
+    return mask
+
+
+def _draw(rings: list[npt.NDArray[np.float64]], mask: npt.NDArray[np.bool_]) -> None:
+    """Add a polygon, its first ring the outline, the others holes; on a canvas no larger than itself."""
+    low = np.clip(np.floor(rings[0].min(0)).astype(int) - 1, 0, mask.shape[::-1])
+    high = np.clip(np.ceil(rings[0].max(0)).astype(int) + 2, 0, mask.shape[::-1])
+    if (high <= low).any():
+        return
+    canvas = Image.new("1", (int(high[0] - low[0]), int(high[1] - low[1])))
+    draw = ImageDraw.Draw(canvas)
+    for index, ring in enumerate(rings):
+        draw.polygon([(float(x), float(y)) for x, y in ring - low], fill=0 if index else 1)
+    mask[low[1] : high[1], low[0] : high[0]] |= np.asarray(canvas)

@@ -1,0 +1,184 @@
+"""Writing a tiled pyramidal TIFF that OpenSlide and QuPath open, band by band."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from histonic.core.errors import SettingsError
+from histonic.core.files import replacing_file
+from histonic.slides.resample import average_blocks
+
+UInt8Image = npt.NDArray[np.uint8]
+LEVEL_FACTOR = 4
+SMALLEST_SIDE_PX = 512
+ENCODING_THREADS = 2
+MICRONS_PER_CM = 10_000.0
+
+
+def write_pyramid(
+    path: str | Path,
+    image: UInt8Image | Iterable[UInt8Image],
+    *,
+    mpp: float,
+    size_wh: tuple[int, int] | None = None,
+    tile_px: int = 256,
+    quality: int = 80,
+) -> None:
+    """Write a slide as JPEG tiles with coarser copies at a quarter, a sixteenth ... of the size.
+
+    The same pixels give the same bytes. Memory is that of one row of tiles, whatever the size.
+
+    Args:
+        path: The ``.tif`` file.
+        image: uint8 ``(H, W, 3)``, or bands of rows ``(h, W, 3)`` from top to bottom.
+        mpp: Microns per pixel, written as resolution tags.
+        size_wh: Width and height; needed for bands.
+        tile_px: Side of a tile.
+        quality: JPEG quality, 1 to 100; above 95 colours keep their full resolution.
+
+    Raises:
+        SettingsError: Bands without a size, or bands that do not make up that size.
+        OutputError: The file cannot be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_pyramid(f"{folder}/a.tif", np.zeros((600, 800, 3), np.uint8), mpp=0.5)
+    """
+    if isinstance(image, np.ndarray):
+        size_wh = (image.shape[1], image.shape[0])
+        bands: Iterable[UInt8Image] = _bands_of(image, tile_px)
+    elif size_wh is None:
+        raise SettingsError(f"Write {path} from bands.", "Their size is not given.", "Give size_wh.")
+    else:
+        bands = image
+    with replacing_file(path) as partial, tempfile.TemporaryDirectory() as scratch:
+        _write(partial, bands, size_wh, mpp, tile_px, quality, Path(scratch))
+
+
+def _write(
+    path: Path,
+    bands: Iterable[UInt8Image],
+    wh: tuple[int, int],
+    mpp: float,
+    tile_px: int,
+    quality: int,
+    scratch: Path,
+) -> None:
+    with tifffile.TiffWriter(path, bigtiff=wh[0] * wh[1] > 2**32) as writer:
+        level = 0
+        while True:
+            coarse_wh = (wh[0] // LEVEL_FACTOR, wh[1] // LEVEL_FACTOR)
+            last = min(coarse_wh) < SMALLEST_SIDE_PX // LEVEL_FACTOR or max(wh) <= SMALLEST_SIDE_PX
+            coarse = None
+            if not last:
+                # A coarser level is held on the disk until its turn comes.
+                coarse = np.lib.format.open_memmap(
+                    scratch / f"{level}.npy", "w+", np.uint8, (coarse_wh[1], coarse_wh[0], 3)
+                )
+            _write_level(
+                writer,
+                _regroup(bands, wh, tile_px),
+                wh,
+                mpp * LEVEL_FACTOR**level,
+                tile_px,
+                quality,
+                coarse,
+                level,
+            )
+            if coarse is None:
+                return
+            wh, level = coarse_wh, level + 1
+            bands = _bands_of(coarse, tile_px)
+
+
+def _write_level(
+    writer: tifffile.TiffWriter,
+    bands: Iterator[UInt8Image],
+    wh: tuple[int, int],
+    mpp: float,
+    tile_px: int,
+    quality: int,
+    coarse: UInt8Image | None,
+    level: int,
+) -> None:
+    resolution = MICRONS_PER_CM / mpp
+    writer.write(
+        _tiles(bands, wh, tile_px, coarse),
+        shape=(wh[1], wh[0], 3),
+        dtype=np.uint8,
+        tile=(tile_px, tile_px),
+        photometric="rgb",
+        compression="jpeg",
+        compressionargs={"level": quality},
+        subsampling=(1, 1) if quality > 95 else (2, 2),
+        subfiletype=1 if level else 0,
+        resolution=(resolution, resolution),
+        resolutionunit="CENTIMETER",
+        software=False,
+        metadata=None,
+        maxworkers=ENCODING_THREADS,
+    )
+
+
+def _bands_of(image: UInt8Image, rows: int) -> Iterator[UInt8Image]:
+    for top in range(0, len(image), rows):
+        yield image[top : top + rows]
+
+
+def _regroup(bands: Iterable[UInt8Image], wh: tuple[int, int], tile_px: int) -> Iterator[UInt8Image]:
+    """Bands of any height to bands of ``tile_px`` rows, the last one maybe lower."""
+    waiting = np.empty((0, wh[0], 3), np.uint8)
+    seen = 0
+    for band in bands:
+        if band.dtype != np.uint8 or band.ndim != 3 or band.shape[1:] != (wh[0], 3):
+            raise _wrong_band(f"a band is {band.dtype} {band.shape}", wh)
+        seen += len(band)
+        if seen > wh[1]:
+            raise _wrong_band(f"the bands have {seen} rows or more", wh)
+        waiting = np.concatenate([waiting, band]) if len(waiting) else band
+        # The last rows wait for the end of the bands: the writer stops asking once it has all its tiles.
+        while len(waiting) > tile_px:
+            yield waiting[:tile_px]
+            waiting = waiting[tile_px:]
+    if seen != wh[1]:
+        raise _wrong_band(f"the bands have {seen} rows", wh)
+    if len(waiting):
+        yield waiting
+
+
+def _wrong_band(found: str, wh: tuple[int, int]) -> SettingsError:
+    return SettingsError(
+        f"Write a slide of {wh[0]} x {wh[1]} pixels from bands.", f"{found}.", "Give uint8 bands (h, W, 3)."
+    )
+
+
+def _tiles(
+    bands: Iterator[UInt8Image], wh: tuple[int, int], tile_px: int, coarse: UInt8Image | None
+) -> Iterator[UInt8Image]:
+    """Tiles in storage order, filled up with white at the border; the coarser copy is filled on the way."""
+    top = 0
+    for band in bands:
+        if coarse is not None:
+            _reduce_into(coarse, band, top)
+        top += len(band)
+        for left in range(0, wh[0], tile_px):
+            tile = band[:, left : left + tile_px]
+            if tile.shape[:2] != (tile_px, tile_px):
+                whole = np.full((tile_px, tile_px, 3), 255, np.uint8)
+                whole[: tile.shape[0], : tile.shape[1]] = tile
+                tile = whole
+            yield np.ascontiguousarray(tile)
+
+
+def _reduce_into(coarse: UInt8Image, band: UInt8Image, top: int) -> None:
+    rows = min(len(band) // LEVEL_FACTOR, len(coarse) - top // LEVEL_FACTOR)
+    cols = coarse.shape[1]
+    if rows > 0:
+        part = band[: rows * LEVEL_FACTOR, : cols * LEVEL_FACTOR]
+        coarse[top // LEVEL_FACTOR : top // LEVEL_FACTOR + rows] = average_blocks(part, LEVEL_FACTOR)

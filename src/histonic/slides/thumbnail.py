@@ -1,0 +1,53 @@
+"""Small pictures of slides, plain or with the kept cells drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from histonic.core.grid import TileGrid
+from histonic.slides.base import Slide
+
+UInt8Image = npt.NDArray[np.uint8]
+OUTLINE = (0, 90, 160)
+
+
+def thumbnail(slide: Slide, side_px: int = 1024) -> UInt8Image:
+    """The whole slide, its longer side ``side_px`` pixels; never larger than the slide itself.
+
+    Returns:
+        uint8 ``(h, w, 3)`` RGB.
+
+    Raises:
+        MissingMppError: The slide has no mpp.
+    """
+    longer = max(slide.size_wh)
+    scale = max(1.0, longer / side_px)
+    wh = (max(1, round(slide.size_wh.w / scale)), max(1, round(slide.size_wh.h / scale)))
+    return slide.read((0, 0), wh, slide.mpp * scale)
+
+
+def draw_cells(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_]) -> UInt8Image:
+    """Draw the kept cells on a thumbnail: their outline in blue, all else paler.
+
+    Args:
+        picture: Thumbnail of the whole slide, uint8 ``(h, w, 3)``.
+        grid: The cells.
+        mask: bool ``(R, K)``, True for kept cells.
+
+    Returns:
+        uint8 ``(h, w, 3)``.
+    """
+    height, width = picture.shape[:2]
+    per_pixel = grid.slide_wh.w / width
+    rows = ((np.arange(height) + 0.5) * per_pixel - grid.origin_xy.y) / grid.stride_level0
+    cols = ((np.arange(width) + 0.5) * per_pixel - grid.origin_xy.x) / grid.stride_level0
+    rows_inside = np.clip(rows.astype(int), 0, mask.shape[0] - 1)
+    cols_inside = np.clip(cols.astype(int), 0, mask.shape[1] - 1)
+    kept = mask[np.ix_(rows_inside, cols_inside)]
+    edge = kept & ~ndimage.binary_erosion(kept, iterations=2, border_value=0)
+    drawn = picture.astype(np.float32)
+    drawn[~kept] = 0.35 * drawn[~kept] + 0.65 * 255
+    drawn[edge] = OUTLINE
+    return drawn.round().astype(np.uint8)

@@ -1,0 +1,1 @@
+"""The verbs: one public function and one settings model each."""

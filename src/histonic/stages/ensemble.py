@@ -1,0 +1,131 @@
+"""Several networks' predictions joined into the columns that a user reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.task import Task
+from histonic.nn.heads import Heads
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RiskScale:
+    """The log risks that one network gives its training patients.
+
+    Attributes:
+        mean: Their mean.
+        spread: Their standard deviation, 1 if they are all the same.
+        cut: Their median; a patient above it counts as high risk.
+    """
+
+    mean: float
+    spread: float
+    cut: float
+
+    @classmethod
+    def of(cls, risks: FloatArray) -> RiskScale:
+        """From the training patients' log risks ``(P,)``."""
+        spread = float(risks.std())
+        return cls(float(risks.mean()), spread if spread > 0 else 1.0, float(np.median(risks)))
+
+    def standardise(self, risks: Any) -> Any:
+        """Risks in standard deviations from the mean of the training patients."""
+        return (risks - self.mean) / self.spread
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a network of an ensemble knows of its training patients.
+
+    Attributes:
+        fold: Number of the fold it was trained in.
+        initialisation: Which of the fold's networks it is.
+        prevalence: Per classification task the shares of the classes.
+        risks: Per survival task the scale of the risks.
+    """
+
+    fold: int
+    initialisation: int
+    prevalence: Mapping[str, Sequence[float]]
+    risks: Mapping[str, RiskScale]
+
+    @classmethod
+    def of(cls, fold: int, initialisation: int, heads: Heads, train: Mapping[str, FloatArray]) -> Member:
+        """From a trained network's heads and its predictions ``(P, 1)`` of its training patients."""
+        return cls(
+            fold,
+            initialisation,
+            {t.name: heads[t.name].prevalence.double().tolist() for t in heads.tasks if t.is_classification},
+            {t.name: RiskScale.of(train[t.name][:, 0]) for t in heads.tasks if t.kind == "survival"},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "fold": self.fold,
+            "initialisation": self.initialisation,
+            "prevalence": {name: list(shares) for name, shares in self.prevalence.items()},
+            "risks": {
+                name: {"mean": scale.mean, "spread": scale.spread, "cut": scale.cut}
+                for name, scale in self.risks.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Member:
+        """The inverse of :meth:`to_dict`."""
+        risks = {name: RiskScale(**scale) for name, scale in values["risks"].items()}
+        return cls(values["fold"], values["initialisation"], values["prevalence"], risks)
+
+
+def prediction_columns(
+    task: Task, predictions: Sequence[FloatArray], members: Sequence[Member]
+) -> dict[str, list[Any]]:
+    """Columns for one task, joined over the networks.
+
+    Probabilities and values are averaged. The predicted class is the one whose probability is highest
+    compared with its share among the training patients, which is what a network trained on equal classes
+    favours. Risks are standardised by each network's training patients and averaged; a patient is at high
+    risk if most networks put the risk above their cut, and at a draw if the mean distance to the cut does.
+
+    Args:
+        task: The target.
+        predictions: Per network ``(P, W)``, see :meth:`histonic.nn.heads.Head.predict`.
+        members: The networks, in the same order.
+
+    Example:
+        >>> task = Task("msi", "binary", ("msi",), ("no", "yes"))
+        >>> member = Member(0, 0, {"msi": [0.9, 0.1]}, {})
+        >>> prediction_columns(task, [np.array([[0.8, 0.2]])], [member])
+        {'predicted': ['yes'], 'p_no': [0.8], 'p_yes': [0.2]}
+    """
+    if task.kind == "survival":
+        return _risk_columns([member.risks[task.name] for member in members], predictions)
+    mean = np.mean(predictions, axis=0)
+    if task.kind == "regression":
+        return {"predicted": mean[:, 0].tolist()}
+    prevalence = np.mean([member.prevalence[task.name] for member in members], axis=0)
+    favoured = np.argmax(mean / prevalence, axis=1)
+    columns: dict[str, list[Any]] = {"predicted": [task.classes[index] for index in favoured]}
+    columns.update({f"p_{name}": mean[:, index].tolist() for index, name in enumerate(task.classes)})
+    if task.kind == "ordinal":
+        columns["score"] = (mean @ np.arange(len(task.classes))).tolist()
+    return columns
+
+
+def _risk_columns(scales: Sequence[RiskScale], predictions: Sequence[FloatArray]) -> dict[str, list[Any]]:
+    pairs = list(zip(scales, predictions, strict=True))
+    risk = np.mean([scale.standardise(found[:, 0]) for scale, found in pairs], axis=0)
+    above = np.array(
+        [scale.standardise(found[:, 0]) - scale.standardise(scale.cut) for scale, found in pairs]
+    )
+    votes = (above > 0).sum(axis=0) * 2 - len(pairs)
+    high = (votes > 0) | ((votes == 0) & (above.mean(axis=0) > 0))
+    return {"risk": risk.tolist(), "high_risk": high.astype(int).tolist()}

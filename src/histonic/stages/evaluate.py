@@ -1,0 +1,149 @@
+"""Out-of-fold predictions of a run to metrics with intervals, and the data of their figures.
+
+The predictions of all folds are pooled: each patient was predicted by networks that never saw that
+patient. The intervals say how the metrics of *these* networks would vary with other patients.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from histonic.core.errors import TableError
+from histonic.core.task import Task, TaskKind
+from histonic.metrics.scores import Measure, Score, score_measures
+from histonic.stages.evaluate_labels import evaluate_classes, evaluate_ordinal
+from histonic.stages.evaluate_values import evaluate_regression, evaluate_survival
+from histonic.stages.evaluated import Evaluated, number_or_none
+from histonic.stages.prediction_table import PredictionTable, read_predictions
+
+
+@dataclass(frozen=True)
+class TaskEvaluation:
+    """What the predictions of one target are worth.
+
+    Attributes:
+        task: The target.
+        n: Patients with a truth; the others are left out.
+        scores: Metrics with intervals, the leading one first.
+        curves: Data of the figures, JSON-able; see :func:`evaluate_task`.
+    """
+
+    task: Task
+    n: int
+    scores: tuple[Score, ...]
+    curves: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without NaN."""
+        return {
+            "task": self.task.to_dict(),
+            "n": self.n,
+            "scores": [score.to_dict() for score in self.scores],
+            "curves": dict(self.curves),
+        }
+
+
+def evaluate_task(
+    task: Task, predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0
+) -> TaskEvaluation:
+    """Score the predictions of one target.
+
+    The curves of each kind:
+
+    - classification: ``roc`` and ``pr`` (a list of class, x, y: one item for the positive class, or
+      one per class), ``calibration`` (the same of predicted, observed, count), ``confusion``
+      (classes, and counts with the truth in rows); ordinal also ``scatter``;
+    - regression: ``scatter`` (truth, predicted, fold), ``calibration`` (bins, slope, intercept);
+    - survival: ``km``, see :func:`histonic.stages.evaluate_values.kaplan_meier_groups`;
+    - all: ``folds`` (fold, n, and value of the leading metric there, None if undefined).
+
+    Args:
+        task: The target.
+        predictions: One row a patient, columns as in ``predictions/<task>.csv`` of a run.
+        resamples: Resamples of the patients for the 95 % intervals.
+        seed: Of the resamples; the same for all targets.
+
+    Raises:
+        TableError: A column is absent or a cell cannot be used.
+        CohortError: Too few patients, one class only, a constant truth, no comparable survival times.
+
+    Example:
+        >>> table = pd.DataFrame({
+        ...     "patient_id": list("abcd"), "site": "", "fold": [0, 1, 0, 1],
+        ...     "truth": [1.0, 2.0, 3.0, 4.0], "predicted": [1.5, 2.0, 2.5, 3.0]})
+        >>> result = evaluate_task(Task("ki67", "regression", ("ki67",)), table, resamples=100)
+        >>> result.scores[0].name, result.scores[0].value
+        ('Spearman correlation', 1.0)
+    """
+    table = PredictionTable(task, predictions)
+    evaluated = EVALUATORS[task.kind](table)
+    n = len(evaluated.fold)
+    rng = np.random.default_rng(seed)
+    scores = score_measures(evaluated.measures, n, resamples=resamples, rng=rng)
+    folds = _per_fold(evaluated.measures[0], evaluated.fold)
+    return TaskEvaluation(task, n, scores, {**evaluated.curves, "folds": folds})
+
+
+def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> list[TaskEvaluation]:
+    """Score all targets of a run folder, in the order in which they were trained.
+
+    Args:
+        run: Folder made by ``histonic train``.
+        resamples: Resamples of the patients for the 95 % intervals.
+        seed: Of the resamples.
+
+    Raises:
+        TableError: ``run.json`` or a table of predictions is absent or damaged.
+        CohortError: A target cannot be evaluated; see :func:`evaluate_task`.
+    """
+    folder = Path(run)
+    return [
+        evaluate_task(
+            task,
+            read_predictions(folder / "predictions" / f"{task.name}.csv"),
+            resamples=resamples,
+            seed=seed,
+        )
+        for task in _read_tasks(folder)
+    ]
+
+
+def _read_tasks(run: Path) -> list[Task]:
+    path = run / "run.json"
+    try:
+        return [Task.from_dict(values) for values in json.loads(path.read_text(encoding="utf-8"))["tasks"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(
+            f"Read the run {run}.",
+            f"{path.name} cannot be used: {type(error).__name__}: {error}",
+            "Give the folder of a run that 'histonic train' has finished.",
+        ) from error
+
+
+def _per_fold(measure: Measure, fold: npt.NDArray[Any]) -> list[dict[str, Any]]:
+    """The metric on each fold's patients alone; None where it is undefined."""
+    names = np.unique(fold)
+    here = (fold == names[:, None]).astype(np.float64)
+    values = measure.statistic(here)
+    return [
+        {"fold": int(name), "n": int(row.sum()), "value": number_or_none(value)}
+        for name, row, value in zip(names, here, values, strict=True)
+    ]
+
+
+EVALUATORS: dict[TaskKind, Callable[[PredictionTable], Evaluated]] = {
+    "binary": evaluate_classes,
+    "multiclass": evaluate_classes,
+    "ordinal": evaluate_ordinal,
+    "regression": evaluate_regression,
+    "survival": evaluate_survival,
+}
+"""One evaluator per kind of target."""

@@ -1,0 +1,66 @@
+"""What the evaluator of one kind of target hands back, and the plain values of figures."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.errors import CohortError
+from histonic.core.task import Task
+from histonic.metrics.labels import CalibrationBins
+from histonic.metrics.scores import Measure
+
+FEWEST_PATIENTS = 4
+"""Below this no resample says anything."""
+
+
+class Evaluated(NamedTuple):
+    """What an evaluator makes of the ``n`` patients with a truth."""
+
+    measures: list[Measure]
+    """The leading one first."""
+    curves: dict[str, Any]
+    """Data of the figures, JSON-able."""
+    fold: npt.NDArray[Any]
+    """``(n,)``, the fold in which each patient was predicted."""
+
+
+def number_or_none(value: Any) -> float | None:
+    """A float, or None where JSON has no word for it."""
+    return float(value) if np.isfinite(value) else None
+
+
+def listed(values: Any) -> list[float | None]:
+    """An array as a list for JSON."""
+    return [number_or_none(value) for value in np.asarray(values, dtype=np.float64)]
+
+
+def require_patients(task: Task, *, n: int, varies: bool, constant: str) -> None:
+    """Refuse what no metric can be computed for.
+
+    Args:
+        task: The target.
+        n: Patients with a truth.
+        varies: Whether their truth differs enough for a metric.
+        constant: What was found if it does not.
+
+    Raises:
+        CohortError: Too few patients, or their truth does not vary.
+    """
+    asked = f"Evaluate the predictions of {task.name!r} ({task.kind})."
+    if n < FEWEST_PATIENTS:
+        todo = f"At least {FEWEST_PATIENTS} patients are needed: add patients or labels."
+        raise CohortError(asked, f"{n} patients have a truth.", todo)
+    if not varies:
+        raise CohortError(asked, constant, "Add patients, or leave this target out.")
+
+
+def bins_of(bins: CalibrationBins) -> dict[str, Any]:
+    """Calibration bins as lists: ``predicted``, ``observed`` and ``count`` of patients."""
+    return {
+        "predicted": listed(bins.predicted),
+        "observed": listed(bins.observed),
+        "count": bins.patients.tolist(),
+    }

@@ -1,0 +1,306 @@
+"""The only training loop: steps, plateaus, the best weights kept, and exact resumption."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from histonic.core.errors import TrainingError
+from histonic.core.progress import Progress
+from histonic.nn.checkpoint import load_state, save_state
+
+CHECKPOINT_SECONDS = 5.0
+"""Least time between two checkpoints; it decides what an interruption costs, never a result."""
+L2 = 1e-5
+NORM_BATCHES = 8
+"""Batches from which the statistics of batch normalisation are measured after an epoch."""
+
+
+class Lesson(Protocol):
+    """What a network learns from: batches, the loss of their outputs, and how it is judged."""
+
+    def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
+        """The batches of an epoch, the same whenever it is asked for.
+
+        Yields:
+            This rank's inputs, and the targets of all ranks' inputs in the order of the ranks. All ranks get
+            inputs of the same length.
+        """
+
+    def loss(self, outputs: dict[str, Tensor], targets: Any) -> Tensor:
+        """Loss of the whole batch, a scalar."""
+
+    def validate(self, network: nn.Module, fabric: Fabric) -> float:
+        """Loss on the validation part, the same on all ranks; lower is better."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the learning rate falls and training ends.
+
+    After ``patience`` epochs without a better validation loss the rate is divided by ten, and training goes
+    on from the best weights so far; it ends when the rate would fall below ``floor``, or after
+    ``max_epochs``.
+    """
+
+    learning_rate: float = 1e-2
+    max_epochs: int = 200
+    patience: int = 8
+    floor: float = 1e-5
+
+    @property
+    def rates(self) -> int:
+        """How many learning rates there are until the floor."""
+        return 1 + max(0, math.floor(math.log10(self.learning_rate / self.floor) + 1e-9))
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch did; epoch 0 is the untrained network."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float | None
+    validation_loss: float
+
+
+@dataclass
+class Pace:
+    """Where a training stands in its schedule."""
+
+    epoch: int = 0
+    drops: int = 0
+    stale: int = 0
+    restart: bool = False
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    history: list[EpochRecord] = field(default_factory=list)
+
+    def rate(self, schedule: Schedule) -> float:
+        """The learning rate now."""
+        return float(schedule.learning_rate / 10**self.drops)
+
+    def is_over(self, schedule: Schedule) -> bool:
+        """Whether the schedule has come to its end."""
+        return self.epoch >= schedule.max_epochs or self.drops >= schedule.rates
+
+    def note(self, record: EpochRecord, schedule: Schedule) -> bool:
+        """Take in an epoch; True if it is the best so far."""
+        self.epoch = record.epoch
+        self.history.append(record)
+        improved = record.validation_loss < self.best_loss
+        if improved:
+            self.best_loss, self.best_epoch, self.stale = record.validation_loss, record.epoch, 0
+        else:
+            self.stale += 1
+        if self.stale >= schedule.patience:
+            self.drops, self.stale, self.restart = self.drops + 1, 0, True
+        return improved
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Pace:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**{**values, "history": [EpochRecord(**record) for record in values["history"]]})
+
+
+def torch_seed(*keys: int) -> int:
+    """A seed for torch of its own for each combination of keys."""
+    return int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0] >> 1)
+
+
+class Training:
+    """One network learning one lesson.
+
+    All chance comes from ``keys`` and the number of the epoch, and the checkpoint holds the rest, so that an
+    interrupted training ends with the same weights as an undisturbed one on the same machine.
+
+    Args:
+        network: Learns in place; :meth:`run` leaves the best weights in it.
+        lesson: What it learns.
+        schedule: How long and how fast.
+        fabric: Device, precision and number of devices.
+        keys: What makes this training's chance its own, such as seed, fold and initialisation.
+        name: Of the network, in messages.
+        checkpoint: Where the state is kept; None keeps none.
+        clock: Seconds, for the time between checkpoints.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        lesson: Lesson,
+        schedule: Schedule,
+        *,
+        fabric: Fabric,
+        keys: tuple[int, ...],
+        name: str,
+        checkpoint: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.network = network
+        self.lesson = lesson
+        self.schedule = schedule
+        self.fabric = fabric
+        self.keys = keys
+        self.name = name
+        self.checkpoint = checkpoint
+        self.clock = clock
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        # Keras adds l2 * w^2, whose gradient is twice what torch's weight decay of l2 gives.
+        optimizer = torch.optim.Adam(self.network.parameters(), schedule.learning_rate, weight_decay=2 * L2)
+        self.wrapped, self.optimizer = fabric.setup(self.network, optimizer)
+        self.pace = Pace()
+        self.best = self._weights()
+        self._saved_at = clock()
+
+    def run(self, progress: Progress) -> Pace:
+        """Learn to the end of the schedule and load the best weights.
+
+        Args:
+            progress: Advanced by ``max_epochs`` in all, also if training ends early.
+
+        Raises:
+            TrainingError: The loss is no longer finite; the last checkpoint is from before.
+            OutputError: The checkpoint cannot be written.
+        """
+        if self.checkpoint is not None and self.checkpoint.is_file():
+            self._resume(load_state(self.checkpoint))
+            progress.say(f"{self.name} goes on after epoch {self.pace.epoch}")
+            progress.advance(self.pace.epoch)
+        self.fabric.barrier()
+        if not self.pace.history:
+            self._note(None)
+        while not self.pace.is_over(self.schedule):
+            self._note(self._learn(self.pace.epoch + 1))
+            self._save()
+            last = self.pace.history[-1]
+            progress.advance(
+                1, f"{self.name}, epoch {last.epoch}: validation loss {last.validation_loss:.3f}"
+            )
+        self.network.load_state_dict(self.best)
+        progress.advance(self.schedule.max_epochs - self.pace.epoch)
+        return self.pace
+
+    def _learn(self, epoch: int) -> float:
+        """One epoch of steps; the mean loss."""
+        torch.manual_seed(torch_seed(*self.keys, epoch, self.fabric.global_rank))
+        if self.pace.restart:
+            self.network.load_state_dict(self.best)
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": {}})
+            self.pace.restart = False
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.pace.rate(self.schedule)
+        self.network.train()
+        batches = self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size)
+        losses = []
+        with closing(batches):  # type: ignore[type-var]
+            for inputs, targets in batches:
+                outputs = self._gather(self.wrapped(*(self.fabric.to_device(part) for part in inputs)))
+                loss = self.lesson.loss(outputs, self.fabric.to_device(targets))
+                losses.append(self._finite(float(loss.detach()), "training", epoch))
+                self.optimizer.zero_grad()
+                self.fabric.backward(loss)
+                self.optimizer.step()
+        self._measure_norms(epoch)
+        return float(np.mean(losses))
+
+    @torch.no_grad()
+    def _measure_norms(self, epoch: int) -> None:
+        """Measure the statistics of batch normalisation anew on some of the epoch's batches, without dropout.
+
+        Running averages lag behind weights that change fast, and an epoch of a small cohort has few steps.
+        """
+        norms = [layer for layer in self.network.modules() if isinstance(layer, _BatchNorm)]
+        momenta = [layer.momentum for layer in norms]
+        self.network.eval()
+        for layer in norms:
+            layer.reset_running_stats()
+            layer.train()
+            layer.momentum = None  # the plain mean over batches
+        batches = self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size)
+        with closing(batches):  # type: ignore[type-var]
+            for inputs, _ in islice(batches, NORM_BATCHES if norms else 0):
+                with self.fabric.autocast():
+                    self.network(*(self.fabric.to_device(part) for part in inputs))
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+        self._join_statistics()
+
+    def _note(self, train_loss: float | None) -> None:
+        """Judge the network as it is now and keep its weights if they are the best."""
+        epoch = 0 if train_loss is None else self.pace.epoch + 1
+        self.network.eval()
+        judged = self._finite(self.lesson.validate(self.network, self.fabric), "validation", epoch)
+        record = EpochRecord(epoch, self.pace.rate(self.schedule), train_loss, judged)
+        if self.pace.note(record, self.schedule):
+            self.best = self._weights()
+
+    def _gather(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs of all ranks, rank by rank, with gradients to each.
+
+        Every rank computes the same loss of all outputs. Gathering adds up the gradients of all ranks' losses
+        and DDP divides by their number, so that the gradients are those of one loss on one device.
+        """
+        if self.fabric.world_size == 1:
+            return outputs
+        return {
+            name: torch.as_tensor(self.fabric.all_gather(part.float(), sync_grads=True)).flatten(0, 1)
+            for name, part in outputs.items()
+        }
+
+    def _join_statistics(self) -> None:
+        """Average the running statistics of batch normalisation over the ranks."""
+        if self.fabric.world_size > 1:
+            for buffer in self.network.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(torch.as_tensor(self.fabric.all_reduce(buffer.clone(), reduce_op="mean")))
+
+    def _finite(self, loss: float, what: str, epoch: int) -> float:
+        if math.isfinite(loss):
+            return loss
+        raise TrainingError(
+            f"Train {self.name}.",
+            f"The {what} loss of epoch {epoch} is {loss}.",
+            "Lower --learning-rate, or use --precision 32.",
+        )
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+
+    def _save(self) -> None:
+        due = self.clock() - self._saved_at >= CHECKPOINT_SECONDS
+        if self.checkpoint is None or not due or not self.fabric.is_global_zero:
+            return
+        state = {
+            "finished": False,
+            "network": self._weights(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "pace": self.pace.to_dict(),
+        }
+        save_state(self.checkpoint, state)
+        self._saved_at = self.clock()
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.best = state["best"]
+        self.pace = Pace.from_dict(state["pace"])

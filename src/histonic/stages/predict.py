@@ -1,0 +1,177 @@
+"""Slides or maps to predictions, with one portable bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from histonic.core.compressed import CompressedSlide
+from histonic.core.errors import BundleError, SettingsError
+from histonic.core.files import require_writable_folder, write_text
+from histonic.core.progress import Progress, Silent
+from histonic.data.store import MAP_SUFFIX, Store, read_map
+from histonic.stages.bundle import Bundle, read_bundle
+from histonic.stages.compress import Failure, compress, pick_device
+from histonic.stages.devices import deterministic, make_fabric
+from histonic.stages.ensemble import prediction_columns
+from histonic.stages.lessons import predict_slides
+from histonic.stages.maps import Maps
+from histonic.stages.run_folder import FLOAT_FORMAT
+from histonic.stages.settings import CompressSettings, PredictSettings, TissueSettings, resolve
+
+
+@dataclass
+class PredictResult:
+    """What a prediction did.
+
+    Attributes:
+        out: The table.
+        rows: Slides in it.
+        failures: Slides that could not be predicted.
+    """
+
+    out: Path
+    rows: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+def predict(
+    settings: PredictSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> PredictResult:
+    """Predict every target of a bundle for slides or maps, one row a slide.
+
+    Slides are compressed with the bundle's own encoder and settings; maps must have been made by that
+    encoder. Columns are ``slide_id`` and, per target, those of a run's predictions with the target's name
+    and a point before them. A slide that fails is listed, and the others go on.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``bundle="run/bundle"``, ``slides=["a.svs"]``.
+
+    Raises:
+        SettingsError: A setting is wrong, or no slide was given.
+        BundleError: The bundle is damaged, or a map was made by another encoder.
+        StoreError: A map is damaged.
+        OutputError: The table cannot be written.
+    """
+    resolved = resolve(PredictSettings, settings, values)
+    listener = progress or Silent()
+    bundle = read_bundle(resolved.bundle)
+    if not resolved.slides:
+        raise SettingsError(
+            "Predict.", "No slide was given.", "Give slide files, folders, a CSV with a path column, or maps."
+        )
+    pick_device(resolved.device)
+    require_writable_folder(resolved.out.parent)
+    maps, files = _sort_out(resolved.slides)
+    result = PredictResult(resolved.out)
+    with tempfile.TemporaryDirectory(prefix="histonic-") as folder:
+        if files:
+            store = _compress(bundle, files, resolved, Path(folder), result, listener)
+            maps += [store.map(slide_id) for slide_id in store.slide_ids]
+        _require_own_maps(bundle, maps)
+        frame = _predict_maps(bundle, maps, resolved, listener)
+    result.rows = len(frame)
+    write_text(resolved.out, frame.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
+    return result
+
+
+def _sort_out(paths: Sequence[Path]) -> tuple[list[CompressedSlide], list[Path]]:
+    """Maps opened, and the paths that hold slides."""
+    maps: list[CompressedSlide] = []
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir() and path.name.endswith(MAP_SUFFIX):
+            maps.append(read_map(path))
+        elif path.is_dir() and any(path.glob(f"*{MAP_SUFFIX}")):
+            store = Store.open(path)
+            maps += [store.map(slide_id) for slide_id in store.slide_ids]
+        else:
+            files.append(path)
+    return maps, files
+
+
+def _compress(
+    bundle: Bundle,
+    files: Sequence[Path],
+    settings: PredictSettings,
+    folder: Path,
+    result: PredictResult,
+    progress: Progress,
+) -> Store:
+    """A temporary store of the slides, made as the training maps were."""
+    if not bundle.encoder_path.is_file():
+        raise BundleError(
+            f"Predict from slides with {bundle.folder}.",
+            f"It holds no encoder; its maps were made by {bundle.encoder['name']!r}.",
+            "Compress the slides with that encoder first, and predict from the maps.",
+        )
+    made = bundle.compress_settings
+    done = compress(
+        CompressSettings(
+            slides=tuple(files),
+            encoder=str(bundle.encoder_path),
+            out=folder / "store",
+            mpp=settings.mpp,
+            orientations=made["orientations"],
+            precision=made["precision"],
+            device=settings.device,
+            tissue=TissueSettings(**made["tissue"]),
+        ),
+        progress=progress,
+    )
+    result.failures += done.failures
+    return Store.open(folder / "store")
+
+
+def _require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
+    names = [slide.slide_id for slide in maps]
+    for slide in maps:
+        if slide.encoder["fingerprint"] != bundle.encoder["fingerprint"]:
+            raise BundleError(
+                f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
+                f"The map was made by {slide.encoder['name']!r}, the bundle needs {bundle.encoder['name']!r} "
+                "(or the same name with other weights or precision).",
+                "Give the slide itself, or compress it with the bundle's encoder.safetensors.",
+            )
+        if names.count(slide.slide_id) > 1:
+            raise SettingsError(
+                "Predict.", f"Two slides are called {slide.slide_id!r}.", "Predict them one after the other."
+            )
+
+
+def _predict_maps(
+    bundle: Bundle, slides: Sequence[CompressedSlide], settings: PredictSettings, progress: Progress
+) -> pd.DataFrame:
+    """One row a slide, sorted by slide_id."""
+    ids = sorted(slide.slide_id for slide in slides)
+    found = []
+    if ids:
+        maps = Maps({slide.slide_id: slide for slide in slides}, progress)
+        fabric = make_fabric(settings.device)
+        progress.stage("predict", len(bundle.models))
+        with deterministic():
+            for model in bundle.models:
+                fabric.to_device(model)
+                found.append(
+                    predict_slides(
+                        model,
+                        maps,
+                        ids,
+                        fabric=fabric,
+                        crop_cells=bundle.crop_cells,
+                        crops=bundle.test_crops,
+                    )
+                )
+                progress.advance(1)
+    columns: dict[str, list[Any]] = {"slide_id": ids}
+    for task in bundle.tasks if ids else ():
+        joined = prediction_columns(task, [each[task.name] for each in found], bundle.members)
+        columns.update({f"{task.name}.{name}": cells for name, cells in joined.items()})
+    return pd.DataFrame(columns)

@@ -1,0 +1,133 @@
+"""The columns of a run's table of out-of-fold predictions, checked: one row a patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from histonic.core.errors import TableError
+from histonic.core.task import Task
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+SUM_TOLERANCE = 1e-3
+"""By how much a row of probabilities may miss 1: they are written with few decimals."""
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read ``predictions/<task>.csv`` as text, so that a class may be called 1, NA or 01.
+
+    Raises:
+        TableError: The file is absent or no table.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise TableError(
+            f"Read the predictions {path}.",
+            f"{type(error).__name__}: {error}",
+            "Give the folder of a run that 'histonic train' has finished.",
+        ) from error
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """The predictions of one target, asked for column by column.
+
+    Attributes:
+        task: The target.
+        frame: One row a patient; texts as read from CSV, or typed values.
+    """
+
+    task: Task
+    frame: pd.DataFrame
+
+    def rows(self, keep: npt.NDArray[np.bool_]) -> PredictionTable:
+        """Only the patients where ``keep`` is True."""
+        return PredictionTable(self.task, self.frame.loc[np.asarray(keep)].reset_index(drop=True))
+
+    def texts(self, name: str) -> list[str]:
+        """A column as text, empty where missing.
+
+        Raises:
+            TableError: There is no such column.
+        """
+        if name not in self.frame.columns:
+            raise self._error(
+                f"There is no column {name!r}; there are {', '.join(map(str, self.frame.columns))}.",
+                "Write the predictions again with 'histonic train', or name the columns as it does.",
+            )
+        return ["" if pd.isna(value) else _text(value) for value in self.frame[name]]
+
+    def numbers(self, name: str, *, missing: bool = False) -> FloatArray:
+        """A column of finite numbers.
+
+        Args:
+            name: Of the column.
+            missing: Whether empty cells are allowed; they become NaN.
+
+        Raises:
+            TableError: The column is absent, or a cell holds no finite number.
+        """
+        values = np.empty(len(self.frame))
+        for row, text in enumerate(self.texts(name)):
+            try:
+                values[row] = np.nan if missing and not text else float(text)
+            except ValueError:
+                raise self._cell(name, row, text) from None
+            if text and not np.isfinite(values[row]):
+                raise self._cell(name, row, text)
+        return values
+
+    def classes(self, name: str, *, missing: bool = False) -> IntArray:
+        """A column of class names as indices; -1 where empty, if that is allowed.
+
+        Raises:
+            TableError: The column is absent, or a cell names no class of the target.
+        """
+        index = {text: k for k, text in enumerate(self.task.classes)}
+        values = np.full(len(self.frame), -1)
+        for row, text in enumerate(self.texts(name)):
+            if text in index:
+                values[row] = index[text]
+            elif text or not missing:
+                raise self._cell(name, row, text, f"one of {', '.join(self.task.classes)}")
+        return values
+
+    def probabilities(self) -> FloatArray:
+        """``(n, K)`` from the columns ``p_<class>``.
+
+        Raises:
+            TableError: A column is absent, a value lies outside [0, 1], or a row does not sum to 1.
+        """
+        values = np.stack([self.numbers(f"p_{name}") for name in self.task.classes], axis=1)
+        outside = np.argwhere((values < 0) | (values > 1))
+        if len(outside):
+            row, column = (int(place) for place in outside[0])
+            raise self._cell(f"p_{self.task.classes[column]}", row, str(values[row, column]), "a probability")
+        total = values.sum(axis=1)
+        wrong = np.flatnonzero(np.abs(total - 1) > SUM_TOLERANCE)
+        if len(wrong):
+            row = int(wrong[0])
+            raise self._cell("p_...", row, f"a sum of {total[row]:.4g}", "probabilities that sum to 1")
+        return values
+
+    def _cell(self, name: str, row: int, text: str, wanted: str = "a finite number") -> TableError:
+        patient = self.texts("patient_id")[row] if "patient_id" in self.frame.columns else f"row {row + 2}"
+        return self._error(
+            f"Column {name!r} holds {text!r} for patient {patient}, not {wanted}.",
+            "Correct the table, or write it again with 'histonic train'.",
+        )
+
+    def _error(self, found: str, todo: str) -> TableError:
+        return TableError(f"Evaluate the predictions of {self.task.name!r}.", found, todo)
+
+
+def _text(value: Any) -> str:
+    """A cell as it would stand in a CSV; a class 1 that was read as 1.0 is 1."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,0 +1,175 @@
+"""Maps and a label table to a cross-validated, patient-level model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from histonic.aggregators.base import AGGREGATORS
+from histonic.core.cohort import Cohort, split_parts
+from histonic.core.errors import HistonicError, SettingsError, StoreError
+from histonic.core.files import require_writable_folder, write_json
+from histonic.core.progress import Progress, Silent
+from histonic.core.task import parse_target
+from histonic.data.store import Store, encoder_path
+from histonic.data.table_joins import table_patients
+from histonic.data.tables import LabelTable, build_cohort, read_labels
+from histonic.encoders.base import Encoder, load_encoder
+from histonic.stages import run_folder
+from histonic.stages.bundle import write_bundle
+from histonic.stages.devices import make_fabric, run_on
+from histonic.stages.folds import rotate
+from histonic.stages.networks import Plan, Trained, read_network, train_networks
+from histonic.stages.settings import TrainSettings, resolve
+
+
+def train_slides(
+    settings: TrainSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> Path:
+    """Cross-validate a slide network by patient, and write predictions and a portable bundle.
+
+    Every patient is predicted by networks that never saw that patient. An interrupted run goes on with
+    the same command, and ends with the same bytes as an undisturbed one; a finished run is left as it is.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``store="store"``, ``labels="labels.csv"``, ``target=["grade"]``,
+            ``out="run"``.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        SettingsError: A setting is wrong, or a device does not exist.
+        TableError: The label table is wrong.
+        CohortError: The patients cannot be joined or split.
+        StoreError: The store is empty, mixed or damaged, or a map holds a NaN.
+        TrainingError: The folder holds another run, or a loss is no longer finite.
+        OutputError: The run cannot be written.
+    """
+    resolved = resolve(TrainSettings, settings, values)
+    listener = progress or Silent()
+    AGGREGATORS.get(resolved.aggregator)
+    store = _open_store(resolved)
+    table = _read_table(resolved)
+    cohort = _build_cohort(resolved, table, store)
+    split = split_parts(cohort, resolved.folds, resolved.seed)
+    folds = tuple(rotate(cohort, split, resolved.folds))
+    described = run_folder.describe_cohort(cohort, split, store, len(table_patients(table)))
+    run_folder.require_same_run(resolved.out, resolved, described)
+    if (resolved.out / "run.json").is_file():
+        listener.say(f"{resolved.out} is finished already")
+        run_folder.clear_leftovers(resolved.out)
+        return resolved.out
+    plan = Plan(resolved, cohort, folds, resolved.out / "checkpoints")
+    trained = _train(plan, store, described, listener)
+    _write_results(plan, store, trained, listener)
+    return resolved.out
+
+
+def _open_store(settings: TrainSettings) -> Store:
+    store = Store.open(settings.store)
+    if not store.slide_ids:
+        raise StoreError(
+            f"Train on the store {settings.store}.",
+            f"It holds no map ({len(store.failures())} slides failed).",
+            "Make maps with 'histonic compress'.",
+        )
+    return store
+
+
+def _read_table(settings: TrainSettings) -> LabelTable:
+    return read_labels(
+        settings.labels,
+        style=settings.table_style,
+        columns=settings.columns,
+        slide_table=settings.slide_table,
+    )
+
+
+def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> Cohort:
+    requests = [parse_target(text) for text in settings.target]
+    names = [request.name for request in requests]
+    for name in names:
+        if names.count(name) > 1 or not re.fullmatch(r"[^/\\.\x00][^/\\\x00]*", name):
+            raise SettingsError(
+                f"Train the targets {', '.join(names)}.",
+                f"{name!r} is named twice, or cannot name a file.",
+                "Give each target a name of its own, without slashes: NAME:KIND:COLUMN.",
+            )
+    return build_cohort(table, requests, store.slide_ids, event_coding=settings.event_coding)
+
+
+def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progress) -> list[Trained]:
+    """All networks, trained now or before."""
+    settings = plan.settings
+    fabric = make_fabric(settings.device, settings.devices, settings.precision)
+    require_writable_folder(settings.out)
+    maps = plan.read_maps(progress)
+    run_folder.write_begin(settings.out, settings, described)
+    run_folder.require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
+    # Processes of their own read the maps for themselves.
+    argument = (plan, maps if settings.devices == 1 else None)
+    run_on(fabric, settings.devices, train_networks, argument, progress)
+    return [read_network(plan.path(*network)) for network in plan.networks()]
+
+
+def _origin(plan: Plan, store: Store) -> dict[str, Any]:
+    used = [slide_id for patient in plan.cohort.patients for slide_id in patient.slide_ids]
+    return {
+        "versions": run_folder.versions(),
+        "encoder": store.encoder["fingerprint"],
+        "map settings": dict(store.settings),
+        "slides": {slide_id: dict(store.map(slide_id).slide) for slide_id in used},
+    }
+
+
+def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progress: Progress) -> None:
+    """Everything after training; ``run.json`` comes last and says that the run is finished."""
+    settings, out = plan.settings, plan.settings.out
+    encoder = find_encoder(store)
+    if encoder is None:
+        progress.say(
+            f"the encoder {store.encoder['name']!r} no longer lies in the store {store.path}: "
+            "the bundle will predict from maps only"
+        )
+    tasks = [task.to_dict() for task in plan.cohort.tasks]
+    facts = {
+        "aggregator": settings.aggregator,
+        "tasks": tasks,
+        "test_crops": settings.test_crops,
+        "encoder": dict(store.encoder),
+        "compress_settings": dict(store.settings),
+    }
+    fingerprint = write_bundle(out / "bundle", facts, trained, encoder)
+    run_folder.write_predictions(out, plan.cohort, plan.folds, trained)
+    run_folder.write_history(out, trained)
+    run_folder.copy_from_store(out, store, plan.cohort)
+    run = {
+        **facts,
+        "histonic": run_folder.versions()["histonic"],
+        "versions": run_folder.versions(),
+        "seed": settings.seed,
+        "store": str(settings.store),
+        "code_size": trained[0].code_size,
+        "crop_cells": trained[0].crop_cells,
+        "folds": settings.folds,
+        "initialisations": settings.initialisations,
+        "device": settings.device,
+        "precision": settings.precision,
+        "bundle_fingerprint": fingerprint,
+    }
+    write_json(out / "run.json", run)
+    run_folder.clear_leftovers(out)
+
+
+def find_encoder(store: Store) -> Encoder | None:
+    """The encoder that lies beside a store's maps; None if it is gone or another one."""
+    try:
+        encoder = load_encoder(encoder_path(store.path), precision=store.settings.get("precision", "32"))
+    except HistonicError:
+        return None
+    return encoder if encoder.fingerprint == store.encoder["fingerprint"] else None

@@ -1,0 +1,121 @@
+"""Contract tests for plugins: subclass one in your own tests, say how to make the plugin, and run pytest.
+
+```
+class TestMyEncoder(EncoderContract):
+    def make(self):
+        return MyEncoder()
+```
+"""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+
+from histonic.encoders.base import Encoder, load_encoder
+from histonic.slides.base import Slide
+
+
+class SlideContract(ABC):
+    """What every reader's slide must do."""
+
+    @abstractmethod
+    def make(self) -> Slide:
+        """An opened slide with a known mpp, at least 300 pixels wide and high."""
+
+    def test_facts(self) -> None:
+        """Size, resolution and fingerprint are there and stay the same."""
+        with self.make() as slide, self.make() as again:
+            assert slide.size_wh.w > 0 and slide.size_wh.h > 0
+            assert slide.has_mpp and slide.mpp > 0 and slide.mpp_source != "missing"
+            assert slide.native_mpps()[0] == slide.mpp
+            assert list(slide.native_mpps()) == sorted(slide.native_mpps())
+            assert len(slide.fingerprint) == 64 and slide.fingerprint == again.fingerprint
+
+    def test_outside_is_white(self) -> None:
+        """A region beside the slide is white, one across the border white only outside."""
+        with self.make() as slide:
+            beside = slide.read((-64, -64), (64, 64), slide.mpp)
+            assert beside.shape == (64, 64, 3) and beside.dtype == np.uint8 and (beside == 255).all()
+            across = slide.read((slide.size_wh.w - 10, slide.size_wh.h - 7), (32, 32), slide.mpp)
+            assert (across[7:] == 255).all() and (across[:, 10:] == 255).all()
+            inside = slide.read((slide.size_wh.w - 10, slide.size_wh.h - 7), (10, 7), slide.mpp)
+            assert np.array_equal(across[:7, :10], inside)
+
+    def test_regions_fit_together(self) -> None:
+        """Two neighbours are the same pixels as one read over both, at any parity."""
+        with self.make() as slide:
+            whole = slide.read((31, 17), (101, 57), slide.mpp)
+            assert np.array_equal(whole[:, :50], slide.read((31, 17), (50, 57), slide.mpp))
+            assert np.array_equal(whole[:, 50:], slide.read((81, 17), (51, 57), slide.mpp))
+
+    def test_coarser_is_the_average(self) -> None:
+        """Where the finest pixels are averaged by three, each result is the mean of nine."""
+        with self.make() as slide:
+            fine = slide.read((30, 60), (96, 48), slide.mpp).astype(float)
+            coarse = slide.read((30, 60), (32, 16), slide.mpp * 3)
+            mean = fine.reshape(16, 3, 32, 3, 3).mean((1, 3))
+            assert np.abs(coarse - mean).max() <= 0.5 + 1e-9
+
+    def test_many_equals_each(self) -> None:
+        """``read_many`` gives what ``read`` gives, on and off the pixel lattice."""
+        with self.make() as slide:
+            for scale in (1.0, 2.0, 1.37):
+                xys = [(x, y) for y in (-20, 100, 3.5) for x in (0, 133, slide.size_wh.w - 40)]
+                many = slide.read_many(xys, (48, 40), slide.mpp * scale)
+                assert many.shape == (len(xys), 40, 48, 3)
+                for xy, region in zip(xys, many, strict=True):
+                    assert np.array_equal(region, slide.read(xy, (48, 40), slide.mpp * scale))
+
+
+class EncoderContract(ABC):
+    """What every tile encoder must do."""
+
+    @abstractmethod
+    def make(self) -> Encoder:
+        """The encoder, ready to use on a CPU."""
+
+    def tiles(self, count: int) -> np.ndarray:
+        """Noise as tiles of the encoder's size, the same at every call."""
+        side = self.make().spec.tile_px
+        return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+    def test_codes_have_the_shape_of_the_spec(self) -> None:
+        """float32 ``(N, D)``, finite, for any number of tiles."""
+        encoder = self.make()
+        for count in (1, 3, 40):
+            codes = encoder.encode(self.tiles(count))
+            assert codes.shape == (count, encoder.spec.code_size) and codes.dtype == np.float32
+            assert np.isfinite(codes).all()
+        assert encoder.encode(self.tiles(1)[:0]).shape == (0, encoder.spec.code_size)
+
+    def test_a_code_depends_on_its_tile_alone(self) -> None:
+        """Order and company in the batch change nothing but rounding."""
+        encoder = self.make()
+        tiles = self.tiles(6)
+        codes = encoder.encode(tiles)
+        spread = codes.std() + 1e-6
+        assert np.abs(encoder.encode(tiles[::-1].copy())[::-1] - codes).max() < 1e-4 * spread + 1e-4
+        assert np.abs(encoder.encode(tiles[2:3])[0] - codes[2]).max() < 1e-4 * spread + 1e-4
+        assert not np.array_equal(codes[0], codes[1])
+
+    def test_flat_tiles_have_codes(self) -> None:
+        """White and black tiles are no reason for NaN."""
+        encoder = self.make()
+        side = encoder.spec.tile_px
+        flat = np.stack([np.full((side, side, 3), value, np.uint8) for value in (0, 255)])
+        assert np.isfinite(encoder.encode(flat)).all()
+
+    def test_save_and_load_give_the_same_encoder(self) -> None:
+        """Codes, spec and fingerprint survive the file."""
+        encoder = self.make()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "encoder.safetensors"
+            encoder.save(path)
+            again = load_encoder(path)
+        assert again.spec == encoder.spec and again.fingerprint == encoder.fingerprint
+        tiles = self.tiles(4)
+        assert np.array_equal(again.encode(tiles), encoder.encode(tiles))

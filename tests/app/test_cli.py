@@ -1,0 +1,168 @@
+"""The doors: help at once, exit codes, three-part messages and no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from histonic.app.cli import histonic
+from histonic.app.settings import read_yaml, settings_command
+from histonic.core.errors import SettingsError
+from histonic.stages.settings import (
+    CompressSettings,
+    DemoSettings,
+    DoctorSettings,
+    ImportSettings,
+    PredictSettings,
+    ReportSettings,
+    Settings,
+    TrainSettings,
+    make_settings,
+)
+
+MODELS: list[type[Settings]] = [
+    CompressSettings,
+    DemoSettings,
+    DoctorSettings,
+    ImportSettings,
+    PredictSettings,
+    ReportSettings,
+    TrainSettings,
+]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "histonic", *words], capture_output=True, text=True, check=False
+    )
+
+
+def settings_of(model: type[Settings], positional: tuple[str, ...], *words: str) -> Settings:
+    group = click.Group()
+    caught: list[Settings] = []
+
+    def command(settings: Settings) -> int:
+        """Keep the settings."""
+        caught.append(settings)
+        return 0
+
+    settings_command(group, "x", model, positional)(command)
+    result = CliRunner().invoke(group, ["x", *words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return caught[0]
+
+
+def test_every_command_has_help() -> None:
+    for name in histonic.commands:
+        result = CliRunner().invoke(histonic, [name, "--help"])
+        assert result.exit_code == 0 and "Usage" in result.output
+
+
+def test_every_setting_is_described() -> None:
+    for model in MODELS:
+        for key, field in model.model_fields.items():
+            nested = isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+            assert nested or field.description, f"{model.__name__}.{key}"
+
+
+def test_python_yaml_and_command_line_are_the_same_settings(tmp_path: Path) -> None:
+    values = {
+        "slides": ["a.svs", "b"],
+        "out": "s",
+        "mpp": 0.5,
+        "orientations": 8,
+        "tissue": {"mpp": 4.0},
+    }
+    by_python = make_settings(CompressSettings, values)
+    (tmp_path / "c.yaml").write_text(
+        "slides: [a.svs, b]\nout: s\nmpp: 0.5\norientations: 8\ntissue: {mpp: 4.0}\n"
+    )
+    by_yaml = settings_of(CompressSettings, ("slides",), "--config", str(tmp_path / "c.yaml"))
+    words = ["a.svs", "b", "--out", "s", "--mpp", "0.5", "--orientations", "8", "--tissue-mpp", "4"]
+    by_words = settings_of(CompressSettings, ("slides",), *words)
+    assert by_python == by_yaml == by_words
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("slides: [a.svs]\nout: s\ntissue: {mpp: 4.0, min_cell_share: 0.5}\n")
+    words = ("--config", str(tmp_path / "c.yaml"), "--tissue-mpp", "2")
+    settings = settings_of(CompressSettings, ("slides",), *words)
+    assert isinstance(settings, CompressSettings)
+    assert settings.tissue.mpp == 2 and settings.tissue.min_cell_share == 0.5
+
+
+def test_pairs_become_a_mapping() -> None:
+    words = ("s", "--labels", "l.csv", "--target", "a", "--target", "b", "--out", "r")
+    settings = settings_of(TrainSettings, ("store",), *words, "--columns", "patient_id=case")
+    assert isinstance(settings, TrainSettings)
+    assert settings.columns == {"patient_id": "case"} and settings.target == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("slidez: [a]\nout: s\n", "'slides'"),
+        ("slides: [a]\nout: s\ntissue: {mp: 3}\n", "'mpp'"),
+        ("slides: [a]\nout: s\nbatch: many\n", "batch is 'many'"),
+        ("slides: [a]\nout: s\nbatch: 0\n", "batch is 0"),
+        ("slides: [a]\n", "out is nothing"),
+        ("- a\n- b\n", "no keys"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_wrong_settings_files(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=words):
+        settings_of(CompressSettings, ("slides",), "--config", str(tmp_path / "c.yaml"))
+
+
+def test_an_absent_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+def test_pairs_need_a_sign() -> None:
+    with pytest.raises(SettingsError, match="NAME=VALUE"):
+        settings_of(
+            TrainSettings, ("store",), "s", "--labels", "l", "--target", "a", "--out", "r", "--columns", "x"
+        )
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (("compress", "--out", "s"), "No slide was given"),
+        (("compress", "nowhere.svs", "--out", "s", "--batch", "x"), "batch is 'x'"),
+        (("compress", "nowhere", "--out", "s", "--encoder", "color"), "nowhere"),
+        (("encoder", "import", "none.h5", "--out", "e.safetensors"), "no such file"),
+        (("train", "nostore", "--labels", "none.csv", "--target", "a", "--out", "r"), "to do:"),
+        (("report", "norun"), "to do:"),
+        (("predict", "nobundle", "a.svs"), "to do:"),
+        (("doctor",), "Neither was given"),
+        (("compres",), "Did you mean"),
+        (("compress", "--nonsense"), "No such option"),
+    ],
+)
+def test_bad_input_is_three_parts_and_code_2(words: tuple[str, ...], found: str, tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "histonic", *words], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert shown.returncode == 2, shown.stderr
+    assert found in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_and_list() -> None:
+    assert run("--version").stdout.startswith("histonic, version ")
+    shown = run("list")
+    assert shown.returncode == 0
+    for name in ("tiff", "openslide", "colour", "nic", "convnet"):
+        assert f" {name} " in shown.stdout

@@ -1,0 +1,102 @@
+"""A cohort with planted defects: the doctor names every one of them, and computes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from histonic.app.cli import histonic
+from histonic.app.doctor import Finding, examine
+from histonic.core.errors import SettingsError
+from histonic.core.progress import Silent
+from histonic.slides.pyramid import write_pyramid
+from histonic.stages.settings import DoctorSettings
+
+
+def tissue(side: int = 640) -> np.ndarray:
+    pixels = np.full((side, side, 3), 243, np.uint8)
+    pixels[100:540, 100:540] = (195, 120, 175)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slides")
+    for name in ("a", "b", "c"):
+        write_pyramid(folder / f"{name}.tif", tissue(), mpp=0.5)
+    return folder
+
+
+def run(**values: object) -> list[Finding]:
+    return examine(DoctorSettings.model_validate(values), Silent())
+
+
+def test_good_slides_have_one_line_each(slides: Path) -> None:
+    findings = run(slides=[slides])
+    assert [finding.verdict for finding in findings] == ["ok", "ok", "ok"]
+    line = findings[0].line()
+    for part in ("a.tif", "640x640 px", "0.5 µm/px", "header: TIFF resolution", "reader tiff", "tissue 4"):
+        assert part in line
+
+
+def test_bad_slides_are_named(slides: Path, tmp_path: Path) -> None:
+    whole = (slides / "a.tif").read_bytes()
+    (tmp_path / "torn.tif").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.svs").write_text("This is no slide.")
+    (tmp_path / "empty.svs").touch()
+    write_pyramid(tmp_path / "glass.tif", np.full((500, 500, 3), 243, np.uint8), mpp=0.5)
+    import tifffile
+
+    options = {"tile": (256, 256), "photometric": "rgb", "metadata": None}
+    tifffile.imwrite(tmp_path / "scale.tif", tissue(), **options)
+    texts = {Path(finding.where).name: (finding.verdict, finding.text) for finding in run(slides=[tmp_path])}
+    assert set(texts) == {"torn.tif", "text.svs", "empty.svs", "glass.tif", "scale.tif"}
+    assert all(verdict == "error" for verdict, _ in texts.values())
+    assert "truncated" in texts["torn.tif"][1] or "damaged" in texts["torn.tif"][1]
+    assert "No reader" in texts["text.svs"][1] and "empty" in texts["empty.svs"][1]
+    assert "no tissue" in texts["glass.tif"][1] and "--mpp" in texts["scale.tif"][1]
+    assert all("\n" not in text for _, text in texts.values())
+
+
+@pytest.mark.parametrize(
+    ("table", "targets", "words"),
+    [
+        ("patient_id,slide_id,grade\n1,a,x\n2,b,y\n", ["grade"], "c"),  # slide without a row
+        ("patient_id,slide_id,grade\n1,a,x\n2,b,y\n3,c,x\n4,d,y\n", ["grade"], "d"),  # row without a slide
+        ("patient_id,slide_id,grade\n1,a,x\n2,a,y\n3,b,x\n4,c,x\n", ["grade"], "a"),  # slide of two patients
+        ("patient_id,slide_id,grade\n1,a,x\n1,b,y\n3,c,x\n", ["grade"], "1"),  # patient with two labels
+        ("patient_id,slide_id,grade\n1,a,x\n2,b,y\n3,c,x\n", ["grad"], "'grade'"),  # unknown column
+        (
+            "patient_id,slide_id,t,censorship\n1,a,3,0\n2,b,4,1\n3,c,5,0\n",
+            ["os:survival:t,censorship"],
+            "censor",
+        ),
+        ("patient_id,slide_id,t,e\n1,a,-3,0\n2,b,4,1\n3,c,5,0\n", ["os:survival:t,e"], "-3"),
+        ("patient_id,slide_id,t,e\n1,a,long,0\n2,b,4,1\n3,c,5,0\n", ["os:survival:t,e"], "long"),
+        ("patient_id,slide_id,grade\n1,a,x\n2,b,x\n3,c,x\n", ["grade:binary"], "class"),
+        ("patient_id,slide_id,grade,fold\n1,a,x,0\n1,b,x,1\n3,c,y,2\n", ["grade"], "1"),  # two folds
+    ],
+)
+def test_problems_in_the_table_are_named(
+    slides: Path, tmp_path: Path, table: str, targets: list[str], words: str
+) -> None:
+    (tmp_path / "labels.csv").write_text(table)
+    findings = run(slides=[slides], labels=tmp_path / "labels.csv", target=targets)
+    problems = [finding.line() for finding in findings if finding.verdict != "ok"]
+    assert problems and any(words in line for line in problems), problems
+
+
+def test_nothing_given_is_an_error() -> None:
+    with pytest.raises(SettingsError, match="Neither"):
+        run()
+
+
+def test_exit_codes(slides: Path, tmp_path: Path) -> None:
+    good = CliRunner().invoke(histonic, ["doctor", str(slides / "a.tif")])
+    assert good.exit_code == 0 and "1 ok, 0 warning(s), 0 error(s)" in good.output
+    (tmp_path / "text.svs").write_text("x")
+    bad = CliRunner().invoke(histonic, ["doctor", str(slides / "a.tif"), str(tmp_path / "text.svs")])
+    assert bad.exit_code == 1 and "1 ok, 0 warning(s), 1 error(s)" in bad.output

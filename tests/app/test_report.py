@@ -1,0 +1,316 @@
+"""The report of made-up runs: what it says, that it holds together, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from histonic.app import report_words as words
+from histonic.app.report import interval_drawing, write_report
+from histonic.app.report_content import SLIDES_SHOWN
+from histonic.app.report_figures import PICTURES, training_picture
+from histonic.core.errors import CohortError, OutputError, SettingsError, TableError
+from histonic.core.progress import Silent
+from histonic.core.task import TASK_KINDS, Task
+from histonic.stages.settings import ReportSettings
+
+MSI = Task("msi", "binary", ("msi",), ("stable", "instable"))
+SCORE = Task("proliferation_score", "regression", ("ki67_percent",))
+SURVIVAL = Task("overall_survival", "survival", ("os_months", "os_event"))
+MakeRun = Callable[..., Path]
+Facts = Callable[[Sequence[Task]], dict[str, Any]]
+
+
+# ------------------------------------------------------------------------- reading it
+
+
+class Page(HTMLParser):
+    """The parts of a page that the tests ask for."""
+
+    VOID = frozenset({"meta", "img", "br", "line"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+        if tag in ("td", "th", "p", "li", "h1", "h2", "h3"):
+            self.words.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def report_on(run: Path, resamples: int = 100) -> tuple[Page, dict[str, Any], str]:
+    path = write_report(ReportSettings(run=run, resamples=resamples), progress=Silent())
+    text = path.read_text(encoding="utf-8")
+    values = json.loads((run / "report.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    return Page(text), values, text
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun
+) -> tuple[Page, dict[str, Any], str, Path]:
+    run = make_run(tmp_path_factory.mktemp("whole") / "run", missing=0.15)
+    return (*report_on(run), run)
+
+
+# ------------------------------------------------------------------------------- tests
+
+
+def test_page_is_one_whole_file(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    page, _, text, _ = whole
+    assert page.open == []
+    assert len(text.encode()) < 10e6
+    assert not page.all("script") and not page.all("link") and not page.all("iframe")
+    sources = [attrs.get("src") or "" for _, attrs in page.tags if "src" in attrs]
+    assert sources and all(source.startswith("data:image/") for source in sources)
+    links = [attrs["href"] or "" for attrs in page.all("a")]
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert all(link.startswith("#") and link[1:] in ids for link in links)
+    assert len(ids) == len(set(ids))
+    assert "@import" not in text and "url(" not in text and "://" not in text
+
+
+def test_page_can_be_read_without_eyes(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    page = whole[0]
+    assert page.all("html")[0]["lang"] == "en"
+    assert all(image.get("alt") for image in page.all("img"))
+    assert all(cell.get("scope") in ("col", "row") for cell in page.all("th"))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_page_says_what_went_in_and_what_came_out(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    page, values, _, _ = whole
+    for target in values["targets"]:
+        assert words.score_words(target["scores"][0]).replace(words.NBSP, " ") in page.text
+        assert target["summary"].replace(words.NBSP, " ") in page.text
+        assert words.missing_words(60, target["n"]) in page.text
+        for score in target["scores"]:
+            assert score["name"] in page.text
+            assert words.interval_words(score) in page.text
+    for item in values["exclusions"]:
+        assert f"{item['what']} {item['name']} {item['reason']}" in page.text
+    for item in values["failures"]:
+        assert f"{item['slide_id']} {item['stage']} {item['reason']}" in page.text
+    assert values["run"]["encoder"]["fingerprint"] in page.text and "Apache-2.0" in page.text
+    assert "61 compressed, in the store" in page.text and "62 in the label table" in page.text
+
+
+def test_every_kind_has_its_figures(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    assert tuple(PICTURES) == TASK_KINDS
+    alts = [image["alt"] or "" for image in whole[0].all("img")]
+    starts = {
+        "ROC curve": 3,
+        "Calibration": 4,
+        "Confusion": 3,
+        "Predicted score": 1,
+        "Scatter": 1,
+        "Kaplan": 1,
+    }
+    assert {start: sum(alt.startswith(start) for alt in alts) for start in starts} == starts
+
+
+def test_folds_and_sites_add_up(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    _, values, _, run = whole
+    assert [row["name"] for row in values["folds"]] == [0, 1, 2, 3]
+    assert [row["name"] for row in values["sites"]] == ["Bergen", "Oslo", "Utrecht"]
+    for table in ("folds", "sites"):
+        assert sum(row["patients"] for row in values[table]) == 60
+        for target in values["targets"]:
+            name = target["task"]["name"]
+            assert sum(row["targets"][name]["n"] for row in values[table]) == target["n"]
+    with (run / "predictions" / "overall_survival.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["fold"] == "2" and row["time"]]
+    survival = values["folds"][2]["targets"]["overall_survival"]
+    assert survival == {"n": len(rows), "events": sum(row["event"] == "1" for row in rows)}
+    with (run / "predictions" / "grade.csv").open() as file:
+        high = sum(row["truth"] == "high" for row in csv.DictReader(file) if row["site"] == "Oslo")
+    assert values["sites"][1]["targets"]["grade"]["classes"][2] == {"name": "high", "n": high}
+
+
+def test_same_run_same_bytes(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", patients=24)
+    report_on(run)
+    first = [(run / name).read_bytes() for name in ("report.html", "report.json")]
+    os.utime(run / "run.json", (1, 1))
+    report_on(run)
+    assert [(run / name).read_bytes() for name in ("report.html", "report.json")] == first
+
+
+def test_no_skill_is_not_told_apart_from_chance(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI, SURVIVAL), skill=0, sites=(), seed=3, pictures=False)
+    page, values, _ = report_on(run, 500)
+    assert [target["scores"][0]["against_chance"] for target in values["targets"]] == ["covers", "covers"]
+    assert page.text.count("Not told apart from chance:") == 2
+    assert "The label table names no sites." in page.text
+
+
+def test_commands_hold_what_is_not_default(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    compress, train, report = (" ".join(text.replace("\\\n", "").split()) for text in whole[1]["commands"])
+    assert (
+        compress
+        == "histonic compress SLIDES --encoder colour --out store --mpp 0.5 --tissue-min-speck-um2 30000.0"
+    )
+    assert train.startswith("histonic train store --labels labels.csv --target msi:binary --target subtype:")
+    assert train.endswith("--out run --columns patient_id=case --max-epochs 60")
+    assert report == "histonic report run"
+
+
+def test_names_from_tables_cannot_break_the_page(tmp_path: Path, make_run: MakeRun, run_facts: Facts) -> None:
+    odd = Task("<b>$x$ &", "binary", ("x",), ("_no <i>", "$yes$ & more"))
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=24, sites=("<script>alert(1)</script>",))
+    (run / "run.json").write_text(json.dumps({**run_facts((SCORE, odd)), "aggregator": "<u>"}))
+    rows = {"patient_id": list("abcdefgh"), "site": [""] * 8, "fold": list("01230123")}
+    rows |= {"truth": list(odd.classes) * 4, "predicted": list(odd.classes) * 4}
+    rows |= {"p__no <i>": [0.7, 0.4] * 4, "p_$yes$ & more": [0.3, 0.6] * 4}
+    with (run / "predictions" / f"{odd.name}.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([list(rows), *zip(*rows.values(), strict=True)])
+    page, _, _ = report_on(run)
+    assert not page.all("script") and not page.all("i") and not page.all("u") and not page.all("b")
+    assert "$yes$ & more" in page.text and "<script>alert(1)</script>" in page.text
+
+
+def test_one_target_that_cannot_be_scored_costs_nothing_else(
+    tmp_path: Path, make_run: MakeRun, run_facts: Facts
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI, SCORE), patients=24, pictures=False)
+    path = run / "predictions" / "msi.csv"
+    path.write_text(path.read_text().replace(",instable,", ",stable,"))
+    page, values, _ = report_on(run)
+    assert "This target could not be evaluated. All 24 patients are 'stable'." in page.text
+    assert values["targets"][1]["scores"][0]["value"] > 0
+    (run / "run.json").write_text(json.dumps(run_facts((MSI,))))
+    with pytest.raises(CohortError, match="All 24 patients are 'stable'"):
+        report_on(run)
+
+
+def test_many_slides_are_thinned_out(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=24, slides_each=3)
+    os.remove(run / "thumbnails" / "P003-B.jpg")
+    (run / "thumbnails" / "P000-A.jpg").write_bytes(b"\xff\xd8 no picture")
+    said: list[str] = []
+
+    class Listener(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    path = write_report(ReportSettings(run=run, resamples=100), progress=Listener())
+    page, values = Page(path.read_text(encoding="utf-8")), json.loads((run / "report.json").read_text())
+    assert values["slides"]["without_picture"] == ["P003-B"]
+    assert len(values["slides"]["shown"]) == SLIDES_SHOWN
+    assert "60 of 72 slides are shown, spread evenly over the list; 11 more" in page.text
+    assert "1 slide without a stored picture: P003-B" in page.text
+    assert sum("jpeg" in (image["src"] or "") for image in page.all("img")) == SLIDES_SHOWN - 1
+    assert len(said) == 1 and "P000-A" in said[0]
+
+
+@pytest.mark.parametrize("name", ["run.json", "cohort.json", "settings.yaml", "history.csv", "failures.json"])
+def test_unfinished_run_is_named(tmp_path: Path, name: str, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=12, pictures=False)
+    os.remove(run / name)
+    with pytest.raises(SettingsError, match=f"not finished: it has no {re.escape(name)}") as caught:
+        report_on(run)
+    assert "histonic train" in caught.value.todo
+    assert not (run / "report.html").exists()
+
+
+def test_refusals(tmp_path: Path, make_run: MakeRun) -> None:
+    with pytest.raises(SettingsError, match="no such folder"):
+        report_on(tmp_path / "nowhere")
+    run = make_run(tmp_path / "run", tasks=(SCORE, MSI), patients=12, pictures=False)
+    good = (run / "cohort.json").read_text()
+    (run / "cohort.json").write_text('{"patients": []}')
+    with pytest.raises(SettingsError, match="it lacks exclusions, counts"):
+        report_on(run)
+    (run / "cohort.json").write_text(good)
+    (run / "history.csv").write_text("fold,epoch\n0,0\n")
+    with pytest.raises(TableError, match="no column initialisation"):
+        report_on(run)
+    os.remove(run / "predictions" / "msi.csv")
+    with pytest.raises(SettingsError, match=r"it has no predictions.msi\.csv"):
+        report_on(run)
+    assert not list(run.glob("*report*"))
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everywhere")
+def test_read_only_run(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=12, pictures=False)
+    run.chmod(0o500)
+    with pytest.raises(OutputError, match="may not write"):
+        report_on(run)
+
+
+def test_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=12, pictures=False)
+
+    def full(self: Path, *_: Any, **__: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_report(ReportSettings(run=run, resamples=100), progress=Silent())
+    assert not list(run.glob("*report*"))
+
+
+def test_training_without_epochs_has_no_figure() -> None:
+    empty = {"fold": 0, "initialisation": 0, "epoch": [0], "validation_loss": [None], "train_loss": [1.0]}
+    assert training_picture([]) is None and training_picture([empty]) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "chance", "higher", "verdict"),
+    [
+        (0.6, 0.9, 0.5, True, "better"),
+        (0.5, 0.9, 0.5, True, "covers"),
+        (0.2, 0.4, 0.5, True, "worse"),
+        (2.0, 4.0, 5.0, False, "better"),
+        (6.0, 7.0, 5.0, False, "worse"),
+        (None, None, 0.5, True, "unknown"),
+        (0.1, 0.2, None, True, "unknown"),
+    ],
+)
+def test_verdicts(low: float, high: float, chance: float, higher: bool, verdict: str) -> None:
+    score = {"name": "x", "low": low, "high": high, "chance": chance, "higher_is_better": higher}
+    assert words.chance_verdict(score) == verdict
+
+
+def test_drawings_stay_on_their_line() -> None:
+    score = {"name": "R²", "value": -3.0, "low": -7.0, "high": 0.5, "chance": 0.0}
+    assert interval_drawing(score) == {"value": 0, "low": 0, "high": 75, "chance": 50}
+    error = {"name": "Mean absolute error", "value": 5.0, "low": 4.0, "high": 10.0, "chance": 8.0}
+    assert interval_drawing(error) == {"value": 43.48, "low": 34.78, "high": 86.96, "chance": 69.57}
+    assert interval_drawing({**error, "value": None}) is None

@@ -1,0 +1,108 @@
+"""The grid: conversions are inverse to each other, the slide is covered, plain values come back."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from histonic.core.errors import SettingsError
+from histonic.core.grid import TileGrid
+from histonic.core.units import RC, WH, XY, Shape
+
+mpps = st.floats(0.1, 2.0)
+
+
+@st.composite
+def grids(draw, overlap: bool = True) -> TileGrid:
+    tile = draw(st.integers(8, 512))
+    stride = draw(st.integers(4, 600)) if overlap else None
+    size = (draw(st.integers(1, 60_000)), draw(st.integers(1, 60_000)))
+    return TileGrid.over(size, slide_mpp=draw(mpps), tile_px=tile, mpp=draw(mpps), stride_px=stride)
+
+
+cells = st.tuples(st.integers(0, 500), st.integers(0, 500))
+
+
+@given(grid=grids(), rc=cells)
+def test_corner_nudged_inwards_lies_in_its_own_cell(grid, rc):
+    # Half a level-0 step inwards: the corner itself may fall to either side by rounding.
+    corner = grid.cell_xy(rc)
+    middle = (corner.x + grid.stride_level0 / 2, corner.y + grid.stride_level0 / 2)
+    assert grid.cell_at(middle) == RC(*rc)
+
+
+@given(rc=cells, tile=st.integers(8, 512), size=st.tuples(st.integers(1, 9999), st.integers(1, 9999)))
+def test_corner_lies_in_its_own_cell_exactly_at_whole_scales(rc, tile, size):
+    grid = TileGrid.over(size, slide_mpp=0.25, tile_px=tile, mpp=0.5)
+    assert grid.cell_at(grid.cell_xy(rc)) == RC(*rc)
+    just_before = (grid.cell_xy(rc).x - 0.5, grid.cell_xy(rc).y)
+    assert grid.cell_at(just_before) == RC(rc[0], rc[1] - 1)
+
+
+@given(grid=grids(overlap=False), u=st.floats(0, 1, exclude_max=True), v=st.floats(0, 1, exclude_max=True))
+def test_touching_tiles_cover_every_pixel(grid, u, v):
+    point = (u * grid.slide_wh.w, v * grid.slide_wh.h)
+    row, col = grid.cell_at(point)
+    slack = 1e-6 * max(grid.slide_wh)  # over() forgives a billionth of a tile
+    assert row < grid.shape.rows or point[1] >= grid.slide_wh.h - slack
+    assert col < grid.shape.cols or point[0] >= grid.slide_wh.w - slack
+
+
+@given(grid=grids())
+def test_no_row_or_column_lies_wholly_outside(grid):
+    last = grid.cell_xy((grid.shape.rows - 1, grid.shape.cols - 1))
+    assert last.x < grid.slide_wh.w
+    assert last.y < grid.slide_wh.h
+
+
+@given(grid=grids())
+def test_plain_values_come_back_through_json(grid):
+    again = TileGrid.from_dict(json.loads(json.dumps(grid.to_dict())))
+    assert again == grid
+    assert isinstance(again.origin_xy, XY)
+    assert isinstance(again.shape, Shape)
+
+
+@given(grid=grids(), rc=cells)
+def test_microns_and_level0_pixels_agree(grid, rc):
+    corner, centre = grid.cell_xy(rc), grid.cell_centre_um(rc)
+    half_um = grid.tile_px * grid.mpp / 2
+    assert math.isclose(centre.x, corner.x * grid.slide_mpp + half_um, rel_tol=1e-9)
+    assert math.isclose(centre.y, corner.y * grid.slide_mpp + half_um, rel_tol=1e-9)
+
+
+def test_golden_grid_by_hand():
+    # 1000 x 300 level-0 px at 0.25 = 500 x 150 px at 0.5: tiles of 128 -> 4 columns, 2 rows.
+    grid = TileGrid.over((1000, 300), slide_mpp=0.25, tile_px=128, mpp=0.5)
+    assert grid.shape == (2, 4)
+    assert grid.slide_wh == WH(1000, 300)
+    assert grid.cell_um == 64
+    assert grid.cell_centre_um((0, 0)) == (32, 32)
+    assert grid.cell_at((255.9, 256)) == (1, 0)
+
+
+def test_overlap_counts_only_tiles_that_add_something():
+    grid = TileGrid.over((256, 192), slide_mpp=0.5, tile_px=128, mpp=0.5, stride_px=64)
+    assert grid.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mpp", 0.0), ("mpp", math.nan), ("slide_mpp", -1.0), ("tile_px", 0), ("stride_px", 0)],
+)
+def test_sizes_that_are_not_positive_are_refused(name, value):
+    fields = {
+        "origin_xy": XY(0, 0),
+        "tile_px": 8,
+        "stride_px": 8,
+        "mpp": 0.5,
+        "slide_mpp": 0.5,
+        "slide_wh": WH(8, 8),
+        "shape": Shape(1, 1),
+    }
+    with pytest.raises(SettingsError, match=name):
+        TileGrid(**{**fields, name: value})

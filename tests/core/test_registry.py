@@ -1,0 +1,70 @@
+"""Families of plugins: names, doubles, near matches, missing packages, entry points."""
+
+from __future__ import annotations
+
+import collections
+import importlib.metadata
+import sys
+
+import pytest
+
+from histonic.core.errors import SettingsError
+from histonic.core.registry import Entry, Registry
+
+GROUP = "histonic.test-family"
+
+
+def family(*entries: Entry) -> Registry:
+    return Registry("reader", GROUP, entries)
+
+
+def register(monkeypatch, *points: importlib.metadata.EntryPoint) -> None:
+    def entry_points(*, group):
+        return [point for point in points if point.group == group]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+
+
+def test_member_is_imported_only_when_asked_for(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    registry = family(Entry("tiff", "colorsys:rgb_to_hls"))
+    assert list(registry) == ["tiff"]
+    assert "colorsys" not in sys.modules
+    assert registry.get("tiff") is sys.modules["colorsys"].rgb_to_hls
+
+
+def test_unknown_name_gives_the_nearest():
+    with pytest.raises(SettingsError, match="Did you mean 'openslide'") as caught:
+        family(Entry("tiff", "json:loads"), Entry("openslide", "json:loads")).get("openslid")
+    assert "tiff, openslide" in caught.value.todo
+
+
+def test_missing_package_says_what_to_install():
+    entry = Entry("dicom", "json:loads", needs=("json", "no_such_package_here"))
+    assert entry.missing() == ("no_such_package_here",)
+    with pytest.raises(SettingsError, match="pip install no_such_package_here"):
+        family(entry).get("dicom")
+
+
+def test_same_name_twice_is_an_error():
+    with pytest.raises(SettingsError, match="'tiff' comes from both histonic and other"):
+        family(Entry("tiff", "a:b"), Entry("tiff", "c:d", origin="other")).entries()
+
+
+def test_entry_points_join_the_family(monkeypatch):
+    register(
+        monkeypatch,
+        importlib.metadata.EntryPoint("mine", "collections:OrderedDict", GROUP),
+        importlib.metadata.EntryPoint("theirs", "collections:deque", "another.group"),
+    )
+    registry = family(Entry("tiff", "json:loads"))
+    assert list(registry) == ["tiff", "mine"]
+    assert "mine" in registry
+    assert "theirs" not in registry
+    assert registry.get("mine") is collections.OrderedDict
+
+
+def test_entry_point_may_not_take_a_builtin_name(monkeypatch):
+    register(monkeypatch, importlib.metadata.EntryPoint("tiff", "collections:deque", GROUP))
+    with pytest.raises(SettingsError, match="Uninstall one"):
+        family(Entry("tiff", "json:loads")).get("tiff")

@@ -1,0 +1,62 @@
+"""Targets as users write them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from histonic.core.errors import SettingsError
+from histonic.core.task import TASK_KINDS, TargetRequest, Task, parse_target
+
+
+@pytest.mark.parametrize(
+    ("text", "request_"),
+    [
+        ("grade", TargetRequest("grade")),
+        ("grade:ordinal", TargetRequest("grade", "ordinal")),
+        ("score:regression:Ki67 percent", TargetRequest("score", "regression", ("Ki67 percent",))),
+        ("score::ki67", TargetRequest("score", None, ("ki67",))),
+        ("os:survival", TargetRequest("os", "survival")),
+        ("os:survival: months , dead ", TargetRequest("os", "survival", ("months", "dead"))),
+    ],
+)
+def test_parse_target(text, request_):
+    assert parse_target(text) == request_
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (":binary", "empty"),
+        ("grade:ordnal", "ordnal"),
+        ("os:survival:months", "2 needed"),
+        ("grade:binary:a,b", "1 needed"),
+    ],
+)
+def test_parse_target_refuses(text, word):
+    with pytest.raises(SettingsError, match=word):
+        parse_target(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "outputs"),
+    [
+        ("binary", ("a", "b"), 1),
+        ("multiclass", ("a", "b", "c"), 3),
+        ("ordinal", ("1", "2", "3", "4"), 3),
+        ("regression", (), 1),
+        ("survival", (), 1),
+    ],
+)
+def test_outputs_per_kind(kind, classes, outputs):
+    task = Task("t", kind, ("c",), classes)
+    assert task.outputs == outputs
+    assert task.is_classification == bool(classes)
+    assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
+
+
+def test_every_kind_is_known_and_no_other():
+    assert set(TASK_KINDS) == {"binary", "multiclass", "ordinal", "regression", "survival"}
+    with pytest.raises(SettingsError, match="ranking"):
+        Task("t", "ranking", ("c",))

@@ -1,0 +1,121 @@
+"""Heads: they begin at the baseline, correct probabilities to the prevalence, and speak the target's unit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from histonic.core.task import TASK_KINDS, Task
+from histonic.nn.heads import Head, Heads, prediction_width
+
+PREVALENCE = torch.tensor([0.7, 0.2, 0.1])
+SAMPLED = torch.tensor([0.4, 0.35, 0.25])
+
+
+def head_of(kind: str, size: int = 4) -> Head:
+    classes = {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "ordinal": ("a", "b", "c")}.get(
+        kind, ()
+    )
+    return Head(Task(kind, kind, ("x",), classes), size)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "ordinal"])
+def test_an_untrained_head_predicts_the_prevalence(kind: str) -> None:
+    head = head_of(kind)
+    head.set_shares(PREVALENCE, SAMPLED)
+    found = head.predict(head(torch.randn(5, 4)))
+    assert torch.allclose(found, PREVALENCE.expand(5, 3), atol=1e-5)
+
+
+def test_an_untrained_binary_head_predicts_the_prevalence() -> None:
+    head = head_of("binary")
+    head.set_shares(torch.tensor([0.95, 0.05]), torch.tensor([0.5, 0.5]))
+    assert torch.allclose(head.predict(head(torch.randn(1, 4))), torch.tensor([[0.95, 0.05]]), atol=1e-6)
+
+
+def test_an_untrained_value_is_the_training_mean_and_risk_is_equal() -> None:
+    head = head_of("regression")
+    head.set_scale(12.5, 3.0)
+    assert head.predict(head(torch.randn(2, 4))).tolist() == [[12.5], [12.5]]
+    risk = head_of("survival")
+    assert risk.predict(risk(torch.randn(2, 4))).tolist() == [[0.0], [0.0]]
+
+
+def test_standardising_is_undone_by_predicting() -> None:
+    head = head_of("regression")
+    head.set_scale(10.0, 4.0)
+    values = torch.tensor([2.0, 10.0, 30.0])
+    assert torch.allclose(head.predict(head.standardise(values)[:, None])[:, 0], values)
+    head.set_scale(10.0, 0.0)
+    assert torch.isfinite(head.standardise(values)).all()
+
+
+def test_prior_correction_is_bayes_rule() -> None:
+    head = head_of("multiclass")
+    head.set_shares(PREVALENCE, SAMPLED)
+    logits = torch.tensor([[0.3, -0.2, 1.1]])
+    likelihood = logits.softmax(1) / SAMPLED
+    wanted = likelihood * PREVALENCE / (likelihood * PREVALENCE).sum()
+    assert torch.allclose(head.predict(logits), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "ordinal"])
+def test_probabilities_are_probabilities(kind: str) -> None:
+    torch.manual_seed(0)
+    head = head_of(kind)
+    torch.nn.init.normal_(head.linear.weight, std=3)
+    found = head.predict(head(torch.randn(50, 4)))
+    assert found.shape == (50, prediction_width(head.task))
+    assert torch.allclose(found.sum(1), torch.ones(50), atol=1e-5) and (found >= 0).all()
+
+
+def test_ordinal_thresholds_stay_in_order() -> None:
+    torch.manual_seed(0)
+    head = Head(Task("g", "ordinal", ("g",), tuple("abcdef")), 4)
+    torch.nn.init.normal_(head.steps, std=5)
+    outputs = head(torch.randn(20, 4))
+    assert (outputs.diff(dim=1) <= 0).all()
+
+
+def test_a_class_that_nobody_has_leaves_numbers_finite() -> None:
+    for kind in ("multiclass", "ordinal"):
+        head = head_of(kind)
+        head.set_shares(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.5, 0.5, 0.0]))
+        found = head.predict(head(torch.randn(2, 4)))
+        assert torch.isfinite(found).all() and (found[:, 2] < 1e-3).all()
+
+
+def test_heads_of_several_tasks() -> None:
+    heads = Heads([head_of(kind).task for kind in TASK_KINDS], 4)
+    outputs = heads(torch.randn(3, 4))
+    assert {name: part.shape[1] for name, part in outputs.items()} == {
+        "binary": 1,
+        "multiclass": 3,
+        "ordinal": 2,
+        "regression": 1,
+        "survival": 1,
+    }
+    assert {name: part.shape[1] for name, part in heads.predict(outputs).items()}["binary"] == 2
+    with pytest.raises(KeyError):
+        heads["absent"]
+
+
+def test_names_with_points_are_possible() -> None:
+    heads = Heads([Task("ki67.percent", "regression", ("x",))], 2)
+    assert list(heads(torch.ones(1, 2))) == ["ki67.percent"]
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_trust_draws_predictions_to_the_baseline(kind: str) -> None:
+    torch.manual_seed(0)
+    head = head_of(kind)
+    torch.nn.init.normal_(head.linear.weight)
+    if kind == "regression":
+        head.set_scale(5.0, 2.0)
+    outputs = head(torch.randn(3, 4)).detach()
+    full = head.predict(outputs)
+    head.trust.fill_(0.25)
+    assert torch.allclose(head.predict(outputs), head.baseline + 0.25 * (full - head.baseline), atol=1e-6)
+    head.trust.fill_(0)
+    assert torch.allclose(head.predict(outputs), head.baseline.expand_as(full))
+    assert not torch.allclose(full, head.baseline.expand_as(full))

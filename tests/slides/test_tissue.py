@@ -1,0 +1,276 @@
+"""Tissue is found; glass, pen, borders, specks and holes are not taken for it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import ndimage
+
+from histonic.core.errors import MaskError
+from histonic.core.grid import TileGrid
+from histonic.core.units import RC
+from histonic.slides.array import ArraySlide
+from histonic.slides.base import open_slide
+from histonic.slides.masks import read_mask
+from histonic.slides.thumbnail import OUTLINE, draw_cells, thumbnail
+from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue, otsu_threshold
+
+TISSUE = (200, 125, 180)
+RULE = TissueRule(mpp=8.0)
+
+
+def glass(side: int = 400) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.clip(242 + rng.normal(0, 2, (side, side, 3)), 0, 255).astype(np.uint8)
+
+
+def find(pixels: np.ndarray) -> np.ndarray:
+    return find_tissue(ArraySlide(pixels, mpp=8.0), RULE).mask
+
+
+def test_a_piece_is_found_to_the_pixel_or_so() -> None:
+    pixels = glass()
+    pixels[100:300, 80:320] = TISSUE
+    found = find(pixels)
+    wanted = np.zeros((400, 400), bool)
+    wanted[100:300, 80:320] = True
+    assert (found ^ wanted).sum() < 0.03 * wanted.sum()
+
+
+@pytest.mark.parametrize("colour", [(225, 190, 215), (120, 80, 150), (235, 160, 190), (90, 50, 120)])
+def test_pale_and_dark_tissue(colour: tuple[int, int, int]) -> None:
+    pixels = glass()
+    pixels[100:300, 100:300] = colour
+    assert 0.23 < find(pixels).mean() < 0.27
+
+
+def test_glass_alone_is_empty() -> None:
+    assert not find(glass()).any()
+    assert not find(np.full((50, 60, 3), 255, np.uint8)).any()
+    assert not find(np.zeros((50, 60, 3), np.uint8)).any()
+
+
+def test_the_nearly_empty_real_slide_has_no_tissue(data_dir: Path) -> None:
+    with open_slide(data_dir / "slides" / "kidney-48-5.tif", default_mpp=0.5) as slide:
+        assert not find_tissue(slide, RULE).mask.any()
+
+
+@pytest.mark.parametrize("colour", [(40, 60, 190), (30, 140, 70), (20, 20, 25), (210, 40, 50)])
+def test_pen_is_not_tissue(colour: tuple[int, int, int]) -> None:
+    pixels = glass()
+    pixels[200:350, 100:300] = TISSUE
+    pixels[40:70, 20:380] = colour
+    found = find(pixels)
+    assert not found[30:80].any()
+    assert found[210:340, 110:290].all()
+
+
+def test_a_black_border_does_not_hide_pale_tissue() -> None:
+    pixels = glass()
+    pixels[:, :60] = pixels[:, -60:] = 5
+    pixels[100:300, 120:280] = (228, 200, 220)
+    found = find(pixels)
+    assert not found[:, :60].any() and found[110:290, 130:270].all()
+
+
+def test_specks_go_and_holes_fill() -> None:
+    pixels = glass()
+    pixels[100:300, 100:300] = TISSUE
+    pixels[150:165, 150:165] = 242  # 225 px of 64 µm²: a small hole
+    pixels[200:280, 200:280] = 242  # a large one
+    pixels[20:32, 20:32] = TISSUE  # a speck of 9216 µm²
+    found = find(pixels)
+    assert found[150:165, 150:165].all()
+    assert not found[210:270, 210:270].any()
+    assert not found[15:40, 15:40].any()
+
+
+def test_otsu_parts_two_groups() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(20, 3, 500), rng.normal(120, 5, 300)]).astype(np.float32)
+    assert 29 < otsu_threshold(values) < 106
+    assert otsu_threshold(np.full(10, 7, np.float32)) == 0
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([8.0, 5.3, 2.0]))
+def test_coverage_adds_up(width: int, height: int, mask_mpp: float) -> None:
+    rng = np.random.default_rng(width * 91 + height)
+    mask = rng.random((height, width)) < 0.5
+    slide_wh = (int(width * mask_mpp / 0.5), int(height * mask_mpp / 0.5))
+    if min(slide_wh) == 0:
+        return
+    grid = TileGrid.over(slide_wh, slide_mpp=0.5, tile_px=32, mpp=0.5)
+    coverage = cell_coverage(TissueMask(mask, mask_mpp), grid)
+    assert coverage.shape == grid.shape and coverage.min() >= 0 and coverage.max() <= 1
+    cell_um2 = (32 * 0.5) ** 2
+    assert coverage.sum() * cell_um2 == pytest.approx(mask.sum() * mask_mpp**2, rel=0.05, abs=cell_um2 / 4)
+
+
+def test_coverage_by_hand() -> None:
+    mask = np.zeros((4, 4), bool)
+    mask[:2, :3] = True  # pixels of 64 px at level 0: one cell is two of them
+    grid = TileGrid.over((256, 256), slide_mpp=0.5, tile_px=128, mpp=0.5)
+    assert np.allclose(cell_coverage(TissueMask(mask, 32.0), grid), [[1, 0.5], [0, 0]])
+
+
+def slide_of(width: int = 800, height: int = 400) -> ArraySlide:
+    return ArraySlide(np.full((height, width, 3), 200, np.uint8), mpp=0.5)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_masks_from_images(tmp_path: Path, suffix: str) -> None:
+    mask = np.zeros((40, 80), np.uint8)
+    mask[:, 40:] = 7
+    path = tmp_path / f"m{suffix}"
+    if suffix == ".png":
+        Image.fromarray(mask).save(path)
+    else:
+        tifffile.imwrite(path, mask)
+    found = read_mask(path, slide_of())
+    assert np.array_equal(found.mask, mask > 0) and found.mpp == pytest.approx(5.0)
+
+
+def test_an_opaque_alpha_channel_is_no_tissue(tmp_path: Path) -> None:
+    rgba = np.zeros((40, 80, 4), np.uint8)
+    rgba[..., 3] = 255
+    rgba[:20, :, 0] = 255
+    Image.fromarray(rgba).save(tmp_path / "m.png")
+    assert read_mask(tmp_path / "m.png", slide_of()).mask.mean() == 0.5
+
+
+@pytest.mark.parametrize("wrapped", ["collection", "list", "feature", "geometry", "multi"])
+def test_masks_from_qupath(tmp_path: Path, wrapped: str) -> None:
+    outer = [[100, 50], [500, 50], [500, 350], [100, 350]]  # not closed, on purpose
+    hole = [[200, 100], [400, 100], [400, 200], [200, 200], [200, 100]]
+    geometry: dict[str, object] = {"type": "Polygon", "coordinates": [outer, hole]}
+    if wrapped == "multi":
+        geometry = {"type": "MultiPolygon", "coordinates": [[outer, hole]]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": {"objectType": "annotation"}}
+    content: object = {
+        "collection": {"type": "FeatureCollection", "features": [feature]},
+        "list": [feature],
+        "feature": feature,
+        "geometry": geometry,
+        "multi": [feature],
+    }[wrapped]
+    (tmp_path / "m.geojson").write_text(json.dumps(content))
+    found = read_mask(tmp_path / "m.geojson", slide_of())
+    assert found.mask.shape == (400, 800) and found.mpp == 0.5
+    assert found.mask.sum() == pytest.approx(400 * 300 - 200 * 100, rel=0.02)
+    assert found.mask[60, 110] and not found.mask[150, 300] and not found.mask[10, 10]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("m.png", b"no picture", "cannot be read"),
+        ("m.tif", b"no picture", "cannot be read"),
+        ("m.geojson", b"{", "no GeoJSON"),
+        ("m.geojson", b'{"features": []}', "no GeoJSON"),
+        ("m.geojson", b'{"type": "FeatureCollection", "features": []}', "no polygon"),
+        ("m.txt", b"x", "PNG, TIFF or GeoJSON"),
+        ("absent.png", None, "no such file"),
+    ],
+)
+def test_wrong_masks(tmp_path: Path, name: str, content: bytes | None, words: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(MaskError, match=words):
+        read_mask(tmp_path / name, slide_of())
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((80, 80), np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(MaskError, match="another shape"):
+        read_mask(tmp_path / "m.png", slide_of())
+
+
+def test_thumbnail_and_cells() -> None:
+    slide = slide_of(3000, 1500)
+    small = thumbnail(slide, side_px=600)
+    assert small.shape == (300, 600, 3)
+    grid = TileGrid.over(slide.size_wh, slide_mpp=0.5, tile_px=500, mpp=0.5)
+    mask = np.zeros(grid.shape, bool)
+    mask[RC(1, 2)] = True
+    drawn = draw_cells(small, grid, mask)
+    assert tuple(drawn[100, 200]) == OUTLINE  # corner of row 1, column 2: level-0 (1000, 500)
+    assert tuple(drawn[150, 250]) == (200, 200, 200)
+    assert drawn[10, 10].min() > 230
+    assert thumbnail(slide_of(100, 50)).shape == (50, 100, 3)
+
+
+@pytest.mark.parametrize("colour", [(45, 25, 60), (60, 100, 120), (20, 20, 20)])
+def test_small_dark_or_cold_things_take_no_tissue_with_them(colour: tuple[int, int, int]) -> None:
+    pixels = glass()
+    pixels[100:300, 100:300] = TISSUE
+    pixels[120:280:20, 120:280:20] = colour  # pigment, dense nuclei
+    pixels[150:250, 200:202] = colour  # a fringe 16 µm wide
+    assert find(pixels)[105:295, 105:295].all()
+
+
+@pytest.mark.parametrize("colour", [(170, 45, 75), (150, 160, 195), (225, 100, 130)])
+def test_blood_eosin_and_blue_counterstain_are_tissue(colour: tuple[int, int, int]) -> None:
+    pixels = glass()
+    pixels[100:300, 100:300] = colour
+    assert find(pixels)[105:295, 105:295].all()
+
+
+def test_the_soft_rim_of_a_stroke_goes_with_it() -> None:
+    ink = np.zeros((400, 400, 1))
+    ink[60:80, 50:350] = 1
+    ink = ndimage.gaussian_filter(ink, (2, 2, 0))
+    pixels = (glass() * (1 - ink) + np.array((40, 60, 190)) * ink).astype(np.uint8)
+    pixels[200:300, 100:300] = TISSUE
+    found = find(pixels)
+    assert not found[:120].any() and found[205:295, 105:295].all()
+
+
+def test_dark_epidermis_of_the_real_slide_is_kept(data_dir: Path) -> None:
+    with open_slide(data_dir / "slides" / "CMU-1-Small-Region.svs") as slide:
+        mask = find_tissue(slide, RULE).mask
+    assert mask[50:65, 88:96].mean() > 0.9
+    assert 0.30 < mask.mean() < 0.40
+
+
+def write_polygons(path: Path, rings: list[list[list[float]]]) -> Path:
+    geometries = [None, *({"type": "Polygon", "coordinates": [ring]} for ring in rings)]
+    features = [{"type": "Feature", "geometry": geometry} for geometry in geometries]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def test_polygons_over_the_border_and_beside_the_slide(tmp_path: Path) -> None:
+    over = [[-300.0, -300.0], [200.0, -300.0], [200.0, 100.0], [-300.0, 100.0]]
+    beside = [[2000.0, 2000.0], [2100.0, 2000.0], [2100.0, 2100.0]]
+    found = read_mask(write_polygons(tmp_path / "m.geojson", [over, beside, over[:2]]), slide_of()).mask
+    assert found.sum() == pytest.approx(200 * 100, rel=0.02) and found[:99, :199].all()
+
+
+def test_thousands_of_polygons_on_a_large_slide_are_drawn_fast(tmp_path: Path) -> None:
+    rings = [
+        [[x, y], [x + 40.0, y], [x + 40.0, y + 40.0], [x, y + 40.0]]
+        for x in np.arange(0, 40_000, 400.0)
+        for y in np.arange(0, 20_000, 1000.0)
+    ]
+    path = write_polygons(tmp_path / "m.geojson", rings)
+    slide = ArraySlide(np.broadcast_to(np.uint8(200), (20_000, 40_000, 3)), mpp=0.5)
+    began = time.perf_counter()
+    mask = read_mask(path, slide).mask
+    assert time.perf_counter() - began < 5
+    assert mask.shape == (2048, 4096)
+    assert mask.mean() == pytest.approx(len(rings) * 40**2 / 8e8, rel=0.6)
+
+
+def test_a_gigantic_png_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(np.ones((40, 80), np.uint8)).save(tmp_path / "m.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(MaskError, match="smaller"):
+        read_mask(tmp_path / "m.png", slide_of())

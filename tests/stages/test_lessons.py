@@ -1,0 +1,156 @@
+"""Lessons: the loss that judges predictions, slides of a patient joined, and ranks that share a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from histonic.aggregators.base import build_model
+from histonic.core.cohort import Cohort, Patient
+from histonic.core.compressed import CompressedSlide
+from histonic.core.progress import Silent
+from histonic.core.task import Task
+from histonic.nn.heads import Head
+from histonic.stages.devices import make_fabric
+from histonic.stages.draws import BalancedDraws
+from histonic.stages.lessons import SlideLesson, predict_patients, predict_slides, prediction_loss
+from histonic.stages.maps import Maps
+
+SCORE = Task("score", "regression", ("s",))
+GRADE = Task("grade", "multiclass", ("g",), ("a", "b", "c"))
+OS = Task("os", "survival", ("t", "e"))
+Maker = Callable[..., CompressedSlide]
+
+
+@pytest.fixture(scope="module")
+def maps(slide_maker: Maker) -> Maps:
+    rng = np.random.default_rng(0)
+    shapes = [(9, 9), (9, 14), (30, 20), (8, 9)]
+    slides = {
+        f"s{i}": slide_maker(f"s{i}", rng.normal(size=(3, *shape)), rng.random(shape) < 0.8)
+        for i, shape in enumerate(shapes)
+    }
+    return Maps(slides, Silent())
+
+
+PATIENTS = (
+    Patient("A", ("s0", "s1"), targets={"score": 1.0}),
+    Patient("B", ("s2",), targets={"score": 2.0}),
+    Patient("C", ("s3",), targets={"score": 4.0}),
+)
+
+
+def lesson(maps: Maps) -> SlideLesson:
+    torch.manual_seed(0)
+    model = build_model("convnet", code_size=3, crop_cells=12, tasks=(SCORE,))
+    torch.nn.init.normal_(model.heads["score"].linear.weight)
+    cohort = Cohort((SCORE,), PATIENTS)
+    draws = BalancedDraws((SCORE,), {"score": cohort.targets(SCORE)}, 4)
+    return SlideLesson(
+        cohort,
+        PATIENTS,
+        PATIENTS,
+        maps=maps,
+        model=model,
+        draws=draws,
+        crop_cells=12,
+        keys=(1, 2),
+        test_crops=10,
+    )
+
+
+def test_predictions_are_judged_by_hand() -> None:
+    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]])
+    found = prediction_loss(GRADE, p, np.array([0, np.nan, 1]), Head(GRADE, 2))
+    assert found == pytest.approx(-(np.log(0.7) + np.log(0.3)) / 2)
+    head = Head(SCORE, 2)
+    head.set_scale(10.0, 2.0)
+    assert prediction_loss(SCORE, np.array([[12.0], [5.0]]), np.array([8.0, np.nan]), head) == pytest.approx(
+        4
+    )
+    risks, outcome = np.array([[1.0], [0.0]]), np.array([[1.0, 1], [2.0, 0]])
+    wanted = np.log(1 + np.exp(-1))
+    assert prediction_loss(OS, risks, outcome, Head(OS, 2)) == pytest.approx(wanted)
+    assert prediction_loss(GRADE, p, np.full(3, np.nan), Head(GRADE, 2)) == 0
+
+
+def test_slides_of_a_patient_are_averaged(maps: Maps) -> None:
+    model, fabric = lesson(maps).model, make_fabric("cpu")
+    looks = {"fabric": fabric, "crop_cells": 12, "crops": 3}
+    slides = predict_slides(model, maps, ["s0", "s1", "s2", "s3"], **looks)["score"]  # type: ignore[arg-type]
+    patients = predict_patients(model, maps, PATIENTS, **looks)["score"]  # type: ignore[arg-type]
+    assert np.allclose(patients[:, 0], [slides[:2].mean(), slides[2, 0], slides[3, 0]])
+    assert len(set(slides[:, 0])) == 4
+
+
+def test_predictions_hardly_change_when_the_slide_is_turned(slide_maker: Maker, maps: Maps) -> None:
+    rng = np.random.default_rng(1)
+    codes = rng.normal(size=(3, 12, 12))
+    both = {
+        "a": slide_maker("a", codes, np.ones((12, 12), bool)),
+        "b": slide_maker("b", np.rot90(codes, 1, (1, 2)).copy(), np.ones((12, 12), bool)),
+    }
+    found = predict_slides(
+        lesson(maps).model,
+        Maps(both, Silent()),
+        ["a", "b"],
+        fabric=make_fabric("cpu"),
+        crop_cells=12,
+        crops=1,
+    )["score"]
+    assert found[0, 0] == pytest.approx(found[1, 0], abs=1e-5)
+
+
+def test_batches_are_the_same_each_time_and_shared_among_ranks(maps: Maps) -> None:
+    one = lesson(maps)
+    alone = list(one.batches(3, 0, 1))
+    again = list(one.batches(3, 0, 1))
+    ranks = [list(one.batches(3, rank, 2)) for rank in range(2)]
+    assert len(alone) == one.steps == 8
+    for whole, same, first, second in zip(alone, again, *ranks, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(whole[0], same[0], strict=True))
+        assert first[0][0].shape == (2, 3, 12, 12)
+        assert torch.equal(first[1]["score"], second[1]["score"])
+        assert sorted(first[1]["score"].tolist()) == sorted(whole[1]["score"].tolist())
+    assert not torch.equal(alone[0][0][0], next(iter(one.batches(4, 0, 1)))[0][0])
+
+
+def test_targets_stay_with_their_crops(maps: Maps, tmp_path: Path) -> None:
+    one = lesson(maps)
+    shape = {1.0: {81, 126}, 2.0: set(range(12 * 12 + 1)), 4.0: {72}}
+    for rank in range(2):
+        for (_, mask), targets in one.batches(1, rank, 2):
+            mine = targets["score"][rank * 2 : rank * 2 + 2]
+            for target, seen in zip(mine.tolist(), mask, strict=True):
+                most = max(shape[target])
+                assert int(seen.sum()) <= most
+                if target == 4.0:
+                    assert int(seen.sum()) == int(maps.mask("s3").sum())
+
+
+def test_validation_begins_at_the_baseline(maps: Maps) -> None:
+    one = lesson(maps)
+    torch.nn.init.zeros_(one.model.heads["score"].linear.weight)
+    values = np.array([1.0, 2.0, 4.0])
+    one.model.heads["score"].set_scale(float(values.mean()), float(values.std()))
+    assert one.validate(one.model, make_fabric("cpu")) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_validation_chooses_the_trust_that_predicts_best(maps: Maps) -> None:
+    one, fabric = lesson(maps), make_fabric("cpu")
+    head = one.model.heads["score"]
+    head.set_scale(2.0, 1.0)
+    looks = {"fabric": fabric, "crop_cells": 12, "crops": 4}
+    raw = predict_patients(one.model, maps, PATIENTS, **looks)["score"][:, 0]  # type: ignore[arg-type]
+    one.judged_by = {"score": 2.0 + 0.3 * (raw - 2.0)}
+    assert one.validate(one.model, fabric) == pytest.approx(0, abs=1e-9)
+    assert float(head.trust) == pytest.approx(0.3)
+    one.judged_by = {"score": 2.0 - (raw - 2.0)}
+    one.validate(one.model, fabric)
+    assert float(head.trust) == 0
+    one.judged_by = {"score": np.full(3, np.nan)}
+    assert one.validate(one.model, fabric) == 0 and float(head.trust) == 1

@@ -1,0 +1,225 @@
+"""The loop: plateaus, the best weights kept, exact resumption, and two processes as good as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from histonic.core.errors import TrainingError
+from histonic.core.progress import Progress, Silent
+from histonic.core.task import Task
+from histonic.nn.checkpoint import load_state, save_state
+from histonic.nn.losses import cox_efron
+from histonic.stages import loop
+from histonic.stages.devices import make_fabric, run_on
+from histonic.stages.loop import EpochRecord, Pace, Schedule, Training, torch_seed
+
+TASK = Task("os", "survival", ("t", "e"))
+
+
+class Tiny(nn.Module):
+    """Two layers without batch normalisation, which would differ between devices."""
+
+    def __init__(self, norm: bool = False) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8) if norm else nn.Tanh(), nn.Linear(8, 1))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"os": self.body(x)}
+
+
+class Risks:
+    """Survival that depends on the first number; the loss needs the whole batch's risk set."""
+
+    def __init__(self, spoil_at: int | None = None) -> None:
+        rng = np.random.default_rng(0)
+        self.x = torch.tensor(rng.normal(size=(32, 3)), dtype=torch.float32)
+        time = rng.exponential(np.exp(-2 * self.x[:, 0].numpy())) + 0.1
+        self.y = torch.tensor(np.stack([np.ceil(time * 3), rng.random(32) < 0.7], axis=1))
+        self.spoil_at = spoil_at
+
+    def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
+        order = np.random.default_rng([epoch]).permutation(32)
+        for rows in (order[:16], order[16:]):
+            share = len(rows) // world
+            yield (self.x[rows[rank * share : (rank + 1) * share]],), self.y[rows]
+
+    def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+        return cox_efron(outputs["os"], targets)
+
+    def validate(self, network: nn.Module, fabric: Fabric) -> float:
+        with torch.no_grad():
+            return float(cox_efron(network(fabric.to_device(self.x))["os"], self.y))
+
+
+def train(
+    fabric: Fabric, checkpoint: Path | None = None, epochs: int = 6, norm: bool = False, progress: Any = None
+) -> tuple[Pace, nn.Module]:
+    torch.manual_seed(1)
+    network = Tiny(norm)
+    training = Training(
+        network,
+        Risks(),
+        Schedule(1e-2, epochs),
+        fabric=fabric,
+        keys=(0, 1),
+        name="tiny",
+        checkpoint=checkpoint,
+    )
+    return training.run(progress or Silent()), network
+
+
+def train_and_save(fabric: Fabric, path: str, progress: Progress) -> None:
+    """The work of each process; must stand in a module."""
+    pace, network = train(fabric, progress=progress)
+    if fabric.is_global_zero:
+        save_state(path, {"pace": pace.to_dict(), "weights": dict(network.state_dict())})
+
+
+def fail(fabric: Fabric, path: str, progress: Progress) -> None:
+    """Fails as a user's mistake would."""
+    raise TrainingError("Do this.", "That.", "Do so.")
+
+
+def test_learning_lowers_the_loss_and_keeps_the_best_weights() -> None:
+    pace, network = train(make_fabric("cpu"), epochs=30)
+    assert pace.best_loss < pace.history[0].validation_loss * 0.8
+    assert Risks().validate(network, make_fabric("cpu")) == pytest.approx(pace.best_loss, abs=1e-6)
+
+
+def test_the_rate_falls_on_plateaus_and_then_training_ends() -> None:
+    schedule = Schedule(1e-2, 200, patience=3)
+    pace, rates = Pace(), []
+    while not pace.is_over(schedule):
+        rates.append(pace.rate(schedule))
+        epoch = len(pace.history)
+        pace.note(EpochRecord(epoch, rates[-1], None, 1.0 if epoch else 0.5), schedule)
+    assert pace.best_epoch == 0
+    assert rates == pytest.approx([1e-2] * 4 + [1e-3] * 3 + [1e-4] * 3 + [1e-5] * 3)
+    assert schedule.rates == 4 and Schedule(1e-5).rates == 1 and Schedule(1e-6).rates == 1
+
+
+def test_after_a_plateau_training_goes_on_from_the_best_weights() -> None:
+    training = Training(Tiny(), Risks(), Schedule(1e-2, 4), fabric=make_fabric("cpu"), keys=(0,), name="tiny")
+    training._note(None)
+    begin = {name: value.clone() for name, value in training.network.state_dict().items()}
+    training._learn(1)
+    assert not torch.equal(training.network.state_dict()["body.0.weight"], begin["body.0.weight"])
+    training.pace.restart, training.schedule = True, Schedule(0.0, 4)
+    training._learn(2)
+    assert all(torch.equal(training.network.state_dict()[name], begin[name]) for name in begin)
+    assert not training.pace.restart
+
+
+class Stop(Silent):
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+@pytest.mark.parametrize("norm", [False, True])
+def test_resuming_is_exact(after: int, norm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    whole, network = train(make_fabric("cpu"), norm=norm)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_fabric("cpu"), tmp_path / "c", norm=norm, progress=Stop(after))
+    assert load_state(tmp_path / "c")["pace"]["epoch"] == after
+    torn, other = train(make_fabric("cpu"), tmp_path / "c", norm=norm)
+    assert torn == whole
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+def test_checkpoints_are_not_written_all_the_time(tmp_path: Path) -> None:
+    ticks = iter(range(1000))
+    training = Training(
+        Tiny(),
+        Risks(),
+        Schedule(1e-2, 4),
+        fabric=make_fabric("cpu"),
+        keys=(0,),
+        name="tiny",
+        checkpoint=tmp_path / "c",
+        clock=lambda: float(next(ticks)),
+    )
+    training.run(Silent())
+    assert not (tmp_path / "c").exists()
+
+
+def test_running_statistics_are_those_of_the_last_weights() -> None:
+    _, network = train(make_fabric("cpu"), epochs=1, norm=True)
+    training = Training(network, Risks(), Schedule(0.0, 1), fabric=make_fabric("cpu"), keys=(0,), name="tiny")
+    training._measure_norms(1)
+    norm = network.body[1]
+    hidden = network.body[0](Risks().x)
+    assert isinstance(norm, nn.BatchNorm1d) and norm.momentum == 0.1
+    assert torch.allclose(norm.running_mean, hidden.mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("what", ["training", "validation"])
+def test_a_loss_that_is_not_finite_names_fold_and_epoch(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    lesson, calls = Risks(), iter(range(100))
+    if what == "training":
+        good = lesson.loss
+        lesson.loss = lambda o, t: good(o, t) * (float("nan") if next(calls) == 3 else 1)  # type: ignore
+    else:
+        lesson.validate = lambda n, f: float("nan") if next(calls) == 2 else 1.0  # type: ignore
+    training = Training(
+        Tiny(),
+        lesson,
+        Schedule(1e-2, 5),
+        fabric=make_fabric("cpu"),
+        keys=(0,),
+        name="fold 2 of 4",
+        checkpoint=tmp_path / "c",
+    )
+    with pytest.raises(TrainingError, match=f"fold 2 of 4.*\n.*{what} loss of epoch 2"):
+        training.run(Silent())
+    state = load_state(tmp_path / "c")
+    assert state["pace"]["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in state["network"].values())
+
+
+def test_seeds_differ_by_every_key() -> None:
+    seeds = {torch_seed(*keys) for keys in [(0, 0), (0, 1), (1, 0), (0, 0, 1), (2,)]}
+    assert len(seeds) == 5
+
+
+class Ear(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.notes.append(note)
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    one, network = train(make_fabric("cpu"))
+    ear = Ear()
+    run_on(make_fabric("cpu", 2), 2, train_and_save, str(tmp_path / "two"), ear)
+    two = load_state(tmp_path / "two")
+    for name, value in network.state_dict().items():
+        assert torch.allclose(value, two["weights"][name], atol=1e-4), name
+    losses = [record["validation_loss"] for record in two["pace"]["history"]]
+    assert losses == pytest.approx([record.validation_loss for record in one.history], abs=1e-4)
+    assert len([note for note in ear.notes if note]) == 6
+
+
+def test_an_error_in_a_process_keeps_its_three_parts(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"Do this\.\n.*That\.\n.*Do so\."):
+        run_on(make_fabric("cpu", 2), 2, fail, "", Silent())

@@ -1,0 +1,311 @@
+"""The whole of training: results in place, exact resumption, the same numbers again, bad input refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+
+from histonic.core.errors import (
+    CohortError,
+    HistonicError,
+    OutputError,
+    SettingsError,
+    StoreError,
+    TableError,
+    TrainingError,
+)
+from histonic.core.progress import Silent
+from histonic.data.store import Store, write_failure
+from histonic.stages import loop
+from histonic.stages.evaluate import evaluate_run
+from histonic.stages.train_slides import train_slides
+
+TARGETS = ["grade:ordinal", "score:regression", "os:survival:os_months,os_event"]
+QUICK = {"folds": 3, "max_epochs": 3, "batch": 8}
+
+
+def run_in(folder: Path, cohort: Path, progress: Any = None, **values: Any) -> Path:
+    """Train with ``folder`` as the place of the run; short, and on all kinds of target."""
+    given = {"store": cohort / "store", "labels": cohort / "labels.csv", "target": TARGETS, **QUICK, **values}
+    return train_slides(out=folder, progress=progress, **given)
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run."""
+    place = tmp_path_factory.mktemp("whole")
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        return place / run_in(Path("run"), cohort_folder)
+    finally:
+        os.chdir(before)
+
+
+def test_a_run_has_everything(whole: Path, cohort_folder: Path) -> None:
+    found = set(digest(whole))
+    assert found == {
+        "settings.yaml",
+        "run.json",
+        "cohort.json",
+        "history.csv",
+        "failures.json",
+        "predictions/grade.csv",
+        "predictions/score.csv",
+        "predictions/os.csv",
+        "bundle/bundle.json",
+        "bundle/weights.safetensors",
+        "bundle/encoder.safetensors",
+    }
+    run = json.loads((whole / "run.json").read_text())
+    assert run["encoder"] == dict(Store.open(cohort_folder / "store").encoder)
+    assert run["crop_cells"] == 10 and run["code_size"] == 18
+    assert run["bundle_fingerprint"] == digest(whole)["bundle/bundle.json"]
+
+
+def test_every_patient_is_predicted_once_out_of_fold(whole: Path) -> None:
+    parts = {
+        patient["patient_id"]: patient["part"]
+        for patient in json.loads((whole / "cohort.json").read_text())["patients"]
+    }
+    assert len(parts) == 20
+    for name in ("grade", "score", "os"):
+        frame = pd.read_csv(whole / "predictions" / f"{name}.csv")
+        assert frame.patient_id.tolist() == sorted(parts)
+        assert frame.fold.tolist() == [parts[patient] for patient in frame.patient_id]
+
+
+def test_columns_are_those_promised(whole: Path) -> None:
+    grade = pd.read_csv(whole / "predictions/grade.csv")
+    shares = grade[[f"p_{name}" for name in ("high", "low", "mid") if f"p_{name}" in grade]]
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-6)
+    assert "score" in grade and set(grade.predicted) <= {"low", "mid", "high"}
+    survival = pd.read_csv(whole / "predictions/os.csv")
+    assert survival.columns.tolist()[3:] == ["time", "event", "risk", "high_risk"]
+    assert set(survival.high_risk) <= {0, 1}
+    assert {result.task.name for result in evaluate_run(whole, resamples=100)} == {"grade", "score", "os"}
+
+
+def test_the_history_begins_with_the_untrained_network(whole: Path) -> None:
+    history = pd.read_csv(whole / "history.csv")
+    assert history.groupby("fold").size().tolist() == [4, 4, 4]
+    assert history.train_loss.isna().tolist() == (history.epoch == 0).tolist()
+
+
+class Bomb(Silent):
+    """A progress that breaks the run at the n-th advance."""
+
+    def __init__(self, fuse: int) -> None:
+        self.fuse = fuse
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.fuse -= 1
+        if self.fuse < 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("fuses", [[21], [24, 23, 22], [30]])
+def test_an_interrupted_run_ends_with_the_same_bytes(
+    fuses: list[int], whole: Path, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    for fuse in fuses:
+        with pytest.raises(KeyboardInterrupt):
+            run_in(Path("run"), cohort_folder, Bomb(fuse))
+        assert list((tmp_path / "run/checkpoints").glob("fold-0*"))
+    run_in(Path("run"), cohort_folder)
+    assert digest(tmp_path / "run") == digest(whole)
+
+
+def test_a_killed_run_ends_with_the_same_bytes(
+    whole: Path, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [sys.executable, "-m", "histonic", "train", str(cohort_folder / "store"), "--out", "run"]
+    words += ["--labels", str(cohort_folder / "labels.csv"), "--folds", "3", "--max-epochs", "3"]
+    words += ["--batch", "8", *(word for target in TARGETS for word in ("--target", target))]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("run/checkpoints/fold-0*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "run/run.json").exists()
+    monkeypatch.chdir(tmp_path)
+    run_in(Path("run"), cohort_folder)
+    assert digest(tmp_path / "run") == digest(whole)
+
+
+def test_a_finished_run_is_left_as_it_is(
+    whole: Path, cohort_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(whole.parent)
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    said: list[str] = []
+
+    class Ear(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    run_in(Path("run"), cohort_folder, Ear())
+    assert "finished already" in said[0]
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+def test_another_run_in_the_same_folder_is_refused(
+    whole: Path, cohort_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(whole.parent)
+    with pytest.raises(TrainingError, match="seed was 0, now 1"):
+        run_in(Path("run"), cohort_folder, seed=1)
+
+
+def test_changed_labels_are_noticed(cohort_folder: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_bytes((cohort_folder / "labels.csv").read_bytes())
+    with pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path / "run", cohort_folder, Bomb(22), labels=labels)
+    table = pd.read_csv(labels)
+    table.loc[0, "score"] += 1
+    table.to_csv(labels, index=False)
+    with pytest.raises(TrainingError, match="other patients, labels or maps"):
+        run_in(tmp_path / "run", cohort_folder, labels=labels)
+
+
+def test_changed_maps_are_noticed(store_maker: Callable[..., Path], tmp_path: Path) -> None:
+    cohort = store_maker(tmp_path, patients=12, side=8)
+    with pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path / "run", cohort, Bomb(14), target=["score"])
+    path = cohort / "store/s03a.zarr/zarr.json"
+    path.write_text(path.read_text().replace('"fingerprint": "s03a"', '"fingerprint": "other"'))
+    with pytest.raises(TrainingError, match="slides"):
+        run_in(tmp_path / "run", cohort, target=["score"])
+
+
+def test_the_seed_decides(whole: Path, cohort_folder: Path, tmp_path: Path) -> None:
+    run_in(tmp_path / "other", cohort_folder, seed=5, target=["score:regression"])
+    one, other = (pd.read_csv(run / "predictions/score.csv") for run in (whole, tmp_path / "other"))
+    assert one.predicted.tolist() != other.predicted.tolist()
+
+
+def test_a_clear_signal_is_learned(cohort_folder: Path, tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", cohort_folder, target=["score"], max_epochs=8, learning_rate=1e-3)
+    frame = pd.read_csv(run / "predictions/score.csv")
+    assert spearmanr(frame.truth, frame.predicted)[0] > 0.7
+
+
+def test_several_slides_and_initialisations_and_missing_targets(
+    store_maker: Callable[..., Path], tmp_path: Path
+) -> None:
+    cohort = store_maker(tmp_path, patients=12, side=8, slides_each=2)
+    table = pd.read_csv(cohort / "labels.csv")
+    table.loc[table.patient_id.isin(["P00", "P01"]), "msi"] = None
+    table.to_csv(cohort / "labels.csv", index=False)
+    run = run_in(
+        tmp_path / "run", cohort, target=["msi", "score"], initialisations=2, max_epochs=1, test_crops=1
+    )
+    msi = pd.read_csv(run / "predictions/msi.csv")
+    assert len(msi) == 12 and msi.truth.isna().sum() == 2 and msi.p_yes.notna().all()
+    assert len(json.loads((run / "bundle/bundle.json").read_text())["networks"]) == 6
+    assert json.loads((run / "cohort.json").read_text())["counts"]["slides_used"] == 24
+
+
+@pytest.mark.parametrize("values", [{"crop_cells": 8, "test_crops": 3}, {"precision": "bf16"}])
+def test_crops_smaller_than_maps_and_half_precision(
+    values: dict[str, Any], cohort_folder: Path, tmp_path: Path
+) -> None:
+    run = run_in(tmp_path / "run", cohort_folder, target=["score"], max_epochs=1, **values)
+    assert json.loads((run / "run.json").read_text())["crop_cells"] == values.get("crop_cells", 10)
+    assert np.isfinite(pd.read_csv(run / "predictions/score.csv").predicted).all()
+
+
+def test_failures_and_pictures_come_along(store_maker: Callable[..., Path], tmp_path: Path) -> None:
+    cohort = store_maker(tmp_path, patients=12, side=8)
+    write_failure(cohort / "store", "bad", "slides/bad.svs", "open", "It is no slide.")
+    (cohort / "store/thumbnails").mkdir()
+    (cohort / "store/thumbnails/s00a.jpg").write_bytes(b"picture")
+    run = run_in(tmp_path / "run", cohort, target=["score"], max_epochs=1)
+    assert json.loads((run / "failures.json").read_text())[0]["slide_id"] == "bad"
+    assert (run / "thumbnails/s00a.jpg").read_bytes() == b"picture"
+    assert json.loads((run / "cohort.json").read_text())["counts"]["slides_failed"] == 1
+
+
+def test_two_processes_make_a_whole_run(store_maker: Callable[..., Path], tmp_path: Path) -> None:
+    cohort = store_maker(tmp_path, patients=12, side=8)
+    run = run_in(tmp_path / "run", cohort, target=["score"], max_epochs=1, devices=2)
+    assert np.isfinite(pd.read_csv(run / "predictions/score.csv").predicted).all()
+    assert not (run / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ({"target": ["absent"]}, TableError, "absent"),
+        ({"target": ["site:regression"]}, TableError, "site"),
+        ({"target": ["score", "score"]}, SettingsError, "named twice"),
+        ({"folds": 21}, CohortError, "Fewer patients than folds"),
+        ({"store": Path("nowhere")}, StoreError, "nowhere"),
+        ({"aggregator": "convnt"}, SettingsError, "convnet"),
+        ({"device": "tpu"}, SettingsError, "tpu"),
+        ({"learning_rate": 1e30}, TrainingError, "fold 1 .*\n.*loss of epoch 1"),
+    ],
+)
+def test_bad_input_is_refused(
+    values: dict[str, Any], error: type[HistonicError], words: str, cohort_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=words):
+        run_in(tmp_path / "run", cohort_folder, **values)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    if error is not TrainingError:
+        assert not (tmp_path / "run").exists()
+
+
+def test_one_class_only(cohort_folder: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(cohort_folder / "labels.csv").assign(msi="no")
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    with pytest.raises(CohortError):
+        run_in(tmp_path / "run", cohort_folder, labels=tmp_path / "labels.csv", target=["msi:binary"])
+
+
+def test_a_nan_in_a_map_names_the_slide(store_maker: Callable[..., Path], tmp_path: Path) -> None:
+    import zarr
+
+    cohort = store_maker(tmp_path, patients=12, side=8)
+    group = zarr.open_group(str(cohort / "store/s05a.zarr"), mode="r+")
+    group["features"][3, 4, 4] = np.nan  # type: ignore[index]
+    with pytest.raises(StoreError, match="'s05a'"):
+        run_in(tmp_path / "run", cohort, target=["score"])
+    assert not digest(tmp_path / "run")
+
+
+def test_an_empty_store(tmp_path: Path, cohort_folder: Path) -> None:
+    (tmp_path / "store").mkdir()
+    with pytest.raises(StoreError, match="no map"):
+        run_in(tmp_path / "run", cohort_folder, store=tmp_path / "store")
+
+
+def test_a_folder_that_cannot_be_written(cohort_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="file"):
+        run_in(tmp_path / "file" / "run", cohort_folder)

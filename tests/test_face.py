@@ -1,0 +1,43 @@
+"""The public names are frozen: adding or taking one away is a decision, not an accident."""
+
+from __future__ import annotations
+
+import histonic
+from histonic.core import errors
+
+NAMES = [
+    "ArraySlide",
+    "CellMap",
+    "CompressedSlide",
+    "HistonicError",
+    "Store",
+    "Task",
+    "TileGrid",
+    "compress",
+    "evaluate_run",
+    "import_encoder",
+    "load_encoder",
+    "open_slide",
+    "predict",
+    "train_slides",
+    "write_report",
+]
+
+
+def test_the_face_is_frozen() -> None:
+    assert histonic.__all__ == NAMES
+    assert dir(histonic) == NAMES
+
+
+def test_every_name_can_be_had() -> None:
+    for name in NAMES:
+        assert getattr(histonic, name).__module__.startswith("histonic.")
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(histonic, "compres")
+
+
+def test_every_error_is_a_histonic_error() -> None:
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    assert all(issubclass(value, errors.HistonicError) for value in classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,16 @@ def test_small_slides_open(side_px: int, tmp_path: Path) -> None:
     with openslide.OpenSlide(tmp_path / "a.tif") as opened:
         assert opened.dimensions == (side_px, side_px)
         assert np.abs(pixels(opened, 0) - 200).max() <= 4
+
+
+def test_memory_is_that_of_a_band_not_of_the_slide(tmp_path: Path) -> None:
+    band = np.random.default_rng(0).integers(0, 256, (256, 2048, 3), dtype=np.uint8)
+    peaks = []
+    for count in (24, 72):
+        tracemalloc.start()
+        write_pyramid(
+            tmp_path / f"{count}.tif", (band for _ in range(count)), mpp=0.5, size_wh=(2048, 256 * count)
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 0.6 * 48 * band.nbytes

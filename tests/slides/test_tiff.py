@@ -182,6 +182,14 @@ def test_a_real_slide_cut_off_is_called_truncated(tmp_path: Path, data_dir: Path
                 open_slide(tmp_path / "cut.svs")
 
 
+@pytest.mark.parametrize("content", [b"hello\n", b"II", b"II*\0", b"MM, this is a memo and no slide"])
+def test_texts_are_not_called_truncated(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.svs").write_bytes(content)
+    with pytest.raises(UnreadableSlideError, match="No reader") as caught:
+        open_slide(tmp_path / "a.svs")
+    assert "tiff: not a TIFF file" in caught.value.found and "openslide: " in caught.value.found
+
+
 def test_bytes_turned_over_never_end_in_a_strange_error(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     options = {"tile": (64, 64), "photometric": "rgb", "compression": "jpeg", "metadata": None}

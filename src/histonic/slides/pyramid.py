@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,10 @@ UInt8Image = npt.NDArray[np.uint8]
 LEVEL_FACTOR = 4
 SMALLEST_SIDE_PX = 512
 ENCODING_THREADS = 2
+# Pixels that wait for the encoder; the default of tifffile, 256 MB, is most of the memory of a run.
+BUFFER_BYTES = 2**25
+# At the best quality a pixel can take more than a byte, and a plain TIFF ends at 4 GiB.
+BIG_PIXELS = 2**31
 MICRONS_PER_CM = 10_000.0
 
 
@@ -70,31 +76,28 @@ def _write(
     quality: int,
     scratch: Path,
 ) -> None:
-    with tifffile.TiffWriter(path, bigtiff=wh[0] * wh[1] > 2**32) as writer:
+    with tifffile.TiffWriter(path, bigtiff=wh[0] * wh[1] > BIG_PIXELS) as writer:
         level = 0
         while True:
             coarse_wh = (wh[0] // LEVEL_FACTOR, wh[1] // LEVEL_FACTOR)
             last = min(coarse_wh) < SMALLEST_SIDE_PX // LEVEL_FACTOR or max(wh) <= SMALLEST_SIDE_PX
-            coarse = None
-            if not last:
-                # A coarser level is held on the disk until its turn comes.
-                coarse = np.lib.format.open_memmap(
-                    scratch / f"{level}.npy", "w+", np.uint8, (coarse_wh[1], coarse_wh[0], 3)
+            # A coarser level is kept on the disk until its turn comes; mapped, it would count as memory.
+            stored = scratch / f"{level}.raw"
+            with nullcontext() if last else stored.open("wb") as coarse:
+                _write_level(
+                    writer,
+                    _regroup(bands, wh, tile_px),
+                    wh,
+                    mpp * LEVEL_FACTOR**level,
+                    tile_px,
+                    quality,
+                    coarse,
+                    level,
                 )
-            _write_level(
-                writer,
-                _regroup(bands, wh, tile_px),
-                wh,
-                mpp * LEVEL_FACTOR**level,
-                tile_px,
-                quality,
-                coarse,
-                level,
-            )
-            if coarse is None:
+            if last:
                 return
             wh, level = coarse_wh, level + 1
-            bands = _bands_of(coarse, tile_px)
+            bands = _stored_bands(stored, wh, tile_px)
 
 
 def _write_level(
@@ -104,7 +107,7 @@ def _write_level(
     mpp: float,
     tile_px: int,
     quality: int,
-    coarse: UInt8Image | None,
+    coarse: BinaryIO | None,
     level: int,
 ) -> None:
     resolution = MICRONS_PER_CM / mpp
@@ -123,12 +126,20 @@ def _write_level(
         software=False,
         metadata=None,
         maxworkers=ENCODING_THREADS,
+        buffersize=BUFFER_BYTES,
     )
 
 
 def _bands_of(image: UInt8Image, rows: int) -> Iterator[UInt8Image]:
     for top in range(0, len(image), rows):
         yield image[top : top + rows]
+
+
+def _stored_bands(path: Path, wh: tuple[int, int], rows: int) -> Iterator[UInt8Image]:
+    """Bands of a level that :func:`_reduce_into` wrote."""
+    with path.open("rb") as file:
+        while data := file.read(rows * wh[0] * 3):
+            yield np.frombuffer(data, np.uint8).reshape(-1, wh[0], 3)
 
 
 def _regroup(bands: Iterable[UInt8Image], wh: tuple[int, int], tile_px: int) -> Iterator[UInt8Image]:
@@ -159,14 +170,12 @@ def _wrong_band(found: str, wh: tuple[int, int]) -> SettingsError:
 
 
 def _tiles(
-    bands: Iterator[UInt8Image], wh: tuple[int, int], tile_px: int, coarse: UInt8Image | None
+    bands: Iterator[UInt8Image], wh: tuple[int, int], tile_px: int, coarse: BinaryIO | None
 ) -> Iterator[UInt8Image]:
     """Tiles in storage order, filled up with white at the border; the coarser copy is filled on the way."""
-    top = 0
     for band in bands:
         if coarse is not None:
-            _reduce_into(coarse, band, top)
-        top += len(band)
+            _reduce_into(coarse, band)
         for left in range(0, wh[0], tile_px):
             tile = band[:, left : left + tile_px]
             if tile.shape[:2] != (tile_px, tile_px):
@@ -176,9 +185,9 @@ def _tiles(
             yield np.ascontiguousarray(tile)
 
 
-def _reduce_into(coarse: UInt8Image, band: UInt8Image, top: int) -> None:
-    rows = min(len(band) // LEVEL_FACTOR, len(coarse) - top // LEVEL_FACTOR)
-    cols = coarse.shape[1]
+def _reduce_into(coarse: BinaryIO, band: UInt8Image) -> None:
+    """Append the averaged rows of a band; what is left over at the right and lower border has no copy."""
+    rows, cols = len(band) // LEVEL_FACTOR, band.shape[1] // LEVEL_FACTOR
     if rows > 0:
         part = band[: rows * LEVEL_FACTOR, : cols * LEVEL_FACTOR]
-        coarse[top // LEVEL_FACTOR : top // LEVEL_FACTOR + rows] = average_blocks(part, LEVEL_FACTOR)
+        coarse.write(average_blocks(part, LEVEL_FACTOR).tobytes())

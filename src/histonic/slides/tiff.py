@@ -18,7 +18,7 @@ from histonic.slides.tiff_level import TiffLevel
 from histonic.slides.tiff_mpp import read_header_mpp
 from histonic.slides.tiff_pages import BROKEN, damaged, find_levels, open_tiff, require_size
 
-CACHE_BYTES = 256_000_000
+CACHE_BYTES = 128_000_000
 MOST_BLOCK_BYTES = 1_500_000_000
 EDGE = 1e-6
 

@@ -45,10 +45,12 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         UnreadableSlideError: It is one, but ends before its first directory.
     """
     try:
+        if first := _first_directory(path):
+            require_size(path, first + 2)
         tiff = tifffile.TiffFile(path)
     except (*BROKEN, OSError) as error:
-        require_size(path, _first_directory(path) + 8)
-        raise NotMine(f"not a TIFF file ({' '.join(str(error).split())})") from error
+        reason = " ".join(str(error).split()).removeprefix("not a TIFF file").strip(": ")
+        raise NotMine(f"not a TIFF file ({reason})" if reason else "not a TIFF file") from error
     # Where positioned reads do not exist, threads take turns.
     tiff.filehandle.set_lock(not hasattr(os, "pread"))
     return tiff

@@ -109,7 +109,7 @@ class TrainSettings(Settings):
     )
     aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
     folds: int = Field(4, ge=3, description="Parts of the rotation: 1 test, 1 validation, the rest train.")
-    initialisations: int = Field(1, ge=1, description="Networks per fold; their predictions are averaged.")
+    initialisations: int = Field(2, ge=1, description="Networks per fold; their predictions are averaged.")
     crop_cells: int = Field(400, ge=8, description="Side of a training crop, in cells, at most.")
     batch: int = Field(16, ge=2, description="Maps in a batch.")
     max_epochs: int = Field(200, ge=1, description="Epochs at most; training stops early.")
@@ -168,7 +168,7 @@ class DemoSettings(Settings):
     """A simulated cohort through compress, train and report."""
 
     out: Path = Field(Path("histonic-demo"), description="Folder for slides, store and run.")
-    patients: int = Field(48, ge=12, description="Simulated patients.")
+    patients: int = Field(80, ge=12, description="Simulated patients.")
     encoder: str = Field("colour", description="Encoder for the demo.")
     seed: int = Field(0, ge=0, description="Seed of the cohort and the training.")
 

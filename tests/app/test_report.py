@@ -125,7 +125,8 @@ def test_page_says_what_went_in_and_what_came_out(whole: tuple[Page, dict[str, A
     for item in values["failures"]:
         assert f"{item['slide_id']} {item['stage']} {item['reason']}" in page.text
     assert values["run"]["encoder"]["fingerprint"] in page.text and "Apache-2.0" in page.text
-    assert "61 compressed, in the store" in page.text and "62 in the label table" in page.text
+    assert "63 given" in page.text and "61 compressed, in the store" in page.text
+    assert "62 in the label table" in page.text
 
 
 def test_every_kind_has_its_figures(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
@@ -140,6 +141,17 @@ def test_every_kind_has_its_figures(whole: tuple[Page, dict[str, Any], str, Path
         "Kaplan": 1,
     }
     assert {start: sum(alt.startswith(start) for alt in alts) for start in starts} == starts
+    assert sum(alt.startswith("Training and validation loss") for alt in alts) == 1
+
+
+def test_history_is_kept_whole(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    _, values, _, run = whole
+    with (run / "history.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["fold"] == "1"]
+    second = values["history"][1]
+    assert second["fold"] == 1 and second["epoch"] == list(range(24))
+    for key in ("learning_rate", "train_loss", "validation_loss"):
+        assert second[key] == [float(row[key]) for row in rows]
 
 
 def test_folds_and_sites_add_up(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
@@ -185,7 +197,7 @@ def test_commands_hold_what_is_not_default(whole: tuple[Page, dict[str, Any], st
     )
     assert train.startswith("histonic train store --labels labels.csv --target msi:binary --target subtype:")
     assert train.endswith("--out run --columns patient_id=case --max-epochs 60")
-    assert report == "histonic report run"
+    assert report == "histonic report run --resamples 100"
 
 
 def test_names_from_tables_cannot_break_the_page(tmp_path: Path, make_run: MakeRun, run_facts: Facts) -> None:

@@ -20,7 +20,7 @@ from histonic.core.files import require_writable_folder, write_json, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.stages.settings import ReportSettings, resolve
 
-THUMBNAIL_PX = 260
+THUMBNAIL_PX = 380
 """Longer side of a slide's picture on the page; twice what a phone shows of it."""
 THUMBNAIL_QUALITY = 70
 

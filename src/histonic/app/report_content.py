@@ -15,11 +15,13 @@ from histonic.core.errors import CohortError
 from histonic.core.progress import Progress
 from histonic.core.task import Task
 from histonic.stages.prediction_table import PredictionTable
-from histonic.stages.settings import CompressSettings, Settings, TrainSettings
+from histonic.stages.settings import CompressSettings, ReportSettings, Settings, TrainSettings
 
 SEED = 0
 """Of the resamples for the intervals; fixed, so that the same run gives the same page."""
 SLIDES_SHOWN = 60
+CURVES = ("learning_rate", "train_loss", "validation_loss")
+"""Columns of ``history.csv`` over the epochs of one network."""
 ROWS_SHOWN = 1000
 """Rows of a list of exclusions or failures on the page; report.json has all."""
 
@@ -51,7 +53,7 @@ def report_content(run: Run, resamples: int, progress: Progress) -> dict[str, An
         "slides": _slides(run),
         "failures": [dict(item) for item in run.failures],
         "history": _history(run),
-        "commands": _commands(run),
+        "commands": _commands(run, resamples),
     }
     return {**_plain(content), "summary": words.opening(content)}
 
@@ -179,7 +181,7 @@ def _history(run: Run) -> list[dict[str, Any]]:
         {
             "fold": int(fold),
             "initialisation": int(initialisation),
-            **{key: [float(value) for value in rows[key]] for key in ("train_loss", "validation_loss")},
+            **{key: [float(value) for value in rows[key]] for key in CURVES},
             "epoch": [int(value) for value in rows["epoch"]],
         }
         for (fold, initialisation), rows in ordered.groupby(["fold", "initialisation"])
@@ -189,14 +191,15 @@ def _history(run: Run) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------ reproduction
 
 
-def _commands(run: Run) -> list[str]:
+def _commands(run: Run, resamples: int) -> list[str]:
     """The command lines that lead to this page, with all settings that are not the default."""
     compress = {**run.facts.get("compress_settings", {}), "out": run.facts["store"]}
     compress["encoder"] = compress.get("encoder") or run.facts["encoder"]["name"]
+    report = {"run": str(run.settings.get("out", run.folder)), "resamples": resamples}
     return [
         f"histonic compress {_arguments(CompressSettings, compress, 'slides')}",
         f"histonic train {_arguments(TrainSettings, run.settings, 'store')}",
-        f"histonic report {shlex.quote(str(run.settings.get('out', run.folder)))}",
+        f"histonic report {_arguments(ReportSettings, report, 'run')}",
     ]
 
 

@@ -142,10 +142,8 @@ def draw_cell_texts(axes: Axes, counts: Any, share: Any) -> None:
     few = len(counts) <= CLASSES_WITH_NUMBERS
     for (row, column), count in np.ndenumerate(counts):
         text = f"{count}\n{share[row, column]:.0%}".replace("%", " %") if few else str(count)
-        colour = "white" if share[row, column] > 0.6 else INK
-        axes.text(
-            column, row, text, ha="center", va="center", color=colour, fontsize=12 if len(counts) < 5 else 8
-        )
+        size = 12 if len(counts) < 5 else 8
+        axes.text(column, row, text, ha="center", va="center", fontsize=size)
 
 
 def bin_pairs(bins: Mapping[str, Any]) -> str:

@@ -77,8 +77,7 @@ def roc_picture(target: Mapping[str, Any]) -> Picture:
         draw_figure(draw, with_legend(len(curves))),
         f"ROC curve, {which}. {listed}.",
         f"For {which}: each point is one possible cut-off. The closer the line comes to the upper left "
-        "corner, the "
-        "better; the dotted diagonal is guessing.",
+        "corner, the better; the dotted diagonal is guessing.",
     )
 
 
@@ -109,8 +108,7 @@ def calibration_picture(target: Mapping[str, Any]) -> Picture:
         draw_figure(draw, with_legend(len(curves))),
         f"Calibration. Predicted and observed shares: {points}.",
         "Patients grouped by predicted probability. On the dotted diagonal, a predicted 30 % comes true in "
-        "30 of 100 "
-        "patients; points below it mean that the model promises too much.",
+        "30 of 100 patients; points below it mean that the model promises too much.",
     )
 
 
@@ -122,7 +120,8 @@ def confusion_picture(target: Mapping[str, Any]) -> Picture:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
+        # Only the pale half of the scale: the counts stay dark on light in every cell.
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1.9)
         ticks = range(len(classes))
         turn = 0 if len(classes) <= 3 else 45
         names = [short_name(name, 14) for name in classes]
@@ -143,8 +142,7 @@ def confusion_picture(target: Mapping[str, Any]) -> Picture:
         draw_figure(draw),
         f"Confusion matrix. {rows}.",
         "Number of patients, and in % how the patients of one true class (a row) were called. Right calls "
-        "are on "
-        "the diagonal from the upper left.",
+        "are on the diagonal from the upper left.",
     )
 
 
@@ -177,8 +175,7 @@ def class_score_picture(target: Mapping[str, Any]) -> Picture:
         draw_figure(draw),
         f"Predicted score of the patients of each true class; medians: {medians}.",
         "One dot is a patient. The score is the class expected on average (0 for the first class, 1 for the "
-        "next); the "
-        "bar is the median. Clouds that climb from left to right mean that the order was learned.",
+        "next); the bar is the median. Clouds that climb from left to right mean that the order was learned.",
     )
 
 
@@ -204,8 +201,7 @@ def scatter_picture(target: Mapping[str, Any]) -> Picture:
         f"Scatter of true against predicted {target['label']} for {words.counted(len(truth), 'patient')}. "
         f"{words.score_words(target['scores'][0])}.",
         "One dot is a patient. On the dotted line the prediction equals the truth; above it the true value "
-        "is "
-        "higher than predicted.",
+        "is higher than predicted.",
     )
 
 
@@ -216,7 +212,7 @@ def value_calibration_picture(target: Mapping[str, Any]) -> Picture:
     line = (
         "The predictions do not vary, so no line was fitted."
         if slope is None
-        else f"Fitted line: truth = {words.significant(intercept)} + {words.significant(slope)} × prediction."
+        else f"Fitted line: truth = {words.line_words(slope, intercept)}."
     )
 
     def draw(figure: Figure) -> None:
@@ -237,8 +233,8 @@ def value_calibration_picture(target: Mapping[str, Any]) -> Picture:
         "Calibration",
         draw_figure(draw),
         f"Calibration. Mean predicted and true values: {bin_pairs(bins)}. {line}",
-        f"Patients grouped by predicted value. {line} A slope of 1 is right; below 1 the predictions are "
-        "spread too far.",
+        f"Patients grouped by predicted value. {line} A slope of 1 is right; between 0 and 1 the predictions "
+        "are spread too far; at 0 or below they do not follow the truth.",
     )
 
 
@@ -275,10 +271,8 @@ def survival_picture(target: Mapping[str, Any]) -> Picture:
         f"Kaplan-Meier curves. {listed}. Log-rank {words.p_words(km['p'])}. "
         f"{words.score_words(target['scores'][0])}.",
         "The share of patients without the event as time passes. A small upright stroke is a patient whose "
-        "follow-up "
-        "ended there (censored); the pale band is the 95 % interval. The wider the lines are apart, the "
-        "better the "
-        "model tells the groups apart.",
+        "follow-up ended there (censored); the pale band is the 95 % interval. The wider the lines "
+        "are apart, the better the model tells the groups apart.",
     )
 
 
@@ -312,28 +306,21 @@ def _numbers_at_risk(axes: Axes, groups: Sequence[Mapping[str, Any]], at: Sequen
 
 
 def training_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
-    """Validation loss by epoch, one line a network; None without epochs."""
+    """Training and validation loss by epoch, one line a network; None without epochs."""
     curves = [item for item in history if any(loss is not None for loss in item["validation_loss"])]
     if not curves:
         return None
     folds = sorted({item["fold"] for item in curves})
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+        above, below = figure.subplots(2, 1, sharex=True)
         for item in curves:
-            index = folds.index(item["fold"])
-            loss = np.array(item["validation_loss"], dtype=float)
-            first = item["initialisation"] == min(
-                other["initialisation"] for other in curves if other["fold"] == item["fold"]
-            )
-            label = f"fold {item['fold'] + 1}" if first else None
-            axes.plot(item["epoch"], loss, linewidth=1.6, label=label, **line_style(index))
-            best = int(np.nanargmin(loss))
-            axes.plot(
-                item["epoch"][best], loss[best], marker=MARKS[index % 5], color=line_style(index)["color"]
-            )
-        axes.set(xlabel="Epoch (pass over the training patients)", ylabel="Loss on the validation part")
-        place_legend(figure, axes, len(folds), "upper right")
+            _loss_curves(above, below, item, folds)
+        above.set(ylabel="Training loss")
+        below.set(xlabel="Epoch (pass over the training patients)", ylabel="Validation loss")
+        # Several networks of a fold share its look, so each fold is named once.
+        handles = dict(zip(*above.get_legend_handles_labels()[::-1], strict=True))
+        above.legend(list(handles.values()), list(handles), loc="upper right", ncols=2, handlelength=2.6)
 
     lowest = "; ".join(
         f"fold {item['fold'] + 1}: lowest "
@@ -343,12 +330,23 @@ def training_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
     )
     return Picture(
         "Training",
-        draw_figure(draw, (4.6, 3.5)),
-        f"Validation loss by epoch. {lowest}.",
-        "How far the predictions for the validation part were off while the network learned; lower is "
-        "better. The "
-        "mark is the epoch that was kept; epoch 0 is the untrained network.",
+        draw_figure(draw, (4.6, 4.8)),
+        f"Training and validation loss by epoch. Validation: {lowest}.",
+        "How far the predictions were off while the networks learned, for the patients they learned from "
+        "(above) and for the validation part (below); lower is better. The mark is the epoch that was kept; "
+        "epoch 0 is the untrained network.",
     )
+
+
+def _loss_curves(above: Axes, below: Axes, item: Mapping[str, Any], folds: Sequence[int]) -> None:
+    """One network: its training loss above, its validation loss with the epoch that was kept below."""
+    index = folds.index(item["fold"])
+    line = line_style(index)
+    train, validation = (np.array(item[key], dtype=float) for key in ("train_loss", "validation_loss"))
+    above.plot(item["epoch"], train, linewidth=1.6, label=f"fold {item['fold'] + 1}", **line)
+    below.plot(item["epoch"], validation, linewidth=1.6, **line)
+    best = int(np.nanargmin(validation))
+    below.plot(item["epoch"][best], validation[best], marker=MARKS[index % len(MARKS)], color=line["color"])
 
 
 _CLASSES = (roc_picture, calibration_picture, confusion_picture)

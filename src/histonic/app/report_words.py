@@ -19,8 +19,7 @@ VERDICTS = {
 """How the leading score stands to chance, in the head of the page."""
 READING_ALL = (
     "Every prediction shown is out-of-fold: it was made by networks that had never seen the patient, and "
-    "every "
-    "cut-off comes from training patients.",
+    "every cut-off comes from training patients.",
     f"The 95{NBSP}% intervals take the patient as the unit: they say how much a number would vary with other "
     "patients. They do not include that a network trained a second time would come out a little different.",
     "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
@@ -59,8 +58,7 @@ GLOSSES = {
     "Brier score": "Mean squared distance of the probabilities from what was true. 0 is perfect; lower is "
     "better.",
     "Quadratic weighted kappa": "Agreement of called and true class beyond chance; distant errors weigh "
-    "more. "
-    "1 is perfect, 0 is chance.",
+    "more. 1 is perfect, 0 is chance.",
     "Spearman correlation": "Whether the predictions rank the patients rightly. 1 is the right order, 0 no "
     f"relation, {MINUS}1 the reverse order.",
     "Mean absolute error": "How far a prediction is off on average, in the unit of the target. Lower is "
@@ -69,7 +67,7 @@ GLOSSES = {
     "worse than predicting the mean.",
     "C-index": "Of two patients of whom one is known to have had the event first, how often that one has the "
     "higher risk. 1 is perfect, 0.5 is tossing a coin.",
-    "C-index within folds": "The same, only for pairs whose risks come from the same network.",
+    "C-index within folds": "The same as the C-index.",
 }
 RANGES = {
     "AUROC": (0.0, 1.0),
@@ -90,8 +88,7 @@ GLOSSARY = (
     (
         "Compressed slide, code, cell",
         "The slide is cut into small square fields (cells). An encoder describes each cell that holds "
-        "tissue by "
-        "a short list of numbers, its code. The network that predicts sees only this map of codes.",
+        "tissue by a short list of numbers, its code. The network that predicts sees only this map of codes.",
     ),
     (
         "Encoder",
@@ -184,6 +181,17 @@ def score_number(name: str, value: float | None) -> str:
     return _signed("0.00" if text == "-0.00" else text)
 
 
+def line_words(slope: float, intercept: float) -> str:
+    """A fitted line as printed.
+
+    Example:
+        >>> line_words(-0.393, 60.71)
+        '60.7 − 0.393 × prediction'
+    """
+    sign = MINUS if slope < 0 else "+"
+    return f"{significant(intercept)} {sign} {significant(abs(slope))} × prediction"
+
+
 def p_words(p: float | None) -> str:
     """A p-value as printed.
 
@@ -224,8 +232,7 @@ def chance_words(score: Mapping[str, Any], label: str) -> str:
         "better": f"All of the interval is better than the chance level ({chance}): the predictions do carry "
         f"information about {label}.",
         "covers": f"The interval contains the chance level ({chance}): this run does not show that the "
-        "slides "
-        f"tell anything about {label}.",
+        f"slides tell anything about {label}.",
         "worse": f"All of the interval is worse than the chance level ({chance}): the predictions point the "
         "wrong way. Check the coding of the labels before reading on.",
         "unknown": "There is no interval to set against chance.",
@@ -251,20 +258,17 @@ def pair_words(score: Mapping[str, Any], task: Mapping[str, Any]) -> str:
         other, positive = task["classes"]
         return (
             f"Of 100 pairs of one “{positive}” and one “{other}” patient, the “{positive}” one gets the "
-            "higher "
-            f"score in {hundred}; guessing would manage 50."
+            f"higher score in {hundred}; guessing would manage 50."
         )
     if score["name"] == "AUROC":
         return (
             "Of 100 pairs of one patient of a class and one of another class, the right one gets the higher "
-            "score "
-            f"for that class in {hundred} (mean over the classes); guessing would manage 50."
+            f"score for that class in {hundred} (mean over the classes); guessing would manage 50."
         )
     if score["name"] == "C-index":
         return (
             "Of 100 pairs of patients of whom one is known to have had the event first, that one has the "
-            "higher "
-            f"risk in {hundred}; guessing would manage 50."
+            f"higher risk in {hundred}; guessing would manage 50."
         )
     return gloss(score["name"])
 
@@ -301,12 +305,10 @@ def opening(content: Mapping[str, Any]) -> str:
     counts = content["counts"]
     return (
         f"{counted(counts['slides_used'], 'slide')} of {counted(counts['patients_used'], 'patient')} were "
-        "used "
-        f"to predict {joined([target['label'] for target in content['targets']])} from the slides alone. The "
-        f"patients were divided into {content['run']['folds']} parts, and every patient was predicted by "
-        "networks "
-        "that had never seen that patient. The intervals say how far the result would vary with other "
-        "patients."
+        f"used to predict {joined([target['label'] for target in content['targets']])} from the slides "
+        f"alone. The patients were divided into {content['run']['folds']} parts, and every patient was "
+        "predicted by networks that had never seen that patient. The intervals say how far the result would "
+        "vary with other patients."
     )
 
 

@@ -3,8 +3,8 @@
     python benchmarks/gigapixel_memory.py --folder SCRATCH [--out benchmarks/gigapixel_memory]
 
 Writes a table (.md) and a figure (.png). Each slide is compressed by a fresh process whose resident memory is
-sampled every 50 ms; the peak is the kernel's own (ru_maxrss). The encoder is the NIC architecture with random
-weights: cost and memory do not depend on their values.
+sampled every 50 ms; the peak is the kernel's own (VmHWM), not ru_maxrss, which a new process inherits. The
+encoder is the NIC architecture with random weights: cost and memory do not depend on their values.
 """
 
 from __future__ import annotations
@@ -33,12 +33,16 @@ def write_encoder(path: Path) -> None:
     NicEncoder(spec, NicNetwork()).save(path)
 
 
-def resident_mb(pid: int) -> float:
+def memory_mb(pid: int) -> tuple[float, float] | None:
+    """Resident memory now and at its peak so far, by the kernel; None once the process is gone."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    kilobytes = {line.split(":")[0]: line.split()[1] for line in lines if line.endswith("kB")}
+    if "VmHWM" not in kilobytes:
+        return None
+    return float(kilobytes["VmRSS"]) * 1024 / 1e6, float(kilobytes["VmHWM"]) * 1024 / 1e6
 
 
 def measure(slide: Path, encoder: Path, out: Path) -> tuple[list[float], list[float], float, str]:
@@ -46,20 +50,19 @@ def measure(slide: Path, encoder: Path, out: Path) -> tuple[list[float], list[fl
     words = [sys.executable, "-m", "histonic", "compress", str(slide)]
     words += ["--encoder", str(encoder), "--out", str(out)]
     began = time.monotonic()
+    times, memory, peak = [], [], 0.0
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        times, memory = [], []
-        while True:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if pid:
-                break
-            times.append(time.monotonic() - began)
-            memory.append(resident_mb(process.pid))
+        while process.poll() is None:
+            found = memory_mb(process.pid)
+            if found is not None:
+                times.append(time.monotonic() - began)
+                memory.append(found[0])
+                peak = max(peak, found[1])
             time.sleep(0.05)
         printed = process.stdout.read() if process.stdout else ""
-        process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"compress failed: {printed}")
-    return times, memory, usage.ru_maxrss * 1024 / 1e6, printed
+    return times, memory, peak, printed
 
 
 def main() -> None:

@@ -14,7 +14,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from histonic.aggregators.base import AggregatorClass, CodeScale
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.slides.base import Slide
 
@@ -119,3 +121,57 @@ class EncoderContract(ABC):
         assert again.spec == encoder.spec and again.fingerprint == encoder.fingerprint
         tiles = self.tiles(4)
         assert np.array_equal(again.encode(tiles), encoder.encode(tiles))
+
+
+class AggregatorContract(ABC):
+    """What every slide-level network must do."""
+
+    code_size = 6
+    crop_cells = 24
+
+    @abstractmethod
+    def make(self) -> AggregatorClass:
+        """The class or function that makes an aggregator from code_size and crop_cells."""
+
+    def network(self) -> torch.nn.Module:
+        """An untrained aggregator, the same at every call, ready to predict."""
+        torch.manual_seed(0)
+        return self.make()(self.code_size, self.crop_cells).eval()
+
+    def maps(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised codes and masks with holes, the same at every call."""
+        chance = torch.Generator().manual_seed(1)
+        shape = (count, self.crop_cells, self.crop_cells)
+        mask = (torch.rand(shape, generator=chance) < 0.7).float()
+        codes = torch.randn(count, self.code_size, *shape[1:], generator=chance)
+        return CodeScale(self.code_size)(codes, mask), mask
+
+    @torch.no_grad()
+    def test_vectors_have_the_size_that_is_promised(self) -> None:
+        """``(B, E)``, finite, for any number of maps."""
+        network = self.network()
+        for count in (1, 3):
+            vectors = network(*self.maps(count))
+            assert vectors.shape == (count, network.size) and torch.isfinite(vectors).all()
+
+    @torch.no_grad()
+    def test_a_vector_depends_on_its_map_alone(self) -> None:
+        """Company in the batch changes nothing but rounding."""
+        network = self.network()
+        codes, mask = self.maps(4)
+        together = network(codes, mask)
+        assert torch.allclose(together[2:3], network(codes[2:3], mask[2:3]), atol=1e-5)
+        assert not torch.allclose(together[0], together[1])
+
+    @torch.no_grad()
+    def test_an_empty_map_has_a_vector(self) -> None:
+        """No tissue is no reason for NaN."""
+        codes, mask = self.maps(2)
+        assert torch.isfinite(self.network()(codes * 0, mask * 0)).all()
+
+    def test_gradients_reach_every_weight(self) -> None:
+        """Nothing in the network is idle."""
+        network = self.network().train()
+        network(*self.maps(4)).square().sum().backward()
+        idle = [name for name, weight in network.named_parameters() if weight.grad is None]
+        assert not idle, idle

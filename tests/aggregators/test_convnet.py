@@ -9,8 +9,14 @@ from histonic.aggregators.base import AGGREGATORS, CodeScale, build_model
 from histonic.aggregators.convnet import ConvNet, plan_strides
 from histonic.core.errors import SettingsError
 from histonic.core.task import Task
+from histonic.testing import AggregatorContract
 
 TASKS = (Task("grade", "binary", ("g",), ("low", "high")), Task("score", "regression", ("s",)))
+
+
+class TestConvNet(AggregatorContract):
+    def make(self) -> type[ConvNet]:
+        return ConvNet
 
 
 def sides(crop: int) -> list[int]:

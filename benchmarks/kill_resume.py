@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+START_SECONDS = 2.0
 TARGETS = ["grade:multiclass", "proliferation_score:regression", "os:survival:os_months,os_event"]
 
 
@@ -42,7 +43,7 @@ def run_killed(words: list[str], cwd: Path, seconds: float, kills: int, rng: ran
     for _ in range(kills):
         process = subprocess.Popen(words, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            process.wait(timeout=rng.uniform(0.3, 1.0) * seconds)
+            process.wait(timeout=START_SECONDS + rng.uniform(0.1, 1.0) * seconds / kills)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()

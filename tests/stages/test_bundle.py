@@ -40,7 +40,8 @@ def run(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_networks_are_read_back_ready_to_use(run: Path) -> None:
     bundle = read_bundle(run / "bundle")
-    assert [(each.fold, each.initialisation) for each in bundle.members] == [(0, 0), (1, 0), (2, 0)]
+    members = [(each.fold, each.initialisation) for each in bundle.members]
+    assert members == [(fold, network) for fold in range(3) for network in range(2)]
     assert [task.name for task in bundle.tasks] == ["grade", "score", "os"]
     assert bundle.crop_cells == 10 and bundle.test_crops == 10
     assert not any(model.training for model in bundle.models)

@@ -99,3 +99,5 @@ def test_what_cannot_be_read_is_a_table_error(tmp_path, name, content, word):
 def test_absent_file(tmp_path):
     with pytest.raises(TableError, match="no such file"):
         read_table(tmp_path / "a.csv")
+    with pytest.raises(TableError, match="It is a folder"):
+        read_table(tmp_path)

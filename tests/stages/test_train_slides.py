@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from scipy.stats import spearmanr
 
 from histonic.core.errors import (
@@ -309,3 +310,16 @@ def test_a_folder_that_cannot_be_written(cohort_folder: Path, tmp_path: Path) ->
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="file"):
         run_in(tmp_path / "file" / "run", cohort_folder)
+
+
+def test_a_bad_map_leaves_no_run_behind(store_maker: Callable[..., Path], tmp_path: Path) -> None:
+    folder = store_maker(tmp_path)
+    group = zarr.open_group(store=str(folder / "store" / "s03a.zarr"), mode="r+")
+    codes = group["features"][:]
+    codes[0, 5, 5] = np.nan
+    group["features"][:] = codes
+    with pytest.raises(StoreError, match="s03a"):
+        train_slides(
+            store=folder / "store", labels=folder / "labels.csv", target=["grade"], out=tmp_path / "run"
+        )
+    assert not (tmp_path / "run").exists()

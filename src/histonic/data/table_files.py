@@ -63,6 +63,8 @@ def read_table(path: str | Path) -> TextTable:
             that is longer than the header.
     """
     file = Path(path)
+    if file.is_dir():
+        raise TableError(f"Read the table {file}.", "It is a folder.", "Give the table file in it.")
     if not file.is_file():
         raise TableError(f"Read the table {file}.", "There is no such file.", "Check the path.")
     ending = file.suffix.lower()

@@ -107,8 +107,14 @@ def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progre
     """All networks, trained now or before."""
     settings = plan.settings
     fabric = make_fabric(settings.device, settings.devices, settings.precision)
+    is_new = not settings.out.exists()
     require_writable_folder(settings.out)
-    maps = plan.read_maps(progress)
+    try:
+        maps = plan.read_maps(progress)
+    except StoreError:
+        if is_new:
+            settings.out.rmdir()
+        raise
     run_folder.write_begin(settings.out, settings, described)
     run_folder.require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
     # Processes of their own read the maps for themselves.

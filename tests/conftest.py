@@ -2,10 +2,49 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+_declared: list[object] = []
+"""Kept for the life of the process: the declarations end with their Library."""
+
+
+def _declare_torchvision_operators() -> None:
+    """Make torchvision importable where its compiled part does not load.
+
+    The registry's torchvision for Linux is linked to CUDA. Beside a CPU build of torch its operators are
+    absent, and the import fails at the first one it describes. A declaration without an implementation is
+    enough for all that timm needs.
+    """
+    import torch
+
+    found = importlib.util.find_spec("torchvision")
+    if found is None or found.origin is None or _declared:
+        return
+    for compiled in sorted(Path(found.origin).parent.glob("_C.*")):
+        try:
+            torch.ops.load_library(compiled)
+            return
+        except OSError:
+            continue
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
+
+
+@pytest.fixture(scope="session")
+def timm() -> ModuleType:
+    """The optional package timm; tests that use it skip where it is absent."""
+    if importlib.util.find_spec("timm") is None:
+        pytest.skip("timm absent: pip install 'histonic[timm]'")
+    _declare_torchvision_operators()
+    return importlib.import_module("timm")
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,15 @@ NAMES = [
     "TileGrid",
     "compress",
     "evaluate_run",
+    "extract_tiles",
     "import_encoder",
     "load_encoder",
     "open_slide",
     "predict",
+    "study_tasks",
+    "train_encoder",
     "train_slides",
+    "transfer",
     "write_report",
 ]
 

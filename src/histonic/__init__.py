@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from histonic.slides.base import open_slide
     from histonic.stages.compress import compress
     from histonic.stages.evaluate import evaluate_run
+    from histonic.stages.extract_tiles import extract_tiles
     from histonic.stages.predict import predict
+    from histonic.stages.study_tasks import study_tasks
+    from histonic.stages.train_encoder import train_encoder
     from histonic.stages.train_slides import train_slides
+    from histonic.stages.transfer import transfer
 
 _HOMES = {
     "ArraySlide": "histonic.slides.array",
@@ -35,11 +39,15 @@ _HOMES = {
     "TileGrid": "histonic.core.grid",
     "compress": "histonic.stages.compress",
     "evaluate_run": "histonic.stages.evaluate",
+    "extract_tiles": "histonic.stages.extract_tiles",
     "import_encoder": "histonic.encoders.released",
     "load_encoder": "histonic.encoders.base",
     "open_slide": "histonic.slides.base",
     "predict": "histonic.stages.predict",
+    "study_tasks": "histonic.stages.study_tasks",
+    "train_encoder": "histonic.stages.train_encoder",
     "train_slides": "histonic.stages.train_slides",
+    "transfer": "histonic.stages.transfer",
     "write_report": "histonic.app.report",
 }
 
@@ -53,11 +61,15 @@ __all__ = [
     "TileGrid",
     "compress",
     "evaluate_run",
+    "extract_tiles",
     "import_encoder",
     "load_encoder",
     "open_slide",
     "predict",
+    "study_tasks",
+    "train_encoder",
     "train_slides",
+    "transfer",
     "write_report",
 ]
 

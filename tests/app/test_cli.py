@@ -7,16 +7,20 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from histonic.app.cli import histonic
 from histonic.app.settings import read_yaml, settings_command
 from histonic.core.errors import SettingsError
+from histonic.slides.pyramid import write_pyramid
 from histonic.stages.settings import (
     CompressSettings,
     DemoSettings,
     DoctorSettings,
+    ExtractSettings,
     ImportSettings,
     PredictSettings,
     ReportSettings,
@@ -29,6 +33,7 @@ MODELS: list[type[Settings]] = [
     CompressSettings,
     DemoSettings,
     DoctorSettings,
+    ExtractSettings,
     ImportSettings,
     PredictSettings,
     ReportSettings,
@@ -126,6 +131,29 @@ def test_wrong_settings_files(text: str, words: str, tmp_path: Path) -> None:
 def test_an_absent_settings_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         read_yaml(tmp_path / "none.yaml")
+
+
+def test_tiles_are_extracted_from_the_command_line(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", np.full((300, 400, 3), (200, 120, 180), np.uint8), mpp=0.5)
+    Image.fromarray(np.full((30, 40), 2, np.uint8)).save(tmp_path / "a.png")
+    words = ["tiles", "extract", str(tmp_path / "a.tif"), "--annotations", str(tmp_path / "a.png")]
+    words += [
+        "--labels",
+        "2=stroma",
+        "--labels",
+        "1=tumour",
+        "--on-tissue",
+        "true",
+        "--out",
+        str(tmp_path / "s"),
+    ]
+    result = CliRunner().invoke(histonic, words)
+    assert result.exit_code == 0, result.output
+    assert "6 tiles; 1 slide(s) cut, 0 there already, 0 failed" in result.output
+    assert "stroma: 6" in result.output
+    (tmp_path / "a.png").write_bytes(b"damaged")
+    result = CliRunner().invoke(histonic, words)
+    assert result.exit_code == 1 and "failed at annotations" in " ".join(result.output.split())
 
 
 def test_pairs_need_a_sign() -> None:

@@ -14,10 +14,9 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.compressed import CompressedSlide
 from histonic.core.progress import Silent
 from histonic.core.task import Task
-from histonic.nn.heads import Head
 from histonic.stages.devices import make_fabric
 from histonic.stages.draws import BalancedDraws
-from histonic.stages.lessons import SlideLesson, predict_patients, predict_slides, prediction_loss
+from histonic.stages.lessons import SlideLesson, predict_patients, predict_slides
 from histonic.stages.maps import Maps
 
 SCORE = Task("score", "regression", ("s",))
@@ -61,21 +60,6 @@ def lesson(maps: Maps) -> SlideLesson:
         keys=(1, 2),
         test_crops=10,
     )
-
-
-def test_predictions_are_judged_by_hand() -> None:
-    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]])
-    found = prediction_loss(GRADE, p, np.array([0, np.nan, 1]), Head(GRADE, 2))
-    assert found == pytest.approx(-(np.log(0.7) + np.log(0.3)) / 2)
-    head = Head(SCORE, 2)
-    head.set_scale(10.0, 2.0)
-    assert prediction_loss(SCORE, np.array([[12.0], [5.0]]), np.array([8.0, np.nan]), head) == pytest.approx(
-        4
-    )
-    risks, outcome = np.array([[1.0], [0.0]]), np.array([[1.0, 1], [2.0, 0]])
-    wanted = np.log(1 + np.exp(-1))
-    assert prediction_loss(OS, risks, outcome, Head(OS, 2)) == pytest.approx(wanted)
-    assert prediction_loss(GRADE, p, np.full(3, np.nan), Head(GRADE, 2)) == 0
 
 
 def test_slides_of_a_patient_are_averaged(maps: Maps) -> None:
@@ -137,7 +121,7 @@ def test_validation_begins_at_the_baseline(maps: Maps) -> None:
     torch.nn.init.zeros_(one.model.heads["score"].linear.weight)
     values = np.array([1.0, 2.0, 4.0])
     one.model.heads["score"].set_scale(float(values.mean()), float(values.std()))
-    assert one.validate(one.model, make_fabric("cpu")) == pytest.approx(1.0, abs=1e-5)
+    assert one.validate(one.model, make_fabric("cpu")).loss == pytest.approx(1.0, abs=1e-5)
 
 
 def test_validation_chooses_the_trust_that_predicts_best(maps: Maps) -> None:
@@ -147,10 +131,10 @@ def test_validation_chooses_the_trust_that_predicts_best(maps: Maps) -> None:
     looks = {"fabric": fabric, "crop_cells": 12, "crops": 4}
     raw = predict_patients(one.model, maps, PATIENTS, **looks)["score"][:, 0]  # type: ignore[arg-type]
     one.judged_by = {"score": 2.0 + 0.3 * (raw - 2.0)}
-    assert one.validate(one.model, fabric) == pytest.approx(0, abs=1e-9)
+    assert one.validate(one.model, fabric).loss == pytest.approx(0, abs=1e-9)
     assert float(head.trust) == pytest.approx(0.3)
     one.judged_by = {"score": 2.0 - (raw - 2.0)}
     one.validate(one.model, fabric)
     assert float(head.trust) == 0
     one.judged_by = {"score": np.full(3, np.nan)}
-    assert one.validate(one.model, fabric) == 0 and float(head.trust) == 1
+    assert one.validate(one.model, fabric).loss == 0 and float(head.trust) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from histonic.core.errors import TrainingError
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
 from histonic.nn.checkpoint import load_state, save_state
-from histonic.nn.losses import cox_efron
+from histonic.nn.losses import Verdict, cox_efron
 from histonic.stages import loop
 from histonic.stages.devices import make_fabric, run_on
-from histonic.stages.loop import EpochRecord, Pace, Schedule, Training, torch_seed
+from histonic.stages.loop import EpochRecord, Lesson, Pace, Schedule, Training, torch_seed
 
 TASK = Task("os", "survival", ("t", "e"))
 
@@ -35,7 +36,7 @@ class Tiny(nn.Module):
         return {"os": self.body(x)}
 
 
-class Risks:
+class Risks(Lesson):
     """Survival that depends on the first number; the loss needs the whole batch's risk set."""
 
     def __init__(self, spoil_at: int | None = None) -> None:
@@ -54,9 +55,9 @@ class Risks:
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
         return cox_efron(outputs["os"], targets)
 
-    def validate(self, network: nn.Module, fabric: Fabric) -> float:
+    def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
         with torch.no_grad():
-            return float(cox_efron(network(fabric.to_device(self.x))["os"], self.y))
+            return Verdict(float(cox_efron(network(fabric.to_device(self.x))["os"], self.y)))
 
 
 def train(
@@ -91,7 +92,7 @@ def fail(fabric: Fabric, path: str, progress: Progress) -> None:
 def test_learning_lowers_the_loss_and_keeps_the_best_weights() -> None:
     pace, network = train(make_fabric("cpu"), epochs=30)
     assert pace.best_loss < pace.history[0].validation_loss * 0.8
-    assert Risks().validate(network, make_fabric("cpu")) == pytest.approx(pace.best_loss, abs=1e-6)
+    assert Risks().validate(network, make_fabric("cpu")).loss == pytest.approx(pace.best_loss, abs=1e-6)
 
 
 def test_the_rate_falls_on_plateaus_and_then_training_ends() -> None:
@@ -178,7 +179,7 @@ def test_a_loss_that_is_not_finite_names_fold_and_epoch(
         good = lesson.loss
         lesson.loss = lambda o, t: good(o, t) * (float("nan") if next(calls) == 3 else 1)  # type: ignore
     else:
-        lesson.validate = lambda n, f: float("nan") if next(calls) == 2 else 1.0  # type: ignore
+        lesson.validate = lambda n, f: Verdict(float("nan") if next(calls) == 2 else 1.0)  # type: ignore
     training = Training(
         Tiny(),
         lesson,
@@ -223,3 +224,100 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
 def test_an_error_in_a_process_keeps_its_three_parts(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"Do this\.\n.*That\.\n.*Do so\."):
         run_on(make_fabric("cpu", 2), 2, fail, "", Silent())
+
+
+def rates_of(schedule: Schedule, losses: list[float]) -> tuple[list[float], Pace]:
+    pace, rates = Pace(), []
+    for epoch, loss in enumerate(losses):
+        if pace.is_over(schedule):
+            break
+        rates.append(pace.rate(schedule))
+        pace.note(EpochRecord(epoch, rates[-1], None, loss), schedule)
+    return rates, pace
+
+
+def test_the_cosine_falls_from_the_first_rate_to_nothing() -> None:
+    schedule = Schedule(1.0, 4, patience=9, decay="cosine")
+    rates, pace = rates_of(schedule, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
+    # Epoch 0 judges the untrained network; four epochs of training follow.
+    assert rates[1:] == pytest.approx([1.0, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
+    assert pace.is_over(schedule) and pace.epoch == 4
+
+
+def test_without_a_plateau_schedule_patience_ends_training() -> None:
+    for decay in ("cosine", "constant"):
+        schedule = Schedule(1.0, 99, patience=2, decay=decay)
+        rates, pace = rates_of(schedule, [1.0, 0.5, 0.6, 0.7, 0.1])
+        assert pace.is_over(schedule) and pace.epoch == 3 and pace.best_epoch == 1
+        assert decay == "cosine" or rates == [1.0] * 4
+
+
+def test_the_last_weights_are_kept_where_the_schedule_says_so() -> None:
+    class Worse(Risks):
+        def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
+            return Verdict(float(next(counter)), {"round": 1.0})
+
+    for keep in ("best", "last"):
+        counter = iter(range(10))
+        torch.manual_seed(1)
+        network = Tiny()
+        first = {name: value.clone() for name, value in network.state_dict().items()}
+        schedule = Schedule(1e-2, 2, keep=keep)  # type: ignore[arg-type]
+        pace = Training(network, Worse(), schedule, fabric=make_fabric("cpu"), keys=(0,), name="tiny").run(
+            Silent()
+        )
+        same = all(torch.equal(value, first[name]) for name, value in network.state_dict().items())
+        assert same == (keep == "best") and pace.history[1].scores == {"round": 1.0}
+
+
+def test_parts_can_have_rates_of_their_own_and_stay_frozen() -> None:
+    class Frozen(Risks):
+        def parts(self, network: nn.Module) -> dict[str, list[nn.Parameter]]:
+            body = network.get_submodule("body")
+            return {"first": list(body[0].parameters()), "last": list(body[2].parameters())}  # type: ignore
+
+        def begin(self, network: nn.Module, epoch: int, rate: float) -> dict[str, float]:
+            network.get_submodule("body.1").eval()
+            return {"first": 0.0} if epoch == 1 else {}
+
+    for optimizer in ("adam", "adamw", "sgd"):
+        torch.manual_seed(1)
+        schedule = Schedule(1e-2, 3, optimizer=optimizer, weight_decay=0.1)  # type: ignore[arg-type]
+        network = Tiny(norm=True)
+        training = Training(network, Frozen(), schedule, fabric=make_fabric("cpu"), keys=(0,), name="tiny")
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        training._note(None)
+        training._learn(1)
+        after = network.state_dict()
+        assert torch.equal(after["body.0.weight"], before["body.0.weight"])
+        assert torch.equal(after["body.1.running_mean"], before["body.1.running_mean"])
+        assert not torch.equal(after["body.2.weight"], before["body.2.weight"])
+        training._learn(2)
+        assert not torch.equal(network.state_dict()["body.0.weight"], before["body.0.weight"])
+
+
+def test_waiting_and_working_are_told_apart() -> None:
+    class Slow(Risks):
+        def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
+            for batch in super().batches(epoch, rank, world):
+                time.sleep(0.05)
+                yield batch
+
+    training = Training(Tiny(), Slow(), Schedule(1e-2, 1), fabric=make_fabric("cpu"), keys=(0,), name="tiny")
+    training._learn(1)
+    assert training.waited_s >= 0.1 and training.worked_s > 0
+
+
+def test_the_lesson_says_who_is_to_blame_for_a_loss() -> None:
+    class Blaming(Risks):
+        def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
+            return super().loss(outputs, targets) * float("nan")
+
+        def blame(self, outputs: dict[str, Tensor], targets: Any) -> str:
+            return f"It is {len(targets)} rows of {sorted(outputs)}."
+
+    training = Training(
+        Tiny(), Blaming(), Schedule(1e-2, 1), fabric=make_fabric("cpu"), keys=(0,), name="tiny"
+    )
+    with pytest.raises(TrainingError, match=r"is nan\. It is 16 rows of \['os'\]\."):
+        training.run(Silent())

@@ -16,10 +16,14 @@ from histonic.stages.settings import (
     CompressSettings,
     DemoSettings,
     DoctorSettings,
+    ExtractSettings,
     ImportSettings,
     PredictSettings,
     ReportSettings,
+    StudyTasksSettings,
+    TrainEncoderSettings,
     TrainSettings,
+    TransferSettings,
 )
 
 # Heavy imports stand inside the commands, so that --help answers at once.
@@ -92,6 +96,38 @@ def train(settings: TrainSettings) -> int:
     return 0
 
 
+@settings_command(histonic, "train-encoder", TrainEncoderSettings, config_first=True)
+def train_encoder(settings: TrainEncoderSettings) -> int:
+    """Train a tile encoder: supervised on several tile sets, or unsupervised (VAE, contrastive, BiGAN).
+
+    Tile sets stand in the YAML file under 'sets:', or are given by --tiles and --slides. Writes the encoder
+    with a model card. The same command resumes after an interruption.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.train_encoder import train_encoder as run
+
+    with TerminalProgress() as progress:
+        out = run(settings, progress=progress)
+    click.echo(f"{out}: trained; use it with: histonic compress --encoder {out / 'encoder.safetensors'}")
+    return 0
+
+
+@settings_command(histonic, "transfer", TransferSettings, config_first=True)
+def transfer(settings: TransferSettings) -> int:
+    """Compare encoders on tasks that they never saw: train on all tile sets but one, judge on that one.
+
+    Frozen codes with a linear model, fine-tuning, and training from scratch, by several seeds. The YAML file
+    lists the tile sets. The same command resumes after an interruption.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.transfer import transfer as run
+
+    with TerminalProgress() as progress:
+        out = run(settings, progress=progress)
+    click.echo(f"Table: {out / 'transfer.md'}, figure: {out / 'transfer.png'}")
+    return 0
+
+
 @settings_command(histonic, "report", ReportSettings, ("run",))
 def report(settings: ReportSettings) -> int:
     """Write report.html (one file, no network) and report.json into a run."""
@@ -147,6 +183,56 @@ def import_(settings: ImportSettings) -> int:
         f"licence {spec.licence}"
     )
     return 0
+
+
+@histonic.group()
+def study() -> None:
+    """Studies of what makes an encoder good."""
+
+
+@settings_command(study, "tasks", StudyTasksSettings, config_first=True)
+def study_tasks(settings: StudyTasksSettings) -> int:
+    """Train encoders on 1, 2, 3 ... tile sets and judge each on the sets that it has not seen.
+
+    The YAML file lists the tile sets. The same command resumes after an interruption.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.study_tasks import study_tasks as run
+
+    with TerminalProgress() as progress:
+        out = run(settings, progress=progress)
+    click.echo(f"Table: {out / 'tasks.md'}, figure: {out / 'tasks.png'}")
+    return 0
+
+
+@histonic.group()
+def tiles() -> None:
+    """Make sets of tiles to train encoders on."""
+
+
+@settings_command(tiles, "extract", ExtractSettings, ("slides",))
+def extract(settings: ExtractSettings) -> int:
+    """Cut tiles from slides: labelled by annotations, or from all tissue without labels.
+
+    Annotations are QuPath GeoJSON, ASAP XML or masks of class codes. Writes a folder for each label,
+    tiles.csv and set.yaml. The same command resumes after an interruption.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.extract_tiles import extract_tiles
+
+    with TerminalProgress() as progress:
+        result = extract_tiles(settings, progress=progress)
+    total = sum(result.tiles.values())
+    click.echo(
+        f"{result.out}: {total} tiles; {len(result.done)} slide(s) cut, {len(result.skipped)} there already, "
+        f"{len(result.failures)} failed"
+    )
+    for label, count in result.tiles.items():
+        if label:
+            click.echo(f"  {label}: {count}")
+    for failure in result.failures:
+        click.echo(f"failed  {failure.path}  at {failure.stage}: {failure.reason}")
+    return 1 if result.failures else 0
 
 
 @histonic.command("list")

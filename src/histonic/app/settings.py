@@ -16,7 +16,12 @@ S = TypeVar("S", bound=Settings)
 
 
 def settings_command(
-    group: click.Group, name: str, model: type[S], positional: tuple[str, ...] = ()
+    group: click.Group,
+    name: str,
+    model: type[S],
+    positional: tuple[str, ...] = (),
+    *,
+    config_first: bool = False,
 ) -> Callable[[Callable[[S], int | None]], Callable[[S], int | None]]:
     """Make a command whose arguments are the fields of a settings model.
 
@@ -29,6 +34,8 @@ def settings_command(
         name: Name of the command.
         model: Its settings.
         positional: Fields given by position, the last of which may take several values.
+        config_first: The YAML file is an argument, for stages whose settings hold lists that the command
+            line cannot say.
     """
 
     def decorate(run: Callable[[S], int | None]) -> Callable[[S], int | None]:
@@ -40,13 +47,7 @@ def settings_command(
         for key, field in _options(model):
             parameters.append(_argument(key, field) if key in positional else _option(key, field))
         parameters.sort(key=lambda item: isinstance(item, click.Option))
-        parameters.append(
-            click.Option(
-                ["--config"],
-                metavar="YAML",
-                help="Read settings from this YAML file; options given here win.",
-            )
-        )
+        parameters.append(_config_argument() if config_first else _config_option())
         command = click.Command(
             name, callback=callback, params=parameters, help=run.__doc__, no_args_is_help=_has_required(model)
         )
@@ -54,6 +55,16 @@ def settings_command(
         return run
 
     return decorate
+
+
+def _config_option() -> click.Option:
+    return click.Option(
+        ["--config"], metavar="YAML", help="Read settings from this YAML file; options given here win."
+    )
+
+
+def _config_argument() -> click.Argument:
+    return click.Argument(["config"], required=False, metavar="[CONFIG.yaml]")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -104,6 +115,11 @@ def _check_nested(model: type[Settings], values: Mapping[str, Any]) -> None:
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Settings) and isinstance(values.get(key), dict):
             make_settings(inner, values[key], f"the settings under {key!r}")
+        if _is_nested_list(field) and isinstance(values.get(key), list):
+            each_model = get_args(inner)[0]
+            for number, each in enumerate(values[key], start=1):
+                if isinstance(each, dict):
+                    make_settings(each_model, each, f"entry {number} of {key!r}")
 
 
 def _number(field: FieldInfo, value: Any) -> Any:
@@ -126,7 +142,7 @@ def _options(model: type[Settings]) -> Iterator[tuple[str, FieldInfo]]:
         if isinstance(inner, type) and issubclass(inner, Settings):
             for inner_key, inner_field in inner.model_fields.items():
                 yield f"{key}.{inner_key}", inner_field
-        else:
+        elif not _is_nested_list(field):
             yield key, field
 
 
@@ -140,6 +156,14 @@ def _has_required(model: type[Settings]) -> bool:
 
 def _is_many(field: FieldInfo) -> bool:
     return get_origin(field.annotation) is tuple
+
+
+def _is_nested_list(field: FieldInfo) -> bool:
+    """Whether a field is a list of settings models, or a mapping to lists, which only a YAML file can say."""
+    kinds = get_args(field.annotation)
+    if _is_mapping(field):
+        return kinds[-1] is not str
+    return any(isinstance(kind, type) and issubclass(kind, Settings) for kind in kinds)
 
 
 def _is_mapping(field: FieldInfo) -> bool:

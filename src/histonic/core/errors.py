@@ -10,6 +10,7 @@ HistonicError
 │   └── MaskError              a tissue mask file cannot be used for its slide
 ├── TableError             a label or slide table is wrong; names the column or row
 ├── CohortError            the patients cannot be split or joined as asked
+├── TileSetError           a set of labelled tiles cannot be used; names set, class or file
 ├── EncoderError           an encoder is unknown, damaged or does not fit the tiles
 ├── StoreError             a store of compressed slides is mixed, damaged or empty
 ├── TrainingError          training cannot start or has left the finite numbers
@@ -81,6 +82,10 @@ class TableError(HistonicError):
 
 class CohortError(HistonicError):
     """The patients cannot be joined or split as asked."""
+
+
+class TileSetError(HistonicError):
+    """A set of labelled tiles cannot be used; the message names the set, and the class or file."""
 
 
 class EncoderError(HistonicError):

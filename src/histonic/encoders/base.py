@@ -31,7 +31,8 @@ class EncoderSpec:
 
     Attributes:
         name: The encoder's own name, written into every map.
-        architecture: The entry of the ``ENCODERS`` registry that runs it.
+        architecture: The entry of the ``ENCODERS`` registry that runs it; for a family of architectures
+            the one that is meant follows a colon, such as ``timm:resnet18``.
         tile_px: Side of the tiles that it takes, in pixels.
         mpp: Microns per pixel of those tiles.
         code_size: D, the numbers it gives per tile.
@@ -103,8 +104,29 @@ ENCODERS: Registry[EncoderClass] = Registry(
             "histonic.encoders.nic:NicEncoder",
             "convolutional encoder of the NIC papers; weights from a file (histonic encoder import)",
         ),
+        Entry(
+            "tellez2019",
+            "histonic.encoders.tellez:TellezEncoder",
+            "convolutional encoder of the NIC paper's VAE and contrastive methods; weights from a file",
+        ),
+        Entry(
+            "timm",
+            "histonic.encoders.timm:TimmEncoder",
+            "any model of the timm package; weights from a file (docs/how-to/timm-models.md)",
+            needs=("timm",),
+        ),
     ),
 )
+
+
+def architecture_entry(spec: EncoderSpec) -> str:
+    """The name in ``ENCODERS`` of what runs an encoder: its architecture up to a colon.
+
+    Example:
+        >>> architecture_entry(EncoderSpec("mine", "timm:resnet18", 128, 0.5, 512))
+        'timm'
+    """
+    return spec.architecture.partition(":")[0]
 
 
 def fingerprint_of(spec: EncoderSpec, tensors: Tensors, precision: str = "32") -> str:
@@ -198,7 +220,7 @@ def _load_file(path: Path, device: str, precision: str) -> Encoder:
             "Make one with 'histonic encoder import'.",
         )
     spec = EncoderSpec.from_dict(facts["spec"])
-    return ENCODERS.get(spec.architecture).from_tensors(
+    return ENCODERS.get(architecture_entry(spec)).from_tensors(
         spec, cast("dict[str, npt.NDArray[Any]]", tensors), device, precision
     )
 

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from histonic.core.errors import EncoderError
-from histonic.encoders.base import (
-    EncoderSpec,
-    Tensors,
-    UInt8Tiles,
-    check_tiles,
-    fingerprint_of,
-    save_encoder,
-)
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.convolutional import NetworkEncoder
 
 FILTERS = 128
 CONVOLUTIONS = 4
-TILES_AT_ONCE = 32
+WORKING_PX = 64
 
 
 class NicNetwork(nn.Module):
@@ -42,11 +32,11 @@ class NicNetwork(nn.Module):
 
     def __init__(self, code_size: int = 128, tile_px: int = 128) -> None:
         super().__init__()
-        if tile_px % 64:
+        if tile_px % WORKING_PX:
             raise EncoderError(
                 "Build the NIC encoder.", f"tile_px is {tile_px}.", "Give a multiple of 64 pixels."
             )
-        layers: list[nn.Module] = [nn.AvgPool2d(tile_px // 64)]
+        layers: list[nn.Module] = [nn.AvgPool2d(tile_px // WORKING_PX)]
         for index in range(CONVOLUTIONS):
             layers += [
                 nn.Conv2d(FILTERS if index else 3, FILTERS, 3, stride=2),
@@ -55,92 +45,51 @@ class NicNetwork(nn.Module):
                 nn.BatchNorm2d(FILTERS, eps=1e-3, momentum=0.2),
             ]
         self.body = nn.Sequential(*layers)
-        self.code = nn.Linear(FILTERS * 9, code_size)
+        self.feature_size = FILTERS * 9
+        self.code = nn.Linear(self.feature_size, code_size)
+
+    def features(self, tiles: Tensor) -> Tensor:
+        """The 1152 numbers below the code layer ``(B, 1152)``."""
+        maps = self.body(tiles)
+        # Channels last before flattening, as the released dense weights expect.
+        return torch.as_tensor(maps.permute(0, 2, 3, 1).flatten(1))
+
+    @torch.no_grad()
+    def pool_code(self) -> None:
+        """Begin with a code that is the mean of the last filters over their places.
+
+        A code that does not depend on where in the tile something lies transfers better to small tasks than
+        the layer that an unsupervised objective left behind. It stays one linear layer, and learns on.
+
+        Raises:
+            EncoderError: The code has another size than the last layer has filters.
+        """
+        if self.code.out_features != FILTERS:
+            raise EncoderError(
+                "Begin with the mean of the last filters as code.",
+                f"The code has {self.code.out_features} numbers, the last layer {FILTERS} filters.",
+                f"Use --code-size {FILTERS}.",
+            )
+        places = self.feature_size // FILTERS
+        self.code.weight.copy_(torch.eye(FILTERS).repeat(1, places) / places)
+        self.code.bias.zero_()
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Codes ``(B, D)`` of tiles ``(B, 3, H, W)`` scaled to -1..1."""
-        maps = self.body(tiles)
-        # Channels last before flattening, as the released dense weights expect.
-        return self.code(maps.permute(0, 2, 3, 1).flatten(1))  # type: ignore[no-any-return]
+        return torch.as_tensor(self.code(self.features(tiles)))
 
 
-class NicEncoder:
+class NicEncoder(NetworkEncoder):
     """A :class:`NicNetwork` with weights, as an encoder of uint8 tiles."""
 
-    def __init__(
-        self, spec: EncoderSpec, network: NicNetwork, device: str = "cpu", precision: str = "32"
-    ) -> None:
-        self.spec = spec
-        self.precision = precision
-        self.device = torch.device(device)
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    architecture = "nic"
 
     @classmethod
-    def create(cls, device: str, precision: str) -> NicEncoder:
-        """Refuse: this encoder needs weights.
-
-        Raises:
-            EncoderError: Always.
-        """
-        raise EncoderError(
-            "Use the encoder 'nic'.",
-            "It names an architecture without weights.",
-            "Give a weights file, such as one made by 'histonic encoder import FILE.h5 --out E.safetensors'.",
-        )
+    def build(cls, spec: EncoderSpec) -> NicNetwork:
+        """The network of a spec, with fresh weights."""
+        return NicNetwork(spec.code_size, spec.tile_px)
 
     @classmethod
-    def from_tensors(cls, spec: EncoderSpec, tensors: Tensors, device: str, precision: str) -> NicEncoder:
-        """Fill the network with weights.
-
-        Raises:
-            EncoderError: The tensors do not fit the architecture, or hold NaN.
-        """
-        network = NicNetwork(spec.code_size, spec.tile_px)
-        state = {name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}
-        try:
-            network.load_state_dict(state)
-        except RuntimeError as error:
-            raise EncoderError(
-                f"Load the encoder {spec.name!r}.",
-                f"Its weights do not fit the NIC architecture: {error}.",
-                "Import or save it again.",
-            ) from error
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
-            raise EncoderError(
-                f"Load the encoder {spec.name!r}.",
-                "Its weights hold NaN or infinity.",
-                "Import or train it again.",
-            )
-        return cls(spec, network, device, precision)
-
-    def _tensors(self) -> dict[str, npt.NDArray[np.float32]]:
-        return {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of all that the codes depend on."""
-        return fingerprint_of(self.spec, self._tensors(), self.precision)
-
-    def encode(self, tiles: UInt8Tiles) -> npt.NDArray[np.float32]:
-        """Codes of tiles, uint8 ``(N, H, W, 3)`` to float32 ``(N, D)``.
-
-        Raises:
-            EncoderError: The tiles are not uint8 ``(N, tile_px, tile_px, 3)``.
-        """
-        check_tiles(self.spec, tiles)
-        codes = np.empty((len(tiles), self.spec.code_size), np.float32)
-        # The first layer's maps are 20 times the bytes of the tiles: small parts keep memory low on a CPU.
-        step = TILES_AT_ONCE if self.device.type == "cpu" else max(1, len(tiles))
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
-        ):
-            for start in range(0, len(tiles), step):
-                # A permuted view of (N, H, W, 3) bytes already is channels_last: no copy before the cast.
-                pixels = torch.tensor(tiles[start : start + step], device=self.device).permute(0, 3, 1, 2)
-                codes[start : start + step] = self.network(pixels / 127.5 - 1).float().cpu().numpy()
-        return codes
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write spec and weights to a safetensors file."""
-        save_encoder(path, self.spec, self._tensors())
+    def working_px(cls, spec: EncoderSpec) -> int:
+        """64: the network begins by averaging its tiles down to that."""
+        return WORKING_PX

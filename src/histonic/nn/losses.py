@@ -8,6 +8,7 @@ gradients, if nothing is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,19 @@ from torch import Tensor
 from histonic.core.task import Task, TaskKind
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good a network is on its validation part.
+
+    Attributes:
+        loss: What training lowers; decides about the learning rate and the best weights.
+        scores: Named curves to show, such as the loss of each task.
+    """
+
+    loss: float
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -48,15 +48,25 @@ def read_mask(path: str | Path, slide: Slide) -> TissueMask:
     else:
         raise MaskError(asked, f"It is a {suffix or 'nameless'} file.", "Give PNG, TIFF or GeoJSON.")
     width, height = slide.size_wh
-    aspect = (mask.shape[1] / mask.shape[0]) / (width / height)
-    # One pixel more or less is rounding.
-    if abs(aspect - 1) > MOST_ASPECT_ERROR + 1.0 / min(mask.shape):
+    if not same_aspect(mask.shape, (width, height)):
         raise MaskError(
             asked,
             f"It is {mask.shape[1]} x {mask.shape[0]}, the slide {width} x {height}: another shape.",
             "Export the mask of the whole slide, from its top-left corner.",
         )
     return TissueMask(mask, width * slide.mpp / mask.shape[1])
+
+
+def same_aspect(shape: tuple[int, ...], size_wh: tuple[int, int]) -> bool:
+    """Whether a picture of ``(h, w)`` pixels may show a whole slide.
+
+    Example:
+        >>> same_aspect((100, 200), (4000, 2010)), same_aspect((100, 200), (4000, 3000))
+        (True, False)
+    """
+    aspect = (shape[1] / shape[0]) / (size_wh[0] / size_wh[1])
+    # One pixel more or less is rounding.
+    return abs(aspect - 1) <= MOST_ASPECT_ERROR + 1.0 / min(shape[:2])
 
 
 def _read_image(file: Path, asked: str) -> npt.NDArray[np.bool_]:
@@ -82,7 +92,7 @@ def _read_image(file: Path, asked: str) -> npt.NDArray[np.bool_]:
 def _read_polygons(file: Path, asked: str) -> list[list[Ring]]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        polygons = list(_polygons(content))
+        polygons = list(polygons_of(content))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MaskError(
             asked, f"It is no GeoJSON: {error!r}.", "Export it from QuPath as GeoJSON."
@@ -92,21 +102,28 @@ def _read_polygons(file: Path, asked: str) -> list[list[Ring]]:
     return polygons
 
 
-def _polygons(content: Any) -> Iterator[list[Ring]]:
-    """Polygons of a FeatureCollection, a list of features, a feature or a bare geometry."""
+def polygons_of(content: Any) -> Iterator[list[Ring]]:
+    """Polygons of parsed GeoJSON: a FeatureCollection, a list of features, a feature or a bare geometry.
+
+    Yields:
+        Rings of corners, the first the outline, the others holes.
+
+    Raises:
+        KeyError, TypeError, ValueError, IndexError: It is no GeoJSON.
+    """
     if content is None:  # a feature may lack its geometry
         return
     if isinstance(content, list):
         for item in content:
-            yield from _polygons(item)
+            yield from polygons_of(item)
         return
     kind = content["type"]
     if kind == "FeatureCollection":
-        yield from _polygons(content["features"])
+        yield from polygons_of(content["features"])
     elif kind == "Feature":
-        yield from _polygons(content["geometry"])
+        yield from polygons_of(content["geometry"])
     elif kind == "GeometryCollection":
-        yield from _polygons(content["geometries"])
+        yield from polygons_of(content["geometries"])
     elif kind == "MultiPolygon":
         for rings in content["coordinates"]:
             yield [_ring(ring) for ring in rings]

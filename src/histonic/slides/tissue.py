@@ -195,11 +195,27 @@ def cell_coverage(tissue: TissueMask, grid: TileGrid) -> npt.NDArray[np.float32]
     Returns:
         float32 ``(R, K)``, 0 to 1.
     """
-    height, width = tissue.mask.shape
-    # Area under the mask left of and above every pixel corner; between corners it is bilinear.
+    return cell_means(tissue.mask, tissue.mpp, grid)
+
+
+def cell_means(values: npt.NDArray[Any], mpp: float, grid: TileGrid) -> npt.NDArray[np.float32]:
+    """Mean over every cell of a grid of a picture of the whole slide; outside it is zero.
+
+    Exact for a picture of even squares: a square that a cell's border cuts counts with its part.
+
+    Args:
+        values: ``(h, w)``, 0 to 1; its corner is the slide's top-left corner.
+        mpp: Its microns per pixel.
+        grid: The cells.
+
+    Returns:
+        float32 ``(R, K)``, 0 to 1.
+    """
+    height, width = values.shape
+    # Sum left of and above every pixel corner; between corners it is bilinear.
     summed = np.zeros((height + 1, width + 1))
-    summed[1:, 1:] = tissue.mask.cumsum(0).cumsum(1)
-    per_pixel = grid.slide_mpp / tissue.mpp
+    summed[1:, 1:] = values.cumsum(0, np.float64).cumsum(1)
+    per_pixel = grid.slide_mpp / mpp
     rows = np.arange(grid.shape.rows)
     cols = np.arange(grid.shape.cols)
     top = (grid.origin_xy.y + rows * grid.stride_level0) * per_pixel

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from histonic.aggregators.base import SlideModel
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.compressed import ORIENTATIONS
-from histonic.core.task import Task
 from histonic.data.tiles import prefetched
-from histonic.nn.heads import Head, prediction_width
-from histonic.nn.losses import cox_efron, joint_loss
+from histonic.nn.heads import prediction_width
+from histonic.nn.losses import Verdict, joint_loss
+from histonic.nn.trust import choose_trust
 from histonic.stages.draws import BalancedDraws
+from histonic.stages.loop import Lesson
 from histonic.stages.maps import Maps
 from histonic.stages.sampling import View, draw_view, seeded, spread_views
 
@@ -30,11 +31,9 @@ SMALL_CROP = 64
 VALIDATION_CROPS = 4
 CELLS_AT_ONCE = 1 << 18
 """Cells that a prediction holds on the device at a time."""
-TRUSTS = tuple(step / 10 for step in range(11))
-LEAST_PROBABILITY = 1e-6
 
 
-class SlideLesson:
+class SlideLesson(Lesson):
     """A lesson (see :class:`histonic.stages.loop.Lesson`) from the maps of one fold's patients.
 
     Args:
@@ -109,7 +108,7 @@ class SlideLesson:
         known = {name: values.float() for name, values in targets.items()}
         return joint_loss(self.tasks, outputs, self.model.heads.standardise(known))
 
-    def validate(self, network: nn.Module, fabric: Fabric) -> float:
+    def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
         """Sum over tasks of the loss of the patients' joined predictions.
 
         Each head is first given the trust with which its predictions are best. A network that ranks patients
@@ -127,43 +126,13 @@ class SlideLesson:
             crops=self.crops,
             orientations=self.orientations,
         )
-        return sum(self._choose_trust(task, predictions[task.name]) for task in self.tasks)
-
-    def _choose_trust(self, task: Task, predictions: FloatArray) -> float:
-        """Set the trust of a head by its validation predictions at full trust; the loss with it."""
-        head, targets = self.model.heads[task.name], self.judged_by[task.name]
-        baseline = head.baseline.cpu().double().numpy()
-        losses = [
-            prediction_loss(task, baseline + trust * (predictions - baseline), targets, head)
-            for trust in TRUSTS
-        ]
-        # Without a known target every trust is as good: the network has the word.
-        best = int(np.argmin(losses)) if any(losses) else len(TRUSTS) - 1
-        head.trust.fill_(TRUSTS[best])
-        return losses[best]
-
-
-def prediction_loss(task: Task, predictions: FloatArray, targets: FloatArray, head: Head) -> float:
-    """How far predictions are off: -log probability of the class, standardised squared error, or Cox loss.
-
-    Args:
-        task: The target.
-        predictions: ``(P, W)``, see :meth:`histonic.nn.heads.Head.predict`.
-        targets: ``(P,)`` or ``(P, 2)``, NaN where missing.
-        head: Its scale standardises regression.
-
-    Returns:
-        Mean over known targets, 0 if none is.
-    """
-    if task.kind == "survival":
-        return float(cox_efron(torch.from_numpy(predictions), torch.from_numpy(targets)))
-    known = np.flatnonzero(~np.isnan(targets))
-    if not len(known):
-        return 0.0
-    if task.is_classification:
-        chosen = predictions[known, targets[known].astype(int)]
-        return float(-np.log(np.clip(chosen, LEAST_PROBABILITY, 1)).mean())
-    return float((((predictions[known, 0] - targets[known]) / float(head.spread)) ** 2).mean())
+        losses = {
+            f"{task.name} loss": choose_trust(
+                self.model.heads[task.name], predictions[task.name], self.judged_by[task.name]
+            )
+            for task in self.tasks
+        }
+        return Verdict(sum(losses.values()), losses)
 
 
 def predict_patients(

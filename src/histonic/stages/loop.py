@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -21,15 +21,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from histonic.core.errors import TrainingError
 from histonic.core.progress import Progress
 from histonic.nn.checkpoint import load_state, save_state
+from histonic.nn.losses import Verdict
 
+B = TypeVar("B")
 CHECKPOINT_SECONDS = 5.0
 """Least time between two checkpoints; it decides what an interruption costs, never a result."""
 L2 = 1e-5
+MOMENTUM = 0.9
 NORM_BATCHES = 8
 """Batches from which the statistics of batch normalisation are measured after an epoch."""
 
 
-class Lesson(Protocol):
+class Lesson:
     """What a network learns from: batches, the loss of their outputs, and how it is judged."""
 
     def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
@@ -39,32 +42,76 @@ class Lesson(Protocol):
             This rank's inputs, and the targets of all ranks' inputs in the order of the ranks. All ranks get
             inputs of the same length.
         """
+        raise TypeError(f"{type(self).__name__} has no batches")
 
     def loss(self, outputs: dict[str, Tensor], targets: Any) -> Tensor:
         """Loss of the whole batch, a scalar."""
+        raise TypeError(f"{type(self).__name__} has no loss")
 
-    def validate(self, network: nn.Module, fabric: Fabric) -> float:
-        """Loss on the validation part, the same on all ranks; lower is better."""
+    def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
+        """Verdict on the validation part, the same on all ranks; a lower loss is better."""
+        raise TypeError(f"{type(self).__name__} has no validation")
+
+    def parts(self, network: nn.Module) -> dict[str, list[nn.Parameter]]:
+        """Parameters by part of the network; a part can have a learning rate of its own."""
+        return {"all": list(network.parameters())}
+
+    def begin(self, network: nn.Module, epoch: int, rate: float) -> Mapping[str, float]:
+        """Called before an epoch's steps, with the network in training mode.
+
+        Args:
+            network: May be changed, such as a part put into evaluation mode, to stay frozen.
+            epoch: From 1.
+            rate: The learning rate of the schedule.
+
+        Returns:
+            Learning rates of those parts that differ from ``rate``.
+        """
+        return {}
+
+    def blame(self, outputs: dict[str, Tensor], targets: Any) -> str:
+        """What to tell the user about a loss that is not finite, such as the tasks and files that made it."""
+        return ""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When the learning rate falls and training ends.
+    """How the weights move, when the learning rate falls, and when training ends.
 
-    After ``patience`` epochs without a better validation loss the rate is divided by ten, and training goes
-    on from the best weights so far; it ends when the rate would fall below ``floor``, or after
-    ``max_epochs``.
+    ``plateau``: after ``patience`` epochs without a better validation loss the rate is divided by ten, and
+    training goes on from the best weights so far; it ends when the rate would fall below ``floor``, or
+    after ``max_epochs``. ``cosine``: the rate falls from epoch to epoch along half a cosine that ends after
+    ``max_epochs``; ``constant``: it stays. Both end early after ``patience`` epochs without a better loss.
+
+    ``weight_decay`` of ``adam`` and ``sgd`` adds to the gradient; that of ``adamw`` is apart from it.
     """
 
     learning_rate: float = 1e-2
     max_epochs: int = 200
     patience: int = 8
     floor: float = 1e-5
+    decay: Literal["plateau", "cosine", "constant"] = "plateau"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    # Keras adds l2 * w^2, whose gradient is twice what torch's weight decay of l2 gives.
+    weight_decay: float = 2 * L2
+    keep: Literal["best", "last"] = "best"
+    adam_momentum: float = 0.9
 
     @property
     def rates(self) -> int:
         """How many learning rates there are until the floor."""
         return 1 + max(0, math.floor(math.log10(self.learning_rate / self.floor) + 1e-9))
+
+    def build(self, parts: Mapping[str, list[nn.Parameter]]) -> torch.optim.Optimizer:
+        """The optimizer, one parameter group a part."""
+        groups = [{"params": parameters, "part": part} for part, parameters in parts.items() if parameters]
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                groups, self.learning_rate, momentum=MOMENTUM, weight_decay=self.weight_decay
+            )
+        kind = torch.optim.AdamW if self.optimizer == "adamw" else torch.optim.Adam
+        betas = (self.adam_momentum, 0.999)
+        return kind(groups, self.learning_rate, betas=betas, weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -75,6 +122,7 @@ class EpochRecord:
     learning_rate: float
     train_loss: float | None
     validation_loss: float
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -91,11 +139,16 @@ class Pace:
 
     def rate(self, schedule: Schedule) -> float:
         """The learning rate now."""
+        if schedule.decay == "cosine":
+            return schedule.learning_rate * (1 + math.cos(math.pi * self.epoch / schedule.max_epochs)) / 2
         return float(schedule.learning_rate / 10**self.drops)
 
     def is_over(self, schedule: Schedule) -> bool:
         """Whether the schedule has come to its end."""
-        return self.epoch >= schedule.max_epochs or self.drops >= schedule.rates
+        worn_out = (
+            self.drops >= schedule.rates if schedule.decay == "plateau" else self.stale >= schedule.patience
+        )
+        return self.epoch >= schedule.max_epochs or worn_out
 
     def note(self, record: EpochRecord, schedule: Schedule) -> bool:
         """Take in an epoch; True if it is the best so far."""
@@ -106,7 +159,7 @@ class Pace:
             self.best_loss, self.best_epoch, self.stale = record.validation_loss, record.epoch, 0
         else:
             self.stale += 1
-        if self.stale >= schedule.patience:
+        if schedule.decay == "plateau" and self.stale >= schedule.patience:
             self.drops, self.stale, self.restart = self.drops + 1, 0, True
         return improved
 
@@ -164,9 +217,8 @@ class Training:
         self.clock = clock
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        # Keras adds l2 * w^2, whose gradient is twice what torch's weight decay of l2 gives.
-        optimizer = torch.optim.Adam(self.network.parameters(), schedule.learning_rate, weight_decay=2 * L2)
-        self.wrapped, self.optimizer = fabric.setup(self.network, optimizer)
+        self.wrapped, self.optimizer = fabric.setup(self.network, schedule.build(lesson.parts(self.network)))
+        self.waited_s = self.worked_s = 0.0
         self.pace = Pace()
         self.best = self._weights()
         self._saved_at = clock()
@@ -195,7 +247,8 @@ class Training:
             progress.advance(
                 1, f"{self.name}, epoch {last.epoch}: validation loss {last.validation_loss:.3f}"
             )
-        self.network.load_state_dict(self.best)
+        if self.schedule.keep == "best":
+            self.network.load_state_dict(self.best)
         progress.advance(self.schedule.max_epochs - self.pace.epoch)
         return self.pace
 
@@ -206,21 +259,42 @@ class Training:
             self.network.load_state_dict(self.best)
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": {}})
             self.pace.restart = False
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.pace.rate(self.schedule)
+        rate = self.pace.rate(self.schedule)
         self.network.train()
-        batches = self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size)
+        own_rates = self.lesson.begin(self.network, epoch, rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = own_rates.get(group["part"], rate)
         losses = []
-        with closing(batches):  # type: ignore[type-var]
+        with closing(
+            self._watched(self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size))
+        ) as batches:
             for inputs, targets in batches:
-                outputs = self._gather(self.wrapped(*(self.fabric.to_device(part) for part in inputs)))
-                loss = self.lesson.loss(outputs, self.fabric.to_device(targets))
-                losses.append(self._finite(float(loss.detach()), "training", epoch))
-                self.optimizer.zero_grad()
-                self.fabric.backward(loss)
-                self.optimizer.step()
+                losses.append(self._step(inputs, targets, epoch))
         self._measure_norms(epoch)
         return float(np.mean(losses))
+
+    def _step(self, inputs: tuple[Tensor, ...], targets: Any, epoch: int) -> float:
+        """One step of the optimizer; the loss before it."""
+        outputs = self._gather(self.wrapped(*(self.fabric.to_device(part) for part in inputs)))
+        targets = self.fabric.to_device(targets)
+        loss = self.lesson.loss(outputs, targets)
+        value = float(loss.detach())
+        self._finite(value, "training", epoch, lambda: self.lesson.blame(outputs, targets))
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        return value
+
+    def _watched(self, batches: Iterator[B]) -> Generator[B, None, None]:
+        """The same batches, with the time taken that the device waited for them and that it worked."""
+        with closing(batches):  # type: ignore[type-var]
+            asked = time.perf_counter()
+            for batch in batches:
+                given = time.perf_counter()
+                yield batch
+                self.waited_s += given - asked
+                asked = time.perf_counter()
+                self.worked_s += asked - given
 
     @torch.no_grad()
     def _measure_norms(self, epoch: int) -> None:
@@ -228,7 +302,10 @@ class Training:
 
         Running averages lag behind weights that change fast, and an epoch of a small cohort has few steps.
         """
-        norms = [layer for layer in self.network.modules() if isinstance(layer, _BatchNorm)]
+        # A frozen part is in evaluation mode and keeps its statistics.
+        norms = [
+            layer for layer in self.network.modules() if isinstance(layer, _BatchNorm) and layer.training
+        ]
         momenta = [layer.momentum for layer in norms]
         self.network.eval()
         for layer in norms:
@@ -248,8 +325,9 @@ class Training:
         """Judge the network as it is now and keep its weights if they are the best."""
         epoch = 0 if train_loss is None else self.pace.epoch + 1
         self.network.eval()
-        judged = self._finite(self.lesson.validate(self.network, self.fabric), "validation", epoch)
-        record = EpochRecord(epoch, self.pace.rate(self.schedule), train_loss, judged)
+        verdict = self.lesson.validate(self.network, self.fabric)
+        judged = self._finite(verdict.loss, "validation", epoch, str)
+        record = EpochRecord(epoch, self.pace.rate(self.schedule), train_loss, judged, verdict.scores)
         if self.pace.note(record, self.schedule):
             self.best = self._weights()
 
@@ -273,12 +351,12 @@ class Training:
                 if buffer.is_floating_point():
                     buffer.copy_(torch.as_tensor(self.fabric.all_reduce(buffer.clone(), reduce_op="mean")))
 
-    def _finite(self, loss: float, what: str, epoch: int) -> float:
+    def _finite(self, loss: float, what: str, epoch: int, blame: Callable[[], str]) -> float:
         if math.isfinite(loss):
             return loss
         raise TrainingError(
             f"Train {self.name}.",
-            f"The {what} loss of epoch {epoch} is {loss}.",
+            f"The {what} loss of epoch {epoch} is {loss}. {blame()}".rstrip(),
             "Lower --learning-rate, or use --precision 32.",
         )
 

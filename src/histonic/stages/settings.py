@@ -121,6 +121,218 @@ class TrainSettings(Settings):
     precision: Precision = Field("32", description="Arithmetic of the network.")
 
 
+class ExtractSettings(Settings):
+    """Slides and annotations to a set of tiles."""
+
+    slides: tuple[Path, ...] = Field(
+        (), description="Slide files, folders, or a CSV with path, mpp, mask, slide_id."
+    )
+    annotations: Path | None = Field(
+        None,
+        description="Folder with GeoJSON, ASAP XML or masks named like the slides, or a file for one slide; "
+        "without it tissue gives tiles without labels.",
+    )
+    out: Path = Field(description="Set: the folder for tiles, tiles.csv and set.yaml.")
+    labels: dict[str, str] = Field(
+        {}, description="Label of a class, group or mask code, as found=label (_0=tumour, 1=stroma)."
+    )
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="Class whose area is taken out of all labels and of the background; repeat for several.",
+    )
+    skip: tuple[str, ...] = Field(
+        (), description="Class treated as if it had not been drawn; repeat for several."
+    )
+    tile_px: int = Field(128, ge=8, description="Side of a tile, in pixels.")
+    mpp: float = Field(0.5, gt=0, description="Microns per pixel of the tiles.")
+    slide_mpp: float | None = Field(
+        None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    stride_px: int | None = Field(
+        None, ge=1, description="Step from tile to tile, in pixels of the tiles; by default tiles touch."
+    )
+    min_share: float = Field(
+        0.75, gt=0, le=1, description="Tiles are cut where one label covers at least this share."
+    )
+    on_tissue: bool = Field(
+        False, description="Labelled tiles, too, must hold tissue; --tissue-... says how much."
+    )
+    background_label: str | None = Field(
+        None, description="Label of tiles on tissue that touch nothing drawn; by default none are cut."
+    )
+    unannotated: Literal["refuse", "background"] = Field(
+        "refuse", description="Slides without annotation file: list as failed, or all tissue is background."
+    )
+    point_distance_um: float = Field(
+        30.0, ge=0, description="Background tiles are at least this far from any point, from border to point."
+    )
+    max_per_class_per_slide: int | None = Field(
+        None, ge=1, description="Tiles of a label from one slide, at most; drawn at random by the seed."
+    )
+    group_column: str | None = Field(
+        None,
+        description="Column of the slide table that names the patient; by default each slide is a group.",
+    )
+    group_pattern: str | None = Field(
+        None, description="Regular expression whose first group, in the slide's name, is the patient."
+    )
+    val_share: float = Field(0.0, ge=0, lt=1, description="Share of the groups for validation.")
+    test_share: float = Field(0.0, ge=0, lt=1, description="Share of the groups for the test.")
+    licence: str = Field("unknown", description="Licence of the slides and so of the tiles.")
+    reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
+    seed: int = Field(0, ge=0, description="Seed of the sample and the split.")
+    tissue: TissueSettings = TissueSettings()
+
+
+class TileSetSettings(Settings):
+    """One set of labelled tiles: where it is, what is known of it, and how it is used."""
+
+    name: str = Field(description="Name of the task in results.")
+    path: Path = Field(description="Folder per class, folder with tiles.csv, CSV, or PatchCamelyon .h5.")
+    kind: Literal["binary", "multiclass", "ordinal", "regression"] | None = Field(
+        None, description="Kind of target; by default binary for two classes, else multiclass."
+    )
+    label: tuple[str, ...] = Field(("label",), description="Label column; several for several labels a tile.")
+    classes: tuple[str, ...] = Field((), description="Class names in order; needed for ordinal.")
+    mpp: float | None = Field(None, gt=0, description="Microns per pixel, as its source states it.")
+    assumed_mpp: float | None = Field(
+        None, gt=0, description="Microns per pixel that is assumed where the source states none."
+    )
+    scale: Literal["mpp", "fill"] = Field(
+        "mpp", description="fill: the whole tile fills the encoder's tile, whatever its mpp."
+    )
+    group: str = Field("group", description="Column of the group: patient, slide or field.")
+    split: str = Field("split", description="Column of the split: train, val, test.")
+    path_column: str = Field("path", description="Column of the file.")
+    licence: str = Field("unknown", description="Licence of the tiles, for the model card.")
+    duplicates: Literal["refuse", "drop"] = Field(
+        "refuse", description="Identical tiles in two splits or classes: refuse, or drop."
+    )
+    related: str = Field("", description="Related sets share this word; they are left out together.")
+
+
+class MultitaskSettings(Settings):
+    """How tasks share one trunk (Mormont et al. 2020)."""
+
+    balance: bool = Field(True, description="Draw the classes of a task equally often.")
+    rescale: bool = Field(True, description="Multiply the gradients of a task's head by B / B_i.")
+    head_rate: float = Field(1.0, gt=0, description="Learning rate of the heads, times that of the trunk.")
+    warmup_epochs: int = Field(0, ge=0, description="First epochs, with a frozen trunk, heads at 1e-3.")
+    norm_fix: bool = Field(
+        False, description="Fit the batch normalisation of given weights to the tiles before training."
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the code hidden from the heads.")
+    contrast: float = Field(
+        0.0, ge=0, description="Weight of the self-supervised NT-Xent loss beside the tasks."
+    )
+    appearance: float = Field(
+        0.0, ge=0, description="Weight of a self-supervised task: statistics of colour, stain and texture."
+    )
+
+
+OBJECTIVES = ("multitask", "vae", "contrastive", "ntxent", "bigan")
+
+
+class TrainEncoderSettings(Settings):
+    """Tiles to a trained encoder."""
+
+    objective: Literal["multitask", "vae", "contrastive", "ntxent", "bigan"] = Field(
+        "multitask", description="What the encoder is trained by."
+    )
+    out: Path = Field(description="Run: the folder for encoder, model card, curves and pictures.")
+    name: str | None = Field(None, description="The encoder's own name; by default that of the folder.")
+    sets: tuple[TileSetSettings, ...] = Field((), description="Tile sets, a list in the YAML file.")
+    tiles: tuple[Path, ...] = Field((), description="Tile sets that need no more words than --mpp.")
+    mpp_of_tiles: float | None = Field(None, gt=0, description="Microns per pixel of --tiles.")
+    slides: tuple[Path, ...] = Field((), description="Slides whose tissue gives unlabelled tiles.")
+    tiles_per_slide: int = Field(500, ge=1, description="Unlabelled tiles taken from a slide, at most.")
+    trunk: str | None = Field(
+        None, description="nic, tellez2019 or timm:MODEL; by default that of the objective's paper."
+    )
+    weights: Path | None = Field(None, description="Weights to begin with.")
+    code_layer: Literal["given", "pooled"] = Field(
+        "given", description="pooled: begin with the mean of the last filters as code (trunk nic)."
+    )
+    code_size: int = Field(128, ge=1, description="D, numbers in a code.")
+    tile_px: int = Field(128, ge=16, description="Side of the encoder's tiles, in pixels.")
+    mpp: float = Field(0.5, gt=0, description="Microns per pixel of the encoder's tiles.")
+    augment: str = Field(
+        "hed-light",
+        description="none, basic, morphology, bc, hsv-light, hsv-strong, hed-light or hed-strong.",
+    )
+    batch: int = Field(64, ge=2, description="Tiles in a batch.")
+    steps: int = Field(100, ge=1, description="Steps in an epoch.")
+    max_epochs: int = Field(40, ge=1, description="Epochs at most.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs without a better validation loss until the rate falls or training ends.",
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description="First learning rate; by default the paper's."
+    )
+    decay: Literal["plateau", "cosine", "constant"] | None = Field(
+        None, description="How the learning rate falls; by default as the objective's paper has it."
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] | None = Field(None, description="By default the objective's.")
+    weight_decay: float | None = Field(None, ge=0, description="By default the objective's.")
+    multitask: MultitaskSettings = MultitaskSettings()
+    cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside the run.")
+    licence: str = Field("Apache-2.0", description="Licence of the trained weights, for the model card.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    device: str = Field("auto", description="auto, cpu or cuda.")
+    devices: int = Field(1, ge=1, description="Number of devices (processes on a CPU).")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="Arithmetic of training; auto: bf16 where the device computes it fast."
+    )
+
+
+class JudgeSettings(Settings):
+    """How encoders are compared on tile sets that they never saw."""
+
+    out: Path = Field(description="Folder for the table, the figure and all trained encoders.")
+    sets: tuple[TileSetSettings, ...] = Field(min_length=2, description="Tile sets, a list in the YAML file.")
+    base: dict[str, Any] = Field(
+        {}, description="Settings of 'histonic train-encoder' for every encoder trained here."
+    )
+    encoders: tuple[str, ...] = Field(
+        ("colour",), description="Encoders to compare with: names from 'histonic list', .safetensors files."
+    )
+    seeds: int = Field(3, ge=1, description="Trainings of each encoder, by seeds from that of base on.")
+    linear: Literal["logistic", "svm"] = Field("logistic", description="Linear model on frozen codes.")
+    equal_code_size: int | None = Field(
+        None, ge=1, description="Larger codes are reduced to so many principal components."
+    )
+    resamples: int = Field(2000, ge=100, description="Resamples of the groups for 95 % intervals.")
+    cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside --out.")
+
+
+class TransferSettings(JudgeSettings):
+    """Each task left out in turn: encoders trained on the others, judged on it."""
+
+    variants: dict[str, dict[str, Any]] = Field(
+        {"multitask": {}}, description="Encoders to train: name and what it changes in base."
+    )
+    grid: dict[str, tuple[Any, ...]] = Field(
+        {}, description="Settings to choose among: key (multitask.head_rate) and values."
+    )
+    selection_seeds: int = Field(1, ge=1, description="Seeds by which settings are chosen from the grid.")
+    modes: tuple[Literal["frozen", "finetuned", "scratch"], ...] = Field(
+        ("frozen", "finetuned", "scratch"),
+        description="frozen codes with a linear model, fine-tuning, training from scratch.",
+    )
+    finetune: dict[str, Any] = Field({}, description="What fine-tuning changes in base.")
+    scratch: dict[str, Any] = Field({}, description="What training from scratch changes in base.")
+
+
+class StudyTasksSettings(JudgeSettings):
+    """Encoders trained on 1, 2, 3 ... tasks, judged on the tasks left out."""
+
+    seeds: int = Field(1, ge=1, description="Trainings on each choice of tasks.")
+    counts: tuple[int, ...] = Field((), description="Numbers of tasks; by default 1 to all but one.")
+    max_subsets: int = Field(6, ge=1, description="Choices of tasks for each number, at most.")
+
+
 class ReportSettings(Settings):
     """A run to report.html and report.json."""
 

@@ -1,0 +1,112 @@
+"""Weights of a timm model from a file that the user has: read without pickled code, fitted by name."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from histonic.core.errors import EncoderError
+
+TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+WRAPPERS = ("state_dict", "model")
+"""Keys under which training scripts keep the state dict beside other things."""
+PART = "trunk."
+"""What the names of the model begin with in an encoder file of histonic."""
+
+
+def load_state(trunk: nn.Module, path: Path, asked: str, *, leave_out: str | tuple[str, ...] = ()) -> None:
+    """Fill a model from a file of its state dict, or of a histonic encoder around it.
+
+    Args:
+        trunk: The model, filled in place.
+        path: ``.pth``, ``.pt``, ``.bin`` or ``.safetensors``.
+        asked: What was asked for, for messages.
+        leave_out: Modules of the file that the model lacks on purpose, such as its classifier.
+
+    Raises:
+        EncoderError: The file is absent or damaged, lacks weights, has others, or weights of other shapes.
+    """
+    state = read_weights(path, asked)
+    if inside := [name for name in state if name.startswith(PART)]:
+        state = {name.removeprefix(PART): state[name] for name in inside}
+    own = trunk.state_dict()
+    modules = (leave_out,) if isinstance(leave_out, str) else leave_out
+    # The layer head.fc may have a norm beside it that goes with it.
+    prefixes = tuple(f"{module.partition('.')[0]}." for module in modules)
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own and not name.startswith(prefixes)]
+    if missing or unexpected:
+        raise EncoderError(asked, _say_names(missing, unexpected), "Give the weights of this very model.")
+    for name, tensor in own.items():
+        # A file made through NumPy may hold a single number as a row of one.
+        if tensor.ndim == 0 and state[name].numel() == 1:
+            state[name] = state[name].reshape(())
+        if tensor.shape != state[name].shape:
+            raise EncoderError(
+                asked,
+                f"{name} is {tuple(state[name].shape)} in the file, {tuple(tensor.shape)} in the model.",
+                "Give the weights of this very model; one of a fixed input size needs its own tile_px too.",
+            )
+        if not torch.isfinite(state[name]).all():
+            raise EncoderError(asked, f"{name} holds NaN or infinity.", "Give another copy of the file.")
+    trunk.load_state_dict({name: state[name] for name in own})
+
+
+def read_weights(path: Path, asked: str) -> dict[str, Tensor]:
+    """The state dict of a file, on the CPU.
+
+    Args:
+        path: ``.pth``, ``.pt``, ``.bin`` or ``.safetensors``.
+        asked: What was asked for, for messages.
+
+    Raises:
+        EncoderError: The file is absent, has another ending, is damaged, or holds no state dict.
+    """
+    if path.suffix not in (*TORCH_SUFFIXES, ".safetensors"):
+        raise EncoderError(
+            asked, f"The file ends in {path.suffix!r}.", f"Give {', '.join(TORCH_SUFFIXES)} or .safetensors."
+        )
+    if not path.is_file():
+        raise EncoderError(asked, "There is no such file.", "Check the path.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        held: object = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
+        raise EncoderError(
+            asked,
+            f"The file cannot be read as plain tensors: {error}.",
+            "Save the state dict alone: torch.save(model.state_dict(), path).",
+        ) from error
+    return _unwrap(held, asked)
+
+
+def _unwrap(held: object, asked: str) -> dict[str, Tensor]:
+    for key in WRAPPERS:
+        if isinstance(held, Mapping) and isinstance(held.get(key), Mapping):
+            held = held[key]
+    if not isinstance(held, Mapping) or not held or not all(isinstance(v, Tensor) for v in held.values()):
+        raise EncoderError(
+            asked,
+            "The file holds no state dict (names and tensors).",
+            "Save the state dict alone: torch.save(model.state_dict(), path).",
+        )
+    return {str(name): tensor for name, tensor in held.items()}
+
+
+def _say_names(missing: list[str], unexpected: list[str]) -> str:
+    parts = [
+        f"{len(names)} weights {what}, first {names[0]!r}"
+        for names, what in (
+            (missing, "of the model are not in the file"),
+            (unexpected, "of the file are not in the model"),
+        )
+        if names
+    ]
+    return "; ".join(parts) + "."

@@ -1,0 +1,60 @@
+"""Weights to begin with: another encoder's file, or a timm model's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from histonic.core.errors import EncoderError
+from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.encoders.convolutional import NetworkEncoder
+from histonic.encoders.nic import NicNetwork
+from histonic.encoders.timm import TimmNetwork
+
+
+def load_weights(trunk: nn.Module, spec: EncoderSpec, path: Path) -> None:
+    """Fill a trunk with the weights of a file.
+
+    Args:
+        trunk: Of the architecture ``spec`` names.
+        spec: Of the encoder to be trained.
+        path: An encoder of the same architecture and code size, as histonic writes it; for a timm trunk also
+            the state dict of the timm model.
+
+    Raises:
+        EncoderError: The file is absent or damaged, or of another architecture or code size.
+    """
+    if isinstance(trunk, TimmNetwork):
+        trunk.load_weights(path)
+        return
+    given = load_encoder(path)
+    asked = f"Begin training {spec.architecture!r} with the weights in {path}."
+    if not isinstance(given, NetworkEncoder) or given.spec.architecture != spec.architecture:
+        raise EncoderError(
+            asked,
+            f"They are of {given.spec.architecture!r}.",
+            f"Use --trunk {given.spec.architecture}, or other weights.",
+        )
+    if given.spec.code_size != spec.code_size:
+        raise EncoderError(
+            asked,
+            f"They give codes of {given.spec.code_size} numbers, not {spec.code_size}.",
+            f"Use --code-size {given.spec.code_size}.",
+        )
+    trunk.load_state_dict(given.network.state_dict())
+
+
+def pool_code(trunk: nn.Module, spec: EncoderSpec) -> None:
+    """Let the code begin as the mean of the last filters, see :meth:`NicNetwork.pool_code`.
+
+    Raises:
+        EncoderError: The trunk is another one, or its code has another size.
+    """
+    if not isinstance(trunk, NicNetwork):
+        raise EncoderError(
+            f"Begin the trunk {spec.architecture!r} with a pooled code.",
+            "Only the trunk 'nic' has a code layer over places.",
+            "Leave out --code-layer.",
+        )
+    trunk.pool_code()

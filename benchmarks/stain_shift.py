@@ -24,7 +24,7 @@ from histonic.stages.tile_scores import TilePredictions, group_numbers, score_me
 from histonic.stages.train_encoder import train_encoder
 
 SOURCES = ("MIDOG21", "TUPAC16")
-LEVELS = ("basic", "bc", "hsv-light", "hed-light", "hed-strong")
+LEVELS = ("basic", "bc", "hed-light", "hed-strong")
 # More haematoxylin, less eosin and the reverse: within what laboratories differ by.
 SHIFTS = {"bluer": ((1.35, 0.65, 1.0), (0.05, 0.0, 0.0)), "redder": ((0.65, 1.35, 1.0), (0.0, 0.05, 0.0))}
 GEOMETRY = {"tile_px": 128, "mpp": 0.5}

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from histonic.core.errors import TileSetError
 from histonic.core.task import Task
-from histonic.data.label_values import natural_key, to_number
+from histonic.data.label_values import natural_key, order_binary, to_number
 from histonic.data.table_issues import list_names
 from histonic.data.tileset_listing import Listing
 
@@ -77,7 +77,8 @@ def _classes(asked: str, name: str, column: str, plan: TileSetPlan, listing: Lis
     labels = listing.labels[column]
     counts = Counter(str(text) for text in labels if text)
     found = sorted(counts, key=natural_key)
-    classes = plan.classes or tuple(found)
+    # Of two classes the positive one comes second, as in label tables.
+    classes = plan.classes or (order_binary(found) if len(found) == 2 else tuple(found))
     if plan.kind is None and not plan.classes:
         _refuse_numbers(asked, found)
     if plan.kind == "ordinal" and not plan.classes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from histonic.core.errors import SettingsError
 from histonic.core.progress import Progress
 from histonic.data.tilesets import TileSet, TileSetPlan, check_across, read_tile_set, read_unlabelled
+from histonic.stages.extract_tiles import extract_tiles
 from histonic.stages.settings import TileSetSettings, TrainEncoderSettings, make_settings
 
 DECLARATION = "set.yaml"
@@ -75,24 +77,20 @@ def read_set(declared: TileSetSettings, settings: TrainEncoderSettings, progress
 
 def _has_labels(declared: TileSetSettings) -> bool:
     """Whether a set has classes or a label column; one that has none serves objectives without labels."""
-    path = declared.path / "tiles.csv" if declared.path.is_dir() else declared.path
+    path = declared.path / "tiles.csv" if (declared.path / "tiles.csv").is_file() else declared.path
+    if path.is_dir():
+        return any(each.is_dir() for each in path.iterdir())
     if path.is_file() and path.suffix.lower() == ".csv":
-        with path.open(encoding="utf-8-sig") as file:
-            columns = [name.strip() for name in file.readline().split(",")]
-        return all(name in columns for name in declared.label)
-    return (
-        path.is_file() or any(each.is_dir() for each in declared.path.iterdir())
-        if declared.path.exists()
-        else True
-    )
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            columns = {name.strip() for name in re.split("[,;\t]", file.readline())}
+        return columns.issuperset(declared.label)
+    return True
 
 
 def _from_slides(settings: TrainEncoderSettings, progress: Progress) -> TileSetSettings:
     """Unlabelled tiles of the slides' tissue, cut once."""
-    from histonic.stages.extract_tiles import extract_tiles
-
     out = (settings.cache or settings.out / "cache") / "tiles-of-slides"
-    extract_tiles(
+    result = extract_tiles(
         slides=settings.slides,
         out=out,
         tile_px=settings.tile_px,
@@ -101,4 +99,6 @@ def _from_slides(settings: TrainEncoderSettings, progress: Progress) -> TileSetS
         seed=settings.seed,
         progress=progress,
     )
+    for failure in result.failures:
+        progress.say(f"no tiles of {failure.path}: {failure.reason}")
     return declare(out, settings.mpp)

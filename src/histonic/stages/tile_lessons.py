@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,7 +69,9 @@ class Pupil(nn.Module):
         pixels = unit_pixels(tiles, self.working_px)
         # Two views of a tile are two only if they are augmented, also when the network is judged.
         if self.training or self.objective.shows != "tile":
-            pixels = augment(pixels, self.rule, generator)
+            # Averaging would have averaged the noise of the whole tile too.
+            quieter = self.rule.noise * self.working_px / tiles.shape[1]
+            pixels = augment(pixels, replace(self.rule, noise=quieter), generator)
         return pixels.mul(2).sub(1).contiguous(memory_format=torch.channels_last)
 
 

@@ -77,9 +77,19 @@ def settings_of(row: Row, base: dict, arguments: argparse.Namespace) -> TrainEnc
         values["max_epochs"] = arguments.unsupervised_epochs
     if row.label.startswith("single"):
         values["max_epochs"] = arguments.single_epochs
+    if "weights" in values:
+        values["weights"] = released("bigan", arguments)
     values["out"] = arguments.scratch / "runs" / row.key
     values["cache"] = arguments.scratch / "cache"
     return make_settings(TrainEncoderSettings, values)
+
+
+def released(name: str, arguments: argparse.Namespace) -> Path:
+    """The authors' encoder of that name, converted once."""
+    path = arguments.scratch / f"{name}.safetensors"
+    if not path.is_file():
+        import_encoder(arguments.data / "encoders" / f"encoder_{name}.h5", path)
+    return path
 
 
 def encoder_path(row: Row, base: dict, arguments: argparse.Namespace) -> str:
@@ -88,11 +98,7 @@ def encoder_path(row: Row, base: dict, arguments: argparse.Namespace) -> str:
     if row.key == "ImageNet":
         return str(arguments.imagenet)
     if row.key.startswith("released"):
-        released = row.key.removeprefix("released ")
-        path = arguments.scratch / f"{released}.safetensors"
-        if not path.is_file():
-            import_encoder(arguments.data / "encoders" / f"encoder_{released}.h5", path)
-        return str(path)
+        return str(released(row.key.removeprefix("released "), arguments))
     return row.key
 
 
@@ -178,6 +184,7 @@ def main() -> None:
     parser.add_argument("--unsupervised-epochs", type=int, default=8)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--shard", default="1/1")
+    parser.add_argument("--fixed", action="store_true", help="only encoders that are not trained here")
     parser.add_argument("--match", default="", help="only encoders whose key contains this")
     arguments = parser.parse_args()
     arguments.scratch = arguments.scratch.resolve()
@@ -187,8 +194,11 @@ def main() -> None:
     base = yaml.safe_load((HERE / "histonic-mtl.yaml").read_text())
     values = {**base, "out": arguments.scratch / "none", "cache": arguments.scratch / "cache"}
     sets = read_inputs(make_settings(TrainEncoderSettings, values), Silent())
-    fixed = ["colour", "released bigan", "released multitask-4"] + ["ImageNet"] * bool(arguments.imagenet)
-    everything = rows([each.plan.name for each in sets], arguments.seeds, fixed)
+    fixed = ["colour", "appearance", "released bigan", "released multitask-4", "histonic-mtl"]
+    if arguments.imagenet:
+        fixed.insert(4, "ImageNet")
+    seeds = 0 if arguments.fixed else arguments.seeds
+    everything = rows([each.plan.name for each in sets], seeds, fixed)
     part, parts = (int(number) for number in arguments.shard.split("/"))
     for row in everything:
         if zlib.crc32(row.key.encode()) % parts == part - 1 and arguments.match in row.key:

@@ -137,6 +137,15 @@ def test_noise_has_deviations_of_zero_to_its_most() -> None:
     assert found.mean().item() == pytest.approx(0.5, abs=1e-3)
 
 
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_noise_of_two_tiles_has_nothing_in_common(count: int) -> None:
+    found = augment(torch.full((count, 3, 64, 64), 0.5), AugmentRule(noise=0.1), generator(4))
+    noise = (found - 0.5).flatten(1)
+    assert (noise.abs().amax(dim=1) > 0).all()
+    together = torch.corrcoef(noise).reshape(count, count) - torch.eye(count)
+    assert together.abs().max() < 5 / (3 * 64 * 64) ** 0.5
+
+
 def test_hue_turns_the_whole_circle_at_strong() -> None:
     red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(3000, 3, 2, 2)
     found = augment(red, AugmentRule(hue=1.0), generator())[:, :, 0, 0]

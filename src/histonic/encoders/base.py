@@ -97,12 +97,27 @@ ENCODERS: Registry[EncoderClass] = Registry(
     "encoder",
     "histonic.encoders",
     (
+        Entry(
+            "histonic-mtl",
+            "histonic.encoders.shipped:ShippedMultitask",
+            "multitask encoder trained on five public tile sets; weights in the package; the default",
+        ),
         Entry("colour", "histonic.encoders.colour:ColourEncoder", "colour moments of a tile; no weights"),
         Entry("mean-rgb", "histonic.encoders.colour:MeanRgbEncoder", "mean colour of a tile; no weights"),
+        Entry(
+            "appearance",
+            "histonic.encoders.statistics:AppearanceEncoder",
+            "statistics of colour, stain and texture of a tile; no weights",
+        ),
         Entry(
             "nic",
             "histonic.encoders.nic:NicEncoder",
             "convolutional encoder of the NIC papers; weights from a file (histonic encoder import)",
+        ),
+        Entry(
+            "nic-appearance",
+            "histonic.encoders.nic_appearance:NicAppearanceEncoder",
+            "the same, half of its code statistics of colour, stain and texture; weights from a file",
         ),
         Entry(
             "tellez2019",

@@ -37,12 +37,14 @@ def appearance(tiles: Tensor) -> Tensor:
         >>> appearance(torch.rand(2, 3, 64, 64)).shape
         torch.Size([2, 110])
     """
-    pixels = tiles.float()
-    channels = torch.cat([pixels, separate_stains(pixels)[:, :2]], dim=1)
-    found = [channels.mean(dim=(2, 3))]
-    for scale in range(SCALES):
-        found += _texture(F.avg_pool2d(channels, 2**scale) if scale else channels)
-    return torch.cat(found + _unevenness(channels), dim=1)
+    # Differences of neighbouring pixels have no digits left in half precision.
+    with torch.autocast(tiles.device.type, enabled=False):
+        pixels = tiles.float()
+        channels = torch.cat([pixels, separate_stains(pixels)[:, :2]], dim=1)
+        found = [channels.mean(dim=(2, 3))]
+        for scale in range(SCALES):
+            found += _texture(F.avg_pool2d(channels, 2**scale) if scale else channels)
+        return torch.cat(found + _unevenness(channels), dim=1)
 
 
 def _texture(channels: Tensor) -> list[Tensor]:

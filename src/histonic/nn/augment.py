@@ -13,8 +13,8 @@ from histonic.nn.augment_geometry import REFERENCE_PX, blur, move
 from histonic.nn.draws import Draws
 from histonic.nn.stain import perturb_stains
 
-PIXELS_AT_ONCE = 100_000
-"""Pixels of all tiles that a CPU works on at once."""
+PIXELS_AT_ONCE = 200_000
+"""Pixels of all tiles that a CPU works on at once: what fits its cache is done sooner."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,6 @@ def augment(tiles: Tensor, rule: AugmentRule, generator: torch.Generator) -> Ten
     with torch.autocast(tiles.device.type, enabled=False):
         if tiles.device.type != "cpu":
             return _changed(tiles, rule, generator)
-        # What fits the cache is done in two thirds of the time.
         few = max(1, PIXELS_AT_ONCE // tiles.shape[-1] ** 2)
         parts = (tiles[first : first + few] for first in range(0, len(tiles), few))
         return torch.cat([_changed(part, rule, generator) for part in parts])
@@ -123,7 +122,7 @@ def _changed(tiles: Tensor, rule: AugmentRule, generator: torch.Generator) -> Te
     changed = _shaped(exact, rule, draw)
     _colour_(changed, rule, draw)
     if rule.noise:
-        changed.add_(draw.normal(*changed.shape[1:]).mul_(draw.between(0, rule.noise)))
+        _add_noise(changed, draw.between(0, rule.noise), draw)
     return changed.clamp_(0, 1).to(tiles.dtype)
 
 
@@ -146,6 +145,18 @@ def _colour_(tiles: Tensor, rule: AugmentRule, draw: Draws) -> None:
         tiles.copy_(perturb_stains(tiles, factor[..., 0, 0], addend[..., 0, 0]))
     if rule.brightness or rule.contrast:
         relight(tiles, draw.around(1, rule.brightness), draw.around(1, rule.contrast))
+
+
+def _add_noise(tiles: Tensor, spread: Tensor, draw: Draws) -> None:
+    """Gaussian noise of standard deviations ``spread (B, 1, 1, 1)``, in place.
+
+    Four tiles have one field of noise, each a mirror image of its own: drawing is the one step that a CPU
+    does not share among threads, and took nearly half of the time.
+    """
+    fields = draw.normal(*tiles.shape[1:], count=-(-len(tiles) // 4))
+    for first, axes in enumerate(((), (2,), (3,), (2, 3))):
+        part = tiles[first::4]
+        part.addcmul_(fields[: len(part)].flip(axes), spread[first::4])
 
 
 def _unfit(found: str) -> TrainingError:

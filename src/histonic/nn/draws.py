@@ -39,7 +39,7 @@ class Draws:
         shape = (self.count, 1, 1, 1)
         return torch.randint(options, shape, generator=self.generator, device=self.device)
 
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal ``(B, *shape)``."""
-        whole = (self.count, *shape)
+    def normal(self, *shape: int, count: int | None = None) -> Tensor:
+        """Standard normal ``(B, *shape)``, or ``(count, *shape)``."""
+        whole = (self.count if count is None else count, *shape)
         return torch.randn(whole, generator=self.generator, dtype=self.dtype, device=self.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
         raise SettingsError(
             f"Compute on {devices} devices ({device}).", f"There are {there} here.", "Lower --devices."
         )
+    # It tells the precision on every call, in its own words.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     return Fabric(
         accelerator=kind,
         devices=[int(number)] if number else devices,

@@ -71,7 +71,9 @@ class CompressSettings(Settings):
     slides: tuple[Path, ...] = Field(
         (), description="Slide files, folders, or a CSV with path, mpp, mask, slide_id."
     )
-    encoder: str = Field("colour", description="Encoder: a name from 'histonic list' or a .safetensors file.")
+    encoder: str = Field(
+        "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."
+    )
     out: Path = Field(description="Store: the folder that will hold one map per slide.")
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
@@ -247,7 +249,8 @@ class TrainEncoderSettings(Settings):
     slides: tuple[Path, ...] = Field((), description="Slides whose tissue gives unlabelled tiles.")
     tiles_per_slide: int = Field(500, ge=1, description="Unlabelled tiles taken from a slide, at most.")
     trunk: str | None = Field(
-        None, description="nic, tellez2019 or timm:MODEL; by default that of the objective's paper."
+        None,
+        description="nic, nic-appearance, tellez2019 or timm:MODEL; by default the objective's own.",
     )
     weights: Path | None = Field(None, description="Weights to begin with.")
     code_layer: Literal["given", "pooled"] = Field(
@@ -381,7 +384,7 @@ class DemoSettings(Settings):
 
     out: Path = Field(Path("histonic-demo"), description="Folder for slides, store and run.")
     patients: int = Field(80, ge=12, description="Simulated patients.")
-    encoder: str = Field("colour", description="Encoder for the demo.")
+    encoder: str = Field("histonic-mtl", description="Encoder for the demo.")
     seed: int = Field(0, ge=0, description="Seed of the cohort and the training.")
 
 

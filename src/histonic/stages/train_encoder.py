@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +14,18 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from histonic.core.errors import SettingsError
+from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.files import require_writable_folder, write_json
 from histonic.core.progress import Progress, Silent
 from histonic.data.tilesets import TileSet
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.multitask import MultitaskObjective
+from histonic.encoders.nic_appearance import NicAppearanceNetwork
 from histonic.nn.augment import AUGMENT_LEVELS
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
 from histonic.nn.norms import refit_norms
+from histonic.nn.pixels import unit_pixels
 from histonic.stages import encoder_run
 from histonic.stages.devices import deterministic, make_fabric, run_on
 from histonic.stages.loop import Training, torch_seed
@@ -38,7 +43,7 @@ from histonic.stages.tile_lessons import Pupil, TileLesson
 from histonic.stages.trunk_weights import load_weights, pool_code
 
 NORM_BATCHES = 20
-"""Mixed batches from which given batch normalisation is fitted to the tiles (Mormont et al. 2020)."""
+"""Mixed batches to which given batch normalisation (Mormont et al. 2020) or statistics are fitted."""
 PICTURED = 12
 """Tiles in the picture of what the method learned."""
 
@@ -126,8 +131,14 @@ def train_encoder(
         return resolved.out
     plan = Plan(resolved, spec)
     fabric = make_fabric(resolved.device, resolved.devices, resolved.precision)
+    is_new = not resolved.out.exists()
     require_writable_folder(resolved.out)
-    sets = _sets(plan, listener)
+    try:
+        sets = _sets(plan, listener)
+    except HistonicError:
+        if is_new:
+            shutil.rmtree(resolved.out)
+        raise
     encoder_run.write_begin(resolved, sets)
     if not plan.trained.is_file():
         run_on(fabric, resolved.devices, _train, plan, listener)
@@ -182,7 +193,9 @@ def _train(fabric: Fabric, plan: Plan, progress: Progress) -> None:
         head_rate=settings.multitask.head_rate,
     )
     if settings.multitask.norm_fix and settings.weights is not None:
-        _fit_norms(pupil, lesson, trunk)
+        refit_norms(trunk, _plain_batches(pupil, lesson))
+    if isinstance(trunk, NicAppearanceNetwork):
+        trunk.fit_appearance(_plain_batches(pupil, lesson))
     schedule = build_schedule(settings, objective)
     progress.stage(f"training by {settings.objective}", schedule.max_epochs)
     with deterministic():
@@ -235,15 +248,11 @@ def tell_heads(heads: Heads, sets: Sequence[TileSet], balance: bool) -> None:
             heads[task.name].set_shares(shares, equal if balance and number == 0 else shares)
 
 
-def _fit_norms(pupil: Pupil, lesson: TileLesson, trunk: torch.nn.Module) -> None:
-    """Fit the trunk's batch normalisation to mixed batches of un-augmented tiles."""
-    pupil.eval()
-    generator = torch.Generator().manual_seed(0)
-    batches = (
-        pupil.prepared(inputs[1], generator)
-        for _, (inputs, _) in zip(range(NORM_BATCHES), lesson.batches(0, 0, 1), strict=False)
-    )
-    refit_norms(trunk, batches)
+def _plain_batches(pupil: Pupil, lesson: TileLesson) -> Iterator[torch.Tensor]:
+    """Mixed batches of training tiles, not augmented, as the trunk takes them."""
+    with closing(lesson.batches(0, 0, 1)) as batches:  # type: ignore[type-var]
+        for inputs, _ in islice(batches, NORM_BATCHES):
+            yield unit_pixels(inputs[1], pupil.working_px).mul(2).sub(1)
 
 
 def _pictured(lesson: TileLesson, pupil: Pupil, fabric: Fabric) -> list[torch.Tensor]:

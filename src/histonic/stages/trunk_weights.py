@@ -7,9 +7,10 @@ from pathlib import Path
 from torch import nn
 
 from histonic.core.errors import EncoderError
-from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.encoders.base import Encoder, EncoderSpec, load_encoder
 from histonic.encoders.convolutional import NetworkEncoder
 from histonic.encoders.nic import NicNetwork
+from histonic.encoders.nic_appearance import NicAppearanceNetwork
 from histonic.encoders.timm import TimmNetwork
 
 
@@ -29,6 +30,9 @@ def load_weights(trunk: nn.Module, spec: EncoderSpec, path: Path) -> None:
         trunk.load_weights(path)
         return
     given = load_encoder(path)
+    if isinstance(trunk, NicAppearanceNetwork) and given.spec.architecture == "nic":
+        _load_body(trunk.learned, given, path)
+        return
     asked = f"Begin training {spec.architecture!r} with the weights in {path}."
     if not isinstance(given, NetworkEncoder) or given.spec.architecture != spec.architecture:
         raise EncoderError(
@@ -43,6 +47,16 @@ def load_weights(trunk: nn.Module, spec: EncoderSpec, path: Path) -> None:
             f"Use --code-size {given.spec.code_size}.",
         )
     trunk.load_state_dict(given.network.state_dict())
+
+
+def _load_body(trunk: NicNetwork, given: Encoder, path: Path) -> None:
+    """The convolutions of a NIC encoder; the code layer, of another size, begins anew."""
+    if not isinstance(given, NetworkEncoder):
+        raise EncoderError(f"Begin with the weights in {path}.", "They are no network.", "Give another file.")
+    state = given.network.state_dict()
+    trunk.body.load_state_dict(
+        {name.removeprefix("body."): value for name, value in state.items() if name.startswith("body.")}
+    )
 
 
 def pool_code(trunk: nn.Module, spec: EncoderSpec) -> None:

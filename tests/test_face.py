@@ -20,6 +20,7 @@ NAMES = [
     "load_encoder",
     "open_slide",
     "predict",
+    "simulate_mosaic",
     "study_tasks",
     "train_encoder",
     "train_slides",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from histonic.stages.evaluate import evaluate_run
     from histonic.stages.extract_tiles import extract_tiles
     from histonic.stages.predict import predict
+    from histonic.stages.simulate_mosaic import simulate_mosaic
     from histonic.stages.study_tasks import study_tasks
     from histonic.stages.train_encoder import train_encoder
     from histonic.stages.train_slides import train_slides
@@ -44,6 +45,7 @@ _HOMES = {
     "load_encoder": "histonic.encoders.base",
     "open_slide": "histonic.slides.base",
     "predict": "histonic.stages.predict",
+    "simulate_mosaic": "histonic.stages.simulate_mosaic",
     "study_tasks": "histonic.stages.study_tasks",
     "train_encoder": "histonic.stages.train_encoder",
     "train_slides": "histonic.stages.train_slides",
@@ -66,6 +68,7 @@ __all__ = [
     "load_encoder",
     "open_slide",
     "predict",
+    "simulate_mosaic",
     "study_tasks",
     "train_encoder",
     "train_slides",

@@ -172,6 +172,39 @@ class AggregatorContract(ABC):
     def test_gradients_reach_every_weight(self) -> None:
         """Nothing in the network is idle."""
         network = self.network().train()
-        network(*self.maps(4)).square().sum().backward()
+        codes, mask = self.maps(4)
+        network(codes.requires_grad_(), mask).square().sum().backward()
+        assert codes.grad is not None
         idle = [name for name, weight in network.named_parameters() if weight.grad is None]
         assert not idle, idle
+
+
+class BagContract(AggregatorContract):
+    """What an aggregator must do that does not see where a cell lies."""
+
+    @torch.no_grad()
+    def test_the_order_of_the_cells_changes_nothing(self) -> None:
+        """Cells may change places as long as each takes its tissue with it."""
+        network, (codes, mask) = self.network(), self.maps(3)
+        order = torch.randperm(mask[0].numel(), generator=torch.Generator().manual_seed(2))
+        mixed = codes.flatten(2)[:, :, order].view_as(codes)
+        shuffled = network(mixed, mask.flatten(1)[:, order].view_as(mask))
+        assert torch.allclose(network(codes, mask), shuffled, atol=1e-5)
+
+    @torch.no_grad()
+    def test_glass_changes_nothing(self) -> None:
+        """Neither more empty cells around the map, nor anything that stands in them."""
+        network, (codes, mask) = self.network(), self.maps(3)
+        wide, tissue = (torch.nn.functional.pad(each, (0, 7, 3, 0)) for each in (codes, mask))
+        wide = torch.where(tissue[:, None] > 0, wide, torch.full_like(wide, 9.0))
+        assert torch.allclose(network(codes, mask), network(wide, tissue), atol=1e-5)
+
+    @torch.no_grad()
+    def test_attention_is_a_share_of_the_tissue(self) -> None:
+        """Where there is attention, it is not negative, 0 on glass, and sums to 1."""
+        network, (codes, mask) = self.network(), self.maps(3)
+        attention = getattr(network, "attention", None)
+        if callable(attention):
+            weights = attention(codes, mask)
+            assert weights.shape == mask.shape and (weights >= 0).all() and not weights[mask == 0].any()
+            assert torch.allclose(weights.sum(dim=(1, 2)), torch.ones(3), atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from histonic.core.errors import OutputError, TileSetError
-from histonic.core.progress import Silent
+from histonic.core.progress import Progress, Silent
 from histonic.data import tileset_cache
 from histonic.data.tileset_cache import Packed, packed_tiles
 from histonic.data.tileset_listing import Listing, nowhere, texts, unknown
@@ -31,9 +32,21 @@ def listing(tiles: Sequence[np.ndarray | None], stamp: str = "stamp") -> Listing
     return Listing(names, labels, nothing, nothing, nothing, nowhere(len(tiles)), read, stamp)
 
 
-def packed(where: Path, tiles: Sequence[np.ndarray | None], stamp: str = "stamp", **facts: Any) -> Packed:
+def packed(
+    where: Path,
+    tiles: Sequence[np.ndarray | None],
+    stamp: str = "stamp",
+    progress: Progress | None = None,
+    **facts: Any,
+) -> Packed:
     plan = TileSetPlan("a set/of tiles", Path("x"), **{"scale": "fill", **facts})
-    return packed_tiles(plan, listing(tiles, stamp), tile_px=8, mpp=0.5, cache=where, progress=Silent())
+    heard = progress or Silent()
+    return packed_tiles(plan, listing(tiles, stamp), tile_px=8, mpp=0.5, cache=where, progress=heard)
+
+
+def left(folder: Path) -> list[str]:
+    """What lies in the cache, without the locks of those who wrote it."""
+    return [path.name for path in folder.iterdir() if path.suffix != ".lock"]
 
 
 def flat(*values: int, side: int = 8) -> list[np.ndarray]:
@@ -45,7 +58,7 @@ def test_tiles_keep_their_order_over_many_blocks(tmp_path: Path, monkeypatch: py
     found = packed(tmp_path, flat(*range(100)))
     assert found.tiles[:, 0, 0, 0].tolist() == list(range(100)) and found.kept.tolist() == list(range(100))
     assert isinstance(found.tiles, np.memmap) and not found.tiles.flags.writeable
-    assert [path.name for path in tmp_path.iterdir()] == [found.folder.name]
+    assert left(tmp_path) == [found.folder.name]
     assert found.folder.name.startswith("a-set-of-tiles-")
 
 
@@ -70,10 +83,43 @@ def test_the_cache_is_used_if_whole_and_made_again_if_not(tmp_path: Path) -> Non
         assert packed(tmp_path, flat(5, 6)).tiles[:, 0, 0, 0].tolist() == [5, 6]
 
 
+def test_the_second_of_two_runs_waits_and_decodes_nothing(tmp_path: Path) -> None:
+    begun, waits = threading.Event(), threading.Event()
+    stages: list[str] = []
+
+    class First(Silent):
+        def stage(self, name: str, total: int | None = None) -> None:
+            stages.append(name)
+
+        def advance(self, steps: int = 1, note: str = "") -> None:
+            begun.set()
+            assert waits.wait(30)
+
+    class Second(First):
+        def advance(self, steps: int = 1, note: str = "") -> None:
+            raise AssertionError("It decodes what the first is decoding.")
+
+        def say(self, line: str) -> None:
+            assert line.startswith("waiting for another run that decodes a-set-of-tiles-")
+            waits.set()
+
+    found: list[Packed] = []
+    first = threading.Thread(target=lambda: found.append(packed(tmp_path, flat(1, 2), progress=First())))
+    first.start()
+    assert begun.wait(30)
+    try:
+        found.append(packed(tmp_path, flat(1, 2), progress=Second()))
+    finally:
+        waits.set()
+        first.join()
+    assert [each.tiles[:, 0, 0, 0].tolist() for each in found] == [[1, 2], [1, 2]]
+    assert stages == ["decoding a set/of tiles"]
+
+
 def test_nothing_is_left_of_a_set_that_cannot_be_decoded(tmp_path: Path) -> None:
     with pytest.raises(TileSetError, match=r"Bring 1\.png .*\n.* 4 px at 0.5 µm/px: 2 of 4 µm needed"):
         packed(tmp_path, [*flat(1), *flat(1, side=4)], scale="mpp", mpp=0.5)
-    assert list(tmp_path.iterdir()) == []
+    assert left(tmp_path) == []
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError):
         packed(tmp_path / "file", flat(1))

@@ -52,6 +52,23 @@ AGGREGATORS: Registry[AggregatorClass] = Registry(
             "histonic.aggregators.convnet:ConvNet",
             "separable convolutions over the map (Tellez et al. 2019)",
         ),
+        Entry("mean", "histonic.aggregators.pool:MeanPool", "mean code of the tissue, linear heads"),
+        Entry("max", "histonic.aggregators.pool:MaxPool", "largest code of the tissue, linear heads"),
+        Entry(
+            "abmil",
+            "histonic.aggregators.abmil:AttentionPool",
+            "gated attention over cells (Ilse et al. 2018)",
+        ),
+        Entry(
+            "dsmil",
+            "histonic.aggregators.dsmil:DualStream",
+            "the most telling cell, and all cells by likeness to it (Li et al. 2021)",
+        ),
+        Entry(
+            "transmil",
+            "histonic.aggregators.transmil:TransMil",
+            "self-attention over cells with positions (Shao et al. 2021)",
+        ),
     ),
 )
 

@@ -18,6 +18,7 @@ from histonic.stages.settings import (
     DoctorSettings,
     ExtractSettings,
     ImportSettings,
+    MosaicSettings,
     PredictSettings,
     ReportSettings,
     StudyTasksSettings,
@@ -202,6 +203,27 @@ def study_tasks(settings: StudyTasksSettings) -> int:
     with TerminalProgress() as progress:
         out = run(settings, progress=progress)
     click.echo(f"Table: {out / 'tasks.md'}, figure: {out / 'tasks.png'}")
+    return 0
+
+
+@histonic.group()
+def simulate() -> None:
+    """Make slides whose right answer is known."""
+
+
+@settings_command(simulate, "mosaic", MosaicSettings)
+def mosaic(settings: MosaicSettings) -> int:
+    """Make slides of real tissue from labelled tiles: needle, fraction, arrangement or survival.
+
+    Test tiles feed test patients only, and no group of tiles is shown in two patients. The same command
+    resumes after an interruption.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.simulate_mosaic import simulate_mosaic
+
+    with TerminalProgress() as progress:
+        out = simulate_mosaic(settings, progress=progress)
+    click.echo(f"Slides: {out / 'slides'}, labels: {out / 'labels.csv'}")
     return 0
 
 

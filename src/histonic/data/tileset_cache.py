@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from histonic.core.errors import TileSetError
-from histonic.core.files import replacing_file, replacing_folder, write_json
-from histonic.core.progress import Progress
+from histonic.core.files import PARTIAL_PREFIX, output_error, replacing_file, replacing_folder, write_json
+from histonic.core.progress import Progress, Silent
 from histonic.data.tileset_images import HASH_LETTERS, UInt8Array, colour_hash, pixel_hash
 from histonic.data.tileset_listing import Listing, Texts
 from histonic.data.tileset_pixels import MOST_ENLARGED, Fit, bring, fit_by_mpp, fit_whole
@@ -64,8 +66,10 @@ class Packed:
             return self.tiles
         path = self.folder / f"tiles-{hashlib.sha256(rows.tobytes()).hexdigest()[:12]}.npy"
         if not path.is_file():
-            with replacing_file(path) as partial, partial.open("wb") as file:
-                _write_tiles(file, (self.tiles[row] for row in rows), self.tiles.shape[1])
+            with _only_here(path, Silent()):
+                if not path.is_file():
+                    with replacing_file(path) as partial, partial.open("wb") as file:
+                        _write_tiles(file, (self.tiles[row] for row in rows), self.tiles.shape[1])
         return _mapped(path)
 
 
@@ -96,8 +100,11 @@ def packed_tiles(
     folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', plan.name).lstrip('.')}-{key}"
     found = _load(folder, tile_px, geometry)
     if found is None:
-        _decode(folder, plan, listing, tile_px, mpp, progress)
-        found = _load(folder, tile_px, geometry)
+        with _only_here(folder, progress):
+            found = _load(folder, tile_px, geometry)
+            if found is None:
+                _decode(folder, plan, listing, tile_px, mpp, progress)
+                found = _load(folder, tile_px, geometry)
     if found is None:
         raise TileSetError(
             f"Decode the tile set {plan.name!r}.",
@@ -107,6 +114,28 @@ def packed_tiles(
     for failure in found.failures:
         progress.say(f"skipped {failure['path']}: {failure['reason']}")
     return found
+
+
+@contextmanager
+def _only_here(path: Path, progress: Progress) -> Iterator[None]:
+    """Two runs that share a cache must not write ``path`` at once: the second waits for the first.
+
+    The lock is the operating system's and ends with the process that holds it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f"{PARTIAL_PREFIX}{path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress.say(f"waiting for another run that decodes {path.name}")
+            lock.acquire()
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _require_resolution(plan: TileSetPlan, mpp: float) -> None:

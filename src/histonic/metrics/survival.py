@@ -111,13 +111,13 @@ def concordance(
     step = max(1, PAIRS_AT_ONCE // max(1, len(risk)))
     for start in range(0, len(events), step):
         rows = events[start : start + step]
-        counted, ordered = _pairs(outcome, risk, rows, within)
+        counted, ordered = comparable_pairs(outcome, risk, rows, within)
         right += np.sum((drawn[..., rows] @ ordered) * drawn, axis=-1)
         pairs += np.sum((drawn[..., rows] @ counted) * drawn, axis=-1)
     return ratio(right, pairs)
 
 
-def _pairs(
+def comparable_pairs(
     outcome: Survival, risk: FloatArray, rows: IntArray, within: npt.NDArray[Any] | None
 ) -> tuple[FloatArray, FloatArray]:
     """Whether patient ``rows[i]``, who has an event, counts against each j, and how right the risks are."""

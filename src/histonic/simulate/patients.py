@@ -67,7 +67,7 @@ def draw_patients(patients: int, seed: int) -> list[SimulatedPatient]:
 
 def _draw(index: int, rng: np.random.Generator) -> SimulatedPatient:
     p, d, layout = (float(value) for value in rng.random(3))
-    months, event = _survival(p, layout, rng)
+    months, event = draw_follow_up(RISK_SLOPE * ((p - 0.5) + (layout - 0.5)), rng)
     slides = 2 if rng.random() < TWO_SLIDES_SHARE else 1
     return SimulatedPatient(
         patient_id=f"P{index + 1:03d}",
@@ -86,9 +86,18 @@ def _grade(p: float, d: float, rng: np.random.Generator) -> str:
     return f"G{1 + sum(badness > limit for limit in GRADE_LIMITS)}"
 
 
-def _survival(p: float, layout: float, rng: np.random.Generator) -> tuple[float, int]:
-    """Months under observation and whether they ended with the event (1) or with censoring (0)."""
-    log_hazard = RISK_SLOPE * ((p - 0.5) + (layout - 0.5))
+def draw_follow_up(log_hazard: float, rng: np.random.Generator) -> tuple[float, int]:
+    """Months under observation and whether they ended with the event (1) or with censoring (0).
+
+    Args:
+        log_hazard: Against that of a patient who is expected to live :data:`MEDIAN_MONTHS`.
+        rng: Source of randomness; censoring is independent of the hazard.
+
+    Example:
+        >>> months, event = draw_follow_up(0.0, np.random.default_rng(0))
+        >>> months > 0, event in (0, 1)
+        (True, True)
+    """
     months = float(rng.exponential(MEDIAN_MONTHS / np.log(2) / np.exp(log_hazard)))
     censored = float(rng.uniform(*FOLLOW_UP_MONTHS))
     # A registry counts from the first tenth of a month on.

@@ -336,6 +336,39 @@ class StudyTasksSettings(JudgeSettings):
     max_subsets: int = Field(6, ge=1, description="Choices of tasks for each number, at most.")
 
 
+class MosaicSettings(Settings):
+    """Labelled tiles to slides of real tissue whose right answer is known."""
+
+    tiles: Path | None = Field(None, description="Tile set: folder per class, tiles.csv, CSV, .h5.")
+    mpp_of_tiles: float | None = Field(None, gt=0, description="Microns per pixel of --tiles.")
+    scale_of_tiles: Literal["mpp", "fill"] = Field(
+        "mpp", description="fill: each tile fills a cell whatever its mpp."
+    )
+    set: TileSetSettings | None = Field(None, description="The same with all that can be said, in YAML.")
+    out: Path = Field(description="Folder for slides/, masks/ (GeoJSON), labels.csv and truth.csv.")
+    kind: Literal["needle", "fraction", "arrangement", "survival"] = Field(
+        description="needle: is a lesion there; fraction: its share; arrangement: in the core or at the rim; "
+        "survival: hazard from share and arrangement."
+    )
+    lesion: tuple[str, ...] = Field((), description="Classes shown as lesion; by default the last one.")
+    background: tuple[str, ...] = Field((), description="Classes shown elsewhere; by default all others.")
+    patients: int = Field(60, ge=2, description="Patients made of training and validation tiles.")
+    test_patients: int = Field(40, ge=0, description="Patients made of test tiles.")
+    lesion_share: float = Field(0.05, gt=0, lt=1, description="Share of the tissue of a lesion (needle).")
+    most_slides: int = Field(1, ge=1, description="Slides a patient at most; 1 to so many are drawn.")
+    cells: int = Field(20, ge=6, description="Tiles along the side of a slide, glass included.")
+    tile_px: int = Field(128, ge=16, description="Side of a tile on the slide, in pixels.")
+    mpp: float = Field(0.5, gt=0, description="Microns per pixel of the slides.")
+    sites: int = Field(3, ge=1, description="Sites, each with its shade of stain.")
+    site_effect: float = Field(
+        0.0, ge=0, le=1, description="Chance that the site follows from the outcome; 0 plants no confounding."
+    )
+    stain_variation: float = Field(1.0, ge=0, description="Spread of the stain; 0 leaves the tiles' colours.")
+    seam_px: int = Field(8, ge=0, description="Pixels on either side of a seam in which tiles are blended.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside --out.")
+
+
 class ReportSettings(Settings):
     """A run to report.html and report.json."""
 

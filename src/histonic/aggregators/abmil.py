@@ -1,0 +1,71 @@
+"""Gated attention over the cells of a map (Ilse, Tomczak and Welling, ICML 2018)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from histonic.aggregators.bags import cells_of, tissue_softmax
+
+EMBEDDED = 128
+HIDDEN = 64
+
+
+class GatedAttention(nn.Module):
+    """Scores ``w^T (tanh(V h) * sigmoid(U h))`` of cells, equation 9 of the paper.
+
+    Args:
+        size: Length of a cell's vector.
+        hidden: Rows of V and U.
+        heads: Sets of scores.
+
+    Example:
+        >>> GatedAttention(8, 4)(torch.zeros(2, 10, 8)).shape
+        torch.Size([2, 10, 1])
+    """
+
+    def __init__(self, size: int, hidden: int = HIDDEN, heads: int = 1) -> None:
+        super().__init__()
+        self.content = nn.Linear(size, hidden)
+        self.gate = nn.Linear(size, hidden)
+        # A bias would shift all scores alike, and softmax would take it away again.
+        self.score = nn.Linear(hidden, heads, bias=False)
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """``(B, N, size)`` to ``(B, N, heads)``."""
+        scores: Tensor = self.score(self.content(cells).tanh() * self.gate(cells).sigmoid())
+        return scores
+
+
+class AttentionPool(nn.Module):
+    """A weighted mean of embedded cells; the weights are learned from each cell alone.
+
+    Args:
+        code_size: D.
+        crop_cells: Not used; attention does not know where cells lie.
+
+    Example:
+        >>> net = AttentionPool(5, 20)
+        >>> net(torch.zeros(2, 5, 20, 20), torch.ones(2, 20, 20)).shape
+        torch.Size([2, 128])
+    """
+
+    size = EMBEDDED
+
+    def __init__(self, code_size: int, crop_cells: int) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(nn.Linear(code_size, EMBEDDED), nn.ReLU())
+        self.attend = GatedAttention(EMBEDDED)
+
+    def attention(self, codes: Tensor, mask: Tensor) -> Tensor:
+        """Weight of each cell, ``(B, R, K)``; they sum to 1 over the tissue."""
+        cells, tissue = cells_of(codes, mask)
+        weights = tissue_softmax(self.attend(self.embed(cells)), tissue)
+        return weights[..., 0].view_as(mask)
+
+    def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
+        """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``; 0 for a map without tissue."""
+        cells, tissue = cells_of(codes, mask)
+        embedded = self.embed(cells)
+        weights = tissue_softmax(self.attend(embedded), tissue)
+        return torch.einsum("bnc,bne->be", weights, embedded)

@@ -17,22 +17,21 @@ class GatedAttention(nn.Module):
     Args:
         size: Length of a cell's vector.
         hidden: Rows of V and U.
-        heads: Sets of scores.
 
     Example:
         >>> GatedAttention(8, 4)(torch.zeros(2, 10, 8)).shape
         torch.Size([2, 10, 1])
     """
 
-    def __init__(self, size: int, hidden: int = HIDDEN, heads: int = 1) -> None:
+    def __init__(self, size: int, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.content = nn.Linear(size, hidden)
         self.gate = nn.Linear(size, hidden)
         # A bias would shift all scores alike, and softmax would take it away again.
-        self.score = nn.Linear(hidden, heads, bias=False)
+        self.score = nn.Linear(hidden, 1, bias=False)
 
     def forward(self, cells: Tensor) -> Tensor:
-        """``(B, N, size)`` to ``(B, N, heads)``."""
+        """``(B, N, size)`` to ``(B, N, 1)``."""
         scores: Tensor = self.score(self.content(cells).tanh() * self.gate(cells).sigmoid())
         return scores
 
@@ -57,15 +56,18 @@ class AttentionPool(nn.Module):
         self.embed = nn.Sequential(nn.Linear(code_size, EMBEDDED), nn.ReLU())
         self.attend = GatedAttention(EMBEDDED)
 
+    def _weighted(self, codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedded cells ``(B, N, 128)`` and their weights ``(B, N, 1)``."""
+        cells, tissue = cells_of(codes, mask)
+        embedded = self.embed(cells)
+        return embedded, tissue_softmax(self.attend(embedded), tissue)
+
     def attention(self, codes: Tensor, mask: Tensor) -> Tensor:
         """Weight of each cell, ``(B, R, K)``; they sum to 1 over the tissue."""
-        cells, tissue = cells_of(codes, mask)
-        weights = tissue_softmax(self.attend(self.embed(cells)), tissue)
+        _, weights = self._weighted(codes, mask)
         return weights[..., 0].view_as(mask)
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``; 0 for a map without tissue."""
-        cells, tissue = cells_of(codes, mask)
-        embedded = self.embed(cells)
-        weights = tissue_softmax(self.attend(embedded), tissue)
+        embedded, weights = self._weighted(codes, mask)
         return torch.einsum("bnc,bne->be", weights, embedded)

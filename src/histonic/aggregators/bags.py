@@ -24,6 +24,11 @@ def cells_of(codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return codes.flatten(2).transpose(1, 2), mask.flatten(1) > 0
 
 
+def tissue_only(values: Tensor, tissue: Tensor) -> Tensor:
+    """Values ``(B, N, C)`` with the lowest number there is on glass, so that no maximum lies there."""
+    return values.masked_fill(~tissue[..., None], torch.finfo(values.dtype).min)
+
+
 def tissue_softmax(scores: Tensor, tissue: Tensor) -> Tensor:
     """Weights over the cells that hold tissue; they sum to 1, or are all 0 where there is none.
 
@@ -35,13 +40,10 @@ def tissue_softmax(scores: Tensor, tissue: Tensor) -> Tensor:
         >>> tissue_softmax(torch.zeros(1, 3, 1), torch.tensor([[True, True, False]])).flatten().tolist()
         [0.5, 0.5, 0.0]
     """
-    lowest = torch.finfo(scores.dtype).min
-    weights = scores.masked_fill(~tissue[..., None], lowest).softmax(dim=1)
-    return weights * tissue[..., None]
+    return tissue_only(scores, tissue).softmax(dim=1) * tissue[..., None]
 
 
 def tissue_max(values: Tensor, tissue: Tensor) -> Tensor:
     """The largest values over the tissue, ``(B, N, C)`` to ``(B, C)``; 0 where there is none."""
-    lowest = torch.finfo(values.dtype).min
-    largest = values.masked_fill(~tissue[..., None], lowest).amax(dim=1)
+    largest = tissue_only(values, tissue).amax(dim=1)
     return torch.where(tissue.any(dim=1)[:, None], largest, torch.zeros_like(largest))

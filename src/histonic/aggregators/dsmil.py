@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, tissue_max, tissue_softmax
+from histonic.aggregators.bags import cells_of, tissue_max, tissue_only, tissue_softmax
 
 EMBEDDED = 128
 CRITERIA = 4
@@ -42,8 +42,7 @@ class DualStream(nn.Module):
         cells, tissue = cells_of(codes, mask)
         embedded = self.embed(cells)
         scores = self.score(embedded)
-        lowest = torch.finfo(scores.dtype).min
-        top = scores.masked_fill(~tissue[..., None], lowest).argmax(dim=1)
+        top = tissue_only(scores, tissue).argmax(dim=1)
         queries = self.query(embedded)
         critical = queries.gather(1, top[..., None].expand(-1, -1, EMBEDDED))
         likeness = torch.einsum("bne,bce->bnc", queries, critical) / math.sqrt(EMBEDDED)

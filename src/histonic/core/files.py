@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,24 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, all or nothing."""
     with replacing_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_csv(
+    path: str | os.PathLike[str], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write rows of plain values; None is empty, numbers have six digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = [row[column] for column in columns]
+        writer.writerow(
+            [
+                "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+                for value in values
+            ]
+        )
+    write_text(path, text.getvalue())
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from histonic.metrics.ranks import BoolArray, FloatArray, Levels, as_counts, ratio
-from histonic.metrics.survival import PAIRS_AT_ONCE, Survival, comparable_pairs
+from histonic.metrics.survival import Survival, weighted_concordance
 
 
 def still_followed(outcome: Survival, at: FloatArray, counts: FloatArray | None = None) -> FloatArray:
@@ -35,7 +35,10 @@ def still_followed(outcome: Survival, at: FloatArray, counts: FloatArray | None 
 
 
 def still_alive(outcome: Survival, at: FloatArray, counts: FloatArray | None = None) -> FloatArray:
-    """Kaplan-Meier estimate of the chance of no event up to and with each of the times ``at``."""
+    """Kaplan-Meier estimate of the chance of no event up to and with each of the times ``at``.
+
+    Arguments and shapes are those of :func:`still_followed`.
+    """
     return _product_limit(outcome, outcome.event, at, as_counts(counts, len(outcome.time)), later=False)
 
 
@@ -83,16 +86,8 @@ def uno_concordance(
         0.571
     """
     drawn = as_counts(counts, len(risk))
-    weight = drawn * _weights(outcome, drawn) ** 2
-    right, pairs = np.zeros(drawn.shape[:-1]), np.zeros(drawn.shape[:-1])
     events = np.flatnonzero(outcome.event & (outcome.time < until))
-    step = max(1, PAIRS_AT_ONCE // max(1, len(risk)))
-    for start in range(0, len(events), step):
-        rows = events[start : start + step]
-        counted, ordered = comparable_pairs(outcome, risk, rows, None)
-        right += np.sum((weight[..., rows] @ ordered) * drawn, axis=-1)
-        pairs += np.sum((weight[..., rows] @ counted) * drawn, axis=-1)
-    return ratio(right, pairs)
+    return weighted_concordance(outcome, risk, events, drawn * _weights(outcome, drawn) ** 2, drawn)
 
 
 def auc_at(
@@ -134,6 +129,15 @@ def mean_auc(
     """Mean of :func:`auc_at` over rising ``times``, each weighted by the share of events since the last.
 
     Lambert and Chevret, Statistical Methods in Medical Research 25:2088 (2016).
+
+    Args:
+        outcome: From :func:`~histonic.metrics.survival.check_survival`.
+        risk: ``(n,)``, finite; higher = earlier event.
+        times: ``(T,)``, rising.
+        counts: ``(n,)`` or ``(B, n)``, how often each patient was drawn; once each by default.
+
+    Returns:
+        One value per row of counts, in [0, 1]; chance 0.5; NaN without an event.
     """
     alive = still_alive(outcome, times, counts)
     steps = -np.diff(np.concatenate([np.ones((*alive.shape[:-1], 1)), alive], axis=-1), axis=-1)
@@ -178,7 +182,13 @@ def brier_at(
 def integrated_brier(
     outcome: Survival, alive: FloatArray, times: FloatArray, counts: FloatArray | None = None
 ) -> FloatArray:
-    """Mean of :func:`brier_at` over the span of rising ``times``, two or more, by the trapezoidal rule."""
+    """Mean of :func:`brier_at` over the span of rising ``times``, two or more, by the trapezoidal rule.
+
+    Arguments are those of :func:`brier_at`.
+
+    Returns:
+        One value per row of counts; 0 is perfect.
+    """
     scores = brier_at(outcome, alive, times, counts)
     return np.asarray(np.trapezoid(scores, times, axis=-1) / (times[-1] - times[0]))
 

@@ -106,18 +106,42 @@ def concordance(
         0.75
     """
     drawn = as_counts(counts, len(risk))
+    return weighted_concordance(outcome, risk, np.flatnonzero(outcome.event), drawn, drawn, within=within)
+
+
+def weighted_concordance(
+    outcome: Survival,
+    risk: FloatArray,
+    events: IntArray,
+    weight: FloatArray,
+    drawn: FloatArray,
+    *,
+    within: npt.NDArray[Any] | None = None,
+) -> FloatArray:
+    """Share of the comparable pairs that the risks put in order.
+
+    Args:
+        outcome: From :func:`check_survival`.
+        risk: ``(n,)``, finite; higher = earlier event.
+        events: Rows of the patients whose events begin a pair.
+        weight: ``(n,)`` or ``(B, n)``, what the pairs begun by each patient weigh.
+        drawn: The same shape, how often each patient ends a pair.
+        within: As in :func:`concordance`.
+
+    Returns:
+        One value per row of weights; NaN if no pair counts.
+    """
     right, pairs = np.zeros(drawn.shape[:-1]), np.zeros(drawn.shape[:-1])
-    events = np.flatnonzero(outcome.event)
     step = max(1, PAIRS_AT_ONCE // max(1, len(risk)))
     for start in range(0, len(events), step):
         rows = events[start : start + step]
-        counted, ordered = comparable_pairs(outcome, risk, rows, within)
-        right += np.sum((drawn[..., rows] @ ordered) * drawn, axis=-1)
-        pairs += np.sum((drawn[..., rows] @ counted) * drawn, axis=-1)
+        counted, ordered = _pairs(outcome, risk, rows, within)
+        right += np.sum((weight[..., rows] @ ordered) * drawn, axis=-1)
+        pairs += np.sum((weight[..., rows] @ counted) * drawn, axis=-1)
     return ratio(right, pairs)
 
 
-def comparable_pairs(
+def _pairs(
     outcome: Survival, risk: FloatArray, rows: IntArray, within: npt.NDArray[Any] | None
 ) -> tuple[FloatArray, FloatArray]:
     """Whether patient ``rows[i]``, who has an event, counts against each j, and how right the risks are."""

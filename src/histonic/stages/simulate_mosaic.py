@@ -6,11 +6,9 @@ classifying tiny objects in large images (2019).
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,9 @@ import numpy.typing as npt
 import torch
 
 from histonic.core.errors import SettingsError
-from histonic.core.files import require_writable_folder, write_json, write_text
+from histonic.core.files import require_writable_folder, write_csv, write_json
 from histonic.core.progress import Progress, Silent
-from histonic.data.tilesets import TileSet, TileSetPlan, read_tile_set
+from histonic.data.tilesets import TileSet, read_tile_set
 from histonic.nn.stain import perturb_stains
 from histonic.simulate.mosaic_layout import Outline, draw_outline, place_lesion, rings
 from histonic.simulate.mosaic_patients import (
@@ -35,7 +33,7 @@ from histonic.simulate.mosaic_patients import (
 from histonic.simulate.mosaic_render import Shade, choose_tiles, draw_shade, paint
 from histonic.slides.pyramid import write_pyramid
 from histonic.stages.settings import MosaicSettings, TileSetSettings, resolve
-from histonic.stages.tile_inputs import declare
+from histonic.stages.tile_inputs import declare, plan_of
 
 BAND_PX = 512
 PATIENT_STREAM, SITE_STREAM, SLIDE_STREAM = 1, 2, 3
@@ -70,7 +68,7 @@ def simulate_mosaic(
     declared = _declared(resolved)
     require_writable_folder(resolved.out)
     cache = resolved.cache or resolved.out / "cache"
-    plan = TileSetPlan(**{key: value for key, value in declared.model_dump().items() if key != "related"})
+    plan = plan_of(declared)
     tiles = read_tile_set(
         plan, tile_px=resolved.tile_px, mpp=resolved.mpp, cache=cache, seed=resolved.seed, progress=listener
     )
@@ -79,8 +77,8 @@ def simulate_mosaic(
     lesion, used = _shown(resolved, tiles)
     cohort = _cohort(resolved, tiles, lesion, used)
     _claim(resolved, declared, tiles)
-    _write_slides(resolved, tiles, cohort, listener)
-    _write_tables(resolved, cohort)
+    facts = _write_slides(resolved, tiles, cohort, listener)
+    _write_tables(resolved, cohort, facts)
     if resolved.cache is None:
         del tiles
         shutil.rmtree(cache, ignore_errors=True)
@@ -93,12 +91,11 @@ def _declared(settings: MosaicSettings) -> TileSetSettings:
     Raises:
         SettingsError: None is given, or two are.
     """
-    if (settings.tiles is None) == (settings.set is None):
+    if settings.set is not None and settings.tiles is None:
+        return settings.set
+    if settings.tiles is None or settings.set is not None:
         given = "Neither 'tiles' nor 'set' is" if settings.set is None else "Both 'tiles' and 'set' are"
         raise SettingsError("Read the tile set of the mosaic.", f"{given} given.", "Give one of them.")
-    if settings.set is not None:
-        return settings.set
-    assert settings.tiles is not None  # noqa: S101 - one of the two is there
     declared = declare(settings.tiles, settings.mpp_of_tiles)
     if settings.scale_of_tiles == "fill":
         return declared.model_copy(update={"scale": "fill"})
@@ -190,14 +187,19 @@ def _claim(settings: MosaicSettings, declared: TileSetSettings, tiles: TileSet) 
 
 def _write_slides(
     settings: MosaicSettings, tiles: TileSet, cohort: Sequence[MosaicPatient], progress: Progress
-) -> None:
+) -> dict[str, dict[str, int]]:
+    """Paint the slides that are not there; of all of them, what truth.csv says."""
+    facts = {}
     progress.stage("mosaic", sum(len(patient.slides) for patient in cohort))
     for patient in cohort:
         for slide in patient.slides:
             path = settings.out / "slides" / f"{slide.slide_id}.tif"
+            drawn = _draw_slide(settings, patient, slide)
+            facts[slide.slide_id] = drawn.facts()
             if not path.is_file():
-                _write_slide(settings, tiles, patient, slide, path)
+                _write_slide(settings, tiles, patient.site, drawn, path)
             progress.advance(note=slide.slide_id)
+    return facts
 
 
 @dataclass(frozen=True)
@@ -229,11 +231,8 @@ def _draw_slide(settings: MosaicSettings, patient: MosaicPatient, slide: MosaicS
     return _Drawn(outline, lesion, chosen, turned, rng)
 
 
-def _write_slide(
-    settings: MosaicSettings, tiles: TileSet, patient: MosaicPatient, slide: MosaicSlide, path: Path
-) -> None:
-    drawn = _draw_slide(settings, patient, slide)
-    of_site = np.random.default_rng([settings.seed, SITE_STREAM, *patient.site.encode()])
+def _write_slide(settings: MosaicSettings, tiles: TileSet, site: str, drawn: _Drawn, path: Path) -> None:
+    of_site = np.random.default_rng([settings.seed, SITE_STREAM, *site.encode()])
     shade = draw_shade(of_site, drawn.rng, settings.stain_variation)
     picture = paint(
         tiles.tiles,
@@ -258,7 +257,7 @@ def _write_slide(
         }
         for shape in rings(drawn.lesion)
     ]
-    mask = settings.out / "masks" / f"{slide.slide_id}.geojson"
+    mask = settings.out / "masks" / f"{path.stem}.geojson"
     # The slide comes last: it is the sign that both are there.
     write_json(mask, {"type": "FeatureCollection", "features": features})
     write_pyramid(path, picture, mpp=settings.mpp)
@@ -285,25 +284,19 @@ def restain(picture: npt.NDArray[np.uint8], shade: Shade) -> npt.NDArray[np.uint
     return out
 
 
-def _write_tables(settings: MosaicSettings, cohort: Sequence[MosaicPatient]) -> None:
+def _write_tables(
+    settings: MosaicSettings, cohort: Sequence[MosaicPatient], facts: Mapping[str, Mapping[str, int]]
+) -> None:
     labels, truth = [], []
     for patient in cohort:
-        facts = {slide.slide_id: _draw_slide(settings, patient, slide).facts() for slide in patient.slides}
+        own = [facts[slide.slide_id] for slide in patient.slides]
         outcome = dict(patient.outcome)
         if "fraction" in outcome:
-            lesion = sum(each["lesion_cells"] for each in facts.values())
-            outcome["fraction"] = round(lesion / sum(each["tissue_cells"] for each in facts.values()), 4)
+            lesion = sum(each["lesion_cells"] for each in own)
+            outcome["fraction"] = round(lesion / sum(each["tissue_cells"] for each in own), 4)
         for slide in patient.slides:
             names = {"patient_id": patient.patient_id, "slide_id": slide.slide_id}
             labels.append({**names, "site": patient.site, "split": patient.split, **outcome})
             truth.append({**names, "pattern": slide.pattern, **facts[slide.slide_id]})
-    write_text(settings.out / "labels.csv", _table(list(labels[0]), labels))
-    write_text(settings.out / "truth.csv", _table(TRUTH_COLUMNS, truth))
-
-
-def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    write_csv(settings.out / "labels.csv", list(labels[0]), labels)
+    write_csv(settings.out / "truth.csv", TRUTH_COLUMNS, truth)

@@ -18,13 +18,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from histonic.core.errors import SettingsError
-from histonic.core.files import replacing_file, require_writable_folder, write_json, write_text
+from histonic.core.files import replacing_file, require_writable_folder, write_csv, write_json, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.stages.judge import Judge, encoder_names
 from histonic.stages.run_folder import versions
 from histonic.stages.settings import StudyTasksSettings, TileSetSettings, resolve
 from histonic.stages.tile_scores import TilePredictions, mean_over_tasks, middle, resample_leading
-from histonic.stages.transfer_results import Outcome, csv_row, saved_settings, write_csv
+from histonic.stages.transfer_results import Outcome, csv_row, saved_settings
 
 RUN_COLUMNS = ["tasks", "trained_on", "seed", "task", "measure", "score", "low", "high", "tiles", "groups"]
 POINT_COLUMNS = ["tasks", "encoder", "mean", "low", "high", "sd", "subsets", "left_out_tasks"]

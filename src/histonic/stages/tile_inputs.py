@@ -64,8 +64,7 @@ def read_set(declared: TileSetSettings, settings: TrainEncoderSettings, progress
     Raises:
         TileSetError: It cannot be used.
     """
-    values = {key: value for key, value in declared.model_dump().items() if key != "related"}
-    plan = TileSetPlan(**values)
+    plan = plan_of(declared)
     cache = settings.cache or settings.out / "cache"
     read = read_tile_set
     if settings.objective != "multitask" and not _has_labels(declared):
@@ -73,6 +72,11 @@ def read_set(declared: TileSetSettings, settings: TrainEncoderSettings, progress
     return read(
         plan, tile_px=settings.tile_px, mpp=settings.mpp, cache=cache, seed=settings.seed, progress=progress
     )
+
+
+def plan_of(declared: TileSetSettings) -> TileSetPlan:
+    """What ``data/tilesets`` has to know of a set; which sets are related is the stages' affair."""
+    return TileSetPlan(**declared.model_dump(exclude={"related"}))
 
 
 def _has_labels(declared: TileSetSettings) -> bool:

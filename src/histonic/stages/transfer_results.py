@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,7 +14,7 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 
-from histonic.core.files import replacing_file, write_json, write_text
+from histonic.core.files import replacing_file, write_csv, write_json, write_text
 from histonic.metrics.scores import Score
 from histonic.stages.judge import Judged
 from histonic.stages.run_folder import versions
@@ -125,22 +123,6 @@ def write_results(
         "differences": differences,
     }
     write_json(out / "transfer.json", facts)
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of plain values; None is empty, numbers have six digits."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        values = [row[column] for column in columns]
-        writer.writerow(
-            [
-                "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-                for value in values
-            ]
-        )
-    write_text(path, text.getvalue())
 
 
 def csv_row(outcome: Outcome, resamples: int) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_every_patient_is_predicted_once_out_of_fold(folder: Path) -> None:
 
 def test_no_patient_is_parted(folder: Path) -> None:
     cohort = json.loads((folder / "run" / "cohort.json").read_text())
-    parts = {patient["patient_id"]: patient["part"] for patient in cohort["patients"]}
+    parts = {patient["patient_id"]: patient["tested_in"][0][1] for patient in cohort["patients"]}
     assert len(parts) == len(cohort["patients"]) == 14
     assert any(len(patient["slide_ids"]) > 1 for patient in cohort["patients"])
 

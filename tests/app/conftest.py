@@ -61,10 +61,16 @@ def write_run(
         known = rng.random(patients) >= missing
         seen = skill * hidden + rng.normal(scale=0.8, size=patients)
         columns = _columns(task, hidden, seen, known, rng)
-        rows = {"patient_id": names, "site": site, "fold": part, **columns}
+        rows = {"patient_id": names, "site": site, "repeat": [0] * patients, "fold": part, **columns}
         _write_csv(folder / "predictions" / f"{task.name}.csv", rows)
     cohort = [
-        {"patient_id": names[k], "site": site[k], "slide_ids": slides[k], "part": part[k], "targets": {}}
+        {
+            "patient_id": names[k],
+            "site": site[k],
+            "slide_ids": slides[k],
+            "tested_in": [[0, part[k]]],
+            "targets": {},
+        }
         for k in range(patients)
     ]
     failures = [
@@ -166,6 +172,8 @@ def _facts(tasks: Sequence[Task]) -> dict[str, Any]:
         "crop_cells": 400,
         "aggregator": "convnet",
         "folds": 4,
+        "repeats": 1,
+        "split": "random",
         "initialisations": 1,
         "tasks": [task.to_dict() for task in tasks],
         "device": "cpu",

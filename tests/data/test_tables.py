@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from histonic.core.cohort import Cohort, Exclusion, split_parts
+from histonic.core.cohort import Cohort, Exclusion
 from histonic.core.errors import CohortError, TableError
+from histonic.core.splits import split_parts
 from histonic.core.task import parse_target
 from histonic.data.tables import build_cohort, read_labels
 

@@ -43,7 +43,10 @@ def test_networks_are_read_back_ready_to_use(run: Path) -> None:
     members = [(each.fold, each.initialisation) for each in bundle.members]
     assert members == [(fold, network) for fold in range(3) for network in range(2)]
     assert [task.name for task in bundle.tasks] == ["grade", "score", "os"]
-    assert bundle.crop_cells == 10 and bundle.test_crops == 10
+    assert bundle.test_crops == 10
+    assert {(each.aggregator, each.crop_cells, each.repeat) for each in bundle.members} == {
+        ("convnet", 10, 0)
+    }
     assert not any(model.training for model in bundle.models)
     assert load_encoder(bundle.encoder_path).fingerprint == bundle.encoder["fingerprint"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histonic.core.task import Task
-from histonic.stages.ensemble import Member, RiskScale, prediction_columns
+from histonic.stages.ensemble import Member, Place, RiskScale, prediction_columns
 
 GRADE = Task("grade", "ordinal", ("g",), ("a", "b", "c"))
 SCORE = Task("score", "regression", ("s",))
@@ -14,7 +14,9 @@ OS = Task("os", "survival", ("t", "e"))
 
 
 def member(shares: list[float] | None = None, scale: RiskScale | None = None) -> Member:
-    return Member(0, 0, {"grade": shares} if shares else {}, {"os": scale} if scale else {})
+    return Member(
+        Place(0, 0, 0, "convnet", 20), {"grade": shares} if shares else {}, {"os": scale} if scale else {}
+    )
 
 
 def test_probabilities_are_averaged_and_decided_against_the_prevalence() -> None:
@@ -63,5 +65,5 @@ def test_the_scale_of_risks() -> None:
 
 
 def test_members_survive_json() -> None:
-    one = Member(2, 1, {"grade": [0.5, 0.25, 0.25]}, {"os": RiskScale(0.1, 2.0, 0.3)})
+    one = Member(Place(1, 2, 1, "abmil", 40), {"grade": [0.5, 0.25, 0.25]}, {"os": RiskScale(0.1, 2.0, 0.3)})
     assert Member.from_dict(one.to_dict()) == one

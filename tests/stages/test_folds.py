@@ -7,7 +7,7 @@ import pytest
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
-from histonic.stages.folds import rotate
+from histonic.stages.folds import inner_folds, make_folds, rotate
 
 SCORE = Task("score", "regression", ("s",))
 OS = Task("os", "survival", ("t", "e"))
@@ -45,3 +45,77 @@ def test_a_part_that_can_judge_nothing_is_refused() -> None:
     split = {f"P{i}": i // 3 for i in range(8)}
     with pytest.raises(CohortError, match="Validate fold 1"):
         rotate(Cohort((OS,), patients), split, 3)
+
+
+def with_roles(count: int, roles: str) -> Cohort:
+    patients = people(count)
+    return Cohort(
+        (SCORE,), patients, roles={p.patient_id: r for p, r in zip(patients, roles.split(), strict=True)}
+    )
+
+
+def ids(patients: tuple[Patient, ...]) -> set[str]:
+    return {patient.patient_id for patient in patients}
+
+
+def test_repeats_split_anew_and_the_first_is_that_of_a_single_run() -> None:
+    cohort = Cohort((SCORE,), people(24))
+    made, folds = make_folds(cohort, "auto", folds=3, repeats=3, seed=5)
+    assert made == "random"
+    assert [(fold.repeat, fold.number) for fold in folds] == [(r, n) for r in range(3) for n in range(3)]
+    assert folds[:3] == make_folds(cohort, "random", folds=3, repeats=1, seed=5)[1]
+    parts = [{frozenset(ids(fold.test)) for fold in folds if fold.repeat == r} for r in range(3)]
+    assert parts[0] != parts[1] != parts[2]
+
+
+def test_a_fixed_split_is_one_fold_with_validation_from_training() -> None:
+    cohort = with_roles(15, "train " * 10 + "test " * 5)
+    made, folds = make_folds(cohort, "auto", folds=4, repeats=2, seed=0)
+    assert made == "fixed" and [fold.repeat for fold in folds] == [0, 1]
+    for fold in folds:
+        assert ids(fold.test) == {f"P{i}" for i in range(10, 15)}
+        assert len(fold.validation) == 2 and ids(fold.train) | ids(fold.validation) == {
+            f"P{i:02d}" for i in range(10)
+        }
+    given = with_roles(8, "train train train train val val test test")
+    assert ids(make_folds(given, "table", folds=4, repeats=1, seed=0)[1][0].validation) == {"P04", "P05"}
+
+
+def test_the_tables_own_split_can_be_set_aside_or_demanded() -> None:
+    cohort = with_roles(15, "train " * 10 + "test " * 5)
+    assert make_folds(cohort, "random", folds=3, repeats=1, seed=0)[0] == "random"
+    with pytest.raises(CohortError, match="no column 'fold' with parts and no column 'split'"):
+        make_folds(Cohort((SCORE,), people()), "table", folds=3, repeats=1, seed=0)
+    with pytest.raises(CohortError, match="is in test"):
+        make_folds(with_roles(6, "train train train train val val"), "table", folds=3, repeats=1, seed=0)
+    parts = {patient.patient_id: i % 3 for i, patient in enumerate(people())}
+    given = Cohort((SCORE,), people(), folds=parts)
+    assert make_folds(given, "auto", folds=3, repeats=1, seed=0)[0] == "given parts"
+    with pytest.raises(CohortError, match="gives one split"):
+        make_folds(given, "auto", folds=3, repeats=2, seed=0)
+
+
+def test_sites_stay_whole_in_outer_and_inner_folds() -> None:
+    patients = tuple(
+        Patient(f"P{i:02d}", (f"s{i}",), "ABCDEF"[i % 6], {"score": float(i)}) for i in range(36)
+    )
+    cohort = Cohort((SCORE,), patients)
+    made, folds = make_folds(cohort, "site", folds=3, repeats=1, seed=0)
+    for fold in folds:
+        for group in (fold, *inner_folds(cohort, fold, 2, made, seed=1)):
+            sites = [{p.site for p in role} for role in (group.train, group.validation, fold.test)]
+            assert not sites[0] & sites[1] and not (sites[0] | sites[1]) & sites[2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_inner_folds_never_hold_the_outer_test_patients(count: int) -> None:
+    cohort = Cohort((SCORE,), people(24))
+    made, folds = make_folds(cohort, "random", folds=3, repeats=1, seed=0)
+    inner = inner_folds(cohort, folds[1], count, made, seed=3)
+    assert len(inner) == count
+    for each in inner:
+        assert not ids(folds[1].test) & (ids(each.train) | ids(each.validation))
+        assert not ids(each.train) & ids(each.validation)
+    if count > 1:
+        judged = [name for each in inner for name in sorted(ids(each.validation))]
+        assert sorted(judged) == sorted(ids(folds[1].train) | ids(folds[1].validation))

@@ -87,7 +87,7 @@ def test_a_run_has_everything(whole: Path, cohort_folder: Path) -> None:
 
 def test_every_patient_is_predicted_once_out_of_fold(whole: Path) -> None:
     parts = {
-        patient["patient_id"]: patient["part"]
+        patient["patient_id"]: patient["tested_in"][0][1]
         for patient in json.loads((whole / "cohort.json").read_text())["patients"]
     }
     assert len(parts) == 20
@@ -103,7 +103,7 @@ def test_columns_are_those_promised(whole: Path) -> None:
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-6)
     assert "score" in grade and set(grade.predicted) <= {"low", "mid", "high"}
     survival = pd.read_csv(whole / "predictions/os.csv")
-    assert survival.columns.tolist()[3:] == ["time", "event", "risk", "high_risk"]
+    assert survival.columns.tolist()[4:] == ["time", "event", "risk", "high_risk"]
     assert set(survival.high_risk) <= {0, 1}
     assert {result.task.name for result in evaluate_run(whole, resamples=100)} == {"grade", "score", "os"}
 
@@ -135,7 +135,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     for fuse in fuses:
         with pytest.raises(KeyboardInterrupt):
             run_in(Path("run"), cohort_folder, Bomb(fuse))
-        assert list((tmp_path / "run/checkpoints").glob("fold-0*"))
+        assert list((tmp_path / "run/checkpoints").glob("repeat-0-fold-0*"))
     run_in(Path("run"), cohort_folder)
     assert digest(tmp_path / "run") == digest(whole)
 
@@ -148,7 +148,7 @@ def test_a_killed_run_ends_with_the_same_bytes(
     words += ["--batch", "8", *(word for target in TARGETS for word in ("--target", target))]
     process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("run/checkpoints/fold-0*")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("run/checkpoints/repeat-0-fold-0*")) and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

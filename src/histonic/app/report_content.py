@@ -38,8 +38,8 @@ def report_content(run: Run, resamples: int, progress: Progress) -> dict[str, An
         CohortError: Not one target can be evaluated.
         TableError: A table of predictions is damaged.
     """
-    tables = {task.name: run.predictions(task) for task in run.tasks}
-    patients = run.cohort["patients"]
+    tables = {task.name: run.predictions(task).first_repeat() for task in run.tasks}
+    patients = _tested(run.cohort["patients"])
     targets = [_target(run, task, resamples, progress) for task in run.tasks]
     content = {
         "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},
@@ -48,8 +48,8 @@ def report_content(run: Run, resamples: int, progress: Progress) -> dict[str, An
         "counts": dict(run.cohort["counts"]),
         "exclusions": [dict(item) for item in run.cohort["exclusions"]],
         "targets": targets,
-        "folds": _groups(patients, tables, "part", "fold"),
-        "sites": _groups(patients, tables, "site", "site"),
+        "folds": _groups(patients, tables, "fold"),
+        "sites": _groups(patients, tables, "site"),
         "slides": _slides(run),
         "failures": [dict(item) for item in run.failures],
         "history": _history(run),
@@ -97,19 +97,23 @@ def _target(run: Run, task: Task, resamples: int, progress: Progress) -> dict[st
 # ---------------------------------------------------------------------- folds and sites
 
 
+def _tested(patients: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The patients who were tested, each with the fold that did it (of several repeats the first)."""
+    return [{**each, "fold": each["tested_in"][0][1]} for each in patients if each["tested_in"]]
+
+
 def _groups(
-    patients: Sequence[Mapping[str, Any]], tables: Mapping[str, PredictionTable], key: str, column: str
+    patients: Sequence[Mapping[str, Any]], tables: Mapping[str, PredictionTable], key: str
 ) -> list[dict[str, Any]]:
     """Patients, slides and targets per fold or site.
 
     Args:
         patients: Of ``cohort.json``.
         tables: Predictions per target, which hold the truth.
-        key: Of a patient in ``patients``.
-        column: The same in ``tables``.
+        key: ``fold`` or ``site``.
     """
     names = sorted({patient[key] for patient in patients})
-    spread = {task: _spread(table, column) for task, table in tables.items()}
+    spread = {task: _spread(table, key) for task, table in tables.items()}
     return [
         {
             "name": name,

@@ -19,7 +19,19 @@ from histonic.stages.prediction_table import PredictionTable, read_predictions
 T = TypeVar("T")
 FINISH = "Run the same 'histonic train' command again; it goes on where it stopped."
 HISTORY_COLUMNS = ("fold", "initialisation", "epoch", "learning_rate", "train_loss", "validation_loss")
-RUN_KEYS = ("histonic", "versions", "seed", "encoder", "store", "aggregator", "folds", "tasks", "device")
+RUN_KEYS = (
+    "histonic",
+    "versions",
+    "seed",
+    "encoder",
+    "store",
+    "aggregator",
+    "folds",
+    "repeats",
+    "split",
+    "tasks",
+    "device",
+)
 COHORT_KEYS = ("patients", "exclusions", "counts")
 
 

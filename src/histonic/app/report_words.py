@@ -306,9 +306,24 @@ def opening(content: Mapping[str, Any]) -> str:
     return (
         f"{counted(counts['slides_used'], 'slide')} of {counted(counts['patients_used'], 'patient')} were "
         f"used to predict {joined([target['label'] for target in content['targets']])} from the slides "
-        f"alone. The patients were divided into {content['run']['folds']} parts, and every patient was "
-        "predicted by networks that had never seen that patient. The intervals say how far the result would "
-        "vary with other patients."
+        f"alone. {split_words(content['run'])} The intervals say how far the result would vary with other "
+        "patients."
+    )
+
+
+def split_words(run: Mapping[str, Any]) -> str:
+    """How patients were kept apart."""
+    if run["split"] == "fixed":
+        return (
+            "The label table says which patients train and which are tested; those that are tested took no "
+            "part in training."
+        )
+    parts = f"{run['folds']} parts" + (" that keep every site whole" if run["split"] == "site" else "")
+    often = f", {run['repeats']} times anew," if run["repeats"] > 1 else ""
+    never = " nor the patient's site" if run["split"] == "site" else ""
+    return (
+        f"The patients were divided into {parts}{often} and every patient was predicted by networks that had "
+        f"never seen that patient{never}."
     )
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from histonic.core.errors import CohortError, TableError
-from histonic.data.label_values import is_missing, natural_key
+from histonic.core.errors import TableError
+from histonic.data.label_values import is_missing
 from histonic.data.slide_names import slide_name
 from histonic.data.table_files import TextTable, read_table
 from histonic.data.table_issues import Issue, list_names, raise_first
+from histonic.data.table_splits import parted_patients, read_folds, read_roles, words_for_parts
 from histonic.data.table_styles import hides, name_columns
 
 
@@ -27,7 +27,8 @@ class LabelTable:
         style: The style that was asked for.
         patients: Patient identifier per row, empty where missing.
         sites: Site per row, empty where missing.
-        folds: Part of the given split per row (text), empty where missing; None if the table has no split.
+        folds: Part of a rotation per row (text), empty where missing; None if the table gives none.
+        roles: ``train``, ``val`` or ``test`` per row, empty where missing; None if the table gives none.
         links: One row per named slide with ``patient_id``, ``slide_id`` and ``row``; None if the table
             names no slides, which are then matched by the patient's identifier.
         links_path: The table that names the slides.
@@ -40,6 +41,7 @@ class LabelTable:
     patients: pd.Series
     sites: pd.Series
     folds: pd.Series | None
+    roles: pd.Series | None
     links: pd.DataFrame | None
     links_path: Path
     notes: tuple[str, ...] = ()
@@ -134,13 +136,23 @@ def collect_labels(
     links = _links(slides, slide_named)
     if slides is not text:
         issues += _patients(slides, slide_named["patient_id"])[1]
-    folds, notes = _folds(text, named)
+    folds, notes = read_folds(text, named)
+    roles, more_notes = read_roles(text, named)
     table = LabelTable(
-        text, named, style, patients, _sites(text, named), folds, links, slides.path, tuple(notes)
+        text,
+        named,
+        style,
+        patients,
+        _sites(text, named),
+        folds,
+        roles,
+        links,
+        slides.path,
+        (*notes, *more_notes),
     )
     if links is not None:
         issues += _claimed_twice(links, slides.path)
-    return table, [*issues, *fold_issues(table)]
+    return table, [*issues, *_split_issues(table)]
 
 
 def _share_names(
@@ -234,54 +246,22 @@ def _claimed_twice(links: pd.DataFrame, path: Path) -> list[Issue]:
     return issues
 
 
-def _folds(text: TextTable, named: Mapping[str, str]) -> tuple[pd.Series | None, list[str]]:
-    """The given split per row, and notes on what was ignored."""
-    if "fold" in named:
-        cells = text.frame[named["fold"]]
-        return cells.where(~cells.map(is_missing), ""), []
-    columns = sorted((name for name in text.columns if re.fullmatch(r"fold_\d+", name)), key=natural_key)
-    if not columns:
-        return None, []
-    tested = text.frame[columns].apply(lambda column: column.str.lower() == "test")
-    if len(columns) > 1 and bool((tested.sum(axis=1) == 1).all()):
-        return tested.idxmax(axis=1), []
-    return None, [
-        f"The columns {columns[0]} ... {columns[-1]} are not used: not every row is 'test' in exactly one, "
-        "so that they are no cross-validation over all patients. histonic makes its own split."
-    ]
-
-
-def fold_issues(table: LabelTable) -> list[Issue]:
-    """What is wrong with the given split: no parts, or one patient in two of them."""
-    if table.folds is None:
-        return []
-    given = table.folds[table.folds != ""]
-    column = table.columns.get("fold", "fold_*")
-    words = sorted(
-        {fold for fold in given if fold.lower() in ("train", "val", "valid", "validation", "test")}
-    )
-    if words:
-        return [
+def _split_issues(table: LabelTable) -> list[Issue]:
+    """What is wrong with the given split: no parts, one patient in two of them, or two splits at once."""
+    fold_column = table.columns.get("fold", "fold_*")
+    split_column = table.columns.get("split", "split")
+    issues = words_for_parts(table.folds, table.where(fold_column), fold_column)
+    if not issues:
+        issues += parted_patients(table.folds, table.patients, table.where(fold_column), "folds")
+    issues += parted_patients(table.roles, table.patients, table.where(split_column), "parts of the split")
+    if table.folds is not None and table.roles is not None:
+        issues.append(
             Issue(
                 "error",
-                "Fold column without parts",
-                table.where(column),
-                f"It says {list_names(words)}, not which part of a cross-validation a patient is in.",
-                "Number the parts, or let histonic split: --columns fold=none.",
+                "Two splits",
+                table.path.name,
+                f"The columns {fold_column!r} and {split_column!r} both give one.",
+                "Hide one of them: --columns fold=none or --columns split=none.",
             )
-        ]
-    issues = []
-    for patient, parts in given.groupby(table.patients[given.index], sort=True):
-        if patient and parts.nunique() > 1:
-            named = list_names(f"{part!r} (row {row})" for row, part in parts.items())
-            issues.append(
-                Issue(
-                    "error",
-                    "One patient in two folds",
-                    f"{table.where(column)}, patient {patient!r}",
-                    f"The patient is in the folds {named}.",
-                    "Give all rows of a patient the same fold.",
-                    CohortError,
-                )
-            )
+        )
     return issues

@@ -136,7 +136,9 @@ def _join_issues(table: LabelTable, join: SlideJoin) -> list[Issue]:
 
 
 def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[Issue]:
-    issues = []
+    issues: list[Issue] = []
+    if table.roles is not None:
+        return issues
     if 0 < len(used) < folds:
         found = f"{len(used)} patient(s), {folds} folds."
         issues.append(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from histonic.core.cohort import Exclusion
 from histonic.core.errors import CohortError
 from histonic.data.label_table import LabelTable
@@ -130,14 +132,29 @@ def number_folds(table: LabelTable, used: Sequence[str]) -> dict[str, int]:
     """
     if table.folds is None:
         return {}
-    given = table.folds[table.folds != ""]
-    number = {name: index for index, name in enumerate(sorted(set(given), key=natural_key))}
-    of_patient = {table.patients[row]: number[fold] for row, fold in given.items()}
+    number = {name: index for index, name in enumerate(sorted(set(table.folds) - {""}, key=natural_key))}
+    named = _of_patients(table, table.folds, used, "fold")
+    return {patient: number[fold] for patient, fold in named.items()}
+
+
+def given_roles(table: LabelTable, used: Sequence[str]) -> dict[str, str]:
+    """``train``, ``val`` or ``test`` of each used patient, from the table's own split; empty if it has none.
+
+    Raises:
+        CohortError: A used patient has no part while others have.
+    """
+    return {} if table.roles is None else _of_patients(table, table.roles, used, "split")
+
+
+def _of_patients(table: LabelTable, cells: pd.Series, used: Sequence[str], name: str) -> dict[str, str]:
+    """The cell of each used patient; refuses a patient without one."""
+    given = cells[cells != ""]
+    of_patient = {table.patients[row]: cell for row, cell in given.items()}
     without = [patient for patient in used if patient not in of_patient]
     if without:
         raise CohortError(
-            f"Take the split from {table.where(table.columns.get('fold', 'fold_*'))}.",
-            f"These patients have no fold: {list_names(without)}.",
-            "Fill in the column for all patients, or let histonic split: --columns fold=none.",
+            f"Take the split from {table.where(table.columns.get(name, f'{name}_*'))}.",
+            f"These patients have no {name}: {list_names(without)}.",
+            f"Fill in the column for all patients, or let histonic split: --columns {name}=none.",
         )
     return {patient: of_patient[patient] for patient in used}

@@ -8,7 +8,7 @@ from pathlib import Path
 from histonic.core.errors import SettingsError, TableError
 from histonic.data.table_issues import list_names, suggest
 
-CANONICAL = ("patient_id", "slide_id", "path", "mpp", "mask", "site", "fold", "time", "event")
+CANONICAL = ("patient_id", "slide_id", "path", "mpp", "mask", "site", "fold", "split", "time", "event")
 """What histonic calls the columns that are not targets."""
 
 STYLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {

@@ -12,6 +12,7 @@ from histonic.data.table_checks import check_labels, one_outcome
 from histonic.data.table_issues import Issue, list_names, raise_first
 from histonic.data.table_joins import (
     SlideJoin,
+    given_roles,
     join_slides,
     number_folds,
     patient_sites,
@@ -81,6 +82,7 @@ def build_cohort(
         tuple(_patient(join, sites, tasks, encoded, patient) for patient in used),
         (*_patient_exclusions(table, join, labelled), *slide_exclusions(join, used)),
         number_folds(table, used),
+        given_roles(table, used),
     )
 
 

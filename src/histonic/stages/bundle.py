@@ -32,9 +32,8 @@ class Bundle:
     Attributes:
         folder: Where it lies.
         tasks: The targets.
-        members: What each network knows of its training patients.
+        members: What each network is, and what it knows of its training patients.
         models: The networks, in the same order.
-        crop_cells: Side of the crops.
         test_crops: Crops per map.
         encoder: Name, fingerprint and spec of the encoder of the maps.
         compress_settings: How the training maps were made.
@@ -44,7 +43,6 @@ class Bundle:
     tasks: tuple[Task, ...]
     members: tuple[Member, ...]
     models: tuple[SlideModel, ...]
-    crop_cells: int
     test_crops: int
     encoder: Mapping[str, Any]
     compress_settings: Mapping[str, Any]
@@ -62,7 +60,7 @@ def write_bundle(
 
     Args:
         folder: Where to; replaced if it exists.
-        facts: ``aggregator``, ``tasks``, ``test_crops``, ``encoder`` and ``compress_settings``, plain values.
+        facts: ``tasks``, ``test_crops``, ``encoder`` and ``compress_settings``, plain values.
         trained: The networks.
         encoder: Of the maps; None leaves it out, and the bundle then predicts from maps only.
 
@@ -73,18 +71,13 @@ def write_bundle(
         OutputError: The folder cannot be written.
     """
     with replacing_folder(folder) as partial:
-        weights = {
-            f"{network_name(each.member.fold, each.member.initialisation)}/{name}": tensor
-            for each in trained
-            for name, tensor in each.weights.items()
-        }
+        weights = {f"{each.name}/{name}": tensor for each in trained for name, tensor in each.weights.items()}
         save_file(weights, partial / WEIGHTS_FILE)
         if encoder is not None:
             encoder.save(partial / ENCODER_FILE)
         content = {
             "format": BUNDLE_FORMAT,
             "histonic": version("histonic"),
-            "crop_cells": trained[0].crop_cells,
             "code_size": trained[0].code_size,
             "networks": [each.member.to_dict() for each in trained],
             "files": {path.name: _hash(path) for path in sorted(partial.iterdir())},
@@ -111,15 +104,15 @@ def read_bundle(folder: Path) -> Bundle:
     weights = load_file(folder / WEIGHTS_FILE)
     models = []
     for member in members:
-        prefix = f"{network_name(member.fold, member.initialisation)}/"
+        prefix = f"{network_name(member.repeat, member.fold, member.initialisation)}/"
         state = {
             name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)
         }
         try:
             model = build_model(
-                content["aggregator"],
+                member.aggregator,
                 code_size=content["code_size"],
-                crop_cells=content["crop_cells"],
+                crop_cells=member.crop_cells,
                 tasks=tasks,
             )
             model.load_state_dict(state)
@@ -131,7 +124,6 @@ def read_bundle(folder: Path) -> Bundle:
         tasks,
         members,
         tuple(models),
-        content["crop_cells"],
         content["test_crops"],
         content["encoder"],
         content["compress_settings"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -41,27 +41,68 @@ class RiskScale:
 
 
 @dataclass(frozen=True)
-class Member:
-    """What a network of an ensemble knows of its training patients.
+class Place:
+    """Which network it is, and what it is made of.
 
     Attributes:
+        repeat: Which of the repeated cross-validations it belongs to.
         fold: Number of the fold it was trained in.
         initialisation: Which of the fold's networks it is.
+        aggregator: Name in ``AGGREGATORS``.
+        crop_cells: Side of its crops.
+    """
+
+    repeat: int
+    fold: int
+    initialisation: int
+    aggregator: str
+    crop_cells: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a network of an ensemble is, and what it knows of its training patients.
+
+    Attributes:
+        place: Which network it is.
         prevalence: Per classification task the shares of the classes.
         risks: Per survival task the scale of the risks.
     """
 
-    fold: int
-    initialisation: int
+    place: Place
     prevalence: Mapping[str, Sequence[float]]
     risks: Mapping[str, RiskScale]
 
+    @property
+    def repeat(self) -> int:
+        """Which of the repeated cross-validations it belongs to."""
+        return self.place.repeat
+
+    @property
+    def fold(self) -> int:
+        """Number of the fold it was trained in."""
+        return self.place.fold
+
+    @property
+    def initialisation(self) -> int:
+        """Which of the fold's networks it is."""
+        return self.place.initialisation
+
+    @property
+    def aggregator(self) -> str:
+        """Name in ``AGGREGATORS``."""
+        return self.place.aggregator
+
+    @property
+    def crop_cells(self) -> int:
+        """Side of its crops."""
+        return self.place.crop_cells
+
     @classmethod
-    def of(cls, fold: int, initialisation: int, heads: Heads, train: Mapping[str, FloatArray]) -> Member:
+    def of(cls, place: Place, heads: Heads, train: Mapping[str, FloatArray]) -> Member:
         """From a trained network's heads and its predictions ``(P, 1)`` of its training patients."""
         return cls(
-            fold,
-            initialisation,
+            place,
             {t.name: heads[t.name].prevalence.double().tolist() for t in heads.tasks if t.is_classification},
             {t.name: RiskScale.of(train[t.name][:, 0]) for t in heads.tasks if t.kind == "survival"},
         )
@@ -69,20 +110,17 @@ class Member:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
-            "fold": self.fold,
-            "initialisation": self.initialisation,
+            **asdict(self.place),
             "prevalence": {name: list(shares) for name, shares in self.prevalence.items()},
-            "risks": {
-                name: {"mean": scale.mean, "spread": scale.spread, "cut": scale.cut}
-                for name, scale in self.risks.items()
-            },
+            "risks": {name: asdict(scale) for name, scale in self.risks.items()},
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Member:
         """The inverse of :meth:`to_dict`."""
+        place = Place(**{field.name: values[field.name] for field in fields(Place)})
         risks = {name: RiskScale(**scale) for name, scale in values["risks"].items()}
-        return cls(values["fold"], values["initialisation"], values["prevalence"], risks)
+        return cls(place, values["prevalence"], risks)
 
 
 def prediction_columns(
@@ -102,7 +140,7 @@ def prediction_columns(
 
     Example:
         >>> task = Task("msi", "binary", ("msi",), ("no", "yes"))
-        >>> member = Member(0, 0, {"msi": [0.9, 0.1]}, {})
+        >>> member = Member(Place(0, 0, 0, "convnet", 20), {"msi": [0.9, 0.1]}, {})
         >>> prediction_columns(task, [np.array([[0.8, 0.2]])], [member])
         {'predicted': ['yes'], 'p_no': [0.8], 'p_yes': [0.2]}
     """

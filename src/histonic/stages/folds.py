@@ -1,14 +1,22 @@
-"""The rotation of parts: one to test, the next to validate, the rest to train."""
+"""Who trains, validates and is tested: rotations by patient or by site, repeated, or a fixed split."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import CohortError
+from histonic.core.site_splits import split_by_site
+from histonic.core.splits import given_parts, split_parts
+
+SplitKind = Literal["auto", "random", "site", "table"]
+Made = Literal["random", "site", "given parts", "fixed"]
+VALIDATION_PARTS = 5
+"""Of the training patients of a fixed split without validation patients, one part of so many validates."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +28,78 @@ class Fold:
         train: Patients the network learns from.
         validation: Patients that set the learning rate and choose the epoch.
         test: Patients the network never sees in training.
+        repeat: Which of the repeated cross-validations this is.
     """
 
     number: int
     train: tuple[Patient, ...]
     validation: tuple[Patient, ...]
     test: tuple[Patient, ...]
+    repeat: int = 0
+
+
+def make_folds(
+    cohort: Cohort, split: SplitKind, *, folds: int, repeats: int, seed: int
+) -> tuple[Made, tuple[Fold, ...]]:
+    """All folds of all repeats.
+
+    Args:
+        cohort: The patients.
+        split: ``random`` balances targets and sites over the parts; ``site`` keeps sites whole; ``table``
+            takes the label table's own split; ``auto`` is that if there is one, else ``random``.
+        folds: Parts of a rotation.
+        repeats: Rotations, each with a split of its own; of a fixed split, with other validation patients.
+        seed: Of the splits.
+
+    Returns:
+        How the split was made, and the folds, repeat by repeat.
+
+    Raises:
+        CohortError: The table gives no split, or one that cannot be used or repeated; see
+            :func:`histonic.core.splits.split_parts`.
+    """
+    made = _how(cohort, split)
+    if made == "given parts" and repeats > 1:
+        raise CohortError(
+            f"Repeat the cross-validation {repeats} times.",
+            "The label table gives one split.",
+            "Leave out --repeats, or let histonic split: --split random.",
+        )
+    found: list[Fold] = []
+    for repeat in range(repeats):
+        # The first repeat's split is that of a run without repeats.
+        own = seed if repeat == 0 else int(np.random.SeedSequence((seed, repeat)).generate_state(1)[0])
+        if made == "fixed":
+            turns = [_fixed(cohort, own)]
+        else:
+            turns = rotate(cohort, _parts(cohort, made, folds, own), folds)
+        found += [replace(fold, repeat=repeat) for fold in turns]
+    return made, tuple(found)
+
+
+def inner_folds(cohort: Cohort, fold: Fold, count: int, made: Made, seed: int) -> tuple[Fold, ...]:
+    """The folds by which settings are chosen for an outer fold; its test patients are in none of them.
+
+    Args:
+        cohort: The patients.
+        fold: The outer fold.
+        count: 1: its own training and validation patients; more: a rotation of both in so many parts.
+        made: How the outer split was made; sites stay whole if they did there.
+        seed: Of the rotation.
+    """
+    if count == 1:
+        return (fold,)
+    outside = {patient.patient_id for patient in fold.test}
+    mine = [patient for patient in cohort.patients if patient.patient_id not in outside]
+    inside = replace(cohort, patients=tuple(mine), folds={}, roles={})
+    split = _parts(inside, "site" if made == "site" else "random", count, seed)
+    inner = []
+    for number in range(count):
+        train = tuple(each for each in mine if split[each.patient_id] != number)
+        validation = tuple(each for each in mine if split[each.patient_id] == number)
+        inner.append(Fold(number, train, validation, (), fold.repeat))
+        _check_validation(cohort, inner[-1])
+    return tuple(inner)
 
 
 def rotate(cohort: Cohort, split: Mapping[str, int], parts: int) -> list[Fold]:
@@ -33,7 +107,7 @@ def rotate(cohort: Cohort, split: Mapping[str, int], parts: int) -> list[Fold]:
 
     Args:
         cohort: The patients.
-        split: Part per patient_id, from :func:`histonic.core.cohort.split_parts`.
+        split: Part per patient_id, from :func:`histonic.core.splits.split_parts`.
         parts: Number of parts.
 
     Raises:
@@ -42,14 +116,60 @@ def rotate(cohort: Cohort, split: Mapping[str, int], parts: int) -> list[Fold]:
     folds = []
     for number in range(parts):
         after = (number + 1) % parts
-        members: dict[str, list[Patient]] = {"train": [], "validation": [], "test": []}
-        for patient in cohort.patients:
-            part = split[patient.patient_id]
-            members["test" if part == number else "validation" if part == after else "train"].append(patient)
-        fold = Fold(number, *(tuple(members[role]) for role in ("train", "validation", "test")))
-        _check_validation(cohort, fold)
-        folds.append(fold)
+        role = {part: "test" if part == number else "validation" for part in (number, after)}
+        roles = {name: role.get(part, "train") for name, part in split.items()}
+        folds.append(_fold(cohort, number, roles))
     return folds
+
+
+def _how(cohort: Cohort, split: SplitKind) -> Made:
+    if split == "site":
+        return "site"
+    if split == "random" or (split == "auto" and not cohort.roles and not cohort.folds):
+        return "random"
+    if cohort.roles:
+        return "fixed"
+    if cohort.folds:
+        return "given parts"
+    raise CohortError(
+        "Take the split from the label table.",
+        "It has no column 'fold' with parts and no column 'split' with train, val and test.",
+        "Name it with --columns fold=COLUMN or --columns split=COLUMN, or use --split random.",
+    )
+
+
+def _parts(cohort: Cohort, made: Made, parts: int, seed: int) -> dict[str, int]:
+    if made == "site":
+        return split_by_site(cohort, parts, seed)
+    return given_parts(cohort, parts) if made == "given parts" else split_parts(cohort, parts, seed)
+
+
+def _fixed(cohort: Cohort, seed: int) -> Fold:
+    """The table's train, val and test; without val, one part of the training patients validates."""
+    words = {"train": "train", "val": "validation", "test": "test"}
+    roles = {name: words[role] for name, role in cohort.roles.items()}
+    absent = {"train", "test"} - set(roles.values())
+    if absent:
+        raise CohortError(
+            "Use the label table's split into train, val and test.",
+            f"No patient with a map and a target is in {' or '.join(sorted(absent))}.",
+            "Compress the slides of these patients, or let histonic split: --split random.",
+        )
+    if "validation" not in roles.values():
+        mine = tuple(each for each in cohort.patients if roles[each.patient_id] == "train")
+        inside = replace(cohort, patients=mine, folds={}, roles={})
+        parts = split_parts(inside, VALIDATION_PARTS, seed)
+        roles.update({name: "validation" for name, part in parts.items() if part == 0})
+    return _fold(cohort, 0, roles)
+
+
+def _fold(cohort: Cohort, number: int, roles: Mapping[str, str]) -> Fold:
+    def members(role: str) -> tuple[Patient, ...]:
+        return tuple(each for each in cohort.patients if roles[each.patient_id] == role)
+
+    fold = Fold(number, members("train"), members("validation"), members("test"))
+    _check_validation(cohort, fold)
+    return fold
 
 
 def _check_validation(cohort: Cohort, fold: Fold) -> None:

@@ -157,7 +157,7 @@ def _predict_maps(
         fabric = make_fabric(settings.device)
         progress.stage("predict", len(bundle.models))
         with deterministic():
-            for model in bundle.models:
+            for member, model in zip(bundle.members, bundle.models, strict=True):
                 fabric.to_device(model)
                 found.append(
                     predict_slides(
@@ -165,7 +165,7 @@ def _predict_maps(
                         maps,
                         ids,
                         fabric=fabric,
-                        crop_cells=bundle.crop_cells,
+                        crop_cells=member.crop_cells,
                         crops=bundle.test_crops,
                     )
                 )

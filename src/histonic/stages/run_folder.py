@@ -19,8 +19,9 @@ from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, writ
 from histonic.core.task import Task
 from histonic.data.store import Store
 from histonic.stages.ensemble import prediction_columns
-from histonic.stages.folds import Fold
-from histonic.stages.networks import Trained
+from histonic.stages.folds import Fold, Made
+from histonic.stages.networks import Plan, Trained
+from histonic.stages.search import best_choice, chosen_values, search_choices
 from histonic.stages.settings import TrainSettings
 
 FLOAT_FORMAT = "%.9g"
@@ -33,16 +34,19 @@ def versions() -> dict[str, str]:
 
 
 def describe_cohort(
-    cohort: Cohort, split: Mapping[str, int], store: Store, patients_in_table: int
+    cohort: Cohort, made: Made, folds: Sequence[Fold], store: Store, patients_in_table: int
 ) -> dict[str, Any]:
-    """The content of ``cohort.json``."""
+    """The content of ``cohort.json``; a patient's places are pairs of repeat and fold."""
+    tests, validates = _places(folds, "test"), _places(folds, "validation")
     return {
+        "split": made,
         "patients": [
             {
                 "patient_id": patient.patient_id,
                 "site": patient.site,
                 "slide_ids": list(patient.slide_ids),
-                "part": split[patient.patient_id],
+                "tested_in": tests.get(patient.patient_id, []),
+                "validates_in": validates.get(patient.patient_id, []),
                 "targets": _readable_targets(cohort, patient),
             }
             for patient in cohort.patients
@@ -58,6 +62,15 @@ def describe_cohort(
             "patients_used": len(cohort.patients),
         },
     }
+
+
+def _places(folds: Sequence[Fold], role: str) -> dict[str, list[list[int]]]:
+    """Repeat and fold of every place in which a patient has a role."""
+    found: dict[str, list[list[int]]] = {}
+    for fold in folds:
+        for patient in getattr(fold, role):
+            found.setdefault(patient.patient_id, []).append([fold.repeat, fold.number])
+    return found
 
 
 def _readable_targets(cohort: Cohort, patient: Patient) -> dict[str, Any]:
@@ -135,16 +148,17 @@ def write_begin(out: Path, settings: TrainSettings, cohort: Mapping[str, Any]) -
 
 
 def write_predictions(out: Path, cohort: Cohort, folds: Sequence[Fold], trained: Sequence[Trained]) -> None:
-    """Write ``predictions/<task>.csv``, one row a patient, each predicted by networks that never saw it."""
+    """Write ``predictions/<task>.csv``, a row a patient and repeat, out of fold."""
     for task in cohort.tasks:
         frames = []
         for fold in folds:
-            mine = [each for each in trained if each.member.fold == fold.number]
+            place = (fold.repeat, fold.number)
+            mine = [each for each in trained if (each.member.repeat, each.member.fold) == place]
             columns = prediction_columns(
                 task, [each.predictions[task.name] for each in mine], [each.member for each in mine]
             )
             frames.append(pd.DataFrame({**_truth_columns(task, cohort, fold), **columns}))
-        frame = pd.concat(frames).sort_values("patient_id")
+        frame = pd.concat(frames).sort_values(["repeat", "patient_id"])
         _write_csv(out / "predictions" / f"{task.name}.csv", frame)
 
 
@@ -152,6 +166,7 @@ def _truth_columns(task: Task, cohort: Cohort, fold: Fold) -> dict[str, list[Any
     columns: dict[str, list[Any]] = {
         "patient_id": [patient.patient_id for patient in fold.test],
         "site": [patient.site for patient in fold.test],
+        "repeat": [fold.repeat] * len(fold.test),
         "fold": [fold.number] * len(fold.test),
     }
     targets = cohort.targets(task, fold.test)
@@ -168,6 +183,7 @@ def write_history(out: Path, trained: Sequence[Trained]) -> None:
     """Write ``history.csv``, one row an epoch; epoch 0 is the untrained network."""
     rows = [
         {
+            "repeat": each.member.repeat,
             "fold": each.member.fold,
             "initialisation": each.member.initialisation,
             "epoch": record.epoch,
@@ -179,6 +195,20 @@ def write_history(out: Path, trained: Sequence[Trained]) -> None:
         for record in each.history
     ]
     _write_csv(out / "history.csv", pd.DataFrame(rows))
+
+
+def write_search(out: Path, plan: Plan) -> None:
+    """Write ``search.csv``, one row a fold and combination, if settings were searched."""
+    rows = []
+    choices = search_choices(plan.settings)
+    for fold in plan.folds if plan.settings.search else ():
+        losses = plan.losses(fold)
+        chosen = best_choice(losses)
+        for number, found in losses.items():
+            row = {"repeat": fold.repeat, "fold": fold.number, **chosen_values(choices[number])}
+            rows.append({**row, "validation_loss": float(np.mean(found)), "chosen": int(number == chosen)})
+    if rows:
+        _write_csv(out / "search.csv", pd.DataFrame(rows))
 
 
 def copy_from_store(out: Path, store: Store, cohort: Cohort) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from histonic.core.errors import SettingsError
 
@@ -90,6 +90,19 @@ class CompressSettings(Settings):
     tissue: TissueSettings = TissueSettings()
 
 
+def _listed(value: Any) -> Any:
+    """Lists of a YAML file as the command line has them: joined by commas."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: ",".join(str(each) for each in values) if isinstance(values, list | tuple) else str(values)
+        for key, values in value.items()
+    }
+
+
+SEARCHABLE = ("aggregator", "learning_rate", "weight_decay", "batch", "crop_cells")
+
+
 class TrainSettings(Settings):
     """Maps and a label table to a cross-validated model."""
 
@@ -110,12 +123,30 @@ class TrainSettings(Settings):
         "event", description="What 1 means in the event column; 'censored' inverts it, explicitly."
     )
     aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
+    split: Literal["auto", "random", "site", "table"] = Field(
+        "auto",
+        description="site: no site is both trained on and tested; table: its column 'fold' or 'split' "
+        "(train, val, test); auto: that if there is one, else random.",
+    )
     folds: int = Field(4, ge=3, description="Parts of the rotation: 1 test, 1 validation, the rest train.")
+    repeats: int = Field(1, ge=1, description="Cross-validations, each with a split of its own.")
+    search: Annotated[dict[str, str], BeforeValidator(_listed)] = Field(
+        {},
+        description="Settings to choose inside each fold, as KEY=VALUE,VALUE; keys: "
+        f"{', '.join(SEARCHABLE)}.",
+    )
+    search_trials: int | None = Field(
+        None, ge=1, description="Combinations to try, drawn at random; by default all of them."
+    )
+    search_folds: int = Field(
+        1, ge=1, description="1: chosen by the fold's validation patients; more: by an inner rotation."
+    )
     initialisations: int = Field(2, ge=1, description="Networks per fold; their predictions are averaged.")
     crop_cells: int = Field(400, ge=8, description="Side of a training crop, in cells, at most.")
     batch: int = Field(16, ge=2, description="Maps in a batch.")
     max_epochs: int = Field(200, ge=1, description="Epochs at most; training stops early.")
     learning_rate: float = Field(1e-2, gt=0, description="First learning rate, lowered on plateaus to 1e-5.")
+    weight_decay: float = Field(2e-5, ge=0, description="Pull of the weights towards zero, times their size.")
     test_crops: int = Field(10, ge=1, description="Crops per map at test time, each in 8 orientations.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto, cpu or cuda.")

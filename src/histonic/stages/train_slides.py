@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from histonic.aggregators.base import AGGREGATORS
-from histonic.core.cohort import Cohort, split_parts
+from histonic.core.cohort import Cohort
 from histonic.core.errors import HistonicError, SettingsError, StoreError
 from histonic.core.files import require_writable_folder, write_json
 from histonic.core.progress import Progress, Silent
@@ -20,8 +20,9 @@ from histonic.encoders.base import Encoder, load_encoder
 from histonic.stages import run_folder
 from histonic.stages.bundle import write_bundle
 from histonic.stages.devices import make_fabric, run_on
-from histonic.stages.folds import rotate
+from histonic.stages.folds import make_folds
 from histonic.stages.networks import Plan, Trained, read_network, train_networks
+from histonic.stages.search import search_choices
 from histonic.stages.settings import TrainSettings, resolve
 
 
@@ -52,19 +53,21 @@ def train_slides(
     """
     resolved = resolve(TrainSettings, settings, values)
     listener = progress or Silent()
-    AGGREGATORS.get(resolved.aggregator)
     store = _open_store(resolved)
     table = _read_table(resolved)
     cohort = _build_cohort(resolved, table, store)
-    split = split_parts(cohort, resolved.folds, resolved.seed)
-    folds = tuple(rotate(cohort, split, resolved.folds))
-    described = run_folder.describe_cohort(cohort, split, store, len(table_patients(table)))
+    for choice in search_choices(resolved):
+        AGGREGATORS.get(choice.aggregator)
+    made, folds = make_folds(
+        cohort, resolved.split, folds=resolved.folds, repeats=resolved.repeats, seed=resolved.seed
+    )
+    described = run_folder.describe_cohort(cohort, made, folds, store, len(table_patients(table)))
     run_folder.require_same_run(resolved.out, resolved, described)
     if (resolved.out / "run.json").is_file():
         listener.say(f"{resolved.out} is finished already")
         run_folder.clear_leftovers(resolved.out)
         return resolved.out
-    plan = Plan(resolved, cohort, folds, resolved.out / "checkpoints")
+    plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints")
     trained = _train(plan, store, described, listener)
     _write_results(plan, store, trained, listener)
     return resolved.out
@@ -120,7 +123,7 @@ def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progre
     # Processes of their own read the maps for themselves.
     argument = (plan, maps if settings.devices == 1 else None)
     run_on(fabric, settings.devices, train_networks, argument, progress)
-    return [read_network(plan.path(*network)) for network in plan.networks()]
+    return [read_network(plan.path(network)) for fold in plan.folds for network in plan.networks(fold)]
 
 
 def _origin(plan: Plan, store: Store) -> dict[str, Any]:
@@ -144,7 +147,6 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         )
     tasks = [task.to_dict() for task in plan.cohort.tasks]
     facts = {
-        "aggregator": settings.aggregator,
         "tasks": tasks,
         "test_crops": settings.test_crops,
         "encoder": dict(store.encoder),
@@ -153,16 +155,20 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
     fingerprint = write_bundle(out / "bundle", facts, trained, encoder)
     run_folder.write_predictions(out, plan.cohort, plan.folds, trained)
     run_folder.write_history(out, trained)
+    run_folder.write_search(out, plan)
     run_folder.copy_from_store(out, store, plan.cohort)
     run = {
         **facts,
+        "aggregator": settings.aggregator,
+        "split": plan.made,
         "histonic": run_folder.versions()["histonic"],
         "versions": run_folder.versions(),
         "seed": settings.seed,
         "store": str(settings.store),
         "code_size": trained[0].code_size,
-        "crop_cells": trained[0].crop_cells,
-        "folds": settings.folds,
+        "crop_cells": max(each.member.crop_cells for each in trained),
+        "folds": len({fold.number for fold in plan.folds}),
+        "repeats": settings.repeats,
         "initialisations": settings.initialisations,
         "device": settings.device,
         "precision": settings.precision,

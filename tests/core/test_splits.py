@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from histonic.core.cohort import Cohort, Patient, split_parts
+from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import CohortError
+from histonic.core.splits import given_parts, split_parts
 from histonic.core.task import Task
 
 GRADE = Task("grade", "multiclass", ("grade",), ("a", "b", "c"))
@@ -140,7 +141,7 @@ def with_folds(cohort: Cohort, folds: dict[str, int]) -> Cohort:
 def test_given_split_is_used_as_it_is():
     cohort = make_cohort(60, 2)
     folds = {patient.patient_id: i % 4 for i, patient in enumerate(cohort.patients)}
-    assert split_parts(with_folds(cohort, folds), 4, 9) == folds
+    assert given_parts(with_folds(cohort, folds), 4) == folds
 
 
 @pytest.mark.parametrize("parts", [3, 5])
@@ -148,17 +149,17 @@ def test_given_split_with_another_number_of_parts_is_refused(parts):
     cohort = make_cohort(60, 2)
     folds = {patient.patient_id: i % 4 for i, patient in enumerate(cohort.patients)}
     with pytest.raises(CohortError, match="Ask for 4 folds"):
-        split_parts(with_folds(cohort, folds), parts, 0)
+        given_parts(with_folds(cohort, folds), parts)
 
 
 def test_given_split_with_a_gap_or_a_missing_patient_is_refused():
     cohort = make_cohort(60, 2)
     gap = {patient.patient_id: (i % 4) * 2 for i, patient in enumerate(cohort.patients)}
     with pytest.raises(CohortError, match="Complete the fold column"):
-        split_parts(with_folds(cohort, gap), 4, 0)
+        given_parts(with_folds(cohort, gap), 4)
     short = {patient.patient_id: i % 4 for i, patient in enumerate(cohort.patients[1:])}
     with pytest.raises(CohortError, match="have no part: P0000"):
-        split_parts(with_folds(cohort, short), 4, 0)
+        given_parts(with_folds(cohort, short), 4)
 
 
 def test_targets_are_nan_where_missing():

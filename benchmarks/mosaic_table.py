@@ -1,0 +1,166 @@
+"""Encoders and aggregators on slides of real tissue whose right answer is known.
+
+    python benchmarks/encoder_table.py HISTONIC_DATA --scratch ENCODERS --seeds 3
+    python benchmarks/mosaic_table.py HISTONIC_DATA --encoders ENCODERS --scratch SCRATCH --seeds 3
+
+Lays the tiles of two sets out as cohorts (80 patients of training tiles, 40 of test tiles), compresses each
+cohort with every encoder, trains on the training patients and scores the test patients. The encoders that are
+trained here are those of encoder_table.py; that of the row "this task left out" never saw the cohort's tile set.
+Finished parts are reused; ``--shard i/n`` lets several processes share the work, ``--until compress`` stops before
+training. The tables go to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from histonic import compress, simulate_mosaic, train_slides
+from histonic.encoders.released import import_encoder
+
+SETS: dict[str, dict[str, Any]] = {
+    "lymph_node_metastasis": {"mpp_of_tiles": 0.97, "lesion": ("tumor",), "background": ("normal",)},
+    "colorectal_diagnosis": {
+        "scale_of_tiles": "fill",
+        "lesion": ("adenocarcinoma",),
+        "background": ("healthy",),
+    },
+}
+COHORT = {"patients": 80, "test_patients": 40, "cells": 16}
+KINDS: dict[str, dict[str, Any]] = {
+    "needle, 3 %": {"kind": "needle", "lesion_share": 0.03},
+    "needle, 10 %": {"kind": "needle", "lesion_share": 0.1},
+    "fraction": {"kind": "fraction"},
+    "survival": {"kind": "survival"},
+    "arrangement": {"kind": "arrangement"},
+}
+TARGETS = {
+    "needle": "lesion:binary",
+    "fraction": "fraction:regression",
+    "arrangement": "arrangement:binary",
+    "survival": "os:survival:os_months,os_event",
+}
+ENCODERS = {
+    "colour": "colour",
+    "released BiGAN": "encoder_bigan.h5",
+    "released multitask-4": "encoder_multitask-4.h5",
+    "ours, unsupervised (BiGAN)": "runs/bigan-{seed}/encoder.safetensors",
+    "ours, multitask, this task left out": "runs/without-{set}-{seed}/encoder.safetensors",
+    "ours, multitask": "histonic-mtl",
+}
+PAIR = ("convnet", "abmil")
+EVERY = ("convnet", "abmil", "mean", "max", "clam", "dsmil", "transmil")
+"""Aggregators that are tried on the arrangement, where only a model that sees places can learn."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: cohort, encoder, aggregator."""
+
+    set: str
+    kind: str
+    seed: int
+    encoder: str
+    aggregator: str
+
+    @property
+    def cohort(self) -> str:
+        return f"{self.set}/{self.kind.replace(', ', '-').replace(' %', '')}-{self.seed}"
+
+    @property
+    def key(self) -> str:
+        encoder = self.encoder.replace(" ", "-").replace(",", "").replace("(", "").replace(")", "")
+        return f"{self.cohort}/{encoder}"
+
+
+def cells(seeds: int) -> list[Cell]:
+    """Every training; whole seeds one after the other, so that an unfinished table is a fair one."""
+    found = []
+    for seed in range(seeds):
+        for name in SETS:
+            for kind in KINDS:
+                if kind == "arrangement":
+                    if name == next(iter(SETS)):
+                        found += [Cell(name, kind, seed, "ours, multitask", each) for each in EVERY]
+                    continue
+                found += [Cell(name, kind, seed, encoder, each) for encoder in ENCODERS for each in PAIR]
+    return found
+
+
+def make_store(cell: Cell, arguments: argparse.Namespace) -> Path:
+    """The cohort's slides (once) and their maps (once an encoder)."""
+    folder = arguments.scratch / cell.cohort
+    simulate_mosaic(
+        tiles=arguments.data / "patches" / cell.set,
+        **SETS[cell.set],
+        **KINDS[cell.kind],
+        **COHORT,
+        seed=cell.seed,
+        out=folder / "cohort",
+        cache=arguments.scratch / "cache",
+    )
+    store = arguments.scratch / cell.key / "store"
+    result = compress(
+        slides=(folder / "cohort" / "slides",), encoder=encoder_of(cell, arguments), out=store, device="cpu"
+    )
+    if result.failures:
+        raise SystemExit(f"{store}: {result.failures}")
+    return store
+
+
+def encoder_of(cell: Cell, arguments: argparse.Namespace) -> str:
+    found = ENCODERS[cell.encoder].format(seed=cell.seed, set=cell.set)
+    if found.startswith("runs/"):
+        return str(arguments.encoders / found)
+    if found.endswith(".h5"):
+        path = arguments.scratch / "encoders" / Path(found).with_suffix(".safetensors").name
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            import_encoder(arguments.data / "encoders" / found, path)
+        return str(path)
+    return found
+
+
+def train(cell: Cell, store: Path, arguments: argparse.Namespace) -> Path:
+    out = arguments.scratch / cell.key / cell.aggregator
+    train_slides(
+        store=store,
+        labels=arguments.scratch / cell.cohort / "cohort" / "labels.csv",
+        target=(TARGETS[KINDS[cell.kind]["kind"]],),
+        split="column",
+        aggregator=cell.aggregator,
+        initialisations=1,
+        seed=cell.seed,
+        device="cpu",
+        out=out,
+    )
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--encoders", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--shard", default="1/1")
+    parser.add_argument("--until", choices=("compress", "train"), default="train")
+    arguments = parser.parse_args()
+    index, parts = (int(part) for part in arguments.shard.split("/"))
+    every = cells(arguments.seeds)
+    stores = sorted({each.key for each in every}, key=[each.key for each in every].index)
+    for cell in every:
+        if stores.index(cell.key) % parts != index - 1:
+            continue
+        print(cell.key, cell.aggregator, flush=True)
+        store = make_store(cell, arguments)
+        if arguments.until == "train":
+            train(cell, store, arguments)
+
+
+if __name__ == "__main__":
+    main()

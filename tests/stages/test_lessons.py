@@ -138,3 +138,41 @@ def test_validation_chooses_the_trust_that_predicts_best(maps: Maps) -> None:
     assert float(head.trust) == 0
     one.judged_by = {"score": np.full(3, np.nan)}
     assert one.validate(one.model, fabric).loss == 0 and float(head.trust) == 1
+
+
+@pytest.mark.parametrize(("patients", "batch", "world"), [(7, 3, 1), (9, 4, 2), (5, 2, 2), (1, 4, 1)])
+def test_a_whole_step_sees_every_patient_once(
+    slide_maker: Maker, patients: int, batch: int, world: int
+) -> None:
+    """Over the ranks and pieces, in the order of the targets; a patient's second look has no target."""
+    slides, people = {}, []
+    for number in range(patients):
+        codes = np.full((3, 9, 9), number + 1.0)
+        slides[f"s{number}"] = slide_maker(f"s{number}", codes, np.ones((9, 9), bool))
+        people.append(Patient(f"P{number}", (f"s{number}",), targets={"os": (number + 1.0, 1.0)}))
+    cohort = Cohort((OS,), tuple(people))
+    model = build_model("mean", code_size=3, crop_cells=9, tasks=(OS,))
+    draws = BalancedDraws((OS,), {"os": cohort.targets(OS)}, batch)
+    made = SlideLesson(
+        cohort,
+        people,
+        people,
+        maps=Maps(slides, Silent()),
+        model=model,
+        draws=draws,
+        crop_cells=9,
+        keys=(1, 2),
+        test_crops=1,
+        whole=True,
+    )
+    ranks = [list(made.batches(1, rank, world)) for rank in range(world)]
+    assert all(len(steps) == made.steps for steps in ranks)
+    for step in range(made.steps):
+        seen = [float(code.max()) for steps in ranks for codes, _ in steps[step][0] for code in codes]
+        sizes = [len(codes) for steps in ranks for codes, _ in steps[step][0]]
+        targets = ranks[0][step][1]["os"]
+        known = ~torch.isnan(targets[:, 0])
+        assert targets[known, 0].tolist() == [value for value, k in zip(seen, known, strict=True) if k]
+        assert sorted(targets[known, 0].tolist()) == [number + 1.0 for number in range(patients)]
+        assert min(sizes) > 1 or patients <= world
+    assert not torch.equal(ranks[0][0][1]["os"], ranks[0][1][1]["os"]) or patients == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.losses import Verdict, cox_efron
 from histonic.stages import loop
 from histonic.stages.devices import make_fabric, run_on
-from histonic.stages.loop import EpochRecord, Lesson, Pace, Schedule, Training, torch_seed
+from histonic.stages.loop import Chunks, EpochRecord, Lesson, Pace, Schedule, Training, torch_seed
 
 TASK = Task("os", "survival", ("t", "e"))
 
@@ -321,3 +321,68 @@ def test_the_lesson_says_who_is_to_blame_for_a_loss() -> None:
     )
     with pytest.raises(TrainingError, match=r"is nan\. It is 16 rows of \['os'\]\."):
         training.run(Silent())
+
+
+class Piecewise(Risks):
+    """The same lesson with all patients in one step, whole or in pieces."""
+
+    def __init__(self, sizes: tuple[int, ...] | None) -> None:
+        super().__init__()
+        self.sizes = sizes
+
+    def batches(self, epoch: int, rank: int, world: int) -> Iterator[Any]:
+        order = np.random.default_rng([epoch]).permutation(32)
+        mine = order[rank * 32 // world : (rank + 1) * 32 // world]
+        if self.sizes is None:
+            yield (self.x[mine],), self.y[order]
+            return
+        cuts = np.cumsum([size // world for size in self.sizes])[:-1]
+        pieces = [(self.x[rows],) for rows in np.split(mine, cuts)]
+        yield Chunks(lambda: iter(pieces)), self.y[order]
+
+
+def learn_piecewise(fabric: Fabric, sizes: Any, progress: Progress) -> list[float]:
+    torch.manual_seed(1)
+    training = Training(Tiny(), Piecewise(sizes), Schedule(1e-2, 5), fabric=fabric, keys=(0,), name="pieces")
+    return [record.validation_loss for record in training.run(progress).history]
+
+
+def save_piecewise(fabric: Fabric, given: tuple[str, Any], progress: Progress) -> None:
+    """The work of each process; must stand in a module."""
+    losses = learn_piecewise(fabric, given[1], progress)
+    if fabric.is_global_zero:
+        save_state(given[0], {"losses": losses})
+
+
+@pytest.mark.parametrize("sizes", [(32,), (16, 16), (20, 2, 10)])
+def test_a_step_through_pieces_is_the_step_of_the_whole(sizes: tuple[int, ...]) -> None:
+    """Risk sets reach over all pieces; the loss of each piece by itself would be another one."""
+    fabric = make_fabric("cpu")
+    whole = learn_piecewise(fabric, None, Silent())
+    assert learn_piecewise(fabric, sizes, Silent()) == pytest.approx(whole, abs=1e-6)
+    assert whole[-1] < whole[0] - 0.01
+
+
+def test_pieces_on_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "two.safetensors"
+    run_on(make_fabric("cpu", 2), 2, save_piecewise, (str(path), (20, 2, 10)), Silent())
+    one = learn_piecewise(make_fabric("cpu"), None, Silent())
+    assert load_state(path)["losses"] == pytest.approx(one, abs=1e-6)
+
+
+def test_both_passes_drop_the_same() -> None:
+    class Dropping(Tiny):
+        seen: ClassVar[list[Tensor]] = []
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            found = nn.functional.dropout(self.body(x), 0.5, self.training)
+            if self.training:
+                self.seen.append(found.detach().clone())
+            return {"os": found}
+
+    network = Dropping()
+    lesson = Piecewise((16, 16))
+    Training(network, lesson, Schedule(1e-2, 1), fabric=make_fabric("cpu"), keys=(0,), name="d").run(Silent())
+    first, second = network.seen[:2], network.seen[2:4]
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0] == 0, first[1] == 0)

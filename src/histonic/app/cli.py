@@ -16,6 +16,7 @@ from histonic.stages.settings import (
     CompressSettings,
     DemoSettings,
     DoctorSettings,
+    ExternalSettings,
     ExtractSettings,
     ImportSettings,
     MosaicSettings,
@@ -138,6 +139,21 @@ def report(settings: ReportSettings) -> int:
     with TerminalProgress() as progress:
         path = write_report(settings, progress=progress)
     click.echo(f"Report: {path}")
+    return 0
+
+
+@settings_command(histonic, "external", ExternalSettings, ("run", "store"))
+def external(settings: ExternalSettings) -> int:
+    """Test a finished run on another cohort: its maps in a store, and its label table.
+
+    Writes predictions into RUN/external/NAME; the report scores them under a heading of their own.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.external import external_test
+
+    with TerminalProgress() as progress:
+        out = external_test(settings, progress=progress)
+    click.echo(f"{out}: predicted; see it with: histonic report {settings.run}")
     return 0
 
 

@@ -18,6 +18,7 @@ from histonic.core.files import replacing_folder, write_json
 from histonic.core.task import Task
 from histonic.encoders.base import Encoder
 from histonic.stages.ensemble import Member
+from histonic.stages.fusing import Fusion
 from histonic.stages.networks import Trained, network_name
 
 BUNDLE_FORMAT = "histonic-bundle-1"
@@ -35,6 +36,7 @@ class Bundle:
         members: What each network is, and what it knows of its training patients.
         models: The networks, in the same order.
         test_crops: Crops per map.
+        fusion: How several slides of a patient come together.
         encoder: Name, fingerprint and spec of the encoder of the maps.
         compress_settings: How the training maps were made.
     """
@@ -44,6 +46,7 @@ class Bundle:
     members: tuple[Member, ...]
     models: tuple[SlideModel, ...]
     test_crops: int
+    fusion: Fusion
     encoder: Mapping[str, Any]
     compress_settings: Mapping[str, Any]
 
@@ -60,7 +63,7 @@ def write_bundle(
 
     Args:
         folder: Where to; replaced if it exists.
-        facts: ``tasks``, ``test_crops``, ``encoder`` and ``compress_settings``, plain values.
+        facts: ``tasks``, ``test_crops``, ``fusion``, ``encoder`` and ``compress_settings``, plain values.
         trained: The networks.
         encoder: Of the maps; None leaves it out, and the bundle then predicts from maps only.
 
@@ -125,6 +128,7 @@ def read_bundle(folder: Path) -> Bundle:
         members,
         tuple(models),
         content["test_crops"],
+        content["fusion"],
         content["encoder"],
         content["compress_settings"],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -32,10 +32,27 @@ NORM_BATCHES = 8
 """Batches from which the statistics of batch normalisation are measured after an epoch."""
 
 
+Inputs = tuple[Tensor, ...]
+
+
+class Chunks(Iterable[Inputs]):
+    """A batch too large to be held at once, for a loss that must see all of its outputs together.
+
+    Args:
+        make: The inputs, piece by piece, the same whenever it is called.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[Inputs]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Inputs]:
+        return self._make()
+
+
 class Lesson:
     """What a network learns from: batches, the loss of their outputs, and how it is judged."""
 
-    def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[tuple[Tensor, ...], Any]]:
+    def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[Inputs | Chunks, Any]]:
         """The batches of an epoch, the same whenever it is asked for.
 
         Yields:
@@ -178,6 +195,26 @@ def torch_seed(*keys: int) -> int:
     return int(np.random.SeedSequence(keys).generate_state(1, np.uint64)[0] >> 1)
 
 
+def _pieces(batches: Iterator[tuple[Inputs | Chunks, Any]]) -> Iterator[Inputs]:
+    """The inputs of batches, those of chunks one by one."""
+    for inputs, _ in batches:
+        if isinstance(inputs, Chunks):
+            yield from inputs
+        else:
+            yield inputs
+
+
+def _chance(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Where torch's generators stand."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def _restore_chance(device: torch.device, chance: tuple[Tensor, Tensor | None]) -> None:
+    torch.set_rng_state(chance[0])
+    if chance[1] is not None:
+        torch.cuda.set_rng_state(chance[1], device)
+
+
 class Training:
     """One network learning one lesson.
 
@@ -273,17 +310,53 @@ class Training:
         self._measure_norms(epoch)
         return float(np.mean(losses))
 
-    def _step(self, inputs: tuple[Tensor, ...], targets: Any, epoch: int) -> float:
+    def _step(self, inputs: Inputs | Chunks, targets: Any, epoch: int) -> float:
         """One step of the optimizer; the loss before it."""
-        outputs = self._gather(self.wrapped(*(self.fabric.to_device(part) for part in inputs)))
         targets = self.fabric.to_device(targets)
-        loss = self.lesson.loss(outputs, targets)
-        value = float(loss.detach())
-        self._finite(value, "training", epoch, lambda: self.lesson.blame(outputs, targets))
+        if isinstance(inputs, Chunks):
+            return self._step_through(inputs, targets, epoch)
+        outputs = self._gather(self._outputs(inputs))
+        loss = self._loss(outputs, targets, epoch)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
-        return value
+        return float(loss.detach())
+
+    def _step_through(self, chunks: Chunks, targets: Any, epoch: int) -> float:
+        """One step by the loss of all chunks' outputs together, with one chunk in memory at a time.
+
+        The chunks go through the network twice: first for the outputs, whose loss tells the gradient of
+        each output; then again, by the same dropout, to carry that gradient to the weights.
+        """
+        chances, found = [], []
+        with torch.no_grad():
+            for chunk in chunks:
+                chances.append(_chance(self.fabric.device))
+                found.append({name: part.float() for name, part in self._outputs(chunk).items()})
+        whole = {name: torch.cat([part[name] for part in found]).requires_grad_() for name in found[0]}
+        loss = self._loss(self._gather(whole), targets, epoch)
+        slopes = dict(zip(whole, torch.autograd.grad(loss, list(whole.values())), strict=True))
+        self.optimizer.zero_grad()
+        start = 0
+        for chunk, chance in zip(chunks, chances, strict=True):
+            _restore_chance(self.fabric.device, chance)
+            outputs = self._outputs(chunk)
+            stop = start + len(next(iter(outputs.values())))
+            parts = [(part.float() * slopes[name][start:stop]).sum() for name, part in outputs.items()]
+            self.fabric.backward(torch.stack(parts).sum())
+            start = stop
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _outputs(self, inputs: Inputs) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = self.wrapped(*(self.fabric.to_device(part) for part in inputs))
+        return outputs
+
+    def _loss(self, outputs: dict[str, Tensor], targets: Any, epoch: int) -> Tensor:
+        """The lesson's loss, if it is finite."""
+        loss = self.lesson.loss(outputs, targets)
+        self._finite(float(loss.detach()), "training", epoch, lambda: self.lesson.blame(outputs, targets))
+        return loss
 
     def _watched(self, batches: Iterator[B]) -> Generator[B, None, None]:
         """The same batches, with the time taken that the device waited for them and that it worked."""
@@ -314,7 +387,7 @@ class Training:
             layer.momentum = None  # the plain mean over batches
         batches = self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size)
         with closing(batches):  # type: ignore[type-var]
-            for inputs, _ in islice(batches, NORM_BATCHES if norms else 0):
+            for inputs in islice(_pieces(batches), NORM_BATCHES if norms else 0):
                 with self.fabric.autocast():
                     self.network(*(self.fabric.to_device(part) for part in inputs))
         for layer, momentum in zip(norms, momenta, strict=True):

@@ -20,6 +20,7 @@ from histonic.stages.devices import deterministic
 from histonic.stages.draws import BalancedDraws
 from histonic.stages.ensemble import FloatArray, Member, Place
 from histonic.stages.folds import Fold, Made, inner_folds
+from histonic.stages.fusing import fuse_cohort, maps_of
 from histonic.stages.lessons import SlideLesson, predict_patients
 from histonic.stages.loop import EpochRecord, Schedule, Training, torch_seed
 from histonic.stages.maps import Maps
@@ -57,9 +58,9 @@ class Plan:
 
     Attributes:
         settings: Of the training.
-        cohort: The patients.
+        cohort: The patients, with their slides as the store names them.
         made: How the split was made.
-        folds: Of all repeats.
+        folds: Of all repeats, the patients as :mod:`histonic.stages.fusing` lets the networks see them.
         checkpoints: Folder of the networks.
     """
 
@@ -74,7 +75,8 @@ class Plan:
         if not self.settings.search:
             return []
         seed = torch_seed(self.settings.seed, fold.repeat, fold.number) % 2**32
-        inner = inner_folds(self.cohort, fold, self.settings.search_folds, self.made, seed)
+        cohort = fuse_cohort(self.cohort, self.settings.fusion)
+        inner = inner_folds(cohort, fold, self.settings.search_folds, self.made, seed)
         return [
             # The inner fold takes the outer one's number, so that both are known by it.
             (
@@ -128,8 +130,7 @@ class Plan:
             StoreError: A map is damaged or holds bad numbers.
         """
         store = Store.open(self.settings.store)
-        used = [slide_id for patient in self.cohort.patients for slide_id in patient.slide_ids]
-        return Maps({slide_id: store.map(slide_id) for slide_id in used}, progress)
+        return Maps(maps_of(self.cohort.patients, self.settings.fusion, store.map), progress)
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,8 @@ def _learn(
     """Train a model; its epochs."""
     settings, fold = network.settings, network.fold
     draws = _make_draws(plan, network, fabric.world_size)
-    _tell_facts(model, plan.cohort, fold, maps, draws)
+    whole = _sees_all(settings, plan.cohort)
+    _tell_facts(model, plan.cohort, fold, maps, draws, whole)
     lesson = SlideLesson(
         plan.cohort,
         fold.train,
@@ -280,6 +282,7 @@ def _learn(
         crop_cells=choose_crop(settings, maps),
         keys=_keys(network),
         test_crops=settings.test_crops,
+        whole=whole,
     )
     training = Training(
         model,
@@ -326,6 +329,11 @@ def _spoken(plan: Plan, network: Network) -> str:
     return name
 
 
+def _sees_all(settings: TrainSettings, cohort: Cohort) -> bool:
+    """Whether every step needs all training patients, for complete risk sets."""
+    return settings.risk_sets == "cohort" and any(task.kind == "survival" for task in cohort.tasks)
+
+
 def _make_draws(plan: Plan, network: Network, world: int) -> BalancedDraws:
     """Batches no larger than the training part, and a multiple of the devices."""
     fold = network.fold
@@ -335,7 +343,9 @@ def _make_draws(plan: Plan, network: Network, world: int) -> BalancedDraws:
     return BalancedDraws(plan.cohort.tasks, targets, batch)
 
 
-def _tell_facts(model: SlideModel, cohort: Cohort, fold: Fold, maps: Maps, draws: BalancedDraws) -> None:
+def _tell_facts(
+    model: SlideModel, cohort: Cohort, fold: Fold, maps: Maps, draws: BalancedDraws, whole: bool
+) -> None:
     """Give the model what it needs to know of its training patients."""
     slide_ids = [slide_id for patient in fold.train for slide_id in patient.slide_ids]
     mean, spread = maps.code_scale(slide_ids)
@@ -345,7 +355,7 @@ def _tell_facts(model: SlideModel, cohort: Cohort, fold: Fold, maps: Maps, draws
         if task.is_classification:
             known = targets[~np.isnan(targets)].astype(int)
             counts = np.bincount(known, minlength=len(task.classes))
-            sampled = draws.class_shares(len(task.classes), targets)
+            sampled = counts / counts.sum() if whole else draws.class_shares(len(task.classes), targets)
             model.heads[task.name].set_shares(
                 torch.from_numpy(counts / counts.sum()), torch.from_numpy(sampled)
             )

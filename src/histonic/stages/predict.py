@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from histonic.core.cohort import Patient
 from histonic.core.compressed import CompressedSlide
-from histonic.core.errors import BundleError, SettingsError
+from histonic.core.errors import BundleError, CohortError, SettingsError
 from histonic.core.files import require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
+from histonic.data.label_table import read_labels
 from histonic.data.store import MAP_SUFFIX, Store, read_map
+from histonic.data.table_issues import raise_first
+from histonic.data.table_joins import join_slides
 from histonic.stages.bundle import Bundle, read_bundle
 from histonic.stages.compress import Failure, compress, pick_device
 from histonic.stages.devices import deterministic, make_fabric
-from histonic.stages.ensemble import prediction_columns
-from histonic.stages.lessons import predict_slides
+from histonic.stages.ensemble import FloatArray, prediction_columns
+from histonic.stages.fusing import fuse_patient, maps_of
+from histonic.stages.lessons import predict_patients
 from histonic.stages.maps import Maps
 from histonic.stages.run_folder import FLOAT_FORMAT
 from histonic.stages.settings import CompressSettings, PredictSettings, TissueSettings, resolve
@@ -43,11 +48,12 @@ class PredictResult:
 def predict(
     settings: PredictSettings | None = None, /, *, progress: Progress | None = None, **values: Any
 ) -> PredictResult:
-    """Predict every target of a bundle for slides or maps, one row a slide.
+    """Predict every target of a bundle for slides or maps, one row a slide or patient.
 
     Slides are compressed with the bundle's own encoder and settings; maps must have been made by that
-    encoder. Columns are ``slide_id`` and, per target, those of a run's predictions with the target's name
-    and a point before them. A slide that fails is listed, and the others go on.
+    encoder. Columns are ``slide_id`` (``patient_id`` if a table of patients is given) and, per target, those
+    of a run's predictions with the target's name and a point before them. A slide that fails is listed, and
+    the others go on.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -149,29 +155,64 @@ def _require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
 def _predict_maps(
     bundle: Bundle, slides: Sequence[CompressedSlide], settings: PredictSettings, progress: Progress
 ) -> pd.DataFrame:
-    """One row a slide, sorted by slide_id."""
-    ids = sorted(slide.slide_id for slide in slides)
-    found = []
-    if ids:
-        maps = Maps({slide.slide_id: slide for slide in slides}, progress)
-        fabric = make_fabric(settings.device)
-        progress.stage("predict", len(bundle.models))
-        with deterministic():
-            for member, model in zip(bundle.members, bundle.models, strict=True):
-                fabric.to_device(model)
-                found.append(
-                    predict_slides(
-                        model,
-                        maps,
-                        ids,
-                        fabric=fabric,
-                        crop_cells=member.crop_cells,
-                        crops=bundle.test_crops,
-                    )
-                )
-                progress.advance(1)
-    columns: dict[str, list[Any]] = {"slide_id": ids}
-    for task in bundle.tasks if ids else ():
-        joined = prediction_columns(task, [each[task.name] for each in found], bundle.members)
-        columns.update({f"{task.name}.{name}": cells for name, cells in joined.items()})
+    """One row a slide or patient, sorted by name."""
+    by_id = {slide.slide_id: slide for slide in slides}
+    if settings.patients is None:
+        key = "slide_id"
+        patients = [Patient(slide_id, (slide_id,)) for slide_id in sorted(by_id)]
+    else:
+        key = "patient_id"
+        patients = _read_patients(settings.patients, by_id)
+    columns: dict[str, list[Any]] = {key: [patient.patient_id for patient in patients]}
+    if patients:
+        found = predict_by_bundle(bundle, patients, by_id.__getitem__, settings.device, progress)
+        for task in bundle.tasks:
+            joined = prediction_columns(task, [each[task.name] for each in found], bundle.members)
+            columns.update({f"{task.name}.{name}": cells for name, cells in joined.items()})
     return pd.DataFrame(columns)
+
+
+def _read_patients(path: Path, slides: Collection[str]) -> list[Patient]:
+    """The patients of a table who have a slide here, each with those slides."""
+    join = join_slides(read_labels(path), sorted(slides))
+    raise_first(join.issues)
+    if join.unlabelled:
+        raise CohortError(
+            f"Predict by patient with {path}.",
+            f"It names no patient for the slides {', '.join(sorted(join.unlabelled)[:20])}.",
+            "Add their rows (patient_id, slide_id), or leave these slides out.",
+        )
+    return [Patient(patient, found) for patient, found in join.slides.items() if found]
+
+
+def predict_by_bundle(
+    bundle: Bundle,
+    patients: Sequence[Patient],
+    read: Callable[[str], CompressedSlide],
+    device: str,
+    progress: Progress,
+) -> list[dict[str, FloatArray]]:
+    """Predictions ``(P, W)`` per task of every network of a bundle.
+
+    Args:
+        bundle: The networks.
+        patients: With their slides, which come together as they did in training.
+        read: Opens the map of a slide.
+        device: auto, cpu or cuda.
+        progress: Told of every map and network.
+    """
+    maps = Maps(maps_of(patients, bundle.fusion, read), progress)
+    seen = [fuse_patient(patient, bundle.fusion) for patient in patients]
+    fabric = make_fabric(device)
+    found = []
+    progress.stage("predict", len(bundle.models))
+    with deterministic():
+        for member, model in zip(bundle.members, bundle.models, strict=True):
+            fabric.to_device(model)
+            found.append(
+                predict_patients(
+                    model, maps, seen, fabric=fabric, crop_cells=member.crop_cells, crops=bundle.test_crops
+                )
+            )
+            progress.advance(1)
+    return found

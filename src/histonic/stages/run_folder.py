@@ -157,12 +157,13 @@ def write_predictions(out: Path, cohort: Cohort, folds: Sequence[Fold], trained:
             columns = prediction_columns(
                 task, [each.predictions[task.name] for each in mine], [each.member for each in mine]
             )
-            frames.append(pd.DataFrame({**_truth_columns(task, cohort, fold), **columns}))
+            frames.append(pd.DataFrame({**truth_columns(task, cohort, fold), **columns}))
         frame = pd.concat(frames).sort_values(["repeat", "patient_id"])
-        _write_csv(out / "predictions" / f"{task.name}.csv", frame)
+        write_frame(out / "predictions" / f"{task.name}.csv", frame)
 
 
-def _truth_columns(task: Task, cohort: Cohort, fold: Fold) -> dict[str, list[Any]]:
+def truth_columns(task: Task, cohort: Cohort, fold: Fold) -> dict[str, list[Any]]:
+    """The first columns of a table of predictions: the fold's test patients and their truth."""
     columns: dict[str, list[Any]] = {
         "patient_id": [patient.patient_id for patient in fold.test],
         "site": [patient.site for patient in fold.test],
@@ -194,7 +195,7 @@ def write_history(out: Path, trained: Sequence[Trained]) -> None:
         for each in trained
         for record in each.history
     ]
-    _write_csv(out / "history.csv", pd.DataFrame(rows))
+    write_frame(out / "history.csv", pd.DataFrame(rows))
 
 
 def write_search(out: Path, plan: Plan) -> None:
@@ -208,7 +209,7 @@ def write_search(out: Path, plan: Plan) -> None:
             row = {"repeat": fold.repeat, "fold": fold.number, **chosen_values(choices[number])}
             rows.append({**row, "validation_loss": float(np.mean(found)), "chosen": int(number == chosen)})
     if rows:
-        _write_csv(out / "search.csv", pd.DataFrame(rows))
+        write_frame(out / "search.csv", pd.DataFrame(rows))
 
 
 def copy_from_store(out: Path, store: Store, cohort: Cohort) -> None:
@@ -232,5 +233,6 @@ def clear_leftovers(out: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_csv(path: Path, frame: pd.DataFrame) -> None:
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table with nine digits."""
     write_text(path, frame.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))

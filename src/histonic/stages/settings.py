@@ -142,9 +142,18 @@ class TrainSettings(Settings):
         1, ge=1, description="1: chosen by the fold's validation patients; more: by an inner rotation."
     )
     initialisations: int = Field(2, ge=1, description="Networks per fold; their predictions are averaged.")
+    fusion: Literal["late", "early"] = Field(
+        "late",
+        description="Slides of one patient. late: predicted one by one and averaged; early: side by side "
+        "in one map.",
+    )
     crop_cells: int = Field(400, ge=8, description="Side of a training crop, in cells, at most.")
     batch: int = Field(16, ge=2, description="Maps in a batch.")
     max_epochs: int = Field(200, ge=1, description="Epochs at most; training stops early.")
+    risk_sets: Literal["cohort", "batch"] = Field(
+        "cohort",
+        description="Survival: every step sees all training patients, or only those of a batch.",
+    )
     learning_rate: float = Field(1e-2, gt=0, description="First learning rate, lowered on plateaus to 1e-5.")
     weight_decay: float = Field(2e-5, ge=0, description="Pull of the weights towards zero, times their size.")
     test_crops: int = Field(10, ge=1, description="Crops per map at test time, each in 8 orientations.")
@@ -407,12 +416,38 @@ class ReportSettings(Settings):
     resamples: int = Field(2000, ge=100, description="Resamples of the patients for the 95 % intervals.")
 
 
+class ExternalSettings(Settings):
+    """A finished run tested on another cohort."""
+
+    run: Path = Field(description="Run folder made by 'histonic train'.")
+    store: Path = Field(description="Store of the other cohort, compressed by the same encoder.")
+    labels: Path = Field(description="Its label table: CSV, TSV, Excel or Parquet.")
+    name: str = Field("external", pattern=r"^[\w][\w .-]*$", description="What the report calls the cohort.")
+    target: tuple[str, ...] = Field(
+        (), description="NAME[:KIND[:COLUMNS]] where its columns differ from those of the run's own table."
+    )
+    table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
+    columns: dict[str, str] = Field(
+        {}, description="Own column names, as canonical=column (patient_id=case)."
+    )
+    slide_table: Path | None = Field(
+        None, description="Second table that joins patients and slides, if labels has none."
+    )
+    event_coding: Literal["event", "censored"] = Field(
+        "event", description="What 1 means in the event column; 'censored' inverts it, explicitly."
+    )
+    device: str = Field("auto", description="auto, cpu or cuda.")
+
+
 class PredictSettings(Settings):
     """A bundle and slides to predictions."""
 
     bundle: Path = Field(description="Bundle folder of a run (RUN/bundle).")
     slides: tuple[Path, ...] = Field((), description="Slide files, folders, a CSV, or maps (.zarr).")
-    out: Path = Field(Path("predictions.csv"), description="Predictions as CSV, one row a slide.")
+    out: Path = Field(Path("predictions.csv"), description="Predictions as CSV, one row a slide or patient.")
+    patients: Path | None = Field(
+        None, description="Table with patient_id and slide_id: one row a patient, from all of his slides."
+    )
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
     )

@@ -21,6 +21,7 @@ from histonic.stages import run_folder
 from histonic.stages.bundle import write_bundle
 from histonic.stages.devices import make_fabric, run_on
 from histonic.stages.folds import make_folds
+from histonic.stages.fusing import fuse_cohort
 from histonic.stages.networks import Plan, Trained, read_network, train_networks
 from histonic.stages.search import search_choices
 from histonic.stages.settings import TrainSettings, resolve
@@ -59,7 +60,11 @@ def train_slides(
     for choice in search_choices(resolved):
         AGGREGATORS.get(choice.aggregator)
     made, folds = make_folds(
-        cohort, resolved.split, folds=resolved.folds, repeats=resolved.repeats, seed=resolved.seed
+        fuse_cohort(cohort, resolved.fusion),
+        resolved.split,
+        folds=resolved.folds,
+        repeats=resolved.repeats,
+        seed=resolved.seed,
     )
     described = run_folder.describe_cohort(cohort, made, folds, store, len(table_patients(table)))
     run_folder.require_same_run(resolved.out, resolved, described)
@@ -148,6 +153,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
     tasks = [task.to_dict() for task in plan.cohort.tasks]
     facts = {
         "tasks": tasks,
+        "fusion": settings.fusion,
         "test_crops": settings.test_crops,
         "encoder": dict(store.encoder),
         "compress_settings": dict(store.settings),

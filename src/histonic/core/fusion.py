@@ -1,0 +1,116 @@
+"""Several maps of one patient laid side by side, so that a network sees them as one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.compressed import ArrayLike3, CompressedSlide
+from histonic.core.units import RC, Shape
+
+GAP_CELLS = 2
+"""Empty cells between two maps, so that a small filter does not see both at once."""
+
+
+def side_by_side(name: str, slides: Sequence[CompressedSlide]) -> CompressedSlide:
+    """One map of several, with empty cells between them.
+
+    The codes stay where they are (in memory or on disk) and are read piece by piece.
+
+    Args:
+        name: Of the joined map.
+        slides: At least one, all of the same encoder.
+
+    Returns:
+        Features ``(D, R, K)``, mask ``(R, K)``, and orientations if all slides have them. Its grid counts
+        cells; no slide has its coordinates.
+    """
+    places, shape = lay_out([Shape(*slide.mask.shape) for slide in slides])
+    mask = np.zeros(shape, np.bool_)
+    for slide, place in zip(slides, places, strict=True):
+        rows, cols = slide.mask.shape
+        mask[place.row : place.row + rows, place.col : place.col + cols] = slide.mask
+    turned = [slide.orientations for slide in slides if slide.orientations is not None]
+    return replace(
+        slides[0],
+        slide_id=name,
+        features=Joined(tuple(slide.features for slide in slides), places, shape),
+        mask=mask,
+        grid=replace(slides[0].grid, shape=shape),
+        slide={"joined": [slide.slide_id for slide in slides]},
+        orientations=Joined(tuple(turned), places, shape) if len(turned) == len(slides) else None,
+    )
+
+
+def lay_out(shapes: Sequence[Shape]) -> tuple[tuple[RC, ...], Shape]:
+    """Top-left cells of maps laid out in rows, about as many rows as maps in a row, and the size of all.
+
+    Example:
+        >>> lay_out([Shape(2, 3), Shape(4, 5), Shape(1, 1)])
+        ((RC(row=0, col=0), RC(row=0, col=5), RC(row=6, col=0)), Shape(rows=7, cols=10))
+    """
+    width = math.ceil(math.sqrt(len(shapes)))
+    places: list[RC] = []
+    top = widest = 0
+    for start in range(0, len(shapes), width):
+        left, shelf = 0, shapes[start : start + width]
+        for shape in shelf:
+            places.append(RC(top, left))
+            widest = max(widest, left + shape.cols)
+            left += shape.cols + GAP_CELLS
+        top += max(shape.rows for shape in shelf) + GAP_CELLS
+    return tuple(places), Shape(top - GAP_CELLS, widest)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Arrays ``(..., D, R, K)`` that lie side by side, read like one; zero between them.
+
+    Attributes:
+        parts: The arrays.
+        places: Top-left cell of each.
+        size: Rows and columns of the whole.
+    """
+
+    parts: tuple[ArrayLike3, ...]
+    places: tuple[RC, ...]
+    size: Shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return (*self.parts[0].shape[:-2], *self.size)
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        """Read a part: full or first indices, then slices of step 1 over rows and columns."""
+        first, windows = self._split(key)
+        spans = [window.indices(extent)[:2] for window, extent in zip(windows, self.size, strict=True)]
+        found: Any = None
+        for number, (part, place) in enumerate(zip(self.parts, self.places, strict=True)):
+            here, there = [], []
+            for (start, stop), corner, extent in zip(spans, place, part.shape[-2:], strict=True):
+                low = max(start, corner)
+                high = max(low, min(stop, corner + extent))
+                here.append(slice(low - start, high - start))
+                there.append(slice(low - corner, high - corner))
+            piece = np.asarray(part[(*first, ..., *there)])
+            if number == 0:
+                extents = [max(stop - start, 0) for start, stop in spans]
+                found = np.zeros((*piece.shape[:-2], *extents), piece.dtype)
+            found[(..., *here)] = piece
+        return np.asarray(found)
+
+    @staticmethod
+    def _split(key: Any) -> tuple[tuple[Any, ...], tuple[slice, slice]]:
+        """The indices of the first axes, and the slices of the last two."""
+        keys = key if isinstance(key, tuple) else (key,)
+        if Ellipsis not in keys:
+            return (() if keys == (slice(None),) else keys), (slice(None), slice(None))
+        place = keys.index(Ellipsis)
+        rows, cols = keys[place + 1 :]
+        return keys[:place], (rows, cols)

@@ -119,3 +119,38 @@ def test_trust_draws_predictions_to_the_baseline(kind: str) -> None:
     head.trust.fill_(0)
     assert torch.allclose(head.predict(outputs), head.baseline.expand_as(full))
     assert not torch.allclose(full, head.baseline.expand_as(full))
+
+
+def hazard_head(times: list[float], events: list[int], intervals: int = 4) -> tuple[Head, torch.Tensor]:
+    head = Head(Task("os", "survival", ("t", "e"), intervals=intervals), 3)
+    targets = torch.tensor([times, events], dtype=torch.float64).T
+    head.set_times(targets)
+    return head, targets
+
+
+def test_intervals_hold_equally_many_events_and_begin_at_their_hazards() -> None:
+    head, targets = hazard_head([1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 1, 1, 1, 1, 1, 1, 1, 0])
+    found = head.standardise(targets)
+    died = found[found[:, 1] == 1, 0]
+    assert torch.bincount(died.long()).tolist() == [2, 2, 2, 2]
+    # At risk 9, 7, 5, 3 of whom 2 die each time; half a patient more on either side.
+    wanted = torch.tensor([2.5 / 10, 2.5 / 8, 2.5 / 6, 2.5 / 4])
+    outputs = head(torch.randn(2, 3))
+    assert torch.allclose(outputs.sigmoid(), wanted.expand(2, 4), atol=1e-6)
+    assert torch.allclose(head.predict(outputs), torch.zeros(2, 1), atol=1e-5)
+
+
+def test_the_censored_survive_an_interval_from_its_middle_on() -> None:
+    head, _ = hazard_head([10, 20, 30, 40], [1, 1, 1, 1], intervals=2)
+    edge = float(head.edges[0])
+    assert edge == 25
+    asked = torch.tensor([[12.0, 0], [13.0, 0], [30.0, 0], [33.0, 0], [25.0, 1], [26.0, 1], [torch.nan, 1]])
+    found = head.standardise(asked)
+    assert found[:-1, 0].tolist() == [0, 1, 1, 2, 0, 1]
+    assert torch.isnan(found[-1]).all()
+
+
+def test_higher_hazards_are_a_higher_risk() -> None:
+    head, _ = hazard_head([1, 2, 3, 4], [1, 0, 1, 1])
+    low, high = head.predict(torch.full((1, 4), -2.0)), head.predict(torch.full((1, 4), 1.0))
+    assert low < 0 < high

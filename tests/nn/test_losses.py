@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lifelines import CoxPHFitter
 
 from histonic.core.task import TASK_KINDS, Task
-from histonic.nn.losses import LOSSES, cox_efron, joint_loss
+from histonic.nn.losses import LOSSES, cox_efron, discrete_hazards, joint_loss, survival_loss
 
 CLASSES = ("a", "b", "c")
 
@@ -153,3 +153,21 @@ def test_the_joint_loss_is_the_sum() -> None:
     targets = {task.name: targets_of(task.kind, 8).float() for task in tasks}
     parts = [LOSSES[task.kind](outputs[task.name], targets[task.name]) for task in tasks]
     assert joint_loss(tasks, outputs, targets).item() == pytest.approx(sum(part.item() for part in parts))
+
+
+def test_discrete_hazards_are_the_likelihood_written_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    targets = torch.tensor([[0, 1], [3, 1], [0, 0], [4, 0], [2, 1], [torch.nan, 1]], dtype=torch.float64)
+    h = logits.sigmoid()
+    likelihood = [
+        h[0, 0],
+        (1 - h[1, 0]) * (1 - h[1, 1]) * (1 - h[1, 2]) * h[1, 3],
+        torch.ones(()).double(),
+        (1 - h[3]).prod(),
+        (1 - h[4, 0]) * (1 - h[4, 1]) * h[4, 2],
+    ]
+    wanted = -torch.stack(likelihood).log().mean()
+    assert torch.allclose(discrete_hazards(logits, targets), wanted)
+    assert torch.allclose(survival_loss(logits, targets), wanted)
+    assert survival_loss(logits[:, :1], targets) != wanted

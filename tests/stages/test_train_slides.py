@@ -31,6 +31,7 @@ from histonic.core.errors import (
 from histonic.core.progress import Silent
 from histonic.data.store import Store, write_failure
 from histonic.stages import loop
+from histonic.stages.bundle import read_bundle
 from histonic.stages.evaluate import evaluate_run
 from histonic.stages.train_slides import train_slides
 
@@ -323,3 +324,23 @@ def test_a_bad_map_leaves_no_run_behind(store_maker: Callable[..., Path], tmp_pa
             store=folder / "store", labels=folder / "labels.csv", target=["grade"], out=tmp_path / "run"
         )
     assert not (tmp_path / "run").exists()
+
+
+def test_survival_by_hazards_trains_and_predicts(cohort_folder: Path, tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", cohort_folder, hazard_intervals=4, initialisations=1)
+    frame = pd.read_csv(run / "predictions" / "os.csv")
+    assert np.isfinite(frame.risk).all() and frame.risk.nunique() > 10
+    assert json.loads((run / "run.json").read_text())["tasks"][2]["intervals"] == 4
+    assert read_bundle(run / "bundle").models[0].heads["os"].linear.out_features == 4
+    with pytest.raises(SettingsError, match="One interval tells no time"):
+        run_in(tmp_path / "one", cohort_folder, hazard_intervals=1)
+
+
+def test_risk_sets_of_a_batch_are_another_training(cohort_folder: Path, tmp_path: Path) -> None:
+    """Complete risk sets see all patients at each step, which shows in the losses."""
+    target = {"target": ["os:survival:os_months,os_event"], "initialisations": 1}
+    losses = [
+        pd.read_csv(run_in(tmp_path / kind, cohort_folder, risk_sets=kind, **target) / "history.csv")
+        for kind in ("cohort", "batch")
+    ]
+    assert not np.allclose(losses[0].train_loss.dropna(), losses[1].train_loss.dropna())

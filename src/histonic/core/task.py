@@ -22,6 +22,7 @@ class Task:
         columns: Label columns: one, or (time, event) for survival.
         classes: Class names in order, lowest first for ordinal; empty for regression and survival.
             In binary tasks the second class is the positive one.
+        intervals: Of time, whose hazards a survival head gives; 0 for one log risk (Cox).
 
     Target arrays, which losses and metrics share: class index ``(N,)`` for binary, multiclass and
     ordinal; value ``(N,)`` for regression; ``(N, 2)`` of time and event (1 = event, 0 = censored)
@@ -36,6 +37,7 @@ class Task:
     kind: TaskKind
     columns: tuple[str, ...]
     classes: tuple[str, ...] = ()
+    intervals: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in TASK_KINDS:
@@ -50,13 +52,14 @@ class Task:
         """Numbers that a head gives for this task.
 
         binary 1 (logit of the second class), multiclass one logit a class, ordinal one logit a
-        threshold (classes - 1), regression 1 (value), survival 1 (log risk; higher = earlier event).
+        threshold (classes - 1), regression 1 (value), survival 1 (log risk; higher = earlier event) or
+        one logit of the hazard an interval.
         """
         if self.kind == "multiclass":
             return len(self.classes)
         if self.kind == "ordinal":
             return len(self.classes) - 1
-        return 1
+        return max(1, self.intervals)
 
     @property
     def is_classification(self) -> bool:
@@ -70,12 +73,19 @@ class Task:
             "kind": self.kind,
             "columns": list(self.columns),
             "classes": list(self.classes),
+            "intervals": self.intervals,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Task:
         """The inverse of :meth:`to_dict`."""
-        return cls(values["name"], values["kind"], tuple(values["columns"]), tuple(values["classes"]))
+        return cls(
+            values["name"],
+            values["kind"],
+            tuple(values["columns"]),
+            tuple(values["classes"]),
+            values.get("intervals", 0),
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -40,6 +41,12 @@ class Head(nn.Module):
     sampled: Tensor
     centre: Tensor
     spread: Tensor
+    edges: Tensor
+    """``(intervals - 1,)`` times at which an interval ends and the next begins."""
+    middles: Tensor
+    """``(intervals,)`` times from which a censored patient counts as having survived the interval."""
+    baseline_hazard: Tensor
+    """Log cumulative hazard of the training patients at the end of all intervals."""
     trust: Tensor
     """Share of the network in a prediction, the rest is the baseline; 1 unless validation says less."""
 
@@ -62,6 +69,10 @@ class Head(nn.Module):
         if task.kind == "regression":
             self.register_buffer("centre", torch.zeros(()))
             self.register_buffer("spread", torch.ones(()))
+        if task.intervals:
+            self.register_buffer("edges", torch.arange(1.0, task.intervals))
+            self.register_buffer("middles", torch.arange(task.intervals) + 0.5)
+            self.register_buffer("baseline_hazard", torch.tensor(task.intervals * math.log(2)).log())
 
     def forward(self, vectors: Tensor) -> Tensor:
         """``(B, E)`` to outputs ``(B, task.outputs)``, see :attr:`histonic.core.task.Task.outputs`."""
@@ -97,8 +108,46 @@ class Head(nn.Module):
         self.centre.fill_(centre)
         self.spread.fill_(spread if spread > 0 else 1.0)
 
+    @torch.no_grad()
+    def set_times(self, targets: Tensor) -> None:
+        """Tell a head of hazards the training patients' times and events, and begin at their hazards.
+
+        The intervals hold equally many events; the last one has no end.
+
+        Args:
+            targets: ``(P, 2)`` time and event, NaN where missing.
+        """
+        known = targets[~torch.isnan(targets).any(dim=1)].double()
+        times = known[known[:, 1] == 1, 0]
+        shares = torch.arange(1, self.task.intervals, dtype=torch.float64) / self.task.intervals
+        edges = torch.quantile(times, shares)
+        ends = torch.cat([times.new_zeros(1), edges, known[:, :1].max(dim=0).values])
+        self.edges.copy_(edges)
+        self.middles.copy_((ends[:-1] + ends[1:]) / 2)
+        survived, event = self.standardise(known).unbind(dim=1)
+        number = torch.arange(self.task.intervals)
+        died = ((survived[:, None] == number) & (event[:, None] == 1)).sum(dim=0)
+        at_risk = (survived[:, None] > number).sum(dim=0) + died
+        # Half a patient more on either side, so that no hazard is 0 or 1.
+        hazards = (died + 0.5) / (at_risk + 1)
+        self.linear.bias.copy_(torch.logit(hazards))
+        self.baseline_hazard.copy_((-torch.log1p(-hazards)).sum().log())
+
     def standardise(self, targets: Tensor) -> Tensor:
-        """Targets as the loss wants them: regression less the training mean, by its standard deviation."""
+        """Targets as the loss wants them.
+
+        Regression: less the training mean, by its standard deviation. Survival by hazards: intervals
+        survived, and event. A patient who is censored in the second half of an interval has survived it
+        (Gensheimer and Narasimhan 2019). All else as it is.
+        """
+        if self.task.intervals:
+            time, event = targets.unbind(dim=1)
+            time = time.to(self.edges.dtype).contiguous()
+            # An event at an edge belongs to the interval that ends there.
+            died = torch.bucketize(time, self.edges)
+            survived = torch.where(event == 1, died, torch.bucketize(time, self.middles, right=True))
+            found = torch.stack([survived.to(targets.dtype), event], dim=1)
+            return found.masked_fill(torch.isnan(targets).any(dim=1, keepdim=True), torch.nan)
         if self.task.kind != "regression":
             return targets
         return (targets - self.centre) / self.spread
@@ -112,11 +161,16 @@ class Head(nn.Module):
         Returns:
             Classification ``(B, C)`` probabilities, corrected from the class shares of the batches to the
             training prevalence (Saerens et al. 2002); regression ``(B, 1)`` in the target's unit; survival
-            ``(B, 1)`` log risk; higher = earlier event. All are drawn towards the baseline by :attr:`trust`.
+            ``(B, 1)`` log risk; higher = earlier event; of hazards the log of the cumulative hazard, against
+            that of the training patients. All are drawn towards the baseline by :attr:`trust`.
         """
         outputs = outputs.float()
         if self.task.kind == "regression":
             return self.centre + self.trust * self.spread * outputs
+        if self.task.intervals:
+            # -log(1 - hazard) = softplus(logit)
+            cumulative = F.softplus(outputs).sum(dim=1, keepdim=True).log()
+            return self.trust * (cumulative - self.baseline_hazard)
         if self.task.kind == "survival":
             return self.trust * outputs
         weighted = self._probabilities(outputs) * (self.prevalence / self.sampled)

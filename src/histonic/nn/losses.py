@@ -112,12 +112,39 @@ def cox_efron(outputs: Tensor, targets: Tensor) -> Tensor:
     return _mean(log_left - risk[event], outputs)
 
 
+def discrete_hazards(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -log P(what is known of the time), by one hazard an interval (Gensheimer, Narasimhan 2019).
+
+    Args:
+        outputs: ``(B, T)`` logits of the hazards: P(event in the interval | none before).
+        targets: ``(B, 2)`` intervals survived, and event (1 = in the next one), see
+            :meth:`histonic.nn.heads.Head.standardise`.
+
+    Example:
+        >>> targets = torch.tensor([[1.0, 1], [2.0, 0]])
+        >>> round(float(discrete_hazards(torch.zeros(2, 3), targets)), 4)  # two factors of 1/2 each
+        1.3863
+    """
+    known = ~torch.isnan(targets).any(dim=1)
+    logits, survived = outputs[known], targets[known, 0]
+    number = torch.arange(outputs.shape[1], device=outputs.device)
+    lived = (number < survived[:, None]).to(logits.dtype)
+    died = ((number == survived[:, None]) & (targets[known, 1:] == 1)).to(logits.dtype)
+    losses = (lived * F.softplus(logits) + died * F.softplus(-logits)).sum(dim=1)
+    return _mean(losses, outputs)
+
+
+def survival_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """:func:`cox_efron` of one log risk, :func:`discrete_hazards` of several outputs."""
+    return (cox_efron if outputs.shape[1] == 1 else discrete_hazards)(outputs, targets)
+
+
 LOSSES: Mapping[TaskKind, Loss] = {
     "binary": binary_cross_entropy,
     "multiclass": cross_entropy,
     "ordinal": cumulative_cross_entropy,
     "regression": squared_error,
-    "survival": cox_efron,
+    "survival": survival_loss,
 }
 
 

@@ -331,7 +331,9 @@ def _spoken(plan: Plan, network: Network) -> str:
 
 def _sees_all(settings: TrainSettings, cohort: Cohort) -> bool:
     """Whether every step needs all training patients, for complete risk sets."""
-    return settings.risk_sets == "cohort" and any(task.kind == "survival" for task in cohort.tasks)
+    return settings.risk_sets == "cohort" and any(
+        task.kind == "survival" and not task.intervals for task in cohort.tasks
+    )
 
 
 def _make_draws(plan: Plan, network: Network, world: int) -> BalancedDraws:
@@ -359,5 +361,7 @@ def _tell_facts(
             model.heads[task.name].set_shares(
                 torch.from_numpy(counts / counts.sum()), torch.from_numpy(sampled)
             )
+        elif task.intervals:
+            model.heads[task.name].set_times(torch.from_numpy(targets))
         elif task.kind == "regression":
             model.heads[task.name].set_scale(float(np.nanmean(targets)), float(np.nanstd(targets)))

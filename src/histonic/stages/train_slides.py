@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,16 @@ def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> C
                 f"{name!r} is named twice, or cannot name a file.",
                 "Give each target a name of its own, without slashes: NAME:KIND:COLUMN.",
             )
-    return build_cohort(table, requests, store.slide_ids, event_coding=settings.event_coding)
+    cohort = build_cohort(table, requests, store.slide_ids, event_coding=settings.event_coding)
+    if settings.hazard_intervals == 1:
+        raise SettingsError(
+            "Train hazards in 1 interval.", "One interval tells no time.", "Use 2 or more, or 0 for Cox."
+        )
+    tasks = tuple(
+        replace(task, intervals=settings.hazard_intervals) if task.kind == "survival" else task
+        for task in cohort.tasks
+    )
+    return replace(cohort, tasks=tasks)
 
 
 def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progress) -> list[Trained]:

@@ -5,9 +5,9 @@
 
 Lays the tiles of two sets out as cohorts (80 patients of training tiles, 40 of test tiles), compresses each
 cohort with every encoder, trains on the training patients and scores the test patients. The encoders that are
-trained here are those of encoder_table.py; that of the row "this task left out" never saw the cohort's tile set.
-Finished parts are reused; ``--shard i/n`` lets several processes share the work, ``--until compress`` stops before
-training. The tables go to standard output.
+trained here are those of encoder_table.py; that of the row "this task left out" never saw the tile set.
+Finished parts are reused; ``--shard i/n`` lets several processes share the work, ``--until compress`` stops
+before training. The tables go to standard output.
 """
 
 from __future__ import annotations
@@ -67,10 +67,12 @@ class Cell:
 
     @property
     def cohort(self) -> str:
+        """Folder of the slides."""
         return f"{self.set}/{self.kind.replace(', ', '-').replace(' %', '')}-{self.seed}"
 
     @property
     def key(self) -> str:
+        """Folder of the maps and runs."""
         encoder = self.encoder.replace(" ", "-").replace(",", "").replace("(", "").replace(")", "")
         return f"{self.cohort}/{encoder}"
 
@@ -129,7 +131,6 @@ def train(cell: Cell, store: Path, arguments: argparse.Namespace) -> Path:
         store=store,
         labels=arguments.scratch / cell.cohort / "cohort" / "labels.csv",
         target=(TARGETS[KINDS[cell.kind]["kind"]],),
-        split="column",
         aggregator=cell.aggregator,
         initialisations=1,
         seed=cell.seed,

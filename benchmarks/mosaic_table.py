@@ -50,6 +50,7 @@ ENCODERS = {
     "ours, multitask, this task left out": "runs/without-{set}-{seed}/encoder.safetensors",
     "ours, multitask": "histonic-mtl",
 }
+RESAMPLES = 2000
 PAIR = ("convnet", "abmil")
 EVERY = ("convnet", "abmil", "mean", "max", "clam", "dsmil", "transmil")
 """Aggregators that are tried on the arrangement, where only a model that sees places can learn."""
@@ -140,6 +141,71 @@ def train(cell: Cell, store: Path, arguments: argparse.Namespace) -> Path:
     return out
 
 
+def test_scores(cell: Cell, arguments: argparse.Namespace) -> np.ndarray | None:
+    """The leading metric of the test patients: its value, then on resamples of them; None if not trained."""
+    run = arguments.scratch / cell.key / cell.aggregator
+    if not (run / "run.json").is_file():
+        return None
+    task = Task.from_dict(json.loads((run / "run.json").read_text())["tasks"][0])
+    table = PredictionTable(task, read_predictions(run / "predictions" / f"{task.name}.csv"))
+    evaluated = EVALUATORS[task.kind](table)
+    n = len(evaluated.fold)
+    # Every encoder and aggregator on the same resamples of a cohort's patients.
+    rng = np.random.default_rng(zlib.crc32(cell.cohort.encode()))
+    drawn = rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
+    counts = np.concatenate([np.ones((1, n)), drawn])
+    return np.asarray(evaluated.measures[0].statistic(counts))
+
+
+def told(values: np.ndarray) -> str:
+    """Value and 95 % interval."""
+    low, high = np.nanquantile(values[1:], (0.025, 0.975))
+    return f"{values[0]:.2f} ({low:.2f} to {high:.2f})"
+
+
+def mean_of(found: dict[Cell, np.ndarray], wanted: list[Cell]) -> np.ndarray | None:
+    """Mean over trainings; None if one of them is absent."""
+    return np.mean([found[cell] for cell in wanted], axis=0) if all(c in found for c in wanted) else None
+
+
+def tables(every: list[Cell], arguments: argparse.Namespace) -> list[str]:
+    """The tables in markdown, of whole seeds only."""
+    found = {cell: scores for cell in every if (scores := test_scores(cell, arguments)) is not None}
+    kinds = [kind for kind in KINDS if kind != "arrangement"]
+    seeds = [s for s in range(arguments.seeds) if all(c in found for c in every if c.seed == s)]
+    lines = [f"Seeds: {len(seeds)}. {sum(cell.seed in seeds for cell in found)} trainings.", ""]
+    for name in SETS:
+        lines += [f"### {name}", "", "| encoder | aggregator | " + " | ".join(kinds) + " | mean |"]
+        lines.append("| --- | --- |" + " --- |" * (len(kinds) + 1))
+        for encoder in ENCODERS:
+            for aggregator in PAIR:
+                row = [
+                    mean_of(found, [Cell(name, kind, seed, encoder, aggregator) for seed in seeds])
+                    for kind in kinds
+                ]
+                texts = [told(each) for each in [*row, np.mean(row, axis=0)]]
+                lines.append(f"| {encoder} | {aggregator} | " + " | ".join(texts) + " |")
+        lines.append("")
+    lines += ["### Mean of both sets, all questions and both aggregators", ""]
+    lines += ["| encoder | mean | less than ours, multitask |", "| --- | --- | --- |"]
+    means = {
+        encoder: mean_of(
+            found, [c for c in every if c.encoder == encoder and c.seed in seeds and c.kind in kinds]
+        )
+        for encoder in ENCODERS
+    }
+    best = means["ours, multitask"]
+    for encoder, values in means.items():
+        lines.append(f"| {encoder} | {told(values)} | {told(best - values)} |")
+    lines += ["", "### Arrangement", "", "| aggregator | AUROC |", "| --- | --- |"]
+    for aggregator in EVERY:
+        cells_here = [
+            c for c in every if c.kind == "arrangement" and c.aggregator == aggregator and c.seed in seeds
+        ]
+        lines.append(f"| {aggregator} | {told(mean_of(found, cells_here))} |")
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -161,6 +227,8 @@ def main() -> None:
         store = make_store(cell, arguments)
         if arguments.until == "train":
             train(cell, store, arguments)
+    if parts == 1 and arguments.until == "train":
+        print("\n".join(tables(every, arguments)))
 
 
 if __name__ == "__main__":

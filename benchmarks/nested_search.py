@@ -2,9 +2,9 @@
 
     python benchmarks/nested_search.py --scratch SCRATCH
 
-200 patients with one map of 128 x 100 x 100 each (noise, and a weak severity in two channels), 5 folds, 4 combinations
-of settings searched inside every fold. Prints minutes, peak memory and what was found. The run resumes: the
-same command goes on where it was stopped, and then prints the time of the last part only.
+200 patients with one map of 128 x 100 x 100 each (noise, and a weak severity in two channels), 5 folds, 4
+combinations of settings searched inside every fold. Prints minutes, peak memory and what was found. The run
+resumes: the same command goes on where it was stopped, and then prints the time of the last part only.
 """
 
 from __future__ import annotations

@@ -13,12 +13,19 @@ before training. The tables go to standard output.
 from __future__ import annotations
 
 import argparse
+import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from histonic import compress, simulate_mosaic, train_slides
+from histonic.core.task import Task
 from histonic.encoders.released import import_encoder
+from histonic.stages.evaluate import EVALUATORS
+from histonic.stages.prediction_table import PredictionTable, read_predictions
 
 SETS: dict[str, dict[str, Any]] = {
     "lymph_node_metastasis": {"mpp_of_tiles": 0.97, "lesion": ("tumor",), "background": ("normal",)},

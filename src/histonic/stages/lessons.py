@@ -104,9 +104,9 @@ class SlideLesson(Lesson):
             yield (torch.from_numpy(codes), torch.from_numpy(mask)), targets
 
     def loss(self, outputs: dict[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        """Sum of the tasks' mean losses."""
-        known = {name: values.float() for name, values in targets.items()}
-        return joint_loss(self.tasks, outputs, self.model.heads.standardise(known))
+        """Sum of the tasks' mean losses, and the aggregator's own loss where it has one."""
+        known = self.model.heads.standardise({name: values.float() for name, values in targets.items()})
+        return joint_loss(self.tasks, outputs, known) + self.model.own_loss(outputs, known)
 
     def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
         """Sum over tasks of the loss of the patients' joined predictions.
@@ -179,7 +179,8 @@ def predict_slides(
     rows = torch.zeros((each, sum(widths)), dtype=torch.float64)
     model.eval()
     for place, slide_id in enumerate(slide_ids[first : first + each]):
-        views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, orientations)
+        turns = orientations if model.sees_places or maps.has_turned(slide_id) else 1
+        views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, turns)
         rows[place] = _look_at(model, maps, views, fabric, crop_cells)
     if fabric.world_size > 1:
         gathered = torch.as_tensor(fabric.all_gather(fabric.to_device(rows)))

@@ -11,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from histonic.aggregators.base import SlideModel, build_model
+from histonic.aggregators.base import SlideModel, build_model, first_rate
 from histonic.core.cohort import Cohort
 from histonic.core.progress import Progress, Silent
 from histonic.data.store import Store
@@ -169,7 +169,7 @@ def _train_network(
     training = Training(
         model,
         lesson,
-        Schedule(settings.learning_rate, settings.max_epochs),
+        Schedule(first_rate(settings.aggregator, settings.learning_rate), settings.max_epochs),
         fabric=fabric,
         keys=keys,
         name=name,
@@ -204,7 +204,7 @@ def _tell_facts(model: SlideModel, cohort: Cohort, fold: Fold, maps: Maps, draws
     """Give the model what it needs to know of its training patients."""
     slide_ids = [slide_id for patient in fold.train for slide_id in patient.slide_ids]
     mean, spread = maps.code_scale(slide_ids)
-    model.scale.set(torch.from_numpy(mean), torch.from_numpy(spread))
+    model.set_scale(torch.from_numpy(mean), torch.from_numpy(spread))
     for task in cohort.tasks:
         targets = cohort.targets(task, fold.train)
         if task.is_classification:

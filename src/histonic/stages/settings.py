@@ -115,7 +115,11 @@ class TrainSettings(Settings):
     crop_cells: int = Field(400, ge=8, description="Side of a training crop, in cells, at most.")
     batch: int = Field(16, ge=2, description="Maps in a batch.")
     max_epochs: int = Field(200, ge=1, description="Epochs at most; training stops early.")
-    learning_rate: float = Field(1e-2, gt=0, description="First learning rate, lowered on plateaus to 1e-5.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="First learning rate, lowered on plateaus to 1e-5; by default the aggregator's.",
+    )
     test_crops: int = Field(10, ge=1, description="Crops per map at test time, each in 8 orientations.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto, cpu or cuda.")

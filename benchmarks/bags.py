@@ -4,7 +4,7 @@
 
 Every bag of musk1 (Dietterich et al. 1997) and elephant (Andrews et al. 2003) becomes a small map, one
 instance a cell, and ``histonic train`` does the rest with its default settings: 10-fold cross-validation by
-bag, repeated with other seeds. Results are kept in WORK/results.csv, so that an interrupted benchmark goes on.
+bag, repeated with other seeds. Results are kept in WORK/results.csv: an interrupted benchmark goes on.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def maps_of(values: Tensor, mask: Tensor) -> Tensor:
     places = _tissue_first(mask.flatten(1) > 0, values.shape[1])
     places = places[:, None].expand(-1, values.shape[2], -1)
     maps = values.new_zeros(len(values), values.shape[2], mask[0].numel())
-    return maps.scatter(2, places, values.transpose(1, 2)).unflatten(2, mask.shape[1:])
+    return maps.scatter(2, places, values.transpose(1, 2)).view(*maps.shape[:2], *mask.shape[1:])
 
 
 def _tissue_first(tissue: Tensor, count: int) -> Tensor:

@@ -170,13 +170,17 @@ class SlideModel(nn.Module):
         Returns:
             ``(B, O)`` per task name; make them readable with ``model.heads.predict``.
         """
-        scaled, clues = self.scale(codes, mask), {}
-        if self.training and isinstance(self.aggregator, OwnLoss):
-            vectors, clues = self.aggregator.learning(scaled, mask)
-        else:
-            vectors = self.aggregator(scaled, mask)
+        if not (self.training and isinstance(self.aggregator, OwnLoss)):
+            plain: dict[str, Tensor] = self.heads(self.vectors(codes, mask))
+            return plain
+        vectors, clues = self.aggregator.learning(self.scale(codes, mask), mask)
         outputs: dict[str, Tensor] = self.heads(vectors)
         return outputs | {CLUES + name: clue for name, clue in clues.items()}
+
+    def vectors(self, codes: Tensor, mask: Tensor) -> Tensor:
+        """Slide vectors ``(B, E)`` of maps as stored."""
+        found: Tensor = self.aggregator(self.scale(codes, mask), mask)
+        return found
 
     def own_loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor | float:
         """The aggregator's own loss of outputs in training; 0 if it has none.
@@ -194,6 +198,11 @@ class SlideModel(nn.Module):
         """Tell mean and standard deviation ``(D,)`` of the training codes, unless raw codes are wanted."""
         if not getattr(self.aggregator, "raw_codes", False):
             self.scale.set(mean, spread)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether there is nothing to learn but the heads."""
+        return not any(weight.requires_grad for weight in self.aggregator.parameters())
 
     @property
     def sees_places(self) -> bool:

@@ -125,14 +125,17 @@ class MapPositions(nn.Module):
             nn.Conv2d(EMBEDDED, EMBEDDED, side, padding=side // 2, groups=EMBEDDED) for side in FIELDS
         )
 
+    def _kernels(self) -> list[tuple[int, Tensor, Tensor]]:
+        return [(side, each.weight, each.bias) for side, each in zip(FIELDS, self.fields, strict=True)]  # type: ignore[misc]
+
     def forward(self, maps: Tensor) -> Tensor:
         """``(B, E, R, K)``, zero on glass, to the same shape."""
         # A sum of convolutions is one with the sum of their kernels, and the map itself the kernel 1.
         widest = max(FIELDS)
         kernel = F.pad(maps.new_ones(EMBEDDED, 1, 1, 1), (widest // 2,) * 4)
-        for side, field in zip(FIELDS, self.fields, strict=True):
-            kernel = kernel + F.pad(field.weight, ((widest - side) // 2,) * 4)
-        bias = sum(field.bias for field in self.fields)
+        for side, weight, _ in self._kernels():
+            kernel = kernel + F.pad(weight, ((widest - side) // 2,) * 4)
+        bias = torch.stack([each for *_, each in self._kernels()]).sum(dim=0)
         return F.conv2d(maps, kernel, bias, padding=widest // 2, groups=EMBEDDED)
 
 
@@ -154,7 +157,7 @@ class TransMil(nn.Module):
     """
 
     size = EMBEDDED
-    learning_rate: ClassVar[float] = 1e-3
+    learning_rate: ClassVar[float] = 3e-4
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
@@ -182,7 +185,7 @@ class TransMil(nn.Module):
         """The same of any maps: those with few cells together, each of the others by itself."""
         few = (mask > 0).flatten(1).sum(dim=1) < EXACT_CELLS
         together, alone = few.nonzero()[:, 0], (~few).nonzero()[:, 0]
-        groups = [group for group in (together, *alone.split(1)) if len(group)]
+        groups = [group for group in (together, *torch.split(alone, 1)) if len(group)]
         parts = [self._listen(codes[group], mask[group]) for group in groups]
         order = torch.cat(groups).argsort()
         vectors, weights = (torch.cat(each)[order] for each in zip(*parts, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from histonic.core.cohort import Cohort
 from histonic.core.progress import Progress, Silent
 from histonic.data.store import Store
 from histonic.nn.checkpoint import load_state, save_state
+from histonic.nn.heads import Heads
+from histonic.stages.convex import fit_heads
 from histonic.stages.devices import deterministic
 from histonic.stages.draws import BalancedDraws
 from histonic.stages.ensemble import FloatArray, Member
@@ -37,12 +39,14 @@ class Plan:
         cohort: The patients.
         folds: Their rotation.
         checkpoints: Folder of the networks.
+        tile_heads: What the encoder says of a tile, for an aggregator that wants to know.
     """
 
     settings: TrainSettings
     cohort: Cohort
     folds: tuple[Fold, ...]
     checkpoints: Path
+    tile_heads: Heads | None = None
 
     def networks(self) -> list[tuple[Fold, int]]:
         """Fold and initialisation of every network, in the order of training."""
@@ -148,7 +152,11 @@ def _train_network(
     crop_cells = choose_crop(settings, maps)
     torch.manual_seed(torch_seed(*keys))
     model = build_model(
-        settings.aggregator, code_size=maps.code_size, crop_cells=crop_cells, tasks=plan.cohort.tasks
+        settings.aggregator,
+        code_size=maps.code_size,
+        crop_cells=crop_cells,
+        tasks=plan.cohort.tasks,
+        tile_heads=plan.tile_heads,
     )
     draws = _make_draws(plan, fold, fabric.world_size)
     _tell_facts(model, plan.cohort, fold, maps, draws)
@@ -166,16 +174,16 @@ def _train_network(
     name = f"fold {fold.number + 1} of {len(plan.folds)}"
     if settings.initialisations > 1:
         name += f", network {initialisation + 1} of {settings.initialisations}"
-    training = Training(
-        model,
-        lesson,
-        Schedule(first_rate(settings.aggregator, settings.learning_rate), settings.max_epochs),
-        fabric=fabric,
-        keys=keys,
-        name=name,
-        checkpoint=plan.path(fold, initialisation),
-    )
-    pace = training.run(progress)
+    if model.is_linear:
+        history = fit_heads(lesson, fabric)
+        progress.advance(settings.max_epochs, f"{name}: heads fitted")
+    else:
+        schedule = Schedule(first_rate(settings.aggregator, settings.learning_rate), settings.max_epochs)
+        checkpoint = plan.path(fold, initialisation)
+        training = Training(
+            model, lesson, schedule, fabric=fabric, keys=keys, name=name, checkpoint=checkpoint
+        )
+        history = tuple(training.run(progress).history)
     found = {}
     for role, patients in (("train", fold.train), ("test", fold.test)):
         found[role] = predict_patients(
@@ -186,8 +194,8 @@ def _train_network(
         "member": Member.of(fold.number, initialisation, model.heads, found["train"]).to_dict(),
         "crop_cells": crop_cells,
         "code_size": maps.code_size,
-        "weights": dict(training.best),
-        "history": pace.to_dict()["history"],
+        "weights": {each: value.detach().cpu().clone() for each, value in model.state_dict().items()},
+        "history": [asdict(record) for record in history],
         "predictions": {task: torch.from_numpy(values) for task, values in found["test"].items()},
     }
 

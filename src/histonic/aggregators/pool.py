@@ -22,7 +22,7 @@ class MeanPool(nn.Module):
         [1.0, 1.0, 1.0]
     """
 
-    learning_rate: ClassVar[float] = 1e-2
+    learning_rate: ClassVar[float] = 0.0  # nothing is learned by steps
     sees_places: ClassVar[bool] = False
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
@@ -48,7 +48,7 @@ class MaxPool(nn.Module):
         torch.Size([2, 3])
     """
 
-    learning_rate: ClassVar[float] = 1e-2
+    learning_rate: ClassVar[float] = 0.0  # nothing is learned by steps
     sees_places: ClassVar[bool] = False
 
     def __init__(self, code_size: int, crop_cells: int) -> None:

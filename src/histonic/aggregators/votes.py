@@ -55,6 +55,7 @@ class Votes(nn.Module):
     """
 
     sees_places: ClassVar[bool] = False
+    learning_rate: ClassVar[float] = 0.0  # nothing is learned by steps
     raw_codes: ClassVar[bool] = True
     wants: ClassVar[tuple[str, ...]] = ("tile_heads",)
 

@@ -78,7 +78,7 @@ def test_cox_ridge() -> None:
     penalty = PENALTIES[4]
     head, data, features = fitted(OS, penalty)
     frame = pd.DataFrame(features).assign(time=data.targets[:, 0], event=data.targets[:, 1])
-    # Theirs: mean over patients + penalizer / 2 * w^2, standard deviations with P - 1; ours: mean over events.
+    # Theirs: mean over patients + penalizer / 2 * w^2, deviations with P - 1; ours: mean over events.
     penalizer = penalty * data.targets[:, 1].sum() / P * (P - 1) / P
     model = CoxPHFitter(penalizer=penalizer).fit(frame, "time", "event")
     slopes = head.linear.weight[0].detach().numpy() * data.features.numpy().std(0)

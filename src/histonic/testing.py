@@ -245,7 +245,7 @@ class AggregatorContract(ABC):
             with torch.no_grad():
                 for weight, grad in zip(weights, grads, strict=True):
                     if grad is not None:
-                        weight -= 1e-3 / length * grad
+                        weight.sub_(grad, alpha=1e-3 / length)
         assert losses[1] < losses[0]
 
     def test_gradients_reach_every_weight(self) -> None:

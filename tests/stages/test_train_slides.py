@@ -339,13 +339,15 @@ ONE = {"folds": 3, "max_epochs": 1, "batch": 8, "initialisations": 1}
 def test_an_aggregator_with_a_loss_of_its_own_trains_on_two_processes(
     cohort_folder: Path, tmp_path: Path
 ) -> None:
-    run = run_in(tmp_path / "run", cohort_folder, **ONE, aggregator="clam", devices=2, device="cpu")
+    # The batch is even, so that both ways draw the same patients.
+    given = {**ONE, "batch": 4, "aggregator": "clam", "device": "cpu"}
+    run = run_in(tmp_path / "run", cohort_folder, **given, devices=2)
     history = pd.read_csv(run / "history.csv")
     assert len(history) == 6 and np.isfinite(history["train_loss"].dropna()).all()
-    alone = run_in(tmp_path / "alone", cohort_folder, **ONE, aggregator="clam")
+    alone = run_in(tmp_path / "alone", cohort_folder, **given)
     other = pd.read_csv(alone / "history.csv")
     # The clues of both processes are joined as their outputs are: the loss is that of the whole batch.
-    assert np.allclose(history["train_loss"].dropna(), other["train_loss"].dropna(), rtol=0.05)
+    assert np.allclose(history["train_loss"].dropna(), other["train_loss"].dropna(), rtol=1e-3)
 
 
 def test_the_learning_rate_is_the_aggregators_own(cohort_folder: Path, tmp_path: Path) -> None:

@@ -16,9 +16,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from histonic.aggregators.base import AggregatorClass, CodeScale
+from histonic.aggregators.base import AggregatorClass, CodeScale, OwnLoss, SlideModel
+from histonic.core.task import TASK_KINDS, Task
 from histonic.encoders.base import Encoder, load_encoder
+from histonic.nn.losses import joint_loss
 from histonic.slides.base import Slide
+
+TASKS = tuple(
+    Task(
+        kind,
+        kind,
+        ("time", "event") if kind == "survival" else (kind,),
+        {"binary": ("no", "yes"), "multiclass": ("a", "b", "c"), "ordinal": ("1", "2", "3")}.get(kind, ()),
+    )
+    for kind in TASK_KINDS
+)
+"""One target of each kind."""
 
 
 class SlideContract(ABC):
@@ -169,35 +182,14 @@ class AggregatorContract(ABC):
         codes, mask = self.maps(2)
         assert torch.isfinite(self.network()(codes * 0, mask * 0)).all()
 
-    def test_gradients_reach_every_weight(self) -> None:
-        """Nothing in the network is idle."""
-        network = self.network().train()
-        codes, mask = self.maps(4)
-        network(codes.requires_grad_(), mask).square().sum().backward()
-        assert codes.grad is not None
-        idle = [name for name, weight in network.named_parameters() if weight.grad is None]
-        assert not idle, idle
-
-
-class BagContract(AggregatorContract):
-    """What an aggregator must do that does not see where a cell lies."""
-
     @torch.no_grad()
-    def test_the_order_of_the_cells_changes_nothing(self) -> None:
-        """Cells may change places as long as each takes its tissue with it."""
-        network, (codes, mask) = self.network(), self.maps(3)
-        order = torch.randperm(mask[0].numel(), generator=torch.Generator().manual_seed(2))
-        mixed = codes.flatten(2)[:, :, order].view_as(codes)
-        shuffled = network(mixed, mask.flatten(1)[:, order].view_as(mask))
-        assert torch.allclose(network(codes, mask), shuffled, atol=1e-5)
-
-    @torch.no_grad()
-    def test_glass_changes_nothing(self) -> None:
-        """Neither more empty cells around the map, nor anything that stands in them."""
-        network, (codes, mask) = self.network(), self.maps(3)
-        wide, tissue = (torch.nn.functional.pad(each, (0, 7, 3, 0)) for each in (codes, mask))
-        wide = torch.where(tissue[:, None] > 0, wide, torch.full_like(wide, 9.0))
-        assert torch.allclose(network(codes, mask), network(wide, tissue), atol=1e-5)
+    def test_glass_is_not_looked_at(self) -> None:
+        """Whatever stands in cells without tissue changes no output of the slide model."""
+        codes, mask = self.maps(3)
+        model = self.model().eval()
+        noisy = torch.where(mask[:, None] > 0, codes, torch.full_like(codes, 9.0))
+        found, other = model(codes, mask), model(noisy, mask)
+        assert all(torch.allclose(found[name], other[name], atol=1e-5) for name in found)
 
     @torch.no_grad()
     def test_attention_is_a_share_of_the_tissue(self) -> None:
@@ -208,3 +200,93 @@ class BagContract(AggregatorContract):
             weights = attention(codes, mask)
             assert weights.shape == mask.shape and (weights >= 0).all() and not weights[mask == 0].any()
             assert torch.allclose(weights.sum(dim=(1, 2)), torch.ones(3), atol=1e-5)
+            assert torch.isfinite(attention(codes * 0, mask * 0)).all()
+
+    @torch.no_grad()
+    def test_turning_a_map_changes_nothing_where_that_is_said(self) -> None:
+        """With ``sees_places = False`` a map has one vector, however it is turned or mirrored."""
+        network, (codes, mask) = self.network(), self.maps(2)
+        if not getattr(network, "sees_places", True):
+            turned = network(codes.rot90(1, (2, 3)).flip(3), mask.rot90(1, (1, 2)).flip(2))
+            assert torch.allclose(network(codes, mask), turned, atol=1e-5)
+
+    def model(self) -> SlideModel:
+        """A slide model for every kind of target, with heads that are no longer zero."""
+        model = SlideModel(self.network(), self.code_size, TASKS)
+        for head in model.heads.heads:
+            torch.nn.init.normal_(head.linear.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+        return model
+
+    def targets(self, count: int) -> dict[str, torch.Tensor]:
+        """Targets of every kind, one of each missing."""
+        chance = torch.Generator().manual_seed(3)
+        found = {task.name: torch.arange(count) % max(len(task.classes), 1) * 1.0 for task in TASKS}
+        found["regression"] = torch.randn(count, generator=chance)
+        time = torch.rand(count, generator=chance) * 50 + 1
+        found["survival"] = torch.stack([time, torch.arange(count) % 2 * 1.0], dim=1)
+        for values in found.values():
+            values[0] = torch.nan
+        return found
+
+    def test_every_kind_of_target_is_learned_from(self) -> None:
+        """One step on all five kinds: loss and gradients are finite, and the loss falls."""
+        model, (codes, mask), targets = self.model().train(), self.maps(6), self.targets(6)
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        losses = []
+        for _ in range(2):
+            outputs = model(codes, mask)
+            loss = joint_loss(TASKS, outputs, targets) + model.own_loss(outputs, targets)
+            grads = torch.autograd.grad(loss, weights, allow_unused=True)
+            losses.append(float(loss.detach()))
+            found = [grad for grad in grads if grad is not None]
+            assert torch.isfinite(loss) and all(torch.isfinite(grad).all() for grad in found)
+            length = float(sum((grad.square().sum() for grad in found), torch.zeros(())).sqrt())
+            assert length > 0
+            with torch.no_grad():
+                for weight, grad in zip(weights, grads, strict=True):
+                    if grad is not None:
+                        weight.sub_(grad, alpha=1e-3 / length)
+        assert losses[1] < losses[0]
+
+    def test_gradients_reach_every_weight(self) -> None:
+        """Nothing in the network is idle, unless it is frozen."""
+        network = self.network().train()
+        codes, mask = self.maps(4)
+        vectors = network(codes.requires_grad_(), mask)
+        loss = vectors.square().sum()
+        if isinstance(network, OwnLoss):
+            vectors, clues = network.learning(codes, mask)
+            loss = vectors.square().sum() + network.own_loss(clues, self.targets(4))
+        loss.backward()
+        assert codes.grad is not None
+        idle = [
+            name
+            for name, weight in network.named_parameters()
+            if weight.requires_grad and weight.grad is None
+        ]
+        assert not idle, idle
+
+
+class PaddingContract(AggregatorContract):
+    """What an aggregator must do that takes maps of any size, and does not see their border."""
+
+    @torch.no_grad()
+    def test_glass_changes_nothing(self) -> None:
+        """Neither more empty cells around the map, nor anything that stands in them."""
+        network, (codes, mask) = self.network(), self.maps(3)
+        wide, tissue = (torch.nn.functional.pad(each, (0, 7, 3, 0)) for each in (codes, mask))
+        wide = torch.where(tissue[:, None] > 0, wide, torch.full_like(wide, 9.0))
+        assert torch.allclose(network(codes, mask), network(wide, tissue), atol=1e-5)
+
+
+class BagContract(PaddingContract):
+    """What an aggregator must do that does not see where a cell lies."""
+
+    @torch.no_grad()
+    def test_the_order_of_the_cells_changes_nothing(self) -> None:
+        """Cells may change places as long as each takes its tissue with it."""
+        network, (codes, mask) = self.network(), self.maps(3)
+        order = torch.randperm(mask[0].numel(), generator=torch.Generator().manual_seed(2))
+        mixed = codes.flatten(2)[:, :, order].view_as(codes)
+        shuffled = network(mixed, mask.flatten(1)[:, order].view_as(mask))
+        assert torch.allclose(network(codes, mask), shuffled, atol=1e-5)

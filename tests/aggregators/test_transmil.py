@@ -7,20 +7,19 @@ import torch
 import torch.nn.functional as F
 
 from histonic.aggregators import transmil
-from histonic.aggregators.transmil import TokenMixer, TransMil, landmark_attention, pseudo_inverse
-from histonic.testing import AggregatorContract
+from histonic.aggregators.transmil import (
+    MapPositions,
+    TokenMixer,
+    TransMil,
+    landmark_attention,
+    pseudo_inverse,
+)
+from histonic.testing import PaddingContract
 
 
-class TestTransMil(AggregatorContract):
+class TestTransMil(PaddingContract):
     def make(self) -> type[TransMil]:
         return TransMil
-
-    @torch.no_grad()
-    def test_glass_changes_nothing(self) -> None:
-        network, (codes, mask) = self.network(), self.maps(2)
-        wide, tissue = (F.pad(each, (2, 7, 3, 0)) for each in (codes, mask))
-        wide = torch.where(tissue[:, None] > 0, wide, torch.full_like(wide, 9.0))
-        assert torch.allclose(network(codes, mask), network(wide, tissue), atol=1e-4)
 
     @torch.no_grad()
     def test_the_layout_of_the_cells_changes_something(self) -> None:
@@ -53,7 +52,41 @@ def test_both_ways_of_attention_agree_on_slowly_changing_cells(monkeypatch: pyte
     mixer = TokenMixer().eval()
     along = torch.linspace(0, 3, 400)[:, None]
     tokens = torch.sin(along * torch.rand(1, 128) * 3 + torch.rand(1, 128) * 6)
-    exact = mixer(tokens)
+    tokens, there = tokens[None], torch.ones(1, 400, dtype=torch.bool)
+    exact = mixer(tokens, there)
     monkeypatch.setattr(transmil, "EXACT_CELLS", 10)
-    assert not torch.equal(mixer(tokens), exact)
-    assert torch.allclose(mixer(tokens), exact, atol=0.02)
+    assert not torch.equal(mixer(tokens, there), exact)
+    assert torch.allclose(mixer(tokens, there), exact, atol=0.02)
+
+
+@torch.no_grad()
+def test_the_first_token_hears_what_attention_would_tell_it() -> None:
+    torch.manual_seed(0)
+    mixer = TokenMixer().eval()
+    tokens = torch.randn(2, 30, 128)
+    there = torch.rand(2, 30) < 0.7
+    there[:, 0] = True
+    first, weights = mixer.first_asks(tokens, there)
+    assert torch.allclose(first, mixer(tokens, there)[:, 0], atol=1e-5)
+    assert not weights.transpose(1, 2)[~there].any() and torch.allclose(weights.sum(dim=-1), torch.ones(2, 4))
+
+
+@torch.no_grad()
+def test_one_kernel_is_the_sum_of_all() -> None:
+    torch.manual_seed(0)
+    places, maps = MapPositions(), torch.randn(2, 128, 9, 11)
+    assert torch.allclose(places(maps), maps + sum(field(maps) for field in places.fields), atol=1e-5)
+
+
+@torch.no_grad()
+def test_large_and_small_maps_share_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = TransMil(4, 16).eval()
+    codes, mask = torch.randn(3, 4, 16, 16), torch.ones(3, 16, 16)
+    mask[0, 4:] = mask[2, :, 6:] = 0
+    monkeypatch.setattr(transmil, "EXACT_CELLS", 150)
+    together, weights = net(codes, mask), net.attention(codes, mask)
+    for place in range(3):
+        part = codes[place : place + 1], mask[place : place + 1]
+        assert torch.allclose(together[place], net(*part)[0], atol=1e-5)
+        assert torch.allclose(weights[place], net.attention(*part)[0], atol=1e-6)

@@ -152,7 +152,7 @@ class FakeWorld:
             head.linear.weight.data[:, 0] = 1.0
             head.linear.bias.data[:] = -skill / 2
         if all(each.name != "kind" for each in settings.sets):
-            from histonic.stages.encoder_run import save_heads
+            from histonic.encoders.tile_heads import save_heads
 
             save_heads(out / "heads.safetensors", heads.tasks, 4, heads.state_dict())
         (out / "run.json").write_text("{}", encoding="utf-8")

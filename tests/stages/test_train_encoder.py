@@ -18,10 +18,10 @@ from histonic.core.errors import EncoderError, SettingsError, TileSetError, Trai
 from histonic.core.progress import Silent
 from histonic.encoders.base import load_encoder
 from histonic.encoders.multitask import MultitaskObjective
+from histonic.encoders.tile_heads import load_heads
 from histonic.nn.losses import Verdict
 from histonic.stages import loop
 from histonic.stages import train_encoder as stage
-from histonic.stages.encoder_run import load_heads
 from histonic.stages.tile_lessons import TileLesson
 from histonic.stages.train_encoder import train_encoder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import zarr
 from scipy.stats import spearmanr
 
 from histonic.core.errors import (
     CohortError,
+    EncoderError,
     HistonicError,
     OutputError,
     SettingsError,
@@ -29,10 +32,15 @@ from histonic.core.errors import (
     TrainingError,
 )
 from histonic.core.progress import Silent
+from histonic.core.task import Task
 from histonic.data.store import Store, write_failure
+from histonic.encoders.tile_heads import HEADS_FILE, save_heads
+from histonic.nn.heads import Heads
 from histonic.stages import loop
 from histonic.stages.bundle import read_bundle
+from histonic.stages.convex import PENALTIES
 from histonic.stages.evaluate import evaluate_run
+from histonic.stages.predict import predict
 from histonic.stages.train_slides import train_slides
 
 TARGETS = ["grade:ordinal", "score:regression", "os:survival:os_months,os_event"]
@@ -344,3 +352,61 @@ def test_risk_sets_of_a_batch_are_another_training(cohort_folder: Path, tmp_path
         for kind in ("cohort", "batch")
     ]
     assert not np.allclose(losses[0].train_loss.dropna(), losses[1].train_loss.dropna())
+
+
+ONE = {"folds": 3, "max_epochs": 1, "batch": 8, "initialisations": 1}
+
+
+def test_an_aggregator_with_a_loss_of_its_own_trains_on_two_processes(
+    cohort_folder: Path, tmp_path: Path
+) -> None:
+    # The batch is even, so that both ways draw the same patients.
+    given = {**ONE, "batch": 4, "aggregator": "clam", "device": "cpu"}
+    run = run_in(tmp_path / "run", cohort_folder, **given, devices=2)
+    history = pd.read_csv(run / "history.csv")
+    assert len(history) == 6 and np.isfinite(history["train_loss"].dropna()).all()
+    alone = run_in(tmp_path / "alone", cohort_folder, **given)
+    other = pd.read_csv(alone / "history.csv")
+    # The clues of both processes are joined as their outputs are: the loss is that of the whole batch.
+    assert np.allclose(history["train_loss"].dropna(), other["train_loss"].dropna(), rtol=1e-3)
+
+
+def test_the_learning_rate_is_the_aggregators_own(cohort_folder: Path, tmp_path: Path) -> None:
+    for name, given, used in (("abmil", {}, 3e-4), ("abmil", {"learning_rate": 0.02}, 0.02)):
+        run = run_in(tmp_path / f"{used}", cohort_folder, **ONE, aggregator=name, **given)
+        assert set(pd.read_csv(run / "history.csv")["learning_rate"]) == {used}
+        assert json.loads((run / "run.json").read_text())["learning_rate"] == used
+
+
+@pytest.fixture(scope="module")
+def voting_cohort(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same cohort, with heads for its encoder of which one sees the severity."""
+    folder = tmp_path_factory.mktemp("voting")
+    shutil.copytree(cohort_folder, folder, dirs_exist_ok=True)
+    heads = Heads([Task("dense", "binary", ("d",), ("no", "yes")), Task("other", "regression", ("o",))], 18)
+    heads["dense"].linear.weight.data[:, :2] = 1.0
+    torch.nn.init.normal_(heads["other"].linear.weight, generator=torch.Generator().manual_seed(0))
+    save_heads(folder / "store" / HEADS_FILE, heads.tasks, 18, heads.state_dict())
+    return folder
+
+
+def test_votes_are_fitted_and_travel_in_the_bundle(voting_cohort: Path, tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", voting_cohort, **{**ONE, "folds": 4}, aggregator="votes")
+    found = {task.task.name: {s.name: s.value for s in task.scores} for task in evaluate_run(run)}
+    assert found["score"]["Spearman correlation"] > 0.7 and found["os"]["C-index"] > 0.6
+    history = pd.read_csv(run / "history.csv")
+    assert history["train_loss"].isna().sum() == 4 and set(history["epoch"]) == set(range(len(PENALTIES) + 1))
+    bundle = shutil.copytree(run / "bundle", tmp_path / "elsewhere")
+    assert (bundle / HEADS_FILE).is_file()
+    table = predict(bundle=bundle, slides=[voting_cohort / "store"], out=tmp_path / "p.csv").out
+    frame = pd.read_csv(table)
+    labels = pd.read_csv(voting_cohort / "labels.csv").merge(frame, on="slide_id")
+    assert spearmanr(labels["score"], labels["score.predicted"])[0] > 0.8
+    again = run_in(tmp_path / "again", voting_cohort, **{**ONE, "folds": 4}, aggregator="votes")
+    assert digest(run / "predictions") == digest(again / "predictions")
+
+
+def test_votes_need_heads(cohort_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match="'colour' has none that belong to it"):
+        run_in(tmp_path / "run", cohort_folder, aggregator="votes")
+    assert not (tmp_path / "run").exists()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, tissue_softmax
+from histonic.aggregators.bags import cells_of, maps_of, tissue_softmax
 
 EMBEDDED = 128
 HIDDEN = 64
@@ -50,6 +52,8 @@ class AttentionPool(nn.Module):
     """
 
     size = EMBEDDED
+    learning_rate: ClassVar[float] = 3e-4
+    sees_places: ClassVar[bool] = False
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
@@ -65,7 +69,7 @@ class AttentionPool(nn.Module):
     def attention(self, codes: Tensor, mask: Tensor) -> Tensor:
         """Weight of each cell, ``(B, R, K)``; they sum to 1 over the tissue."""
         _, weights = self._weighted(codes, mask)
-        return weights[..., 0].view_as(mask)
+        return maps_of(weights, mask)[:, 0]
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``; 0 for a map without tissue."""

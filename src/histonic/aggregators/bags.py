@@ -7,21 +7,43 @@ from torch import Tensor
 
 
 def cells_of(codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The cells of a batch of maps, one after the other.
+    """The cells of a batch of maps, one after the other, those with tissue first.
+
+    N is the number of tissue cells of the map that has most of them: glass, which is often more than half
+    of a map, costs no arithmetic.
 
     Args:
         codes: ``(B, D, R, K)``.
         mask: ``(B, R, K)`` 1 where a cell holds tissue, else 0.
 
     Returns:
-        Cells ``(B, N, D)`` with ``N = R * K``, and where they hold tissue, bool ``(B, N)``.
+        Cells ``(B, N, D)``, N at least 1, and where they hold tissue, bool ``(B, N)``.
 
     Example:
-        >>> cells, tissue = cells_of(torch.zeros(2, 5, 3, 4), torch.ones(2, 3, 4))
+        >>> cells, tissue = cells_of(torch.zeros(2, 5, 3, 4), torch.tensor([[[1.0, 0, 1, 0]] * 3] * 2))
         >>> cells.shape, tissue.shape
-        (torch.Size([2, 12, 5]), torch.Size([2, 12]))
+        (torch.Size([2, 6, 5]), torch.Size([2, 6]))
     """
-    return codes.flatten(2).transpose(1, 2), mask.flatten(1) > 0
+    tissue = mask.flatten(1) > 0
+    places = _tissue_first(tissue, max(1, int(tissue.sum(dim=1).max())))
+    cells = codes.flatten(2).gather(2, places[:, None].expand(-1, codes.shape[1], -1))
+    return cells.transpose(1, 2), tissue.gather(1, places)
+
+
+def maps_of(values: Tensor, mask: Tensor) -> Tensor:
+    """Values ``(B, N, C)`` of the cells of :func:`cells_of` back in their places ``(B, C, R, K)``.
+
+    What stands for glass comes to lie on glass, so it should be 0.
+    """
+    places = _tissue_first(mask.flatten(1) > 0, values.shape[1])
+    places = places[:, None].expand(-1, values.shape[2], -1)
+    maps = values.new_zeros(len(values), values.shape[2], mask[0].numel())
+    return maps.scatter(2, places, values.transpose(1, 2)).view(*maps.shape[:2], *mask.shape[1:])
+
+
+def _tissue_first(tissue: Tensor, count: int) -> Tensor:
+    """Places ``(B, count)`` of cells in their order, but those with tissue first."""
+    return tissue.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :count]
 
 
 def tissue_only(values: Tensor, tissue: Tensor) -> Tensor:

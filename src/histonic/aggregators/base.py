@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,33 @@ class Aggregator(Protocol):
         """
 
 
+@runtime_checkable
+class OwnLoss(Protocol):
+    """An aggregator that, beside the loss of the targets, has one of its own in training."""
+
+    def learning(self, codes: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Slide vectors ``(B, E)``, and what the own loss needs: ``(B, ...)`` by a name."""
+
+    def own_loss(self, clues: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
+        """A scalar that is added to the loss of the targets.
+
+        Args:
+            clues: What :meth:`learning` gave, of the whole batch, also where several devices share it.
+            targets: Per task name, regression standardised, NaN where missing.
+        """
+
+
 class AggregatorClass(Protocol):
-    """What the registry holds: a way to make an untrained aggregator."""
+    """What the registry holds: a way to make an untrained aggregator.
+
+    Class attributes, which may be absent, say more:
+
+    - ``learning_rate``: the first, where the user names none (default 1e-3).
+    - ``sees_places``: whether a turned map can have another vector (default True).
+    - ``raw_codes``: whether it wants codes as the encoder gave them, not standardised (default False).
+    - ``wants``: names of further keywords that it is made with, out of ``tasks`` (the targets) and
+      ``tile_heads`` (what the encoder says of a tile, or None); none by default.
+    """
 
     def __call__(self, code_size: int, crop_cells: int) -> nn.Module:
         """Make an aggregator.
@@ -69,8 +94,22 @@ AGGREGATORS: Registry[AggregatorClass] = Registry(
             "histonic.aggregators.transmil:TransMil",
             "self-attention over cells with positions (Shao et al. 2021)",
         ),
+        Entry(
+            "clam",
+            "histonic.aggregators.clam:Clam",
+            "gated attention whose cells are told apart by pseudo-labels (Lu et al. 2021)",
+        ),
+        Entry(
+            "votes",
+            "histonic.aggregators.votes:Votes",
+            "what a multitask encoder's heads say of the tiles, counted, into ridge (Paeng et al. 2017)",
+        ),
     ),
 )
+LEARNING_RATE = 1e-3
+"""First learning rate of an aggregator that states none."""
+CLUES = "aggregator/"
+"""Begins the names of an aggregator's clues among the outputs; no target's name holds a slash."""
 
 
 class CodeScale(nn.Module):
@@ -122,7 +161,7 @@ class SlideModel(nn.Module):
         self.heads = Heads(tasks, int(aggregator.size))  # type: ignore[arg-type]
 
     def forward(self, codes: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Outputs per task name.
+        """Outputs per task name; in training also the clues of an aggregator that has a loss of its own.
 
         Args:
             codes: ``(B, D, R, K)`` as stored.
@@ -131,11 +170,54 @@ class SlideModel(nn.Module):
         Returns:
             ``(B, O)`` per task name; make them readable with ``model.heads.predict``.
         """
-        outputs: dict[str, Tensor] = self.heads(self.aggregator(self.scale(codes, mask), mask))
-        return outputs
+        if not (self.training and isinstance(self.aggregator, OwnLoss)):
+            plain: dict[str, Tensor] = self.heads(self.vectors(codes, mask))
+            return plain
+        vectors, clues = self.aggregator.learning(self.scale(codes, mask), mask)
+        outputs: dict[str, Tensor] = self.heads(vectors)
+        return outputs | {CLUES + name: clue for name, clue in clues.items()}
+
+    def vectors(self, codes: Tensor, mask: Tensor) -> Tensor:
+        """Slide vectors ``(B, E)`` of maps as stored."""
+        found: Tensor = self.aggregator(self.scale(codes, mask), mask)
+        return found
+
+    def own_loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor | float:
+        """The aggregator's own loss of outputs in training; 0 if it has none.
+
+        Args:
+            outputs: Of the whole batch, see :meth:`forward`.
+            targets: Per task name, regression standardised, NaN where missing.
+        """
+        if not isinstance(self.aggregator, OwnLoss):
+            return 0.0
+        clues = {name.removeprefix(CLUES): each for name, each in outputs.items() if name.startswith(CLUES)}
+        return self.aggregator.own_loss(clues, targets)
+
+    def set_scale(self, mean: Tensor, spread: Tensor) -> None:
+        """Tell mean and standard deviation ``(D,)`` of the training codes, unless raw codes are wanted."""
+        if not getattr(self.aggregator, "raw_codes", False):
+            self.scale.set(mean, spread)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether there is nothing to learn but the heads."""
+        return not any(weight.requires_grad for weight in self.aggregator.parameters())
+
+    @property
+    def sees_places(self) -> bool:
+        """Whether a turned map can have other outputs."""
+        return bool(getattr(self.aggregator, "sees_places", True))
 
 
-def build_model(aggregator: str, *, code_size: int, crop_cells: int, tasks: Sequence[Task]) -> SlideModel:
+def build_model(
+    aggregator: str,
+    *,
+    code_size: int,
+    crop_cells: int,
+    tasks: Sequence[Task],
+    tile_heads: Heads | None = None,
+) -> SlideModel:
     """An untrained slide model; its random weights come from torch's global generator.
 
     Args:
@@ -143,8 +225,35 @@ def build_model(aggregator: str, *, code_size: int, crop_cells: int, tasks: Sequ
         code_size: D.
         crop_cells: Side of the crops in cells.
         tasks: The targets.
+        tile_heads: What the encoder says of a tile; only an aggregator that wants them needs them.
+
+    Raises:
+        SettingsError: There is no such aggregator.
+        EncoderError: It needs tile heads, and there are none that fit.
+    """
+    kind: Any = AGGREGATORS.get(aggregator)
+    given = {"tasks": tuple(tasks), "tile_heads": tile_heads}
+    more = {name: given[name] for name in getattr(kind, "wants", ())}
+    return SlideModel(kind(code_size, crop_cells, **more), code_size, tasks)
+
+
+def wants_tile_heads(aggregator: str) -> bool:
+    """Whether an aggregator looks at the encoder's heads.
 
     Raises:
         SettingsError: There is no such aggregator.
     """
-    return SlideModel(AGGREGATORS.get(aggregator)(code_size, crop_cells), code_size, tasks)
+    return "tile_heads" in getattr(AGGREGATORS.get(aggregator), "wants", ())
+
+
+def first_rate(aggregator: str, asked: float | None) -> float:
+    """The learning rate that training begins with: what is asked for, or the aggregator's own default.
+
+    Raises:
+        SettingsError: There is no such aggregator.
+
+    Example:
+        >>> first_rate("convnet", None), first_rate("convnet", 0.5)
+        (0.01, 0.5)
+    """
+    return asked or float(getattr(AGGREGATORS.get(aggregator), "learning_rate", LEARNING_RATE))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,6 +50,7 @@ class ConvNet(nn.Module):
     """
 
     size = FILTERS
+    learning_rate: ClassVar[float] = 1e-2
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, tissue_max, tissue_only, tissue_softmax
+from histonic.aggregators.bags import cells_of, maps_of, tissue_max, tissue_only, tissue_softmax
 
 EMBEDDED = 128
 CRITERIA = 4
@@ -28,6 +29,8 @@ class DualStream(nn.Module):
     """
 
     size = CRITERIA + EMBEDDED
+    learning_rate: ClassVar[float] = 3e-4
+    sees_places: ClassVar[bool] = False
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
@@ -51,7 +54,7 @@ class DualStream(nn.Module):
     def attention(self, codes: Tensor, mask: Tensor) -> Tensor:
         """Weight of each cell, ``(B, R, K)``, the mean over the criteria; they sum to 1 over the tissue."""
         *_, weights = self._streams(codes, mask)
-        return weights.mean(dim=-1).view_as(mask)
+        return maps_of(weights.mean(dim=-1, keepdim=True), mask)[:, 0]
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 132)``."""

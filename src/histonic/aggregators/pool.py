@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from histonic.aggregators.bags import cells_of, tissue_max
@@ -19,6 +21,9 @@ class MeanPool(nn.Module):
         >>> MeanPool(3, 8)(torch.ones(2, 3, 8, 8), torch.ones(2, 8, 8)).tolist()[0]
         [1.0, 1.0, 1.0]
     """
+
+    learning_rate: ClassVar[float] = 0.0  # nothing is learned by steps
+    sees_places: ClassVar[bool] = False
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
@@ -42,6 +47,9 @@ class MaxPool(nn.Module):
         >>> MaxPool(3, 8)(torch.ones(2, 3, 8, 8), torch.ones(2, 8, 8)).shape
         torch.Size([2, 3])
     """
+
+    learning_rate: ClassVar[float] = 0.0  # nothing is learned by steps
+    sees_places: ClassVar[bool] = False
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from histonic.aggregators.bags import cells_of, maps_of
 
 EMBEDDED = 128
 HEADS = 4
@@ -12,6 +16,8 @@ LANDMARKS = 64
 EXACT_CELLS = 512
 """Cells up to which attention is computed in full; above it is approximated by way of landmarks."""
 PINV_STEPS = 6
+FIELDS = (7, 5, 3)
+"""Sides of the convolutions that tell positions, the widest first."""
 
 
 def landmark_attention(query: Tensor, key: Tensor, value: Tensor, landmarks: int) -> Tensor:
@@ -62,8 +68,8 @@ class TokenMixer(nn.Module):
     """Multi-head self-attention with a residual, normalised before.
 
     Example:
-        >>> TokenMixer()(torch.zeros(10, 128)).shape
-        torch.Size([10, 128])
+        >>> TokenMixer()(torch.zeros(2, 10, 128), torch.ones(2, 10, dtype=torch.bool)).shape
+        torch.Size([2, 10, 128])
     """
 
     def __init__(self) -> None:
@@ -72,16 +78,38 @@ class TokenMixer(nn.Module):
         self.split = nn.Linear(EMBEDDED, 3 * EMBEDDED, bias=False)
         self.join = nn.Linear(EMBEDDED, EMBEDDED)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """``(N, E)`` to ``(N, E)``."""
-        parts = self.split(self.norm(tokens)).view(len(tokens), 3, HEADS, -1).permute(1, 2, 0, 3)
-        query, key, value = parts.unbind(0)
-        if len(tokens) <= EXACT_CELLS:
-            mixed = F.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+    def _parts(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value, each ``(B, H, N, E / H)``."""
+        query, key, value = self.split(self.norm(tokens)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        return query, key, value
+
+    def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
+        """Every token asks all others.
+
+        Args:
+            tokens: ``(B, N, E)``.
+            there: bool ``(B, N)``, which tokens can be asked; all of them beyond :data:`EXACT_CELLS`.
+        """
+        query, key, value = self._parts(tokens)
+        if tokens.shape[1] <= EXACT_CELLS:
+            mixed = F.scaled_dot_product_attention(query, key, value, there[:, None, None])
         else:
-            mixed = landmark_attention(query, key, value, LANDMARKS)
-        joined: Tensor = tokens + self.join(mixed.transpose(0, 1).flatten(1))
+            each = zip(query, key, value, strict=True)
+            mixed = torch.stack([landmark_attention(*parts, LANDMARKS) for parts in each])
+        joined: Tensor = tokens + self.join(mixed.transpose(1, 2).flatten(2))
         return joined
+
+    def first_asks(self, tokens: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """Only the first token asks, which is cheap enough to be exact for any number of them.
+
+        Returns:
+            The first token ``(B, E)``, and the weights ``(B, H, N)`` with which it listens.
+        """
+        query, key, value = self._parts(tokens)
+        scores = (query[:, :, :1] @ key.mT)[:, :, 0] * query.shape[-1] ** -0.5
+        weights = scores.masked_fill(~there[:, None], -torch.inf).softmax(dim=-1)
+        heard = torch.einsum("bhn,bhne->bhe", weights, value).flatten(1)
+        return tokens[:, 0] + self.join(heard), weights
 
 
 class MapPositions(nn.Module):
@@ -94,20 +122,29 @@ class MapPositions(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fields = nn.ModuleList(
-            nn.Conv2d(EMBEDDED, EMBEDDED, side, padding=side // 2, groups=EMBEDDED) for side in (7, 5, 3)
+            nn.Conv2d(EMBEDDED, EMBEDDED, side, padding=side // 2, groups=EMBEDDED) for side in FIELDS
         )
 
+    def _kernels(self) -> list[tuple[int, Tensor, Tensor]]:
+        return [(side, each.weight, each.bias) for side, each in zip(FIELDS, self.fields, strict=True)]  # type: ignore[misc]
+
     def forward(self, maps: Tensor) -> Tensor:
-        """``(1, E, R, K)``, zero on glass, to the same shape."""
-        added: Tensor = sum((field(maps) for field in self.fields), maps)
-        return added
+        """``(B, E, R, K)``, zero on glass, to the same shape."""
+        # A sum of convolutions is one with the sum of their kernels, and the map itself the kernel 1.
+        widest = max(FIELDS)
+        kernel = F.pad(maps.new_ones(EMBEDDED, 1, 1, 1), (widest // 2,) * 4)
+        for side, weight, _ in self._kernels():
+            kernel = kernel + F.pad(weight, ((widest - side) // 2,) * 4)
+        bias = torch.stack([each for *_, each in self._kernels()]).sum(dim=0)
+        return F.conv2d(maps, kernel, bias, padding=widest // 2, groups=EMBEDDED)
 
 
 class TransMil(nn.Module):
     """Two layers of self-attention over the tissue, with convolutional positions between them.
 
     Only cells with tissue take part, so that neither glass nor padding changes anything. Up to
-    :data:`EXACT_CELLS` cells attention is exact, and above approximated as in the paper.
+    :data:`EXACT_CELLS` cells attention is exact, and above approximated as in the paper; in the second layer,
+    of which only the slide's token is needed, it is always exact.
 
     Args:
         code_size: D.
@@ -120,6 +157,7 @@ class TransMil(nn.Module):
     """
 
     size = EMBEDDED
+    learning_rate: ClassVar[float] = 3e-4
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
@@ -130,18 +168,33 @@ class TransMil(nn.Module):
         self.second = TokenMixer()
         self.norm = nn.LayerNorm(EMBEDDED)
 
-    def _one(self, codes: Tensor, tissue: Tensor) -> Tensor:
-        """The vector ``(E,)`` of one map ``(D, R, K)`` with ``tissue`` ``(R, K)``."""
-        cells = self.embed(codes.permute(1, 2, 0)[tissue])
-        tokens = self.first(torch.cat([self.token, cells]))
-        token, cells = tokens[:1], tokens[1:]
-        maps = cells.new_zeros(*tissue.shape, EMBEDDED)
-        maps[tissue] = cells
-        cells = self.places(maps.permute(2, 0, 1)[None])[0].permute(1, 2, 0)[tissue]
-        vector: Tensor = self.norm(self.second(torch.cat([token, cells]))[0])
-        return vector
+    def _listen(self, codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Slide vectors ``(B, E)``, and the weight ``(B, R, K)`` of each cell in them."""
+        cells, tissue = cells_of(codes, mask)
+        token = self.token.expand(len(cells), 1, -1)
+        there = F.pad(tissue, (1, 0), value=True)
+        tokens = self.first(torch.cat([token, self.embed(cells)], dim=1), there)
+        maps = self.places(maps_of(tokens[:, 1:] * tissue[..., None], mask))
+        tokens = torch.cat([tokens[:, :1], cells_of(maps, mask)[0]], dim=1)
+        vectors, weights = self.second.first_asks(tokens, there)
+        heard = weights[..., 1:].mean(dim=1)
+        heard = heard / heard.sum(dim=1, keepdim=True).clamp_min(torch.finfo(heard.dtype).tiny)
+        return self.norm(vectors), maps_of(heard[..., None], mask)[:, 0]
+
+    def _all(self, codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of any maps: those with few cells together, each of the others by itself."""
+        few = (mask > 0).flatten(1).sum(dim=1) < EXACT_CELLS
+        together, alone = few.nonzero()[:, 0], (~few).nonzero()[:, 0]
+        groups = [group for group in (together, *torch.split(alone, 1)) if len(group)]
+        parts = [self._listen(codes[group], mask[group]) for group in groups]
+        order = torch.cat(groups).argsort()
+        vectors, weights = (torch.cat(each)[order] for each in zip(*parts, strict=True))
+        return vectors, weights
+
+    def attention(self, codes: Tensor, mask: Tensor) -> Tensor:
+        """Weight of each cell for the slide's token, ``(B, R, K)``; they sum to 1 over the tissue."""
+        return self._all(codes, mask)[1]
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``."""
-        # One map at a time: each has a number of cells of its own, and attention between maps is none.
-        return torch.stack([self._one(*each) for each in zip(codes, mask > 0, strict=True)])
+        return self._all(codes, mask)[0]

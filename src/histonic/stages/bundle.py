@@ -13,13 +13,16 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from histonic.aggregators.base import SlideModel, build_model
-from histonic.core.errors import BundleError, SettingsError
+from histonic.core.errors import BundleError, EncoderError, SettingsError
 from histonic.core.files import replacing_folder, write_json
 from histonic.core.task import Task
 from histonic.encoders.base import Encoder
+from histonic.encoders.tile_heads import HEADS_FILE, load_heads, save_heads
+from histonic.nn.heads import Heads
 from histonic.stages.ensemble import Member
 from histonic.stages.fusing import Fusion
-from histonic.stages.networks import Trained, network_name
+from histonic.stages.networks import Trained
+from histonic.stages.plan import network_name
 
 BUNDLE_FORMAT = "histonic-bundle-1"
 WEIGHTS_FILE = "weights.safetensors"
@@ -57,7 +60,11 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, facts: Mapping[str, Any], trained: Sequence[Trained], encoder: Encoder | None
+    folder: Path,
+    facts: Mapping[str, Any],
+    trained: Sequence[Trained],
+    encoder: Encoder | None,
+    tile_heads: Heads | None = None,
 ) -> str:
     """Write a bundle, all or nothing.
 
@@ -66,6 +73,7 @@ def write_bundle(
         facts: ``tasks``, ``test_crops``, ``fusion``, ``encoder`` and ``compress_settings``, plain values.
         trained: The networks.
         encoder: Of the maps; None leaves it out, and the bundle then predicts from maps only.
+        tile_heads: Of the encoder, where the networks look at them.
 
     Returns:
         Fingerprint of the bundle.
@@ -78,6 +86,9 @@ def write_bundle(
         save_file(weights, partial / WEIGHTS_FILE)
         if encoder is not None:
             encoder.save(partial / ENCODER_FILE)
+        if tile_heads is not None:
+            code_size = trained[0].code_size
+            save_heads(partial / HEADS_FILE, tile_heads.tasks, code_size, tile_heads.state_dict())
         content = {
             "format": BUNDLE_FORMAT,
             "histonic": version("histonic"),
@@ -105,6 +116,7 @@ def read_bundle(folder: Path) -> Bundle:
     tasks = tuple(Task.from_dict(values) for values in content["tasks"])
     members = tuple(Member.from_dict(values) for values in content["networks"])
     weights = load_file(folder / WEIGHTS_FILE)
+    tile_heads = load_heads(folder / HEADS_FILE) if HEADS_FILE in content["files"] else None
     models = []
     for member in members:
         prefix = f"{network_name(member.repeat, member.fold, member.initialisation)}/"
@@ -117,9 +129,10 @@ def read_bundle(folder: Path) -> Bundle:
                 code_size=content["code_size"],
                 crop_cells=member.crop_cells,
                 tasks=tasks,
+                tile_heads=tile_heads,
             )
             model.load_state_dict(state)
-        except (SettingsError, RuntimeError) as error:
+        except (SettingsError, EncoderError, RuntimeError) as error:
             raise _damaged(folder, f"Its networks cannot be built: {error}.") from error
         models.append(model.eval())
     return Bundle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import yaml
 
 from histonic.core.compressed import ORIENTATIONS, orient
 from histonic.core.errors import EncoderError, HistonicError, MaskError, SettingsError, StoreError
-from histonic.core.files import require_writable_folder, write_text
+from histonic.core.files import replacing_file, require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.data.slide_lists import SlideRow, read_slide_list
 from histonic.data.store import (
@@ -30,6 +31,7 @@ from histonic.data.store import (
 )
 from histonic.data.tiles import prefetched
 from histonic.encoders.base import Encoder, describe, load_encoder
+from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
 from histonic.slides.base import fingerprint_file
 from histonic.stages.reading import Event, Failed, Opened, Tiles, mask_hash_of, read_slides
 from histonic.stages.settings import CompressSettings, resolve
@@ -111,6 +113,10 @@ def compress(
     job = _Job(resolved, encoder, folder)
     job.require_own_store()
     encoder.save(encoder_path(folder))
+    heads = heads_beside(resolved.encoder)
+    if heads is not None:
+        with replacing_file(folder / HEADS_FILE) as partial:
+            shutil.copyfile(heads, partial)
     # Where the run stands on the disk does not change the maps, so the file holds no such settings.
     kept = resolved.model_dump(mode="json", exclude={"shard", "slides"})
     write_text(folder / "settings.yaml", yaml.safe_dump(kept, sort_keys=True, allow_unicode=True))

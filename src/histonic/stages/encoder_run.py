@@ -20,11 +20,8 @@ from PIL import Image
 
 from histonic.core.errors import TrainingError
 from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
-from histonic.core.task import Task
 from histonic.data.tilesets import TileSet
 from histonic.encoders.base import Encoder, describe
-from histonic.nn.checkpoint import load_state, save_state
-from histonic.nn.heads import Heads
 from histonic.stages.compress import pick_device
 from histonic.stages.run_folder import versions
 from histonic.stages.settings import TrainEncoderSettings
@@ -121,26 +118,6 @@ def write_history(out: Path, history: Sequence[Mapping[str, Any]]) -> None:
         values = [*first, *(record["scores"].get(name) for name in names)]
         writer.writerow([record["epoch"], *("" if value is None else f"{value:.9g}" for value in values)])
     write_text(out / "history.csv", text.getvalue())
-
-
-def save_heads(path: Path, tasks: Sequence[Task], code_size: int, state: Mapping[str, torch.Tensor]) -> None:
-    """Keep the heads of a multitask encoder: what it says of a tile, beside its code."""
-    save_state(
-        path,
-        {"tasks": [task.to_dict() for task in tasks], "code_size": code_size, "weights": dict(state)},
-    )
-
-
-def load_heads(path: Path) -> Heads:
-    """The heads that :func:`save_heads` kept, ready to predict.
-
-    Raises:
-        TrainingError: The file is damaged.
-    """
-    state = load_state(path)
-    heads = Heads([Task.from_dict(task) for task in state["tasks"]], state["code_size"])
-    heads.load_state_dict(state["weights"])
-    return heads.eval()
 
 
 def draw_curves(path: Path, history: Sequence[Mapping[str, Any]], best_epoch: int) -> None:

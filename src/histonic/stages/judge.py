@@ -22,8 +22,8 @@ from histonic.core.task import Task
 from histonic.data.tilesets import TileSet, check_across
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.convolutional import NetworkEncoder
+from histonic.encoders.tile_heads import load_heads
 from histonic.stages.compress import pick_device
-from histonic.stages.encoder_run import load_heads
 from histonic.stages.probe import LabelledCodes, LinearModel, probe_codes
 from histonic.stages.run_folder import versions
 from histonic.stages.selection import with_changes

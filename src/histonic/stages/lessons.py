@@ -149,9 +149,9 @@ class SlideLesson(Lesson):
         return {name: torch.from_numpy(values[rows]) for name, values in self.targets.items()}
 
     def loss(self, outputs: dict[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        """Sum of the tasks' mean losses."""
-        known = {name: values.float() for name, values in targets.items()}
-        return joint_loss(self.tasks, outputs, self.model.heads.standardise(known))
+        """Sum of the tasks' mean losses, and the aggregator's own loss where it has one."""
+        known = self.model.heads.standardise({name: values.float() for name, values in targets.items()})
+        return joint_loss(self.tasks, outputs, known) + self.model.own_loss(outputs, known)
 
     def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
         """Sum over tasks of the loss of the patients' joined predictions.
@@ -229,7 +229,8 @@ def predict_slides(
     rows = torch.zeros((each, sum(widths)), dtype=torch.float64)
     model.eval()
     for place, slide_id in enumerate(slide_ids[first : first + each]):
-        views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, orientations)
+        turns = _turns(model, maps, slide_id, orientations)
+        views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, turns)
         rows[place] = _look_at(model, maps, views, fabric, crop_cells)
     if fabric.world_size > 1:
         gathered = torch.as_tensor(fabric.all_gather(fabric.to_device(rows)))
@@ -239,13 +240,40 @@ def predict_slides(
 
 
 @torch.no_grad()
-def _look_at(model: SlideModel, maps: Maps, views: Sequence[View], fabric: Fabric, side: int) -> Tensor:
-    """Mean prediction over views, all tasks side by side, float64."""
-    total = torch.zeros((), dtype=torch.float64)
+def slide_vectors(
+    model: SlideModel, maps: Maps, slide_ids: Sequence[str], *, fabric: Fabric, crop_cells: int, crops: int
+) -> FloatArray:
+    """Slide vectors ``(S, E)``, each the mean over a slide's looks."""
+    model.eval()
+    rows = []
+    for slide_id in slide_ids:
+        turns = _turns(model, maps, slide_id, ORIENTATIONS)
+        views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, turns)
+        total = torch.zeros((), dtype=torch.float64)
+        for codes, mask in _inputs(maps, views, fabric, crop_cells):
+            total = total + model.vectors(codes, mask).double().cpu().sum(dim=0)
+        rows.append(total / len(views))
+    return torch.stack(rows).numpy()
+
+
+def _turns(model: SlideModel, maps: Maps, slide_id: str, orientations: int) -> int:
+    """Orientations to look at: one will do where a turned map has the same outputs."""
+    return orientations if model.sees_places or maps.has_turned(slide_id) else 1
+
+
+def _inputs(maps: Maps, views: Sequence[View], fabric: Fabric, side: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Codes and masks of views on the device, no more at a time than it holds."""
     at_once = max(1, CELLS_AT_ONCE // side**2)
     for start in range(0, len(views), at_once):
         codes, mask = maps.look(views[start : start + at_once], side)
-        inputs = (fabric.to_device(torch.from_numpy(part)) for part in (codes, mask))
+        yield fabric.to_device(torch.from_numpy(codes)), fabric.to_device(torch.from_numpy(mask))
+
+
+@torch.no_grad()
+def _look_at(model: SlideModel, maps: Maps, views: Sequence[View], fabric: Fabric, side: int) -> Tensor:
+    """Mean prediction over views, all tasks side by side, float64."""
+    total = torch.zeros((), dtype=torch.float64)
+    for inputs in _inputs(maps, views, fabric, side):
         with fabric.autocast():
             outputs = model(*inputs)
         parts = model.heads.predict(outputs)

@@ -335,7 +335,8 @@ class Training:
                 found.append({name: part.float() for name, part in self._outputs(chunk).items()})
         whole = {name: torch.cat([part[name] for part in found]).requires_grad_() for name in found[0]}
         loss = self._loss(self._gather(whole), targets, epoch)
-        slopes = dict(zip(whole, torch.autograd.grad(loss, list(whole.values())), strict=True))
+        given = torch.autograd.grad(loss, list(whole.values()), allow_unused=True, materialize_grads=True)
+        slopes = dict(zip(whole, given, strict=True))
         self.optimizer.zero_grad()
         start = 0
         for chunk, chance in zip(chunks, chances, strict=True):

@@ -73,6 +73,10 @@ class Maps:
         """``(R, K)``."""
         return self._slides[slide_id].mask
 
+    def has_turned(self, slide_id: str) -> bool:
+        """Whether the codes of turned tiles are stored, so that a turned map holds other cells."""
+        return self._slides[slide_id].orientations is not None
+
     def largest_side(self) -> int:
         """The longest side of all maps, in cells."""
         longest: int = max(max(slide.mask.shape) for slide in self._slides.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,126 +11,22 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from histonic.aggregators.base import SlideModel, build_model
+from histonic.aggregators.base import SlideModel, build_model, first_rate
 from histonic.core.cohort import Cohort
 from histonic.core.progress import Progress, Silent
-from histonic.data.store import Store
 from histonic.nn.checkpoint import load_state, save_state
+from histonic.stages.convex import fit_heads
 from histonic.stages.devices import deterministic
 from histonic.stages.draws import BalancedDraws
 from histonic.stages.ensemble import FloatArray, Member, Place
-from histonic.stages.folds import Fold, Made, inner_folds
-from histonic.stages.fusing import fuse_cohort, maps_of
+from histonic.stages.folds import Fold
 from histonic.stages.lessons import SlideLesson, predict_patients
 from histonic.stages.loop import EpochRecord, Schedule, Training, torch_seed
 from histonic.stages.maps import Maps
-from histonic.stages.search import best_choice, search_choices
+from histonic.stages.plan import Network, Plan, network_name
 from histonic.stages.settings import TrainSettings
 
 LEAST_CROP_CELLS = 8
-
-
-@dataclass(frozen=True)
-class Network:
-    """One network of a run: its place in the cross-validation, and its settings.
-
-    Attributes:
-        fold: Whose patients it learns from and is judged by.
-        settings: Its own; those that are searched may differ from network to network.
-        initialisation: Which of the fold's networks it is.
-        trial: Name of the trial of a search; empty for a network that is kept.
-    """
-
-    fold: Fold
-    settings: TrainSettings
-    initialisation: int = 0
-    trial: str = ""
-
-    @property
-    def name(self) -> str:
-        """Its name in file names and weights."""
-        return network_name(self.fold.repeat, self.fold.number, self.initialisation) + self.trial
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that decides how the networks turn out; picklable.
-
-    Attributes:
-        settings: Of the training.
-        cohort: The patients, with their slides as the store names them.
-        made: How the split was made.
-        folds: Of all repeats, the patients as :mod:`histonic.stages.fusing` lets the networks see them.
-        checkpoints: Folder of the networks.
-    """
-
-    settings: TrainSettings
-    cohort: Cohort
-    made: Made
-    folds: tuple[Fold, ...]
-    checkpoints: Path
-
-    def trials(self, fold: Fold) -> list[tuple[int, Network]]:
-        """The networks by which a fold's settings are chosen, each with its number; none without a search."""
-        if not self.settings.search:
-            return []
-        seed = torch_seed(self.settings.seed, fold.repeat, fold.number) % 2**32
-        cohort = fuse_cohort(self.cohort, self.settings.fusion)
-        inner = inner_folds(cohort, fold, self.settings.search_folds, self.made, seed)
-        return [
-            # The inner fold takes the outer one's number, so that both are known by it.
-            (
-                number,
-                Network(replace(each, number=fold.number), settings, 0, f"-trial-{number}-{each.number}"),
-            )
-            for number, settings in enumerate(search_choices(self.settings))
-            for each in inner
-        ]
-
-    def networks(self, fold: Fold) -> list[Network]:
-        """The networks of a fold that are kept, with the settings that its trials have chosen.
-
-        Raises:
-            TrainingError: A trial is not finished, or its file is damaged.
-        """
-        settings = self.settings
-        if settings.search:
-            settings = search_choices(settings)[self.chosen(fold)]
-        return [Network(fold, settings, each) for each in range(settings.initialisations)]
-
-    def losses(self, fold: Fold) -> dict[int, list[float]]:
-        """Validation losses of a fold's trials, per combination one for each inner fold."""
-        found: dict[int, list[float]] = {}
-        for number, network in self.trials(fold):
-            state = load_state(self.path(network))
-            found.setdefault(number, []).append(min(each["validation_loss"] for each in state["history"]))
-        return found
-
-    def chosen(self, fold: Fold) -> int:
-        """Number of the combination that a fold's trials have chosen."""
-        return best_choice(self.losses(fold))
-
-    def path(self, network: Network) -> Path:
-        """Where a network lies, unfinished or finished."""
-        return self.checkpoints / f"{network.name}.safetensors"
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of all networks and trials, at most."""
-        trials = (
-            len(search_choices(self.settings)) * self.settings.search_folds if self.settings.search else 0
-        )
-        each = trials + self.settings.initialisations
-        return len(self.folds) * each * self.settings.max_epochs
-
-    def read_maps(self, progress: Progress) -> Maps:
-        """The maps of all patients.
-
-        Raises:
-            StoreError: A map is damaged or holds bad numbers.
-        """
-        store = Store.open(self.settings.store)
-        return Maps(maps_of(self.cohort.patients, self.settings.fusion, store.map), progress)
 
 
 @dataclass(frozen=True)
@@ -155,11 +51,6 @@ class Trained:
     def name(self) -> str:
         """Its name in files and weights."""
         return network_name(self.member.repeat, self.member.fold, self.member.initialisation)
-
-
-def network_name(repeat: int, fold: int, initialisation: int) -> str:
-    """Name of a network in file names and weights."""
-    return f"repeat-{repeat}-fold-{fold}-init-{initialisation}"
 
 
 def choose_crop(settings: TrainSettings, maps: Maps) -> int:
@@ -214,7 +105,7 @@ def _train_unless_finished(
 ) -> None:
     path = plan.path(network)
     if path.is_file() and load_state(path)["finished"]:
-        progress.advance(plan.settings.max_epochs, f"{_spoken(plan, network)} is finished")
+        progress.advance(plan.settings.max_epochs, f"{plan.spoken(network)} is finished")
         return
     model = _build(plan, network, maps)
     winner = _winning_trial(plan, network)
@@ -248,6 +139,7 @@ def _build(plan: Plan, network: Network, maps: Maps) -> SlideModel:
         code_size=maps.code_size,
         crop_cells=choose_crop(network.settings, maps),
         tasks=plan.cohort.tasks,
+        tile_heads=plan.tile_heads,
     )
 
 
@@ -284,13 +176,19 @@ def _learn(
         test_crops=settings.test_crops,
         whole=whole,
     )
+    name = plan.spoken(network)
+    if model.is_linear:
+        fitted = fit_heads(lesson, fabric)
+        progress.advance(settings.max_epochs, f"{name}: heads fitted")
+        return [asdict(record) for record in fitted]
+    rate = first_rate(settings.aggregator, settings.learning_rate)
     training = Training(
         model,
         lesson,
-        Schedule(settings.learning_rate, settings.max_epochs, weight_decay=settings.weight_decay),
+        Schedule(rate, settings.max_epochs, weight_decay=settings.weight_decay),
         fabric=fabric,
         keys=_keys(network),
-        name=_spoken(plan, network),
+        name=name,
         checkpoint=plan.path(network),
     )
     history: list[dict[str, Any]] = training.run(progress).to_dict()["history"]
@@ -311,22 +209,6 @@ def _judge(fabric: Fabric, plan: Plan, maps: Maps, network: Network, model: Slid
         "member": Member.of(place, model.heads, found["train"]).to_dict(),
         "predictions": {task: torch.from_numpy(values) for task, values in found["test"].items()},
     }
-
-
-def _spoken(plan: Plan, network: Network) -> str:
-    """The network in messages."""
-    fold = network.fold
-    name = f"fold {fold.number + 1} of {len({each.number for each in plan.folds})}"
-    if plan.settings.repeats > 1:
-        name = f"repeat {fold.repeat + 1} of {plan.settings.repeats}, {name}"
-    if network.trial:
-        number, inner = (int(part) for part in network.trial.split("-")[-2:])
-        name += f", trial {number + 1} of {len(search_choices(plan.settings))}"
-        if plan.settings.search_folds > 1:
-            name += f" (inner fold {inner + 1} of {plan.settings.search_folds})"
-    elif network.settings.initialisations > 1:
-        name += f", network {network.initialisation + 1} of {network.settings.initialisations}"
-    return name
 
 
 def _sees_all(settings: TrainSettings, cohort: Cohort) -> bool:
@@ -351,7 +233,7 @@ def _tell_facts(
     """Give the model what it needs to know of its training patients."""
     slide_ids = [slide_id for patient in fold.train for slide_id in patient.slide_ids]
     mean, spread = maps.code_scale(slide_ids)
-    model.scale.set(torch.from_numpy(mean), torch.from_numpy(spread))
+    model.set_scale(torch.from_numpy(mean), torch.from_numpy(spread))
     for task in cohort.tasks:
         targets = cohort.targets(task, fold.train)
         if task.is_classification:

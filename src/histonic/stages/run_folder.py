@@ -20,7 +20,8 @@ from histonic.core.task import Task
 from histonic.data.store import Store
 from histonic.stages.ensemble import prediction_columns
 from histonic.stages.folds import Fold, Made
-from histonic.stages.networks import Plan, Trained
+from histonic.stages.networks import Trained
+from histonic.stages.plan import Plan
 from histonic.stages.search import best_choice, chosen_values, search_choices
 from histonic.stages.settings import TrainSettings
 

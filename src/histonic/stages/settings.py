@@ -159,7 +159,11 @@ class TrainSettings(Settings):
         ge=0,
         description="Survival: 0: one log risk, by Cox; 2 or more: hazards in so many intervals of time.",
     )
-    learning_rate: float = Field(1e-2, gt=0, description="First learning rate, lowered on plateaus to 1e-5.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="First learning rate, lowered on plateaus to 1e-5; by default the aggregator's.",
+    )
     weight_decay: float = Field(2e-5, ge=0, description="Pull of the weights towards zero, times their size.")
     test_crops: int = Field(10, ge=1, description="Crops per map at test time, each in 8 orientations.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")

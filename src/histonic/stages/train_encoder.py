@@ -21,6 +21,7 @@ from histonic.data.tilesets import TileSet
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.multitask import MultitaskObjective
 from histonic.encoders.nic_appearance import NicAppearanceNetwork
+from histonic.encoders.tile_heads import HEADS_FILE, save_heads
 from histonic.nn.augment import AUGMENT_LEVELS
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
@@ -273,7 +274,7 @@ def _write_results(plan: Plan, sets: Sequence[TileSet], state: dict[str, Any]) -
     encoder.save(out / "encoder.safetensors")
     tasks = [task for each in sets for task in each.tasks]
     if state["heads"]:
-        encoder_run.save_heads(out / "heads.safetensors", tasks, settings.code_size, state["heads"])
+        save_heads(out / HEADS_FILE, tasks, settings.code_size, state["heads"], encoder.fingerprint)
     encoder_run.write_history(out, state["history"])
     encoder_run.draw_curves(out / "curves.png", state["history"], state["best_epoch"])
     if state["picture"] is not None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from histonic.aggregators.base import AGGREGATORS
+from histonic.aggregators.base import first_rate, wants_tile_heads
 from histonic.core.cohort import Cohort
-from histonic.core.errors import HistonicError, SettingsError, StoreError
+from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
 from histonic.core.files import require_writable_folder, write_json
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import parse_target
@@ -18,12 +18,16 @@ from histonic.data.store import Store, encoder_path
 from histonic.data.table_joins import table_patients
 from histonic.data.tables import LabelTable, build_cohort, read_labels
 from histonic.encoders.base import Encoder, load_encoder
+from histonic.encoders.shipped import MULTITASK
+from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads
+from histonic.nn.heads import Heads
 from histonic.stages import run_folder
 from histonic.stages.bundle import write_bundle
 from histonic.stages.devices import make_fabric, run_on
 from histonic.stages.folds import make_folds
 from histonic.stages.fusing import fuse_cohort
-from histonic.stages.networks import Plan, Trained, read_network, train_networks
+from histonic.stages.networks import Trained, read_network, train_networks
+from histonic.stages.plan import Plan
 from histonic.stages.search import search_choices
 from histonic.stages.settings import TrainSettings, resolve
 
@@ -59,7 +63,7 @@ def train_slides(
     table = _read_table(resolved)
     cohort = _build_cohort(resolved, table, store)
     for choice in search_choices(resolved):
-        AGGREGATORS.get(choice.aggregator)
+        first_rate(choice.aggregator, None)
     made, folds = make_folds(
         fuse_cohort(cohort, resolved.fusion),
         resolved.split,
@@ -73,7 +77,9 @@ def train_slides(
         listener.say(f"{resolved.out} is finished already")
         run_folder.clear_leftovers(resolved.out)
         return resolved.out
-    plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints")
+    wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
+    heads = find_tile_heads(store) if wanted else None
+    plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints", heads)
     trained = _train(plan, store, described, listener)
     _write_results(plan, store, trained, listener)
     return resolved.out
@@ -168,7 +174,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         "encoder": dict(store.encoder),
         "compress_settings": dict(store.settings),
     }
-    fingerprint = write_bundle(out / "bundle", facts, trained, encoder)
+    fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
     run_folder.write_predictions(out, plan.cohort, plan.folds, trained)
     run_folder.write_history(out, trained)
     run_folder.write_search(out, plan)
@@ -186,6 +192,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         "folds": len({fold.number for fold in plan.folds}),
         "repeats": settings.repeats,
         "initialisations": settings.initialisations,
+        "learning_rate": first_rate(settings.aggregator, settings.learning_rate),
         "device": settings.device,
         "precision": settings.precision,
         "bundle_fingerprint": fingerprint,
@@ -194,10 +201,35 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
     run_folder.clear_leftovers(out)
 
 
-def find_encoder(store: Store) -> Encoder | None:
-    """The encoder that lies beside a store's maps; None if it is gone or another one."""
+def find_tile_heads(store: Store) -> Heads:
+    """The heads of the encoder of a store's maps.
+
+    Raises:
+        EncoderError: There are none.
+        TrainingError: Their file is damaged.
+    """
+    path = heads_beside(encoder_path(store.path))
+    shipped = store.encoder["name"] == MULTITASK and find_encoder(store, MULTITASK) is not None
+    if path is None and shipped:
+        # Made before stores kept heads.
+        path = heads_beside(MULTITASK)
+    if path is None:
+        raise EncoderError(
+            f"Look at the tiles of the store {store.path} by its encoder's heads.",
+            f"The encoder {store.encoder['name']!r} has none that belong to it: no multitask encoder, or its "
+            f"{HEADS_FILE} was not beside it when the slides were compressed.",
+            f"Copy the {HEADS_FILE} of the encoder's own training into the store, compress with "
+            f"{MULTITASK}, or use another --aggregator.",
+        )
+    return load_heads(path)
+
+
+def find_encoder(store: Store, name: str | None = None) -> Encoder | None:
+    """The encoder of a store's maps, from beside them or by a name; None if it is gone or another one."""
     try:
-        encoder = load_encoder(encoder_path(store.path), precision=store.settings.get("precision", "32"))
+        encoder = load_encoder(
+            name or encoder_path(store.path), precision=store.settings.get("precision", "32")
+        )
     except HistonicError:
         return None
     return encoder if encoder.fingerprint == store.encoder["fingerprint"] else None

@@ -410,3 +410,37 @@ def test_votes_need_heads(cohort_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="'colour' has none that belong to it"):
         run_in(tmp_path / "run", cohort_folder, aggregator="votes")
     assert not (tmp_path / "run").exists()
+
+
+def test_folds_side_by_side_are_those_one_after_the_other(cohort_folder: Path, tmp_path: Path) -> None:
+    class Counting(Silent):
+        total, done = 0, 0
+
+        def stage(self, name: str, total: int | None = None) -> None:
+            self.total = (total or 0) if name == "train" else self.total
+            self.done = 0
+
+        def advance(self, steps: int = 1, note: str = "") -> None:
+            self.done += steps
+
+    progress = Counting()
+    given = {**ONE, "device": "cpu", "target": ["score:regression"]}
+    beside = run_in(tmp_path / "beside", cohort_folder, progress, workers=2, **given)
+    assert progress.done == progress.total == 3
+    alone = run_in(tmp_path / "alone", cohort_folder, **given)
+    left, right = (pd.read_csv(run / "predictions/score.csv") for run in (beside, alone))
+    assert left.patient_id.tolist() == right.patient_id.tolist()
+    assert np.allclose(left.predicted, right.predicted, atol=1e-3)
+
+
+def test_a_worker_that_fails_ends_the_run_with_its_own_words(cohort_folder: Path, tmp_path: Path) -> None:
+    given = {**ONE, "device": "cpu", "workers": 2, "learning_rate": 1e30, "max_epochs": 4}
+    with pytest.raises(TrainingError, match="Lower --learning-rate"):
+        run_in(tmp_path / "run", cohort_folder, **given)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_workers_need_the_cpu_to_themselves(cohort_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--workers 1"):
+        run_in(tmp_path / "run", cohort_folder, workers=2, devices=2, device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
 from typing import Any, Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from histonic.core.errors import HistonicError, SettingsError
+from histonic.core.errors import HistonicError, SettingsError, TrainingError
 from histonic.core.progress import Progress, Silent
 from histonic.stages.compress import pick_device
 
@@ -77,6 +81,79 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
     finally:
         messages.put(None)
         listener.join()
+
+
+def run_side_by_side(work: Work[A], arguments: Sequence[A], precision: str, progress: Progress) -> None:
+    """Do pieces of work at the same time on the CPU, each in a new process with its share of the cores.
+
+    The processes' results have to be left on the disk. The progress of all of them comes back here, where
+    the stage has been announced already: theirs is not heard.
+
+    Args:
+        work: A function of a module, called with fabric, argument and progress.
+        arguments: What each process works on; picklable.
+        precision: Of the arithmetic.
+        progress: Listener to the progress.
+
+    Raises:
+        HistonicError: Of the first process that raised one; the others are ended.
+        TrainingError: A process was killed, such as for want of memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    messages = context.SimpleQueue()
+    errors: list[HistonicError] = []
+    listener = threading.Thread(target=_relay, args=(messages, _Unstaged(progress), errors), daemon=True)
+    listener.start()
+    threads = max(1, torch.get_num_threads() // len(arguments))
+    processes = [
+        context.Process(target=_work_beside, args=(work, argument, precision, threads, messages), daemon=True)
+        for argument in arguments
+    ]
+    try:
+        for process in processes:
+            process.start()
+        while any(process.is_alive() for process in processes) and not _failed(processes):
+            wait([process.sentinel for process in processes if process.is_alive()], timeout=1.0)
+        failed = _failed(processes)
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+            if process.pid is not None:
+                process.join()
+        messages.put(None)
+        listener.join()
+    if errors:
+        raise errors[0]
+    if failed:
+        raise TrainingError(
+            f"Train in {len(arguments)} processes.",
+            f"One of them ended with exit code {failed[0].exitcode}.",
+            "If memory ran out, lower --workers; the same command goes on where it stopped.",
+        )
+
+
+def _failed(processes: Sequence[SpawnProcess]) -> list[SpawnProcess]:
+    return [process for process in processes if process.exitcode not in (None, 0)]
+
+
+def _work_beside(work: Work[A], argument: A, precision: str, threads: int, messages: Any) -> None:
+    torch.set_num_threads(threads)
+    # An interruption reaches all processes of a terminal; the parent tells it to the user.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        work(make_fabric("cpu", precision=precision), argument, _Sender(messages))
+    except HistonicError as error:
+        messages.put(("error", (error,)))
+        sys.exit(1)
+
+
+class _Unstaged(Silent):
+    """A progress that passes on what is done and said, but no new stages."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.advance = progress.advance  # type: ignore[method-assign]
+        self.say = progress.say  # type: ignore[method-assign]
 
 
 class _Sender:

@@ -75,9 +75,8 @@ def train_networks(fabric: Fabric, plan_and_maps: tuple[Plan, Maps | None], prog
     """
     plan, maps = plan_and_maps
     maps = maps or plan.read_maps(Silent())
-    progress.stage("train", plan.epochs)
     with deterministic():
-        for fold in plan.folds:
+        for fold in plan.my_folds:
             for _, trial in plan.trials(fold):
                 _train_unless_finished(fabric, plan, maps, trial, progress)
             for network in plan.networks(fold):

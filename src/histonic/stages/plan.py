@@ -51,6 +51,7 @@ class Plan:
         folds: Of all repeats, the patients as :mod:`histonic.stages.fusing` lets the networks see them.
         checkpoints: Folder of the networks.
         tile_heads: What the encoder says of a tile, for an aggregator that wants to know.
+        share: Which of how many processes this is; they take turns at the folds.
     """
 
     settings: TrainSettings
@@ -59,6 +60,12 @@ class Plan:
     folds: tuple[Fold, ...]
     checkpoints: Path
     tile_heads: Heads | None = None
+    share: tuple[int, int] = (0, 1)
+
+    @property
+    def my_folds(self) -> tuple[Fold, ...]:
+        """The folds of this process."""
+        return self.folds[self.share[0] :: self.share[1]]
 
     def trials(self, fold: Fold) -> list[tuple[int, Network]]:
         """The networks by which a fold's settings are chosen, each with its number; none without a search."""

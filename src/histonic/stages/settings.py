@@ -170,6 +170,9 @@ class TrainSettings(Settings):
     device: str = Field("auto", description="auto, cpu or cuda.")
     devices: int = Field(1, ge=1, description="Number of devices (processes on a CPU).")
     precision: Precision = Field("32", description="Arithmetic of the network.")
+    workers: int = Field(
+        1, ge=1, description="Folds trained side by side, each in a process of its own (CPU only)."
+    )
 
 
 class ExtractSettings(Settings):

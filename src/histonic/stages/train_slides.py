@@ -23,7 +23,7 @@ from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads
 from histonic.nn.heads import Heads
 from histonic.stages import run_folder
 from histonic.stages.bundle import write_bundle
-from histonic.stages.devices import make_fabric, run_on
+from histonic.stages.devices import make_fabric, run_on, run_side_by_side
 from histonic.stages.folds import make_folds
 from histonic.stages.fusing import fuse_cohort
 from histonic.stages.networks import Trained, read_network, train_networks
@@ -131,6 +131,12 @@ def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progre
     """All networks, trained now or before."""
     settings = plan.settings
     fabric = make_fabric(settings.device, settings.devices, settings.precision)
+    if settings.workers > 1 and (fabric.device.type != "cpu" or settings.devices > 1):
+        raise SettingsError(
+            f"Train with {settings.workers} workers.",
+            f"They are processes on the CPU; asked for is {settings.devices} x {fabric.device.type}.",
+            "Give --device cpu, or --workers 1.",
+        )
     is_new = not settings.out.exists()
     require_writable_folder(settings.out)
     try:
@@ -141,9 +147,16 @@ def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progre
         raise
     run_folder.write_begin(settings.out, settings, described)
     run_folder.require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
-    # Processes of their own read the maps for themselves.
-    argument = (plan, maps if settings.devices == 1 else None)
-    run_on(fabric, settings.devices, train_networks, argument, progress)
+    progress.stage("train", plan.epochs)
+    if settings.workers > 1:
+        shares = [replace(plan, share=(k, settings.workers)) for k in range(settings.workers)]
+        del maps  # each process reads them for itself
+        work = [(share, None) for share in shares if share.my_folds]
+        run_side_by_side(train_networks, work, settings.precision, progress)
+    else:
+        # Processes of their own read the maps for themselves.
+        argument = (plan, maps if settings.devices == 1 else None)
+        run_on(fabric, settings.devices, train_networks, argument, progress)
     return [read_network(plan.path(network)) for fold in plan.folds for network in plan.networks(fold)]
 
 

@@ -125,8 +125,7 @@ def _forest(values: Mapping[str, Any]) -> Picture:
         label,
         draw_figure(draw, (5.2, 1.1 + 0.36 * len(rows))),
         f"{values['measure']} for {label}: {told}. Chance is 0.50.",
-        "How well each of these alone orders patients that its model has not seen, with 95 % intervals. Blue: the "
-        "slide network; orange: predicts beyond chance; grey: not told apart from chance, all comparisons counted.",
+        f"Values to the right of chance order the patients by {label}.",
     )
 
 

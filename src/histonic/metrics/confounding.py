@@ -127,30 +127,32 @@ class _Part:
     """One fold of one repeat: the linear map from the scores of the others to its predictions."""
 
     test: IntArray
-    train: IntArray
+    """``(m,)`` rows of the fold."""
     centred: FloatArray
+    """``(m, p)`` features of the fold, mean zero."""
     solver: FloatArray
+    """``(p, n)`` from scores to coefficients; zero for the fold itself."""
 
     @classmethod
     def of(cls, features: FloatArray, test: IntArray) -> _Part:
-        train = np.setdiff1d(np.arange(len(features)), test)
+        train = np.ones(len(features), dtype=bool)
+        train[test] = False
         mean = features[train].mean(axis=0)
         inside = features[train] - mean
         square = inside.T @ inside + PENALTY * np.eye(features.shape[1])
-        return cls(test, train, features[test] - mean, np.linalg.solve(square, inside.T))
+        # The rows of the solver sum to zero, so that the mean of the scores need not be taken off.
+        solver = np.zeros((features.shape[1], len(features)))
+        solver[:, train] = np.linalg.solve(square, inside.T)
+        return cls(test, features[test] - features[test].mean(axis=0), solver)
 
     def predict(self, scores: FloatArray) -> FloatArray:
-        """Scores ``(n, c)`` to predictions ``(m, c)`` of the fold, up to a constant."""
-        # The columns of the solver sum to zero, so that the mean of the scores need not be taken off.
-        return np.asarray(self.centred @ (self.solver @ scores[self.train]))
+        """Scores ``(n, c)`` to predictions ``(m, c)`` of the fold, mean zero: only their order counts."""
+        return np.asarray(self.centred @ (self.solver @ scores))
 
 
-def _parts(features: FloatArray, rng: np.random.Generator) -> list[list[_Part]]:
-    n = len(features)
-    return [
-        [_Part.of(features, np.sort(test)) for test in np.array_split(rng.permutation(n), FOLDS)]
-        for _ in range(REPEATS)
-    ]
+def _folds(n: int, rng: np.random.Generator) -> list[list[IntArray]]:
+    """Rows of each fold of each repeat."""
+    return [[np.sort(test) for test in np.array_split(rng.permutation(n), FOLDS)] for _ in range(REPEATS)]
 
 
 @dataclass(frozen=True)
@@ -208,9 +210,10 @@ def test_confounders(
     for outcome, rows in outcomes:
         # The same exchange for every target: patients keep the order of their keys.
         exchanged = [np.arange(outcome.n), *np.argsort(keys[:, rows], axis=1, kind="stable")]
+        order, folds = np.stack(exchanged), _folds(outcome.n, rng)
         for each in features:
-            repeats = _parts(each[rows], rng)
-            found = _statistics(outcome.scores, repeats, np.stack(exchanged))
+            repeats = [[_Part.of(each[rows], test) for test in repeat] for repeat in folds]
+            found = _statistics(outcome.scores, repeats, order)
             columns.append(found.mean(axis=1))
             estimates.append(_estimate(outcome, repeats, _spread(found, outcome.n)))
     if not columns:
@@ -235,12 +238,10 @@ def _statistics(scores: FloatArray, repeats: Sequence[Sequence[_Part]], exchange
         for parts in repeats:
             both, own, truth = (np.zeros(permuted.shape[1]) for _ in range(3))
             for part in parts:
-                predicted = part.predict(permuted)
-                predicted -= predicted.mean(axis=0)
-                known = permuted[part.test] - permuted[part.test].mean(axis=0)
-                both += (predicted * known).sum(axis=0)
-                own += (predicted**2).sum(axis=0)
-                truth += (known**2).sum(axis=0)
+                predicted, known = part.predict(permuted), permuted[part.test]
+                both += np.einsum("mc,mc->c", predicted, known)
+                own += np.einsum("mc,mc->c", predicted, predicted)
+                truth += np.einsum("mc,mc->c", known, known) - known.sum(axis=0) ** 2 / len(known)
             size = np.sqrt(own * truth)
             total += np.divide(both, size, out=np.zeros_like(both), where=size > 1e-12)
         found.append(total.reshape(len(order), q) / len(repeats))

@@ -34,6 +34,8 @@ FEWEST_PIXELS = 1500
 """Pixels of tissue on the thumbnail below which nothing is compared."""
 FEWEST_COVERED = 60
 """The same, pixels of the frame."""
+FEWEST_SHARED = 40
+"""Pixels of the frame that both of two slides cover, below which they are not compared."""
 SPREAD = 0.02
 """Scale of a stored variation of 1/127, in optical density, at most."""
 CANDIDATE = 0.5
@@ -203,7 +205,7 @@ def compare(one: Look, other: Look, orientations: Sequence[int] = range(ORIENTAT
 def _likeness(one: Look, cover: FloatArray, texture: FloatArray, orientation: int) -> Likeness:
     weight = np.minimum(one.cover, cover) * (one.texture != 0) * (texture != 0)
     size = np.sqrt(np.sum(weight * one.texture**2) * np.sum(weight * texture**2))
-    told = np.count_nonzero(weight) >= FEWEST_COVERED and size > 0
+    told = np.count_nonzero(weight) >= FEWEST_SHARED and size > 0
     likeness = float(np.sum(weight * one.texture * texture) / size) if told else 0.0
     union = float(np.maximum(one.cover, cover).sum())
     return Likeness(likeness, float(np.minimum(one.cover, cover).sum()) / max(union, 1e-9), orientation)
@@ -221,6 +223,8 @@ def find_copies(
     Returns:
         Positions (the first below the second if there is one list) and likeness.
     """
+    if not looks or (others is not None and not others):
+        return []
     first = _vectors(looks)
     second = _vectors(looks if others is None else others)
     candidates: dict[tuple[int, int], list[int]] = {}

@@ -196,6 +196,8 @@ def _category(name: str, label: str, values: Sequence[str]) -> Confounder:
     counts = Counter(value or "not given" for value in values)
     shown = ", ".join(f"{value} {count}" for value, count in counts.most_common(8))
     spread = f"{shown} and {len(counts) - 8} more" if len(counts) > 8 else shown
+    if len(counts) == 1:
+        spread = next(iter(counts)).replace("not given", "not known")
     return Confounder(name, label, category_features(values), spread)
 
 
@@ -229,6 +231,8 @@ def _numbers(name: str, label: str, rows: Sequence[Sequence[float]], unit: str) 
     known = values[np.isfinite(values).all(axis=1)]
     if not len(known):
         spread = "not known"
+    elif unit == "mm²" and known.min() == known.max():
+        spread = f"{np.exp(known.min()):.3g} {unit}"
     elif unit == "mm²":
         spread = f"{np.exp(known.min()):.3g} to {np.exp(known.max()):.3g} {unit}"
     elif unit:

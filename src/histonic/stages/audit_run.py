@@ -27,7 +27,7 @@ def audit_run(
     """Audit the patients of a run, what its predictions are worth within sites, and its external cohorts.
 
     Scanner, resolution, colour and copies need the store that the run was trained on; where it is gone, the
-    audit says what was not looked at. Writes ``audit.json``, ``audit.csv`` and ``confounders.csv`` into the run.
+    audit says what was not looked at. ``audit.json``, ``audit.csv`` and ``confounders.csv`` go into the run.
 
     Args:
         run: Folder made by ``histonic train``.

@@ -267,6 +267,20 @@ def test_audit_of_a_store_writes_its_tables(store: Path, tmp_path: Path) -> None
     assert pd.read_csv(tmp_path / "out" / "audit.csv")["level"][0] == "warning"
 
 
+def test_command_ends_with_one_if_a_result_cannot_stand(store: Path) -> None:
+    from click.testing import CliRunner
+
+    from histonic.app.cli import histonic
+
+    call = ["audit", str(store / "store"), "--labels", str(store / "labels.csv"), "--target", "msi"]
+    call += ["--permutations", "200"]
+    clean = CliRunner().invoke(histonic, call)
+    assert clean.exit_code == 0 and "warning  The site alone predicts msi" in clean.output
+    assert "48 slides" in clean.output and "0 error(s), 1 warning(s)" in clean.output
+    leaking = CliRunner().invoke(histonic, [*call, "--other", f"itself={store / 'store'}"])
+    assert leaking.exit_code == 1 and "error    One slide in this cohort and in itself" in leaking.output
+
+
 def test_audit_of_two_stores(store: Path, tmp_path: Path) -> None:
     labels = tmp_path / "other.csv"
     labels.write_text("patient_id,slide_id\np01,elsewhere\nQ1,q\n")

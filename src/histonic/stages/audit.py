@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def audit(
     )
     if resolved.out is not None:
         write_audit(resolved.out, result, {"settings": resolved.model_dump(mode="json")})
-    return result
+    return replace(result, out=resolved.out)
 
 
 def audit_cohort(

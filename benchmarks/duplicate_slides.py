@@ -2,10 +2,10 @@
 
     python benchmarks/duplicate_slides.py SLIDES [--slides 12] > benchmarks/duplicate_slides.md
 
-SLIDES is a folder with slides of one kind, such as those of ``histonic demo`` or a mosaic: all in one stain and
-of nearly the same outline, which is the hard case. Each is turned, compressed again, stained otherwise, given
-another margin and scaled, described from its thumbnail with the cells drawn on it, and compared with itself;
-then all are compared with each other.
+SLIDES is a folder with slides of one kind, such as those of ``histonic demo`` or a mosaic: all in one stain
+and of nearly the same outline, which is the hard case. Each is turned, compressed again, stained otherwise,
+given another margin and scaled, described from its thumbnail with the cells drawn on it, and compared with
+itself; then all are compared with each other.
 """
 
 from __future__ import annotations

@@ -28,13 +28,17 @@ REACH = 2.0
 """Half the side of the frame, in root mean square distances of the tissue from its centre."""
 COARSE = 4.0
 """Variation coarser than so many pixels of the frame is taken off: rims are alike on all slides."""
+GLASS = 0.06
+"""Optical density up to which a pixel is glass."""
 COVERED = 0.3
 """Pixels of the frame with less tissue than this say nothing."""
 FEWEST_PIXELS = 1500
 """Pixels of tissue on the thumbnail below which nothing is compared."""
-FEWEST_COVERED = 60
+FEWEST_COVERED = 120
 """The same, pixels of the frame."""
-FEWEST_SHARED = 40
+SHARED = 0.75
+"""Share of the larger of two textures that both must have; chance alone correlates small overlaps."""
+FEWEST_SHARED = 100
 """Pixels of the frame that both of two slides cover, below which they are not compared."""
 SPREAD = 0.02
 """Scale of a stored variation of 1/127, in optical density, at most."""
@@ -114,10 +118,12 @@ def look_at(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_], *,
     density = -np.log10((picture.astype(np.float32).mean(axis=2) + 1) / 256)
     box, size = _frame(kept)
     cover = _resample(kept.astype(np.float32), box, size)
-    held = _resample(inside.astype(np.float32), box, size)
-    total = _resample(density * inside, box, size)
+    # The border between tissue and glass would make all slides of one outline alike.
+    tissue = inside & ndimage.binary_erosion(density > GLASS, iterations=OUTLINE_PX, border_value=0)
+    held = _resample(tissue.astype(np.float32), box, size)
+    total = _resample(density * tissue, box, size)
     value = np.divide(total, held, out=np.zeros_like(total), where=held > 0)
-    texture = _texture(value, held * (held > COVERED), int(inside.sum()))
+    texture = _texture(value, held * (held > COVERED), int(tissue.sum()))
     return Look((float(mean[0]), float(mean[1]), float(mean[2])), np.clip(cover, 0, 1), texture)
 
 
@@ -205,7 +211,8 @@ def compare(one: Look, other: Look, orientations: Sequence[int] = range(ORIENTAT
 def _likeness(one: Look, cover: FloatArray, texture: FloatArray, orientation: int) -> Likeness:
     weight = np.minimum(one.cover, cover) * (one.texture != 0) * (texture != 0)
     size = np.sqrt(np.sum(weight * one.texture**2) * np.sum(weight * texture**2))
-    told = np.count_nonzero(weight) >= FEWEST_SHARED and size > 0
+    most = max(np.count_nonzero(one.texture), np.count_nonzero(texture))
+    told = np.count_nonzero(weight) >= max(FEWEST_SHARED, SHARED * most) and size > 0
     likeness = float(np.sum(weight * one.texture * texture) / size) if told else 0.0
     union = float(np.maximum(one.cover, cover).sum())
     return Likeness(likeness, float(np.minimum(one.cover, cover).sum()) / max(union, 1e-9), orientation)

@@ -13,6 +13,7 @@ NAMES = [
     "Store",
     "Task",
     "TileGrid",
+    "audit",
     "compress",
     "evaluate_run",
     "external_test",

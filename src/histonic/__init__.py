@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from histonic.encoders.released import import_encoder
     from histonic.slides.array import ArraySlide
     from histonic.slides.base import open_slide
+    from histonic.stages.audit import audit
     from histonic.stages.compress import compress
     from histonic.stages.evaluate import evaluate_run
     from histonic.stages.external import external_test
@@ -39,6 +40,7 @@ _HOMES = {
     "Store": "histonic.data.store",
     "Task": "histonic.core.task",
     "TileGrid": "histonic.core.grid",
+    "audit": "histonic.stages.audit",
     "compress": "histonic.stages.compress",
     "evaluate_run": "histonic.stages.evaluate",
     "external_test": "histonic.stages.external",
@@ -63,6 +65,7 @@ __all__ = [
     "Store",
     "Task",
     "TileGrid",
+    "audit",
     "compress",
     "evaluate_run",
     "external_test",

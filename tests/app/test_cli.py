@@ -17,6 +17,7 @@ from histonic.app.settings import read_yaml, settings_command
 from histonic.core.errors import SettingsError
 from histonic.slides.pyramid import write_pyramid
 from histonic.stages.settings import (
+    AuditSettings,
     CompressSettings,
     DemoSettings,
     DoctorSettings,
@@ -30,6 +31,7 @@ from histonic.stages.settings import (
 )
 
 MODELS: list[type[Settings]] = [
+    AuditSettings,
     CompressSettings,
     DemoSettings,
     DoctorSettings,

@@ -84,7 +84,45 @@ def whole(
     return (*report_on(run), run)
 
 
+def tell_cohort(run: Path) -> None:
+    """Copy the truth of the predictions into cohort.json, as a training does; MSI goes with the site."""
+    cohort = json.loads((run / "cohort.json").read_text(encoding="utf-8"))
+    with (run / "predictions" / "msi.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for patient, row in zip(cohort["patients"], rows, strict=True):
+        assert patient["patient_id"] == row["patient_id"]
+        patient["targets"] = {"msi": row["truth"]}
+        patient["site"] = row["site"] = "Oslo" if row["truth"] == "stable" else "Bergen"
+    (run / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
+    with (run / "predictions" / "msi.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 # ------------------------------------------------------------------------------- tests
+
+
+def test_a_planted_site_stands_in_the_head_and_in_the_audit(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", [MSI], skill=0.0)
+    tell_cohort(run)
+    page, values, _ = report_on(run, resamples=200)
+    assert [each["confounder"] for each in values["audit"]["told"] if each["alarm"]] == ["site"]
+    assert "Look at this before you believe a result: The site alone predicts msi." in page.text
+    assert "Can anything but the tissue explain the labels?" in page.text
+    assert "Train with --split site" in page.text
+    assert "60 of 60 slides could not be looked at" in page.text
+    described = [attrs["alt"] or "" for attrs in page.all("img")]
+    assert any("AUROC for msi: the model itself" in alt and "; site 1.00" in alt for alt in described)
+    for name in ("audit.json", "audit.csv", "confounders.csv"):
+        assert (run / name).is_file()
+
+
+def test_a_run_without_confounding_says_so(tmp_path: Path, make_run: MakeRun) -> None:
+    page, values, _ = report_on(make_run(tmp_path / "run", [SCORE]), resamples=200)
+    assert values["audit"]["headline"] == ""
+    assert "No error and no warning." in page.text
+    assert "holds within sites" in page.text
 
 
 def test_page_is_one_whole_file(whole: tuple[Page, dict[str, Any], str, Path]) -> None:

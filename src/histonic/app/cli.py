@@ -13,6 +13,7 @@ import click
 from histonic.app.settings import settings_command
 from histonic.core.errors import HistonicError
 from histonic.stages.settings import (
+    AuditSettings,
     CompressSettings,
     DemoSettings,
     DoctorSettings,
@@ -128,6 +129,28 @@ def transfer(settings: TransferSettings) -> int:
         out = run(settings, progress=progress)
     click.echo(f"Table: {out / 'transfer.md'}, figure: {out / 'transfer.png'}")
     return 0
+
+
+@settings_command(histonic, "audit", AuditSettings, ("store",))
+def audit(settings: AuditSettings) -> int:
+    """Look for what but the tissue could explain the labels, before training: copies, site, colour.
+
+    One line a finding; exit code 1 for an error. 'histonic report' looks for the same in a finished run.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.audit import audit as run
+
+    with TerminalProgress() as progress:
+        result = run(settings, progress=progress)
+    for finding in result.findings:
+        click.echo(finding.line())
+    tested = [each for each in result.told if each.value is not None]
+    alarms = sum(each.alarm for each in tested)
+    click.echo(
+        f"{result.slides} slides, {len(tested)} confounder(s) tested, {alarms} predict a target; "
+        f"{result.count('error')} error(s), {result.count('warning')} warning(s)"
+    )
+    return 1 if result.count("error") else 0
 
 
 @settings_command(histonic, "report", ReportSettings, ("run",))

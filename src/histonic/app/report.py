@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from histonic.app import report_words as words
+from histonic.app.report_audit import LEVEL_WORDS, audit_pictures
 from histonic.app.report_content import ROWS_SHOWN, report_content
 from histonic.app.report_figures import target_pictures, training_picture
 from histonic.app.report_run import Run, read_run
@@ -64,8 +65,8 @@ def render_page(content: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
 
     Args:
         content: What ``report.json`` holds.
-        pictures: ``targets`` (a list of figures per target), ``training`` (a figure or None) and
-            ``slides`` (a data URI per slide_id).
+        pictures: ``targets`` (a list of figures per target), ``audit`` (a list of figures),
+            ``training`` (a figure or None) and ``slides`` (a data URI per slide_id).
     """
     environment = Environment(
         loader=PackageLoader("histonic.app", "templates"),
@@ -78,6 +79,7 @@ def render_page(content: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
         compact=words.compact, counted=lambda count, noun: words.counted(count, noun), yaml=_yaml
     )
     environment.globals.update(words=words, interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN)
+    environment.globals.update(audit_levels=LEVEL_WORDS)
     return environment.get_template("report.html.j2").render(**content, pictures=pictures)
 
 
@@ -115,7 +117,12 @@ def _pictures(content: Mapping[str, Any], run: Run, progress: Progress) -> dict[
     for slide in shown:
         slides[slide["slide_id"]] = _small_picture(run, slide["slide_id"], progress)
         progress.advance(note=slide["slide_id"])
-    return {"targets": figures, "training": training_picture(content["history"]), "slides": slides}
+    return {
+        "targets": figures,
+        "audit": audit_pictures(content["audit"]),
+        "training": training_picture(content["history"]),
+        "slides": slides,
+    }
 
 
 def _small_picture(run: Run, slide_id: str, progress: Progress) -> str:

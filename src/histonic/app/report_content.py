@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from histonic.app import report_words as words
+from histonic.app.report_audit import audit_content
 from histonic.app.report_run import Run, evaluate_target
 from histonic.core.errors import CohortError
 from histonic.core.progress import Progress
@@ -48,6 +49,7 @@ def report_content(run: Run, resamples: int, progress: Progress) -> dict[str, An
         "counts": dict(run.cohort["counts"]),
         "exclusions": [dict(item) for item in run.cohort["exclusions"]],
         "targets": targets,
+        "audit": audit_content(run, resamples, progress),
         "folds": _groups(patients, tables, "fold"),
         "sites": _groups(patients, tables, "site"),
         "slides": _slides(run),

@@ -211,6 +211,11 @@ def interval_words(score: Mapping[str, Any]) -> str:
     return f"{score_number(score['name'], score['low'])} to {score_number(score['name'], score['high'])}"
 
 
+def interval_text(row: Mapping[str, Any]) -> str:
+    """``0.81 (0.70 to 0.90)``, for the description of a figure."""
+    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+
+
 def chance_verdict(score: Mapping[str, Any]) -> str:
     """How the interval lies to chance: ``better``, ``worse``, ``covers`` or ``unknown``.
 

@@ -182,6 +182,19 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
     )
 
 
+def read_mask(folder: Path) -> npt.NDArray[np.bool_]:
+    """The mask ``(R, K)`` of a map, without opening its features.
+
+    Raises:
+        StoreError: The folder holds no complete map.
+    """
+    try:
+        group = zarr.open_group(store=str(folder), mode="r")
+        return np.asarray(group["mask"][:], bool)  # type: ignore[index]
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(folder, f"Its mask cannot be read: {error}.") from error
+
+
 @dataclass(frozen=True)
 class Store:
     """A folder of compressed slides, all made by one encoder with one set of settings.

@@ -8,6 +8,7 @@ from pathlib import Path
 from histonic.core.errors import CohortError, HistonicError, TableError
 from histonic.core.task import TargetRequest, Task, parse_target
 from histonic.data.label_table import LabelTable, collect_labels
+from histonic.data.survival_checks import coding_issues, number_issues
 from histonic.data.table_issues import Issue, list_names
 from histonic.data.table_joins import SlideJoin, join_slides, table_patients
 from histonic.data.table_targets import (
@@ -38,7 +39,8 @@ def check_labels(
     a slide of two patients, a patient in two folds, rows that disagree, times that are no numbers or
     negative, unclear event coding, one class only, no events, fewer patients than folds. Warnings are what
     training would leave out or find hard: slides without a label, labels without a slide, missing
-    targets, doubled rows, times of zero, classes or events with fewer patients than folds.
+    targets, doubled rows, times of zero, classes or events with fewer patients than folds, events that look
+    like the censored, and follow-up times taken for numbers.
 
     Args:
         table_path: CSV, TSV, Excel or Parquet.
@@ -208,7 +210,13 @@ def _target_issues(
         issues.append(Issue("warning", "Missing target", table.where(target.columns[0]), found, todo))
     if numbers or not issues:
         issues += one_outcome(table, task, numbers.values())
-    return [*issues, *_rare_outcomes(table, task, numbers.values(), folds), *_zero_times(table, target)]
+    doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
+    return [
+        *issues,
+        *_rare_outcomes(table, task, numbers.values(), folds),
+        *_zero_times(table, target),
+        *doubts,
+    ]
 
 
 def one_outcome(table: LabelTable, task: Task, values: Iterable[float | tuple[float, float]]) -> list[Issue]:

@@ -37,6 +37,8 @@ class Slide(Protocol):
         reader: Name of the reader.
         reader_version: Version of the library behind it.
         mpp_source: Where the resolution comes from: ``header: ...``, ``given`` or ``missing``.
+        scanner: Vendor, model and device as the file tells them, empty if it does not.
+        storage: Format and compression of the stored pixels, empty if not known.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Slide(Protocol):
     reader: str
     reader_version: str
     mpp_source: str
+    scanner: str
+    storage: str
 
     @property
     def mpp(self) -> float:
@@ -105,6 +109,8 @@ class LevelSlide(ABC):
 
     reader = ""
     reader_version = ""
+    scanner = ""
+    storage = ""
     extensions: tuple[str, ...] = ()
 
     def __init__(

@@ -11,6 +11,7 @@ import openslide
 from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import LevelSlide, NotMine, UInt8Image
 from histonic.slides.resolution import HeaderMpp, judge_mpp
+from histonic.slides.scanner import openslide_scanner
 
 
 class OpenSlideSlide(LevelSlide):
@@ -33,6 +34,7 @@ class OpenSlideSlide(LevelSlide):
             default_mpp=default_mpp,
         )
         self._handle = handle
+        self.scanner, self.storage = openslide_scanner(handle.properties)
 
     @classmethod
     def open(cls, path: Path, *, mpp: float | None = None, default_mpp: float | None = None) -> Self:

@@ -14,6 +14,7 @@ from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import LevelSlide, NotMine, UInt8Image
 from histonic.slides.blocks import Block, BlockCache, Key
 from histonic.slides.resample import average_area
+from histonic.slides.scanner import tiff_scanner
 from histonic.slides.tiff_level import TiffLevel
 from histonic.slides.tiff_mpp import read_header_mpp
 from histonic.slides.tiff_pages import BROKEN, damaged, find_levels, open_tiff, require_size
@@ -58,6 +59,7 @@ class TiffSlide(LevelSlide):
             mpp=mpp,
             default_mpp=default_mpp,
         )
+        self.scanner, self.storage = tiff_scanner(tiff)
         self.cache = BlockCache(self._decode, cache_bytes)
 
     @classmethod

@@ -22,6 +22,7 @@ from histonic.data.store import thumbnail_path
 from histonic.data.tiles import walk_tiles
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
+from histonic.slides.likeness import look_at
 from histonic.slides.masks import read_mask
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue
@@ -90,9 +91,12 @@ def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: Enco
                 stage = "tissue"
                 tissue, mask_hash = _tissue(slide, row, settings)
                 mask = cell_coverage(tissue, grid) >= settings.tissue.min_cell_share
-                _write_thumbnail(slide, thumbnail_path(settings.out, row.slide_id), grid, mask)
+                picture = thumbnail(slide)
+                _write_thumbnail(picture, thumbnail_path(settings.out, row.slide_id), grid, mask)
                 _require_tissue(row, mask)
-                yield Opened(row, grid, mask, _facts(slide, row, grid, mask_hash, settings.mpp))
+                facts = _facts(slide, row, grid, mask_hash, settings.mpp)
+                facts["look"] = look_at(picture, grid, mask, outlined=False).to_dict()
+                yield Opened(row, grid, mask, facts)
                 stage = "tiles"
                 for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):
                     yield Tiles(cells, tiles)
@@ -176,9 +180,11 @@ def _require_tissue(row: SlideRow, mask: npt.NDArray[np.bool_]) -> None:
         )
 
 
-def _write_thumbnail(slide: Slide, path: Path, grid: TileGrid, mask: npt.NDArray[np.bool_]) -> None:
+def _write_thumbnail(
+    picture: npt.NDArray[np.uint8], path: Path, grid: TileGrid, mask: npt.NDArray[np.bool_]
+) -> None:
     buffer = io.BytesIO()
-    Image.fromarray(draw_cells(thumbnail(slide), grid, mask)).save(buffer, "JPEG", quality=80)
+    Image.fromarray(draw_cells(picture, grid, mask)).save(buffer, "JPEG", quality=80)
     with replacing_file(path) as partial:
         partial.write_bytes(buffer.getvalue())
 
@@ -199,6 +205,8 @@ def _facts(
             "given_mpp": row.mpp,
             "default_mpp": default_mpp if slide.mpp_source == "given" and row.mpp is None else None,
             "mask": mask_hash,
+            "scanner": slide.scanner,
+            "storage": slide.storage,
         },
         "reader": {"name": slide.reader, "version": slide.reader_version},
     }

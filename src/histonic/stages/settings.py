@@ -421,6 +421,29 @@ class MosaicSettings(Settings):
     cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside --out.")
 
 
+class AuditSettings(Settings):
+    """Maps and a label table to what but the tissue could explain the labels."""
+
+    store: Path = Field(description="Store made by 'histonic compress'.")
+    labels: Path = Field(description="Label table: CSV, TSV, Excel or Parquet.")
+    target: tuple[str, ...] = Field(min_length=1, description="NAME[:KIND[:COLUMNS]]; repeat for several.")
+    out: Path | None = Field(None, description="Folder for audit.json, audit.csv and confounders.csv.")
+    confounder: tuple[str, ...] = Field(
+        (), description="Further column of the table to be tested (batch, age ...); repeat for several."
+    )
+    other: dict[str, str] = Field(
+        {}, description="Cohort that must share nothing: a name and its store, run or label table."
+    )
+    table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
+    columns: dict[str, str] = Field({}, description="Own column names, as canonical=column.")
+    slide_table: Path | None = Field(None, description="Second table that joins patients and slides.")
+    event_coding: Literal["event", "censored"] = Field(
+        "event", description="What 1 means in the event column."
+    )
+    permutations: int = Field(2000, ge=200, description="Exchanges of the targets, for the p-values.")
+    seed: int = Field(0, ge=0, description="Seed of the exchanges.")
+
+
 class ReportSettings(Settings):
     """A run to report.html and report.json."""
 

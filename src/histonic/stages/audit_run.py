@@ -1,0 +1,157 @@
+"""The audit of a finished run: its cohort, its predictions within sites, and its external cohorts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from histonic.core.cohort import Cohort, Patient
+from histonic.core.errors import HistonicError, TableError
+from histonic.core.progress import Progress, Silent
+from histonic.core.task import Task
+from histonic.data.store import Store
+from histonic.stages.audit import audit_cohort
+from histonic.stages.audit_copies import OtherCohort, owners
+from histonic.stages.audit_facts import SlideFacts, read_slide_facts
+from histonic.stages.audit_findings import AuditResult, ModelOrder, WithinSites, by_level, write_audit
+from histonic.stages.audit_sites import model_order, site_finding, within_sites
+from histonic.stages.prediction_table import read_predictions
+
+
+def audit_run(
+    run: str | Path, *, permutations: int = 2000, seed: int = 0, progress: Progress | None = None
+) -> AuditResult:
+    """Audit the patients of a run, what its predictions are worth within sites, and its external cohorts.
+
+    Scanner, resolution, colour and copies need the store that the run was trained on; where it is gone, the
+    audit says what was not looked at. ``audit.json``, ``audit.csv`` and ``confounders.csv`` go into the run.
+
+    Args:
+        run: Folder made by ``histonic train``.
+        permutations: Exchanges of the targets, for the p-values of confounders.
+        seed: Of the exchanges.
+        progress: Listener to the progress.
+
+    Raises:
+        TableError: A file of the run is absent or damaged.
+        OutputError: The folder cannot be written to.
+    """
+    folder, listener = Path(run), progress or Silent()
+    facts, described = _read_json(folder / "run.json"), _read_json(folder / "cohort.json")
+    cohort = read_cohort(facts, described)
+    part = {each["patient_id"]: _part(each) for each in described["patients"]}
+    slides = _facts_of(Path(facts["store"]), sorted(owners(cohort.patients)), listener)
+    others = _external(folder, listener)
+    result = audit_cohort(
+        cohort,
+        slides,
+        others=others,
+        part=part,
+        permutations=permutations,
+        seed=seed,
+        progress=listener,
+    )
+    sites, models = _of_predictions(folder, cohort.tasks)
+    findings = [*filter(None, map(site_finding, sites)), *result.findings]
+    result = replace(result, findings=by_level(findings), within_sites=tuple(sites), models=tuple(models))
+    write_audit(folder, result, {"settings": {"permutations": permutations, "seed": seed}})
+    return replace(result, out=folder)
+
+
+def read_cohort(facts: Mapping[str, Any], described: Mapping[str, Any]) -> Cohort:
+    """The cohort of a run from its ``run.json`` and ``cohort.json``.
+
+    Raises:
+        TableError: They do not fit together.
+    """
+    try:
+        tasks = tuple(Task.from_dict(values) for values in facts["tasks"])
+        patients = tuple(_patient(values, tasks) for values in described["patients"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TableError(
+            "Read the cohort of a run.",
+            f"run.json and cohort.json do not fit together: {type(error).__name__}: {error}.",
+            "Write them again with 'histonic train'.",
+        ) from error
+    return Cohort(tasks, patients)
+
+
+def _patient(values: Mapping[str, Any], tasks: Sequence[Task]) -> Patient:
+    targets: dict[str, float | tuple[float, float]] = {}
+    for task in tasks:
+        value = values["targets"].get(task.name)
+        if value is None:
+            continue
+        if task.kind == "survival":
+            targets[task.name] = float(value[0]), float(value[1])
+        else:
+            targets[task.name] = float(task.classes.index(str(value)) if task.is_classification else value)
+    return Patient(values["patient_id"], tuple(values["slide_ids"]), values["site"] or "", targets)
+
+
+def _facts_of(store: Path, slides: Sequence[str], progress: Progress) -> dict[str, SlideFacts]:
+    """Facts of the slides whose maps are there; none if the store is gone or damaged."""
+    if not store.is_dir():
+        return {}
+    try:
+        opened = Store.open(store)
+        held = set(opened.slide_ids)
+        return read_slide_facts(opened, [name for name in slides if name in held], progress)
+    except HistonicError as error:
+        progress.say(f"the store {store} cannot be read, so its slides are not audited: {error.reason}")
+        return {}
+
+
+def _external(run: Path, progress: Progress) -> list[OtherCohort]:
+    """The external cohorts of a run: patients from their predictions, slides from their stores."""
+    found = []
+    for path in sorted((run / "external").glob("*/external.json")):
+        name, values = path.parent.name, _read_json(path)
+        patients = sorted(
+            {
+                patient
+                for table in sorted((path.parent / "predictions").glob("*.csv"))
+                for patient in read_predictions(table).get("patient_id", ())
+            }
+        )
+        store = Path(str(values.get("store", "")))
+        facts: dict[str, SlideFacts] = {}
+        if store.is_dir() and values.get("store"):
+            facts = _facts_of(store, Store.open(store).slide_ids, progress)
+        found.append(OtherCohort(str(values.get("name", name)), tuple(patients), facts, {}))
+    return found
+
+
+def _of_predictions(run: Path, tasks: Sequence[Task]) -> tuple[list[WithinSites], list[ModelOrder]]:
+    sites, models = [], []
+    for task in tasks:
+        path = run / "predictions" / f"{task.name}.csv"
+        if not path.is_file():
+            continue
+        table = read_predictions(path)
+        if (model := model_order(task, table)) is not None:
+            models.append(model)
+        if (within := within_sites(task, table)) is not None:
+            sites.append(within)
+    return sites, models
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TableError(
+            f"Audit the run {path.parent}.",
+            f"{path.name} cannot be used: {type(error).__name__}: {error}.",
+            "Give the folder of a run that 'histonic train' has finished.",
+        ) from error
+    return values
+
+
+def _part(patient: Mapping[str, Any]) -> str:
+    """Where a patient of ``cohort.json`` was tested, of several repeats in the first."""
+    tested = patient["tested_in"]
+    return f"fold {tested[0][1] + 1}" if tested else "training"

@@ -15,6 +15,7 @@ NAMES = [
     "TileGrid",
     "compress",
     "evaluate_run",
+    "explain",
     "extract_tiles",
     "import_encoder",
     "load_encoder",

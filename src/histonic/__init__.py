@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from histonic.slides.base import open_slide
     from histonic.stages.compress import compress
     from histonic.stages.evaluate import evaluate_run
+    from histonic.stages.explain import explain
     from histonic.stages.extract_tiles import extract_tiles
     from histonic.stages.predict import predict
     from histonic.stages.simulate_mosaic import simulate_mosaic
@@ -40,6 +41,7 @@ _HOMES = {
     "TileGrid": "histonic.core.grid",
     "compress": "histonic.stages.compress",
     "evaluate_run": "histonic.stages.evaluate",
+    "explain": "histonic.stages.explain",
     "extract_tiles": "histonic.stages.extract_tiles",
     "import_encoder": "histonic.encoders.released",
     "load_encoder": "histonic.encoders.base",
@@ -63,6 +65,7 @@ __all__ = [
     "TileGrid",
     "compress",
     "evaluate_run",
+    "explain",
     "extract_tiles",
     "import_encoder",
     "load_encoder",

@@ -34,6 +34,7 @@ def pooled_without(
     layers = [maps]
     for block in blocks:
         layers.append(block(layers[-1][None])[0])
+    layers = [layer.permute(1, 2, 0).contiguous().permute(2, 0, 1) for layer in layers]
     whole = (layers[-1] * weight).sum(dim=(1, 2))
     parts = [
         _changes(blocks, strides, layers, weight, squares[start : start + SQUARES_AT_ONCE] * side, side)
@@ -73,27 +74,31 @@ def _changes(
             first.append(low.clamp(0, room - size))
         begin = torch.stack(first, dim=1)
         needed = ((reach[0] - 1) * stride + KERNEL, (reach[1] - 1) * stride + KERNEL)
-        field = _cut(below, begin * stride, needed)
-        _paste(field, patch, inside - begin * stride)
+        field = _paste(_cut(below, begin * stride, needed), patch, inside - begin * stride)
         patch, inside, extent = block(field), begin, (reach[0], reach[1])
     change = patch - _cut(layers[-1], inside, extent)
     return (change * _cut(weight[None], inside, extent)).sum(dim=(2, 3))
 
 
 def _cut(maps: Tensor, corners: Tensor, extent: tuple[int, int]) -> Tensor:
-    """``(C, R, K)`` at corners ``(W, 2)`` to ``(W, C, *extent)``."""
+    """``(C, R, K)`` at corners ``(W, 2)`` to ``(W, C, *extent)``, quick where channels lie side by side."""
     rows = (corners[:, :1] + torch.arange(extent[0]))[:, :, None]
     cols = (corners[:, 1:] + torch.arange(extent[1]))[:, None, :]
-    return maps[:, rows, cols].transpose(0, 1).contiguous()
+    places = (rows * maps.shape[2] + cols).flatten()
+    found = maps.permute(1, 2, 0).flatten(0, 1).index_select(0, places)
+    return found.view(len(corners), *extent, -1).permute(0, 3, 1, 2)
 
 
-def _paste(fields: Tensor, patches: Tensor, places: Tensor) -> None:
-    """Write each patch into its field where they overlap, the patch's corner at ``places`` ``(W, 2)``."""
+def _paste(fields: Tensor, patches: Tensor, places: Tensor) -> Tensor:
+    """Fields with each patch in its field where they overlap, the patch's corner at ``places`` ``(W, 2)``."""
     high, wide = fields.shape[2:]
+    tall, broad = patches.shape[2:]
     rows = torch.arange(high) - places[:, :1]
     cols = torch.arange(wide) - places[:, 1:]
-    tall, broad = patches.shape[2:]
     known = ((rows >= 0) & (rows < tall))[:, :, None] & ((cols >= 0) & (cols < broad))[:, None, :]
-    which = torch.arange(len(fields))[:, None, None]
-    from_patch = patches[which, :, rows.clamp(0, tall - 1)[:, :, None], cols.clamp(0, broad - 1)[:, None, :]]
-    fields.copy_(torch.where(known[:, None], from_patch.permute(0, 3, 1, 2), fields))
+    which = torch.arange(len(fields))[:, None, None] * (tall * broad)
+    inside = which + rows.clamp(0, tall - 1)[:, :, None] * broad + cols.clamp(0, broad - 1)[:, None, :]
+    source = patches.permute(0, 2, 3, 1).flatten(0, 2)
+    target = fields.permute(0, 2, 3, 1).flatten(0, 2)
+    target[known.flatten()] = source.index_select(0, inside[known])
+    return target.view(len(fields), high, wide, -1).permute(0, 3, 1, 2)

@@ -26,7 +26,7 @@ PASS_CELLS = 1 << 21
 BATCH_CELLS = 1 << 17
 PATH_STEPS = 16
 FEWEST_STEPS = 4
-PATH_CELLS = 1 << 20
+PATH_CELLS = 5 << 17
 """Cells that go through a network along a path of integrated gradients; larger maps get fewer steps."""
 
 
@@ -182,8 +182,8 @@ def integrated_gradients(model: SlideModel, windows: Windows, asked: Asked) -> T
 
 
 METHODS: dict[str, Method] = {
-    "occlusion": occlusion,
-    "gradcam": gradcam,
     "integrated-gradients": integrated_gradients,
+    "gradcam": gradcam,
+    "occlusion": occlusion,
     "attention": attention,
 }

@@ -49,11 +49,13 @@ from histonic.stages.settings import ExplainSettings, resolve
 
 FOLDER = "explain"
 METHOD_WORDS = {
-    "occlusion": "loss when the cell becomes average tissue",
+    "integrated-gradients": "what the cell adds beyond average tissue",
     "gradcam": "gradient times activation",
-    "integrated-gradients": "share of the way from average tissue",
+    "occlusion": "what is lost when the cell becomes average tissue",
     "attention": "attention, 1 = an average cell",
 }
+
+
 @dataclass
 class ExplainResult:
     """What an explanation did.

@@ -78,6 +78,6 @@ class AttentionPool(nn.Module):
         cells = codes.flatten(1).T
         embedded = self.embed(torch.cat([cells, cells.new_zeros(1, len(codes))]))
         scores = self.attend(embedded[None])[0, :, 0]
-        values = embedded[:-1].T.unflatten(1, mask.shape)
+        values = embedded[:-1].T.reshape(-1, *mask.shape)
         average = (scores[-1], embedded[-1])
         return weighted_mean_without(scores[:-1].view_as(mask), values, average, mask, squares, side)

@@ -83,5 +83,6 @@ class ConvNet(nn.Module):
         for stride in self.strides:
             tissue = F.avg_pool2d(tissue, 3, stride)
         weight = tissue[0, 0] / tissue.sum().clamp_min(1e-6)
-        vectors: Tensor = self.dense(pooled_without(self.blocks, self.strides, maps, weight, squares, side))
+        pooled = pooled_without(list(self.blocks), self.strides, maps, weight, squares, side)
+        vectors: Tensor = self.dense(pooled)
         return vectors

@@ -16,7 +16,12 @@ SQUARES_AT_ONCE = 256
 
 
 def pooled_without(
-    blocks: Sequence[nn.Module], strides: Sequence[int], maps: Tensor, weight: Tensor, squares: Tensor, side: int
+    blocks: Sequence[nn.Module],
+    strides: Sequence[int],
+    maps: Tensor,
+    weight: Tensor,
+    squares: Tensor,
+    side: int,
 ) -> Tensor:
     """Weighted sums of the last layer, each with one square of the input's channels set to zero.
 

@@ -97,6 +97,6 @@ class DualStream(nn.Module):
     ) -> Tensor:
         """``(W, 128)``: values weighted by likeness to one cell; the last of the cells is the average one."""
         likeness = queries @ queries[critical] / math.sqrt(EMBEDDED)
-        maps = values[:-1].T.unflatten(1, mask.shape)
+        maps = values[:-1].T.reshape(-1, *mask.shape)
         average = (likeness[-1], values[-1])
         return weighted_mean_without(likeness[:-1].view_as(mask), maps, average, mask, squares, side)

@@ -1,4 +1,4 @@
-"""Where the model looks: the explanations that the report shows, computed from the stored maps if they are absent."""
+"""Where the model looks: what the report shows of explanations, computed if it is absent."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _shown(record: Mapping[str, Any], role: str, slides: int) -> dict[str, Any]:
 
 
 def explanation_pictures(folder: Path, explanations: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Overlay and sheet of every shown slide as small data URIs, by their folder in the run; empty if damaged."""
+    """Overlay and sheet of every shown slide as data URIs, by their folder; empty if damaged."""
     return {
         shown["folder"]: {
             name.removesuffix(".png"): _small(folder / shown["folder"] / name, width)

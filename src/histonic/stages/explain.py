@@ -177,9 +177,7 @@ def _jobs(bench: _Bench) -> list[_Job]:
     return jobs
 
 
-def _ordered(
-    run: ExplainedRun, task: Task, first: list[str], *, everyone: bool
-) -> list[Mapping[str, Any]]:
+def _ordered(run: ExplainedRun, task: Task, first: list[str], *, everyone: bool) -> list[Mapping[str, Any]]:
     """The chosen patients, or all who were predicted by a network that had not seen them."""
     by_name = {str(patient["patient_id"]): patient for patient in run.patients}
     chosen = [by_name[name] for name in first if name in by_name]
@@ -242,8 +240,8 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     write_explanation(target, record, slide, cells, picture, lesion, bench.settings.tiles)
     if record["trust"] == 0:
         progress.say(
-            f"{job.task.name}, {slide.slide_id}: validation gave the networks no trust, so that the prediction "
-            "is the baseline and no cell speaks for anything"
+            f"{job.task.name}, {slide.slide_id}: validation gave the networks no trust, so that the "
+            "prediction is the baseline and no cell speaks for anything"
         )
     return record
 
@@ -317,7 +315,7 @@ def _checks(
     networks: Sequence[Network],
     maps: Maps,
     cells: CellMap,
-    lesion: npt.NDArray[np.float32] | None,
+    lesion: npt.NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     """Curves, randomisation and AUC against a lesion, as far as they are asked for and can be had."""
     settings, slide_id = bench.settings, cells.slide_id

@@ -164,9 +164,7 @@ def randomise_weights(
     mask = maps.mask(slide_id)
     found = []
     for draw in range(LARGE_DRAWS if large else DRAWS):
-        drawn = [
-            randomised(network, seed + 1000 * draw + number) for number, network in enumerate(networks)
-        ]
+        drawn = [randomised(network, seed + 1000 * draw + number) for number, network in enumerate(networks)]
         found.append(explain_map(drawn, maps, slide_id, asked, method, upright=True))
     return Randomisation([rank_correlation(values[mask], each[mask]) for each in found], found)
 

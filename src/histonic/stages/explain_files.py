@@ -47,7 +47,7 @@ def write_explanation(
     slide: CompressedSlide,
     cells: CellMap,
     picture: SlidePicture,
-    lesion: npt.NDArray[np.float32] | None,
+    lesion: npt.NDArray[np.float64] | None,
     tiles: int,
 ) -> None:
     """Write everything of one target and slide, all or nothing.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,8 @@ def cells_geojson(cells: CellMap, levels: tuple[Level, ...]) -> dict[str, Any]:
 
     Example:
         >>> grid = TileGrid.over((512, 256), slide_mpp=0.5, tile_px=256, mpp=0.5)
-        >>> found = cells_geojson(CellMap("a", np.array([[-1.0, 1.0]], np.float32), grid, ""), signed_levels("x"))
+        >>> cells = CellMap("a", np.array([[-1.0, 1.0]], np.float32), grid, "")
+        >>> found = cells_geojson(cells, signed_levels("x"))
         >>> found["features"][0]["geometry"]["coordinates"]
         [[[256, 0], [512, 0], [512, 256], [256, 256], [256, 0]]]
     """
@@ -92,9 +94,7 @@ def level_cells(values: npt.NDArray[np.float32], level: Level) -> npt.NDArray[np
     return inside & tissue
 
 
-def _features(
-    cells: CellMap, level: Level, inside: npt.NDArray[np.bool_]
-) -> Iterator[dict[str, Any]]:
+def _features(cells: CellMap, level: Level, inside: npt.NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
     for shape in rings(inside):
         # The cells of the polygon: those of the level inside its outline, holes excepted.
         members = _members(shape, inside)
@@ -137,7 +137,7 @@ def _members(
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
     crossings = np.zeros((bottom - top, right - left + 1), int)
     for ring in shape:
-        for (x, y), (after_x, after_y) in zip(ring, ring[1:], strict=False):
+        for (x, y), (after_x, after_y) in pairwise(ring):
             if x == after_x:
                 low, high = sorted((y, after_y))
                 crossings[low - top : high - top, x - left] += 1

@@ -26,9 +26,7 @@ def find_lesions(masks: Path | None, slide_ids: Sequence[str]) -> dict[str, Path
     return {} if masks is None else find_annotations(masks, slide_ids)[0]
 
 
-def lesion_shares(
-    file: Path, slide: CompressedSlide, classes: Sequence[str] = ()
-) -> npt.NDArray[np.float32]:
+def lesion_shares(file: Path, slide: CompressedSlide, classes: Sequence[str] = ()) -> npt.NDArray[np.float64]:
     """The share of each cell that is covered by lesion, ``(R, K)``.
 
     Args:
@@ -40,14 +38,14 @@ def lesion_shares(
         MaskError: The file cannot be read or belongs to another slide.
     """
     if _says_none(file):
-        return np.zeros(tuple(slide.grid.shape), np.float32)
+        return np.zeros(tuple(slide.grid.shape), np.float64)
     rule = LabelRule({UNCLASSIFIED: SHAPES})
     found = annotations_of(file, rule, slide=slide.slide_id, size_wh=slide.grid.slide_wh)
     shares = label_shares(found, slide.grid).labels
     wanted = [share for name, share in shares.items() if not classes or name in (*classes, SHAPES)]
-    total = np.zeros(tuple(slide.grid.shape), np.float32)
+    total = np.zeros(tuple(slide.grid.shape), np.float64)
     for share in wanted:
-        total = np.minimum(total + share, 1).astype(np.float32)
+        total = np.minimum(total + share, 1).astype(np.float64)
     return total
 
 

@@ -122,10 +122,7 @@ def occlusion(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
     shared out equally among its tissue cells.
     """
     return torch.stack(
-        [
-            _occlude(model, codes, mask, asked)
-            for codes, mask in zip(windows.codes, windows.mask, strict=True)
-        ]
+        [_occlude(model, codes, mask, asked) for codes, mask in zip(windows.codes, windows.mask, strict=True)]
     )
 
 
@@ -144,9 +141,10 @@ def _occlude(model: SlideModel, codes: Tensor, mask: Tensor, asked: Asked) -> Te
     whole = evidence_of(model, codes[None], mask[None], asked)
     losses = whole - asked.evidence(head, head(vectors))
     spread = torch.zeros(-(-mask.shape[0] // side), -(-mask.shape[1] // side))
-    counts = F.avg_pool2d(
-        F.pad(mask, (0, -mask.shape[1] % side, 0, -mask.shape[0] % side))[None], side
-    )[0] * side**2
+    counts = (
+        F.avg_pool2d(F.pad(mask, (0, -mask.shape[1] % side, 0, -mask.shape[0] % side))[None], side)[0]
+        * side**2
+    )
     spread[squares[:, 0], squares[:, 1]] = losses.float()
     shares = (spread / counts.clamp_min(1)).repeat_interleave(side, 0).repeat_interleave(side, 1)
     return shares[: mask.shape[0], : mask.shape[1]] * mask

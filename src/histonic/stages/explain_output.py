@@ -81,8 +81,8 @@ class Asked:
         """How much a network's evidence counts in the joined prediction.
 
         For classes the share of the network in its own prediction (see
-        :attr:`histonic.nn.heads.Head.trust`; values and risks have it in them already); for risks the scale on
-        which networks are joined.
+        :attr:`histonic.nn.heads.Head.trust`; values and risks have it in them already); for risks the scale
+        on which networks are joined.
         """
         if self.task.kind == "survival":
             return 1 / member.risks[self.task.name].spread
@@ -118,7 +118,9 @@ def choose_output(task: Task, wanted: str | None, predicted: str | None = None) 
         2
     """
     if wanted is None:
-        wanted = predicted if task.kind == "multiclass" else task.classes[1] if task.kind == "binary" else None
+        wanted = (
+            predicted if task.kind == "multiclass" else task.classes[1] if task.kind == "binary" else None
+        )
     if wanted is None:
         return Asked(task)
     if wanted not in task.classes:

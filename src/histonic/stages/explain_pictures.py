@@ -25,7 +25,9 @@ FOR, AGAINST, LESION = "#b35806", "#2166ac", "#1b1b1b"
 SIGNED = LinearSegmentedColormap.from_list(
     "against-for", ["#053061", "#2166ac", "#67a9cf", "#f7f7f7", "#f1a340", "#b35806", "#662506"]
 )
-UNSIGNED = LinearSegmentedColormap.from_list("little-much", ["#f7f7f7", "#fee0b6", "#f1a340", "#b35806", "#662506"])
+UNSIGNED = LinearSegmentedColormap.from_list(
+    "little-much", ["#f7f7f7", "#fee0b6", "#f1a340", "#b35806", "#662506"]
+)
 STYLE = {"font.size": 9, "font.family": "DejaVu Sans", "text.parse_math": False}
 ROBUST = 99.0
 """Percentile of the size of values at which colours end, so that one cell does not pale all others."""
@@ -61,8 +63,8 @@ def paint_overlay(picture: UInt8Image, cells: CellMap, signed: bool) -> UInt8Ima
     """
     height, width = picture.shape[:2]
     per_pixel = cells.grid.slide_wh.w / width
-    rows = (((np.arange(height) + 0.5) * per_pixel - cells.grid.origin_xy.y) // cells.grid.stride_level0)
-    cols = (((np.arange(width) + 0.5) * per_pixel - cells.grid.origin_xy.x) // cells.grid.stride_level0)
+    rows = ((np.arange(height) + 0.5) * per_pixel - cells.grid.origin_xy.y) // cells.grid.stride_level0
+    cols = ((np.arange(width) + 0.5) * per_pixel - cells.grid.origin_xy.x) // cells.grid.stride_level0
     on_rows = (rows >= 0) & (rows < cells.values.shape[0])
     on_cols = (cols >= 0) & (cols < cells.values.shape[1])
     places = np.ix_(
@@ -77,7 +79,8 @@ def paint_overlay(picture: UInt8Image, cells: CellMap, signed: bool) -> UInt8Ima
     alpha = LEAST_ALPHA + (GREATEST_ALPHA - LEAST_ALPHA) * strength
     alpha = np.where(np.isfinite(values), alpha, 0.0)[..., None]
     grey = picture.astype(np.float32).mean(axis=2, keepdims=True)
-    return np.clip((1 - alpha) * grey + alpha * colour, 0, 255).round().astype(np.uint8)
+    painted: UInt8Image = np.clip((1 - alpha) * grey + alpha * colour, 0, 255).round().astype(np.uint8)
+    return painted
 
 
 def draw_overlay(
@@ -88,7 +91,7 @@ def draw_overlay(
     title: str,
     name: str,
     signed: bool,
-    lesion: npt.NDArray[np.float32] | None = None,
+    lesion: npt.NDArray[np.float64] | None = None,
 ) -> None:
     """Draw the slide beside its explanation, with colour bar and legend.
 
@@ -122,9 +125,18 @@ def draw_overlay(
         _colour_bar(figure, right, cells, name, signed)
         handles = [Line2D([], [], color="#555555", linewidth=0.8, label="tissue that was used")]
         if lesion is not None:
-            dashed = Line2D([], [], color=LESION, linewidth=1.6, linestyle=(0, (3, 1.5)), label="annotated lesion")
+            dashed = Line2D(
+                [], [], color=LESION, linewidth=1.6, linestyle=(0, (3, 1.5)), label="annotated lesion"
+            )
             handles.append(dashed)
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, title=picture.note or None, title_fontsize=7)
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=2,
+            frameon=False,
+            title=picture.note or None,
+            title_fontsize=7,
+        )
         save_png(figure, path)
 
 
@@ -143,7 +155,7 @@ def _colour_bar(figure: Figure, axes: Any, cells: CellMap, name: str, signed: bo
         matplotlib.colors.Normalize(low, high), ListedColormap(alpha * colours + (1 - alpha) * 0.85)
     )
     bar = figure.colorbar(mapped, ax=axes, fraction=0.045, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     ticks = [low, 0.0, high] if signed else [0.0, 1.0, high] if high > 1.5 else [0.0, high]
     words = {high: f"for\n{high:.2g}", low: f"against\n{low:.2g}", 0.0: "0"} if signed else {}
     bar.set_ticks(ticks, labels=[words.get(tick, f"{tick:.3g}") for tick in ticks])
@@ -166,7 +178,9 @@ def _scale_bar(axes: Any, cells: CellMap) -> None:
     axes.text(x + pixels / 2, y - 0.008 * grid.slide_wh.h, words, ha="center", va="bottom", fontsize=8)
 
 
-def outline(axes: Any, inside: npt.NDArray[np.bool_], cells: CellMap, colour: str, width: float, dash: Any) -> None:
+def outline(
+    axes: Any, inside: npt.NDArray[np.bool_], cells: CellMap, colour: str, width: float, dash: Any
+) -> None:
     """Draw the outline of cells in level-0 pixels."""
     step, origin = cells.grid.stride_level0, cells.grid.origin_xy
     for shape in rings(inside):
@@ -175,7 +189,9 @@ def outline(axes: Any, inside: npt.NDArray[np.bool_], cells: CellMap, colour: st
             axes.plot(corners[:, 0], corners[:, 1], color=colour, linewidth=width, linestyle=dash)
 
 
-def choose_cells(values: npt.NDArray[np.float32], count: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def choose_cells(
+    values: npt.NDArray[np.float32], count: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """The cells of highest and of lowest value, no cell in both, the most extreme first.
 
     Example:
@@ -214,8 +230,10 @@ def draw_sheet(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1.15 * TILES + 0.2, 1.42 * sum(rows) + 1.25), layout="constrained", dpi=DPI)
         figure.suptitle(title + (f"\n{note}" if note else ""), fontsize=9)
-        parts = figure.subfigures(2, 1, height_ratios=rows)
-        for part, name, colour, pictures, places in zip(parts, names, (FOR, AGAINST), tiles, chosen, strict=True):
+        parts: Any = figure.subfigures(2, 1, height_ratios=rows)
+        for part, name, colour, pictures, places in zip(
+            parts, names, (FOR, AGAINST), tiles, chosen, strict=True
+        ):
             part.suptitle(name, fontsize=10, color=colour, x=0.01, ha="left", fontweight="bold")
             grid = part.subplots(max(1, -(-len(places) // TILES)), TILES, squeeze=False)
             for axes in grid.ravel():
@@ -223,7 +241,9 @@ def draw_sheet(
             for axes, picture, (row, col) in zip(grid.ravel(), pictures, places, strict=False):
                 axes.imshow(picture)
                 axes.set_title(f"{cells.values[row, col]:+.2g}  r{row} c{col}", fontsize=7, pad=2)
-                edge = Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=colour, linewidth=2)
+                edge = Rectangle(
+                    (0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=colour, linewidth=2
+                )
                 axes.add_patch(edge)
         save_png(figure, path)
 
@@ -242,7 +262,13 @@ def draw_curves(path: Path, curves: Curves, prediction: str, order: str) -> None
         ):
             area = areas[heading.lower()]
             axes.plot(share, values, color=colour, linewidth=2, label=f"{order} first (area {area:.3g})")
-            axes.plot(share, chance, color="#777777", linestyle=(0, (4, 2)), label=f"random order ({areas['random']:.3g})")
+            axes.plot(
+                share,
+                chance,
+                color="#777777",
+                linestyle=(0, (4, 2)),
+                label=f"random order ({areas['random']:.3g})",
+            )
             axes.set_title(heading)
             axes.legend(frameon=False, fontsize=8)
         left.set(xlabel="cells replaced by average tissue (%)", ylabel=prediction)

@@ -44,7 +44,7 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
         stored: Thumbnail in the store or run, if there is one.
         folder: Where slide files lie now, if they were moved.
     """
-    found = _find_file(slide, folder)
+    found: Path | str = _find_file(slide, folder)
     if isinstance(found, Path):
         try:
             with open_slide(found, mpp=float(slide.slide["mpp"])) as opened:
@@ -56,7 +56,9 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
     if stored is not None:
         try:
             with Image.open(stored) as image:
-                return SlidePicture(np.asarray(image.convert("RGB")), None, f"{found}: shown from the thumbnail")
+                return SlidePicture(
+                    np.asarray(image.convert("RGB")), None, f"{found}: shown from the thumbnail"
+                )
         except OSError:
             found += ", nor can its thumbnail"
     wide, high = slide.grid.slide_wh
@@ -67,7 +69,7 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
 
 def _find_file(slide: CompressedSlide, folder: Path | None) -> Path | str:
     """The slide's file, or why there is none."""
-    name, path = slide.slide.get("file"), slide.slide.get("path")
+    name, path = str(slide.slide.get("file", "")), str(slide.slide.get("path", ""))
     if not name or not path:
         return "the map does not name its slide file"
     places = [folder / name] if folder else []

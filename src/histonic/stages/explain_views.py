@@ -1,4 +1,4 @@
-"""From networks and a whole map to one number per cell: the windows and orientations of a prediction, joined."""
+"""From networks and a whole map to a number per cell: windows and orientations as in prediction."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def networks_of(bundle: Bundle) -> list[Network]:
     found = []
     for model, member in zip(bundle.models, bundle.members, strict=True):
         # Networks may have a window of their own, else they share that of the bundle.
-        side = getattr(member, "crop_cells", None) or getattr(bundle, "crop_cells", 0)
-        found.append(Network(model, member, int(side), bundle.test_crops))
+        side: int = getattr(member, "crop_cells", 0) or getattr(bundle, "crop_cells", 0)
+        found.append(Network(model, member, side, bundle.test_crops))
     return found
 
 
@@ -209,9 +209,7 @@ def predict_with(
 
 
 @torch.no_grad()
-def _predict_kept(
-    network: Network, windows: Windows, kept: Sequence[Tensor], asked: Asked
-) -> FloatGrid:
+def _predict_kept(network: Network, windows: Windows, kept: Sequence[Tensor], asked: Asked) -> FloatGrid:
     model, side = network.model, network.crop_cells
     head = model.heads[asked.task.name]
     at_once = max(1, (1 << 17) // side**2)

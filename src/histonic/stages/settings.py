@@ -402,7 +402,9 @@ class ExplainSettings(Settings):
     masks: Path | None = Field(
         None, description="Folder with annotated lesions named like the slides (GeoJSON, XML, PNG, TIFF)."
     )
-    lesion: tuple[str, ...] = Field((), description="Class of the annotations that is lesion; by default all.")
+    lesion: tuple[str, ...] = Field(
+        (), description="Class of the annotations that is lesion; by default all."
+    )
     checks: bool = Field(True, description="Deletion and insertion curves, and randomised weights.")
     tiles: int = Field(16, ge=1, le=64, description="Cells of highest, and of lowest, value that are shown.")
     seed: int = Field(0, ge=0, description="Seed of the random orders and the randomised weights.")

@@ -75,7 +75,7 @@ def test_curves_begin_and_end_where_they_must(world) -> None:
 
 
 def test_a_map_that_ignores_the_weights_is_found_out(world) -> None:
-    networks, maps, truth = world
+    networks, maps, _ = world
     method = METHODS["integrated-gradients"]
     values = explain_map(networks, maps, "s", ASKED, method)
     honest = randomise_weights(networks, maps, "s", ASKED, method, values, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 
@@ -56,7 +58,7 @@ def test_risks_are_joined_on_the_scale_of_predictions() -> None:
     head = Head(SURVIVAL, 3)
 
     class Told:
-        risks = {"os": RiskScale(1.0, 4.0, 0.0)}
+        risks: ClassVar = {"os": RiskScale(1.0, 4.0, 0.0)}
 
     assert Asked(SURVIVAL).weight(head, Told()) == 0.25  # type: ignore[arg-type]
     assert Asked(SURVIVAL).prediction(head, Told(), torch.tensor([[9.0]])).item() == 2.0  # type: ignore[arg-type]

@@ -50,7 +50,9 @@ def report_explanations(folder: Path, progress: Progress) -> dict[str, Any]:
         run = read_explained_run(folder)
         fingerprint = hashlib.sha256(bundle.read_bytes()).hexdigest()
         for task in run.tasks:
-            found["targets"][task.name] = _of_target(run, task, fingerprint, progress)
+            shown, reasons = _of_target(run, task, fingerprint, progress)
+            found["targets"][task.name] = shown
+            found["problem"] = found["problem"] or " ".join(reasons[:1])
     except HistonicError as error:
         progress.say(f"no explanations: {error.found}")
         found["problem"] = (
@@ -60,7 +62,11 @@ def report_explanations(folder: Path, progress: Progress) -> dict[str, Any]:
     return found
 
 
-def _of_target(run: ExplainedRun, task: Task, bundle: str, progress: Progress) -> list[dict[str, Any]]:
+def _of_target(
+    run: ExplainedRun, task: Task, bundle: str, progress: Progress
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is shown of one target, and why the rest could not be explained."""
+    reasons = []
     count = PATIENTS if len(run.tasks) <= MANY_TARGETS else 1
     roles = chosen_patients(run, task, count)
     patients = {str(each["patient_id"]): each for each in run.patients}
@@ -72,12 +78,14 @@ def _of_target(run: ExplainedRun, task: Task, bundle: str, progress: Progress) -
         result = explain(settings, progress=progress)
         for _, slide, reason in result.failures:
             progress.say(f"{task.name}, {slide}: not explained: {reason}")
+            reasons.append(reason)
         known = _records(run, task, bundle)
-    return [
+    shown = [
         _shown(known[slide], roles[name], len(patients[name]["slide_ids"]))
         for name, slide in slides.items()
         if slide in known
     ]
+    return shown, reasons
 
 
 def _records(run: ExplainedRun, task: Task, bundle: str) -> dict[str, dict[str, Any]]:

@@ -33,6 +33,7 @@ from histonic.stages.explain_choice import (
     chosen_patients,
     find_map,
     read_explained_run,
+    require_store,
     require_unseen,
     unseen_networks,
 )
@@ -132,6 +133,7 @@ def explain(
         lambda slide: require_own_maps(bundle, [slide]),
     )
     jobs = _jobs(bench)
+    require_store(bench.store, [job.slide for job in jobs])
     result = ExplainResult(require_writable_folder(resolved.run / FOLDER / resolved.method))
     listener.stage("explain", len(jobs))
     for job in jobs:
@@ -188,7 +190,7 @@ def _ordered(run: ExplainedRun, task: Task, first: list[str], *, everyone: bool)
 
 
 def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> dict[str, Any]:
-    slide = find_map(bench.run, bench.store, job.slide)
+    slide = find_map(bench.store, job.slide)
     bench.require_own(slide)
     target = folder / job.task.name / slide.slide_id
     inputs = _inputs(bench, job, slide)

@@ -83,21 +83,29 @@ def read_explained_run(folder: Path) -> ExplainedRun:
     return ExplainedRun(folder, tasks, store, patients, tables)
 
 
-def find_map(run: ExplainedRun, store: Path, name: str) -> CompressedSlide:
-    """The map of a slide: by its path, or by its name in the store.
+def require_store(store: Path, names: Sequence[str]) -> None:
+    """Refuse to look for maps where there is no store.
 
     Raises:
-        SettingsError: Neither the run nor the store knows the slide.
-        StoreError: The store is not where it was, or the map is damaged.
+        StoreError: A map is to be found by its name, but the store is not there.
     """
-    if name.endswith(MAP_SUFFIX):
-        return read_map(name)
-    if not store.is_dir():
+    if not store.is_dir() and any(not name.endswith(MAP_SUFFIX) for name in names):
         raise StoreError(
-            f"Explain {name!r} from the store {store}.",
+            f"Explain slides from the store {store}.",
             "There is no such folder; maps are explained, not slides.",
             "Say where the store lies with --store, or make it again with 'histonic compress'.",
         )
+
+
+def find_map(store: Path, name: str) -> CompressedSlide:
+    """The map of a slide: by its path, or by its name in the store.
+
+    Raises:
+        SettingsError: The store has no such map.
+        StoreError: The map is damaged.
+    """
+    if name.endswith(MAP_SUFFIX):
+        return read_map(name)
     folder = map_folder(store, name)
     if not folder.is_dir():
         known = Store.open(store).slide_ids

@@ -105,9 +105,10 @@ def main() -> int:
         )
     pairs = [compare(one, other) for k, one in enumerate(looks) for other in looks[:k]]
     largest = max(pair.texture for pair in pairs)
+    same = sum(pair.same(PAIRS) for pair in pairs)
     print(
         f"\nDifferent slides: {len(pairs)} pairs, greatest texture {largest:.2f}, greatest outline "
-        f"{max(pair.outline for pair in pairs):.2f}, {sum(pair.same(PAIRS) for pair in pairs)} called the same."
+        f"{max(pair.outline for pair in pairs):.2f}, {same} called the same."
     )
     return 0
 

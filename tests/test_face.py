@@ -16,6 +16,7 @@ NAMES = [
     "audit",
     "compress",
     "evaluate_run",
+    "explain",
     "external_test",
     "extract_tiles",
     "import_encoder",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from histonic.stages.audit import audit
     from histonic.stages.compress import compress
     from histonic.stages.evaluate import evaluate_run
+    from histonic.stages.explain import explain
     from histonic.stages.external import external_test
     from histonic.stages.extract_tiles import extract_tiles
     from histonic.stages.predict import predict
@@ -43,6 +44,7 @@ _HOMES = {
     "audit": "histonic.stages.audit",
     "compress": "histonic.stages.compress",
     "evaluate_run": "histonic.stages.evaluate",
+    "explain": "histonic.stages.explain",
     "external_test": "histonic.stages.external",
     "extract_tiles": "histonic.stages.extract_tiles",
     "import_encoder": "histonic.encoders.released",
@@ -68,6 +70,7 @@ __all__ = [
     "audit",
     "compress",
     "evaluate_run",
+    "explain",
     "external_test",
     "extract_tiles",
     "import_encoder",

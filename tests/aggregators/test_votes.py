@@ -125,7 +125,7 @@ def test_codes_are_taken_as_the_encoder_gave_them(maps: tuple[torch.Tensor, torc
     heads = tile_heads(4)
     task = Task("s", "regression", ("s",))
     model = build_model("votes", code_size=4, crop_cells=12, tasks=[task], tile_heads=heads)
-    model.set_scale(torch.full((4,), 5.0), torch.full((4,), 9.0))
+    model.scale.set(torch.full((4,), 5.0), torch.full((4,), 9.0))
     assert torch.equal(model.vectors(codes, mask), Votes(4, 12, tile_heads=heads)(codes, mask))
     assert model.is_linear and not model.sees_places
 

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from matplotlib.path import Path
 from scipy import ndimage
 
-from histonic.simulate.mosaic_layout import Pattern, draw_outline, place_lesion, rings
+from histonic.simulate.mosaic_layout import Pattern, draw_outline, place_lesion
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -54,16 +52,3 @@ def test_core_and_rim_differ_in_depth_but_not_at_the_glass() -> None:
     assert outer["core"] == outer["rim"]
     # No more seams between the two kinds in one arrangement than in the other.
     assert abs(np.mean(contacts["core"]) / np.mean(contacts["rim"]) - 1) < 0.1
-
-
-@given(arrays(bool, (6, 7)))
-def test_rings_enclose_their_cells_and_nothing_else(cells: np.ndarray) -> None:
-    y, x = np.mgrid[0:6, 0:7] + 0.5
-    points = np.stack([x.ravel(), y.ravel()], axis=1)
-    covered = np.zeros(cells.size, int)
-    for shape in rings(cells):
-        for ring in shape:
-            assert ring[0] == ring[-1] and len(set(ring)) == len(ring) - 1
-        inside = [Path(np.array(ring, float)).contains_points(points) for ring in shape]
-        covered += inside[0].astype(int) - np.sum(inside[1:], axis=0, dtype=int)
-    assert np.array_equal(covered.reshape(cells.shape), cells.astype(int))

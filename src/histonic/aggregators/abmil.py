@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from histonic.aggregators.bags import cells_of, maps_of, tissue_softmax
+from histonic.aggregators.squares import weighted_mean_without
 
 EMBEDDED = 128
 HIDDEN = 64
@@ -75,3 +76,12 @@ class AttentionPool(nn.Module):
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``; 0 for a map without tissue."""
         embedded, weights = self._weighted(codes, mask)
         return torch.einsum("bnc,bne->be", weights, embedded)
+
+    def occluded(self, codes: Tensor, mask: Tensor, squares: Tensor, side: int) -> Tensor:
+        """Vectors ``(W, 128)`` of one map, each with a square of average tissue; see ``squares``."""
+        cells = codes.flatten(1).T
+        embedded = self.embed(torch.cat([cells, cells.new_zeros(1, len(codes))]))
+        scores = self.attend(embedded[None])[0, :, 0]
+        values = embedded[:-1].T.reshape(-1, *mask.shape)
+        average = (scores[-1], embedded[-1])
+        return weighted_mean_without(scores[:-1].view_as(mask), values, average, mask, squares, side)

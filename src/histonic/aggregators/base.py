@@ -135,8 +135,13 @@ class CodeScale(nn.Module):
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to ``(B, D, R, K)``."""
-        scaled = (codes - self.mean[:, None, None]) / self.spread[:, None, None]
-        return scaled * mask[:, None]
+        # In place after the first step: maps are large, and memory is what this costs.
+        scaled = codes - self.mean[:, None, None]
+        return scaled.div_(self.spread[:, None, None]).mul_(mask[:, None])
+
+    def undo(self, scaled: Tensor, mask: Tensor) -> Tensor:
+        """The codes that were scaled."""
+        return (scaled * self.spread[:, None, None] + self.mean[:, None, None]) * mask[:, None]
 
 
 class SlideModel(nn.Module):
@@ -179,8 +184,19 @@ class SlideModel(nn.Module):
 
     def vectors(self, codes: Tensor, mask: Tensor) -> Tensor:
         """Slide vectors ``(B, E)`` of maps as stored."""
-        found: Tensor = self.aggregator(self.scale(codes, mask), mask)
+        if self._wants_raw:
+            raw: Tensor = self.aggregator(codes * mask[:, None], mask)
+            return raw
+        return self.of_scaled(self.scale(codes, mask), mask)
+
+    def of_scaled(self, scaled: Tensor, mask: Tensor) -> Tensor:
+        """Slide vectors ``(B, E)`` of normalised codes, of which 0 is average tissue."""
+        found: Tensor = self.aggregator(self.scale.undo(scaled, mask) if self._wants_raw else scaled, mask)
         return found
+
+    @property
+    def _wants_raw(self) -> bool:
+        return bool(getattr(self.aggregator, "raw_codes", False))
 
     def own_loss(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor | float:
         """The aggregator's own loss of outputs in training; 0 if it has none.
@@ -193,11 +209,6 @@ class SlideModel(nn.Module):
             return 0.0
         clues = {name.removeprefix(CLUES): each for name, each in outputs.items() if name.startswith(CLUES)}
         return self.aggregator.own_loss(clues, targets)
-
-    def set_scale(self, mean: Tensor, spread: Tensor) -> None:
-        """Tell mean and standard deviation ``(D,)`` of the training codes, unless raw codes are wanted."""
-        if not getattr(self.aggregator, "raw_codes", False):
-            self.scale.set(mean, spread)
 
     @property
     def is_linear(self) -> bool:

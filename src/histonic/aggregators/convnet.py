@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from histonic.aggregators.convnet_occlusion import pooled_without
 from histonic.nn.blocks import DenseBlock, SeparableBlock
 
 FILTERS = 128
@@ -71,4 +72,20 @@ class ConvNet(nn.Module):
             tissue = F.avg_pool2d(tissue, 3, stride)
         weight = tissue / tissue.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
         vectors: Tensor = self.dense((maps * weight.to(maps.dtype)).sum(dim=(2, 3)))
+        return vectors
+
+    @property
+    def cam_layers(self) -> tuple[nn.Module, ...]:
+        """Layers whose maps explain a prediction: the first one, which has the most cells."""
+        return (self.blocks[0],)
+
+    def occluded(self, codes: Tensor, mask: Tensor, squares: Tensor, side: int) -> Tensor:
+        """Vectors ``(W, 128)`` of one map, each with a square of average tissue; see ``squares``."""
+        tissue = mask[None, None].to(codes.dtype)
+        maps = torch.cat([codes, tissue[0]])
+        for stride in self.strides:
+            tissue = F.avg_pool2d(tissue, 3, stride)
+        weight = tissue[0, 0] / tissue.sum().clamp_min(1e-6)
+        pooled = pooled_without(list(self.blocks), self.strides, maps, weight, squares, side)
+        vectors: Tensor = self.dense(pooled)
         return vectors

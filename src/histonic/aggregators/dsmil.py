@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from histonic.aggregators.bags import cells_of, maps_of, tissue_max, tissue_only, tissue_softmax
+from histonic.aggregators.squares import at_squares, largest_in_squares, weighted_mean_without
 
 EMBEDDED = 128
 CRITERIA = 4
@@ -63,3 +64,42 @@ class DualStream(nn.Module):
         # A map without tissue has no value; its bias must not look like one.
         bag = bag * tissue.any(dim=1)[:, None, None]
         return torch.cat([tissue_max(scores, tissue), self.join(bag.flatten(1))], dim=1)
+
+    def occluded(self, codes: Tensor, mask: Tensor, squares: Tensor, side: int) -> Tensor:
+        """Vectors ``(W, 132)`` of one map, each with a square of average tissue; see ``squares``.
+
+        A square without the most telling cell leaves that cell in its place; of the one with it, the most
+        telling of the rest takes over.
+        """
+        cells = codes.flatten(1).T
+        embedded = self.embed(torch.cat([cells, cells.new_zeros(1, len(codes))]))
+        scores = self.score(embedded)
+        lowest = torch.finfo(scores.dtype).min
+        tissue = torch.cat([mask.flatten() > 0, mask.new_ones(1) > 0])
+        scores = scores.masked_fill(~tissue[:, None], lowest)
+        queries, values = self.query(embedded), self.value(embedded)
+        tops, bags = [], []
+        for column in scores.T:
+            best = int(column.argmax())
+            without = column.clone()
+            if best < mask.numel():
+                row, col = (index // side * side for index in divmod(best, mask.shape[1]))
+                without[:-1].view_as(mask)[row : row + side, col : col + side] = lowest
+            hit = at_squares(largest_in_squares(column[:-1].view(1, *mask.shape), side), squares)[:, 0]
+            hit = (hit >= column[best]) if best < mask.numel() else torch.zeros_like(hit) > 0
+            pair = [
+                self._bag_without(queries, values, int(each.argmax()), mask, squares, side)
+                for each in (column, without)
+            ]
+            tops.append(torch.where(hit, without.amax(), column[best]))
+            bags.append(torch.where(hit[:, None], pair[1], pair[0]))
+        return torch.cat([torch.stack(tops, dim=1), self.join(torch.cat(bags, dim=1))], dim=1)
+
+    def _bag_without(
+        self, queries: Tensor, values: Tensor, critical: int, mask: Tensor, squares: Tensor, side: int
+    ) -> Tensor:
+        """``(W, 128)``: values weighted by likeness to one cell; the last of the cells is the average one."""
+        likeness = queries @ queries[critical] / math.sqrt(EMBEDDED)
+        maps = values[:-1].T.reshape(-1, *mask.shape)
+        average = (likeness[-1], values[-1])
+        return weighted_mean_without(likeness[:-1].view_as(mask), maps, average, mask, squares, side)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from histonic.aggregators.bags import cells_of, tissue_max
+from histonic.aggregators.squares import at_squares, largest_in_squares, sums_in_squares
 
 
 class MeanPool(nn.Module):
@@ -34,6 +36,12 @@ class MeanPool(nn.Module):
         weight = mask[:, None].to(codes.dtype)
         return (codes * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)).clamp_min(1)
 
+    def occluded(self, codes: Tensor, mask: Tensor, squares: Tensor, side: int) -> Tensor:
+        """Vectors ``(W, D)`` of one map, each with a square of average tissue; see ``squares``."""
+        tissue = codes * mask
+        parts = at_squares(sums_in_squares(tissue, side), squares)
+        return (tissue.sum(dim=(1, 2)) - parts) / mask.sum().clamp_min(1)
+
 
 class MaxPool(nn.Module):
     """The largest value of each channel over the tissue.
@@ -58,3 +66,14 @@ class MaxPool(nn.Module):
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to ``(B, D)``; 0 for a map without tissue."""
         return tissue_max(*cells_of(codes, mask))
+
+    def occluded(self, codes: Tensor, mask: Tensor, squares: Tensor, side: int) -> Tensor:
+        """Vectors ``(W, D)`` of one map, each with a square of average tissue; see ``squares``."""
+        lowest = torch.finfo(codes.dtype).min
+        lattice = largest_in_squares(codes.masked_fill(mask[None] == 0, lowest), side)
+        if lattice[0].numel() == 1:
+            return codes.new_zeros(len(squares), len(codes))
+        best = lattice.flatten(1).topk(2, dim=1).values.T
+        # Where the largest stands twice, the second is as large and nothing changes.
+        rest = torch.where(at_squares(lattice, squares) >= best[0], best[1], best[0])
+        return rest.clamp_min(0)

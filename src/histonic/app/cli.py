@@ -17,6 +17,7 @@ from histonic.stages.settings import (
     CompressSettings,
     DemoSettings,
     DoctorSettings,
+    ExplainSettings,
     ExternalSettings,
     ExtractSettings,
     ImportSettings,
@@ -178,6 +179,24 @@ def external(settings: ExternalSettings) -> int:
         out = external_test(settings, progress=progress)
     click.echo(f"{out}: predicted; see it with: histonic report {settings.run}")
     return 0
+
+
+@settings_command(histonic, "explain", ExplainSettings, ("run",))
+def explain(settings: ExplainSettings) -> int:
+    """Show what on a slide speaks for a prediction: a number per cell, with checks beside it.
+
+    Writes overlay.png, tiles.png, cells.geojson (QuPath), values.zarr and curves.png for each target and
+    slide under RUN/explain, from the stored maps. What is there already is kept.
+    """
+    from histonic.app.explanations import explain_lines
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.explain import explain as run
+
+    with TerminalProgress() as progress:
+        result = run(settings, progress=progress)
+    for line in explain_lines(result):
+        click.echo(line)
+    return 1 if result.failures else 0
 
 
 @settings_command(histonic, "predict", PredictSettings, ("bundle", "slides"))

@@ -16,6 +16,7 @@ from histonic.app import report_words as words
 from histonic.app.report_audit import LEVEL_WORDS, audit_pictures
 from histonic.app.report_content import ROWS_SHOWN, report_content
 from histonic.app.report_figures import target_pictures, training_picture
+from histonic.app.report_maps import explanation_pictures, report_explanations
 from histonic.app.report_run import Run, read_run
 from histonic.core.files import require_writable_folder, write_json, write_text
 from histonic.core.progress import Progress, Silent
@@ -53,7 +54,10 @@ def write_report(
     require_writable_folder(run.folder)
     listener.stage("evaluate", len(run.tasks))
     content = report_content(run, resolved.resamples, listener)
-    page = render_page(content, _pictures(content, run, listener))
+    content["explanations"] = report_explanations(run.folder, listener)
+    pictures = _pictures(content, run, listener)
+    pictures["explanations"] = explanation_pictures(run.folder, content["explanations"])
+    page = render_page(content, pictures)
     write_json(run.folder / "report.json", content)
     path = run.folder / "report.html"
     write_text(path, page)
@@ -65,8 +69,9 @@ def render_page(content: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
 
     Args:
         content: What ``report.json`` holds.
-        pictures: ``targets`` (a list of figures per target), ``audit`` (a list of figures),
-            ``training`` (a figure or None) and ``slides`` (a data URI per slide_id).
+        pictures: ``targets`` (a list of figures per target), ``audit`` (a list of figures), ``training`` (a
+            figure or None), ``slides`` (a data URI per slide_id) and ``explanations`` (overlay and tiles per
+            folder).
     """
     environment = Environment(
         loader=PackageLoader("histonic.app", "templates"),

@@ -173,7 +173,7 @@ class Head(nn.Module):
             return self.trust * (cumulative - self.baseline_hazard)
         if self.task.kind == "survival":
             return self.trust * outputs
-        weighted = self._probabilities(outputs) * (self.prevalence / self.sampled)
+        weighted = self.probabilities(outputs) * (self.prevalence / self.sampled)
         corrected = weighted / weighted.sum(dim=1, keepdim=True)
         return self.prevalence + self.trust * (corrected - self.prevalence)
 
@@ -184,7 +184,7 @@ class Head(nn.Module):
             return self.prevalence
         return self.centre[None] if self.task.kind == "regression" else torch.zeros(1)
 
-    def _probabilities(self, outputs: Tensor) -> Tensor:
+    def probabilities(self, outputs: Tensor) -> Tensor:
         """``(B, C)`` under the class shares of the training batches."""
         if self.task.kind == "multiclass":
             return outputs.softmax(dim=1)

@@ -36,7 +36,7 @@ COVERED = 0.3
 FEWEST_PIXELS = 1500
 """Pixels of tissue on the thumbnail below which nothing is compared."""
 LEAST_MM2 = 0.1
-"""The same, square millimetres of tissue: on less, the rim is most of the picture, and alike on all slides."""
+"""The same, square millimetres of tissue: on less, the rim is most of the picture, alike on all slides."""
 FEWEST_COVERED = 60
 """The same, pixels of the frame."""
 SHARED = 0.75

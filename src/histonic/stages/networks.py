@@ -232,7 +232,7 @@ def _tell_facts(
     """Give the model what it needs to know of its training patients."""
     slide_ids = [slide_id for patient in fold.train for slide_id in patient.slide_ids]
     mean, spread = maps.code_scale(slide_ids)
-    model.set_scale(torch.from_numpy(mean), torch.from_numpy(spread))
+    model.scale.set(torch.from_numpy(mean), torch.from_numpy(spread))
     for task in cohort.tasks:
         targets = cohort.targets(task, fold.train)
         if task.is_classification:

@@ -81,7 +81,7 @@ def predict(
         if files:
             store = _compress(bundle, files, resolved, Path(folder), result, listener)
             maps += [store.map(slide_id) for slide_id in store.slide_ids]
-        _require_own_maps(bundle, maps)
+        require_own_maps(bundle, maps)
         frame = _predict_maps(bundle, maps, resolved, listener)
     result.rows = len(frame)
     write_text(resolved.out, frame.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
@@ -136,7 +136,13 @@ def _compress(
     return Store.open(folder / "store")
 
 
-def _require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
+def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
+    """Refuse maps of another encoder, and two of one name.
+
+    Raises:
+        BundleError: A map was made by another encoder.
+        SettingsError: Two maps have one name.
+    """
     names = [slide.slide_id for slide in maps]
     for slide in maps:
         if slide.encoder["fingerprint"] != bundle.encoder["fingerprint"]:

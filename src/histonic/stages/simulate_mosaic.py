@@ -22,7 +22,7 @@ from histonic.core.files import require_writable_folder, write_csv, write_json
 from histonic.core.progress import Progress, Silent
 from histonic.data.tilesets import TileSet, read_tile_set
 from histonic.nn.stain import perturb_stains
-from histonic.simulate.mosaic_layout import Outline, draw_outline, place_lesion, rings
+from histonic.simulate.mosaic_layout import Outline, draw_outline, place_lesion
 from histonic.simulate.mosaic_patients import (
     MosaicPatient,
     MosaicPlan,
@@ -31,6 +31,7 @@ from histonic.simulate.mosaic_patients import (
     draw_patients,
 )
 from histonic.simulate.mosaic_render import Shade, choose_tiles, draw_shade, paint
+from histonic.slides.outlines import rings
 from histonic.slides.pyramid import write_pyramid
 from histonic.stages.settings import MosaicSettings, TileSetSettings, resolve
 from histonic.stages.tile_inputs import declare, plan_of

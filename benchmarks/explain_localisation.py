@@ -1,0 +1,218 @@
+"""Do explanations find a planted lesion, fall to chance with random weights, and how long do they take?
+
+    python benchmarks/explain_localisation.py TILES --scratch SCRATCH [--seeds 3]
+    python benchmarks/explain_localisation.py --seconds
+
+TILES is a tile set with the class "mitosis" (HISTONIC_DATA/patches/breast_mitosis). Mosaics are made of its
+tiles, with a focus of mitoses in half of them; they are compressed by the encoder of the package, and
+a slide network is trained on the patients' labels alone. Every map is made by networks that never saw the
+patient. The ceiling is a logistic regression trained on the labels of single cells. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from histonic import Store, compress, evaluate_run, simulate_mosaic, train_slides
+from histonic.aggregators.base import build_model
+from histonic.core.errors import SettingsError
+from histonic.core.progress import Silent
+from histonic.core.task import Task
+from histonic.stages.bundle import read_bundle
+from histonic.stages.explain_checks import cell_auc
+from histonic.stages.explain_choice import ExplainedRun, read_explained_run, unseen_networks
+from histonic.stages.explain_lesion import lesion_shares
+from histonic.stages.explain_methods import METHODS, Windows
+from histonic.stages.explain_output import choose_output
+from histonic.stages.explain_views import Network, explain_map, networks_of, randomised
+from histonic.stages.maps import Maps
+
+AGGREGATORS = {"convnet": 1e-2, "abmil": 1e-3, "mean": 1e-3}
+"""Those compared, with their first learning rate."""
+RANDOM_SLIDES, RANDOM_DRAWS = 10, 6
+
+
+def make_cohort(tiles: Path, folder: Path, seed: int) -> None:
+    """Slides, store and one run an aggregator; what is finished is kept."""
+    if not (folder / "store").is_dir():
+        simulate_mosaic(
+            tiles=tiles, mpp_of_tiles=0.25, scale_of_tiles="fill", kind="needle", lesion=("mitosis",),
+            lesion_share=0.1, patients=60, test_patients=30, cells=16, seed=seed, out=folder,
+        )  # fmt: skip
+        compress(slides=(folder / "slides",), out=folder / "store")
+    for name, rate in AGGREGATORS.items():
+        if not (folder / name / "run.json").is_file():
+            train_slides(
+                store=folder / "store", labels=folder / "labels.csv", target=("lesion",), out=folder / name,
+                aggregator=name, initialisations=1, max_epochs=60, learning_rate=rate, seed=0,
+            )  # fmt: skip
+
+
+class Cohort:
+    """Maps and lesions of one cohort."""
+
+    def __init__(self, folder: Path) -> None:
+        store = Store.open(folder / "store")
+        slides = {name: store.map(name) for name in store.slide_ids}
+        self.maps = Maps(slides, Silent())
+        self.codes = {name: np.asarray(slide.features[:], np.float32) for name, slide in slides.items()}
+        masks = folder / "masks"
+        self.lesions = {
+            name: lesion_shares(masks / f"{name}.geojson", slide) for name, slide in slides.items()
+        }
+        self.ill = [name for name, lesion in self.lesions.items() if (lesion >= 0.5).any()]
+
+
+def aucs(
+    cohort: Cohort, run: ExplainedRun, networks: list[Network], method: str, slides: list[str], draws: int = 0
+) -> dict[str, list[float]]:
+    """AUC over cells of each slide, by its unseen networks or by so many randomised forms of them."""
+    task = run.tasks[0]
+    asked = choose_output(task, None)
+    found: dict[str, list[float]] = {}
+    for number, name in enumerate(slides):
+        own = unseen_networks(run, networks, task, name)
+        for draw in range(max(draws, 1)):
+            used = [randomised(each, 1000 * number + draw) for each in own] if draws else own
+            values = explain_map(used, cohort.maps, name, asked, METHODS[method], upright=draws > 0)
+            auc = cell_auc(values, cohort.lesions[name], cohort.maps.mask(name))
+            found.setdefault(name, []).append(0.5 if auc is None else auc)
+    return found
+
+
+def ceiling(cohort: Cohort, run: ExplainedRun) -> dict[str, float]:
+    """AUC over cells of a logistic regression trained on the cells of other parts' patients."""
+    part = {slide: each["part"] for each in run.patients for slide in each["slide_ids"]}
+    cells = {name: (cohort.codes[name][:, cohort.maps.mask(name)].T) for name in cohort.ill}
+    truth = {name: cohort.lesions[name][cohort.maps.mask(name)] >= 0.5 for name in cohort.ill}
+    found = {}
+    for held_out in sorted(set(part.values())):
+        train = [name for name in cohort.ill if part[name] != held_out]
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+        model.fit(np.concatenate([cells[name] for name in train]), np.concatenate([truth[n] for n in train]))
+        for name in cohort.ill:
+            if part[name] == held_out:
+                mask = cohort.maps.mask(name)
+                values = np.full(mask.shape, np.nan)
+                values[mask] = model.decision_function(cells[name])
+                found[name] = cell_auc(values, cohort.lesions[name], mask) or 0.5
+    return found
+
+
+def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
+    """The table of localisation, a row an aggregator and method."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for seed in range(seeds):
+        folder = scratch / f"seed-{seed}"
+        make_cohort(tiles, folder, seed)
+        cohort = Cohort(folder)
+        for name in AGGREGATORS:
+            run = read_explained_run(folder / name)
+            networks = networks_of(read_bundle(folder / name / "bundle"))
+            score = evaluate_run(folder / name, resamples=100)[0].scores[0].value
+            trust = float(np.mean([float(each.model.heads["lesion"].trust) for each in networks]))
+            best = ceiling(cohort, run)
+            for method in METHODS:
+                try:
+                    own = aucs(cohort, run, networks, method, cohort.ill)
+                except SettingsError:
+                    continue  # The aggregator has no attention.
+                few = cohort.ill[:: max(1, len(cohort.ill) // RANDOM_SLIDES)][:RANDOM_SLIDES]
+                random = aucs(cohort, run, networks, method, few, RANDOM_DRAWS)
+                rows.setdefault((name, method), []).append(
+                    {
+                        "auroc": score,
+                        "trust": trust,
+                        "ceiling": float(np.mean(list(best.values()))),
+                        "auc": float(np.mean([each[0] for each in own.values()])),
+                        "test": float(
+                            np.mean([each[0] for slide, each in own.items() if slide.startswith("test")])
+                        ),
+                        "above": float(np.mean([each[0] > 0.9 for each in own.values()])),
+                        "random": [auc for each in random.values() for auc in each],
+                        "slides": len(own),
+                    }
+                )
+                print(json.dumps({"seed": seed, "of": [name, method], **rows[name, method][-1]}), flush=True)
+    yield (
+        "| aggregator | slide AUROC | trust | method | AUC over cells | unseen tiles | slides > 0.9 "
+        "| randomised | ceiling |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    for (name, method), found in rows.items():
+        random = np.concatenate([each["random"] for each in found])
+        above = np.mean([each["above"] for each in found])
+        yield (
+            f"| {name} | {_range(found, 'auroc')} | {_range(found, 'trust')} | {method} | "
+            f"**{_range(found, 'auc')}** | {_range(found, 'test')} | "
+            f"{above:.0%} | {random.mean():.2f} (sd {random.std():.2f}) | "
+            f"{_range(found, 'ceiling')} |"
+        )
+
+
+def _range(found: list[dict[str, Any]], key: str) -> str:
+    values = [each[key] for each in found]
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def time_methods(cells: int, code_size: int, threads: int) -> Iterator[str]:
+    """Seconds of every method on a map that is all tissue, by the two networks of a fold."""
+    torch.set_num_threads(threads)
+    task = Task("lesion", "binary", ("lesion",), ("absent", "present"))
+    asked = choose_output(task, None)
+    chance = torch.Generator().manual_seed(0)
+    windows = Windows(torch.randn(1, code_size, cells, cells, generator=chance), torch.ones(1, cells, cells))
+    yield "| aggregator | method | seconds | seconds of computing | memory so far (GB) |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name in ("convnet", "abmil", "mean", "max", "dsmil", "transmil"):
+        torch.manual_seed(0)
+        models = [
+            build_model(name, code_size=code_size, crop_cells=cells, tasks=(task,)).eval() for _ in range(2)
+        ]
+        for model in models:
+            torch.nn.init.normal_(model.heads["lesion"].linear.weight)
+        for method, explain in METHODS.items():
+            began, used = time.perf_counter(), time.process_time()
+            try:
+                for model in models:
+                    explain(model, windows, asked)
+            except SettingsError:
+                continue
+            wall, cpu = time.perf_counter() - began, time.process_time() - used
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            yield f"| {name} | {method} | {wall:.1f} | {cpu:.1f} | {memory:.1f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tiles", type=Path, nargs="?")
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds", action="store_true")
+    parser.add_argument("--cells", type=int, default=400)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    if given.seconds:
+        lines = time_methods(given.cells, 128, given.threads)
+    elif given.tiles and given.scratch:
+        lines = localise(given.tiles, given.scratch, given.seeds)
+    else:
+        parser.error("give TILES and --scratch, or --seconds")
+    for line in lines:
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""An explanation as GeoJSON for QuPath: cells of alike rank merged into polygons in level-0 pixels."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.compressed import CellMap
+from histonic.core.grid import TileGrid
+from histonic.slides.outlines import rings
+
+MOST_POLYGONS = 5000
+"""In one file; the largest are kept. QuPath becomes slow beyond some ten thousand."""
+NAMESPACE = uuid.UUID("6f1c1a52-6a55-5d2c-9a3b-6b1f0f5a7a11")
+
+
+@dataclass(frozen=True)
+class Level:
+    """Cells of one range of ranks.
+
+    Attributes:
+        name: Class in QuPath.
+        colour: Red, green, blue.
+        low: Share of the tissue cells below the range.
+        high: Share of the tissue cells up to its end.
+        sign: 1: only positive values; -1: only negative ones; 0: all.
+    """
+
+    name: str
+    colour: tuple[int, int, int]
+    low: float
+    high: float
+    sign: int = 0
+
+
+def signed_levels(name: str) -> tuple[Level, ...]:
+    """Levels of a map whose positive cells speak for ``name`` and whose negative ones speak against it."""
+    return (
+        Level(f"for {name}: highest 5 %", (179, 88, 6), 0.95, 1.0, 1),
+        Level(f"for {name}: highest 5 to 20 %", (241, 163, 64), 0.80, 0.95, 1),
+        Level(f"against {name}: lowest 5 to 20 %", (103, 169, 207), 0.05, 0.20, -1),
+        Level(f"against {name}: lowest 5 %", (33, 102, 172), 0.0, 0.05, -1),
+    )
+
+
+ATTENTION_LEVELS = (
+    Level("attention: highest 5 %", (179, 88, 6), 0.95, 1.0),
+    Level("attention: highest 5 to 20 %", (241, 163, 64), 0.80, 0.95),
+)
+
+
+def cells_geojson(cells: CellMap, levels: tuple[Level, ...]) -> dict[str, Any]:
+    """A FeatureCollection that QuPath opens beside the slide.
+
+    Cells of a level that touch become one annotation, locked, with its class, colour and measurements: the
+    mean, least and greatest value, the number of cells, and the area in square millimetres.
+
+    Args:
+        cells: The explanation.
+        levels: Which cells are drawn.
+
+    Example:
+        >>> grid = TileGrid.over((512, 256), slide_mpp=0.5, tile_px=256, mpp=0.5)
+        >>> cells = CellMap("a", np.array([[-1.0, 1.0]], np.float32), grid, "")
+        >>> found = cells_geojson(cells, signed_levels("x"))
+        >>> found["features"][0]["geometry"]["coordinates"]
+        [[[256, 0], [512, 0], [512, 256], [256, 256], [256, 0]]]
+    """
+    features = [
+        feature for level in levels for feature in _features(cells, level, level_cells(cells.values, level))
+    ]
+    features.sort(key=lambda feature: -feature["properties"]["measurements"]["cells"])
+    return {"type": "FeatureCollection", "features": features[:MOST_POLYGONS]}
+
+
+def level_cells(values: npt.NDArray[np.float32], level: Level) -> npt.NDArray[np.bool_]:
+    """``(R, K)``: which cells belong to a level; equal values are never parted."""
+    tissue = np.isfinite(values)
+    ranked = np.sort(values[tissue])
+    if level.sign < 0:
+        smaller = np.searchsorted(ranked, values, "left") / max(len(ranked), 1)
+        inside = (smaller >= level.low) & (smaller < level.high) & (values < 0)
+    else:
+        upto = np.searchsorted(ranked, values, "right") / max(len(ranked), 1)
+        inside = (upto > level.low) & (upto <= level.high)
+        if level.sign > 0:
+            inside &= values > 0
+    return inside & tissue
+
+
+def _features(cells: CellMap, level: Level, inside: npt.NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
+    for shape in rings(inside):
+        # The cells of the polygon: those of the level inside its outline, holes excepted.
+        members = _members(shape, inside)
+        values = cells.values[members]
+        area = len(values) * (cells.grid.cell_um / 1000) ** 2
+        yield {
+            "type": "Feature",
+            "id": str(uuid.uuid5(NAMESPACE, f"{cells.slide_id}/{level.name}/{shape[0][0]}")),
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[_corner(cells.grid, x, y) for x, y in ring] for ring in shape],
+            },
+            "properties": {
+                "objectType": "annotation",
+                "isLocked": True,
+                "classification": {"name": level.name, "color": list(level.colour)},
+                "measurements": {
+                    "mean value": float(f"{values.mean():.6g}"),
+                    "least value": float(f"{values.min():.6g}"),
+                    "greatest value": float(f"{values.max():.6g}"),
+                    "cells": len(values),
+                    "area mm^2": round(area, 6),
+                },
+            },
+        }
+
+
+def _corner(grid: TileGrid, x: int, y: int) -> list[float]:
+    """A corner of the lattice in level-0 pixels, not beyond the slide."""
+    place = grid.cell_xy((y, x))
+    inside = (min(place.x, grid.slide_wh.w), min(place.y, grid.slide_wh.h))
+    return [int(each) if float(each).is_integer() else round(each, 2) for each in inside]
+
+
+def _members(
+    shape: list[list[tuple[int, int]]], inside: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of the cells of one polygon, by crossings of its rings along each row."""
+    corners = np.array(shape[0])
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    crossings = np.zeros((bottom - top, right - left + 1), int)
+    for ring in shape:
+        for (x, y), (after_x, after_y) in pairwise(ring):
+            if x == after_x:
+                low, high = sorted((y, after_y))
+                crossings[low - top : high - top, x - left] += 1
+    within = crossings.cumsum(axis=1)[:, :-1] % 2 == 1
+    rows, cols = np.nonzero(within & inside[top:bottom, left:right])
+    return rows + top, cols + left

@@ -1,0 +1,60 @@
+"""Annotated lesions on the cells of a map, to see whether an explanation finds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.compressed import CompressedSlide
+from histonic.data.annotation_shapes import UNCLASSIFIED, LabelRule
+from histonic.data.annotations import annotations_of, find_annotations
+from histonic.data.label_shares import label_shares
+
+SHAPES = "lesion"
+
+
+def find_lesions(masks: Path | None, slide_ids: Sequence[str]) -> dict[str, Path]:
+    """The annotation file of each slide that has one.
+
+    Raises:
+        SettingsError: The folder is absent, or none of its files is named like a slide.
+    """
+    return {} if masks is None else find_annotations(masks, slide_ids)[0]
+
+
+def lesion_shares(file: Path, slide: CompressedSlide, classes: Sequence[str] = ()) -> npt.NDArray[np.float64]:
+    """The share of each cell that is covered by lesion, ``(R, K)``.
+
+    Args:
+        file: GeoJSON, ASAP XML or a mask of class codes, in level-0 pixels of the slide.
+        slide: The map.
+        classes: Classes that are lesion; all if none is named. Shapes without a class are lesion, too.
+
+    Raises:
+        MaskError: The file cannot be read or belongs to another slide.
+    """
+    if _says_none(file):
+        return np.zeros(tuple(slide.grid.shape), np.float64)
+    rule = LabelRule({UNCLASSIFIED: SHAPES})
+    found = annotations_of(file, rule, slide=slide.slide_id, size_wh=slide.grid.slide_wh)
+    shares = label_shares(found, slide.grid).labels
+    wanted = [share for name, share in shares.items() if not classes or name in (*classes, SHAPES)]
+    total = np.zeros(tuple(slide.grid.shape), np.float64)
+    for share in wanted:
+        total = np.minimum(total + share, 1).astype(np.float64)
+    return total
+
+
+def _says_none(file: Path) -> bool:
+    """Whether a GeoJSON file says that nothing was drawn, which is an answer."""
+    if file.suffix.lower() not in (".geojson", ".json"):
+        return False
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("features") == []

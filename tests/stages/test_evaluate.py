@@ -16,7 +16,7 @@ from histonic.core.errors import CohortError, HistonicError, TableError
 from histonic.core.task import TASK_KINDS, Task
 from histonic.metrics.survival import check_survival
 from histonic.stages.evaluate import EVALUATORS, TaskEvaluation, evaluate_run, evaluate_task
-from histonic.stages.evaluate_values import kaplan_meier_groups
+from histonic.stages.evaluate_survival import kaplan_meier_groups
 
 TASKS = {
     "binary": Task("her2", "binary", ("her2",), ("neg", "pos")),

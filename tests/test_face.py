@@ -13,6 +13,7 @@ NAMES = [
     "Store",
     "Task",
     "TileGrid",
+    "compare_runs",
     "compress",
     "evaluate_run",
     "extract_tiles",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from histonic.encoders.released import import_encoder
     from histonic.slides.array import ArraySlide
     from histonic.slides.base import open_slide
+    from histonic.stages.compare_runs import compare_runs
     from histonic.stages.compress import compress
     from histonic.stages.evaluate import evaluate_run
     from histonic.stages.extract_tiles import extract_tiles
@@ -38,6 +39,7 @@ _HOMES = {
     "Store": "histonic.data.store",
     "Task": "histonic.core.task",
     "TileGrid": "histonic.core.grid",
+    "compare_runs": "histonic.stages.compare_runs",
     "compress": "histonic.stages.compress",
     "evaluate_run": "histonic.stages.evaluate",
     "extract_tiles": "histonic.stages.extract_tiles",
@@ -61,6 +63,7 @@ __all__ = [
     "Store",
     "Task",
     "TileGrid",
+    "compare_runs",
     "compress",
     "evaluate_run",
     "extract_tiles",

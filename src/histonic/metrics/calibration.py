@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from histonic.metrics.censoring import still_alive
-from histonic.metrics.intervals import CONFIDENCE, Interval
+from histonic.metrics.intervals import CONFIDENCE, NORMAL_REACH, Interval
 from histonic.metrics.labels import calibration_bins
 from histonic.metrics.ranks import BoolArray, FloatArray, as_counts, ratio
 from histonic.metrics.survival import Survival
@@ -163,7 +163,10 @@ def calibration_error(positive: BoolArray, probability: FloatArray, bins: int = 
     value = float(share @ np.abs(seen))
     # Half a patient of each kind more, so that a group without any is not taken as certain.
     smooth = (groups.observed * groups.patients + 0.5) / (groups.patients + 1)
-    noise = np.sqrt(smooth * (1 - smooth) / groups.patients)
+    # Student's t, because the noise itself is estimated from the few patients of a group.
+    freedom = np.maximum(groups.patients - 1, 2)
+    wider = stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) / NORMAL_REACH
+    noise = wider * np.sqrt(smooth * (1 - smooth) / freedom)
     draws = np.random.default_rng(NOISE_SEED).normal(size=(NOISE_DRAWS, len(share))) * noise
     expected = groups.predicted * (1 - groups.predicted) / groups.patients
     by_noise = float(share @ np.sqrt(2 / np.pi * expected))

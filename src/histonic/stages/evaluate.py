@@ -136,11 +136,16 @@ def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> li
             resamples=resamples,
             seed=seed,
         )
-        for task in _read_tasks(folder)
+        for task in read_tasks(folder)
     ]
 
 
-def _read_tasks(run: Path) -> list[Task]:
+def read_tasks(run: Path) -> list[Task]:
+    """The targets of a run folder, in the order in which they were trained.
+
+    Raises:
+        TableError: ``run.json`` is absent or damaged.
+    """
     path = run / "run.json"
     try:
         return [Task.from_dict(values) for values in json.loads(path.read_text(encoding="utf-8"))["tasks"]]

@@ -2,10 +2,10 @@
 
     python benchmarks/p_values.py [--cohorts 1000] [--only NAME]
 
-Draws cohorts in which the hypothesis of a test is true, and prints how often its p lies below .05 and .01, and
-the largest distance of the p-values' distribution from the uniform one (Kolmogorov-Smirnov; with 1000 cohorts
-0.043 is exceeded once in 20 times by chance). In the rows 'cross-validated noise' the image's prediction is made as
-a network's is: out-of-fold, by a model that learned noise in the other folds.
+Draws cohorts in which the hypothesis of a test is true, and prints how often its p lies below .05 and .01,
+and the largest distance of the p-values' distribution from the uniform one (Kolmogorov-Smirnov; with 1000
+cohorts 0.043 is exceeded once in 20 times by chance). In the rows 'cross-validated noise' the image's
+prediction is made as a network's is: out-of-fold, by a model that learned noise in the other folds.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def followed(log_hazard: FloatArray, n: int, rng: np.random.Generator) -> surviv
 
 
 def residuals(outcome: survival.Survival) -> FloatArray:
-    """Martingale residuals of the model without covariates: what a Cox model learns from in its first step."""
+    """Martingale residuals of the model without covariates: what a Cox model learns from first."""
     return outcome.event - censoring.baseline_hazard(outcome, np.zeros(len(outcome.time)), outcome.time)
 
 
@@ -108,10 +108,7 @@ def noise_model(target: FloatArray, n: int, rng: np.random.Generator) -> FloatAr
 
 def risk_groups(what: str, out_of_fold: bool, n: int, rng: np.random.Generator) -> float | None:
     outcome = followed(np.zeros(n), n, rng)
-    if out_of_fold:
-        risk = noise_model(residuals(outcome), n, rng)
-    else:
-        risk = rng.normal(size=n)
+    risk = noise_model(residuals(outcome), n, rng) if out_of_fold else rng.normal(size=n)
     high = risk > np.median(risk)
     if what == "log-rank":
         test = survival.log_rank(outcome, high)

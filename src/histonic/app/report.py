@@ -14,6 +14,7 @@ from PIL import Image
 
 from histonic.app import report_words as words
 from histonic.app.report_content import ROWS_SHOWN, report_content
+from histonic.app.report_curves import forest_picture
 from histonic.app.report_figures import target_pictures, training_picture
 from histonic.app.report_run import Run, read_run
 from histonic.core.files import require_writable_folder, write_json, write_text
@@ -33,7 +34,8 @@ def write_report(
     The same run and settings give the same bytes. Nothing on the page is loaded from elsewhere.
 
     Args:
-        settings: The run, and the number of resamples for the intervals; None to give them as keywords.
+        settings: The run, resamples for the intervals, and columns of the label table for subgroups and for a
+            clinical model; None to give them as keywords.
         progress: Advances once per target and per picture.
         **values: Settings by name, such as ``run="run"``.
 
@@ -41,8 +43,8 @@ def write_report(
         Path of ``report.html``.
 
     Raises:
-        SettingsError: There is no such run, or it is not finished.
-        TableError: A table of predictions is damaged.
+        SettingsError: There is no such run, it is not finished, or its label table has moved.
+        TableError: A table of predictions is damaged, or a column that was asked for is absent.
         CohortError: No target can be evaluated.
         OutputError: The folder cannot be written to.
     """
@@ -51,7 +53,7 @@ def write_report(
     run = read_run(resolved.run)
     require_writable_folder(run.folder)
     listener.stage("evaluate", len(run.tasks))
-    content = report_content(run, resolved.resamples, listener)
+    content = report_content(run, resolved, listener)
     page = render_page(content, _pictures(content, run, listener))
     write_json(run.folder / "report.json", content)
     path = run.folder / "report.html"
@@ -64,7 +66,8 @@ def render_page(content: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
 
     Args:
         content: What ``report.json`` holds.
-        pictures: ``targets`` (a list of figures per target), ``training`` (a figure or None) and
+        pictures: ``targets`` (a list of figures per target), ``forests`` (a figure or None per target),
+            ``external`` (per cohort a list of figures per target), ``training`` (a figure or None) and
             ``slides`` (a data URI per slide_id).
     """
     environment = Environment(
@@ -107,15 +110,23 @@ def interval_drawing(score: Mapping[str, Any]) -> dict[str, float] | None:
 def _pictures(content: Mapping[str, Any], run: Run, progress: Progress) -> dict[str, Any]:
     shown = content["slides"]["shown"]
     progress.stage("draw", len(content["targets"]) + len(shown))
-    figures = []
+    figures, forests = [], []
     for target in content["targets"]:
         figures.append(target_pictures(target))
+        forests.append(forest_picture(target))
         progress.advance(note=target["task"]["name"])
+    external = [[target_pictures(target) for target in each["targets"]] for each in content["external"]]
     slides = {}
     for slide in shown:
         slides[slide["slide_id"]] = _small_picture(run, slide["slide_id"], progress)
         progress.advance(note=slide["slide_id"])
-    return {"targets": figures, "training": training_picture(content["history"]), "slides": slides}
+    return {
+        "targets": figures,
+        "forests": forests,
+        "external": external,
+        "training": training_picture(content["history"]),
+        "slides": slides,
+    }
 
 
 def _small_picture(run: Run, slide_id: str, progress: Progress) -> str:

@@ -68,6 +68,29 @@ GLOSSES = {
     "C-index": "Of two patients of whom one is known to have had the event first, how often that one has the "
     "higher risk. 1 is perfect, 0.5 is tossing a coin.",
     "C-index within folds": "The same as the C-index.",
+    "Uno's C": "The same as the C-index, with patients weighted so that losing others from follow-up does "
+    "not "
+    "shift it.",
+    "Mean AUC over time": "The AUC at a time, averaged over the follow-up.",
+    "AUC at a time": "Of two patients of whom one has had the event by then and one has not, how often the "
+    "former "
+    "has the higher risk.",
+    "Integrated Brier score": "Squared distance of predicted survival from what happened, averaged over "
+    "time. 0 is "
+    "perfect; lower is better.",
+    "Brier skill": "By which share the predictions lower that error, compared with one curve for everyone. "
+    "1 is all "
+    "of it, 0 nothing.",
+    "Observed / expected events": "Events that came, over events that were promised. 1 is right; above 1 "
+    "more came.",
+    "Calibration intercept": "Whether the probabilities are right on average. 0 is right; below 0 the model "
+    "promises too much.",
+    "Calibration slope": "Whether the predictions are spread as they should be. 1 is right; below 1 they "
+    "are too "
+    "extreme, above 1 too timid.",
+    "Expected calibration error": "How far predicted probability and observed share are apart on average, "
+    "in the "
+    "groups of the calibration figure. 0 is perfect.",
 }
 RANGES = {
     "AUROC": (0.0, 1.0),
@@ -80,6 +103,14 @@ RANGES = {
     "R²": (-1.0, 1.0),
     "C-index": (0.0, 1.0),
     "C-index within folds": (0.0, 1.0),
+    "Uno's C": (0.0, 1.0),
+    "Mean AUC over time": (0.0, 1.0),
+    "AUC at a time": (0.0, 1.0),
+    "Brier skill": (-1.0, 1.0),
+    "Expected calibration error": (0.0, 1.0),
+    "Calibration intercept": (-2.0, 2.0),
+    "Calibration slope": (0.0, 2.0),
+    "Observed / expected events": (0.0, 2.0),
 }
 """Where a metric can lie, for the small drawing beside it; others start at 0 and end where they must."""
 
@@ -121,6 +152,24 @@ GLOSSARY = (
         "Calibration",
         "Whether a predicted probability of, say, 30 % comes true in 30 of 100 such patients.",
     ),
+    (
+        "Net benefit, threshold",
+        "A threshold is the predicted chance from which one would treat; 10 % says that finding one case "
+        "is worth "
+        "nine treatments for nothing. Net benefit is the share of patients treated rightly, less those "
+        "treated for "
+        "nothing at that rate.",
+    ),
+    (
+        "Hazard ratio",
+        "How many times as often the event comes, at any time, in one group as in the other. 1 is no "
+        "difference.",
+    ),
+    (
+        "Likelihood-ratio test",
+        "Whether a model with the slides fits the outcomes better than one without, by more than chance "
+        "would do.",
+    ),
     ("µm/px", "Resolution: how many micrometres of tissue one pixel of the picture covers."),
 )
 
@@ -129,15 +178,19 @@ def base_name(name: str) -> str:
     """The metric behind a score's name: ``AUROC of high`` is an AUROC.
 
     Example:
-        >>> base_name("AUROC of high"), base_name("R²")
-        ('AUROC', 'R²')
+        >>> base_name("AUROC of high"), base_name("AUC at 12"), base_name("R²")
+        ('AUROC', 'AUC at a time', 'R²')
     """
-    return "AUROC" if name.startswith("AUROC of ") else name
+    if name.startswith("AUROC of "):
+        return "AUROC"
+    if name.startswith("AUC at "):
+        return "AUC at a time"
+    return "Observed / expected events" if name.startswith("Observed / expected events") else name
 
 
 def gloss(name: str) -> str:
     """What a metric means, in a sentence or two; empty for one of a single class and for a new name."""
-    return GLOSSES.get(name, "")
+    return "" if name.startswith("AUROC of ") else GLOSSES.get(base_name(name), "")
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -309,6 +362,58 @@ def opening(content: Mapping[str, Any]) -> str:
         f"alone. The patients were divided into {content['run']['folds']} parts, and every patient was "
         "predicted by networks that had never seen that patient. The intervals say how far the result would "
         "vary with other patients."
+    )
+
+
+def few_words(level: Mapping[str, Any], kind: str) -> str:
+    """A warning where a group is too small to say much; empty else.
+
+    Example:
+        >>> few_words({"problem": "", "few": True, "n": 28, "cases": 9}, "survival")
+        'few: 28 patients, 9 events'
+    """
+    if level["problem"]:
+        return str(level["problem"])
+    if not level["few"]:
+        return ""
+    if level["cases"] is None:
+        return f"few: {counted(level['n'], 'patient')}"
+    cases = (
+        counted(level["cases"], "event") if kind == "survival" else f"{level['cases']} of the rarest class"
+    )
+    return f"few: {counted(level['n'], 'patient')}, {cases}"
+
+
+def difference_words(score: Mapping[str, Any]) -> str:
+    """A difference with its sign and interval.
+
+    Example:
+        >>> difference_words({"name": "AUROC", "value": 0.05, "low": -0.01, "high": 0.1})
+        '+0.05 (−0.01 to +0.10)'
+    """
+    if score["value"] is None:
+        return "undefined"
+    numbers = [_signed(f"{score[key]:+.2f}") for key in ("value", "low", "high") if score[key] is not None]
+    return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def clinical_words(clinical: Mapping[str, Any]) -> str:
+    """What the slides add to the clinical columns, as a sentence or two."""
+    names = joined([f"“{column['name']}”" for column in clinical["columns"]])
+    gain = next(row["score"] for row in clinical["gains"] if row["name"] == "both − clinical")
+    by_name = {row["name"]: row["score"] for row in clinical["models"]}
+    reached = (
+        f"{names} alone reach {score_words(by_name['clinical'])}; with the slides, "
+        f"{score_words(by_name['both'])}. The change is {difference_words(gain)}"
+    )
+    if gain["low"] is None or gain["high"] is None:
+        return f"{reached}."
+    if gain["low"] > 0:
+        return f"{reached}: the slides add to what these columns tell."
+    if gain["high"] < 0:
+        return f"{reached}: adding the slides makes the order of the patients worse."
+    return (
+        f"{reached}: the interval contains no change, so this run does not show that the slides add to them."
     )
 
 

@@ -2,7 +2,8 @@
 
 Vickers and Elkin, Medical Decision Making 26:565 (2006). A threshold of 10 % says that one case found is
 worth nine others treated for nothing; net benefit counts cases found per patient, less the others at
-that rate. A model is of use where its net benefit is above that of treating all and that of treating none (0).
+that rate. A model is of use where its net benefit is above that of treating all and that of treating none
+(0).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Linear models of clinical columns and of the image's prediction, fitted without the patients they predict."""
+"""Linear models of clinical columns and the image's prediction, fitted without the patients they predict."""
 
 from __future__ import annotations
 
@@ -98,7 +98,10 @@ def _encoded(
             parts = [(scaler.transform(together[0]), scaler.transform(together[1]))]
         if len(design.words.columns):
             usual = design.words[fit].mode().iloc[0]
-            known, asked = design.words[fit].fillna(usual).astype(str), design.words[use].fillna(usual).astype(str)
+            known, asked = (
+                design.words[fit].fillna(usual).astype(str),
+                design.words[use].fillna(usual).astype(str),
+            )
             coder = OneHotEncoder(drop="first", handle_unknown="ignore", sparse_output=False).fit(known)
             parts.append((coder.transform(known), coder.transform(asked)))
     first, second = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
@@ -149,7 +152,7 @@ def added_by_image(design: Design, image: FloatArray) -> dict[str, Any] | None:
         fits = [fit_cox(design.outcome, pd.DataFrame(x).add_prefix("x"), penalty=0.0) for x in (plain, full)]
         if any(fit is None for fit in fits):
             return None
-        found = likelihood_ratio(*(float(fit.log_likelihood_) for fit in fits), more)
+        found = likelihood_ratio(float(fits[0].log_likelihood_), float(fits[1].log_likelihood_), more)
     else:
         classes = len(np.unique(design.outcome))
         logs = [_log_likelihood(x, design.outcome) for x in (plain, full)]

@@ -62,7 +62,8 @@ def evaluate_clinical(
     Args:
         task: The target.
         predictions: As for :func:`histonic.stages.evaluate.evaluate_task`.
-        columns: Cell per column and patient, from :func:`histonic.stages.patient_columns.read_patient_columns`.
+        columns: Cell per column and patient, as from
+            :func:`histonic.stages.patient_columns.read_patient_columns`.
         resamples: Of the patients, for the 95 % intervals; paired for the gains.
         seed: Of the resamples.
 
@@ -182,5 +183,3 @@ def _measure(design: Design, scores: FloatArray) -> Measure:
     if kind == "binary":
         return Measure(name, partial(labels.auroc, truth == 1, scores[:, 0]), 0.5, units=smallest)
     return Measure(name, partial(labels.macro, labels.auroc, truth, scores), 0.5, units=smallest)
-
-

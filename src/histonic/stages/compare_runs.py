@@ -1,4 +1,4 @@
-"""Two or more runs on the same patients: their metrics, the paired differences, and whether they are chance."""
+"""Two or more runs on the same patients: their metrics, paired differences, and whether these are chance."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def compare_runs(
 ) -> Comparison:
     """Compare runs on the patients that all of them predicted.
 
-    Patients are joined by their identifier, and must have the same truth in all runs. For each pair of runs the
-    difference of each metric has an interval from paired resamples of the patients. Whether the leading
+    Patients are joined by their identifier, and must have the same truth in all runs. For each pair of runs
+    the difference of each metric has an interval from paired resamples of the patients. Whether the leading
     metric differs is tested by exchanging the two runs' predictions patient by patient, and for AUROC by
     DeLong; the p-values of all pairs and targets are corrected together after Holm.
 
@@ -57,7 +57,8 @@ def compare_runs(
         **values: Settings by name, such as ``runs=["run-a", "run-b"]``.
 
     Returns:
-        Scores and differences; with ``out`` they are also written as ``comparison.md``, ``.csv`` and ``.json``.
+        Scores and differences; with ``out`` they are also written as ``comparison.md``, ``.csv`` and
+        ``.json``.
 
     Raises:
         SettingsError: Fewer than two runs, or no target that all have.
@@ -98,7 +99,9 @@ def _names(runs: Sequence[Path]) -> list[str]:
     """The folders' own names, or their paths where two are alike."""
     if len(runs) < 2:
         raise SettingsError(
-            f"Compare {len(runs)} run(s).", "There is nothing to compare with.", "Give two or more run folders."
+            f"Compare {len(runs)} run(s).",
+            "There is nothing to compare with.",
+            "Give two or more run folders.",
         )
     names = [path.resolve().name for path in runs]
     if len(set(names)) < len(names):
@@ -163,7 +166,10 @@ def _entries(task: Task, runs: Sequence[Path], names: Sequence[str]) -> list[_En
                     f"{_said(truth[patient])} in {name}.",
                     "Compare runs that were trained with the same labels.",
                 )
-    return [_entry(name, [_only(table, shared) for table in tables]) for name, tables in zip(names, read, strict=True)]
+    return [
+        _entry(name, [_only(table, shared) for table in tables])
+        for name, tables in zip(names, read, strict=True)
+    ]
 
 
 def _truths(table: PredictionTable) -> dict[str, tuple[Any, ...]]:
@@ -171,7 +177,9 @@ def _truths(table: PredictionTable) -> dict[str, tuple[Any, ...]]:
     patients = table.texts("patient_id")
     if table.task.kind == "survival":
         pairs = zip(table.numbers("time", missing=True), table.numbers("event", missing=True), strict=True)
-        known = {name: (float(time), float(event)) for name, (time, event) in zip(patients, pairs, strict=True)}
+        known = {
+            name: (float(time), float(event)) for name, (time, event) in zip(patients, pairs, strict=True)
+        }
         return {name: pair for name, pair in known.items() if np.isfinite(pair).all()}
     if table.task.kind == "regression":
         values = table.numbers("truth", missing=True)
@@ -256,9 +264,14 @@ def difference_measure(first: Measure, second: Measure) -> Measure:
 
 def _corrected(rows: Sequence[PairDifference]) -> list[PairDifference]:
     """The p-values of all pairs and targets, corrected together."""
-    found = list(rows)
-    for key in ("p", "p_delong"):
-        tested = [index for index, row in enumerate(found) if getattr(row, key) is not None]
-        for index, value in zip(tested, holm([getattr(found[i], key) for i in tested]), strict=True):
-            found[index] = found[index]._replace(**{f"{key}_holm": float(value)})
-    return found
+    exchanged_p, delong_p = _holm([row.p for row in rows]), _holm([row.p_delong for row in rows])
+    return [
+        row._replace(p_holm=one, p_delong_holm=other)
+        for row, one, other in zip(rows, exchanged_p, delong_p, strict=True)
+    ]
+
+
+def _holm(values: Sequence[float | None]) -> list[float | None]:
+    """Corrected p-values in their places; None where there was no test."""
+    corrected = iter(holm([value for value in values if value is not None]).tolist())
+    return [None if value is None else float(next(corrected)) for value in values]

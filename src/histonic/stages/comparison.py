@@ -107,7 +107,10 @@ class Comparison:
                 f"| {row.run} | {row.score.name} | {_number(row.score.value)} | {_ends(row.score)} |"
                 for row in scores
             ]
-            parts += ["", "| first − second | metric | difference | 95 % interval | p | p (Holm) | DeLong p |"]
+            parts += [
+                "",
+                "| first − second | metric | difference | 95 % interval | p | p (Holm) | DeLong p |",
+            ]
             parts += ["| --- | --- | --- | --- | --- | --- | --- |"]
             parts += [
                 f"| {row.first} − {row.second} | {row.score.name} | {_number(row.score.value, sign=True)} "
@@ -121,9 +124,12 @@ class Comparison:
 
 
 EXPLANATION = (
-    "All runs are scored on the patients that all of them predicted. Differences are paired: both runs see the "
-    "same resamples of the\npatients. p: how often a difference as large would arise if each patient's predictions "
-    "were exchanged between the runs\nat random; tested for the leading metric. Holm: corrected for all such tests of "
+    "All runs are scored on the patients that all of them predicted. Differences are paired: both runs see "
+    "the "
+    "same resamples of the\npatients. p: how often a difference as large would arise if each patient's "
+    "predictions "
+    "were exchanged between the runs\nat random; tested for the leading metric. Holm: corrected for all "
+    "such tests of "
     "this page."
 )
 

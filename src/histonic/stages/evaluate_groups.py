@@ -1,4 +1,4 @@
-"""The leading metric of each site and each subgroup, with an interval and a warning where patients are few."""
+"""The leading metric of each site and each subgroup, with interval, and a warning where patients are few."""
 
 from __future__ import annotations
 

@@ -17,7 +17,14 @@ from histonic.metrics.ranks import FloatArray, ratio
 from histonic.metrics.scores import Measure
 from histonic.stages.evaluated import Evaluated, decision_thresholds, listed, require_patients
 from histonic.stages.prediction_table import PredictionTable
-from histonic.stages.survival_times import Predicted, Times, judged_times, parts_of, predict_survival, round_times
+from histonic.stages.survival_times import (
+    Predicted,
+    Times,
+    judged_times,
+    parts_of,
+    predict_survival,
+    round_times,
+)
 
 RISK_GROUPS = ("low risk", "high risk")
 CALIBRATION_GROUPS = 4

@@ -63,7 +63,7 @@ def require_patients(task: Task, *, n: int, varies: bool, constant: str) -> None
 
 
 def decision_thresholds(chance: Any) -> npt.NDArray[np.float64]:
-    """Thresholds of a decision curve: whole percents, up to the highest predicted chance and a little more."""
+    """Thresholds of a decision curve: whole percents, up to a little above the highest predicted chance."""
     last = int(np.clip(np.ceil(100 * np.max(chance)) + 2, 5, 99))
     return np.arange(1, last + 1) / 100
 

@@ -45,7 +45,11 @@ def read_patient_columns(
         raise SettingsError(
             f"Read the columns {', '.join(columns)} for the run {run}.",
             f"The label table is not at {path}"
-            + ("." if labels else ", where it was when the run was trained (or the run began in another folder)."),
+            + (
+                "."
+                if labels
+                else ", where it was when the run was trained (or the run began in another folder)."
+            ),
             "Say where it is with --labels TABLE.",
         )
     slide_table = settings.get("slide_table")

@@ -375,7 +375,8 @@ class ReportSettings(Settings):
     run: Path = Field(description="Run folder made by 'histonic train'.")
     resamples: int = Field(2000, ge=100, description="Resamples of the patients for the 95 % intervals.")
     subgroups: tuple[str, ...] = Field(
-        (), description="Column of the label table by whose values patients are also scored apart; repeatable."
+        (),
+        description="Column of the label table by whose values patients are also scored apart; repeatable.",
     )
     clinical: tuple[str, ...] = Field(
         (), description="Column of the label table for a clinical model to compare with; repeat for several."

@@ -17,6 +17,7 @@ from histonic.app.report_content import ROWS_SHOWN, report_content
 from histonic.app.report_curves import forest_picture
 from histonic.app.report_figures import target_pictures, training_picture
 from histonic.app.report_run import Run, read_run
+from histonic.app.report_terms import RANGES
 from histonic.core.files import require_writable_folder, write_json, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.stages.settings import ReportSettings, resolve
@@ -100,7 +101,7 @@ def interval_drawing(score: Mapping[str, Any]) -> dict[str, float] | None:
     if score["value"] is None:
         return None
     marks = {key: score[key] for key in ("value", "low", "high", "chance") if score[key] is not None}
-    ends = words.RANGES.get(words.base_name(score["name"]), (0.0, 1.15 * max(marks.values())))
+    ends = RANGES.get(words.base_name(score["name"]), (0.0, 1.15 * max(marks.values())))
     left, right = min(ends[0], 0.0), ends[1] or 1.0
     return {
         key: round(100 * min(max((mark - left) / (right - left), 0), 1), 2) for key, mark in marks.items()

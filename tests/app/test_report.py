@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from histonic.app import report_words as words
@@ -177,6 +178,10 @@ def test_every_kind_has_its_figures(whole: tuple[Page, dict[str, Any], str, Path
         "Predicted score": 1,
         "Scatter": 1,
         "Kaplan": 1,
+        "Decision curve": 2,
+        "Time-dependent AUC": 1,
+        "Brier score over time": 1,
+        "Predicted and observed share": 1,
     }
     assert {start: sum(alt.startswith(start) for alt in alts) for start in starts} == starts
     assert sum(alt.startswith("Training and validation loss") for alt in alts) == 1
@@ -364,3 +369,106 @@ def test_drawings_stay_on_their_line() -> None:
     error = {"name": "Mean absolute error", "value": 5.0, "low": 4.0, "high": 10.0, "chance": 8.0}
     assert interval_drawing(error) == {"value": 43.48, "low": 34.78, "high": 86.96, "chance": 69.57}
     assert interval_drawing({**error, "value": None}) is None
+
+
+# ------------------------------------------------- groups, clinical columns, other cohorts
+
+
+def label_table(run: Path, **columns: Callable[[int], str]) -> Path:
+    """A label table for the patients of a made-up run."""
+    patients = [item["patient_id"] for item in json.loads((run / "cohort.json").read_text())["patients"]]
+    path = run.parent / "moved.csv"
+    rows = [[name, *(make(k) for make in columns.values())] for k, name in enumerate(patients)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["case", *columns], *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> tuple[Page, dict[str, Any]]:
+    """A run with repeats of one target, an external cohort, subgroups and clinical columns."""
+    run = make_run(tmp_path_factory.mktemp("rich") / "run", tasks=(MSI, SURVIVAL), pictures=False)
+    path = run / "predictions" / "msi.csv"
+    once = pd.read_csv(path)
+    pd.concat([once, once.assign(repeat=1)]).to_csv(path, index=False)
+    outside = run / "external" / "Tromsø"
+    (outside / "predictions").mkdir(parents=True)
+    (outside / "external.json").write_text(json.dumps({"name": "Tromsø", "counts": {}}), encoding="utf-8")
+    survival = (run / "predictions" / "overall_survival.csv").read_text().splitlines()
+    cells = [line.split(",") for line in survival]
+    lines = [",".join([*row[:3], "fold" if k == 0 else "-1", *row[4:]]) for k, row in enumerate(cells)]
+    (outside / "predictions" / "overall_survival.csv").write_text("\n".join(lines[:41]) + "\n")
+    table = label_table(
+        run,
+        age=lambda k: "" if k == 5 else str(40 + k),
+        sex=lambda k: "f" if k % 2 else "m",
+        stage=lambda k: "I" * (1 + k % 3),
+    )
+    report = ReportSettings(
+        run=run, resamples=100, subgroups=("sex", "age"), clinical=("age", "stage"), labels=table
+    )
+    text = write_report(report).read_text(encoding="utf-8")
+    return Page(text), json.loads((run / "report.json").read_text(encoding="utf-8"))
+
+
+def test_groups_are_told_with_a_warning(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    for target in values["targets"]:
+        names = [(group["name"], [level["name"] for level in group["levels"]]) for group in target["groups"]]
+        assert names == [
+            ("site", ["Bergen", "Oslo", "Utrecht"]), ("sex", ["f", "m"]), ("age", ["≤ 70", "> 70"])
+        ]  # fmt: skip
+        assert sum(level["n"] for level in target["groups"][1]["levels"]) == target["n"]
+    assert "sex: f 30" in page.text
+    site = values["targets"][0]["groups"][0]["levels"][0]
+    assert site["few"] and site["warning"] in page.text
+
+
+def test_clinical_columns_stand_beside_the_slides(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    for target in values["targets"]:
+        clinical = target["clinical"]
+        assert clinical["summary"].replace(words.NBSP, " ") in page.text
+        assert [column["missing"] for column in clinical["columns"]] == [1, 0]
+        assert words.p_words(clinical["test"]["p"]) in page.text
+        for row in clinical["gains"]:
+            assert words.difference_words(row["score"]) in page.text
+
+
+def test_an_external_cohort_has_a_heading_of_its_own(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    (cohort,) = values["external"]
+    assert cohort["name"] == "Tromsø" and "External cohort: Tromsø" in page.text
+    (target,) = cohort["targets"]
+    assert target["n"] == 40 and "C-index within folds" not in {score["name"] for score in target["scores"]}
+    assert sum((image["alt"] or "").startswith("Kaplan") for image in page.all("img")) == 2
+
+
+def test_repeats_are_said(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    assert values["targets"][0]["curves"]["repeats"] == 2 and values["targets"][0]["n"] == 60
+    assert sum(row["targets"]["msi"]["n"] for row in values["sites"]) == 60
+    assert "repeated 2 times" in page.text
+
+
+def test_hazard_ratios_are_on_the_page(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    for row in values["targets"][1]["curves"]["hazard_ratios"]:
+        assert row["low"] < row["value"] < row["high"]
+        assert f"{row['name']} {words.significant(row['value'])} (" in page.text
+
+
+def test_a_label_table_that_moved_is_asked_for(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=24, pictures=False)
+    with pytest.raises(SettingsError, match="--labels"):
+        write_report(run=run, resamples=100, subgroups=["sex"])
+    table = label_table(run, sex=lambda k: "")
+    write_report(run=run, resamples=100, clinical=["sex"], labels=table)
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "The column &#39;sex&#39; is empty for all patients." in text
+
+
+def test_differences_carry_their_sign() -> None:
+    score = {"value": -0.021, "low": -0.05, "high": None}
+    assert words.difference_words(score) == f"{words.MINUS}0.02"
+    assert words.difference_words({"value": None, "low": None, "high": None}) == "undefined"

@@ -135,3 +135,47 @@ def test_two_thousand_resamples_are_quick(n: int, seconds: float) -> None:
     for statistic in statistics:
         intervals.bootstrap([statistic], n, 2000, rng)
     assert time.process_time() - begin < len(METRICS) * seconds
+
+
+def test_reach_is_that_of_student_for_normal_influences() -> None:
+    influence = stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
+    assert intervals.reach_of(influence) == pytest.approx(1.96, abs=0.005)
+    # Kurtosis 3 in a sample of 20: 2 * 20 / 2 = 20 degrees of freedom, at most 19.
+    small = stats.norm.ppf((np.arange(20) + 0.5) / 20)
+    assert intervals.reach_of(small) == pytest.approx(np.sqrt(20 / 19) * stats.t.ppf(0.975, 19), abs=0.01)
+
+
+def test_few_influential_patients_widen_the_interval() -> None:
+    even, uneven = np.tile([0.0, 1.0], 50), (np.arange(100) < 3).astype(float)
+    assert intervals.reach_of(uneven) > 2.3 > intervals.reach_of(even)
+    assert intervals.reach_of(np.zeros(10)) == pytest.approx(1.96, abs=0.01)
+
+
+@pytest.mark.parametrize(("scale", "value"), [("logit", 0.9), ("fisher", -0.7)])
+def test_jackknife_interval_stays_on_its_scale(scale: intervals.Scale, value: float) -> None:
+    left = value + 0.02 * np.random.default_rng(0).uniform(-1, 1, 60)
+    low, high = intervals.jackknife_interval(value, left, scale) or (0, 0)
+    assert (0 if scale == "logit" else -1) < low < value < high < 1
+    # Wider on the side of the middle of the scale.
+    middle = 0.5 if scale == "logit" else 0.0
+    assert (abs(low - value) > abs(high - value)) == (value > middle)
+
+
+def test_jackknife_interval_of_a_mean_is_students() -> None:
+    values = np.random.default_rng(3).normal(0, 0.01, 80)
+    left = intervals.leave_out([mean_of(values)], 80)[0]
+    found = intervals.jackknife_interval(float(values.mean()), left, "fisher")
+    expected = stats.t.interval(0.95, 79, values.mean(), values.std(ddof=1) / np.sqrt(80))
+    # Near 0 the scale is the plain one.
+    assert found == pytest.approx(expected, abs=2e-4)
+
+
+def test_no_jackknife_interval_at_the_end_of_a_scale() -> None:
+    assert intervals.jackknife_interval(1.0, np.ones(20), "logit") is None
+
+
+def test_a_band_leaves_undefined_points_out() -> None:
+    drawn = np.stack([np.arange(101.0), np.full(101, np.nan)], axis=1)
+    low, high = intervals.percentile_band(drawn)
+    assert (low[0], high[0]) == pytest.approx((2.5, 97.5))
+    assert np.isnan(low[1]) and np.isnan(high[1])

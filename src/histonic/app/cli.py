@@ -14,6 +14,7 @@ from histonic.app.settings import settings_command
 from histonic.core.errors import HistonicError
 from histonic.stages.settings import (
     AuditSettings,
+    CompareSettings,
     CompressSettings,
     DemoSettings,
     DoctorSettings,
@@ -197,6 +198,23 @@ def explain(settings: ExplainSettings) -> int:
     for line in explain_lines(result):
         click.echo(line)
     return 1 if result.failures else 0
+
+
+@settings_command(histonic, "compare", CompareSettings, ("runs",))
+def compare(settings: CompareSettings) -> int:
+    """Compare runs on the patients they share: paired differences with intervals, p-values corrected.
+
+    Prints tables; with --out also writes comparison.md, comparison.csv and comparison.json.
+    """
+    from histonic.app.progress import TerminalProgress
+    from histonic.stages.compare_runs import compare_runs
+
+    with TerminalProgress() as progress:
+        result = compare_runs(settings, progress=progress)
+    click.echo(result.markdown())
+    if settings.out is not None:
+        click.echo(f"Written: {settings.out / 'comparison.json'}, .csv and .md")
+    return 0
 
 
 @settings_command(histonic, "predict", PredictSettings, ("bundle", "slides"))

@@ -15,9 +15,11 @@ from PIL import Image
 from histonic.app import report_words as words
 from histonic.app.report_audit import LEVEL_WORDS, audit_pictures
 from histonic.app.report_content import ROWS_SHOWN, report_content
+from histonic.app.report_curves import forest_picture
 from histonic.app.report_figures import target_pictures, training_picture
 from histonic.app.report_maps import explanation_pictures, report_explanations
 from histonic.app.report_run import Run, read_run
+from histonic.app.report_terms import RANGES
 from histonic.core.files import require_writable_folder, write_json, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.stages.settings import ReportSettings, resolve
@@ -35,7 +37,8 @@ def write_report(
     The same run and settings give the same bytes. Nothing on the page is loaded from elsewhere.
 
     Args:
-        settings: The run, and the number of resamples for the intervals; None to give them as keywords.
+        settings: The run, resamples for the intervals, and columns of the label table for subgroups and for a
+            clinical model; None to give them as keywords.
         progress: Advances once per target and per picture.
         **values: Settings by name, such as ``run="run"``.
 
@@ -43,8 +46,8 @@ def write_report(
         Path of ``report.html``.
 
     Raises:
-        SettingsError: There is no such run, or it is not finished.
-        TableError: A table of predictions is damaged.
+        SettingsError: There is no such run, it is not finished, or its label table has moved.
+        TableError: A table of predictions is damaged, or a column that was asked for is absent.
         CohortError: No target can be evaluated.
         OutputError: The folder cannot be written to.
     """
@@ -53,7 +56,7 @@ def write_report(
     run = read_run(resolved.run)
     require_writable_folder(run.folder)
     listener.stage("evaluate", len(run.tasks))
-    content = report_content(run, resolved.resamples, listener)
+    content = report_content(run, resolved, listener)
     content["explanations"] = report_explanations(run.folder, listener)
     pictures = _pictures(content, run, listener)
     pictures["explanations"] = explanation_pictures(run.folder, content["explanations"])
@@ -69,9 +72,10 @@ def render_page(content: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
 
     Args:
         content: What ``report.json`` holds.
-        pictures: ``targets`` (a list of figures per target), ``audit`` (a list of figures), ``training`` (a
-            figure or None), ``slides`` (a data URI per slide_id) and ``explanations`` (overlay and tiles per
-            folder).
+        pictures: ``targets`` (a list of figures per target), ``forests`` (a figure or None per target),
+            ``external`` (per cohort a list of figures per target), ``audit`` (a list of figures),
+            ``training`` (a figure or None), ``slides`` (a data URI per slide_id) and ``explanations``
+            (overlay and tiles per folder).
     """
     environment = Environment(
         loader=PackageLoader("histonic.app", "templates"),
@@ -104,7 +108,7 @@ def interval_drawing(score: Mapping[str, Any]) -> dict[str, float] | None:
     if score["value"] is None:
         return None
     marks = {key: score[key] for key in ("value", "low", "high", "chance") if score[key] is not None}
-    ends = words.RANGES.get(words.base_name(score["name"]), (0.0, 1.15 * max(marks.values())))
+    ends = RANGES.get(words.base_name(score["name"]), (0.0, 1.15 * max(marks.values())))
     left, right = min(ends[0], 0.0), ends[1] or 1.0
     return {
         key: round(100 * min(max((mark - left) / (right - left), 0), 1), 2) for key, mark in marks.items()
@@ -114,10 +118,12 @@ def interval_drawing(score: Mapping[str, Any]) -> dict[str, float] | None:
 def _pictures(content: Mapping[str, Any], run: Run, progress: Progress) -> dict[str, Any]:
     shown = content["slides"]["shown"]
     progress.stage("draw", len(content["targets"]) + len(shown))
-    figures = []
+    figures, forests = [], []
     for target in content["targets"]:
         figures.append(target_pictures(target))
+        forests.append(forest_picture(target))
         progress.advance(note=target["task"]["name"])
+    external = [[target_pictures(target) for target in each["targets"]] for each in content["external"]]
     slides = {}
     for slide in shown:
         slides[slide["slide_id"]] = _small_picture(run, slide["slide_id"], progress)
@@ -125,6 +131,8 @@ def _pictures(content: Mapping[str, Any], run: Run, progress: Progress) -> dict[
     return {
         "targets": figures,
         "audit": audit_pictures(content["audit"]),
+        "forests": forests,
+        "external": external,
         "training": training_picture(content["history"]),
         "slides": slides,
     }

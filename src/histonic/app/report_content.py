@@ -11,11 +11,15 @@ from typing import Any
 
 from histonic.app import report_words as words
 from histonic.app.report_audit import audit_content
-from histonic.app.report_run import Run, evaluate_target
+from histonic.app.report_evidence import evidence_of, groups_of
+from histonic.app.report_run import External, Run, evaluate_target
 from histonic.core.errors import CohortError
 from histonic.core.progress import Progress
 from histonic.core.task import Task
+from histonic.stages.evaluate_groups import site_grouping
+from histonic.stages.patient_columns import read_patient_columns
 from histonic.stages.prediction_table import PredictionTable
+from histonic.stages.repeats import split_repeats
 from histonic.stages.settings import CompressSettings, ReportSettings, Settings, TrainSettings
 
 SEED = 0
@@ -27,21 +31,29 @@ ROWS_SHOWN = 1000
 """Rows of a list of exclusions or failures on the page; report.json has all."""
 
 
-def report_content(run: Run, resamples: int, progress: Progress) -> dict[str, Any]:
+def report_content(run: Run, settings: ReportSettings, progress: Progress) -> dict[str, Any]:
     """Everything the page says.
 
     Args:
         run: The run.
-        resamples: Of the patients, for the 95 % intervals.
+        settings: Resamples for the 95 % intervals, and columns of the label table.
         progress: Advances once per target.
 
     Raises:
         CohortError: Not one target can be evaluated.
-        TableError: A table of predictions is damaged.
+        TableError: A table of predictions or the label table is damaged.
+        SettingsError: The label table has moved.
     """
-    tables = {task.name: run.predictions(task).first_repeat() for task in run.tasks}
+    resamples = settings.resamples
+    full = {task.name: run.predictions(task) for task in run.tasks}
+    tables = {name: split_repeats(table)[0] for name, table in full.items()}
     patients = _tested(run.cohort["patients"])
-    targets = [_target(run, task, resamples, progress) for task in run.tasks]
+    columns = read_patient_columns(run.folder, (*settings.subgroups, *settings.clinical), settings.labels)
+    targets = []
+    for task in run.tasks:
+        target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
+        targets.append({**target, **evidence_of(full[task.name], target, columns, settings, SEED)})
+        progress.advance(note=task.name)
     content = {
         "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},
         "run": dict(run.facts),
@@ -50,12 +62,13 @@ def report_content(run: Run, resamples: int, progress: Progress) -> dict[str, An
         "exclusions": [dict(item) for item in run.cohort["exclusions"]],
         "targets": targets,
         "audit": audit_content(run, resamples, progress),
+        "external": [_external(external, resamples) for external in run.externals()],
         "folds": _groups(patients, tables, "fold"),
         "sites": _groups(patients, tables, "site"),
         "slides": _slides(run),
         "failures": [dict(item) for item in run.failures],
         "history": _history(run),
-        "commands": _commands(run, resamples),
+        "commands": _commands(run, settings),
     }
     return {**_plain(content), "summary": words.opening(content)}
 
@@ -72,11 +85,24 @@ def _plain(value: Any) -> Any:
 # ----------------------------------------------------------------------------- targets
 
 
-def _target(run: Run, task: Task, resamples: int, progress: Progress) -> dict[str, Any]:
-    found = evaluate_target(run, task, resamples=resamples, seed=SEED)
-    progress.advance(note=task.name)
+def _external(external: External, resamples: int) -> dict[str, Any]:
+    """A cohort from elsewhere, its targets evaluated like those of the run."""
+    targets = []
+    for table in external.tables.values():
+        target = _target(table, resamples, alone=False)
+        sites = site_grouping(table)
+        groups = (
+            [] if target["problem"] else groups_of(table, {"site": sites} if sites else {}, resamples, SEED)
+        )
+        targets.append({**target, "groups": groups, "clinical": None})
+    return {"name": external.name, "about": dict(external.facts), "targets": targets}
+
+
+def _target(table: PredictionTable, resamples: int, *, alone: bool) -> dict[str, Any]:
+    """Scores, curves and words of one target; ``alone``: without it there is no report."""
+    found, task = evaluate_target(table, resamples=resamples, seed=SEED), table.task
     if isinstance(found, CohortError):
-        if len(run.tasks) == 1:
+        if alone:
             raise found
         values: dict[str, Any] = {"task": task.to_dict(), "n": 0, "scores": [], "curves": {}}
     else:
@@ -197,11 +223,12 @@ def _history(run: Run) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------ reproduction
 
 
-def _commands(run: Run, resamples: int) -> list[str]:
+def _commands(run: Run, settings: ReportSettings) -> list[str]:
     """The command lines that lead to this page, with all settings that are not the default."""
     compress = {**run.facts.get("compress_settings", {}), "out": run.facts["store"]}
     compress["encoder"] = compress.get("encoder") or run.facts["encoder"]["name"]
-    report = {"run": str(run.settings.get("out", run.folder)), "resamples": resamples}
+    report = settings.model_dump(mode="json", exclude={"labels"})
+    report["run"] = str(run.settings.get("out", run.folder))
     return [
         f"histonic compress {_arguments(CompressSettings, compress, 'slides')}",
         f"histonic train {_arguments(TrainSettings, run.settings, 'store')}",

@@ -10,6 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from histonic.app import report_words as words
+from histonic.app.report_curves import (
+    auc_over_time_picture,
+    brier_over_time_picture,
+    decision_picture,
+    survival_calibration_picture,
+)
 from histonic.app.report_drawing import (
     COLOURS,
     MARKS,
@@ -38,7 +44,8 @@ def target_pictures(target: Mapping[str, Any]) -> list[Picture]:
     """
     if not target["curves"]:
         return []
-    return [picture(target) for picture in PICTURES[target["task"]["kind"]]]
+    drawn = [picture(target) for picture in PICTURES[target["task"]["kind"]]]
+    return [picture for picture in drawn if picture is not None]
 
 
 # ---------------------------------------------------------------------- classification
@@ -350,11 +357,17 @@ def _loss_curves(above: Axes, below: Axes, item: Mapping[str, Any], folds: Seque
 
 
 _CLASSES = (roc_picture, calibration_picture, confusion_picture)
-PICTURES: dict[TaskKind, tuple[Callable[[Mapping[str, Any]], Picture], ...]] = {
-    "binary": _CLASSES,
+PICTURES: dict[TaskKind, tuple[Callable[[Mapping[str, Any]], Picture | None], ...]] = {
+    "binary": (*_CLASSES, decision_picture),
     "multiclass": _CLASSES,
     "ordinal": (*_CLASSES, class_score_picture),
     "regression": (scatter_picture, value_calibration_picture),
-    "survival": (survival_picture,),
+    "survival": (
+        survival_picture,
+        auc_over_time_picture,
+        brier_over_time_picture,
+        survival_calibration_picture,
+        decision_picture,
+    ),
 }
-"""The figures of each kind of target."""
+"""The figures of each kind of target; None where its data do not suffice."""

@@ -65,9 +65,44 @@ class Run:
         """
         return PredictionTable(task, read_predictions(_predictions_path(self.folder, task)))
 
+    def externals(self) -> tuple[External, ...]:
+        """The cohorts from elsewhere that the run's networks have predicted, by name.
+
+        Raises:
+            SettingsError: Their description is damaged.
+            TableError: A table of predictions is damaged.
+        """
+        folders = sorted(path.parent for path in (self.folder / "external").glob("*/external.json"))
+        return tuple(_external(folder, self.tasks) for folder in folders)
+
     def thumbnail(self, slide_id: str) -> Path:
         """Where the picture of a slide lies, if there is one."""
         return self.folder / "thumbnails" / f"{slide_id}.jpg"
+
+
+@dataclass(frozen=True)
+class External:
+    """A cohort from elsewhere.
+
+    Attributes:
+        name: Of its folder.
+        facts: ``external.json``.
+        tables: Predictions per target that the cohort has labels for.
+    """
+
+    name: str
+    facts: Mapping[str, Any]
+    tables: Mapping[str, PredictionTable]
+
+
+def _external(folder: Path, tasks: Sequence[Task]) -> External:
+    facts = _read(folder / "external.json", _json_with(("name",)))
+    present = [task for task in tasks if _predictions_path(folder, task).is_file()]
+    tables = {
+        task.name: PredictionTable(task, read_predictions(_predictions_path(folder, task)))
+        for task in present
+    }
+    return External(str(facts["name"]), facts, tables)
 
 
 def read_run(folder: Path) -> Run:
@@ -98,7 +133,7 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def evaluate_target(run: Run, task: Task, *, resamples: int, seed: int) -> TaskEvaluation | CohortError:
+def evaluate_target(table: PredictionTable, *, resamples: int, seed: int) -> TaskEvaluation | CohortError:
     """Score one target; one that cannot be scored must not cost the reader the others.
 
     Returns:
@@ -108,7 +143,7 @@ def evaluate_target(run: Run, task: Task, *, resamples: int, seed: int) -> TaskE
         TableError: The table of predictions is damaged.
     """
     try:
-        return evaluate_task(task, run.predictions(task).frame, resamples=resamples, seed=seed)
+        return evaluate_task(table.task, table.frame, resamples=resamples, seed=seed)
     except CohortError as error:
         return error
 

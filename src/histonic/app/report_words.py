@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from histonic.app.report_terms import GLOSSARY as GLOSSARY
+from histonic.app.report_terms import GLOSSES, RANGES
+from histonic.app.report_terms import MINUS as MINUS
 from histonic.core.task import TaskKind
 
-MINUS = "\N{MINUS SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"
 VERDICTS = {
     "better": "Better than chance:",
@@ -47,97 +49,24 @@ READING: dict[TaskKind, str] = {
 }
 """How to read the predictions of one kind of target."""
 
-GLOSSES = {
-    "AUROC": "Of two patients from different classes, how often the right one gets the higher score. "
-    "1 is perfect, 0.5 is tossing a coin.",
-    "AUPRC": "Mean share of true cases among the patients called so, over all cut-offs. 1 is perfect; "
-    "chance is the share of such cases.",
-    "Balanced accuracy": "Share of patients called rightly, averaged over the classes, so that a rare class "
-    "counts as much as a common one.",
-    "Accuracy": "Share of patients called rightly.",
-    "Brier score": "Mean squared distance of the probabilities from what was true. 0 is perfect; lower is "
-    "better.",
-    "Quadratic weighted kappa": "Agreement of called and true class beyond chance; distant errors weigh "
-    "more. 1 is perfect, 0 is chance.",
-    "Spearman correlation": "Whether the predictions rank the patients rightly. 1 is the right order, 0 no "
-    f"relation, {MINUS}1 the reverse order.",
-    "Mean absolute error": "How far a prediction is off on average, in the unit of the target. Lower is "
-    "better.",
-    "R²": "Share of the variation between patients that the predictions explain. 1 is all, 0 none; below 0 "
-    "worse than predicting the mean.",
-    "C-index": "Of two patients of whom one is known to have had the event first, how often that one has the "
-    "higher risk. 1 is perfect, 0.5 is tossing a coin.",
-    "C-index within folds": "The same as the C-index.",
-}
-RANGES = {
-    "AUROC": (0.0, 1.0),
-    "AUPRC": (0.0, 1.0),
-    "Balanced accuracy": (0.0, 1.0),
-    "Accuracy": (0.0, 1.0),
-    "Brier score": (0.0, 1.0),
-    "Quadratic weighted kappa": (-1.0, 1.0),
-    "Spearman correlation": (-1.0, 1.0),
-    "R²": (-1.0, 1.0),
-    "C-index": (0.0, 1.0),
-    "C-index within folds": (0.0, 1.0),
-}
-"""Where a metric can lie, for the small drawing beside it; others start at 0 and end where they must."""
-
-GLOSSARY = (
-    ("Slide, patient", "A patient may have several slides. All results here count patients, not slides."),
-    (
-        "Compressed slide, code, cell",
-        "The slide is cut into small square fields (cells). An encoder describes each cell that holds "
-        "tissue by a short list of numbers, its code. The network that predicts sees only this map of codes.",
-    ),
-    (
-        "Encoder",
-        "The network or formula that turns the picture of a cell into its code. It was made before this run "
-        "and was not changed by it.",
-    ),
-    (
-        "Fold, cross-validation",
-        "The patients are divided into parts. In turn each part is set aside, a network is trained on the "
-        "others, and only then predicts the part it has not seen.",
-    ),
-    (
-        "Out-of-fold prediction",
-        "The prediction for a patient by networks that never saw that patient, neither for learning nor for "
-        "choosing when to stop. Every number and figure here is made of such predictions.",
-    ),
-    (
-        "95 % interval",
-        "How much the number would vary with other patients of the same kind: the patients are drawn again "
-        "and again at random, and the range of the results is given, made so that it holds the true value in "
-        "about 95 of 100 such studies. It does not include that a network trained a second time would come "
-        "out a little different.",
-    ),
-    (
-        "Chance level",
-        "What predictions would reach that know nothing of the slides. If the interval contains it, this run "
-        "does not show that the slides tell anything about the target.",
-    ),
-    (
-        "Calibration",
-        "Whether a predicted probability of, say, 30 % comes true in 30 of 100 such patients.",
-    ),
-    ("µm/px", "Resolution: how many micrometres of tissue one pixel of the picture covers."),
-)
-
 
 def base_name(name: str) -> str:
     """The metric behind a score's name: ``AUROC of high`` is an AUROC.
 
     Example:
-        >>> base_name("AUROC of high"), base_name("R²")
-        ('AUROC', 'R²')
+        >>> base_name("AUROC of high"), base_name("AUC at 12"), base_name("R²")
+        ('AUROC', 'AUC at a time', 'R²')
     """
-    return "AUROC" if name.startswith("AUROC of ") else name
+    if name.startswith("AUROC of "):
+        return "AUROC"
+    if name.startswith("AUC at "):
+        return "AUC at a time"
+    return "Observed / expected events" if name.startswith("Observed / expected events") else name
 
 
 def gloss(name: str) -> str:
     """What a metric means, in a sentence or two; empty for one of a single class and for a new name."""
-    return GLOSSES.get(name, "")
+    return "" if name.startswith("AUROC of ") else GLOSSES.get(base_name(name), "")
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -329,6 +258,58 @@ def split_words(run: Mapping[str, Any]) -> str:
     return (
         f"The patients were divided into {parts}{often} and every patient was predicted by networks that had "
         f"never seen that patient{never}."
+    )
+
+
+def few_words(level: Mapping[str, Any], kind: str) -> str:
+    """A warning where a group is too small to say much; empty else.
+
+    Example:
+        >>> few_words({"problem": "", "few": True, "n": 28, "cases": 9}, "survival")
+        'few: 28 patients, 9 events'
+    """
+    if level["problem"]:
+        return str(level["problem"])
+    if not level["few"]:
+        return ""
+    if level["cases"] is None:
+        return f"few: {counted(level['n'], 'patient')}"
+    cases = (
+        counted(level["cases"], "event") if kind == "survival" else f"{level['cases']} of the rarest class"
+    )
+    return f"few: {counted(level['n'], 'patient')}, {cases}"
+
+
+def difference_words(score: Mapping[str, Any]) -> str:
+    """A difference with its sign and interval.
+
+    Example:
+        >>> difference_words({"name": "AUROC", "value": 0.05, "low": -0.01, "high": 0.1})
+        '+0.05 (−0.01 to +0.10)'
+    """
+    if score["value"] is None:
+        return "undefined"
+    numbers = [_signed(f"{score[key]:+.2f}") for key in ("value", "low", "high") if score[key] is not None]
+    return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def clinical_words(clinical: Mapping[str, Any]) -> str:
+    """What the slides add to the clinical columns, as a sentence or two."""
+    names = joined([f"“{column['name']}”" for column in clinical["columns"]])
+    gain = next(row["score"] for row in clinical["gains"] if row["name"] == "both − clinical")
+    by_name = {row["name"]: row["score"] for row in clinical["models"]}
+    reached = (
+        f"{names} alone reach {score_words(by_name['clinical'])}; with the slides, "
+        f"{score_words(by_name['both'])}. The change is {difference_words(gain)}"
+    )
+    if gain["low"] is None or gain["high"] is None:
+        return f"{reached}."
+    if gain["low"] > 0:
+        return f"{reached}: the slides add to what these columns tell."
+    if gain["high"] < 0:
+        return f"{reached}: adding the slides makes the order of the patients worse."
+    return (
+        f"{reached}: the interval contains no change, so this run does not show that the slides add to them."
     )
 
 

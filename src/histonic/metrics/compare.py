@@ -41,8 +41,9 @@ def delong(positive: BoolArray, first: FloatArray, second: FloatArray) -> Differ
 
     Args:
         positive: ``(n,)`` bool, at least two patients of each kind.
-        first: ``(n,)`` scores of one model; higher = more likely positive.
-        second: ``(n,)`` scores of the other model for the same patients.
+        first: ``(n,)`` scores of one model; higher = more likely positive. ``(n, repeats)`` for the mean
+            area over several predictions of each patient.
+        second: The same of the other model for the same patients; its repeats may be more or fewer.
 
     Returns:
         Normal interval and test. If no patient distinguishes the models, the difference is 0 with p = 1.
@@ -63,7 +64,7 @@ def delong(positive: BoolArray, first: FloatArray, second: FloatArray) -> Differ
             f"{counts[0]} positive and {counts[1]} negative patients.",
             "At least two of each are needed.",
         )
-    placed = [_placements(positive, score) for score in (first, second)]
+    placed = [_mean_placements(positive, score.reshape(len(score), -1)) for score in (first, second)]
     value = float(placed[0][0].mean() - placed[1][0].mean())
     parts = [np.cov(np.stack([placed[0][kind], placed[1][kind]])) / counts[kind] for kind in (0, 1)]
     covariance = parts[0] + parts[1]
@@ -74,6 +75,11 @@ def delong(positive: BoolArray, first: FloatArray, second: FloatArray) -> Differ
     error = float(np.sqrt(variance))
     reach = float(stats.norm.ppf(0.975)) * error
     return Difference(value, value - reach, value + reach, float(2 * stats.norm.sf(abs(value) / error)))
+
+
+def _mean_placements(positive: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+    each = [_placements(positive, score) for score in scores.T]
+    return np.mean([pair[0] for pair in each], axis=0), np.mean([pair[1] for pair in each], axis=0)
 
 
 def _placements(positive: BoolArray, score: FloatArray) -> tuple[FloatArray, FloatArray]:

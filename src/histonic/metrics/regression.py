@@ -66,6 +66,29 @@ def explained_variance(
     return 1 - ratio(drawn @ (truth - predicted) ** 2, np.where(constant, 0.0, spread))
 
 
+def calibration_slope(
+    truth: FloatArray, predicted: FloatArray, counts: FloatArray | None = None
+) -> FloatArray:
+    """Slope of the least-squares line of truth on prediction; see :func:`calibration_line`.
+
+    Returns:
+        One value per row of counts; 1 is right, below 1 the predictions are too extreme; NaN if they do
+        not vary.
+
+    Example:
+        >>> float(calibration_slope(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 4.0])))
+        0.5
+    """
+    drawn = as_counts(counts, len(truth))
+    total = drawn.sum(axis=-1)
+    # Centred first: a large common offset would cancel badly in the sums of squares.
+    x, y = predicted - predicted.mean(), truth - truth.mean()
+    mean_x, mean_y = ratio(drawn @ x, total), ratio(drawn @ y, total)
+    spread = drawn @ (x * x) - total * mean_x**2
+    constant = np.count_nonzero(Levels(predicted).totals(drawn), axis=-1) < 2
+    return ratio(drawn @ (x * y) - total * mean_x * mean_y, np.where(constant, 0.0, spread))
+
+
 def mean_of_other_folds(truth: FloatArray, fold: npt.NDArray[Any]) -> FloatArray:
     """For each patient the mean truth of the patients of all other folds.
 

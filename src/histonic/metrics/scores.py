@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +10,14 @@ import numpy as np
 
 from histonic.metrics.intervals import (
     Interval,
+    Scale,
     Statistic,
     bca_interval,
     bootstrap,
     exact_bound,
+    jackknife_interval,
     leave_out,
+    reach_of,
 )
 from histonic.metrics.ranks import FloatArray
 
@@ -34,6 +37,8 @@ class Measure:
         note: What the reader should know.
         units: For a share of right answers in [0, 1]: how many independent ones there are (patients
             of the smallest class, events); gives the interval when all are right. None for others.
+        scale: Where an interval by the jackknife is symmetric; None for one by the bootstrap.
+        ends: The interval itself, for a metric that resampling does not suit; None for the others.
     """
 
     name: str
@@ -42,6 +47,8 @@ class Measure:
     higher_is_better: bool = True
     note: str = ""
     units: int | None = None
+    scale: Scale | None = None
+    ends: Callable[[], Interval] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ def score_measures(
 
 def _score(measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray) -> Score:
     if not np.isfinite(value):
-        note = _join(measure.note, "Undefined: the predictions do not vary.")
+        note = _join(measure.note, "Undefined: predictions or outcomes do not vary.")
         return Score(measure.name, None, None, None, measure.chance, measure.higher_is_better, note)
     interval, note = _interval(measure, value, resampled, left_out)
     low, high = (None, None) if interval is None else interval
@@ -105,7 +112,10 @@ def _score(measure: Measure, value: float, resampled: FloatArray, left_out: Floa
 def _interval(
     measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray
 ) -> tuple[Interval | None, str]:
-    interval = bca_interval(value, resampled, left_out)
+    if measure.ends is not None:
+        return measure.ends(), ""
+    interval = jackknife_interval(value, left_out, measure.scale) if measure.scale else None
+    interval = interval or bca_interval(value, resampled, left_out, reach_of(left_out))
     if interval is None:
         return None, "No interval: undefined on every resample."
     if measure.units is not None and interval.low == interval.high and value in (0.0, 1.0):

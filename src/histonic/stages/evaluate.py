@@ -1,28 +1,35 @@
 """Out-of-fold predictions of a run to metrics with intervals, and the data of their figures.
 
 The predictions of all folds are pooled: each patient was predicted by networks that never saw that
-patient. The intervals say how the metrics of *these* networks would vary with other patients.
+patient. With repeated cross-validation a metric is the mean of its values in the repeats; patients, with all
+their predictions, are resampled. The intervals say how the metrics of *these* networks would vary with other
+patients.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from histonic.core.errors import TableError
 from histonic.core.task import Task, TaskKind
-from histonic.metrics.scores import Measure, Score, score_measures
+from histonic.metrics.intervals import bootstrap, percentile_band
+from histonic.metrics.scores import Score, score_measures
 from histonic.stages.evaluate_labels import evaluate_classes, evaluate_ordinal
-from histonic.stages.evaluate_values import evaluate_regression, evaluate_survival
-from histonic.stages.evaluated import Evaluated, number_or_none
+from histonic.stages.evaluate_survival import evaluate_survival
+from histonic.stages.evaluate_values import evaluate_regression
+from histonic.stages.evaluated import Evaluated, listed, number_or_none
 from histonic.stages.prediction_table import PredictionTable, read_predictions
+from histonic.stages.repeats import mean_measures, mean_table, split_repeats
+
+BAND_RESAMPLES = 500
+"""Resamples for the bands of curves, which need no more to be drawn."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,19 @@ def evaluate_task(
 
     - classification: ``roc`` and ``pr`` (a list of class, x, y: one item for the positive class, or
       one per class), ``calibration`` (the same of predicted, observed, count), ``confusion``
-      (classes, and counts with the truth in rows); ordinal also ``scatter``;
+      (classes, and counts with the truth in rows); ordinal also ``scatter``; binary also ``decision``
+      (threshold, net benefit of the model with its band, of treating all);
     - regression: ``scatter`` (truth, predicted, fold), ``calibration`` (bins, slope, intercept);
-    - survival: ``km``, see :func:`histonic.stages.evaluate_values.kaplan_meier_groups`;
-    - all: ``folds`` (fold, n, and value of the leading metric there, None if undefined).
+    - survival: ``km``, see :func:`histonic.stages.evaluate_survival.kaplan_meier_groups`,
+      ``hazard_ratios``, and where the follow-up has a span ``auc_t`` and ``brier_t`` (time, value and band;
+      ``blind`` is the Brier score of the Kaplan-Meier curve), ``calibration`` and ``decision`` at the
+      ``horizon``;
+    - all: ``folds`` (repeat, fold, n, and value of the leading metric there, None if undefined) and
+      ``repeats``, their number. With several, figures show each patient's mean prediction.
 
     Args:
         task: The target.
-        predictions: One row a patient, columns as in ``predictions/<task>.csv`` of a run.
+        predictions: One row a patient and repeat, columns as in ``predictions/<task>.csv`` of a run.
         resamples: Resamples of the patients for the 95 % intervals.
         seed: Of the resamples; the same for all targets.
 
@@ -83,13 +95,25 @@ def evaluate_task(
         >>> result.scores[0].name, result.scores[0].value
         ('Spearman correlation', 1.0)
     """
-    table = PredictionTable(task, predictions)
-    evaluated = EVALUATORS[task.kind](table)
-    n = len(evaluated.fold)
+    tables = split_repeats(PredictionTable(task, predictions))
+    each = [EVALUATORS[task.kind](table) for table in tables]
+    shown = each[0] if len(each) == 1 else EVALUATORS[task.kind](mean_table(tables))
+    n = len(shown.fold)
     rng = np.random.default_rng(seed)
-    scores = score_measures(evaluated.measures, n, resamples=resamples, rng=rng)
-    folds = _per_fold(evaluated.measures[0], evaluated.fold)
-    return TaskEvaluation(task, n, scores, {**evaluated.curves, "folds": folds})
+    measures = mean_measures([one.measures for one in each])
+    scores = score_measures(measures, n, resamples=resamples, rng=rng)
+    curves = _with_bands(shown, n, min(resamples, BAND_RESAMPLES), seed)
+    return TaskEvaluation(task, n, scores, {**curves, "repeats": len(each), "folds": _per_fold(each)})
+
+
+def _with_bands(shown: Evaluated, n: int, resamples: int, seed: int) -> dict[str, Any]:
+    """The curves, those that have one with the ends of their 95 % band."""
+    curves = dict(shown.curves)
+    for name, statistic in shown.bands.items():
+        drawn = bootstrap([statistic], n, resamples, np.random.default_rng(seed))[0]
+        low, high = percentile_band(drawn)
+        curves[name] = {**curves[name], "low": listed(low), "high": listed(high)}
+    return curves
 
 
 def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> list[TaskEvaluation]:
@@ -112,11 +136,16 @@ def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> li
             resamples=resamples,
             seed=seed,
         )
-        for task in _read_tasks(folder)
+        for task in read_tasks(folder)
     ]
 
 
-def _read_tasks(run: Path) -> list[Task]:
+def read_tasks(run: Path) -> list[Task]:
+    """The targets of a run folder, in the order in which they were trained.
+
+    Raises:
+        TableError: ``run.json`` is absent or damaged.
+    """
     path = run / "run.json"
     try:
         return [Task.from_dict(values) for values in json.loads(path.read_text(encoding="utf-8"))["tasks"]]
@@ -128,15 +157,18 @@ def _read_tasks(run: Path) -> list[Task]:
         ) from error
 
 
-def _per_fold(measure: Measure, fold: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    """The metric on each fold's patients alone; None where it is undefined."""
-    names = np.unique(fold)
-    here = (fold == names[:, None]).astype(np.float64)
-    values = measure.statistic(here)
-    return [
-        {"fold": int(name), "n": int(row.sum()), "value": number_or_none(value)}
-        for name, row, value in zip(names, here, values, strict=True)
-    ]
+def _per_fold(each: Sequence[Evaluated]) -> list[dict[str, Any]]:
+    """The leading metric on each fold's patients alone; None where it is undefined."""
+    rows = []
+    for repeat, one in enumerate(each):
+        names = np.unique(one.fold)
+        here = (one.fold == names[:, None]).astype(np.float64)
+        values = one.measures[0].statistic(here)
+        rows += [
+            {"repeat": repeat, "fold": int(name), "n": int(row.sum()), "value": number_or_none(value)}
+            for name, row, value in zip(names, here, values, strict=True)
+        ]
+    return rows
 
 
 EVALUATORS: dict[TaskKind, Callable[[PredictionTable], Evaluated]] = {

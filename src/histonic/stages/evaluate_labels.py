@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from histonic.metrics import labels, regression
+from histonic.metrics import calibration, labels, regression
+from histonic.metrics.decision import net_benefit
 from histonic.metrics.ranks import FloatArray
 from histonic.metrics.scores import Measure
-from histonic.stages.evaluated import Evaluated, bins_of, listed, require_patients
+from histonic.stages.evaluated import Evaluated, bins_of, decision_thresholds, listed, require_patients
 from histonic.stages.prediction_table import PredictionTable
 
 
@@ -53,7 +54,7 @@ def _class_measures(cases: _Labelled) -> list[Measure]:
         precision = partial(labels.average_precision, positive, score)
         return [
             Measure("AUROC", area, 0.5, units=smallest),
-            Measure("AUPRC", precision, chance, units=int(positive.sum())),
+            Measure("AUPRC", precision, chance, units=int(positive.sum()), scale="logit"),
         ]
     present = np.bincount(truth)[np.unique(truth)]
     chance = float(np.mean([labels.chance_precision(int(m), len(truth)) for m in present]))
@@ -62,7 +63,7 @@ def _class_measures(cases: _Labelled) -> list[Measure]:
     precision = partial(labels.macro, labels.average_precision, truth, probabilities)
     return [
         Measure("AUROC", area, 0.5, note=note, units=smallest),
-        Measure("AUPRC", precision, chance, note=note, units=smallest),
+        Measure("AUPRC", precision, chance, note=note, units=smallest, scale="logit"),
         *_per_class_measures(cases),
     ]
 
@@ -110,6 +111,36 @@ def _decision_measures(cases: _Labelled) -> list[Measure]:
     ]
 
 
+def _calibration_measures(cases: _Labelled) -> list[Measure]:
+    """Of the positive class's probability."""
+    positive, chance = cases.truth == 1, cases.probabilities[:, 1]
+    error = calibration.calibration_error(positive, chance)
+    note = f"A perfect model of as many patients would show {error.by_noise:.2f}, by noise alone."
+    return [
+        Measure("Calibration intercept", partial(calibration.calibration_intercept, positive, chance), None),
+        Measure("Calibration slope", partial(calibration.calibration_slope, positive, chance), None),
+        Measure(
+            "Expected calibration error",
+            lambda counts: np.full(len(counts), error.value),
+            None,
+            higher_is_better=False,
+            note=note,
+            ends=lambda: error.interval,
+        ),
+    ]
+
+
+def _decision(cases: _Labelled) -> dict[str, Any]:
+    """The decision curve of the positive class; its band comes with the resamples."""
+    positive, chance = cases.truth == 1, cases.probabilities[:, 1]
+    thresholds = decision_thresholds(chance)
+    return {
+        "threshold": listed(thresholds),
+        "value": listed(net_benefit(positive, chance, thresholds)),
+        "all": listed(net_benefit(positive, np.ones_like(chance), thresholds)),
+    }
+
+
 def _chance_balanced_accuracy(table: FloatArray, present: npt.NDArray[np.bool_]) -> float:
     """Balanced accuracy of calls as frequent as these that know nothing; 1/K if all classes occur."""
     return float(table.sum(axis=0)[present].sum() / table.sum() / present.sum())
@@ -133,7 +164,13 @@ def _class_curves(cases: _Labelled) -> dict[str, Any]:
 def evaluate_classes(table: PredictionTable) -> Evaluated:
     """Measures and curves of a binary or multiclass target."""
     cases = _read_labelled(table)
-    return Evaluated(_class_measures(cases) + _decision_measures(cases), _class_curves(cases), cases.fold)
+    measures, curves = _class_measures(cases) + _decision_measures(cases), _class_curves(cases)
+    if table.task.kind != "binary":
+        return Evaluated(measures, curves, cases.fold)
+    positive, chance = cases.truth == 1, cases.probabilities[:, 1]
+    band = partial(net_benefit, positive, chance, decision_thresholds(chance))
+    curves["decision"] = _decision(cases)
+    return Evaluated(measures + _calibration_measures(cases), curves, cases.fold, {"decision": band})
 
 
 def evaluate_ordinal(table: PredictionTable) -> Evaluated:
@@ -149,6 +186,7 @@ def evaluate_ordinal(table: PredictionTable) -> Evaluated:
             partial(regression.spearman, truth, score),
             0.0,
             note="Of the expected class index with the true one.",
+            scale="fisher",
         ),
     ]
     curves = _class_curves(cases)

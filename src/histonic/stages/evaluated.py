@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy.typing as npt
 
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
+from histonic.metrics.intervals import Statistic
 from histonic.metrics.labels import CalibrationBins
 from histonic.metrics.scores import Measure
 
@@ -25,6 +28,8 @@ class Evaluated(NamedTuple):
     """Data of the figures, JSON-able."""
     fold: npt.NDArray[Any]
     """``(n,)``, the fold in which each patient was predicted."""
+    bands: Mapping[str, Statistic] = MappingProxyType({})
+    """Per name of a curve with a ``value``: counts ``(B, n)`` to ``(B, points)``, for its 95 % band."""
 
 
 def number_or_none(value: Any) -> float | None:
@@ -55,6 +60,12 @@ def require_patients(task: Task, *, n: int, varies: bool, constant: str) -> None
         raise CohortError(asked, f"{n} patients have a truth.", todo)
     if not varies:
         raise CohortError(asked, constant, "Add patients, or leave this target out.")
+
+
+def decision_thresholds(chance: Any) -> npt.NDArray[np.float64]:
+    """Thresholds of a decision curve: whole percents, up to a little above the highest predicted chance."""
+    last = int(np.clip(np.ceil(100 * np.max(chance)) + 2, 5, 99))
+    return np.arange(1, last + 1) / 100
 
 
 def bins_of(bins: CalibrationBins) -> dict[str, Any]:

@@ -51,13 +51,6 @@ class PredictionTable:
         """Only the patients where ``keep`` is True."""
         return PredictionTable(self.task, self.frame.loc[np.asarray(keep)].reset_index(drop=True))
 
-    def first_repeat(self) -> PredictionTable:
-        """Only the first of repeated cross-validations, in which every patient has one row."""
-        if "repeat" not in self.frame.columns:
-            return self
-        repeat = self.frame["repeat"].astype(int)
-        return self.rows(np.asarray(repeat == repeat.min()))
-
     def texts(self, name: str) -> list[str]:
         """A column as text, empty where missing.
 

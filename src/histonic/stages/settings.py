@@ -449,6 +449,27 @@ class ReportSettings(Settings):
 
     run: Path = Field(description="Run folder made by 'histonic train'.")
     resamples: int = Field(2000, ge=100, description="Resamples of the patients for the 95 % intervals.")
+    subgroups: tuple[str, ...] = Field(
+        (),
+        description="Column of the label table by whose values patients are also scored apart; repeatable.",
+    )
+    clinical: tuple[str, ...] = Field(
+        (), description="Column of the label table for a clinical model to compare with; repeat for several."
+    )
+    labels: Path | None = Field(None, description="Label table of --subgroups and --clinical, if it moved.")
+
+
+class CompareSettings(Settings):
+    """Two or more runs to their differences."""
+
+    runs: tuple[Path, ...] = Field((), description="Run folders, two or more.")
+    target: tuple[str, ...] = Field(
+        (), description="Target to compare, repeat for several; by default all that the runs share."
+    )
+    out: Path | None = Field(None, description="Folder for comparison.md, .csv and .json.")
+    resamples: int = Field(2000, ge=100, description="Resamples of the patients for the 95 % intervals.")
+    permutations: int = Field(2000, ge=100, description="Exchanges of predictions for the p-values.")
+    seed: int = Field(0, ge=0, description="Seed of resamples and exchanges.")
 
 
 class ExternalSettings(Settings):

@@ -1,0 +1,130 @@
+"""The terms of the report: what each metric means, where it can lie, and a glossary."""
+
+from __future__ import annotations
+
+MINUS = "\N{MINUS SIGN}"
+GLOSSES = {
+    "AUROC": "Of two patients from different classes, how often the right one gets the higher score. "
+    "1 is perfect, 0.5 is tossing a coin.",
+    "AUPRC": "Mean share of true cases among the patients called so, over all cut-offs. 1 is perfect; "
+    "chance is the share of such cases.",
+    "Balanced accuracy": "Share of patients called rightly, averaged over the classes, so that a rare class "
+    "counts as much as a common one.",
+    "Accuracy": "Share of patients called rightly.",
+    "Brier score": "Mean squared distance of the probabilities from what was true. 0 is perfect; lower is "
+    "better.",
+    "Quadratic weighted kappa": "Agreement of called and true class beyond chance; distant errors weigh "
+    "more. 1 is perfect, 0 is chance.",
+    "Spearman correlation": "Whether the predictions rank the patients rightly. 1 is the right order, 0 no "
+    f"relation, {MINUS}1 the reverse order.",
+    "Mean absolute error": "How far a prediction is off on average, in the unit of the target. Lower is "
+    "better.",
+    "R²": "Share of the variation between patients that the predictions explain. 1 is all, 0 none; below 0 "
+    "worse than predicting the mean.",
+    "C-index": "Of two patients of whom one is known to have had the event first, how often that one has the "
+    "higher risk. 1 is perfect, 0.5 is tossing a coin.",
+    "C-index within folds": "The same as the C-index.",
+    "Uno's C": "The same as the C-index, with patients weighted so that losing others from follow-up does "
+    "not "
+    "shift it.",
+    "Mean AUC over time": "The AUC at a time, averaged over the follow-up.",
+    "AUC at a time": "Of two patients of whom one has had the event by then and one has not, how often the "
+    "former "
+    "has the higher risk.",
+    "Integrated Brier score": "Squared distance of predicted survival from what happened, averaged over "
+    "time. 0 is "
+    "perfect; lower is better.",
+    "Brier skill": "By which share the predictions lower that error, compared with one curve for everyone. "
+    "1 is all "
+    "of it, 0 nothing.",
+    "Observed / expected events": "Events that came, over events that were promised. 1 is right; above 1 "
+    "more came.",
+    "Calibration intercept": "Whether the probabilities are right on average. 0 is right; below 0 the model "
+    "promises too much.",
+    "Calibration slope": "Whether the predictions are spread as they should be. 1 is right; below 1 they "
+    "are too "
+    "extreme, above 1 too timid.",
+    "Expected calibration error": "How far predicted probability and observed share are apart on average, "
+    "in the "
+    "groups of the calibration figure. 0 is perfect.",
+}
+RANGES = {
+    "AUROC": (0.0, 1.0),
+    "AUPRC": (0.0, 1.0),
+    "Balanced accuracy": (0.0, 1.0),
+    "Accuracy": (0.0, 1.0),
+    "Brier score": (0.0, 1.0),
+    "Quadratic weighted kappa": (-1.0, 1.0),
+    "Spearman correlation": (-1.0, 1.0),
+    "R²": (-1.0, 1.0),
+    "C-index": (0.0, 1.0),
+    "C-index within folds": (0.0, 1.0),
+    "Uno's C": (0.0, 1.0),
+    "Mean AUC over time": (0.0, 1.0),
+    "AUC at a time": (0.0, 1.0),
+    "Brier skill": (-1.0, 1.0),
+    "Expected calibration error": (0.0, 1.0),
+    "Calibration intercept": (-2.0, 2.0),
+    "Calibration slope": (0.0, 2.0),
+    "Observed / expected events": (0.0, 2.0),
+}
+"""Where a metric can lie, for the small drawing beside it; others start at 0 and end where they must."""
+
+GLOSSARY = (
+    ("Slide, patient", "A patient may have several slides. All results here count patients, not slides."),
+    (
+        "Compressed slide, code, cell",
+        "The slide is cut into small square fields (cells). An encoder describes each cell that holds "
+        "tissue by a short list of numbers, its code. The network that predicts sees only this map of codes.",
+    ),
+    (
+        "Encoder",
+        "The network or formula that turns the picture of a cell into its code. It was made before this run "
+        "and was not changed by it.",
+    ),
+    (
+        "Fold, cross-validation",
+        "The patients are divided into parts. In turn each part is set aside, a network is trained on the "
+        "others, and only then predicts the part it has not seen.",
+    ),
+    (
+        "Out-of-fold prediction",
+        "The prediction for a patient by networks that never saw that patient, neither for learning nor for "
+        "choosing when to stop. Every number and figure here is made of such predictions.",
+    ),
+    (
+        "95 % interval",
+        "How much the number would vary with other patients of the same kind: the patients are drawn again "
+        "and again at random, and the range of the results is given, made so that it holds the true value in "
+        "about 95 of 100 such studies. It does not include that a network trained a second time would come "
+        "out a little different.",
+    ),
+    (
+        "Chance level",
+        "What predictions would reach that know nothing of the slides. If the interval contains it, this run "
+        "does not show that the slides tell anything about the target.",
+    ),
+    (
+        "Calibration",
+        "Whether a predicted probability of, say, 30 % comes true in 30 of 100 such patients.",
+    ),
+    (
+        "Net benefit, threshold",
+        "A threshold is the predicted chance from which one would treat; 10 % says that finding one case "
+        "is worth "
+        "nine treatments for nothing. Net benefit is the share of patients treated rightly, less those "
+        "treated for "
+        "nothing at that rate.",
+    ),
+    (
+        "Hazard ratio",
+        "How many times as often the event comes, at any time, in one group as in the other. 1 is no "
+        "difference.",
+    ),
+    (
+        "Likelihood-ratio test",
+        "Whether a model with the slides fits the outcomes better than one without, by more than chance "
+        "would do.",
+    ),
+    ("µm/px", "Resolution: how many micrometres of tissue one pixel of the picture covers."),
+)

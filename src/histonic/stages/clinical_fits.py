@@ -1,0 +1,192 @@
+"""Linear models of clinical columns and the image's prediction, fitted without the patients they predict."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from histonic.core.task import Task
+from histonic.metrics.hazard import fit_cox, likelihood_ratio
+from histonic.metrics.ranks import FloatArray
+from histonic.metrics.survival import Survival
+
+
+@dataclass(frozen=True)
+class Design:
+    """The patients of a clinical model.
+
+    Attributes:
+        task: The target.
+        outcome: Class index or value ``(n,)``, or the follow-up.
+        numbers: Columns of numbers, NaN where missing.
+        words: Columns of words, None where missing.
+        n: Patients.
+    """
+
+    task: Task
+    outcome: Any
+    numbers: pd.DataFrame
+    words: pd.DataFrame
+    n: int
+
+    def described(self) -> list[dict[str, Any]]:
+        """Name, kind and missing cells of each column."""
+        kinds = (("number", self.numbers), ("category", self.words))
+        return [
+            {"name": str(name), "kind": kind, "missing": int(frame[name].isna().sum())}
+            for kind, frame in kinds
+            for name in frame.columns
+        ]
+
+    def rows(self, chosen: npt.NDArray[np.bool_]) -> Any:
+        """The outcome of some patients."""
+        if isinstance(self.outcome, Survival):
+            return Survival(self.outcome.time[chosen], self.outcome.event[chosen])
+        return self.outcome[chosen]
+
+
+def cross_fit(design: Design, image: FloatArray | None, part: npt.NDArray[Any]) -> FloatArray:
+    """Predictions of each part's patients by a model of the patients of the other parts.
+
+    Args:
+        design: Outcome and clinical columns.
+        image: ``(n, W)`` further covariates; None for clinical columns alone.
+        part: ``(n,)`` labels.
+
+    Returns:
+        ``(n, W)`` scores to order patients by: log probability per class for several classes, else one (log
+        odds, expected class, value, log hazard); less their mean over the patients that were fitted. That
+        mean follows the other parts' outcomes, which are low where the part's own are high; left in, it
+        would put a model that knows nothing below chance.
+    """
+    width = len(design.task.classes) if design.task.kind == "multiclass" else 1
+    found = np.zeros((design.n, width))
+    for name in np.unique(part):
+        here = part == name
+        train, test = _encoded(design, image, ~here, here)
+        both = _predict(design, train, design.rows(~here), np.concatenate([train, test]))
+        found[here] = both[len(train) :] - both[: len(train)].mean(axis=0)
+    return found
+
+
+def _encoded(
+    design: Design, image: FloatArray | None, fit: npt.NDArray[np.bool_], use: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray]:
+    """Covariates of the patients to fit and to use, prepared by those to fit alone."""
+    # Imported late: they take a second.
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers = design.numbers.to_numpy(np.float64) if len(design.numbers.columns) else np.empty((design.n, 0))
+    parts: list[tuple[FloatArray, FloatArray]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if numbers.shape[1]:
+            filled = SimpleImputer(strategy="median", keep_empty_features=True).fit(numbers[fit])
+            parts.append((filled.transform(numbers[fit]), filled.transform(numbers[use])))
+        if image is not None:
+            parts.append((image[fit], image[use]))
+        if parts:
+            together = [np.concatenate(side, axis=1) for side in zip(*parts, strict=True)]
+            scaler = StandardScaler().fit(together[0])
+            parts = [(scaler.transform(together[0]), scaler.transform(together[1]))]
+        if len(design.words.columns):
+            usual = design.words[fit].mode().iloc[0]
+            known, asked = (
+                design.words[fit].fillna(usual).astype(str),
+                design.words[use].fillna(usual).astype(str),
+            )
+            coder = OneHotEncoder(drop="first", handle_unknown="ignore", sparse_output=False).fit(known)
+            parts.append((coder.transform(known), coder.transform(asked)))
+    first, second = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
+    return first, second
+
+
+def _predict(design: Design, train: FloatArray, outcome: Any, test: FloatArray) -> FloatArray:
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    kind = design.task.kind
+    if kind == "survival":
+        names = [f"x{k}" for k in range(train.shape[1])]
+        fitted = fit_cox(outcome, pd.DataFrame(train, columns=names)) if train.shape[1] else None
+        return np.zeros((len(test), 1)) if fitted is None else test @ fitted.params_.to_numpy()[:, None]
+    if kind == "regression":
+        return np.asarray(Ridge().fit(train, outcome).predict(test))[:, None]
+    share = np.zeros((len(test), len(design.task.classes)))
+    present = np.unique(outcome)
+    if len(present) > 1:
+        share[:, present] = LogisticRegression(max_iter=1000).fit(train, outcome).predict_proba(test)
+    else:
+        share[:, present] = 1.0
+    log = np.log(np.maximum(share, 1e-9))
+    if kind == "multiclass":
+        return np.asarray(log)
+    return log[:, 1:] - log[:, :1] if kind == "binary" else (share @ np.arange(share.shape[1]))[:, None]
+
+
+def added_by_image(design: Design, image: FloatArray) -> dict[str, Any] | None:
+    """Whether the image's prediction adds to the clinical columns, by models fitted to all patients.
+
+    Args:
+        design: Outcome and clinical columns.
+        image: ``(n, W)``, out-of-fold.
+
+    Returns:
+        ``kind`` (likelihood ratio, or F for values), ``statistic``, ``degrees`` and ``p``; None if a model
+        does not converge.
+    """
+    everyone = np.ones(design.n, bool)
+    plain, full = (_encoded(design, extra, everyone, everyone)[0] for extra in (None, image))
+    more = int(np.linalg.matrix_rank(full) - np.linalg.matrix_rank(plain))
+    if more == 0:
+        return None
+    if design.task.kind == "regression":
+        return _f_test(design.outcome, plain, full, more)
+    if design.task.kind == "survival":
+        fits = [fit_cox(design.outcome, pd.DataFrame(x).add_prefix("x"), penalty=0.0) for x in (plain, full)]
+        if any(fit is None for fit in fits):
+            return None
+        found = likelihood_ratio(float(fits[0].log_likelihood_), float(fits[1].log_likelihood_), more)
+    else:
+        classes = len(np.unique(design.outcome))
+        logs = [_log_likelihood(x, design.outcome) for x in (plain, full)]
+        found = likelihood_ratio(logs[0], logs[1], more * (classes - 1))
+    return {"kind": "likelihood ratio", **found._asdict()}
+
+
+def _log_likelihood(covariates: FloatArray, truth: npt.NDArray[np.int64]) -> float:
+    """Of a logistic model without penalty."""
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():
+        # A separated cohort has no finite optimum, but its likelihood has a limit that is reached soon.
+        warnings.simplefilter("ignore")
+        model = LogisticRegression(C=np.inf, max_iter=2000, tol=1e-7).fit(covariates, truth)
+    chance = model.predict_proba(covariates)[np.arange(len(truth)), np.searchsorted(model.classes_, truth)]
+    return float(np.log(np.maximum(chance, 1e-300)).sum())
+
+
+def _f_test(values: FloatArray, plain: FloatArray, full: FloatArray, more: int) -> dict[str, Any] | None:
+    """The exact form of the likelihood-ratio test for values with normal errors."""
+    left = []
+    for covariates in (plain, full):
+        with_one = np.column_stack([np.ones(len(values)), covariates])
+        fitted = with_one @ np.linalg.lstsq(with_one, values, rcond=None)[0]
+        left.append((float(np.sum((values - fitted) ** 2)), int(np.linalg.matrix_rank(with_one))))
+    (before, _), (after, rank) = left
+    free = len(values) - rank
+    if free < 1 or after <= 0:
+        return None
+    statistic = max(0.0, (before - after) / more / (after / free))
+    return {
+        "kind": "F",
+        "statistic": statistic,
+        "degrees": more,
+        "p": float(stats.f.sf(statistic, more, free)),
+    }

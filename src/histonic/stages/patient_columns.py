@@ -1,0 +1,146 @@
+"""Columns of a run's label table by patient: clinical facts and subgroups."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from histonic.core.errors import SettingsError, TableError
+from histonic.data.label_table import LabelTable, read_labels
+from histonic.data.label_values import is_missing, natural_key
+
+MOST_LEVELS = 6
+"""A column of numbers with more different values than this is cut at its median for subgroups."""
+
+
+def read_patient_columns(
+    run: Path, columns: Sequence[str], labels: Path | None = None
+) -> dict[str, dict[str, str]]:
+    """Columns of the label table that the run was trained with.
+
+    A run keeps the path of its label table, no copy of it: clinical facts stay where they are.
+
+    Args:
+        run: Run folder.
+        columns: Names in the label table, or ``site``.
+        labels: The table, if it is no longer where it was in training.
+
+    Returns:
+        Per column and patient the cell as text, empty where missing.
+
+    Raises:
+        SettingsError: The label table has moved, or ``settings.yaml`` is damaged.
+        TableError: A column is absent, or two rows of a patient disagree.
+    """
+    if not columns:
+        return {}
+    settings = _settings(run)
+    path = Path(labels or settings["labels"])
+    if not path.is_file():
+        raise SettingsError(
+            f"Read the columns {', '.join(columns)} for the run {run}.",
+            f"The label table is not at {path}"
+            + (
+                "."
+                if labels
+                else ", where it was when the run was trained (or the run began in another folder)."
+            ),
+            "Say where it is with --labels TABLE.",
+        )
+    slide_table = settings.get("slide_table")
+    table = read_labels(
+        path,
+        style=settings.get("table_style", "auto"),
+        columns=settings.get("columns") or {},
+        # The slide table only joins slides; without it patients are the same.
+        slide_table=slide_table if slide_table and Path(slide_table).is_file() else None,
+    )
+    return {column: _by_patient(table, column) for column in columns}
+
+
+def _settings(run: Path) -> Mapping[str, Any]:
+    path = run / "settings.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values["labels"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f"Find the label table of the run {run}.",
+            f"{path.name} cannot be used: {type(error).__name__}: {error}.",
+            "Give the folder of a run that 'histonic train' has finished.",
+        ) from error
+    return dict(values)
+
+
+def _by_patient(table: LabelTable, column: str) -> dict[str, str]:
+    name = column if column in table.frame.columns else table.columns.get(column, column)
+    if name not in table.frame.columns:
+        near = difflib.get_close_matches(column, table.frame.columns, n=1)
+        raise TableError(
+            f"Read the column {column!r} of {table.path}.",
+            f"There is none; there are {', '.join(table.frame.columns)}.",
+            f"Did you mean {near[0]!r}?" if near else "Name a column of the label table.",
+        )
+    found: dict[str, str] = {}
+    for row, cell in table.frame[name].items():
+        patient, text = table.patients[row], "" if is_missing(cell) else str(cell).strip()
+        before = found.get(patient, "")
+        if before and text and before != text:
+            raise TableError(
+                f"Read the column {column!r} of {table.path}.",
+                f"The patient {patient} is {before!r} and, in row {row}, {text!r}.",
+                "Give all rows of a patient the same value, or leave all but one empty.",
+            )
+        found[patient] = before or text
+    return found
+
+
+def as_numbers(values: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """The cells as numbers, NaN where empty; None if any is another word, or all are empty.
+
+    Example:
+        >>> as_numbers(["3", "", "4.5"]).tolist(), as_numbers(["3", "III"])
+        ([3.0, nan, 4.5], None)
+    """
+    numbers = np.full(len(values), np.nan)
+    for row, text in enumerate(values):
+        try:
+            numbers[row] = float(text) if text else np.nan
+        except ValueError:
+            return None
+    return numbers if np.isfinite(numbers).any() and not np.isinf(numbers).any() else None
+
+
+def as_levels(values: Mapping[str, str]) -> dict[str, str]:
+    """The subgroup of each patient; numbers of many values are cut at their median.
+
+    Args:
+        values: Cell per patient, empty where missing.
+
+    Returns:
+        Level per patient who has one.
+
+    Example:
+        >>> ages = {f"P{age}": str(age) for age in range(40, 50)}
+        >>> sorted(set(as_levels(ages).values()))
+        ['> 44.5', '≤ 44.5']
+    """
+    known = {patient: text for patient, text in values.items() if text}
+    numbers = as_numbers(list(known.values()))
+    if numbers is None or len(np.unique(numbers)) <= MOST_LEVELS:
+        return known
+    cut = float(np.median(numbers))
+    return {
+        patient: f"≤ {cut:g}" if number <= cut else f"> {cut:g}"
+        for patient, number in zip(known, numbers, strict=True)
+    }
+
+
+def sorted_levels(levels: Mapping[str, str]) -> list[str]:
+    """The levels in their natural order, the lower half of numbers first."""
+    return sorted(set(levels.values()), key=lambda name: (name.startswith(">"), natural_key(name)))

@@ -131,7 +131,7 @@ def _predict(design: Design, train: FloatArray, outcome: Any, test: FloatArray) 
 
 
 BOTH_WAYS = 2.0
-"""Variance of an out-of-fold association under no effect, over that of a prediction made elsewhere, at most."""
+"""At most so many times does the variance of an out-of-fold association exceed that of one made elsewhere."""
 
 
 def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) -> dict[str, Any] | None:

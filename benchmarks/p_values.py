@@ -89,7 +89,7 @@ def clinical(kind: str, out_of_fold: bool, n: int, rng: np.random.Generator) -> 
     image = noise_model(target, n, rng) if out_of_fold else rng.normal(size=n)
     words = pd.DataFrame({"stage": stage}, dtype=object)
     design = Design(task, outcome, pd.DataFrame({"age": age}), words, n)
-    found = added_by_image(design, image[:, None])
+    found = added_by_image(design, image[:, None], crossed=out_of_fold)
     return None if found is None else float(found["p"])
 
 

@@ -164,3 +164,12 @@ def test_refusals() -> None:
         evaluate_clinical(task, frame.iloc[:15], columns, resamples=100, seed=0)
     with pytest.raises(CohortError, match="does not vary"):
         evaluate_clinical(task, frame.assign(truth="yes"), columns, resamples=100, seed=0)
+
+
+def test_cross_validated_predictions_are_judged_more_strictly() -> None:
+    rng = np.random.default_rng(3)
+    age, image = rng.normal(size=(2, 50))
+    made = design("regression", age + 0.3 * image + rng.normal(size=50), age)
+    plain, crossed = (added_by_image(made, image[:, None], crossed=each) for each in (False, True))
+    assert crossed["statistic"] == plain["statistic"] and crossed["crossed"]
+    assert crossed["p"] == pytest.approx(stats.f.sf(plain["statistic"] / 2, 1, 47))

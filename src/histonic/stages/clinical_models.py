@@ -69,7 +69,8 @@ def evaluate_clinical(
 
     Returns:
         ``n``, ``metric``, ``columns`` (name, kind, missing), ``models`` (name and score), ``gains`` (name and
-        score of the difference), ``test`` (statistic, degrees, p, kind; None if it cannot be fitted).
+        score of the difference), ``test`` (statistic, degrees, p, kind, crossed; None if it cannot be
+        fitted).
 
     Raises:
         TableError: The table is damaged.
@@ -94,7 +95,8 @@ def evaluate_clinical(
         rng=np.random.default_rng(seed),
     )
     scores = dict(zip([*measures, *gains], (score.to_dict() for score in found), strict=True))
-    test = added_by_image(design, np.mean([repeat.image for repeat in repeats], axis=0))
+    crossed = any(len(np.unique(table.numbers("fold"))) > 1 for table in tables)
+    test = added_by_image(design, np.mean([repeat.image for repeat in repeats], axis=0), crossed=crossed)
     return {
         "n": design.n,
         "metric": METRIC[task.kind],

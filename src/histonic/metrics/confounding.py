@@ -60,7 +60,7 @@ def number_features(values: FloatArray) -> FloatArray:
 
     Example:
         >>> number_features(np.array([[1.0, 5.0], [3.0, 5.0], [np.nan, 5.0]])).round(2).tolist()
-        [[-1.22, -0.71], [1.22, -0.71], [0.0, 1.41]]
+        [[-0.71, -1.22], [-0.71, 1.22], [1.41, 0.0]]
     """
     columns = []
     for column in values.T:

@@ -80,6 +80,7 @@ def main() -> None:
             folds=5,
             initialisations=1,
             search=SEARCH,
+            workers=2,
             device="cpu",
             progress=progress,
         )

@@ -68,13 +68,13 @@ class Task:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {
+        values: dict[str, Any] = {
             "name": self.name,
             "kind": self.kind,
             "columns": list(self.columns),
             "classes": list(self.classes),
-            "intervals": self.intervals,
         }
+        return {**values, "intervals": self.intervals} if self.intervals else values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Task:

@@ -28,7 +28,7 @@ CHECKPOINT_SECONDS = 5.0
 """Least time between two checkpoints; it decides what an interruption costs, never a result."""
 L2 = 1e-5
 MOMENTUM = 0.9
-NORM_BATCHES = 8
+NORM_BATCHES = 4
 """Batches from which the statistics of batch normalisation are measured after an epoch."""
 
 

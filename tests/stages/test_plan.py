@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,14 @@ def test_networks_are_told_apart_in_messages() -> None:
     trial = made.trials(made.folds[4])[3][1]
     assert made.spoken(trial) == "repeat 2 of 2, fold 2 of 3, trial 2 of 2 (inner fold 2 of 2)"
     assert plan().spoken(plan().networks(plan().folds[2])[1]) == "fold 3 of 3, network 2 of 2"
+
+
+def test_processes_share_all_networks() -> None:
+    made = plan(search={"batch": "4,8"})
+    every = [network.name for network in made.my_trials()]
+    parts = [[each.name for each in replace(made, share=(k, 4)).my_trials()] for k in range(4)]
+    assert sorted(name for part in parts for name in part) == sorted(every) and len(every) == 6
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    kept = [[each.name for each in replace(plan(), share=(k, 2)).my_networks()] for k in range(2)]
+    together = [name for part in kept for name in part]
+    assert sorted(together) == sorted(each.name for each in plan().my_networks())

@@ -424,9 +424,9 @@ def test_folds_side_by_side_are_those_one_after_the_other(cohort_folder: Path, t
             self.done += steps
 
     progress = Counting()
-    given = {**ONE, "device": "cpu", "target": ["score:regression"]}
+    given = {**ONE, "device": "cpu", "target": ["score:regression"], "search": {"batch": "4,8"}}
     beside = run_in(tmp_path / "beside", cohort_folder, progress, workers=2, **given)
-    assert progress.done == progress.total == 3
+    assert progress.done == progress.total == 9
     alone = run_in(tmp_path / "alone", cohort_folder, **given)
     left, right = (pd.read_csv(run / "predictions/score.csv") for run in (beside, alone))
     assert left.patient_id.tolist() == right.patient_id.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,9 @@ def choose_crop(settings: TrainSettings, maps: Maps) -> int:
 
 
 def train_networks(fabric: Fabric, plan_and_maps: tuple[Plan, Maps | None], progress: Progress) -> None:
-    """Train every network that is not finished, and leave each in its file.
+    """Train every network to be kept that is not finished, and leave each in its file.
 
-    Fold by fold: first the trials of the search, if there is one, then the networks with the settings
-    that these have chosen. Test patients take no part in the trials.
+    The trials of a search have to be finished, see :func:`train_trials`.
 
     Args:
         fabric: Device, precision, number of devices.
@@ -74,13 +74,32 @@ def train_networks(fabric: Fabric, plan_and_maps: tuple[Plan, Maps | None], prog
         OutputError: A checkpoint cannot be written.
     """
     plan, maps = plan_and_maps
+    _train_all(fabric, plan, maps, plan.my_networks(), progress)
+
+
+def train_trials(fabric: Fabric, plan_and_maps: tuple[Plan, Maps | None], progress: Progress) -> None:
+    """Train the trials by which each fold chooses its settings; its test patients take no part in them.
+
+    Args:
+        fabric: Device, precision, number of devices.
+        plan_and_maps: What to train, and the maps if they are in memory already.
+        progress: Listener to the progress.
+
+    Raises:
+        TrainingError: A loss is no longer finite.
+        OutputError: A checkpoint cannot be written.
+    """
+    plan, maps = plan_and_maps
+    _train_all(fabric, plan, maps, plan.my_trials(), progress)
+
+
+def _train_all(
+    fabric: Fabric, plan: Plan, maps: Maps | None, networks: Sequence[Network], progress: Progress
+) -> None:
     maps = maps or plan.read_maps(Silent())
     with deterministic():
-        for fold in plan.my_folds:
-            for _, trial in plan.trials(fold):
-                _train_unless_finished(fabric, plan, maps, trial, progress)
-            for network in plan.networks(fold):
-                _train_unless_finished(fabric, plan, maps, network, progress)
+        for network in networks:
+            _train_unless_finished(fabric, plan, maps, network, progress)
 
 
 def read_network(path: Path) -> Trained:

@@ -51,7 +51,7 @@ class Plan:
         folds: Of all repeats, the patients as :mod:`histonic.stages.fusing` lets the networks see them.
         checkpoints: Folder of the networks.
         tile_heads: What the encoder says of a tile, for an aggregator that wants to know.
-        share: Which of how many processes this is; they take turns at the folds.
+        share: Which of how many processes this is; they take turns at the networks.
     """
 
     settings: TrainSettings
@@ -62,10 +62,15 @@ class Plan:
     tile_heads: Heads | None = None
     share: tuple[int, int] = (0, 1)
 
-    @property
-    def my_folds(self) -> tuple[Fold, ...]:
-        """The folds of this process."""
-        return self.folds[self.share[0] :: self.share[1]]
+    def my_trials(self) -> list[Network]:
+        """The trials that this process trains."""
+        every = [network for fold in self.folds for _, network in self.trials(fold)]
+        return every[self.share[0] :: self.share[1]]
+
+    def my_networks(self) -> list[Network]:
+        """The networks that this process trains to be kept, once all trials are finished."""
+        every = [network for fold in self.folds for network in self.networks(fold)]
+        return every[self.share[0] :: self.share[1]]
 
     def trials(self, fold: Fold) -> list[tuple[int, Network]]:
         """The networks by which a fold's settings are chosen, each with its number; none without a search."""

@@ -171,7 +171,7 @@ class TrainSettings(Settings):
     devices: int = Field(1, ge=1, description="Number of devices (processes on a CPU).")
     precision: Precision = Field("32", description="Arithmetic of the network.")
     workers: int = Field(
-        1, ge=1, description="Folds trained side by side, each in a process of its own (CPU only)."
+        1, ge=1, description="Networks trained side by side, each in a process of its own (CPU only)."
     )
 
 

@@ -26,7 +26,8 @@ from histonic.stages.bundle import write_bundle
 from histonic.stages.devices import make_fabric, run_on, run_side_by_side
 from histonic.stages.folds import make_folds
 from histonic.stages.fusing import fuse_cohort
-from histonic.stages.networks import Trained, read_network, train_networks
+from histonic.stages.maps import Maps
+from histonic.stages.networks import Trained, read_network, train_networks, train_trials
 from histonic.stages.plan import Plan
 from histonic.stages.search import search_choices
 from histonic.stages.settings import TrainSettings, resolve
@@ -140,7 +141,7 @@ def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progre
     is_new = not settings.out.exists()
     require_writable_folder(settings.out)
     try:
-        maps = plan.read_maps(progress)
+        maps: Maps | None = plan.read_maps(progress)
     except StoreError:
         if is_new:
             settings.out.rmdir()
@@ -148,15 +149,14 @@ def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progre
     run_folder.write_begin(settings.out, settings, described)
     run_folder.require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
     progress.stage("train", plan.epochs)
-    if settings.workers > 1:
-        shares = [replace(plan, share=(k, settings.workers)) for k in range(settings.workers)]
-        del maps  # each process reads them for itself
-        work = [(share, None) for share in shares if share.my_folds]
-        run_side_by_side(train_networks, work, settings.precision, progress)
-    else:
-        # Processes of their own read the maps for themselves.
-        argument = (plan, maps if settings.devices == 1 else None)
-        run_on(fabric, settings.devices, train_networks, argument, progress)
+    if settings.workers > 1 or settings.devices > 1:
+        maps = None  # processes of their own read them for themselves
+    for work in (train_trials, train_networks) if settings.search else (train_networks,):
+        if settings.workers > 1:
+            shares = [replace(plan, share=(k, settings.workers)) for k in range(settings.workers)]
+            run_side_by_side(work, [(share, None) for share in shares], settings.precision, progress)
+        else:
+            run_on(fabric, settings.devices, work, (plan, maps), progress)
     return [read_network(plan.path(network)) for fold in plan.folds for network in plan.networks(fold)]
 
 

@@ -12,7 +12,8 @@ from histonic.core.cohort import Cohort, Exclusion
 from histonic.core.errors import CohortError, TableError
 from histonic.core.splits import split_parts
 from histonic.core.task import parse_target
-from histonic.data.tables import build_cohort, read_labels
+from histonic.data.table_styles import NO_SPLIT
+from histonic.data.tables import build_cohort, check_labels, read_labels
 
 
 def cohort_of(folder: Path, text: str, targets: list[str], slides: list[str], **options: str) -> Cohort:
@@ -147,3 +148,27 @@ def test_real_follow_up_is_refused_and_right_when_inverted(data_dir, name, patie
         sum(p.targets["os"][1] for p in cohort.patients if split[p.patient_id] == part) for part in range(4)
     ]
     assert max(events_per_part) - min(events_per_part) <= 2
+
+
+def test_a_split_with_gaps_can_be_set_aside(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("patient_id,slide_id,msi,split\nP1,a,yes,train\nP2,b,no,\nP3,c,no,test\n")
+    requests = [parse_target("msi:binary")]
+    with pytest.raises(CohortError, match="have no split: P2"):
+        build_cohort(read_labels(file), requests, ["a", "b", "c"])
+    cohort = build_cohort(read_labels(file, columns=NO_SPLIT), requests, ["a", "b", "c"])
+    assert not cohort.roles and len(cohort.patients) == 3
+    found = check_labels(file, targets=requests, slide_ids=["a", "b", "c"])
+    assert [issue.what for issue in found if issue.severity == "error"] == ["Split with gaps"]
+    file.write_text("patient_id,slide_id,msi,split\nP1,a,yes,train\nP2,b,no,validation\nP3,c,no,Test\n")
+    assert build_cohort(read_labels(file), requests, ["a", "b", "c"]).roles == {
+        "P1": "train",
+        "P2": "val",
+        "P3": "test",
+    }
+    file.write_text("patient_id,slide_id,msi,split\nP1,a,yes,train\nP1,b,yes,test\nP3,c,no,test\n")
+    with pytest.raises(CohortError, match="One patient in two parts of the split"):
+        read_labels(file)
+    file.write_text("patient_id,slide_id,msi,split\nP1,a,yes,discovery\nP2,b,no,replication\n")
+    table = read_labels(file)
+    assert table.roles is None and "discovery" in table.notes[0]

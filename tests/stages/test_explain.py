@@ -15,7 +15,8 @@ from PIL import Image
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, SettingsError, StoreError
 from histonic.data.cell_maps import read_cell_map
-from histonic.data.store import write_map
+from histonic.data.store import read_map, write_map
+from histonic.stages.bundle import read_bundle
 from histonic.stages.explain import explain
 from histonic.stages.explain_choice import chosen_patients, read_explained_run
 from histonic.stages.train_slides import train_slides
@@ -217,3 +218,42 @@ def test_the_most_certain_come_from_all_classes_and_both_ends(run: Path) -> None
         assert len(most) == len(least) == 2 and min(most) < table.median() < max(most)
         assert max(abs(np.array(least) - table.median())) < min(abs(np.array(most) - table.median()))
     assert len(chosen_patients(known, known.task("msi"), 99)) == 20
+
+
+def test_slides_that_were_seen_together_are_explained_together(
+    store_maker: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Early fusion: a slide's values are its part of the patient's map, the prediction is the patient's."""
+    folder = store_maker(tmp_path, patients=14, slides_each=2)
+    run = train_slides(
+        store=folder / "store",
+        labels=folder / "labels.csv",
+        target=("score:regression",),
+        out=tmp_path / "run",
+        aggregator="mean",
+        folds=3,
+        fusion="early",
+    )
+    first, second = explain(run=run, slide=("s03a", "s03b"), checks=False).records
+    table = pd.read_csv(run / "predictions/score.csv").set_index("patient_id")
+    for record in (first, second):
+        assert record["joined"] and record["patient_id"] == "P03"
+        assert record["prediction"]["predicted"] == pytest.approx(table.predicted["P03"], rel=1e-5)
+        assert record["patient_prediction"]["predicted"] == pytest.approx(table.predicted["P03"], rel=1e-5)
+    cells = [
+        read_cell_map(run / f"explain/integrated-gradients/score/{slide}/values.zarr").values
+        for slide in ("s03a", "s03b")
+    ]
+    masks = [read_map(folder / "store" / f"{slide}.zarr").mask for slide in ("s03a", "s03b")]
+    assert all(np.array_equal(np.isfinite(values), mask) for values, mask in zip(cells, masks, strict=True))
+    # A linear model: the cells of both slides together make up the prediction, less that of average tissue.
+    bundle = read_bundle(run / "bundle")
+    fold = json.loads((run / "cohort.json").read_text())["patients"][3]["tested_in"][0][1]
+    (head,) = [
+        model.heads["score"]
+        for model, member in zip(bundle.models, bundle.members, strict=True)
+        if member.fold == fold
+    ]
+    average = float(head.predict(head(head.linear.weight.new_zeros(1, 18)))[0, 0])
+    total = sum(float(np.nansum(values)) for values in cells)
+    assert total == pytest.approx(table.predicted["P03"] - average, rel=1e-3, abs=1e-3)

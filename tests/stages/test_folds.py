@@ -7,7 +7,7 @@ import pytest
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
-from histonic.stages.folds import inner_folds, make_folds, rotate
+from histonic.stages.folds import Fold, inner_folds, make_folds, rotate
 
 SCORE = Task("score", "regression", ("s",))
 OS = Task("os", "survival", ("t", "e"))
@@ -119,3 +119,28 @@ def test_inner_folds_never_hold_the_outer_test_patients(count: int) -> None:
     if count > 1:
         judged = [name for each in inner for name in sorted(ids(each.validation))]
         assert sorted(judged) == sorted(ids(folds[1].train) | ids(folds[1].validation))
+
+
+def test_a_fixed_split_that_teaches_nothing_is_refused() -> None:
+    patients = tuple(
+        Patient(f"P{i}", (f"s{i}",), targets={"score": 1.0 if i < 4 else float(i)}) for i in range(8)
+    )
+    parts = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+    roles = {patient.patient_id: part for patient, part in zip(patients, parts, strict=True)}
+    with pytest.raises(CohortError, match="'score' has no event, or one value only, in 4 training"):
+        make_folds(Cohort((SCORE,), patients, roles=roles), "table", folds=3, repeats=1, seed=0)
+
+
+def test_few_sites_cannot_be_divided_anew() -> None:
+    patients = tuple(Patient(f"P{i:02d}", (f"s{i}",), "ABC"[i % 3], {"score": float(i)}) for i in range(36))
+    with pytest.raises(CohortError, match="gave 1 different division"):
+        make_folds(Cohort((SCORE,), patients), "site", folds=3, repeats=2, seed=0)
+
+
+def test_an_inner_rotation_needs_no_part_to_spare() -> None:
+    """Three positive patients of 30 do for inner folds that leave out one part each."""
+    task = Task("msi", "binary", ("m",), ("no", "yes"))
+    patients = tuple(Patient(f"P{i:02d}", (f"s{i}",), targets={"msi": float(i < 3)}) for i in range(30))
+    cohort = Cohort((task,), patients)
+    fold = Fold(0, patients[:20], patients[20:25], patients[25:])
+    assert len(inner_folds(cohort, fold, 3, "random", seed=0)) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from histonic.core.errors import SettingsError
+from histonic.core.progress import Silent
 from histonic.data.store import Store
 from histonic.stages.bundle import read_bundle
 from histonic.stages.predict import predict
@@ -30,6 +32,11 @@ def test_the_grid_holds_every_combination_once() -> None:
     found = [(each.aggregator, each.learning_rate) for each in search_choices(settings(search=GRID))]
     assert found == [("convnet", 0.01), ("convnet", 0.0001), ("mean", 0.01), ("mean", 0.0001)]
     assert search_choices(settings()) == (settings(),)
+    # However it is written, a trial's number means the same.
+    backwards = dict(reversed(GRID.items()))
+    assert [each.model_dump(exclude={"search"}) for each in search_choices(settings(search=backwards))] == [
+        each.model_dump(exclude={"search"}) for each in search_choices(settings(search=GRID))
+    ]
 
 
 def test_trials_are_drawn_from_the_grid_by_the_seed() -> None:
@@ -48,11 +55,12 @@ def test_trials_are_drawn_from_the_grid_by_the_seed() -> None:
         ({"batch": "4,4"}, "empty or named twice"),
         ({"batch": "4,"}, "empty or named twice"),
         ({"batch": "4,many"}, "batch is 'many'"),
+        ({}, "nothing to search"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(search: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        search_choices(settings(search=search))
+        search_choices(settings(search=search, search_trials=None if search else 2))
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -109,6 +117,53 @@ def test_the_winning_trial_is_the_network_itself(cohort_folder: Path, tmp_path: 
     left, right = (pd.read_csv(run / "predictions/score.csv") for run in (found, plain))
     pd.testing.assert_frame_equal(left, right)
     assert not (plain / "search.csv").exists()
+
+
+def test_a_search_compares_fitted_heads_and_networks_by_the_same_patients(
+    store_maker: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Cox loss grows with the risk set: told of other patients, fitted heads would lose by their number."""
+    folder = store_maker(tmp_path, patients=40, strength=3.0)
+    run = train_slides(
+        store=folder / "store",
+        labels=folder / "labels.csv",
+        target=["os:survival:os_months,os_event"],
+        out=tmp_path / "run",
+        folds=3,
+        max_epochs=1,
+        initialisations=1,
+        search={"aggregator": "mean,abmil"},
+    )
+    table = pd.read_csv(run / "search.csv")
+    losses = table.pivot(index="fold", columns="aggregator", values="validation_loss")
+    assert (losses["mean"] < losses["abmil"]).sum() >= 2
+
+
+def test_an_interrupted_search_ends_with_the_same_predictions(cohort_folder: Path, tmp_path: Path) -> None:
+    class Bomb(Silent):
+        left = 5
+
+        def advance(self, steps: int = 1, note: str = "") -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+    given: dict[str, Any] = {
+        "store": cohort_folder / "store",
+        "labels": cohort_folder / "labels.csv",
+        "target": ["score:regression", "os:survival:os_months,os_event"],
+        "folds": 3,
+        "max_epochs": 2,
+        "batch": 8,
+        "initialisations": 1,
+        "search": {"learning_rate": "0.01,0.001"},
+    }
+    whole = train_slides(out=tmp_path / "whole", **given)
+    with pytest.raises(KeyboardInterrupt):
+        train_slides(out=tmp_path / "run", progress=Bomb(), **given)
+    train_slides(out=tmp_path / "run", **given)
+    for name in ("predictions/score.csv", "predictions/os.csv", "search.csv", "history.csv"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_repeats_predict_every_patient_once_each(cohort_folder: Path, tmp_path: Path) -> None:

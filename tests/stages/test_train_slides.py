@@ -444,3 +444,35 @@ def test_workers_need_the_cpu_to_themselves(cohort_folder: Path, tmp_path: Path)
     with pytest.raises(SettingsError, match="--workers 1"):
         run_in(tmp_path / "run", cohort_folder, workers=2, devices=2, device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_workers_end_with_a_killed_run(cohort_folder: Path, tmp_path: Path) -> None:
+    script = (
+        "from histonic import train_slides\n"
+        "if __name__ == '__main__':\n"
+        f"    train_slides(store={str(cohort_folder / 'store')!r},\n"
+        f"        labels={str(cohort_folder / 'labels.csv')!r},\n"
+        f"        target=['score:regression'], out={str(tmp_path / 'run')!r}, folds=3, max_epochs=2000,\n"
+        "        batch=8, device='cpu', workers=2, aggregator='abmil', learning_rate=1e-9)\n"
+    )
+    (tmp_path / "work.py").write_text(script)
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "work.py")])
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("run/checkpoints/repeat*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert len(children) >= 2
+    deadline = time.monotonic() + 30
+    while any(_lives(int(child)) for child in children) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(_lives(int(child)) for child in children)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

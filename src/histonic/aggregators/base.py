@@ -257,6 +257,19 @@ def wants_tile_heads(aggregator: str) -> bool:
     return "tile_heads" in getattr(AGGREGATORS.get(aggregator), "wants", ())
 
 
+def is_fitted(aggregator: str) -> bool:
+    """Whether an aggregator has no weights, so that its heads are fitted by a convex problem.
+
+    Raises:
+        SettingsError: There is no such aggregator.
+
+    Example:
+        >>> is_fitted("mean"), is_fitted("convnet")
+        (True, False)
+    """
+    return getattr(AGGREGATORS.get(aggregator), "learning_rate", LEARNING_RATE) == 0
+
+
 def first_rate(aggregator: str, asked: float | None) -> float:
     """The learning rate that training begins with: what is asked for, or the aggregator's own default.
 

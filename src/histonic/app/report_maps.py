@@ -98,7 +98,7 @@ def _records(run: ExplainedRun, task: Task, bundle: str) -> dict[str, dict[str, 
 
 
 def _shown(record: Mapping[str, Any], role: str, slides: int) -> dict[str, Any]:
-    row = summary_row(record)
+    row, kind = summary_row(record), str(record["kind"])
     truth = record["truth"]
     if isinstance(truth, list):
         truth = f"event at {truth[0]:g}" if truth[1] else f"no event until {truth[0]:g}"
@@ -109,7 +109,11 @@ def _shown(record: Mapping[str, Any], role: str, slides: int) -> dict[str, Any]:
         "slide_id": record["slide_id"],
         "slides": slides,
         "role": role,
-        "prediction": prediction_words(record["prediction"], str(record["kind"])),
+        "prediction": prediction_words(record["prediction"], kind),
+        "of_patient": prediction_words(
+            record["patient_prediction"] or record["prediction"], str(record["kind"])
+        ),
+        "joined": record["joined"],
         "truth": truth or "unknown",
         "output": record["output"],
         "trusted": record["trust"] > 0,

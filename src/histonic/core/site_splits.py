@@ -20,7 +20,7 @@ SITE_JOINT = "+"
 """Stands between the sites of a patient who has slides from several."""
 
 
-def split_by_site(cohort: Cohort, parts: int, seed: int) -> dict[str, int]:
+def split_by_site(cohort: Cohort, parts: int, seed: int, *, left_out: int = 2) -> dict[str, int]:
     """Divide the patients into parts so that every site lies in one part (Howard et al. 2021).
 
     Among such splits one is sought whose parts are alike in size and targets: the sum over groups (all
@@ -34,6 +34,7 @@ def split_by_site(cohort: Cohort, parts: int, seed: int) -> dict[str, int]:
         cohort: The patients, each with a site.
         parts: Number of parts.
         seed: Seed of the random orders.
+        left_out: Parts that a training set lacks: one for the test and one for validation.
 
     Returns:
         Part (0 to parts - 1) per patient_id, in the order of the identifiers.
@@ -71,7 +72,7 @@ def split_by_site(cohort: Cohort, parts: int, seed: int) -> dict[str, int]:
     np.add.at(members, blocks, groups)
     placed = _most_even(members, parts, np.random.default_rng(seed))
     split = {each.patient_id: int(placed[block]) for each, block in zip(patients, blocks, strict=True)}
-    check_training(cohort, patients, split, parts)
+    check_training(cohort, patients, split, parts, left_out)
     return split
 
 

@@ -18,7 +18,7 @@ EXCHANGE_PASSES = 10
 """Passes over the patients in search of a better split; two or three are usual."""
 
 
-def split_parts(cohort: Cohort, parts: int, seed: int) -> dict[str, int]:
+def split_parts(cohort: Cohort, parts: int, seed: int, *, left_out: int = 2) -> dict[str, int]:
     """Divide the patients into parts for a rotation of training, validation and test.
 
     Only whole patients are placed. Parts have equal sizes (they differ by at most one) and are balanced
@@ -35,13 +35,14 @@ def split_parts(cohort: Cohort, parts: int, seed: int) -> dict[str, int]:
         cohort: The patients; their order does not matter.
         parts: Number of parts.
         seed: Seed of what is left to chance.
+        left_out: Parts that a training set lacks: one for the test and one for validation.
 
     Returns:
         Part (0 to parts - 1) per patient_id, in the order of the identifiers.
 
     Raises:
-        CohortError: Fewer patients than parts; or, with one part left out for validation and one for
-            test, a target would keep one class only, no event or a single value.
+        CohortError: Fewer patients than parts; or, without the parts left out, a target would keep one
+            class only, no event or a single value.
 
     Example:
         >>> task = Task("grade", "binary", ("grade",), ("low", "high"))
@@ -60,7 +61,7 @@ def split_parts(cohort: Cohort, parts: int, seed: int) -> dict[str, int]:
     groups = patient_groups(cohort, patients)
     placed = _exchange(groups, _balance(groups, parts, np.random.default_rng(seed)), parts)
     split = {patient.patient_id: int(part) for patient, part in zip(patients, placed, strict=True)}
-    check_training(cohort, patients, split, parts)
+    check_training(cohort, patients, split, parts, left_out)
     return split
 
 
@@ -189,18 +190,29 @@ def _exchange(
     return placed
 
 
-def check_training(cohort: Cohort, patients: Sequence[Patient], split: Mapping[str, int], parts: int) -> None:
+def check_training(
+    cohort: Cohort, patients: Sequence[Patient], split: Mapping[str, int], parts: int, left_out: int = 2
+) -> None:
     """Refuse a split in which some training set could not be learned from."""
     part = np.array([split[patient.patient_id] for patient in patients])
-    left_out = list(combinations(range(parts), 2)) if parts > 2 else [(each,) for each in range(parts)]
     for task in cohort.tasks:
         values = cohort.targets(task, patients)
-        for out in left_out:
-            kept = values[~np.isin(part, out)]
-            kept = kept[~np.isnan(kept.reshape(len(kept), -1)[:, 0])]
-            survives = task.kind == "survival"
-            if not (kept[:, 1] == 1).any() if survives else len(np.unique(kept)) < 2:
+        for out in combinations(range(parts), min(left_out, parts - 1)):
+            if not teaches(task, values[~np.isin(part, out)]):
                 raise _untrainable(task, values, out, parts)
+
+
+def teaches(task: Task, targets: FloatArray) -> bool:
+    """Whether there is something to learn: an event, two classes, or two values.
+
+    Args:
+        task: The target.
+        targets: ``(P,)`` or ``(P, 2)``, NaN where missing.
+    """
+    known = targets[~np.isnan(targets.reshape(len(targets), -1)).any(axis=1)]
+    if task.kind == "survival":
+        return bool((known[:, 1] == 1).any())
+    return len(np.unique(known)) > 1
 
 
 def _untrainable(task: Task, values: FloatArray, out: tuple[int, ...], parts: int) -> CohortError:

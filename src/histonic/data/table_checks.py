@@ -10,7 +10,7 @@ from histonic.core.task import TargetRequest, Task, parse_target
 from histonic.data.label_table import LabelTable, collect_labels
 from histonic.data.survival_checks import coding_issues, number_issues
 from histonic.data.table_issues import Issue, list_names
-from histonic.data.table_joins import SlideJoin, join_slides, table_patients
+from histonic.data.table_joins import SlideJoin, given_roles, join_slides, table_patients
 from histonic.data.table_targets import (
     RowTarget,
     Value,
@@ -140,6 +140,10 @@ def _join_issues(table: LabelTable, join: SlideJoin) -> list[Issue]:
 def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[Issue]:
     issues: list[Issue] = []
     if table.roles is not None:
+        try:
+            given_roles(table, used)
+        except CohortError as error:
+            issues.append(_as_issue("Split with gaps", table.path.name, error))
         return issues
     if 0 < len(used) < folds:
         found = f"{len(used)} patient(s), {folds} folds."

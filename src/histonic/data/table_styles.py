@@ -11,6 +11,9 @@ from histonic.data.table_issues import list_names, suggest
 CANONICAL = ("patient_id", "slide_id", "path", "mpp", "mask", "site", "fold", "split", "time", "event")
 """What histonic calls the columns that are not targets."""
 
+NO_SPLIT: Mapping[str, str] = {"fold": "none", "split": "none"}
+"""Own column names of who does not want the table's split."""
+
 STYLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "histonic": {name: (name,) for name in CANONICAL},
     "clam": {"patient_id": ("case_id",), "slide_id": ("slide_id",)},
@@ -127,7 +130,7 @@ def _check_names(columns: Sequence[str], style: str, own: Mapping[str, str], fil
 def _check_style(
     found: Mapping[str, str], style: str, own: Mapping[str, str], columns: Sequence[str], file: Path
 ) -> None:
-    if style in ("auto", "histonic") or own:
+    if style in ("auto", "histonic") or any(own.values()):
         return
     preset = [column for names in STYLES[style].values() for column in names]
     if not set(preset) & set(found.values()):

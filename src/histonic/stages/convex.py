@@ -14,7 +14,7 @@ from torch import Tensor
 
 from histonic.nn.heads import Head, prediction_width
 from histonic.nn.losses import LOSSES
-from histonic.nn.trust import choose_trust
+from histonic.nn.trust import choose_trust, prediction_loss
 from histonic.stages.lessons import SlideLesson, slide_vectors
 from histonic.stages.loop import EpochRecord
 
@@ -84,19 +84,22 @@ def fit_heads(lesson: SlideLesson, fabric: Fabric) -> tuple[EpochRecord, ...]:
         if task.is_classification:
             # Every patient counts once, so the classes are as common as they are.
             head.set_shares(head.prevalence, head.prevalence)
-        paths.append(fit_head(head, Sample(features, owner, targets)))
+        judged = np.arange(len(lesson.train), len(patients))
+        paths.append(fit_head(head, Sample(features, owner, targets), judged))
     return tuple(_record(lesson, number, [path[number] for path in paths]) for number in range(len(paths[0])))
 
 
-def fit_head(head: Head, sample: Sample) -> Losses:
+def fit_head(head: Head, sample: Sample, judged: IntArray) -> Losses:
     """Fit one head to patients.
 
     Args:
         head: Knows the class shares or the scale of its target; its weights and its trust are set.
         sample: The patients.
+        judged: Those of them whose loss is told, so that it can be compared with that of a network.
 
     Returns:
-        For the baseline and then each penalty, the mean loss in fitting and in the inner cross-validation.
+        For the baseline and then each penalty, the mean loss in fitting, and that of the judged patients in
+        the inner cross-validation.
     """
     base = copy.deepcopy(head).cpu().double()
     parts = _deal(sample.targets)
@@ -106,17 +109,20 @@ def fit_head(head: Head, sample: Sample) -> Losses:
         fitted = _path(base, sample.take(everyone[parts != part])) if (parts == part).any() else []
         found.append((np.flatnonzero(parts == part), fitted))
     losses: Losses = []
-    trusts = []
+    trusts, inner = [], []
     for number in range(len(PENALTIES) + 1):
         predictions = np.full((len(parts), prediction_width(head.task)), np.nan)
         for rows, fitted in found:
             if len(rows):
                 predictions[rows] = _predict(fitted[number][0], sample.take(rows))
-        loss = choose_trust(base, predictions, sample.targets)
+        inner.append(choose_trust(base, predictions, sample.targets))
         trusts.append(float(base.trust))
         train = [fitted[number][1] for _, fitted in found if fitted]
+        baseline = base.baseline.double().numpy()
+        drawn = baseline + trusts[-1] * (predictions[judged] - baseline)
+        loss = prediction_loss(base, drawn, sample.targets[judged])
         losses.append((float(np.mean(train)) if number else None, loss))
-    best = int(np.argmin([loss for _, loss in losses]))
+    best = int(np.argmin(inner))
     chosen = _path(base, sample)[best][0] if best else base
     chosen.trust.fill_(trusts[best])
     head.load_state_dict(chosen.state_dict())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -133,7 +134,7 @@ def run_side_by_side(work: Work[A], arguments: Sequence[A], precision: str, prog
         raise TrainingError(
             f"Train in {len(arguments)} processes.",
             f"One of them ended with exit code {failed[0].exitcode}.",
-            "If memory ran out, lower --workers; the same command goes on where it stopped.",
+            "If memory ran out, give the same command with fewer --workers; it goes on from there.",
         )
 
 
@@ -141,7 +142,17 @@ def _failed(processes: Sequence[SpawnProcess]) -> list[SpawnProcess]:
     return [process for process in processes if process.exitcode not in (None, 0)]
 
 
+def _end_with_parent() -> None:
+    """Wait for the parent process to end, however it does, and end this one."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _work_beside(work: Work[A], argument: A, precision: str, threads: int, messages: Any) -> None:
+    # A parent that was killed cannot end its processes; they would go on and write into its run.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     # An interruption reaches all processes of a terminal; the parent tells it to the user.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -200,8 +211,8 @@ def keep_memory() -> None:
     page of them each time, which takes longer than the arithmetic. Elsewhere this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    # Older versions take no more than 32 MiB; where they refuse, nothing must be set.
+    if mallopt is not None and (mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) or mallopt(M_MMAP_THRESHOLD, 32 << 20)):
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.errors import HistonicError, SettingsError
@@ -41,10 +42,11 @@ from histonic.stages.explain_files import RECORD, write_explanation, write_summa
 from histonic.stages.explain_lesion import find_lesions, lesion_shares
 from histonic.stages.explain_methods import METHODS
 from histonic.stages.explain_output import Asked, choose_output
+from histonic.stages.explain_sight import Sight, sight_of
 from histonic.stages.explain_slide import slide_picture
 from histonic.stages.explain_views import Network, explain_map, networks_of
+from histonic.stages.fusing import Fusion
 from histonic.stages.lessons import predict_slides
-from histonic.stages.maps import Maps
 from histonic.stages.predict import require_own_maps
 from histonic.stages.settings import ExplainSettings, resolve
 
@@ -88,6 +90,7 @@ class _Bench:
     settings: ExplainSettings
     run: ExplainedRun
     networks: Sequence[Network]
+    fusion: Fusion
     store: Path
     lesions: Mapping[str, Path]
     bundle_fingerprint: str
@@ -127,6 +130,7 @@ def explain(
         resolved,
         run,
         networks_of(bundle),
+        bundle.fusion,
         resolved.store or run.store,
         lesions,
         hashlib.sha256((resolved.run / "bundle" / "bundle.json").read_bytes()).hexdigest(),
@@ -207,12 +211,13 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         else unseen_networks(bench.run, bench.networks, job.task, slide.slide_id)
     )
     require_unseen(networks, job.task, slide.slide_id)
-    maps = Maps({slide.slide_id: slide}, Silent())
     patient = None if named_by_path else bench.run.patient_of(slide.slide_id)
+    sight = sight_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
     began = time.perf_counter()
-    prediction = _predict(networks, maps, slide.slide_id, job.task)
+    prediction = _predict(networks, sight, job.task)
     asked = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
-    values = explain_map(networks, maps, slide.slide_id, asked, METHODS[bench.settings.method])
+    seen = explain_map(networks, sight.maps, sight.name, asked, METHODS[bench.settings.method])
+    values = sight.here(seen)
     seconds = time.perf_counter() - began
     cells = CellMap(slide.slide_id, values.astype(np.float32), slide.grid, _meaning(bench, asked))
     record: dict[str, Any] = {
@@ -226,6 +231,8 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         "output": asked.name,
         "meaning": cells.meaning,
         "prediction": prediction,
+        "patient_prediction": _of_patient(bench.run, job.task, patient),
+        "joined": sight.is_joined,
         "truth": patient["targets"].get(job.task.name) if patient else None,
         "networks": [_network_facts(each) for each in networks],
         "unseen": patient is not None,
@@ -236,7 +243,7 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     lesion = None
     if slide.slide_id in bench.lesions:
         lesion = lesion_shares(bench.lesions[slide.slide_id], slide, bench.settings.lesion)
-    record |= _checks(bench, asked, networks, maps, cells, lesion)
+    record |= _checks(bench, asked, networks, sight, seen, lesion)
     picture = slide_picture(slide, _thumbnail(bench, slide.slide_id), bench.settings.slides_at)
     record["picture_note"] = picture.note
     write_explanation(target, record, slide, cells, picture, lesion, bench.settings.tiles)
@@ -279,13 +286,29 @@ def _finished(target: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
     return record if same else None
 
 
-def _predict(networks: Sequence[Network], maps: Maps, slide_id: str, task: Task) -> dict[str, Any]:
-    """The slide's own prediction, in the columns of the run's tables."""
+def _of_patient(run: ExplainedRun, task: Task, patient: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The patient's prediction in the run's table, of several repeats the first; None if there is none."""
+    if patient is None:
+        return None
+    table = run.tables[task.name]
+    rows = table[table["patient_id"].astype(str) == str(patient["patient_id"])]
+    numbers = ("risk", "high_risk", "score", *(() if task.is_classification else ("predicted",)))
+    found: dict[str, Any] = {}
+    for name, cell in (rows.iloc[0] if len(rows) else pd.Series(dtype=object)).items():
+        if name in numbers or str(name).startswith("p_"):
+            found[str(name)] = float(cell)
+        elif name == "predicted":
+            found["predicted"] = str(cell)
+    return found or None
+
+
+def _predict(networks: Sequence[Network], sight: Sight, task: Task) -> dict[str, Any]:
+    """The prediction of what the networks see, in the columns of the run's tables."""
     found = [
         predict_slides(
             network.model,
-            maps,
-            [slide_id],
+            sight.maps,
+            [sight.name],
             fabric=make_fabric("cpu"),
             crop_cells=network.crop_cells,
             crops=network.test_crops,
@@ -315,26 +338,29 @@ def _checks(
     bench: _Bench,
     asked: Asked,
     networks: Sequence[Network],
-    maps: Maps,
-    cells: CellMap,
+    sight: Sight,
+    values: npt.NDArray[np.float64],
     lesion: npt.NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     """Curves, randomisation and AUC against a lesion, as far as they are asked for and can be had."""
-    settings, slide_id = bench.settings, cells.slide_id
-    mask = maps.mask(slide_id)
-    values = cells.values.astype(np.float64)
+    settings, maps, name = bench.settings, sight.maps, sight.name
+    mask = sight.here(maps.mask(name))
     found: dict[str, Any] = {"curves": None, "randomisation": None, "lesion": None}
     if lesion is not None:
         inside = int((lesion[mask] >= LESION_SHARE).sum())
-        found["lesion"] = {"cells": inside, "auc": cell_auc(values, lesion, mask), "auc_randomised": None}
+        found["lesion"] = {
+            "cells": inside,
+            "auc": cell_auc(sight.here(values), lesion, mask),
+            "auc_randomised": None,
+        }
     if settings.checks:
-        rng = np.random.default_rng([settings.seed, *slide_id.encode()])
-        curves = deletion_insertion(networks, maps, slide_id, asked, values, rng)
+        rng = np.random.default_rng([settings.seed, *name.encode()])
+        curves = deletion_insertion(networks, maps, name, asked, values, rng)
         method = METHODS[settings.method]
-        random = randomise_weights(networks, maps, slide_id, asked, method, values, settings.seed)
+        random = randomise_weights(networks, maps, name, asked, method, values, settings.seed)
         found |= {"curves": curves.to_dict(), "randomisation": random.to_dict()}
         found["prediction_name"] = asked.prediction_name
         if lesion is not None and found["lesion"]["auc"] is not None:
-            aucs = [cell_auc(each, lesion, mask) for each in random.values]
+            aucs = [cell_auc(sight.here(each), lesion, mask) for each in random.values]
             found["lesion"]["auc_randomised"] = float(np.mean([auc for auc in aucs if auc is not None]))
     return found

@@ -16,6 +16,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.core.task import TargetRequest, Task, parse_target
 from histonic.data.store import Store
 from histonic.data.table_joins import table_patients
+from histonic.data.table_styles import NO_SPLIT
 from histonic.data.tables import build_cohort, read_labels
 from histonic.stages.bundle import Bundle, read_bundle
 from histonic.stages.ensemble import prediction_columns
@@ -61,7 +62,7 @@ def external_test(
     table = read_labels(
         resolved.labels,
         style=resolved.table_style,
-        columns=resolved.columns,
+        columns={**resolved.columns, **NO_SPLIT},
         slide_table=resolved.slide_table,
     )
     requests = _requests(bundle.tasks, resolved.target)

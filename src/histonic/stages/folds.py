@@ -11,7 +11,7 @@ import numpy as np
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import CohortError
 from histonic.core.site_splits import split_by_site
-from histonic.core.splits import given_parts, split_parts
+from histonic.core.splits import given_parts, split_parts, teaches
 
 SplitKind = Literal["auto", "random", "site", "table"]
 Made = Literal["random", "site", "given parts", "fixed"]
@@ -74,7 +74,23 @@ def make_folds(
         else:
             turns = rotate(cohort, _parts(cohort, made, folds, own), folds)
         found += [replace(fold, repeat=repeat) for fold in turns]
+    if made == "site":
+        _require_different(found, repeats)
     return made, tuple(found)
+
+
+def _require_different(folds: list[Fold], repeats: int) -> None:
+    """Few sites can be divided evenly in few ways; the same division again is no repeat."""
+    divisions = [
+        frozenset(frozenset(each.patient_id for each in fold.test) for fold in folds if fold.repeat == repeat)
+        for repeat in range(repeats)
+    ]
+    if len(set(divisions)) < repeats:
+        raise CohortError(
+            f"Repeat the cross-validation by site {repeats} times.",
+            f"The sites gave {len(set(divisions))} different division(s) that are as even as can be.",
+            "Use --repeats 1; --initialisations averages over networks instead.",
+        )
 
 
 def inner_folds(cohort: Cohort, fold: Fold, count: int, made: Made, seed: int) -> tuple[Fold, ...]:
@@ -92,7 +108,7 @@ def inner_folds(cohort: Cohort, fold: Fold, count: int, made: Made, seed: int) -
     outside = {patient.patient_id for patient in fold.test}
     mine = [patient for patient in cohort.patients if patient.patient_id not in outside]
     inside = replace(cohort, patients=tuple(mine), folds={}, roles={})
-    split = _parts(inside, "site" if made == "site" else "random", count, seed)
+    split = _parts(inside, "site" if made == "site" else "random", count, seed, left_out=1)
     inner = []
     for number in range(count):
         train = tuple(each for each in mine if split[each.patient_id] != number)
@@ -138,10 +154,12 @@ def _how(cohort: Cohort, split: SplitKind) -> Made:
     )
 
 
-def _parts(cohort: Cohort, made: Made, parts: int, seed: int) -> dict[str, int]:
+def _parts(cohort: Cohort, made: Made, parts: int, seed: int, left_out: int = 2) -> dict[str, int]:
     if made == "site":
-        return split_by_site(cohort, parts, seed)
-    return given_parts(cohort, parts) if made == "given parts" else split_parts(cohort, parts, seed)
+        return split_by_site(cohort, parts, seed, left_out=left_out)
+    if made == "given parts":
+        return given_parts(cohort, parts)
+    return split_parts(cohort, parts, seed, left_out=left_out)
 
 
 def _fixed(cohort: Cohort, seed: int) -> Fold:
@@ -158,9 +176,18 @@ def _fixed(cohort: Cohort, seed: int) -> Fold:
     if "validation" not in roles.values():
         mine = tuple(each for each in cohort.patients if roles[each.patient_id] == "train")
         inside = replace(cohort, patients=mine, folds={}, roles={})
-        parts = split_parts(inside, VALIDATION_PARTS, seed)
+        parts = split_parts(inside, VALIDATION_PARTS, seed, left_out=1)
         roles.update({name: "validation" for name, part in parts.items() if part == 0})
-    return _fold(cohort, 0, roles)
+    fold = _fold(cohort, 0, roles)
+    for task in cohort.tasks:
+        for role, patients in (("training", fold.train), ("test", fold.test)):
+            if not teaches(task, cohort.targets(task, patients)):
+                raise CohortError(
+                    "Use the label table's split into train, val and test.",
+                    f"{task.name!r} has no event, or one value only, in {len(patients)} {role} patients.",
+                    "Correct the split, or let histonic split: --split random.",
+                )
+    return fold
 
 
 def _fold(cohort: Cohort, number: int, roles: Mapping[str, str]) -> Fold:

@@ -180,7 +180,7 @@ def _learn(
     """Train a model; its epochs."""
     settings, fold = network.settings, network.fold
     draws = _make_draws(plan, network, fabric.world_size)
-    whole = _sees_all(settings, plan.cohort)
+    whole = plan.sees_all
     _tell_facts(model, plan.cohort, fold, maps, draws, whole)
     lesson = SlideLesson(
         plan.cohort,
@@ -227,13 +227,6 @@ def _judge(fabric: Fabric, plan: Plan, maps: Maps, network: Network, model: Slid
         "member": Member.of(place, model.heads, found["train"]).to_dict(),
         "predictions": {task: torch.from_numpy(values) for task, values in found["test"].items()},
     }
-
-
-def _sees_all(settings: TrainSettings, cohort: Cohort) -> bool:
-    """Whether every step needs all training patients, for complete risk sets."""
-    return settings.risk_sets == "cohort" and any(
-        task.kind == "survival" and not task.intervals for task in cohort.tasks
-    )
 
 
 def _make_draws(plan: Plan, network: Network, world: int) -> BalancedDraws:

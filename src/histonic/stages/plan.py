@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from histonic.aggregators.base import is_fitted
 from histonic.core.cohort import Cohort
 from histonic.core.progress import Progress
 from histonic.data.store import Store
@@ -98,7 +99,9 @@ class Plan:
         settings = self.settings
         if settings.search:
             settings = search_choices(settings)[self.chosen(fold)]
-        return [Network(fold, settings, each) for each in range(settings.initialisations)]
+        # Without chance in it, a second network would be the first.
+        count = 1 if is_fitted(settings.aggregator) else settings.initialisations
+        return [Network(fold, settings, each) for each in range(count)]
 
     def losses(self, fold: Fold) -> dict[int, list[float]]:
         """Validation losses of a fold's trials, per combination one for each inner fold."""
@@ -115,6 +118,13 @@ class Plan:
     def path(self, network: Network) -> Path:
         """Where a network lies, unfinished or finished."""
         return self.checkpoints / f"{network.name}.safetensors"
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether every step needs all training patients, for the complete risk sets of Cox."""
+        return self.settings.risk_sets == "cohort" and any(
+            task.kind == "survival" and not task.intervals for task in self.cohort.tasks
+        )
 
     @property
     def epochs(self) -> int:

@@ -19,6 +19,7 @@ from histonic.data.label_table import read_labels
 from histonic.data.store import MAP_SUFFIX, Store, read_map
 from histonic.data.table_issues import raise_first
 from histonic.data.table_joins import join_slides
+from histonic.data.table_styles import NO_SPLIT
 from histonic.stages.bundle import Bundle, read_bundle
 from histonic.stages.compress import Failure, compress, pick_device
 from histonic.stages.devices import deterministic, make_fabric
@@ -180,7 +181,7 @@ def _predict_maps(
 
 def _read_patients(path: Path, slides: Collection[str]) -> list[Patient]:
     """The patients of a table who have a slide here, each with those slides."""
-    join = join_slides(read_labels(path), sorted(slides))
+    join = join_slides(read_labels(path, columns=NO_SPLIT), sorted(slides))
     raise_first(join.issues)
     if join.unlabelled:
         raise CohortError(

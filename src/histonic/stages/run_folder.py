@@ -26,6 +26,8 @@ from histonic.stages.search import best_choice, chosen_values, search_choices
 from histonic.stages.settings import TrainSettings
 
 FLOAT_FORMAT = "%.9g"
+FREE_SETTINGS = ("workers",)
+"""What a run may go on with otherwise: how many processes share the work."""
 PACKAGES = ("histonic", "lightning-fabric", "numpy", "scipy", "torch")
 
 
@@ -99,7 +101,11 @@ def require_same_run(out: Path, settings: TrainSettings, cohort: Mapping[str, An
         return
     before = yaml.safe_load(path.read_text(encoding="utf-8"))
     now = settings.model_dump(mode="json")
-    different = [key for key in now if not isinstance(before, dict) or before.get(key) != now[key]]
+    different = [
+        key
+        for key in now
+        if key not in FREE_SETTINGS and (not isinstance(before, dict) or before.get(key) != now[key])
+    ]
     if different:
         key = different[0]
         was = before.get(key) if isinstance(before, dict) else None

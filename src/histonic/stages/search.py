@@ -25,11 +25,22 @@ def search_choices(settings: TrainSettings) -> tuple[TrainSettings, ...]:
         ...     store="s", labels="l.csv", target=["os"], out="run",
         ...     search={"learning_rate": "0.01,0.001", "aggregator": "convnet,abmil"})
         >>> [(each.aggregator, each.learning_rate) for each in search_choices(settings)]
-        [('convnet', 0.01), ('abmil', 0.01), ('convnet', 0.001), ('abmil', 0.001)]
+        [('convnet', 0.01), ('convnet', 0.001), ('abmil', 0.01), ('abmil', 0.001)]
     """
     if not settings.search:
+        for key, unused in (
+            ("search_trials", settings.search_trials),
+            ("search_folds", settings.search_folds > 1),
+        ):
+            if unused:
+                raise SettingsError(
+                    f"Train with {key}.", "There is nothing to search.", "Add --search KEY=VALUE,VALUE."
+                )
         return (settings,)
-    texts = {key: [text.strip() for text in given.split(",")] for key, given in settings.search.items()}
+    # By name: the settings saved beside a run are sorted, and its trials are known by their number.
+    texts = {
+        key: [text.strip() for text in settings.search[key].split(",")] for key in sorted(settings.search)
+    }
     for key, options in texts.items():
         _check_key(key, options)
     grid = [dict(zip(texts, values, strict=True)) for values in product(*texts.values())]

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from histonic.aggregators.base import first_rate, wants_tile_heads
 from histonic.core.cohort import Cohort
 from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
@@ -16,6 +18,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.core.task import parse_target
 from histonic.data.store import Store, encoder_path
 from histonic.data.table_joins import table_patients
+from histonic.data.table_styles import NO_SPLIT
 from histonic.data.tables import LabelTable, build_cohort, read_labels
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.shipped import MULTITASK
@@ -24,7 +27,7 @@ from histonic.nn.heads import Heads
 from histonic.stages import run_folder
 from histonic.stages.bundle import write_bundle
 from histonic.stages.devices import make_fabric, run_on, run_side_by_side
-from histonic.stages.folds import make_folds
+from histonic.stages.folds import Fold, make_folds
 from histonic.stages.fusing import fuse_cohort
 from histonic.stages.maps import Maps
 from histonic.stages.networks import Trained, read_network, train_networks, train_trials
@@ -63,7 +66,7 @@ def train_slides(
     store = _open_store(resolved)
     table = _read_table(resolved)
     cohort = _build_cohort(resolved, table, store)
-    for choice in search_choices(resolved):
+    for choice in (resolved, *search_choices(resolved)):
         first_rate(choice.aggregator, None)
     made, folds = make_folds(
         fuse_cohort(cohort, resolved.fusion),
@@ -81,9 +84,30 @@ def train_slides(
     wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
     heads = find_tile_heads(store) if wanted else None
     plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints", heads)
+    for fold in folds:
+        # Before hours of training: whether the inner folds can be made, and hazards have events.
+        plan.trials(fold)
+        _require_events(cohort, fold)
+    if len(cohort.tasks) > 1 and plan.sees_all:
+        listener.say(
+            "with a survival target every step sees all training patients, so that the classes of the other "
+            "targets are not balanced; --risk-sets batch balances them"
+        )
     trained = _train(plan, store, described, listener)
     _write_results(plan, store, trained, listener)
     return resolved.out
+
+
+def _require_events(cohort: Cohort, fold: Fold) -> None:
+    """Refuse more intervals of time than there are events to fill them."""
+    for task in cohort.tasks:
+        events = int(np.nansum(cohort.targets(task, fold.train)[:, 1])) if task.intervals else 0
+        if events < task.intervals:
+            raise SettingsError(
+                f"Train {task.name!r} with hazards in {task.intervals} intervals.",
+                f"Fold {fold.number + 1} has {events} events to learn from.",
+                f"Use --hazard-intervals {max(events // 2, 0)} or fewer, or 0 for Cox.",
+            )
 
 
 def _open_store(settings: TrainSettings) -> Store:
@@ -98,10 +122,11 @@ def _open_store(settings: TrainSettings) -> Store:
 
 
 def _read_table(settings: TrainSettings) -> LabelTable:
+    unused = NO_SPLIT if settings.split in ("random", "site") else {}
     return read_labels(
         settings.labels,
         style=settings.table_style,
-        columns=settings.columns,
+        columns={**settings.columns, **unused},
         slide_table=settings.slide_table,
     )
 
@@ -194,7 +219,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
     run_folder.copy_from_store(out, store, plan.cohort)
     run = {
         **facts,
-        "aggregator": settings.aggregator,
+        "aggregator": ", ".join(sorted({each.member.aggregator for each in trained})),
         "split": plan.made,
         "histonic": run_folder.versions()["histonic"],
         "versions": run_folder.versions(),

@@ -1,0 +1,69 @@
+"""What the networks saw when they predicted a patient: one slide, or all of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from histonic.core.cohort import Patient
+from histonic.core.compressed import CompressedSlide
+from histonic.core.fusion import lay_out
+from histonic.core.progress import Silent
+from histonic.core.units import RC, Shape
+from histonic.stages.fusing import Fusion, fuse_patient, maps_of
+from histonic.stages.maps import Maps
+
+
+@dataclass(frozen=True)
+class Sight:
+    """The map that is explained, and where in it the slide lies.
+
+    Attributes:
+        maps: Hold that one map.
+        name: Its name there.
+        corner: Cell of it at which the slide begins.
+        shape: Rows and columns of the slide.
+    """
+
+    maps: Maps
+    name: str
+    corner: RC
+    shape: Shape
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether other slides of the patient are in it."""
+        return self.maps.mask(self.name).shape != self.shape
+
+    def here(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The slide's part ``(R, K)`` of values of the whole map."""
+        top, left = self.corner
+        return values[top : top + self.shape.rows, left : left + self.shape.cols]
+
+
+def sight_of(
+    slide: CompressedSlide,
+    patient: Mapping[str, Any] | None,
+    fusion: Fusion,
+    read: Callable[[str], CompressedSlide],
+) -> Sight:
+    """The map in which the networks saw a slide.
+
+    Args:
+        slide: The slide.
+        patient: Of ``cohort.json``; None for a slide that is none of the cohort, which is seen by itself.
+        fusion: How the run brings several slides of a patient together.
+        read: Opens the map of a slide.
+    """
+    shape = Shape(*slide.mask.shape)
+    names = tuple(patient["slide_ids"]) if patient else (slide.slide_id,)
+    if fusion == "late" or len(names) == 1:
+        return Sight(Maps({slide.slide_id: slide}, Silent()), slide.slide_id, RC(0, 0), shape)
+    whole = Patient(str(patient["patient_id"]) if patient else "", names)
+    opened = {name: slide if name == slide.slide_id else read(name) for name in names}
+    maps = Maps(maps_of([whole], fusion, opened.__getitem__), Silent())
+    places, _ = lay_out([Shape(*opened[name].mask.shape) for name in names])
+    return Sight(maps, fuse_patient(whole, fusion).slide_ids[0], places[names.index(slide.slide_id)], shape)

@@ -151,8 +151,8 @@ def _losses(rng: np.random.Generator) -> dict[str, list[float]]:
         for epoch in range(24):
             train = 0.35 + 0.6 * np.exp(-epoch / 6) + rng.normal(scale=0.02)
             validation = 0.5 + 0.45 * np.exp(-epoch / 5) + 0.004 * epoch + rng.normal(scale=0.03)
-            rows.append((fold, 0, epoch, 0.01, round(train, 5), round(validation, 5)))
-    names = ("fold", "initialisation", "epoch", "learning_rate", "train_loss", "validation_loss")
+            rows.append((0, fold, 0, epoch, 0.01, round(train, 5), round(validation, 5)))
+    names = ("repeat", "fold", "initialisation", "epoch", "learning_rate", "train_loss", "validation_loss")
     return {name: [row[k] for row in rows] for k, name in enumerate(names)}
 
 

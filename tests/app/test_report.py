@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -311,7 +312,7 @@ def test_refusals(tmp_path: Path, make_run: MakeRun) -> None:
         report_on(run)
     (run / "cohort.json").write_text(good)
     (run / "history.csv").write_text("fold,epoch\n0,0\n")
-    with pytest.raises(TableError, match="no column initialisation"):
+    with pytest.raises(TableError, match="no column repeat, initialisation"):
         report_on(run)
     os.remove(run / "predictions" / "msi.csv")
     with pytest.raises(SettingsError, match=r"it has no predictions.msi\.csv"):
@@ -472,3 +473,37 @@ def test_differences_carry_their_sign() -> None:
     score = {"value": -0.021, "low": -0.05, "high": None}
     assert words.difference_words(score) == f"{words.MINUS}0.02"
     assert words.difference_words({"value": None, "low": None, "high": None}) == "undefined"
+
+
+def test_a_fixed_split_is_told_as_such(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI,), pictures=False)
+    table = pd.read_csv(run / "predictions" / "msi.csv")
+    tested = table[table.fold == 0].assign(fold=0)
+    tested.to_csv(run / "predictions" / "msi.csv", index=False)
+    cohort = json.loads((run / "cohort.json").read_text())
+    for patient in cohort["patients"]:
+        patient["tested_in"] = [place for place in patient["tested_in"] if place[1] == 0]
+    (run / "cohort.json").write_text(json.dumps(cohort))
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "split": "fixed", "folds": 1}))
+    page = Page(write_report(run=run, resamples=100).read_text(encoding="utf-8"))
+    assert "15 patients of 60 were set aside by the label table" in page.text.replace(words.NBSP, " ")
+    assert "have no value for this target" not in page.text
+    assert "cross-validated model" not in page.text
+
+
+def test_a_search_and_repeats_are_shown(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI,), pictures=False)
+    rows = ["repeat,fold,aggregator,learning_rate,validation_loss,chosen"]
+    for fold in range(4):
+        for number, name in enumerate(("abmil", "convnet")):
+            rows.append(f"0,{fold},{name},0.01,{0.5 + number / 10},{int(number == (fold == 3))}")
+    (run / "search.csv").write_text("\n".join(rows) + "\n")
+    history = pd.read_csv(run / "history.csv")
+    pd.concat([history, history.assign(repeat=1)]).to_csv(run / "history.csv", index=False)
+    path = write_report(run=run, resamples=100)
+    page, values = Page(path.read_text(encoding="utf-8")), json.loads((run / "report.json").read_text())
+    assert "Fold 1: aggregator abmil, learning_rate 0.01" in page.text
+    assert "Fold 4: aggregator convnet" in page.text and "chose differently" in page.text
+    assert len(values["history"]) == 8
+    assert all(np.diff(network["epoch"]).tolist() == [1] * 23 for network in values["history"])

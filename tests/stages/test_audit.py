@@ -337,9 +337,18 @@ def test_audit_of_a_run(store: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", store)
     outside = run / "external" / "Oslo"
     (outside / "predictions").mkdir(parents=True)
-    (outside / "external.json").write_text(json.dumps({"name": "Oslo", "store": str(store / "store")}))
+    one = pd.read_csv(store / "labels.csv").iloc[0]
+    facts = {
+        "name": "Oslo",
+        "store": str(store / "store"),
+        "patients": [{"patient_id": "Z9", "slide_ids": [one.slide_id]}],
+    }
+    (outside / "external.json").write_text(json.dumps(facts))
     (outside / "predictions" / "msi.csv").write_text("patient_id,site\nP01,x\nZ9,x\n")
     result = audit_run(run, permutations=200)
+    # The store holds slides of the audited cohort too; those are none of the external one.
+    shared = [finding for finding in of_code(result, "cohort") if "One slide" in finding.what]
+    assert len(shared) == 1 and "patient Z9" in shared[0].where
     assert [each.confounder for each in result.told if each.alarm] == ["site"]
     assert result.models[0].value == 1.0 and result.within_sites == ()
     assert {finding.code for finding in result.findings if finding.level == "error"} == {"cohort"}

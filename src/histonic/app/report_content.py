@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import pandas as pd
+
 from histonic.app import report_words as words
 from histonic.app.report_audit import audit_content
 from histonic.app.report_evidence import evidence_of, groups_of
@@ -63,6 +65,8 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
         "targets": targets,
         "audit": audit_content(run, resamples, progress),
         "external": [_external(external, resamples) for external in run.externals()],
+        "tested": len(patients),
+        "search": search_rows(run.search),
         "folds": _groups(patients, tables, "fold"),
         "sites": _groups(patients, tables, "site"),
         "slides": _slides(run),
@@ -208,15 +212,37 @@ def _slides(run: Run) -> dict[str, Any]:
 
 def _history(run: Run) -> list[dict[str, Any]]:
     """Losses by epoch, one item per network."""
-    ordered = run.history.sort_values(["fold", "initialisation", "epoch"])
+    networks = ["repeat", "fold", "initialisation"]
+    ordered = run.history.sort_values([*networks, "epoch"])
     return [
         {
+            "repeat": int(repeat),
             "fold": int(fold),
             "initialisation": int(initialisation),
             **{key: [float(value) for value in rows[key]] for key in CURVES},
             "epoch": [int(value) for value in rows["epoch"]],
         }
-        for (fold, initialisation), rows in ordered.groupby(["fold", "initialisation"])
+        for (repeat, fold, initialisation), rows in ordered.groupby(networks)
+    ]
+
+
+def search_rows(search: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """What each fold chose among the settings that were tried; empty without a search."""
+    if search is None:
+        return []
+    keys = [name for name in search.columns if name not in ("repeat", "fold", "validation_loss", "chosen")]
+    tried = len(search[keys].drop_duplicates())
+    kept = search[search["chosen"] == 1]
+    differ = len(kept[keys].drop_duplicates()) > 1
+    return [
+        {
+            "repeat": int(row["repeat"]),
+            "fold": int(row["fold"]),
+            "chosen": ", ".join(f"{key} {row[key]}" for key in keys),
+            "tried": tried,
+            "differ": differ,
+        }
+        for row in kept.to_dict("records")
     ]
 
 

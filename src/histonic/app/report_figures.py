@@ -317,6 +317,9 @@ def training_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
     curves = [item for item in history if any(loss is not None for loss in item["validation_loss"])]
     if not curves:
         return None
+    repeats = max(item["repeat"] for item in curves) + 1
+    if repeats > 1:
+        curves = [item for item in curves if item["repeat"] == 0]
     folds = sorted({item["fold"] for item in curves})
 
     def draw(figure: Figure) -> None:
@@ -341,7 +344,7 @@ def training_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
         f"Training and validation loss by epoch. Validation: {lowest}.",
         "How far the predictions were off while the networks learned, for the patients they learned from "
         "(above) and for the validation part (below); lower is better. The mark is the epoch that was kept; "
-        "epoch 0 is the untrained network.",
+        "epoch 0 is the untrained network." + (f" Of {repeats} repeats the first." if repeats > 1 else ""),
     )
 
 

@@ -110,17 +110,21 @@ def _shown(record: Mapping[str, Any], role: str, slides: int) -> dict[str, Any]:
         "slides": slides,
         "role": role,
         "prediction": prediction_words(record["prediction"], kind),
-        "of_patient": prediction_words(
-            record["patient_prediction"] or record["prediction"], str(record["kind"])
-        ),
+        "of_patient": prediction_words(record["patient_prediction"] or record["prediction"], kind),
         "joined": record["joined"],
         "truth": truth or "unknown",
         "output": record["output"],
+        "better": bool(record["curves"] and _better(record["curves"]["areas"])),
         "trusted": record["trust"] > 0,
         "note": record["picture_note"],
         "folder": f"{FOLDER}/{record['method']}/{record['target']}/{record['slide_id']}",
         **{key: row[key] for key in NUMBERS},
     }
+
+
+def _better(areas: Mapping[str, float]) -> bool:
+    """Whether the order of the cells gains more than random orders differ among themselves."""
+    return areas["gain"] > 2 * areas["scatter"]
 
 
 def explanation_pictures(folder: Path, explanations: Mapping[str, Any]) -> dict[str, dict[str, str]]:

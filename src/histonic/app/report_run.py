@@ -18,7 +18,15 @@ from histonic.stages.prediction_table import PredictionTable, read_predictions
 
 T = TypeVar("T")
 FINISH = "Run the same 'histonic train' command again; it goes on where it stopped."
-HISTORY_COLUMNS = ("fold", "initialisation", "epoch", "learning_rate", "train_loss", "validation_loss")
+HISTORY_COLUMNS = (
+    "repeat",
+    "fold",
+    "initialisation",
+    "epoch",
+    "learning_rate",
+    "train_loss",
+    "validation_loss",
+)
 RUN_KEYS = (
     "histonic",
     "versions",
@@ -45,7 +53,8 @@ class Run:
         settings: ``settings.yaml``, the resolved settings of the training.
         cohort: ``cohort.json``: patients, exclusions and counts.
         failures: ``failures.json``: slides that could not be compressed.
-        history: ``history.csv``: losses by fold, initialisation and epoch.
+        history: ``history.csv``: losses by repeat, fold, initialisation and epoch.
+        search: ``search.csv``: what was tried and chosen; None without a search.
         tasks: The targets.
     """
 
@@ -55,6 +64,7 @@ class Run:
     cohort: Mapping[str, Any]
     failures: Sequence[Mapping[str, str]]
     history: pd.DataFrame
+    search: pd.DataFrame | None
     tasks: tuple[Task, ...]
 
     def predictions(self, task: Task) -> PredictionTable:
@@ -129,6 +139,7 @@ def read_run(folder: Path) -> Run:
         _read(folder / "cohort.json", _json_with(COHORT_KEYS)),
         _read(folder / "failures.json", _json_list),
         _history(folder / "history.csv"),
+        _search(folder / "search.csv"),
         tasks,
     )
 
@@ -188,6 +199,18 @@ def _mapping(text: str) -> Mapping[str, Any]:
     if not isinstance(values, dict):
         raise ValueError("it holds no keys")
     return values
+
+
+def _search(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    try:
+        search = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"Read {path}.", f"It is no CSV: {error}.", FINISH) from error
+    if absent := {"repeat", "fold", "validation_loss", "chosen"} - set(search.columns):
+        raise SettingsError(f"Read {path}.", f"It lacks the columns {', '.join(sorted(absent))}.", FINISH)
+    return search
 
 
 def _history(path: Path) -> pd.DataFrame:

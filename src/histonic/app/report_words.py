@@ -261,6 +261,25 @@ def split_words(run: Mapping[str, Any]) -> str:
     )
 
 
+def folds_words(run: Mapping[str, Any], used: int, tested: int) -> str:
+    """How the folds of the tables below came about."""
+    if run["split"] == "fixed":
+        return (
+            f"{counted(tested, 'patient')} of {used} were set aside by the label table and predicted; the "
+            "rest trained the networks and decided when training stopped. The tables count the tested ones."
+        )
+    how = {
+        "site": "every site lies in one part, so that no network was tested on a site it had seen",
+        "given parts": "the label table says who is in which",
+    }.get(run["split"], "they are alike in targets and sites as far as possible")
+    first = " The tables show the first of the repeats." if run["repeats"] > 1 else ""
+    return (
+        f"The patients were divided into {run['folds']} parts; all slides of a patient are in the same part, "
+        f"and {how}. In turn each part was set aside and predicted (its fold), another one decided when "
+        f"training stopped, and the networks learned from the rest.{first}"
+    )
+
+
 def few_words(level: Mapping[str, Any], kind: str) -> str:
     """A warning where a group is too small to say much; empty else.
 

@@ -84,7 +84,7 @@ def audit(
         read_slide_facts(store, sorted(owners(cohort.patients)), listener),
         columns=columns,
         others=others,
-        part=cohort.folds,
+        part=cohort.folds or cohort.roles,
         permutations=resolved.permutations,
         seed=resolved.seed,
         progress=listener,

@@ -117,11 +117,16 @@ def _external(run: Path, progress: Progress) -> list[OtherCohort]:
                 for patient in read_predictions(table).get("patient_id", ())
             }
         )
-        store = Path(str(values.get("store", "")))
+        # Only slides of the cohort: a store may hold those of others, even of the audited one.
+        owner = {
+            str(slide): str(each["patient_id"])
+            for each in values.get("patients", ())
+            for slide in each["slide_ids"]
+        }
         facts: dict[str, SlideFacts] = {}
-        if store.is_dir() and values.get("store"):
-            facts = _facts_of(store, Store.open(store).slide_ids, progress)
-        found.append(OtherCohort(str(values.get("name", name)), tuple(patients), facts, {}))
+        if owner and values.get("store"):
+            facts = _facts_of(Path(str(values["store"])), sorted(owner), progress)
+        found.append(OtherCohort(str(values.get("name", name)), tuple(patients), facts, owner))
     return found
 
 

@@ -24,11 +24,11 @@ from histonic.stages.explain_views import (
 from histonic.stages.maps import Maps
 
 STEPS = 20
-RANDOM_ORDERS = 4
+RANDOM_ORDERS = 8
 DRAWS = 4
 LARGE_CELLS = 20_000
 """Windows with more cells are checked in fewer steps, so that checking does not take minutes."""
-LARGE_STEPS, LARGE_ORDERS, LARGE_DRAWS = 8, 1, 2
+LARGE_STEPS, LARGE_ORDERS, LARGE_DRAWS = 8, 4, 2
 LESION_SHARE = 0.5
 """Share of a cell that a lesion must cover to count as lesion."""
 
@@ -42,23 +42,27 @@ class Curves:
         deletion: Prediction after the cells of highest value became average tissue.
         insertion: Prediction when only the cells of highest value are not average tissue.
         random: The same for cells in random order, as deletion; the mean over orders.
+        orders: Areas under the curves of the single random orders.
     """
 
     share: list[float]
     deletion: list[float]
     insertion: list[float]
     random: list[float]
+    orders: list[float]
 
     def areas(self) -> dict[str, float]:
         """Areas under the curves, in the unit of the prediction; and what the order gains over chance.
 
         ``gain`` is the mean of (random - deletion) and (insertion - random turned round): above 0 if cells
-        of high value carry more of the prediction than cells at random.
+        of high value carry more of the prediction than cells at random. ``scatter`` is the standard deviation
+        of the areas of random orders: a gain of twice that is no play of chance.
 
         Example:
-            >>> curves = Curves([0.0, 0.5, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.5, 0.0])
+            >>> deleted, inserted, random = [1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.5, 0.0]
+            >>> curves = Curves([0.0, 0.5, 1.0], deleted, inserted, random, orders=[0.4, 0.6])
             >>> {name: round(area, 2) for name, area in curves.areas().items()}
-            {'deletion': 0.25, 'insertion': 0.75, 'random': 0.5, 'gain': 0.25}
+            {'deletion': 0.25, 'insertion': 0.75, 'random': 0.5, 'gain': 0.25, 'scatter': 0.14}
         """
         area = {
             name: float(np.trapezoid(getattr(self, name), self.share))
@@ -66,6 +70,7 @@ class Curves:
         }
         # Keeping a random part is deleting the other part: both have the same area.
         area["gain"] = (area["insertion"] - area["deletion"]) / 2
+        area["scatter"] = float(np.std(self.orders, ddof=1))
         return area
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,6 +80,7 @@ class Curves:
             "deletion": self.deletion,
             "insertion": self.insertion,
             "random": self.random,
+            "orders": self.orders,
             "areas": self.areas(),
         }
 
@@ -110,7 +116,11 @@ def deletion_insertion(
     kept += [_without(mask, order[:count]) for order in shuffled for count in counts]
     found = predict_with(networks, maps, slide_id, asked, kept).reshape(-1, len(counts))
     return Curves(
-        (counts / len(cells)).tolist(), found[0].tolist(), found[1].tolist(), found[2:].mean(axis=0).tolist()
+        (counts / len(cells)).tolist(),
+        found[0].tolist(),
+        found[1].tolist(),
+        found[2:].mean(axis=0).tolist(),
+        [float(np.trapezoid(each, counts / len(cells))) for each in found[2:]],
     )
 
 

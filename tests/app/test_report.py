@@ -119,6 +119,12 @@ def test_a_planted_site_stands_in_the_head_and_in_the_audit(tmp_path: Path, make
         assert (run / name).is_file()
 
 
+def test_few_resamples_do_not_disarm_the_audit(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", [MSI])
+    report_on(run, resamples=100)
+    assert json.loads((run / "audit.json").read_text())["settings"]["permutations"] == 2000
+
+
 def test_a_run_without_confounding_says_so(tmp_path: Path, make_run: MakeRun) -> None:
     page, values, _ = report_on(make_run(tmp_path / "run", [SCORE]), resamples=200)
     assert values["audit"]["headline"] == ""

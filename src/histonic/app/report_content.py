@@ -61,7 +61,7 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
         "counts": dict(run.cohort["counts"]),
         "exclusions": [dict(item) for item in run.cohort["exclusions"]],
         "targets": targets,
-        "audit": audit_content(run, resamples, progress),
+        "audit": audit_content(run, progress),
         "external": [_external(external, resamples) for external in run.externals()],
         "folds": _groups(patients, tables, "fold"),
         "sites": _groups(patients, tables, "site"),

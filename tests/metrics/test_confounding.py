@@ -65,7 +65,7 @@ def test_false_alarms_of_a_whole_run_stay_below_five_percent() -> None:
 
 
 def test_many_comparisons_get_exchanges_enough_to_alarm() -> None:
-    """Of 20 exchanges the observed order is the best in one of 21 for each of 24 comparisons: never below 0.04."""
+    """With 20 exchanges, one of 24 comparisons is best of 21 by chance too often for p below 0.04."""
     rng = np.random.default_rng(9)
     site = rng.integers(0, 2, 60)
     features = [category_features(site.astype(str).tolist())]

@@ -74,7 +74,7 @@ def evaluate_clinical(
 
     Raises:
         TableError: The table is damaged.
-        CohortError: Too few patients, one outcome only, or a column is empty for all of them.
+        CohortError: Too few patients, one outcome only, or a column is empty or the same for all of them.
     """
     tables = [_known(table) for table in split_repeats(PredictionTable(task, predictions))]
     design = _design(tables[0], columns)
@@ -125,6 +125,9 @@ def _design(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) ->
         cells = [values.get(patient, "") for patient in patients]
         if not any(cells):
             raise CohortError(asked, f"The column {name!r} is empty for all patients.", "Leave it out.")
+        if len(known := set(filter(None, cells))) == 1:
+            said = f"The column {name!r} is {known.pop()!r} for all patients"
+            raise CohortError(asked, f"{said} who have a value.", "Leave it out.")
         found = as_numbers(cells)
         if found is None:
             words[name] = [text or None for text in cells]

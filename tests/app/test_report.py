@@ -450,6 +450,20 @@ def test_an_external_cohort_has_a_heading_of_its_own(rich: tuple[Page, dict[str,
     assert sum((image["alt"] or "").startswith("Kaplan") for image in page.all("img")) == 2
 
 
+def test_events_that_come_sooner_elsewhere_show_in_the_calibration(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SURVIVAL,), pictures=False)
+    outside = run / "external" / "Graz"
+    (outside / "predictions").mkdir(parents=True)
+    (outside / "external.json").write_text(json.dumps({"name": "Graz", "counts": {}}), encoding="utf-8")
+    frame = pd.read_csv(run / "predictions" / "overall_survival.csv")
+    sooner = frame.assign(fold=-1, time=frame["time"] / 4)
+    sooner.to_csv(outside / "predictions" / "overall_survival.csv", index=False)
+    page, values, _ = report_on(run)
+    scores = values["external"][0]["targets"][0]["scores"]
+    assert next(s["value"] for s in scores if s["name"].startswith("Observed / expected")) > 1.5
+    assert "nothing was fitted to the patients shown here" in page.text
+
+
 def test_repeats_are_said(rich: tuple[Page, dict[str, Any]]) -> None:
     page, values = rich
     assert values["targets"][0]["curves"]["repeats"] == 2 and values["targets"][0]["n"] == 60

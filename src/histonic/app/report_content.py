@@ -62,7 +62,7 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
         "exclusions": [dict(item) for item in run.cohort["exclusions"]],
         "targets": targets,
         "audit": audit_content(run, progress),
-        "external": [_external(external, resamples) for external in run.externals()],
+        "external": [_external(external, full, resamples) for external in run.externals()],
         "folds": _groups(patients, tables, "fold"),
         "sites": _groups(patients, tables, "site"),
         "slides": _slides(run),
@@ -85,11 +85,11 @@ def _plain(value: Any) -> Any:
 # ----------------------------------------------------------------------------- targets
 
 
-def _external(external: External, resamples: int) -> dict[str, Any]:
-    """A cohort from elsewhere, its targets evaluated like those of the run."""
+def _external(external: External, own: Mapping[str, PredictionTable], resamples: int) -> dict[str, Any]:
+    """A cohort from elsewhere, its targets evaluated by what was fitted to the run's ``own`` patients."""
     targets = []
-    for table in external.tables.values():
-        target = _target(table, resamples, alone=False)
+    for name, table in external.tables.items():
+        target = _target(table, resamples, alone=False, reference=own[name])
         sites = site_grouping(table)
         groups = (
             [] if target["problem"] else groups_of(table, {"site": sites} if sites else {}, resamples, SEED)
@@ -98,9 +98,12 @@ def _external(external: External, resamples: int) -> dict[str, Any]:
     return {"name": external.name, "about": dict(external.facts), "targets": targets}
 
 
-def _target(table: PredictionTable, resamples: int, *, alone: bool) -> dict[str, Any]:
+def _target(
+    table: PredictionTable, resamples: int, *, alone: bool, reference: PredictionTable | None = None
+) -> dict[str, Any]:
     """Scores, curves and words of one target; ``alone``: without it there is no report."""
-    found, task = evaluate_target(table, resamples=resamples, seed=SEED), table.task
+    found = evaluate_target(table, resamples=resamples, seed=SEED, reference=reference)
+    task = table.task
     if isinstance(found, CohortError):
         if alone:
             raise found

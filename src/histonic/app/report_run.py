@@ -133,8 +133,16 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def evaluate_target(table: PredictionTable, *, resamples: int, seed: int) -> TaskEvaluation | CohortError:
+def evaluate_target(
+    table: PredictionTable, *, resamples: int, seed: int, reference: PredictionTable | None = None
+) -> TaskEvaluation | CohortError:
     """Score one target; one that cannot be scored must not cost the reader the others.
+
+    Args:
+        table: Its predictions.
+        resamples: Resamples of the patients.
+        seed: Of the resamples.
+        reference: For a cohort from elsewhere, the run's own predictions.
 
     Returns:
         The evaluation, or what was found instead: too few patients, one class only, no event.
@@ -143,7 +151,8 @@ def evaluate_target(table: PredictionTable, *, resamples: int, seed: int) -> Tas
         TableError: The table of predictions is damaged.
     """
     try:
-        return evaluate_task(table.task, table.frame, resamples=resamples, seed=seed)
+        own = None if reference is None else reference.frame
+        return evaluate_task(table.task, table.frame, resamples=resamples, seed=seed, reference=own)
     except CohortError as error:
         return error
 

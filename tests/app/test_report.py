@@ -365,8 +365,32 @@ def test_training_without_epochs_has_no_figure() -> None:
     ],
 )
 def test_verdicts(low: float, high: float, chance: float, higher: bool, verdict: str) -> None:
-    score = {"name": "x", "low": low, "high": high, "chance": chance, "higher_is_better": higher}
+    value = None if low is None else (low + high) / 2
+    score = {"name": "x", "value": value, "low": low, "high": high}
+    score |= {"chance": chance, "higher_is_better": higher}
     assert words.chance_verdict(score) == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "plain", "crossed"),
+    [
+        (0.62, 0.52, 0.70, "better", "near"),  # 0.12 from chance, 1.2 half widths
+        (0.66, 0.56, 0.74, "better", "better"),  # 1.6 half widths
+        (0.38, 0.30, 0.48, "worse", "near"),
+        (0.30, 0.20, 0.38, "worse", "worse"),
+        (0.55, 0.45, 0.64, "covers", "covers"),
+    ],
+)
+def test_cross_validated_predictions_must_lie_further_from_chance(
+    value: float, low: float, high: float, plain: str, crossed: str
+) -> None:
+    score = {"name": "AUROC", "value": value, "low": low, "high": high, "chance": 0.5}
+    score["higher_is_better"] = True
+    assert [words.chance_verdict(score, each) for each in (False, True)] == [plain, crossed]
+    said = words.chance_words(score, "msi", True)
+    assert ("networks that have learned nothing but noise" in said) == (crossed == "near")
+    assert ("taken 1.4 times as wide for cross-validation" in said) == (crossed == "better")
+    assert "cross-validation" not in words.chance_words(score, "msi")
 
 
 def test_drawings_stay_on_their_line() -> None:
@@ -476,6 +500,14 @@ def test_hazard_ratios_are_on_the_page(rich: tuple[Page, dict[str, Any]]) -> Non
     for row in values["targets"][1]["curves"]["hazard_ratios"]:
         assert row["low"] < row["value"] < row["high"]
         assert f"{row['name']} {words.significant(row['value'])} (" in page.text
+
+
+def test_only_cross_validated_predictions_carry_the_caveat(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    assert [target["crossed"] for target in values["targets"]] == [True, True]
+    assert [target["crossed"] for target in values["external"][0]["targets"]] == [False]
+    # Once beside the hazard ratios of the run, not of the external cohort.
+    assert page.text.count("surer than they should be") == 1
 
 
 def test_a_label_table_that_moved_is_asked_for(tmp_path: Path, make_run: MakeRun) -> None:

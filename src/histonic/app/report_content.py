@@ -111,8 +111,11 @@ def _target(
     else:
         values = found.to_dict()
     values["problem"] = found.reason if isinstance(found, CohortError) else ""
+    # One fold is a fixed test part or an external cohort, whose patients trained nothing.
+    crossed = len(set(table.texts("fold"))) > 1
+    values["crossed"] = crossed
     values["scores"] = [
-        {**score, "against_chance": words.chance_verdict(score)} for score in values["scores"]
+        {**score, "against_chance": words.chance_verdict(score, crossed)} for score in values["scores"]
     ]
     values["label"] = words.label_of(task.name)
     values["summary"] = words.target_summary(values)
@@ -120,7 +123,7 @@ def _target(
         leading = values["scores"][0]
         values["meaning"] = [
             words.pair_words(leading, values["task"]),
-            words.chance_words(leading, values["label"]),
+            words.chance_words(leading, values["label"], crossed),
         ]
     return values
 

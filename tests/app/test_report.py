@@ -465,6 +465,33 @@ def test_clinical_columns_stand_beside_the_slides(rich: tuple[Page, dict[str, An
             assert words.difference_words(row["score"]) in page.text
 
 
+def test_with_a_fixed_split_clinical_columns_learn_from_those_who_trained(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI, SURVIVAL), patients=80, pictures=False)
+    facts, cohort = (json.loads((run / name).read_text()) for name in ("run.json", "cohort.json"))
+    frames = {name: pd.read_csv(run / "predictions" / f"{name}.csv") for name in ("msi", "overall_survival")}
+    for k, patient in enumerate(cohort["patients"]):
+        patient["tested_in"] = [[0, 0]] if k < 40 else []
+        months, event = frames["overall_survival"].loc[k, ["time", "event"]]
+        patient["targets"] = {
+            "msi": frames["msi"].loc[k, "truth"], "overall_survival": [float(months), float(event)]
+        }  # fmt: skip
+    for name, frame in frames.items():
+        frame.iloc[:40].assign(fold=0).to_csv(run / "predictions" / f"{name}.csv", index=False)
+    (run / "run.json").write_text(json.dumps({**facts, "split": "fixed", "folds": 1}), encoding="utf-8")
+    (run / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
+    table = label_table(run, age=lambda k: str(40 + k % 37), sex=lambda k: "f" if k % 2 else "m")
+    report = ReportSettings(run=run, resamples=100, clinical=("age", "sex"), labels=table)
+    page = Page(write_report(report).read_text(encoding="utf-8"))
+    values = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    for target in values["targets"]:
+        assert (target["clinical"]["n"], target["clinical"]["trained"]) == (40, 40)
+        assert not target["crossed"] and not target["clinical"]["test"]["crossed"]
+    assert "fitted to the 40 patients who trained or validated" in page.text
+    assert "surer than they should be" not in page.text
+
+
 def test_an_external_cohort_has_a_heading_of_its_own(rich: tuple[Page, dict[str, Any]]) -> None:
     page, values = rich
     (cohort,) = values["external"]

@@ -75,6 +75,52 @@ def test_both_are_better_than_either(kind: str) -> None:
     ]  # fmt: skip
 
 
+def fixed_split(kind: str, tested: int, n: int = 400):  # type: ignore[no-untyped-def]
+    """The first patients are tested; the others have a truth and no prediction."""
+    task, frame, columns = cohort(kind, n=n)
+    truth = ["patient_id", *(("time", "event") if kind == "survival" else ("truth",))]
+    return task, frame.iloc[:tested].assign(fold=0), columns, frame.iloc[tested:][truth]
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_with_a_fixed_split_the_clinical_model_comes_from_those_who_trained(kind: str) -> None:
+    task, frame, columns, training = fixed_split(kind, tested=60)
+    found = evaluate_clinical(task, frame, columns, resamples=100, seed=0, training=training)
+    assert found["n"] == 60 and found["trained"] == 340 and not found["test"]["crossed"]
+    value = {row["name"]: row["score"]["value"] for row in found["models"]}
+    assert value["both"] > max(value["clinical"], value["image"]) > 0.1
+    # The order of the tested patients does not depend on their own outcomes.
+    table = PredictionTable(task, frame)
+    truth = [name for name in training.columns if name != "patient_id"]
+    turned = frame.assign(**{name: frame[name].to_numpy()[::-1] for name in truth})
+    scores = [
+        clinical_models._clinic(PredictionTable(task, each), columns, training).score
+        for each in (table.frame, turned)
+    ]
+    assert np.array_equal(*scores)
+
+
+def test_with_a_fixed_split_the_frozen_clinical_model_is_that_of_scikit_learn() -> None:
+    task, frame, _, training = fixed_split("binary", tested=60)
+    rng = np.random.default_rng(5)
+    age = {f"p{k}": f"{rng.normal():.4f}" for k in range(400)}
+    score = clinical_models._clinic(PredictionTable(task, frame), {"age": age}, training).score
+    x, new = (np.array([[float(age[p])] for p in each["patient_id"]]) for each in (training, frame))
+    scaled, new = (x - x.mean()) / x.std(), (new - x.mean()) / x.std()
+    model = LogisticRegression(max_iter=1000).fit(scaled, training["truth"] == "yes")
+    expected = model.decision_function(new) - model.decision_function(scaled).mean()
+    assert score[:, 0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_refusals_with_a_fixed_split() -> None:
+    task, frame, columns, training = fixed_split("binary", tested=60)
+    with pytest.raises(CohortError, match="15 tested patients"):
+        evaluate_clinical(task, frame.iloc[:15], columns, resamples=100, seed=0, training=training)
+    for few in (training.iloc[:15], training.iloc[:0]):
+        with pytest.raises(CohortError, match=f"{len(few)} training patients"):
+            evaluate_clinical(task, frame, columns, resamples=100, seed=0, training=few)
+
+
 def test_a_patients_own_part_has_no_say() -> None:
     rng = np.random.default_rng(0)
     n, part = 60, np.arange(60) % 3

@@ -52,7 +52,8 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
     targets = []
     for task in run.tasks:
         target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
-        targets.append({**target, **evidence_of(full[task.name], target, columns, settings, SEED)})
+        evidence = evidence_of(full[task.name], target, columns, settings, SEED, run.training(task))
+        targets.append({**target, **evidence})
         progress.advance(note=task.name)
     content = {
         "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},

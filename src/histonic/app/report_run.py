@@ -65,6 +65,22 @@ class Run:
         """
         return PredictionTable(task, read_predictions(_predictions_path(self.folder, task)))
 
+    def training(self, task: Task) -> pd.DataFrame | None:
+        """With a fixed split, who trained or validated and what is known of them; None in cross-validation.
+
+        Returns:
+            ``patient_id`` and ``truth``, or ``time`` and ``event``, of the patients with this target.
+        """
+        if self.facts["split"] != "fixed":
+            return None
+        names = ("time", "event") if task.kind == "survival" else ("truth",)
+        rows = [
+            (each["patient_id"], *(value if isinstance(value, list) else [value]))
+            for each in self.cohort["patients"]
+            if not each["tested_in"] and (value := each["targets"].get(task.name)) is not None
+        ]
+        return pd.DataFrame(rows, columns=["patient_id", *names])
+
     def externals(self) -> tuple[External, ...]:
         """The cohorts from elsewhere that the run's networks have predicted, by name.
 

@@ -44,6 +44,11 @@ class Design:
             for name in frame.columns
         ]
 
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Design:
+        """Some of the patients."""
+        numbers, words = (frame.loc[chosen].reset_index(drop=True) for frame in (self.numbers, self.words))
+        return Design(self.task, self.rows(chosen), numbers, words, int(chosen.sum()))
+
     def rows(self, chosen: npt.NDArray[np.bool_]) -> Any:
         """The outcome of some patients."""
         if isinstance(self.outcome, Survival):
@@ -69,10 +74,21 @@ def cross_fit(design: Design, image: FloatArray | None, part: npt.NDArray[Any]) 
     found = np.zeros((design.n, width))
     for name in np.unique(part):
         here = part == name
-        train, test = _encoded(design, image, ~here, here)
-        both = _predict(design, train, design.rows(~here), np.concatenate([train, test]))
-        found[here] = both[len(train) :] - both[: len(train)].mean(axis=0)
+        found[here] = fit_and_predict(design, image, ~here, here)
     return found
+
+
+def fit_and_predict(
+    design: Design, image: FloatArray | None, fit: npt.NDArray[np.bool_], use: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Scores of the patients to ``use`` by a model of those to ``fit``; both ``(n,)``.
+
+    Returns:
+        ``(m, W)`` as from :func:`cross_fit`.
+    """
+    train, test = _encoded(design, image, fit, use)
+    both = _predict(design, train, design.rows(fit), np.concatenate([train, test]))
+    return np.asarray(both[len(train) :] - both[: len(train)].mean(axis=0))
 
 
 def _encoded(

@@ -120,6 +120,12 @@ def test_a_planted_site_stands_in_the_head_and_in_the_audit(tmp_path: Path, make
         assert (run / name).is_file()
 
 
+def test_few_resamples_do_not_disarm_the_audit(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", [MSI])
+    report_on(run, resamples=100)
+    assert json.loads((run / "audit.json").read_text())["settings"]["permutations"] == 2000
+
+
 def test_a_run_without_confounding_says_so(tmp_path: Path, make_run: MakeRun) -> None:
     page, values, _ = report_on(make_run(tmp_path / "run", [SCORE]), resamples=200)
     assert values["audit"]["headline"] == ""
@@ -360,8 +366,32 @@ def test_training_without_epochs_has_no_figure() -> None:
     ],
 )
 def test_verdicts(low: float, high: float, chance: float, higher: bool, verdict: str) -> None:
-    score = {"name": "x", "low": low, "high": high, "chance": chance, "higher_is_better": higher}
+    value = None if low is None else (low + high) / 2
+    score = {"name": "x", "value": value, "low": low, "high": high}
+    score |= {"chance": chance, "higher_is_better": higher}
     assert words.chance_verdict(score) == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "plain", "crossed"),
+    [
+        (0.62, 0.52, 0.70, "better", "near"),  # 0.12 from chance, 1.2 half widths
+        (0.66, 0.56, 0.74, "better", "better"),  # 1.6 half widths
+        (0.38, 0.30, 0.48, "worse", "near"),
+        (0.30, 0.20, 0.38, "worse", "worse"),
+        (0.55, 0.45, 0.64, "covers", "covers"),
+    ],
+)
+def test_cross_validated_predictions_must_lie_further_from_chance(
+    value: float, low: float, high: float, plain: str, crossed: str
+) -> None:
+    score = {"name": "AUROC", "value": value, "low": low, "high": high, "chance": 0.5}
+    score["higher_is_better"] = True
+    assert [words.chance_verdict(score, each) for each in (False, True)] == [plain, crossed]
+    said = words.chance_words(score, "msi", True)
+    assert ("networks that have learned nothing but noise" in said) == (crossed == "near")
+    assert ("taken 1.4 times as wide for cross-validation" in said) == (crossed == "better")
+    assert "cross-validation" not in words.chance_words(score, "msi")
 
 
 def test_drawings_stay_on_their_line() -> None:
@@ -436,6 +466,33 @@ def test_clinical_columns_stand_beside_the_slides(rich: tuple[Page, dict[str, An
             assert words.difference_words(row["score"]) in page.text
 
 
+def test_with_a_fixed_split_clinical_columns_learn_from_those_who_trained(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI, SURVIVAL), patients=80, pictures=False)
+    facts, cohort = (json.loads((run / name).read_text()) for name in ("run.json", "cohort.json"))
+    frames = {name: pd.read_csv(run / "predictions" / f"{name}.csv") for name in ("msi", "overall_survival")}
+    for k, patient in enumerate(cohort["patients"]):
+        patient["tested_in"] = [[0, 0]] if k < 40 else []
+        months, event = frames["overall_survival"].loc[k, ["time", "event"]]
+        patient["targets"] = {
+            "msi": frames["msi"].loc[k, "truth"], "overall_survival": [float(months), float(event)]
+        }  # fmt: skip
+    for name, frame in frames.items():
+        frame.iloc[:40].assign(fold=0).to_csv(run / "predictions" / f"{name}.csv", index=False)
+    (run / "run.json").write_text(json.dumps({**facts, "split": "fixed", "folds": 1}), encoding="utf-8")
+    (run / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
+    table = label_table(run, age=lambda k: str(40 + k % 37), sex=lambda k: "f" if k % 2 else "m")
+    report = ReportSettings(run=run, resamples=100, clinical=("age", "sex"), labels=table)
+    page = Page(write_report(report).read_text(encoding="utf-8"))
+    values = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    for target in values["targets"]:
+        assert (target["clinical"]["n"], target["clinical"]["trained"]) == (40, 40)
+        assert not target["crossed"] and not target["clinical"]["test"]["crossed"]
+    assert "fitted to the 40 patients who trained or validated" in page.text
+    assert "surer than they should be" not in page.text
+
+
 def test_an_external_cohort_has_a_heading_of_its_own(rich: tuple[Page, dict[str, Any]]) -> None:
     page, values = rich
     (cohort,) = values["external"]
@@ -443,6 +500,20 @@ def test_an_external_cohort_has_a_heading_of_its_own(rich: tuple[Page, dict[str,
     (target,) = cohort["targets"]
     assert target["n"] == 40 and "C-index within folds" not in {score["name"] for score in target["scores"]}
     assert sum((image["alt"] or "").startswith("Kaplan") for image in page.all("img")) == 2
+
+
+def test_events_that_come_sooner_elsewhere_show_in_the_calibration(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SURVIVAL,), pictures=False)
+    outside = run / "external" / "Graz"
+    (outside / "predictions").mkdir(parents=True)
+    (outside / "external.json").write_text(json.dumps({"name": "Graz", "counts": {}}), encoding="utf-8")
+    frame = pd.read_csv(run / "predictions" / "overall_survival.csv")
+    sooner = frame.assign(fold=-1, time=frame["time"] / 4)
+    sooner.to_csv(outside / "predictions" / "overall_survival.csv", index=False)
+    page, values, _ = report_on(run)
+    scores = values["external"][0]["targets"][0]["scores"]
+    assert next(s["value"] for s in scores if s["name"].startswith("Observed / expected")) > 1.5
+    assert "nothing was fitted to the patients shown here" in page.text
 
 
 def test_repeats_are_said(rich: tuple[Page, dict[str, Any]]) -> None:
@@ -457,6 +528,14 @@ def test_hazard_ratios_are_on_the_page(rich: tuple[Page, dict[str, Any]]) -> Non
     for row in values["targets"][1]["curves"]["hazard_ratios"]:
         assert row["low"] < row["value"] < row["high"]
         assert f"{row['name']} {words.significant(row['value'])} (" in page.text
+
+
+def test_only_cross_validated_predictions_carry_the_caveat(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    assert [target["crossed"] for target in values["targets"]] == [True, True]
+    assert [target["crossed"] for target in values["external"][0]["targets"]] == [False]
+    # Once beside the hazard ratios of the run, not of the external cohort.
+    assert page.text.count("surer than they should be") == 1
 
 
 def test_a_label_table_that_moved_is_asked_for(tmp_path: Path, make_run: MakeRun) -> None:

@@ -34,7 +34,7 @@ def test_planted_site_is_found_and_noise_is_not(kind: str) -> None:
     site = rng.integers(0, 4, 200)
     outcome = outcome_of(kind, 2.5 * (site / 3 - 0.5) + rng.normal(size=200), rng)
     features = [category_features(site.astype(str).tolist()), number_features(rng.normal(size=(200, 3)))]
-    planted, noise = confounding.test_confounders(
+    planted, noise = confounding.score_confounders(
         [(outcome, np.arange(200))], features, permutations=300, rng=rng
     )[0]
     assert planted.p_adjusted < 0.01 and planted.estimate.low > 0.5
@@ -58,17 +58,28 @@ def test_false_alarms_of_a_whole_run_stay_below_five_percent() -> None:
             (class_outcome((latent > 0.3).astype(int)), np.arange(60)),
             (number_outcome(latent + rng.normal(size=60)), np.arange(60)),
         ]
-        cells = confounding.test_confounders(outcomes, features, permutations=99, rng=rng)
+        cells = confounding.score_confounders(outcomes, features, permutations=99, rng=rng)
         alarms += any(cell.p_adjusted < 0.05 for row in cells for cell in row)
     # 11 or more of 100 have a chance below 1 % where the true share is 5 %.
     assert alarms <= 10
+
+
+def test_many_comparisons_get_exchanges_enough_to_alarm() -> None:
+    """With 20 exchanges, one of 24 comparisons is best of 21 by chance too often for p below 0.04."""
+    rng = np.random.default_rng(9)
+    site = rng.integers(0, 2, 60)
+    features = [category_features(site.astype(str).tolist())]
+    features += [number_features(rng.normal(size=(60, 1))) for _ in range(23)]
+    outcome = class_outcome(site ^ (rng.random(60) < 0.05))
+    cells = confounding.score_confounders([(outcome, np.arange(60))], features, permutations=20, rng=rng)[0]
+    assert cells[0].p_adjusted < 0.04
 
 
 def test_targets_known_of_some_patients_only() -> None:
     rng = np.random.default_rng(6)
     site, rows = rng.integers(0, 3, 90), np.arange(30, 90)
     outcome = class_outcome((site[rows] == 1).astype(int))
-    cell = confounding.test_confounders(
+    cell = confounding.score_confounders(
         [(outcome, rows)], [category_features(site.astype(str).tolist())], permutations=200, rng=rng
     )[0][0]
     assert cell.p_adjusted < 0.05 and cell.estimate.value > 0.9

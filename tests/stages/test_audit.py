@@ -210,6 +210,26 @@ def test_site_knowledge_is_told_from_tissue(knows: str, verdict: str, level: str
     assert site_finding(found).level == level
 
 
+def test_a_wide_interval_within_sites_is_no_proof_of_nothing() -> None:
+    """Two sites of 12 patients: the order within them is right in 70 of 100 pairs, interval 49 to 84."""
+    rng = np.random.default_rng(18)
+    site = np.repeat(["a", "b"], 12)
+    tissue = rng.normal(size=24)
+    base = np.where(site == "a", -9.0, 9.0)
+    table = pd.DataFrame(
+        {
+            "patient_id": [f"P{k}" for k in range(24)], "site": site, "fold": 0,
+            "truth": base + tissue, "predicted": base + tissue + 1.6 * rng.normal(size=24),
+        }
+    )  # fmt: skip
+    found = within_sites(SCORE, table)
+    assert found.within[0] == pytest.approx(0.697, abs=1e-3)
+    assert found.within[1] <= 0.5 and found.within[2] > 0.6, "too wide to deny anything"
+    assert found.verdict == "unclear" and found.difference[1] > 0
+    finding = site_finding(found)
+    assert finding.level == "warning" and "too few pairs" in finding.what
+
+
 def test_within_sites_by_hand() -> None:
     """Six pairs within sites, of which four are in order; of the nine pairs across all are."""
     table = pd.DataFrame(

@@ -14,9 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from histonic.core.errors import CohortError
 from histonic.core.task import TASK_KINDS, Task
 from histonic.metrics.survival import Survival
+from histonic.stages import clinical_models
 from histonic.stages.clinical_fits import Design, added_by_image, cross_fit
 from histonic.stages.clinical_models import METRIC, evaluate_clinical
 from histonic.stages.evaluate import evaluate_task
+from histonic.stages.prediction_table import PredictionTable
 
 TASKS = {
     "binary": Task("msi", "binary", ("msi",), ("no", "yes")),
@@ -71,6 +73,52 @@ def test_both_are_better_than_either(kind: str) -> None:
     assert found["columns"] == [
         {"name": "age", "kind": "number", "missing": 10}, {"name": "stage", "kind": "category", "missing": 0}
     ]  # fmt: skip
+
+
+def fixed_split(kind: str, tested: int, n: int = 400):  # type: ignore[no-untyped-def]
+    """The first patients are tested; the others have a truth and no prediction."""
+    task, frame, columns = cohort(kind, n=n)
+    truth = ["patient_id", *(("time", "event") if kind == "survival" else ("truth",))]
+    return task, frame.iloc[:tested].assign(fold=0), columns, frame.iloc[tested:][truth]
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_with_a_fixed_split_the_clinical_model_comes_from_those_who_trained(kind: str) -> None:
+    task, frame, columns, training = fixed_split(kind, tested=60)
+    found = evaluate_clinical(task, frame, columns, resamples=100, seed=0, training=training)
+    assert found["n"] == 60 and found["trained"] == 340 and not found["test"]["crossed"]
+    value = {row["name"]: row["score"]["value"] for row in found["models"]}
+    assert value["both"] > max(value["clinical"], value["image"]) > 0.1
+    # The order of the tested patients does not depend on their own outcomes.
+    table = PredictionTable(task, frame)
+    truth = [name for name in training.columns if name != "patient_id"]
+    turned = frame.assign(**{name: frame[name].to_numpy()[::-1] for name in truth})
+    scores = [
+        clinical_models._clinic(PredictionTable(task, each), columns, training).score
+        for each in (table.frame, turned)
+    ]
+    assert np.array_equal(*scores)
+
+
+def test_with_a_fixed_split_the_frozen_clinical_model_is_that_of_scikit_learn() -> None:
+    task, frame, _, training = fixed_split("binary", tested=60)
+    rng = np.random.default_rng(5)
+    age = {f"p{k}": f"{rng.normal():.4f}" for k in range(400)}
+    score = clinical_models._clinic(PredictionTable(task, frame), {"age": age}, training).score
+    x, new = (np.array([[float(age[p])] for p in each["patient_id"]]) for each in (training, frame))
+    scaled, new = (x - x.mean()) / x.std(), (new - x.mean()) / x.std()
+    model = LogisticRegression(max_iter=1000).fit(scaled, training["truth"] == "yes")
+    expected = model.decision_function(new) - model.decision_function(scaled).mean()
+    assert score[:, 0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_refusals_with_a_fixed_split() -> None:
+    task, frame, columns, training = fixed_split("binary", tested=60)
+    with pytest.raises(CohortError, match="15 tested patients"):
+        evaluate_clinical(task, frame.iloc[:15], columns, resamples=100, seed=0, training=training)
+    for few in (training.iloc[:15], training.iloc[:0]):
+        with pytest.raises(CohortError, match=f"{len(few)} training patients"):
+            evaluate_clinical(task, frame, columns, resamples=100, seed=0, training=few)
 
 
 def test_a_patients_own_part_has_no_say() -> None:
@@ -156,8 +204,48 @@ def test_noise_is_not_below_chance_by_its_folds() -> None:
     assert np.mean(values) > 0.47
 
 
+@pytest.mark.parametrize("kind", TASK_KINDS)
+@pytest.mark.parametrize("left", ["constant", "empty", "constant number"])
+def test_a_column_that_tells_nothing_outside_a_part_gives_everyone_the_same(kind: str, left: str) -> None:
+    """One column, whose second level (or any cell at all) is found in the first fold only."""
+    task, frame, _ = cohort(kind)
+    first = frame["fold"].to_numpy() == 0
+    inside = np.arange(len(frame)) % 8 == 0
+    words = {"constant": ("II", "I"), "empty": ("II", ""), "constant number": ("2", "1")}[left]
+    cells = np.where(inside, words[0], words[1])
+    if left == "empty":
+        cells = np.where(first & ~inside, "I", cells)
+    stage = dict(zip(frame["patient_id"], cells.tolist(), strict=True))
+    found = evaluate_clinical(task, frame, {"stage": stage}, resamples=100, seed=0)
+    assert {row["name"] for row in found["models"]} == {"clinical", "image", "both"}
+    made = clinical_models._design(PredictionTable(task, frame), {"stage": stage})
+    scores = cross_fit(made, None, frame["fold"].to_numpy())
+    assert np.isfinite(scores).all() and np.ptp(scores[first], axis=0) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("kind", ["binary", "survival", "regression"])
+def test_the_image_is_tested_alone_where_clinical_columns_do_not_vary(kind: str) -> None:
+    rng = np.random.default_rng(4)
+    image, n = rng.normal(size=(80, 1)), 80
+    value = image[:, 0] + rng.normal(size=n)
+    outcome = {"binary": (value > 0).astype(int), "regression": value}.get(kind)
+    if kind == "survival":
+        outcome = Survival(rng.exponential(np.exp(-value)), np.ones(n, bool))
+    words = pd.DataFrame({"stage": ["I"] * n}, dtype=object)
+    found = added_by_image(Design(TASKS[kind], outcome, pd.DataFrame(index=range(n)), words, n), image)
+    assert found["degrees"] == 1 and found["p"] < 0.01
+    if kind == "survival":
+        table = pd.DataFrame({"image": image[:, 0], "t": outcome.time, "e": outcome.event})
+        expected = CoxPHFitter().fit(table, "t", "e").log_likelihood_ratio_test()
+        assert found["statistic"] == pytest.approx(expected.test_statistic, abs=1e-5)
+
+
 def test_refusals() -> None:
     task, frame, columns = cohort("binary")
+    for cell in ("yes", "7"):
+        same = {name: cell if k % 3 else "" for k, name in enumerate(frame["patient_id"])}
+        with pytest.raises(CohortError, match=f"'smoker' is '{cell}' for all patients"):
+            evaluate_clinical(task, frame, {**columns, "smoker": same}, resamples=100, seed=0)
     with pytest.raises(CohortError, match="empty for all"):
         evaluate_clinical(task, frame, {"age": {}}, resamples=100, seed=0)
     with pytest.raises(CohortError, match="15 patients"):

@@ -145,6 +145,48 @@ def test_regression_chance_is_the_mean_of_the_other_folds() -> None:
     assert found["R²"].value == pytest.approx(sk.r2_score(frame["truth"], frame["predicted"]), abs=1e-12)
 
 
+def drawn_survival(hazard: float, seed: int, fold: int | None = None, n: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    risk = rng.normal(size=n)
+    time, end = rng.exponential(20 * np.exp(-risk) / hazard), rng.uniform(5, 60, n)
+    return pd.DataFrame(
+        {
+            "patient_id": [f"p{k:03d}" for k in range(n)], "site": "",
+            "fold": np.arange(n) % 4 if fold is None else fold,
+            "time": np.minimum(time, end), "event": (time <= end).astype(int),
+            "risk": risk, "high_risk": (risk > 0).astype(int),
+        }
+    )  # fmt: skip
+
+
+def observed_over_expected(result: TaskEvaluation) -> float:
+    return next(score.value for score in result.scores if score.name.startswith("Observed / expected"))
+
+
+def test_a_cohort_from_elsewhere_has_no_say_in_its_own_calibration() -> None:
+    own = drawn_survival(1.0, 0)
+    task, found = TASKS["survival"], {}
+    for hazard in (1.0, 4.0):
+        outside = drawn_survival(hazard, 1, fold=-1)
+        found[hazard] = evaluate_task(task, outside, resamples=100, reference=own)
+        assert found[hazard].curves["survival_from"] == "run"
+    assert observed_over_expected(found[1.0]) == pytest.approx(1.0, abs=0.15)
+    assert observed_over_expected(found[4.0]) > 1.5
+    skill = {hazard: values(result)["Brier skill"] for hazard, result in found.items()}
+    refitted = values(evaluate_task(task, drawn_survival(4.0, 1, fold=-1), resamples=100))
+    error = values(found[4.0])["Integrated Brier score"]
+    assert skill[1.0] > 0.1 and error > refitted["Integrated Brier score"] + 0.01
+
+
+def test_repeats_of_the_reference_count_once() -> None:
+    own, outside = drawn_survival(1.0, 0, n=60), drawn_survival(1.0, 1, fold=-1, n=60)
+    twice = pd.concat([own.assign(repeat=k) for k in range(2)])
+    once, again = (
+        evaluate_task(TASKS["survival"], outside, resamples=100, reference=each) for each in (own, twice)
+    )
+    assert once.to_dict() == again.to_dict()
+
+
 def test_survival_equals_lifelines() -> None:
     frame = table("survival")
     result = evaluate("survival", frame)

@@ -8,7 +8,13 @@ from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
 from histonic.metrics.survival import Survival
-from histonic.stages.survival_times import judged_times, parts_of, predict_survival, round_times
+from histonic.stages.survival_times import (
+    RiskModel,
+    judged_times,
+    parts_of,
+    predict_survival,
+    round_times,
+)
 
 TIMES = np.array([2.0, 5.0, 9.0])
 
@@ -48,6 +54,23 @@ def test_a_cohort_predicted_as_a_whole_is_parted_at_random() -> None:
     parts = parts_of(np.full(52, -1))
     assert sorted(np.bincount(parts).tolist()) == [10, 10, 10, 11, 11]
     assert np.array_equal(parts, parts_of(np.full(52, -1)))
+
+
+def test_a_frozen_model_is_that_of_scikit_survival() -> None:
+    outcome, risk, _ = drawn(1)
+    fitted = CoxPHSurvivalAnalysis(ties="breslow", tol=1e-12).fit(
+        risk[:, None], Surv.from_arrays(outcome.event, outcome.time)
+    )
+    elsewhere = drawn(2)[1]
+    expected = [curve(TIMES) for curve in fitted.predict_survival_function(elsewhere[:, None])]
+    found = RiskModel.fit(outcome, risk).predict(elsewhere, TIMES)
+    assert found.by_risk == pytest.approx(np.array(expected), abs=1e-6)
+    assert np.ptp(found.by_none, axis=0) == pytest.approx(0) and found.by_none[0, 0] < 1
+
+
+def test_nothing_is_judged_after_the_fitted_patients_end() -> None:
+    found = judged_times(Survival(np.arange(1.0, 41.0), np.ones(40, bool)), until=8.0)
+    assert found.last == found.grid[-1] == 8.0 and found.horizon <= 8.0
 
 
 def test_no_events_elsewhere_mean_no_hazard() -> None:

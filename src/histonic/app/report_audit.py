@@ -24,15 +24,14 @@ HEADLINES_SHOWN = 6
 MODEL, ALARM = COLOURS[0], COLOURS[1]
 
 
-def audit_content(run: Run, permutations: int, progress: Progress) -> dict[str, Any]:
+def audit_content(run: Run, progress: Progress) -> dict[str, Any]:
     """The audit as plain values, with the sentences of the page.
 
     Args:
         run: The run.
-        permutations: Exchanges of the targets, for the p-values of confounders.
         progress: Listener to the progress.
     """
-    values = audit_run(run.folder, permutations=permutations, progress=progress).to_dict()
+    values = audit_run(run.folder, progress=progress).to_dict()
     tested = [each for each in values["told"] if each["value"] is not None]
     values["tested"] = len(tested)
     values["summary"] = audit_summary(values["findings"], len(tested))

@@ -54,7 +54,8 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
     targets = []
     for task in run.tasks:
         target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
-        targets.append({**target, **evidence_of(full[task.name], target, columns, settings, SEED)})
+        evidence = evidence_of(full[task.name], target, columns, settings, SEED, run.training(task))
+        targets.append({**target, **evidence})
         progress.advance(note=task.name)
     content = {
         "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},
@@ -63,8 +64,8 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
         "counts": dict(run.cohort["counts"]),
         "exclusions": [dict(item) for item in run.cohort["exclusions"]],
         "targets": targets,
-        "audit": audit_content(run, resamples, progress),
-        "external": [_external(external, resamples) for external in run.externals()],
+        "audit": audit_content(run, progress),
+        "external": [_external(external, full, resamples) for external in run.externals()],
         "tested": len(patients),
         "search": search_rows(run.search),
         "folds": _groups(patients, tables, "fold"),
@@ -89,11 +90,11 @@ def _plain(value: Any) -> Any:
 # ----------------------------------------------------------------------------- targets
 
 
-def _external(external: External, resamples: int) -> dict[str, Any]:
-    """A cohort from elsewhere, its targets evaluated like those of the run."""
+def _external(external: External, own: Mapping[str, PredictionTable], resamples: int) -> dict[str, Any]:
+    """A cohort from elsewhere, its targets evaluated by what was fitted to the run's ``own`` patients."""
     targets = []
-    for table in external.tables.values():
-        target = _target(table, resamples, alone=False)
+    for name, table in external.tables.items():
+        target = _target(table, resamples, alone=False, reference=own[name])
         sites = site_grouping(table)
         groups = (
             [] if target["problem"] else groups_of(table, {"site": sites} if sites else {}, resamples, SEED)
@@ -102,9 +103,12 @@ def _external(external: External, resamples: int) -> dict[str, Any]:
     return {"name": external.name, "about": dict(external.facts), "targets": targets}
 
 
-def _target(table: PredictionTable, resamples: int, *, alone: bool) -> dict[str, Any]:
+def _target(
+    table: PredictionTable, resamples: int, *, alone: bool, reference: PredictionTable | None = None
+) -> dict[str, Any]:
     """Scores, curves and words of one target; ``alone``: without it there is no report."""
-    found, task = evaluate_target(table, resamples=resamples, seed=SEED), table.task
+    found = evaluate_target(table, resamples=resamples, seed=SEED, reference=reference)
+    task = table.task
     if isinstance(found, CohortError):
         if alone:
             raise found
@@ -112,8 +116,11 @@ def _target(table: PredictionTable, resamples: int, *, alone: bool) -> dict[str,
     else:
         values = found.to_dict()
     values["problem"] = found.reason if isinstance(found, CohortError) else ""
+    # One fold is a fixed test part or an external cohort, whose patients trained nothing.
+    crossed = len(set(table.texts("fold"))) > 1
+    values["crossed"] = crossed
     values["scores"] = [
-        {**score, "against_chance": words.chance_verdict(score)} for score in values["scores"]
+        {**score, "against_chance": words.chance_verdict(score, crossed)} for score in values["scores"]
     ]
     values["label"] = words.label_of(task.name)
     values["summary"] = words.target_summary(values)
@@ -121,7 +128,7 @@ def _target(table: PredictionTable, resamples: int, *, alone: bool) -> dict[str,
         leading = values["scores"][0]
         values["meaning"] = [
             words.pair_words(leading, values["task"]),
-            words.chance_words(leading, values["label"]),
+            words.chance_words(leading, values["label"], crossed),
         ]
     return values
 

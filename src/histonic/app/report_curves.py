@@ -14,6 +14,7 @@ from histonic.app.report_drawing import COLOURS, INK, PALE, Picture, draw_figure
 
 GROUPS_DRAWN = 40
 """Levels of sites and subgroups in the forest; the table has all."""
+OTHER_FOLDS = "the other folds' patients"
 
 
 def decision_picture(target: Mapping[str, Any]) -> Picture | None:
@@ -122,6 +123,7 @@ def brier_over_time_picture(target: Mapping[str, Any]) -> Picture | None:
     if curve is None:
         return None
     time, value, blind = (_floats(curve[key]) for key in ("time", "value", "blind"))
+    whose = "the run's own patients" if target["curves"].get("survival_from") == "run" else OTHER_FOLDS
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -146,8 +148,7 @@ def brier_over_time_picture(target: Mapping[str, Any]) -> Picture | None:
         "How far the predicted chance of being without the event is from what happened, squared, at each "
         "time. The "
         "model is worth something where its line is below the dashed one, which gives every patient the "
-        "curve of "
-        "the other folds' patients.",
+        f"curve of {whose}.",
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from histonic.app import report_words as words
 from histonic.core.errors import CohortError
 from histonic.stages.clinical_models import evaluate_clinical
@@ -20,6 +22,7 @@ def evidence_of(
     columns: Mapping[str, Mapping[str, str]],
     settings: ReportSettings,
     seed: int,
+    training: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """``groups`` and ``clinical`` of one target of a run.
 
@@ -29,6 +32,8 @@ def evidence_of(
         columns: Cell per column and patient of the label table.
         settings: Which columns are for what.
         seed: Of the resamples.
+        training: With a fixed split, the patients who trained; see
+            :func:`histonic.stages.clinical_models.evaluate_clinical`.
     """
     if target["problem"]:
         return {"groups": [], "clinical": None}
@@ -38,7 +43,7 @@ def evidence_of(
     clinical = {name: columns[name] for name in settings.clinical}
     return {
         "groups": groups_of(table, groupings, settings.resamples, seed),
-        "clinical": _clinical(table, clinical, settings.resamples, seed) if clinical else None,
+        "clinical": _clinical(table, clinical, settings.resamples, seed, training) if clinical else None,
     }
 
 
@@ -54,10 +59,16 @@ def groups_of(
 
 
 def _clinical(
-    table: PredictionTable, columns: Mapping[str, Mapping[str, str]], resamples: int, seed: int
+    table: PredictionTable,
+    columns: Mapping[str, Mapping[str, str]],
+    resamples: int,
+    seed: int,
+    training: pd.DataFrame | None,
 ) -> dict[str, Any]:
     try:
-        found = evaluate_clinical(table.task, table.frame, columns, resamples=resamples, seed=seed)
+        found = evaluate_clinical(
+            table.task, table.frame, columns, resamples=resamples, seed=seed, training=training
+        )
     except CohortError as error:
         return {"problem": error.reason}
     return {**found, "problem": "", "summary": words.clinical_words(found)}

@@ -75,6 +75,22 @@ class Run:
         """
         return PredictionTable(task, read_predictions(_predictions_path(self.folder, task)))
 
+    def training(self, task: Task) -> pd.DataFrame | None:
+        """With a fixed split, who trained or validated and what is known of them; None in cross-validation.
+
+        Returns:
+            ``patient_id`` and ``truth``, or ``time`` and ``event``, of the patients with this target.
+        """
+        if self.facts["split"] != "fixed":
+            return None
+        names = ("time", "event") if task.kind == "survival" else ("truth",)
+        rows = [
+            (each["patient_id"], *(value if isinstance(value, list) else [value]))
+            for each in self.cohort["patients"]
+            if not each["tested_in"] and (value := each["targets"].get(task.name)) is not None
+        ]
+        return pd.DataFrame(rows, columns=["patient_id", *names])
+
     def externals(self) -> tuple[External, ...]:
         """The cohorts from elsewhere that the run's networks have predicted, by name.
 
@@ -144,8 +160,16 @@ def read_run(folder: Path) -> Run:
     )
 
 
-def evaluate_target(table: PredictionTable, *, resamples: int, seed: int) -> TaskEvaluation | CohortError:
+def evaluate_target(
+    table: PredictionTable, *, resamples: int, seed: int, reference: PredictionTable | None = None
+) -> TaskEvaluation | CohortError:
     """Score one target; one that cannot be scored must not cost the reader the others.
+
+    Args:
+        table: Its predictions.
+        resamples: Resamples of the patients.
+        seed: Of the resamples.
+        reference: For a cohort from elsewhere, the run's own predictions.
 
     Returns:
         The evaluation, or what was found instead: too few patients, one class only, no event.
@@ -154,7 +178,8 @@ def evaluate_target(table: PredictionTable, *, resamples: int, seed: int) -> Tas
         TableError: The table of predictions is damaged.
     """
     try:
-        return evaluate_task(table.task, table.frame, resamples=resamples, seed=seed)
+        own = None if reference is None else reference.frame
+        return evaluate_task(table.task, table.frame, resamples=resamples, seed=seed, reference=own)
     except CohortError as error:
         return error
 

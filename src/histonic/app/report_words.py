@@ -14,6 +14,7 @@ from histonic.core.task import TaskKind
 NBSP = "\N{NO-BREAK SPACE}"
 VERDICTS = {
     "better": "Better than chance:",
+    "near": "Hardly told apart from chance:",
     "covers": "Not told apart from chance:",
     "worse": "Worse than chance:",
     "unknown": "No interval:",
@@ -27,6 +28,9 @@ READING_ALL = (
     "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
 )
 """How to read the results of all targets."""
+CROSSED_REACH = math.sqrt(2)
+"""In cross-validation each pair of patients counts twice, which up to doubles the variance of what networks
+that learned only noise show; so many half widths must lie between a score and chance."""
 KIND_WORDS: dict[TaskKind, str] = {
     "binary": "one of two classes",
     "multiclass": "one of several classes",
@@ -145,32 +149,42 @@ def interval_text(row: Mapping[str, Any]) -> str:
     return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
 
 
-def chance_verdict(score: Mapping[str, Any]) -> str:
-    """How the interval lies to chance: ``better``, ``worse``, ``covers`` or ``unknown``.
+def chance_verdict(score: Mapping[str, Any], crossed: bool = False) -> str:
+    """How the interval lies to chance: ``better``, ``worse``, ``near``, ``covers`` or ``unknown``.
 
     Args:
-        score: With low, high, chance and higher_is_better.
+        score: With value, low, high, chance and higher_is_better.
+        crossed: The predictions are cross-validated. The half width on the side of chance then counts
+            :data:`CROSSED_REACH` times, and a chance level that only this reaches is ``near``.
     """
     low, high, chance = score["low"], score["high"], score["chance"]
     if low is None or high is None or chance is None:
         return "unknown"
     if low <= chance <= high:
         return "covers"
+    half = score["value"] - low if low > chance else high - score["value"]
+    if crossed and abs(score["value"] - chance) <= CROSSED_REACH * half:
+        return "near"
     return "better" if (low > chance) == score["higher_is_better"] else "worse"
 
 
-def chance_words(score: Mapping[str, Any], label: str) -> str:
-    """What the interval of the leading score means, as a sentence."""
+def chance_words(score: Mapping[str, Any], label: str, crossed: bool = False) -> str:
+    """What the interval of the leading score means, as a sentence or two."""
     chance = score_number(score["name"], score["chance"])
+    wider = f", also if it is taken {CROSSED_REACH:.1f} times as wide for cross-validation" if crossed else ""
     return {
-        "better": f"All of the interval is better than the chance level ({chance}): the predictions do carry "
-        f"information about {label}.",
+        "better": f"All of the interval is better than the chance level ({chance}){wider}: the predictions "
+        f"do carry information about {label}.",
+        "near": f"The interval ends close to the chance level ({chance}). In cross-validation, where "
+        "patients predict each other, networks that have learned nothing but noise stray from chance up to "
+        f"{CROSSED_REACH:.1f} times as far as an interval says, and then it would contain chance: this run "
+        f"does not show that the slides tell anything about {label}.",
         "covers": f"The interval contains the chance level ({chance}): this run does not show that the "
         f"slides tell anything about {label}.",
         "worse": f"All of the interval is worse than the chance level ({chance}): the predictions point the "
         "wrong way. Check the coding of the labels before reading on.",
         "unknown": "There is no interval to set against chance.",
-    }[chance_verdict(score)]
+    }[chance_verdict(score, crossed)]
 
 
 def score_words(score: Mapping[str, Any]) -> str:
@@ -231,7 +245,8 @@ def target_summary(target: Mapping[str, Any]) -> str:
     result = (
         score_words(score).removesuffix(")") + f"; {chance})" if score["value"] is not None else "undefined"
     )
-    return f"{VERDICTS[chance_verdict(score)]} {result}, in {counted(target['n'], 'patient')}."
+    verdict = VERDICTS[chance_verdict(score, target["crossed"])]
+    return f"{verdict} {result}, in {counted(target['n'], 'patient')}."
 
 
 def opening(content: Mapping[str, Any]) -> str:

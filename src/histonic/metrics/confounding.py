@@ -24,6 +24,9 @@ PENALTY = 2.0
 """Ridge penalty: a category of two patients is drawn halfway to the mean of all."""
 FEWEST_OF_CATEGORY = 3
 """Categories of fewer patients are joined into one."""
+EXCHANGES_PER_COMPARISON = 60
+"""Exchanges of the targets at least, per comparison. The observed order is the best of B + 1 by chance in one
+of B + 1 cases for each of C comparisons, so that no corrected p-value can fall below about C / (B + 1)."""
 NUMBERS_AT_ONCE = 2**22
 """Permuted scores held in memory at a time (32 MiB)."""
 
@@ -171,7 +174,7 @@ class Cell:
     p_adjusted: float
 
 
-def test_confounders(
+def score_confounders(
     outcomes: Sequence[tuple[Outcome, IntArray]],
     features: Sequence[FloatArray],
     *,
@@ -190,7 +193,8 @@ def test_confounders(
     Args:
         outcomes: Per target the outcome of its patients and their rows ``(n_t,)`` among all ``n``.
         features: Per confounder ``(n, p)``, p at least 1.
-        permutations: How often targets are exchanged.
+        permutations: How often targets are exchanged; at least :data:`EXCHANGES_PER_COMPARISON` times the
+            number of comparisons, or no p-value could become small enough.
         rng: The only source of randomness.
 
     Returns:
@@ -201,10 +205,11 @@ def test_confounders(
         >>> site = np.repeat(["a", "b"], 40)
         >>> outcome = class_outcome((rng.random(80) < np.where(site == "a", 0.2, 0.8)).astype(int))
         >>> told = [category_features(site), rng.normal(size=(80, 1))]
-        >>> cells = test_confounders([(outcome, np.arange(80))], told, permutations=200, rng=rng)
+        >>> cells = score_confounders([(outcome, np.arange(80))], told, permutations=200, rng=rng)
         >>> [cell.p_adjusted < 0.05 for cell in cells[0]]
         [True, False]
     """
+    permutations = max(permutations, EXCHANGES_PER_COMPARISON * len(outcomes) * len(features))
     keys = rng.random((permutations, max((int(rows.max()) for _, rows in outcomes), default=0) + 1))
     columns, estimates = [], []
     for outcome, rows in outcomes:

@@ -112,8 +112,9 @@ class WithinSites:
         pooled: Value, low and high over all pairs.
         within: The same over pairs from the same site.
         difference: Pooled minus within, with interval.
-        verdict: ``holds``, ``falls`` (part of the result), ``chance`` (within sites no better than chance),
-            ``few`` (too few pairs to tell) or ``none`` (no better than chance to begin with).
+        verdict: ``holds``, ``falls`` (part of the result), ``chance`` (within sites next to nothing),
+            ``unclear`` (it falls, and too few pairs to tell what is left), ``few`` (too few pairs to tell
+            anything) or ``none`` (no better than chance to begin with).
     """
 
     target: str

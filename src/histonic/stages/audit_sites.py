@@ -18,6 +18,8 @@ from histonic.stages.prediction_table import PredictionTable
 FloatArray = npt.NDArray[np.float64]
 FEWEST_PAIRS = 20
 """Pairs within sites below which nothing is said."""
+NEARLY_CHANCE = 0.6
+"""Only if the interval within sites ends below this is it said that nothing is predicted there."""
 
 
 def within_sites(task: Task, predictions: pd.DataFrame) -> WithinSites | None:
@@ -147,7 +149,9 @@ def _verdict(pooled: Sequence[float], within: Sequence[float], gap: Sequence[flo
     if pooled[1] <= 0.5:
         return "none"
     if gap[1] > 0:
-        return "chance" if within[1] <= 0.5 else "falls"
+        if within[1] > 0.5:
+            return "falls"
+        return "chance" if within[2] < NEARLY_CHANCE else "unclear"
     return "holds" if within[1] > 0.5 else "few"
 
 
@@ -176,6 +180,16 @@ def site_finding(found: WithinSites) -> Finding | None:
             where,
             numbers,
             "Report both numbers. Train with --split site, and test on a site that the model has not seen.",
+        )
+    if found.verdict == "unclear":
+        return Finding(
+            "warning",
+            "within-sites",
+            f"Within a site the result on {found.target} falls, and too few pairs tell what is left",
+            where,
+            f"{numbers} What the model knows may be the site, not the tissue, in part or in whole.",
+            "Do not report the result over all sites alone. More patients a site would tell; train with "
+            "--split site, and test on a site that the model has not seen.",
         )
     if found.verdict == "few":
         return Finding(

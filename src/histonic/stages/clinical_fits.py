@@ -44,6 +44,11 @@ class Design:
             for name in frame.columns
         ]
 
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Design:
+        """Some of the patients."""
+        numbers, words = (frame.loc[chosen].reset_index(drop=True) for frame in (self.numbers, self.words))
+        return Design(self.task, self.rows(chosen), numbers, words, int(chosen.sum()))
+
     def rows(self, chosen: npt.NDArray[np.bool_]) -> Any:
         """The outcome of some patients."""
         if isinstance(self.outcome, Survival):
@@ -69,10 +74,21 @@ def cross_fit(design: Design, image: FloatArray | None, part: npt.NDArray[Any]) 
     found = np.zeros((design.n, width))
     for name in np.unique(part):
         here = part == name
-        train, test = _encoded(design, image, ~here, here)
-        both = _predict(design, train, design.rows(~here), np.concatenate([train, test]))
-        found[here] = both[len(train) :] - both[: len(train)].mean(axis=0)
+        found[here] = fit_and_predict(design, image, ~here, here)
     return found
+
+
+def fit_and_predict(
+    design: Design, image: FloatArray | None, fit: npt.NDArray[np.bool_], use: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Scores of the patients to ``use`` by a model of those to ``fit``; both ``(n,)``.
+
+    Returns:
+        ``(m, W)`` as from :func:`cross_fit`.
+    """
+    train, test = _encoded(design, image, fit, use)
+    both = _predict(design, train, design.rows(fit), np.concatenate([train, test]))
+    return np.asarray(both[len(train) :] - both[: len(train)].mean(axis=0))
 
 
 def _encoded(
@@ -97,11 +113,9 @@ def _encoded(
             scaler = StandardScaler().fit(together[0])
             parts = [(scaler.transform(together[0]), scaler.transform(together[1]))]
         if len(design.words.columns):
-            usual = design.words[fit].mode().iloc[0]
-            known, asked = (
-                design.words[fit].fillna(usual).astype(str),
-                design.words[use].fillna(usual).astype(str),
-            )
+            # A column that is empty for all fitted patients has no usual word.
+            usual = {name: next(iter(column.mode()), "") for name, column in design.words[fit].items()}
+            known, asked = (design.words[rows].fillna(usual).astype(str) for rows in (fit, use))
             coder = OneHotEncoder(drop="first", handle_unknown="ignore", sparse_output=False).fit(known)
             parts.append((coder.transform(known), coder.transform(asked)))
     first, second = (np.concatenate(side, axis=1) for side in zip(*parts, strict=True))
@@ -109,12 +123,15 @@ def _encoded(
 
 
 def _predict(design: Design, train: FloatArray, outcome: Any, test: FloatArray) -> FloatArray:
+    """Scores of the patients to use; where no covariate varies among the fitted ones, all get the same."""
     from sklearn.linear_model import LogisticRegression, Ridge
 
     kind = design.task.kind
+    varies = np.ptp(train, axis=0) > 0
+    # Without any, a covariate that tells nothing leaves the mean, the shares of the classes, or no risk.
+    train, test = (x[:, varies] if varies.any() else np.zeros((len(x), 1)) for x in (train, test))
     if kind == "survival":
-        names = [f"x{k}" for k in range(train.shape[1])]
-        fitted = fit_cox(outcome, pd.DataFrame(train, columns=names)) if train.shape[1] else None
+        fitted = fit_cox(outcome, pd.DataFrame(train).add_prefix("x")) if varies.any() else None
         return np.zeros((len(test), 1)) if fitted is None else test @ fitted.params_.to_numpy()[:, None]
     if kind == "regression":
         return np.asarray(Ridge().fit(train, outcome).predict(test))[:, None]
@@ -157,10 +174,10 @@ def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) 
     if design.task.kind == "regression":
         return _f_test(design.outcome, plain, full, more, BOTH_WAYS if crossed else 1.0)
     if design.task.kind == "survival":
-        fits = [fit_cox(design.outcome, pd.DataFrame(x).add_prefix("x"), penalty=0.0) for x in (plain, full)]
-        if any(fit is None for fit in fits):
+        logs = [_partial_log_likelihood(x, design.outcome) for x in (plain, full)]
+        if not np.isfinite(logs).all():
             return None
-        found = likelihood_ratio(float(fits[0].log_likelihood_), float(fits[1].log_likelihood_), more)
+        found = likelihood_ratio(logs[0], logs[1], more)
     else:
         classes = len(np.unique(design.outcome))
         logs = [_log_likelihood(x, design.outcome) for x in (plain, full)]
@@ -169,10 +186,25 @@ def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) 
     return {"kind": "likelihood ratio", **found._asdict(), "p": p, "crossed": crossed}
 
 
+def _partial_log_likelihood(covariates: FloatArray, outcome: Survival) -> float:
+    """Of a Cox model without penalty; NaN if it does not converge."""
+    varies = np.ptp(covariates, axis=0) > 0
+    if not varies.any():
+        # The model of no covariate is the one that any covariate is tested against.
+        anything = fit_cox(outcome, pd.DataFrame({"x": np.arange(len(outcome.time)) % 2}), penalty=0.0)
+        if anything is None:
+            return float("nan")
+        return float(anything.log_likelihood_ - anything.log_likelihood_ratio_test().test_statistic / 2)
+    fitted = fit_cox(outcome, pd.DataFrame(covariates[:, varies]).add_prefix("x"), penalty=0.0)
+    return float("nan") if fitted is None else float(fitted.log_likelihood_)
+
+
 def _log_likelihood(covariates: FloatArray, truth: npt.NDArray[np.int64]) -> float:
     """Of a logistic model without penalty."""
     from sklearn.linear_model import LogisticRegression
 
+    if not covariates.shape[1]:
+        covariates = np.zeros((len(truth), 1))
     with warnings.catch_warnings():
         # A separated cohort has no finite optimum, but its likelihood has a limit that is reached soon.
         warnings.simplefilter("ignore")

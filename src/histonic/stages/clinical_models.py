@@ -16,7 +16,7 @@ from histonic.metrics import labels, regression, survival
 from histonic.metrics.calibration import logits
 from histonic.metrics.ranks import FloatArray
 from histonic.metrics.scores import Measure, score_measures
-from histonic.stages.clinical_fits import Design, added_by_image, cross_fit
+from histonic.stages.clinical_fits import Design, added_by_image, cross_fit, fit_and_predict
 from histonic.stages.compare_runs import difference_measure
 from histonic.stages.patient_columns import as_numbers
 from histonic.stages.prediction_table import PredictionTable
@@ -35,6 +35,16 @@ METRIC = {
 """What the models are judged by: how well they order the patients."""
 
 
+class _Clinic(NamedTuple):
+    """What the patients who are scored have in columns, and what models were fitted to others."""
+
+    design: Design
+    score: FloatArray | None
+    """``(n, W)``, of the clinical columns, by a model of the patients who trained; None if all are scored."""
+    trained: int
+    """Patients that this model was fitted to; 0 if there are none."""
+
+
 class _Repeat(NamedTuple):
     """One repeat's patients with a truth."""
 
@@ -50,6 +60,7 @@ def evaluate_clinical(
     *,
     resamples: int,
     seed: int,
+    training: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Judge clinical columns, the image's prediction and both on the same patients.
 
@@ -59,6 +70,10 @@ def evaluate_clinical(
     the model is fitted to. The likelihood-ratio test asks, on all patients, whether the image's out-of-fold
     prediction adds to the clinical columns (F test for values).
 
+    Where a fixed part is tested, the clinical model is fitted to the patients who trained, as the networks
+    were, and kept; ``both`` then weighs its score and the image's prediction by a model that is cross-fitted
+    in parts of the tested patients, for only these have predictions by networks that did not see them.
+
     Args:
         task: The target.
         predictions: As for :func:`histonic.stages.evaluate.evaluate_task`.
@@ -66,21 +81,25 @@ def evaluate_clinical(
             :func:`histonic.stages.patient_columns.read_patient_columns`.
         resamples: Of the patients, for the 95 % intervals; paired for the gains.
         seed: Of the resamples.
+        training: With a fixed split, the patients who trained or validated: ``patient_id`` and ``truth``, or
+            ``time`` and ``event``.
 
     Returns:
-        ``n``, ``metric``, ``columns`` (name, kind, missing), ``models`` (name and score), ``gains`` (name and
+        ``n``, ``trained`` (patients of ``training`` that the clinical model was fitted to, else 0),
+        ``metric``, ``columns`` (name, kind, missing), ``models`` (name and score), ``gains`` (name and
         score of the difference), ``test`` (statistic, degrees, p, kind, crossed; None if it cannot be
         fitted).
 
     Raises:
         TableError: The table is damaged.
-        CohortError: Too few patients, one outcome only, or a column is empty for all of them.
+        CohortError: Too few patients, one outcome only, or a column is empty or the same for all of them.
     """
     tables = [_known(table) for table in split_repeats(PredictionTable(task, predictions))]
-    design = _design(tables[0], columns)
+    clinic = _clinic(tables[0], columns, training)
+    design = clinic.design
     repeats = [_Repeat(parts_of(table.numbers("fold")), image_covariates(table)) for table in tables]
     measures = {
-        name: mean_measures([[_measure(design, _scores(design, repeat, name))] for repeat in repeats])[0]
+        name: mean_measures([[_measure(design, _scores(clinic, repeat, name))] for repeat in repeats])[0]
         for name in MODELS
     }
     gains = {
@@ -99,12 +118,34 @@ def evaluate_clinical(
     test = added_by_image(design, np.mean([repeat.image for repeat in repeats], axis=0), crossed=crossed)
     return {
         "n": design.n,
+        "trained": clinic.trained,
         "metric": METRIC[task.kind],
         "columns": design.described(),
         "models": [{"name": name, "score": scores[name]} for name in measures],
         "gains": [{"name": name, "score": scores[name]} for name in gains],
         "test": test,
     }
+
+
+def _clinic(
+    table: PredictionTable, columns: Mapping[str, Mapping[str, str]], training: pd.DataFrame | None
+) -> _Clinic:
+    """Columns and outcomes of the scored patients, and their clinical score if others trained."""
+    if training is None:
+        return _Clinic(_design(table, columns), None, 0)
+    needed = ["patient_id", *(("time", "event") if table.task.kind == "survival" else ("truth",))]
+    others = _known(PredictionTable(table.task, training))
+    parts = [each.frame[needed].astype(object) for each in (table, others)]
+    # Together, so that a column is of numbers or of words for both; then each must do by itself.
+    together = _design(PredictionTable(table.task, pd.concat(parts, ignore_index=True)), columns)
+    tested = np.arange(together.n) < len(parts[0])
+    design, asked = together.only(tested), _asked(table.task, columns)
+    for who, side in (("tested", design), ("training", together.only(~tested))):
+        _require_outcomes(side, asked, f"{side.n} {who} patients")
+    score = fit_and_predict(together, None, ~tested, tested)
+    if table.task.kind == "multiclass":
+        score = score[:, 1:] - score[:, :1]
+    return _Clinic(design, score, len(parts[1]))
 
 
 def _known(table: PredictionTable) -> PredictionTable:
@@ -117,32 +158,50 @@ def _known(table: PredictionTable) -> PredictionTable:
     return table.rows(np.isfinite(table.numbers("truth", missing=True)))
 
 
+def _asked(task: Task, columns: Mapping[str, Mapping[str, str]]) -> str:
+    return f"Set the predictions of {task.name!r} against {', '.join(columns)}."
+
+
+def _require_outcomes(design: Design, asked: str, who: str) -> None:
+    """Refuse too few patients, or a constant outcome."""
+    if design.n < FEWEST_PATIENTS:
+        todo = f"A clinical model needs {FEWEST_PATIENTS} at least."
+        raise CohortError(asked, f"{who} have a truth.", todo)
+    if isinstance(design.outcome, survival.Survival):
+        varies = survival.has_comparable_pair(design.outcome)
+    else:
+        varies = len(np.unique(design.outcome)) > 1
+    if not varies:
+        found = f"The outcome does not vary ({who})."
+        raise CohortError(asked, found, "Add patients, or leave this target out.")
+
+
 def _design(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) -> Design:
     task, patients = table.task, table.texts("patient_id")
-    asked = f"Set the predictions of {task.name!r} against {', '.join(columns)}."
+    asked = _asked(task, columns)
     numbers, words = {}, {}
     for name, values in columns.items():
         cells = [values.get(patient, "") for patient in patients]
         if not any(cells):
             raise CohortError(asked, f"The column {name!r} is empty for all patients.", "Leave it out.")
+        if len(known := set(filter(None, cells))) == 1:
+            said = f"The column {name!r} is {known.pop()!r} for all patients"
+            raise CohortError(asked, f"{said} who have a value.", "Leave it out.")
         found = as_numbers(cells)
         if found is None:
             words[name] = [text or None for text in cells]
         else:
             numbers[name] = found
-    if len(patients) < FEWEST_PATIENTS:
-        todo = f"A clinical model needs {FEWEST_PATIENTS} at least."
-        raise CohortError(asked, f"{len(patients)} patients have a truth.", todo)
     outcome: Any
     if task.kind == "survival":
         outcome = survival.check_survival(table.numbers("time"), table.numbers("event"), patients=patients)
-        varies = survival.has_comparable_pair(outcome)
     else:
         outcome = table.classes("truth") if task.is_classification else table.numbers("truth")
-        varies = len(np.unique(outcome)) > 1
-    if not varies:
-        raise CohortError(asked, "The outcome does not vary.", "Add patients, or leave this target out.")
-    return Design(task, outcome, pd.DataFrame(numbers), pd.DataFrame(words, dtype=object), len(patients))
+    rows = range(len(patients))
+    frames = pd.DataFrame(numbers, index=rows), pd.DataFrame(words, index=rows, dtype=object)
+    design = Design(task, outcome, *frames, len(patients))
+    _require_outcomes(design, asked, f"{design.n} patients")
+    return design
 
 
 def image_covariates(table: PredictionTable) -> FloatArray:
@@ -162,14 +221,24 @@ def image_covariates(table: PredictionTable) -> FloatArray:
     return np.asarray(log[:, 1:] - log[:, :1])
 
 
-def _scores(design: Design, repeat: _Repeat, model: str) -> FloatArray:
+def _scores(clinic: _Clinic, repeat: _Repeat, model: str) -> FloatArray:
     """``(n, W)`` predictions of one model; those of the image alone are taken as they are."""
+    design = clinic.design
     if model == "image":
-        if design.task.kind != "multiclass":
-            return repeat.image
-        odds = np.exp(np.concatenate([np.zeros((design.n, 1)), repeat.image], axis=1))
-        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
-    return cross_fit(design, repeat.image if model == "both" else None, repeat.part)
+        return _per_class(repeat.image) if design.task.kind == "multiclass" else repeat.image
+    if clinic.score is None:
+        return cross_fit(design, repeat.image if model == "both" else None, repeat.part)
+    if model == "clinical":
+        return _per_class(clinic.score) if design.task.kind == "multiclass" else clinic.score
+    columns = pd.DataFrame(clinic.score).add_prefix("clinical")
+    added = Design(design.task, design.outcome, columns, pd.DataFrame(index=columns.index), design.n)
+    return cross_fit(added, repeat.image, repeat.part)
+
+
+def _per_class(against_first: FloatArray) -> FloatArray:
+    """Log odds ``(n, C - 1)`` against the first class to probabilities ``(n, C)``."""
+    odds = np.exp(np.concatenate([np.zeros((len(against_first), 1)), against_first], axis=1))
+    return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
 def _measure(design: Design, scores: FloatArray) -> Measure:

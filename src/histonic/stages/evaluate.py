@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,12 @@ class TaskEvaluation:
 
 
 def evaluate_task(
-    task: Task, predictions: pd.DataFrame, *, resamples: int = 2000, seed: int = 0
+    task: Task,
+    predictions: pd.DataFrame,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    reference: pd.DataFrame | None = None,
 ) -> TaskEvaluation:
     """Score the predictions of one target.
 
@@ -73,7 +79,7 @@ def evaluate_task(
     - survival: ``km``, see :func:`histonic.stages.evaluate_survival.kaplan_meier_groups`,
       ``hazard_ratios``, and where the follow-up has a span ``auc_t`` and ``brier_t`` (time, value and band;
       ``blind`` is the Brier score of the Kaplan-Meier curve), ``calibration`` and ``decision`` at the
-      ``horizon``;
+      ``horizon``, and ``survival_from``, ``parts`` or ``run`` (see ``reference``);
     - all: ``folds`` (repeat, fold, n, and value of the leading metric there, None if undefined) and
       ``repeats``, their number. With several, figures show each patient's mean prediction.
 
@@ -82,6 +88,9 @@ def evaluate_task(
         predictions: One row a patient and repeat, columns as in ``predictions/<task>.csv`` of a run.
         resamples: Resamples of the patients for the 95 % intervals.
         seed: Of the resamples; the same for all targets.
+        reference: For a cohort from elsewhere, the predictions of the run's own patients. For survival, the
+            step from risk to predicted survival is fitted to them (with repeats, to each patient's mean
+            risk) and to nobody of the cohort that is scored; other targets need none.
 
     Raises:
         TableError: A column is absent or a cell cannot be used.
@@ -96,8 +105,12 @@ def evaluate_task(
         ('Spearman correlation', 1.0)
     """
     tables = split_repeats(PredictionTable(task, predictions))
-    each = [EVALUATORS[task.kind](table) for table in tables]
-    shown = each[0] if len(each) == 1 else EVALUATORS[task.kind](mean_table(tables))
+    evaluate = EVALUATORS[task.kind]
+    if task.kind == "survival" and reference is not None:
+        own = mean_table(split_repeats(PredictionTable(task, reference)))
+        evaluate = partial(evaluate_survival, reference=own)
+    each = [evaluate(table) for table in tables]
+    shown = each[0] if len(each) == 1 else evaluate(mean_table(tables))
     n = len(shown.fold)
     rng = np.random.default_rng(seed)
     measures = mean_measures([one.measures for one in each])

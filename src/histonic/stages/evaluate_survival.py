@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.errors import CohortError
 from histonic.metrics import censoring, survival
 from histonic.metrics.calibration import observed_to_expected
 from histonic.metrics.decision import net_benefit_by
@@ -19,6 +20,7 @@ from histonic.stages.evaluated import Evaluated, decision_thresholds, listed, re
 from histonic.stages.prediction_table import PredictionTable
 from histonic.stages.survival_times import (
     Predicted,
+    RiskModel,
     Times,
     judged_times,
     parts_of,
@@ -28,11 +30,23 @@ from histonic.stages.survival_times import (
 
 RISK_GROUPS = ("low risk", "high risk")
 CALIBRATION_GROUPS = 4
-CROSS_FIT = "Survival is predicted by a Cox model of the risk, fitted to the patients of the other parts."
+FITTED_TO = {
+    "parts": "Survival is predicted by a Cox model of the risk, fitted to the patients of the other parts.",
+    "run": "Survival is predicted by a Cox model of the risk, fitted to the run's own patients and their "
+    "out-of-fold risks; nothing was fitted to the patients shown here.",
+}
+"""Where predicted survival comes from: the cohort itself, cross-fitted, or the run that is tested on it."""
 
 
-def evaluate_survival(table: PredictionTable) -> Evaluated:
-    """Measures and curves of a survival target."""
+def evaluate_survival(table: PredictionTable, reference: PredictionTable | None = None) -> Evaluated:
+    """Measures and curves of a survival target.
+
+    Args:
+        table: Predictions with follow-up.
+        reference: For a cohort from elsewhere, the out-of-fold predictions of the run's own patients, one row
+            a patient. The model that turns risks into survival is fitted to them and kept as it is. Without
+            it, the model of each part of ``table`` is fitted to the other parts.
+    """
     time, event = (table.numbers(name, missing=True) for name in ("time", "event"))
     known = np.isfinite(time) & np.isfinite(event)
     table = table.rows(known)
@@ -46,20 +60,42 @@ def evaluate_survival(table: PredictionTable) -> Evaluated:
     )
     risk, fold = table.numbers("risk"), table.numbers("fold")
     high = table.numbers("high_risk") > 0.5
-    times = judged_times(outcome)
+    model = None if reference is None else _risk_model(reference)
+    # Beyond the follow-up of those who were fitted there is no predicted survival.
+    times = judged_times(outcome, np.inf if model is None else judged_times(model.outcome).last)
     measures = [*_order_measures(outcome, risk, fold, times)]
     curves: dict[str, Any] = {"km": kaplan_meier_groups(outcome, high), "horizon": times.horizon}
     curves["hazard_ratios"] = hazard_ratios(outcome, risk, high)
     bands: dict[str, Statistic] = {}
     if len(times.grid):
-        part = parts_of(fold)
-        found = predict_survival(outcome, risk, part, times.grid)
-        at_horizon = predict_survival(outcome, risk, part, np.array([times.horizon]))
+        found, at_horizon = (
+            predict_survival(outcome, risk, parts_of(fold), at) if model is None else model.predict(risk, at)
+            for at in (times.grid, np.array([times.horizon]))
+        )
         chance = 1 - at_horizon.by_risk[:, 0]
-        measures += _survival_measures(outcome, found, times, chance)
+        source = "parts" if model is None else "run"
+        curves["survival_from"] = source
+        measures += _survival_measures(outcome, found, times, chance, FITTED_TO[source])
         curves |= _survival_curves(outcome, risk, found, times, chance)
         bands = _bands(outcome, risk, found, times, chance)
     return Evaluated(measures, curves, fold, bands)
+
+
+def _risk_model(reference: PredictionTable) -> RiskModel:
+    """Of the run's patients whose follow-up is known; without any event, of no hazard."""
+    time, event = (reference.numbers(name, missing=True) for name in ("time", "event"))
+    known = np.isfinite(time) & np.isfinite(event)
+    if not known.any():
+        raise CohortError(
+            f"Predict survival ({reference.task.name!r}) from the run's own patients.",
+            "None of them has a known follow-up.",
+            "Test a run that was evaluated on this target.",
+        )
+    patients = reference.rows(known).texts("patient_id")
+    outcome = survival.check_survival(
+        time[known], event[known], target=reference.task.name, patients=patients
+    )
+    return RiskModel.fit(outcome, reference.numbers("risk")[known])
 
 
 def _order_measures(
@@ -92,7 +128,7 @@ def _cases(outcome: survival.Survival, time: float) -> int:
 
 
 def _survival_measures(
-    outcome: survival.Survival, found: Predicted, times: Times, chance: FloatArray
+    outcome: survival.Survival, found: Predicted, times: Times, chance: FloatArray, source: str
 ) -> list[Measure]:
     grid = times.grid
     error = partial(censoring.integrated_brier, outcome, found.by_risk, grid)
@@ -103,14 +139,14 @@ def _survival_measures(
             error,
             float(blind()),
             higher_is_better=False,
-            note=f"Up to {times.last:.3g}. {CROSS_FIT} Chance: their Kaplan-Meier curve for everyone.",
+            note=f"Up to {times.last:.3g}. {source} Chance: their Kaplan-Meier curve for everyone.",
         ),
         Measure("Brier skill", lambda counts: 1 - ratio(error(counts), blind(counts)), 0.0),
         Measure(
             f"Observed / expected events by {times.horizon:g}",
             partial(observed_to_expected, outcome, chance, times.horizon),
             None,
-            note=CROSS_FIT,
+            note=source,
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Predicted survival of each patient from the other folds' patients, and the times at which it is judged."""
+"""Predicted survival of each patient from other patients, and the times at which it is judged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from histonic.metrics.ranks import FloatArray
 from histonic.metrics.survival import Survival
 
 PARTS = 5
-"""Parts of a cohort that was predicted as a whole, such as a fixed test part or an external cohort."""
+"""Parts of a cohort that was predicted as a whole, such as a fixed test part."""
 PARTS_SEED = 0
 STILL_FOLLOWED = 0.1
 """Measures weighted for censoring end where this share of the patients is left: later weights explode."""
@@ -41,6 +41,38 @@ def parts_of(fold: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.random.default_rng(PARTS_SEED).permutation(np.arange(len(fold)) % PARTS)
 
 
+class RiskModel(NamedTuple):
+    """A Cox model with the risk as its only covariate, and the patients that it was fitted to."""
+
+    outcome: Survival
+    risk: FloatArray
+    slope: float
+    """Log hazard ratio per unit of risk."""
+
+    @classmethod
+    def fit(cls, outcome: Survival, risk: FloatArray) -> RiskModel:
+        """Slope by partial likelihood; 0 where no finite one is best.
+
+        Args:
+            outcome: Follow-up of the patients to fit.
+            risk: ``(n,)``.
+        """
+        slope = log_hazard_slope(outcome, risk)
+        return cls(outcome, risk, slope if np.isfinite(slope) else 0.0)
+
+    def predict(self, risk: FloatArray, times: FloatArray) -> Predicted:
+        """Chances of no event of other patients, by Breslow's baseline and by the Kaplan-Meier curve.
+
+        Args:
+            risk: ``(m,)`` on the scale of the fitted ones.
+            times: ``(T,)``, rising.
+        """
+        centre = float(self.risk.mean())
+        hazard = baseline_hazard(self.outcome, self.slope * (self.risk - centre), times)
+        by_risk = np.exp(-hazard * np.exp(self.slope * (risk - centre))[:, None])
+        return Predicted(by_risk, np.tile(still_alive(self.outcome, times), (len(risk), 1)))
+
+
 def predict_survival(
     outcome: Survival, risk: FloatArray, part: npt.NDArray[Any], times: FloatArray
 ) -> Predicted:
@@ -64,13 +96,8 @@ def predict_survival(
     by_risk, by_none = np.ones((len(risk), len(times))), np.ones((len(risk), len(times)))
     for name in np.unique(part):
         here = part == name
-        others = Survival(outcome.time[~here], outcome.event[~here])
-        slope = log_hazard_slope(others, risk[~here])
-        slope = slope if np.isfinite(slope) else 0.0
-        centre = float(risk[~here].mean())
-        hazard = baseline_hazard(others, slope * (risk[~here] - centre), times)
-        by_risk[here] = np.exp(-hazard * np.exp(slope * (risk[here] - centre))[:, None])
-        by_none[here] = still_alive(others, times)
+        others = RiskModel.fit(Survival(outcome.time[~here], outcome.event[~here]), risk[~here])
+        by_risk[here], by_none[here] = others.predict(risk[here], times)
     return Predicted(by_risk, by_none)
 
 
@@ -87,15 +114,19 @@ class Times(NamedTuple):
     """``(T,)``, rising, from the first event to ``last``; empty if that is no span."""
 
 
-def judged_times(outcome: Survival) -> Times:
+def judged_times(outcome: Survival, until: float = np.inf) -> Times:
     """Times that suit a cohort.
+
+    Args:
+        outcome: Its follow-up.
+        until: Nothing is judged later, because the patients that a model was fitted to end there.
 
     Example:
         >>> found = judged_times(Survival(np.arange(1.0, 41.0), np.ones(40, bool)))
         >>> found.last, found.horizon, found.quartiles
         (36.0, 20.0, (11.0, 20.0, 30.0))
     """
-    last = float(np.quantile(outcome.time, 1 - STILL_FOLLOWED, method="lower"))
+    last = min(until, float(np.quantile(outcome.time, 1 - STILL_FOLLOWED, method="lower")))
     at = outcome.time[outcome.event]
     first = float(at.min()) if len(at) else last
     quartiles = [_two_digits(value) for value in np.quantile(at, (0.25, 0.5, 0.75))] if len(at) else []

@@ -3,9 +3,9 @@
     python benchmarks/encoder_table.py HISTONIC_DATA --scratch ENCODERS --seeds 3
     python benchmarks/mosaic_table.py HISTONIC_DATA --encoders ENCODERS --scratch SCRATCH --seeds 3
 
-Lays the tiles of two sets out as cohorts (80 patients of training tiles, 40 of test tiles), compresses each
-cohort with every encoder, trains on the training patients and scores the test patients. The encoders that are
-trained here are those of encoder_table.py; that of the row "this task left out" never saw the tile set.
+Lays the tiles of two sets out as cohorts (80 patients of training tiles, 24 or 16 of test tiles), compresses
+each cohort with every encoder, trains on the training patients and scores the test patients. The encoders
+that are trained here are those of encoder_table.py; that of "this task left out" never saw the tile set.
 Finished parts are reused; ``--shard i/n`` lets several processes share the work, ``--until compress`` stops
 before training. The tables go to standard output.
 """
@@ -28,17 +28,27 @@ from histonic.stages.evaluate import EVALUATORS
 from histonic.stages.prediction_table import PredictionTable, read_predictions
 
 SETS: dict[str, dict[str, Any]] = {
-    "lymph_node_metastasis": {"mpp_of_tiles": 0.97, "lesion": ("tumor",), "background": ("normal",)},
+    "breast_mitosis": {
+        "mpp_of_tiles": 0.25,
+        "scale_of_tiles": "fill",
+        "lesion": ("mitosis",),
+        "background": ("non_mitosis",),
+        "patients": 80,
+        "test_patients": 24,
+    },
     "colorectal_diagnosis": {
         "scale_of_tiles": "fill",
         "lesion": ("adenocarcinoma",),
         "background": ("healthy",),
+        "patients": 80,
+        "test_patients": 16,
     },
 }
-COHORT = {"patients": 80, "test_patients": 40, "cells": 16}
+"""As many test patients as leave each a dozen and more test tiles of his own; patients share none."""
+CELLS = 16
 KINDS: dict[str, dict[str, Any]] = {
-    "needle, 3 %": {"kind": "needle", "lesion_share": 0.03},
-    "needle, 10 %": {"kind": "needle", "lesion_share": 0.1},
+    "needle, 5 %": {"kind": "needle", "lesion_share": 0.05},
+    "needle, 20 %": {"kind": "needle", "lesion_share": 0.2},
     "fraction": {"kind": "fraction"},
     "survival": {"kind": "survival"},
     "arrangement": {"kind": "arrangement"},
@@ -106,7 +116,7 @@ def make_store(cell: Cell, arguments: argparse.Namespace) -> Path:
         tiles=arguments.data / "patches" / cell.set,
         **SETS[cell.set],
         **KINDS[cell.kind],
-        **COHORT,
+        cells=CELLS,
         seed=cell.seed,
         out=folder / "cohort",
         cache=arguments.scratch / "cache",

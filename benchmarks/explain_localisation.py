@@ -31,6 +31,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.stages.bundle import read_bundle
+from histonic.stages.devices import keep_memory
 from histonic.stages.explain_checks import cell_auc
 from histonic.stages.explain_choice import ExplainedRun, read_explained_run, unseen_networks
 from histonic.stages.explain_lesion import lesion_shares
@@ -170,13 +171,14 @@ def _range(found: list[dict[str, Any]], key: str) -> str:
 def time_methods(cells: int, code_size: int, threads: int) -> Iterator[str]:
     """Seconds of every method on a map that is all tissue, by the two networks of a fold."""
     torch.set_num_threads(threads)
+    keep_memory()  # as histonic explain does
     task = Task("lesion", "binary", ("lesion",), ("absent", "present"))
     asked = choose_output(task, None)
     chance = torch.Generator().manual_seed(0)
     windows = Windows(torch.randn(1, code_size, cells, cells, generator=chance), torch.ones(1, cells, cells))
     yield "| aggregator | method | seconds | seconds of computing | memory so far (GB) |"
     yield "| --- | --- | --- | --- | --- |"
-    for name in ("convnet", "abmil", "mean", "max", "dsmil", "transmil"):
+    for name in ("convnet", "abmil", "clam", "mean", "max", "dsmil", "transmil"):
         torch.manual_seed(0)
         models = [
             build_model(name, code_size=code_size, crop_cells=cells, tasks=(task,)).eval() for _ in range(2)

@@ -21,7 +21,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
 from histonic.data.store import thumbnail_path
 from histonic.stages.bundle import read_bundle
-from histonic.stages.devices import make_fabric
+from histonic.stages.devices import keep_memory, make_fabric
 from histonic.stages.ensemble import prediction_columns
 from histonic.stages.explain_checks import (
     LESION_SHARE,
@@ -139,6 +139,7 @@ def explain(
     jobs = _jobs(bench)
     require_store(bench.store, [job.slide for job in jobs])
     result = ExplainResult(require_writable_folder(resolved.run / FOLDER / resolved.method))
+    keep_memory()
     listener.stage("explain", len(jobs))
     for job in jobs:
         try:

@@ -18,9 +18,10 @@ import numpy as np
 from scipy import special
 
 from histonic.metrics import calibration, censoring, compare, hazard, labels, regression, survival
-from histonic.metrics.intervals import Interval, Statistic
+from histonic.metrics.intervals import Interval, Scale, Statistic
 from histonic.metrics.ranks import FloatArray, ratio
 from histonic.metrics.scores import Measure, score_measures
+from histonic.stages.compare_runs import difference_measure
 
 Draw = Callable[[int, np.random.Generator], Measure]
 SIZES = (100, 300)
@@ -150,6 +151,7 @@ def difference(what: str, gain: float, n: int, rng: np.random.Generator) -> Meas
     shared, own = rng.normal(size=n), rng.normal(size=(2, n))
     scores = [0.8 * shared + 0.6 * each for each in own]
     statistics: list[Statistic]
+    scale: Scale | None = None
     if what in ("AUROC", "DeLong", "AUPRC"):
         positive = rng.random(n) < 0.35
         scores = [scores[0] + (0.9 + gain) * positive, scores[1] + 0.9 * positive]
@@ -158,8 +160,10 @@ def difference(what: str, gain: float, n: int, rng: np.random.Generator) -> Meas
             ends = Interval(found.low, found.high)
             return Measure("", lambda counts: np.full(len(counts), found.value), None, ends=lambda: ends)
         metric = labels.auroc if what == "AUROC" else labels.average_precision
+        scale = "logit" if what == "AUPRC" else None
         statistics = [partial(metric, positive, score) for score in scores]
     elif what == "Spearman":
+        scale = "fisher"
         truth = (0.5 + gain) * scores[0] + 0.5 * scores[1] + rng.normal(size=n)
         statistics = [partial(regression.spearman, truth, score) for score in scores]
     else:
@@ -167,7 +171,8 @@ def difference(what: str, gain: float, n: int, rng: np.random.Generator) -> Meas
         end = rng.exponential(1.0, n)
         outcome = survival.check_survival(np.minimum(time, end), time <= end)
         statistics = [partial(survival.concordance, outcome, score) for score in scores]
-    return Measure("", lambda counts: statistics[0](counts) - statistics[1](counts), None)
+    first, second = (Measure("", statistic, None, scale=scale) for statistic in statistics)
+    return difference_measure(first, second)
 
 
 METRICS: dict[str, Draw] = {
@@ -216,7 +221,13 @@ METRICS: dict[str, Draw] = {
     "Difference of Spearman": partial(difference, "Spearman", 0.4),
     "Difference of C-index": partial(difference, "C", 0.4),
 }
-NOT_RESAMPLED = ("Calibration error", "Hazard ratio", "Difference of AUROC, DeLong")
+NOT_RESAMPLED = (
+    "Calibration error",
+    "Hazard ratio",
+    "Difference of AUROC, DeLong",
+    "Difference of AUPRC",
+    "Difference of Spearman",
+)
 """Their intervals come from elsewhere, so that no resamples are needed."""
 
 

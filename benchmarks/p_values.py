@@ -19,14 +19,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from histonic.app.report_words import CROSSED_REACH
 from histonic.core.task import Task
 from histonic.metrics import censoring, compare, hazard, labels, regression, survival
 from histonic.metrics.ranks import FloatArray
+from histonic.metrics.scores import Measure, score_measures
 from histonic.stages.clinical_fits import Design, added_by_image
 
 Draw = Callable[[int, np.random.Generator], float | None]
 SIZES = (100, 300)
 PERMUTATIONS = 200
+RESAMPLES = 400
 FEATURES = 20
 BINARY = Task("msi", "binary", ("msi",), ("no", "yes"))
 VALUE = Task("ki67", "regression", ("ki67",))
@@ -117,6 +120,19 @@ def risk_groups(what: str, out_of_fold: bool, n: int, rng: np.random.Generator) 
     return None if found is None else found.p
 
 
+def against_chance(crossed: bool, n: int, rng: np.random.Generator) -> float | None:
+    """AUROC of out-of-fold noise: how far chance lies from it, as the report's verdict reads the interval."""
+    positive = rng.random(n) < 0.35
+    score = noise_model(positive.astype(float), n, rng)
+    measure = Measure("AUROC", partial(labels.auroc, positive, score), 0.5, units=int(positive.sum()))
+    found = score_measures([measure], n, resamples=RESAMPLES, rng=rng)[0]
+    if found.value is None or found.low is None or found.high is None:
+        return None
+    half = found.value - found.low if found.value > 0.5 else found.high - found.value
+    reach = CROSSED_REACH if crossed else 1.0
+    return float(2 * stats.norm.sf(1.96 * abs(found.value - 0.5) / (reach * half)))
+
+
 TESTS: dict[str, Draw] = {
     "DeLong, two equal models": delong,
     "Permutation, AUROC": partial(permuted, "AUROC"),
@@ -132,6 +148,8 @@ TESTS: dict[str, Draw] = {
     "Likelihood ratio, survival, cross-validated noise": partial(clinical, "survival", True),
     "F test, values, cross-validated noise": partial(clinical, "regression", True),
     "Log-rank, cross-validated noise": partial(risk_groups, "log-rank", True),
+    "AUROC: interval, cross-validated noise": partial(against_chance, False),
+    "AUROC: verdict, cross-validated noise": partial(against_chance, True),
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
+from histonic.metrics import calibration
 from histonic.metrics.calibration import (
     calibration_error,
     calibration_intercept,
@@ -75,6 +76,16 @@ def test_a_calibrated_model_is_not_accused() -> None:
         chance = special.expit(rng.normal(size=100))
         accused += calibration_error(rng.random(100) < chance, chance).interval.low > 0
     assert accused <= 10
+
+
+def test_the_interval_of_the_error_leaves_less_than_the_plain_tails(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    chance = rng.random(100)
+    positive = rng.random(100) < chance**2
+    found = calibration_error(positive, chance).interval
+    monkeypatch.setattr(calibration, "ERROR_TAIL", 0.025)
+    plain = calibration_error(positive, chance).interval
+    assert found.low < plain.low and plain.high < found.high
 
 
 def test_many_patients_show_an_error_that_is_there() -> None:

@@ -170,6 +170,14 @@ def test_jackknife_interval_of_a_mean_is_students() -> None:
     assert found == pytest.approx(expected, abs=2e-4)
 
 
+def test_jackknife_interval_of_a_difference_is_the_paired_t_interval() -> None:
+    change = np.random.default_rng(0).normal(0.1, 1, 400)
+    left = (change.sum() - change) / 399
+    found = intervals.jackknife_interval(float(change.mean()), left, "linear")
+    expected = stats.t.interval(0.95, 399, change.mean(), change.std(ddof=1) / 20)
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
 def test_no_jackknife_interval_at_the_end_of_a_scale() -> None:
     assert intervals.jackknife_interval(1.0, np.ones(20), "logit") is None
 

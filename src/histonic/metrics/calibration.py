@@ -21,6 +21,9 @@ LEAST_CHANCE = 1e-6
 NEWTON_STEPS = 30
 STEEPEST = 50.0
 """A slope beyond this, per standard deviation of the logits, means that a resample is separated."""
+ERROR_TAIL = 0.0175
+"""Of the calibration error, to either side. With 2.5 % the interval held the truth in 93 of 100 cohorts: the
+differences that are scaled hold noise of their own (``benchmarks/interval_coverage.py``)."""
 NOISE_DRAWS = 4000
 NOISE_SEED = 0
 """The noise is the same each time: the interval follows from the predictions alone."""
@@ -173,7 +176,7 @@ def calibration_error(positive: BoolArray, probability: FloatArray, bins: int = 
     if value == 0:
         return CalibrationError(0.0, Interval(0.0, float(np.quantile(np.abs(draws) @ share, 0.95))), by_noise)
     factors = np.linspace(0, 4, 161)
-    tails = np.array([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
+    tails = np.array([ERROR_TAIL, 1 - ERROR_TAIL])
     ends = np.array([np.quantile(np.abs(factor * seen + draws) @ share, tails) for factor in factors])
     low = float(np.interp(value, np.maximum.accumulate(ends[:, 1]), factors))
     high = float(np.interp(value, np.maximum.accumulate(ends[:, 0]), factors))

@@ -3,14 +3,15 @@
 Patients are drawn with replacement, and all metrics see the same resamples, as rows of counts. The
 ends are bias-corrected and accelerated (BCa), which covers the truth more evenly on both sides than
 plain percentiles where a metric nears its best value. Correlations and precisions take the jackknife's
-error on a scale of their own instead. Both reach further than 1.96 errors where the error itself rests on few
-patients, see :func:`reach_of`; ``benchmarks/interval_coverage.py`` measures what this gains.
+error on a scale of their own instead, and differences of two of them as it is. Both reach further than 1.96
+errors where the error itself rests on few patients, see :func:`reach_of`;
+``benchmarks/interval_coverage.py`` measures what this gains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -20,9 +21,16 @@ from histonic.metrics.ranks import FloatArray
 Statistic = Callable[[FloatArray], FloatArray]
 """Counts ``(B, n)`` to values ``(B,)``, NaN where undefined."""
 
-Scale = Literal["logit", "fisher"]
-"""``logit`` for shares in (0, 1), ``fisher`` (inverse hyperbolic tangent) for correlations in (-1, 1)."""
+Scale = Literal["logit", "fisher", "linear"]
+"""``logit`` for shares in (0, 1), ``fisher`` (inverse hyperbolic tangent) for correlations in (-1, 1),
+``linear`` for differences of these."""
 
+FORWARD: dict[Scale, Callable[[Any], Any]] = {
+    "logit": special.logit, "fisher": np.arctanh, "linear": np.asarray
+}  # fmt: skip
+BACK: dict[Scale, Callable[[Any], Any]] = {
+    "logit": special.expit, "fisher": np.tanh, "linear": np.asarray
+}  # fmt: skip
 CONFIDENCE = 0.95
 NORMAL_REACH = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
 COUNTS_AT_ONCE = 2**20
@@ -169,13 +177,12 @@ def jackknife_interval(value: float, left_out: FloatArray, scale: Scale) -> Inte
     """
     values = left_out[np.isfinite(left_out)]
     with np.errstate(all="ignore"):
-        forward = special.logit if scale == "logit" else np.arctanh
-        moved, middle = forward(values), float(forward(value))
+        moved, middle = FORWARD[scale](values), float(FORWARD[scale](value))
     if len(values) < 3 or not (np.isfinite(moved).all() and np.isfinite(middle)):
         return None
     error = np.sqrt((len(moved) - 1) * np.mean((moved - moved.mean()) ** 2))
     ends = middle + reach_of(moved) * error * np.array([-1.0, 1.0])
-    low, high = special.expit(ends) if scale == "logit" else np.tanh(ends)
+    low, high = BACK[scale](ends)
     return Interval(float(low), float(high))
 
 

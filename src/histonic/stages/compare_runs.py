@@ -259,6 +259,8 @@ def difference_measure(first: Measure, second: Measure) -> Measure:
         lambda counts: first.statistic(counts) - second.statistic(counts),
         0.0,
         first.higher_is_better,
+        # What takes the jackknife's error alone takes it as a difference; its scale has none there.
+        scale="linear" if first.scale else None,
     )
 
 

@@ -62,3 +62,11 @@ def test_levels() -> None:
     assert sorted_levels(many) == ["≤ 4", "> 4"]
     assert sorted(many.values()).count("≤ 4") == 5
     assert sorted_levels({"a": "T10", "b": "T2"}) == ["T2", "T10"]
+
+
+def test_a_split_that_the_run_set_aside_is_not_read(tmp_path: Path) -> None:
+    """A run trained with --split random has a report with subgroups, whatever the table's split says."""
+    folder = run(tmp_path, [], split="random")
+    rows = ["case,slide_id,age,split,fold", "P1,a,61,train,1", "P1,b,61,test,2", "P2,c,70,train,1"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+    assert read_patient_columns(folder, ["age"]) == {"age": {"P1": "61", "P2": "70"}}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.task import Task
 from histonic.stages.folds import make_folds
-from histonic.stages.plan import Plan
+from histonic.stages.plan import Plan, deal
 from histonic.stages.settings import TrainSettings, make_settings
 
 SCORE = Task("score", "regression", ("s",))
@@ -48,10 +47,11 @@ def test_networks_are_told_apart_in_messages() -> None:
 
 def test_processes_share_all_networks() -> None:
     made = plan(search={"batch": "4,8"})
-    every = [network.name for network in made.my_trials()]
-    parts = [[each.name for each in replace(made, share=(k, 4)).my_trials()] for k in range(4)]
+    every = [network.name for network in made.all_trials()]
+    parts = [[each.name for each in hand] for hand in deal(made.all_trials(), 4)]
     assert sorted(name for part in parts for name in part) == sorted(every) and len(every) == 6
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    kept = [[each.name for each in replace(plan(), share=(k, 2)).my_networks()] for k in range(2)]
+    kept = [[each.name for each in hand] for hand in deal(plan().all_networks(), 2)]
     together = [name for part in kept for name in part]
-    assert sorted(together) == sorted(each.name for each in plan().my_networks())
+    assert sorted(together) == sorted(each.name for each in plan().all_networks())
+    assert len(deal(plan().all_networks(), 99)) == 6

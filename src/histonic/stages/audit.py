@@ -20,6 +20,7 @@ from histonic.data.store import Store
 from histonic.data.survival_checks import doubt_coding
 from histonic.data.table_issues import suggest
 from histonic.data.table_joins import table_patients
+from histonic.data.table_styles import NO_SPLIT
 from histonic.data.tables import LabelTable, build_cohort, read_labels
 from histonic.stages.audit_confounders import confounder_findings, tell
 from histonic.stages.audit_copies import (
@@ -228,7 +229,7 @@ def _other(name: str, path: Path, settings: AuditSettings, progress: Progress) -
             f"There is no {path}.",
             "Give NAME=PATH, the path of a store, a run or a label table.",
         )
-    table = read_labels(path, style=settings.table_style)
+    table = read_labels(path, style=settings.table_style, columns=NO_SPLIT)
     owner = (
         {}
         if table.links is None

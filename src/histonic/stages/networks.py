@@ -59,43 +59,24 @@ def choose_crop(settings: TrainSettings, maps: Maps) -> int:
     return min(settings.crop_cells, max(maps.largest_side(), LEAST_CROP_CELLS))
 
 
-def train_networks(fabric: Fabric, plan_and_maps: tuple[Plan, Maps | None], progress: Progress) -> None:
-    """Train every network to be kept that is not finished, and leave each in its file.
-
-    The trials of a search have to be finished, see :func:`train_trials`.
-
-    Args:
-        fabric: Device, precision, number of devices.
-        plan_and_maps: What to train, and the maps if they are in memory already.
-        progress: Listener to the progress.
-
-    Raises:
-        TrainingError: A loss is no longer finite.
-        OutputError: A checkpoint cannot be written.
-    """
-    plan, maps = plan_and_maps
-    _train_all(fabric, plan, maps, plan.my_networks(), progress)
-
-
-def train_trials(fabric: Fabric, plan_and_maps: tuple[Plan, Maps | None], progress: Progress) -> None:
-    """Train the trials by which each fold chooses its settings; its test patients take no part in them.
-
-    Args:
-        fabric: Device, precision, number of devices.
-        plan_and_maps: What to train, and the maps if they are in memory already.
-        progress: Listener to the progress.
-
-    Raises:
-        TrainingError: A loss is no longer finite.
-        OutputError: A checkpoint cannot be written.
-    """
-    plan, maps = plan_and_maps
-    _train_all(fabric, plan, maps, plan.my_trials(), progress)
-
-
-def _train_all(
-    fabric: Fabric, plan: Plan, maps: Maps | None, networks: Sequence[Network], progress: Progress
+def train_networks(
+    fabric: Fabric, work: tuple[Plan, Sequence[Network], Maps | None], progress: Progress
 ) -> None:
+    """Train every network that is not finished, and leave each in its file.
+
+    Trials of a search have to be finished before the networks to be kept are trained; the test patients of
+    a fold take no part in its trials.
+
+    Args:
+        fabric: Device, precision, number of devices.
+        work: The plan, what of it to train, and the maps if they are in memory already.
+        progress: Listener to the progress.
+
+    Raises:
+        TrainingError: A loss is no longer finite.
+        OutputError: A checkpoint cannot be written.
+    """
+    plan, networks, maps = work
     maps = maps or plan.read_maps(Silent())
     with deterministic():
         for network in networks:

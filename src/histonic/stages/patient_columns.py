@@ -13,6 +13,7 @@ import yaml
 from histonic.core.errors import SettingsError, TableError
 from histonic.data.label_table import LabelTable, read_labels
 from histonic.data.label_values import is_missing, natural_key
+from histonic.data.table_styles import NO_SPLIT
 
 MOST_LEVELS = 6
 """A column of numbers with more different values than this is cut at its median for subgroups."""
@@ -56,7 +57,7 @@ def read_patient_columns(
     table = read_labels(
         path,
         style=settings.get("table_style", "auto"),
-        columns=settings.get("columns") or {},
+        columns={**(settings.get("columns") or {}), **NO_SPLIT},
         # The slide table only joins slides; without it patients are the same.
         slide_table=slide_table if slide_table and Path(slide_table).is_file() else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,7 +53,6 @@ class Plan:
         folds: Of all repeats, the patients as :mod:`histonic.stages.fusing` lets the networks see them.
         checkpoints: Folder of the networks.
         tile_heads: What the encoder says of a tile, for an aggregator that wants to know.
-        share: Which of how many processes this is; they take turns at the networks.
     """
 
     settings: TrainSettings
@@ -61,17 +61,14 @@ class Plan:
     folds: tuple[Fold, ...]
     checkpoints: Path
     tile_heads: Heads | None = None
-    share: tuple[int, int] = (0, 1)
 
-    def my_trials(self) -> list[Network]:
-        """The trials that this process trains."""
-        every = [network for fold in self.folds for _, network in self.trials(fold)]
-        return every[self.share[0] :: self.share[1]]
+    def all_trials(self) -> list[Network]:
+        """The trials of all folds."""
+        return [network for fold in self.folds for _, network in self.trials(fold)]
 
-    def my_networks(self) -> list[Network]:
-        """The networks that this process trains to be kept, once all trials are finished."""
-        every = [network for fold in self.folds for network in self.networks(fold)]
-        return every[self.share[0] :: self.share[1]]
+    def all_networks(self) -> list[Network]:
+        """The networks of all folds that are kept, once all trials are finished."""
+        return [network for fold in self.folds for network in self.networks(fold)]
 
     def trials(self, fold: Fold) -> list[tuple[int, Network]]:
         """The networks by which a fold's settings are chosen, each with its number; none without a search."""
@@ -158,6 +155,16 @@ class Plan:
         elif network.settings.initialisations > 1:
             name += f", network {network.initialisation + 1} of {network.settings.initialisations}"
         return name
+
+
+def deal(networks: Sequence[Network], hands: int) -> list[list[Network]]:
+    """Networks dealt out to processes in turn; none gets nothing.
+
+    Args:
+        networks: To be trained.
+        hands: Processes, at most.
+    """
+    return [list(networks[k::hands]) for k in range(min(hands, len(networks)))]
 
 
 def network_name(repeat: int, fold: int, initialisation: int) -> str:

@@ -100,6 +100,18 @@ def _listed(value: Any) -> Any:
     }
 
 
+WhoseTable = Annotated[TableStyle, Field(description="Whose column names the table uses.")]
+OwnColumns = Annotated[
+    dict[str, str], Field(description="Own column names, as canonical=column (patient_id=case).")
+]
+SlideTable = Annotated[
+    Path | None, Field(description="Second table that joins patients and slides, if labels has none.")
+]
+EventCoding = Annotated[
+    Literal["event", "censored"],
+    Field(description="What 1 means in the event column; 'censored' inverts it, explicitly."),
+]
+"""How a label table is read: the same four settings for every stage that reads one."""
 SEARCHABLE = ("aggregator", "learning_rate", "weight_decay", "batch", "crop_cells")
 
 
@@ -112,16 +124,10 @@ class TrainSettings(Settings):
         min_length=1, description="NAME[:KIND[:COLUMNS]]; repeat for several targets at once."
     )
     out: Path = Field(description="Run: the folder for predictions, bundle and report.")
-    table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
-    columns: dict[str, str] = Field(
-        {}, description="Own column names, as canonical=column (patient_id=case)."
-    )
-    slide_table: Path | None = Field(
-        None, description="Second table that joins patients and slides, if labels has none."
-    )
-    event_coding: Literal["event", "censored"] = Field(
-        "event", description="What 1 means in the event column; 'censored' inverts it, explicitly."
-    )
+    table_style: WhoseTable = "auto"
+    columns: OwnColumns = {}
+    slide_table: SlideTable = None
+    event_coding: EventCoding = "event"
     aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
     split: Literal["auto", "random", "site", "table"] = Field(
         "auto",
@@ -434,12 +440,10 @@ class AuditSettings(Settings):
     other: dict[str, str] = Field(
         {}, description="Cohort that must share nothing: a name and its store, run or label table."
     )
-    table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
-    columns: dict[str, str] = Field({}, description="Own column names, as canonical=column.")
-    slide_table: Path | None = Field(None, description="Second table that joins patients and slides.")
-    event_coding: Literal["event", "censored"] = Field(
-        "event", description="What 1 means in the event column."
-    )
+    table_style: WhoseTable = "auto"
+    columns: OwnColumns = {}
+    slide_table: SlideTable = None
+    event_coding: EventCoding = "event"
     permutations: int = Field(2000, ge=200, description="Exchanges of the targets, for the p-values.")
     seed: int = Field(0, ge=0, description="Seed of the exchanges.")
 
@@ -482,16 +486,10 @@ class ExternalSettings(Settings):
     target: tuple[str, ...] = Field(
         (), description="NAME[:KIND[:COLUMNS]] where its columns differ from those of the run's own table."
     )
-    table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
-    columns: dict[str, str] = Field(
-        {}, description="Own column names, as canonical=column (patient_id=case)."
-    )
-    slide_table: Path | None = Field(
-        None, description="Second table that joins patients and slides, if labels has none."
-    )
-    event_coding: Literal["event", "censored"] = Field(
-        "event", description="What 1 means in the event column; 'censored' inverts it, explicitly."
-    )
+    table_style: WhoseTable = "auto"
+    columns: OwnColumns = {}
+    slide_table: SlideTable = None
+    event_coding: EventCoding = "event"
     device: str = Field("auto", description="auto, cpu or cuda.")
 
 
@@ -550,12 +548,10 @@ class DoctorSettings(Settings):
     slides: tuple[Path, ...] = Field((), description="Slide files, folders, or a CSV with path, mpp, mask.")
     labels: Path | None = Field(None, description="Label table to check against the slides.")
     target: tuple[str, ...] = Field((), description="Targets to check, as for 'histonic train'.")
-    table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
-    columns: dict[str, str] = Field({}, description="Own column names, as canonical=column.")
-    slide_table: Path | None = Field(None, description="Second table that joins patients and slides.")
-    event_coding: Literal["event", "censored"] = Field(
-        "event", description="What 1 means in the event column."
-    )
+    table_style: WhoseTable = "auto"
+    columns: OwnColumns = {}
+    slide_table: SlideTable = None
+    event_coding: EventCoding = "event"
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
     )

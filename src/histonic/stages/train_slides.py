@@ -30,8 +30,8 @@ from histonic.stages.devices import make_fabric, run_on, run_side_by_side
 from histonic.stages.folds import Fold, make_folds
 from histonic.stages.fusing import fuse_cohort
 from histonic.stages.maps import Maps
-from histonic.stages.networks import Trained, read_network, train_networks, train_trials
-from histonic.stages.plan import Plan
+from histonic.stages.networks import Trained, read_network, train_networks
+from histonic.stages.plan import Plan, deal
 from histonic.stages.search import search_choices
 from histonic.stages.settings import TrainSettings, resolve
 
@@ -176,13 +176,15 @@ def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progre
     progress.stage("train", plan.epochs)
     if settings.workers > 1 or settings.devices > 1:
         maps = None  # processes of their own read them for themselves
-    for work in (train_trials, train_networks) if settings.search else (train_networks,):
-        if settings.workers > 1:
-            shares = [replace(plan, share=(k, settings.workers)) for k in range(settings.workers)]
-            run_side_by_side(work, [(share, None) for share in shares], settings.precision, progress)
-        else:
-            run_on(fabric, settings.devices, work, (plan, maps), progress)
-    return [read_network(plan.path(network)) for fold in plan.folds for network in plan.networks(fold)]
+    # What is kept is known when the trials are finished.
+    for find in (plan.all_trials, plan.all_networks):
+        networks = find()
+        if networks and settings.workers > 1:
+            work = [(plan, hand, None) for hand in deal(networks, settings.workers)]
+            run_side_by_side(train_networks, work, settings.precision, progress)
+        elif networks:
+            run_on(fabric, settings.devices, train_networks, (plan, networks, maps), progress)
+    return [read_network(plan.path(network)) for network in plan.all_networks()]
 
 
 def _origin(plan: Plan, store: Store) -> dict[str, Any]:

@@ -28,10 +28,10 @@ from sklearn.preprocessing import StandardScaler
 from histonic import Store, compress, evaluate_run, simulate_mosaic, train_slides
 from histonic.aggregators.base import build_model
 from histonic.core.errors import SettingsError
+from histonic.core.memory import keep_memory
 from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.stages.bundle import read_bundle
-from histonic.stages.devices import keep_memory
 from histonic.stages.explain_checks import cell_auc
 from histonic.stages.explain_choice import ExplainedRun, read_explained_run, unseen_networks
 from histonic.stages.explain_lesion import lesion_shares

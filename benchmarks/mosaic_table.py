@@ -123,7 +123,11 @@ def make_store(cell: Cell, arguments: argparse.Namespace) -> Path:
     )
     store = arguments.scratch / cell.key / "store"
     result = compress(
-        slides=(folder / "cohort" / "slides",), encoder=encoder_of(cell, arguments), out=store, device="cpu"
+        slides=(folder / "cohort" / "slides",),
+        encoder=encoder_of(cell, arguments),
+        out=store,
+        device="cpu",
+        precision="bf16",
     )
     if result.failures:
         raise SystemExit(f"{store}: {result.failures}")

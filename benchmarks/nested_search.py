@@ -27,7 +27,7 @@ from histonic.core.grid import TileGrid
 from histonic.data.store import encoder_path, write_map
 from histonic.encoders.base import describe, load_encoder
 
-PATIENTS, SIDE = 200, 100
+PATIENTS, SIDE, WORKERS = 200, 100, 2
 SEARCH = {"aggregator": "convnet,abmil", "learning_rate": "0.01,0.001"}
 
 
@@ -80,17 +80,19 @@ def main() -> None:
             folds=5,
             initialisations=1,
             search=SEARCH,
-            workers=2,
+            workers=WORKERS,
             device="cpu",
             progress=progress,
         )
     minutes = (time.perf_counter() - begun) / 60
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    parent, worker = (
+        resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     history = pd.read_csv(run / "history.csv")
     score = evaluate_run(run, resamples=1000)[0].scores[0]
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
     print(f"minutes: {minutes:.1f}")
-    print(f"peak memory: {peak:.2f} GiB")
+    print(f"peak memory, GiB: {parent:.2f}, and each of {WORKERS} workers at most {worker:.2f}")
     print(f"epochs of the 5 networks kept: {len(history) - 5}")
     print(f"{score.name}: {score.value:.2f} ({score.low:.2f} to {score.high:.2f})")
     print(pd.read_csv(run / "search.csv").to_string(index=False))

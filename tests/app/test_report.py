@@ -450,6 +450,7 @@ def test_groups_are_told_with_a_warning(rich: tuple[Page, dict[str, Any]]) -> No
             ("site", ["Bergen", "Oslo", "Utrecht"]), ("sex", ["f", "m"]), ("age", ["≤ 70", "> 70"])
         ]  # fmt: skip
         assert sum(level["n"] for level in target["groups"][1]["levels"]) == target["n"]
+        assert words.spread_words(target["groups"]) in page.text and "corrected for several" in page.text
     assert "sex: f 30" in page.text
     site = values["targets"][0]["groups"][0]["levels"][0]
     assert site["few"] and site["warning"] in page.text

@@ -326,6 +326,10 @@ def test_wrong_calls_name_what_is_wrong(store: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match="holds no map"):
         audit(**{**call, "store": tmp_path / "empty"})
+    for damaged in ("{", "[]", '{"patients": [{"patient_id": "p"}]}'):
+        (tmp_path / "empty" / "cohort.json").write_text(damaged)
+        with pytest.raises(TableError, match=r"cohort\.json cannot be used"):
+            audit(**call, other={"x": str(tmp_path / "empty")})
 
 
 def write_run(folder: Path, store: Path) -> Path:

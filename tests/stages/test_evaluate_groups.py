@@ -61,6 +61,39 @@ def test_repeats_of_a_group_are_averaged() -> None:
     assert level["score"]["value"] == pytest.approx(0.5)
 
 
+def test_groups_that_differ_are_told_from_groups_that_do_not() -> None:
+    frame = table(200)
+    rng = np.random.default_rng(3)
+    noise = rng.random(200)
+    upside_down = np.arange(200) >= 140
+    p_yes = np.where(upside_down, noise, frame["p_yes"])
+    frame = frame.assign(p_yes=p_yes, p_no=1 - p_yes)
+    bad = {p: "bad" if k else "good" for p, k in zip(frame.patient_id, upside_down, strict=True)}
+    by_chance = {p: str(k) for p, k in zip(frame.patient_id, rng.integers(0, 2, 200), strict=True)}
+    alone = dict.fromkeys(frame.patient_id, "all")
+    found = evaluate_groups(
+        MSI, frame, {"scanner": bad, "chance": by_chance, "none": alone}, resamples=50, seed=0
+    )
+    scanner, chance, none = (each["p_value"] for each in found)
+    assert scanner == pytest.approx(2 / 1000) and chance > 0.2 and none is None
+
+
+def test_groups_that_differ_in_their_patients_only_raise_no_alarm() -> None:
+    # Events early in one group and late in the other, the risk right in both by the same noise.
+    rng = np.random.default_rng(4)
+    rejected = 0
+    for seed in range(40):
+        truth = np.r_[rng.random(60) < 0.8, rng.random(60) < 0.3]
+        p = 1 / (1 + np.exp(-(2 * truth - 1 + rng.normal(size=120))))
+        frame = pd.DataFrame({"patient_id": [f"p{i}" for i in range(120)], "site": "", "fold": 0})
+        frame["truth"], frame["predicted"] = np.where(truth, "yes", "no"), np.where(p > 0.5, "yes", "no")
+        frame["p_no"], frame["p_yes"] = 1 - p, p
+        levels = {name: "a" if k < 60 else "b" for k, name in enumerate(frame.patient_id)}
+        (found,) = evaluate_groups(MSI, frame, {"x": levels}, resamples=10, seed=seed)
+        rejected += found["p_value"] <= 0.05
+    assert rejected <= 6
+
+
 def test_events_are_the_cases_of_survival() -> None:
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({"patient_id": [f"p{i}" for i in range(60)], "site": "", "fold": np.arange(60) % 4})

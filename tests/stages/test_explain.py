@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from histonic.core.compressed import CompressedSlide
-from histonic.core.errors import BundleError, SettingsError, StoreError
+from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
 from histonic.data.cell_maps import read_cell_map
 from histonic.data.store import read_map, write_map
 from histonic.stages.bundle import read_bundle
@@ -204,7 +204,7 @@ def test_a_store_that_is_gone_and_one_that_moved(run: Path, cohort_folder: Path,
 def test_no_run_at_all(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such folder"):
         explain(run=tmp_path / "absent")
-    with pytest.raises(SettingsError, match="not finished"):
+    with pytest.raises(TableError, match="goes on with one that is not"):
         explain(run=tmp_path)
 
 

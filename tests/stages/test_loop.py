@@ -236,6 +236,20 @@ def rates_of(schedule: Schedule, losses: list[float]) -> tuple[list[float], Pace
     return rates, pace
 
 
+def test_tiny_gains_wear_a_rate_out_but_their_weights_are_kept() -> None:
+    losses = [1.0, 0.9, *(0.9 - 1e-4 * k for k in range(1, 8))]
+    patient, _ = rates_of(Schedule(1e-2, 200, patience=3), losses)
+    assert patient == pytest.approx([1e-2] * 9)
+    rates, pace = rates_of(Schedule(1e-2, 200, patience=3, least_gain=1e-2), losses)
+    assert rates == pytest.approx([1e-2] * 5 + [1e-3] * 3 + [1e-4])
+    assert pace.best_epoch == 8 and pace.best_loss == pytest.approx(0.9 - 7e-4)
+
+
+def test_losses_that_are_no_numbers_wear_a_rate_out() -> None:
+    rates, _ = rates_of(Schedule(1e-2, 200, patience=2, least_gain=1e-3), [float("nan")] * 4)
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3])
+
+
 def test_the_cosine_falls_from_the_first_rate_to_nothing() -> None:
     schedule = Schedule(1.0, 4, patience=9, decay="cosine")
     rates, pace = rates_of(schedule, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5])

@@ -135,9 +135,14 @@ class CodeScale(nn.Module):
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to ``(B, D, R, K)``."""
-        # In place after the first step: maps are large, and memory is what this costs.
-        scaled = codes - self.mean[:, None, None]
-        return scaled.div_(self.spread[:, None, None]).mul_(mask[:, None])
+        mean, spread = self.mean[:, None, None], self.spread[:, None, None]
+        if codes.requires_grad or codes.device.type != "cpu":
+            return (codes - mean).div_(spread).mul_(mask[:, None])
+        # Map by map and in place: a batch does not fit into the caches, and memory is what this costs.
+        scaled = torch.empty(codes.shape, dtype=torch.promote_types(codes.dtype, mean.dtype))
+        for made, code, tissue in zip(scaled, codes, mask, strict=True):
+            torch.sub(code, mean, out=made).div_(spread).mul_(tissue)
+        return scaled
 
     def undo(self, scaled: Tensor, mask: Tensor) -> Tensor:
         """The codes that were scaled."""

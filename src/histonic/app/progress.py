@@ -20,6 +20,19 @@ from rich.progress import (
 SECONDS_BETWEEN_LINES = 10.0
 
 
+def told_time(seconds: float) -> str:
+    """A duration in the unit that a reader thinks in.
+
+    Example:
+        >>> told_time(89), told_time(620), told_time(12000)
+        ('89 s', '10 min', '3 h 20 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class TerminalProgress:
     """Bars with the time left where the output is a terminal, else plain lines every ten seconds.
 
@@ -88,7 +101,7 @@ class TerminalProgress:
         if not self._total or not self._done:
             return f"{self._done} done"
         left = (now - self._began) * (self._total - self._done) / self._done
-        return f"{100 * self._done // self._total} %, about {left:.0f} s left"
+        return f"{100 * self._done // self._total} %, about {told_time(left)} left"
 
     def _line(self, line: str) -> None:
         sys.stderr.write(line + "\n")

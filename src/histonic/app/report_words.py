@@ -314,6 +314,25 @@ def few_words(level: Mapping[str, Any], kind: str) -> str:
     return f"few: {counted(level['n'], 'patient')}, {cases}"
 
 
+def spread_words(groups: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the groups of each grouping differ by more than chance; empty if none can be compared.
+
+    Example:
+        >>> spread_words([{"name": "site", "p_value": 0.4}, {"name": "sex", "p_value": None}])
+        'Values by site differ no more than chance makes them differ (p = 0.40).'
+    """
+    tested = [grouping for grouping in groups if grouping["p_value"] is not None]
+    correction = ", corrected for several groupings" if len(tested) > 1 else ""
+    sentences = []
+    for grouping in tested:
+        likely = grouping["p_value"] >= 0.05
+        amount = "no more than chance makes them differ" if likely else "more than chance makes likely"
+        sentences.append(
+            f"Values by {grouping['name']} differ {amount} ({p_words(grouping['p_value'])}{correction})."
+        )
+    return " ".join(sentences)
+
+
 def difference_words(score: Mapping[str, Any]) -> str:
     """A difference with its sign and interval.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from histonic.stages.audit_copies import (
 )
 from histonic.stages.audit_facts import SlideFacts, list_confounders, read_slide_facts
 from histonic.stages.audit_findings import AuditResult, Finding, by_level, listed_names, write_audit
+from histonic.stages.run_json import read_slides, read_store_path
 from histonic.stages.settings import AuditSettings, resolve
 
 
@@ -239,13 +239,13 @@ def _other(name: str, path: Path, settings: AuditSettings, progress: Progress) -
 
 
 def _other_run(name: str, run: Path, progress: Progress) -> OtherCohort:
-    patients = json.loads((run / "cohort.json").read_text(encoding="utf-8"))["patients"]
-    owner = {slide: each["patient_id"] for each in patients for slide in each["slide_ids"]}
+    patients = read_slides(run)
+    owner = {slide: patient for patient, slides in patients.items() for slide in slides}
     facts: dict[str, SlideFacts] = {}
     if (run / "run.json").is_file():
-        store = Path(json.loads((run / "run.json").read_text(encoding="utf-8"))["store"])
+        store = read_store_path(run)
         if store.is_dir():
             opened = Store.open(store)
             held = sorted(set(owner) & set(opened.slide_ids))
             facts = read_slide_facts(opened, held, progress, stage=f"facts of {name}")
-    return OtherCohort(name, tuple(each["patient_id"] for each in patients), facts, owner)
+    return OtherCohort(name, tuple(patients), facts, owner)

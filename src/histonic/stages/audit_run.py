@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from histonic.core.cohort import Cohort, Patient
-from histonic.core.errors import HistonicError, TableError
+from histonic.core.errors import HistonicError
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
 from histonic.data.store import Store
@@ -19,6 +18,7 @@ from histonic.stages.audit_facts import SlideFacts, read_slide_facts
 from histonic.stages.audit_findings import AuditResult, ModelOrder, WithinSites, by_level, write_audit
 from histonic.stages.audit_sites import model_order, site_finding, within_sites
 from histonic.stages.prediction_table import read_predictions
+from histonic.stages.run_json import read_json, read_store_path, read_tasks
 
 
 def audit_run(
@@ -40,10 +40,11 @@ def audit_run(
         OutputError: The folder cannot be written to.
     """
     folder, listener = Path(run), progress or Silent()
-    facts, described = _read_json(folder / "run.json"), _read_json(folder / "cohort.json")
-    cohort = read_cohort(facts, described)
-    part = {each["patient_id"]: _part(each) for each in described["patients"]}
-    slides = _facts_of(Path(facts["store"]), sorted(owners(cohort.patients)), listener)
+    tasks = read_tasks(folder)
+    patients = read_json(folder / "cohort.json", lambda values: _patients(values, tasks))
+    cohort = Cohort(tuple(tasks), patients)
+    part = read_json(folder / "cohort.json", _parts)
+    slides = _facts_of(read_store_path(folder), sorted(owners(cohort.patients)), listener)
     others = _external(folder, listener)
     result = audit_cohort(
         cohort,
@@ -61,22 +62,9 @@ def audit_run(
     return replace(result, out=folder)
 
 
-def read_cohort(facts: Mapping[str, Any], described: Mapping[str, Any]) -> Cohort:
-    """The cohort of a run from its ``run.json`` and ``cohort.json``.
-
-    Raises:
-        TableError: They do not fit together.
-    """
-    try:
-        tasks = tuple(Task.from_dict(values) for values in facts["tasks"])
-        patients = tuple(_patient(values, tasks) for values in described["patients"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise TableError(
-            "Read the cohort of a run.",
-            f"run.json and cohort.json do not fit together: {type(error).__name__}: {error}.",
-            "Write them again with 'histonic train'.",
-        ) from error
-    return Cohort(tasks, patients)
+def _patients(described: Mapping[str, Any], tasks: Sequence[Task]) -> tuple[Patient, ...]:
+    """The patients of ``cohort.json``."""
+    return tuple(_patient(values, tasks) for values in described["patients"])
 
 
 def _patient(values: Mapping[str, Any], tasks: Sequence[Task]) -> Patient:
@@ -109,7 +97,7 @@ def _external(run: Path, progress: Progress) -> list[OtherCohort]:
     """The external cohorts of a run: patients from their predictions, slides from their stores."""
     found = []
     for path in sorted((run / "external").glob("*/external.json")):
-        name, values = path.parent.name, _read_json(path)
+        name, values = path.parent.name, read_json(path, dict)
         patients = sorted(
             {
                 patient
@@ -144,19 +132,9 @@ def _of_predictions(run: Path, tasks: Sequence[Task]) -> tuple[list[WithinSites]
     return sites, models
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TableError(
-            f"Audit the run {path.parent}.",
-            f"{path.name} cannot be used: {type(error).__name__}: {error}.",
-            "Give the folder of a run that 'histonic train' has finished.",
-        ) from error
-    return values
-
-
-def _part(patient: Mapping[str, Any]) -> str:
-    """Where a patient of ``cohort.json`` was tested, of several repeats in the first."""
-    tested = patient["tested_in"]
-    return f"fold {tested[0][1] + 1}" if tested else "training"
+def _parts(described: Mapping[str, Any]) -> dict[str, str]:
+    """Where each patient of ``cohort.json`` was tested, of several repeats in the first."""
+    return {
+        each["patient_id"]: f"fold {each['tested_in'][0][1] + 1}" if each["tested_in"] else "training"
+        for each in described["patients"]
+    }

@@ -16,10 +16,11 @@ from histonic.core.task import Task, TaskKind
 from histonic.metrics.compare import delong, holm, permutation_p
 from histonic.metrics.scores import Measure, score_measures
 from histonic.stages.comparison import Comparison, PairDifference, RunScore, write_comparison
-from histonic.stages.evaluate import EVALUATORS, read_tasks
+from histonic.stages.evaluate import EVALUATORS
 from histonic.stages.exchanges import exchanged
 from histonic.stages.prediction_table import PredictionTable, read_predictions
 from histonic.stages.repeats import mean_measures, split_repeats
+from histonic.stages.run_json import read_tasks
 from histonic.stages.settings import CompareSettings, resolve
 
 FEWEST_SHARED = 10

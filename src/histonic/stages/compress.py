@@ -18,6 +18,7 @@ import yaml
 from histonic.core.compressed import ORIENTATIONS, orient
 from histonic.core.errors import EncoderError, HistonicError, MaskError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
+from histonic.core.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.data.slide_lists import SlideRow, read_slide_list
 from histonic.data.store import (
@@ -105,6 +106,7 @@ def compress(
     """
     resolved = resolve(CompressSettings, settings, values)
     listener = progress or Silent()
+    keep_memory()
     rows = _rows(resolved)
     encoder = load_encoder(
         resolved.encoder, device=pick_device(resolved.device), precision=resolved.precision

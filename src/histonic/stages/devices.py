@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import multiprocessing
 import os
@@ -21,13 +20,11 @@ from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
+from histonic.core.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.stages.compress import pick_device
 
 A = TypeVar("A")
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Names in malloc.h."""
-KEPT_BYTES = 1 << 30
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
 Work = Callable[[Fabric, A, Progress], None]
 
@@ -202,18 +199,6 @@ def _relay(messages: Any, progress: Progress, errors: list[HistonicError]) -> No
             errors.extend(arguments)
         else:
             getattr(progress, name)(*arguments)
-
-
-def keep_memory() -> None:
-    """Let the C library keep large blocks that are freed, instead of handing them back to the system.
-
-    Each batch of maps asks for tens of megabytes anew; with glibc's defaults the system then clears every
-    page of them each time, which takes longer than the arithmetic. Elsewhere this does nothing.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    # Older versions take no more than 32 MiB; where they refuse, nothing must be set.
-    if mallopt is not None and (mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) or mallopt(M_MMAP_THRESHOLD, 32 << 20)):
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 @contextmanager

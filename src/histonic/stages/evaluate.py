@@ -8,7 +8,6 @@ patients.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from histonic.core.errors import TableError
 from histonic.core.task import Task, TaskKind
 from histonic.metrics.intervals import bootstrap, percentile_band
 from histonic.metrics.scores import Score, score_measures
@@ -28,6 +26,7 @@ from histonic.stages.evaluate_values import evaluate_regression
 from histonic.stages.evaluated import Evaluated, listed, number_or_none
 from histonic.stages.prediction_table import PredictionTable, read_predictions
 from histonic.stages.repeats import mean_measures, mean_table, split_repeats
+from histonic.stages.run_json import read_tasks
 
 BAND_RESAMPLES = 500
 """Resamples for the bands of curves, which need no more to be drawn."""
@@ -151,23 +150,6 @@ def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> li
         )
         for task in read_tasks(folder)
     ]
-
-
-def read_tasks(run: Path) -> list[Task]:
-    """The targets of a run folder, in the order in which they were trained.
-
-    Raises:
-        TableError: ``run.json`` is absent or damaged.
-    """
-    path = run / "run.json"
-    try:
-        return [Task.from_dict(values) for values in json.loads(path.read_text(encoding="utf-8"))["tasks"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TableError(
-            f"Read the run {run}.",
-            f"{path.name} cannot be used: {type(error).__name__}: {error}",
-            "Give the folder of a run that 'histonic train' has finished.",
-        ) from error
 
 
 def _per_fold(each: Sequence[Evaluated]) -> list[dict[str, Any]]:

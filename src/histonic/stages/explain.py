@@ -17,11 +17,12 @@ import pandas as pd
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.files import require_writable_folder, write_json
+from histonic.core.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
 from histonic.data.store import thumbnail_path
 from histonic.stages.bundle import read_bundle
-from histonic.stages.devices import keep_memory, make_fabric
+from histonic.stages.devices import make_fabric
 from histonic.stages.ensemble import prediction_columns
 from histonic.stages.explain_checks import (
     LESION_SHARE,

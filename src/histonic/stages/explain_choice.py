@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,9 @@ from histonic.core.task import Task
 from histonic.data.store import MAP_SUFFIX, Store, map_folder, read_map
 from histonic.stages.explain_views import Network
 from histonic.stages.prediction_table import PredictionTable, read_predictions
+from histonic.stages.run_json import read_json, read_store_path, read_tasks
 
 Role = Literal["most certain", "least certain"]
-FINISH = "Run the same 'histonic train' command again; it goes on where it stopped."
 
 
 @dataclass(frozen=True)
@@ -65,20 +64,17 @@ def read_explained_run(folder: Path) -> ExplainedRun:
     """Read what a run says of its targets, patients and predictions.
 
     Raises:
-        SettingsError: There is no such run, or it is not finished.
-        TableError: A table of predictions is damaged.
+        SettingsError: There is no such run.
+        TableError: It is not finished, or a file of it is damaged.
     """
-    asked = f"Explain the run {folder}."
     if not folder.is_dir():
-        raise SettingsError(asked, "There is no such folder.", "Give the --out folder of 'histonic train'.")
-    try:
-        facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        cohort = json.loads((folder / "cohort.json").read_text(encoding="utf-8"))
-        tasks = tuple(Task.from_dict(values) for values in facts["tasks"])
-        store, patients = Path(facts["store"]), cohort["patients"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        found = f"It is not finished, or damaged: {type(error).__name__}: {error}."
-        raise SettingsError(asked, found, FINISH) from error
+        raise SettingsError(
+            f"Explain the run {folder}.",
+            "There is no such folder.",
+            "Give the --out folder of 'histonic train'.",
+        )
+    tasks, store = tuple(read_tasks(folder)), read_store_path(folder)
+    patients = read_json(folder / "cohort.json", lambda cohort: cohort["patients"])
     tables = {task.name: read_predictions(folder / "predictions" / f"{task.name}.csv") for task in tasks}
     return ExplainedRun(folder, tasks, store, patients, tables)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from histonic.aggregators.base import SlideModel
-from histonic.core.compressed import ORIENTATIONS
+from histonic.core.compressed import ORIENTATIONS, turn_back
 from histonic.core.units import RC
 from histonic.stages.bundle import Bundle
 from histonic.stages.ensemble import Member
@@ -151,19 +151,6 @@ def _start(at: int, extent: int, side: int) -> int:
 
 def _clear(mask: BoolGrid, corner: RC, side: int) -> None:
     mask[max(corner.row, 0) : corner.row + side, max(corner.col, 0) : corner.col + side] = False
-
-
-def turn_back(values: npt.NDArray[np.floating], orientation: int) -> npt.NDArray[np.floating]:
-    """The inverse of :func:`histonic.core.compressed.orient`.
-
-    Example:
-        >>> from histonic.core.compressed import orient
-        >>> grid = np.arange(6.0).reshape(2, 3)
-        >>> all((turn_back(orient(grid, turn), turn) == grid).all() for turn in range(8))
-        True
-    """
-    upright = np.rot90(values, -(orientation % 4), (-2, -1))
-    return np.flip(upright, -1) if orientation >= 4 else upright
 
 
 def _add(total: FloatGrid, window: npt.NDArray[np.floating], corner: RC) -> None:

@@ -100,6 +100,9 @@ class Schedule:
     after ``max_epochs``. ``cosine``: the rate falls from epoch to epoch along half a cosine that ends after
     ``max_epochs``; ``constant``: it stays. Both end early after ``patience`` epochs without a better loss.
 
+    A loss counts as better for patience if it is lower by more than ``least_gain`` of itself than when
+    patience last began; the best weights are kept however small the gain.
+
     ``weight_decay`` of ``adam`` and ``sgd`` adds to the gradient; that of ``adamw`` is apart from it.
     """
 
@@ -113,6 +116,7 @@ class Schedule:
     weight_decay: float = 2 * L2
     keep: Literal["best", "last"] = "best"
     adam_momentum: float = 0.9
+    least_gain: float = 0.0
 
     @property
     def rates(self) -> int:
@@ -151,6 +155,7 @@ class Pace:
     stale: int = 0
     restart: bool = False
     best_loss: float = math.inf
+    mark: float = math.inf
     best_epoch: int = 0
     history: list[EpochRecord] = field(default_factory=list)
 
@@ -173,7 +178,10 @@ class Pace:
         self.history.append(record)
         improved = record.validation_loss < self.best_loss
         if improved:
-            self.best_loss, self.best_epoch, self.stale = record.validation_loss, record.epoch, 0
+            self.best_loss, self.best_epoch = record.validation_loss, record.epoch
+        gained = math.isinf(self.mark) or self.best_loss < self.mark - schedule.least_gain * abs(self.mark)
+        if improved and gained:
+            self.mark, self.stale = self.best_loss, 0
         else:
             self.stale += 1
         if schedule.decay == "plateau" and self.stale >= schedule.patience:

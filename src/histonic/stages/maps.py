@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from histonic.core.compressed import CompressedSlide, orient
+from histonic.core.compressed import CompressedSlide, turn_back
 from histonic.core.errors import StoreError
 from histonic.core.progress import Progress
-from histonic.stages.sampling import TissueDensity, View, cut
+from histonic.stages.sampling import TissueDensity, View, place_cut
 
 MEMORY_BYTES = 2 << 30
 """Codes kept in memory; maps beyond that are read from disk, window by window."""
@@ -104,12 +104,14 @@ class Maps:
         masks = np.zeros((len(views), side, side), np.float32)
         for place, view in enumerate(views):
             slide = self._slides[view.slide_id]
-            if slide.orientations is None:
-                window = cut(slide.features, view.corner, side)
-            else:
-                window = cut(slide.orientations, view.corner, side, view.orientation)
-            codes[place] = orient(window, view.orientation)
-            masks[place] = orient(cut(slide.mask, view.corner, side), view.orientation)
+            upright, first = (
+                (slide.features, ())
+                if slide.orientations is None
+                else (slide.orientations, (view.orientation,))
+            )
+            # Written through a turned-back view of the batch, so that no code is copied twice.
+            place_cut(turn_back(codes[place], view.orientation), upright, view.corner, *first)
+            place_cut(turn_back(masks[place], view.orientation), slide.mask, view.corner)
         return codes, masks
 
 

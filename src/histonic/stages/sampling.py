@@ -153,13 +153,25 @@ def cut(array: Any, corner: RC, side: int, *first: int) -> npt.NDArray[Any]:
         >>> cut(np.array([[1, 2], [3, 4]]), RC(-1, 0), 2).tolist()
         [[0, 0], [1, 2]]
     """
+    window = np.zeros((*array.shape[len(first) : -2], side, side), array.dtype)
+    place_cut(window, array, corner, *first)
+    return window
+
+
+def place_cut(window: npt.NDArray[Any], array: Any, corner: RC, *first: int) -> None:
+    """Write the part of ``array`` at ``corner`` into a square window ``(..., side, side)`` of zeros.
+
+    Example:
+        >>> window = np.zeros((2, 2))
+        >>> place_cut(window, np.array([[1, 2], [3, 4]]), RC(-1, 0)); window.tolist()
+        [[0.0, 0.0], [1.0, 2.0]]
+    """
+    side = window.shape[-1]
     top, left = max(corner.row, 0), max(corner.col, 0)
     rows, cols = slice(top, max(corner.row + side, 0)), slice(left, max(corner.col + side, 0))
     part = np.asarray(array[(*first, ..., rows, cols)])
-    window = np.zeros((*part.shape[:-2], side, side), part.dtype)
     down, right = top - corner.row, left - corner.col
     window[..., down : down + part.shape[-2], right : right + part.shape[-1]] = part
-    return window
 
 
 def _place(middle: int, extent: int, side: int) -> int:

@@ -25,6 +25,7 @@ from histonic.metrics import censoring, compare, hazard, labels, regression, sur
 from histonic.metrics.ranks import FloatArray
 from histonic.metrics.scores import Measure, score_measures
 from histonic.stages.clinical_fits import Design, added_by_image
+from histonic.stages.evaluate_groups import evaluate_groups
 
 Draw = Callable[[int, np.random.Generator], float | None]
 SIZES = (100, 300)
@@ -133,11 +134,33 @@ def against_chance(crossed: bool, n: int, rng: np.random.Generator) -> float | N
     return float(2 * stats.norm.sf(1.96 * abs(found.value - 0.5) / (reach * half)))
 
 
+def sites(kind: str, n: int, rng: np.random.Generator) -> float | None:
+    """Three sites with other rates of the outcome and as good a model at each, the last one small."""
+    site = rng.choice(3, n, p=(0.45, 0.4, 0.15))
+    frame = pd.DataFrame({"patient_id": [str(k) for k in range(n)], "site": "", "fold": 0})
+    if kind == "binary":
+        positive = rng.random(n) < np.array([0.2, 0.5, 0.35])[site]
+        chance = 1 / (1 + np.exp(-(0.9 * positive - 0.5 + rng.normal(size=n))))
+        names = np.where(positive, "yes", "no")
+        frame = frame.assign(truth=names, predicted=names, p_no=1 - chance, p_yes=chance)
+    else:
+        risk = rng.normal(size=n)
+        outcome = followed(0.7 * risk, n, rng)
+        frame = frame.assign(time=outcome.time, event=outcome.event.astype(int), risk=risk, high_risk=0)
+    levels = dict(zip(frame["patient_id"], map(str, site), strict=True))
+    task = BINARY if kind == "binary" else SURVIVAL
+    seed = int(rng.integers(1 << 31))
+    p: float | None = evaluate_groups(task, frame, {"site": levels}, resamples=2, seed=seed)[0]["p_value"]
+    return p
+
+
 TESTS: dict[str, Draw] = {
     "DeLong, two equal models": delong,
     "Permutation, AUROC": partial(permuted, "AUROC"),
     "Permutation, Spearman": partial(permuted, "Spearman"),
     "Permutation, C-index": partial(permuted, "C"),
+    "Sites differ, AUROC": partial(sites, "binary"),
+    "Sites differ, C-index": partial(sites, "survival"),
     "Likelihood ratio, binary": partial(clinical, "binary", False),
     "Likelihood ratio, survival": partial(clinical, "survival", False),
     "F test, values": partial(clinical, "regression", False),

@@ -129,7 +129,8 @@ def main() -> int:
                     if (name, aggregator, rate, seed) in done:
                         continue
                     began = time.perf_counter()
-                    more = {"learning_rate": rate, "initialisations": options.initialisations}
+                    # Aggregators that are fitted have no rate: 0.
+                    more = {"learning_rate": rate or None, "initialisations": options.initialisations}
                     accuracy, loss = measure(folder, aggregator, seed, more)
                     with results.open("a", encoding="utf-8", newline="") as file:
                         spent = round(time.perf_counter() - began, 1)

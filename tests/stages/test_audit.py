@@ -388,6 +388,10 @@ def test_run_without_its_store_says_what_was_not_looked_at(store: Path, tmp_path
     (run / "run.json").write_text(json.dumps({**facts, "store": str(tmp_path / "gone")}))
     result = audit_run(run, permutations=200)
     assert "48 of 48 slides could not be looked at" in [finding.what for finding in result.findings]
+    (run / "external" / "x").mkdir(parents=True)
+    (run / "external" / "x" / "external.json").write_text('{"patients": [{"patient_id": "p"}]}')
+    with pytest.raises(TableError, match=r"(?s)external\.json cannot be used.*histonic external"):
+        audit_run(run)
     (run / "run.json").unlink()
     with pytest.raises(TableError, match=r"run\.json"):
         audit_run(run)

@@ -20,6 +20,8 @@ from histonic.stages.audit_sites import model_order, site_finding, within_sites
 from histonic.stages.prediction_table import read_predictions
 from histonic.stages.run_json import read_json, read_store_path, read_tasks
 
+AGAIN = "Test the run on that cohort again with 'histonic external', or delete the folder."
+
 
 def audit_run(
     run: str | Path, *, permutations: int = 2000, seed: int = 0, progress: Progress | None = None
@@ -41,9 +43,10 @@ def audit_run(
     """
     folder, listener = Path(run), progress or Silent()
     tasks = read_tasks(folder)
-    patients = read_json(folder / "cohort.json", lambda values: _patients(values, tasks))
+    patients, part = read_json(
+        folder / "cohort.json", lambda described: (_patients(described, tasks), _parts(described))
+    )
     cohort = Cohort(tuple(tasks), patients)
-    part = read_json(folder / "cohort.json", _parts)
     slides = _facts_of(read_store_path(folder), sorted(owners(cohort.patients)), listener)
     others = _external(folder, listener)
     result = audit_cohort(
@@ -97,7 +100,7 @@ def _external(run: Path, progress: Progress) -> list[OtherCohort]:
     """The external cohorts of a run: patients from their predictions, slides from their stores."""
     found = []
     for path in sorted((run / "external").glob("*/external.json")):
-        name, values = path.parent.name, read_json(path, dict)
+        name, store, owner = read_json(path, _described_external, todo=AGAIN)
         patients = sorted(
             {
                 patient
@@ -105,17 +108,22 @@ def _external(run: Path, progress: Progress) -> list[OtherCohort]:
                 for patient in read_predictions(table).get("patient_id", ())
             }
         )
-        # Only slides of the cohort: a store may hold those of others, even of the audited one.
-        owner = {
-            str(slide): str(each["patient_id"])
-            for each in values.get("patients", ())
-            for slide in each["slide_ids"]
-        }
-        facts: dict[str, SlideFacts] = {}
-        if owner and values.get("store"):
-            facts = _facts_of(Path(str(values["store"])), sorted(owner), progress)
-        found.append(OtherCohort(str(values.get("name", name)), tuple(patients), facts, owner))
+        facts = _facts_of(Path(store), sorted(owner), progress) if owner and store else {}
+        found.append(OtherCohort(name or path.parent.name, tuple(patients), facts, owner))
     return found
+
+
+def _described_external(values: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
+    """Name, store and the patient of each slide of ``external.json``.
+
+    Only slides of the cohort: a store may hold those of others, even of the audited one.
+    """
+    owner = {
+        str(slide): str(each["patient_id"])
+        for each in values.get("patients", ())
+        for slide in each["slide_ids"]
+    }
+    return str(values.get("name", "")), str(values.get("store", "")), owner
 
 
 def _of_predictions(run: Path, tasks: Sequence[Task]) -> tuple[list[WithinSites], list[ModelOrder]]:

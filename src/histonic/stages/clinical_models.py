@@ -94,7 +94,7 @@ def evaluate_clinical(
         TableError: The table is damaged.
         CohortError: Too few patients, one outcome only, or a column is empty or the same for all of them.
     """
-    tables = [_known(table) for table in split_repeats(PredictionTable(task, predictions))]
+    tables = [table.rows(table.has_truth()) for table in split_repeats(PredictionTable(task, predictions))]
     clinic = _clinic(tables[0], columns, training)
     design = clinic.design
     repeats = [_Repeat(parts_of(table.numbers("fold")), image_covariates(table)) for table in tables]
@@ -134,7 +134,8 @@ def _clinic(
     if training is None:
         return _Clinic(_design(table, columns), None, 0)
     needed = ["patient_id", *(("time", "event") if table.task.kind == "survival" else ("truth",))]
-    others = _known(PredictionTable(table.task, training))
+    others = PredictionTable(table.task, training)
+    others = others.rows(others.has_truth())
     parts = [each.frame[needed].astype(object) for each in (table, others)]
     # Together, so that a column is of numbers or of words for both; then each must do by itself.
     together = _design(PredictionTable(table.task, pd.concat(parts, ignore_index=True)), columns)
@@ -146,16 +147,6 @@ def _clinic(
     if table.task.kind == "multiclass":
         score = score[:, 1:] - score[:, :1]
     return _Clinic(design, score, len(parts[1]))
-
-
-def _known(table: PredictionTable) -> PredictionTable:
-    """The patients with a truth."""
-    if table.task.is_classification:
-        return table.rows(table.classes("truth", missing=True) >= 0)
-    if table.task.kind == "survival":
-        time, event = (table.numbers(name, missing=True) for name in ("time", "event"))
-        return table.rows(np.isfinite(time) & np.isfinite(event))
-    return table.rows(np.isfinite(table.numbers("truth", missing=True)))
 
 
 def _asked(task: Task, columns: Mapping[str, Mapping[str, str]]) -> str:

@@ -103,14 +103,13 @@ def _chance(
         return None
     first = tables[0]
     group = np.array([levels.get(patient, "") for patient in first.texts("patient_id")], object)
-    stratum = _strata(first)
-    keep = np.isin(group, scored) & (stratum >= 0)
+    keep = np.isin(group, scored) & first.has_truth()
     try:
         measures = [EVALUATORS[first.task.kind](table.rows(keep)).measures[:1] for table in tables]
     except CohortError:
         return None
     measure = mean_measures(measures)[0]
-    number, stratum = np.array([scored.index(each) for each in group[keep]]), stratum[keep]
+    number, stratum = np.array([scored.index(each) for each in group[keep]]), _strata(first.rows(keep))
 
     def spreads(dealt: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Groups of patients ``(B, n)`` to ``(B,)``; a group without a value is left out."""
@@ -137,19 +136,17 @@ def _chance(
 
 
 def _strata(table: PredictionTable) -> npt.NDArray[np.int64]:
-    """Class, or whether the event was seen, of each patient; 0 for a value, -1 without a truth."""
+    """Class, or whether the event was seen, of patients with a truth; 0 for a value."""
     if table.task.is_classification:
-        return table.classes("truth", missing=True)
+        return table.classes("truth")
     if table.task.kind == "survival":
-        time, event = (table.numbers(name, missing=True) for name in ("time", "event"))
-        return np.where(np.isfinite(time) & np.isfinite(event), np.nan_to_num(event), -1).astype(np.int64)
-    return np.where(np.isfinite(table.numbers("truth", missing=True)), 0, -1).astype(np.int64)
+        return table.numbers("event").astype(np.int64)
+    return np.zeros(len(table.frame), np.int64)
 
 
 def _sizes(table: PredictionTable) -> dict[str, Any]:
     """Patients with a truth, and those of the smaller class or with an event."""
-    strata = _strata(table)
-    known = strata[strata >= 0]
+    known = _strata(table.rows(table.has_truth()))
     if table.task.is_classification:
         counts = np.bincount(known, minlength=len(table.task.classes))
         return {"n": len(known), "cases": int(counts.min())}

@@ -34,7 +34,7 @@ class _Labelled(NamedTuple):
 
 def _read_labelled(table: PredictionTable) -> _Labelled:
     task = table.task
-    table = table.rows(table.classes("truth", missing=True) >= 0)
+    table = table.rows(table.has_truth())
     truth = table.classes("truth")
     found = np.unique(truth)
     only = f"All {len(truth)} patients are {task.classes[found[0]]!r}." if len(found) else ""

@@ -47,11 +47,8 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
             a patient. The model that turns risks into survival is fitted to them and kept as it is. Without
             it, the model of each part of ``table`` is fitted to the other parts.
     """
-    time, event = (table.numbers(name, missing=True) for name in ("time", "event"))
-    known = np.isfinite(time) & np.isfinite(event)
-    table = table.rows(known)
-    patients = table.texts("patient_id")
-    outcome = survival.check_survival(time[known], event[known], target=table.task.name, patients=patients)
+    table = table.rows(table.has_truth())
+    outcome = _follow_up(table)
     require_patients(
         table.task,
         n=len(outcome.time),
@@ -83,19 +80,20 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
 
 def _risk_model(reference: PredictionTable) -> RiskModel:
     """Of the run's patients whose follow-up is known; without any event, of no hazard."""
-    time, event = (reference.numbers(name, missing=True) for name in ("time", "event"))
-    known = np.isfinite(time) & np.isfinite(event)
-    if not known.any():
+    known = reference.rows(reference.has_truth())
+    if not len(known.frame):
         raise CohortError(
             f"Predict survival ({reference.task.name!r}) from the run's own patients.",
             "None of them has a known follow-up.",
             "Test a run that was evaluated on this target.",
         )
-    patients = reference.rows(known).texts("patient_id")
-    outcome = survival.check_survival(
-        time[known], event[known], target=reference.task.name, patients=patients
-    )
-    return RiskModel.fit(outcome, reference.numbers("risk")[known])
+    return RiskModel.fit(_follow_up(known), known.numbers("risk"))
+
+
+def _follow_up(table: PredictionTable) -> survival.Survival:
+    """Of patients whose follow-up is known."""
+    time, event = (table.numbers(name) for name in ("time", "event"))
+    return survival.check_survival(time, event, target=table.task.name, patients=table.texts("patient_id"))
 
 
 def _order_measures(

@@ -14,7 +14,7 @@ from histonic.stages.prediction_table import PredictionTable
 
 def evaluate_regression(table: PredictionTable) -> Evaluated:
     """Measures and curves of a regression target."""
-    table = table.rows(np.isfinite(table.numbers("truth", missing=True)))
+    table = table.rows(table.has_truth())
     truth = table.numbers("truth")
     varies = len(np.unique(truth)) > 1
     require_patients(table.task, n=len(truth), varies=varies, constant="All patients have the same value.")

@@ -104,13 +104,13 @@ class Maps:
         masks = np.zeros((len(views), side, side), np.float32)
         for place, view in enumerate(views):
             slide = self._slides[view.slide_id]
-            upright, first = (
+            stored, first = (
                 (slide.features, ())
                 if slide.orientations is None
                 else (slide.orientations, (view.orientation,))
             )
             # Written through a turned-back view of the batch, so that no code is copied twice.
-            place_cut(turn_back(codes[place], view.orientation), upright, view.corner, *first)
+            place_cut(turn_back(codes[place], view.orientation), stored, view.corner, *first)
             place_cut(turn_back(masks[place], view.orientation), slide.mask, view.corner)
         return codes, masks
 

@@ -29,7 +29,7 @@ from histonic.stages.settings import TrainSettings
 
 LEAST_CROP_CELLS = 8
 LEAST_GAIN = 1e-3
-"""Of the validation loss: below it a rate is worn out; tails of such gains were a tenth of all epochs."""
+"""Of the validation loss: eight epochs that gain less wear a learning rate out."""
 
 
 @dataclass(frozen=True)

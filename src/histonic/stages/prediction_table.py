@@ -51,6 +51,18 @@ class PredictionTable:
         """Only the patients where ``keep`` is True."""
         return PredictionTable(self.task, self.frame.loc[np.asarray(keep)].reset_index(drop=True))
 
+    def has_truth(self) -> npt.NDArray[np.bool_]:
+        """Of which patients the truth is known, ``(n,)``: class, value, or both time and event.
+
+        Raises:
+            TableError: A column is absent, or a cell of it cannot be used.
+        """
+        if self.task.is_classification:
+            return self.classes("truth", missing=True) >= 0
+        names = ("time", "event") if self.task.kind == "survival" else ("truth",)
+        values = np.stack([self.numbers(name, missing=True) for name in names])
+        return np.asarray(np.isfinite(values).all(axis=0))
+
     def texts(self, name: str) -> list[str]:
         """A column as text, empty where missing.
 

@@ -11,15 +11,17 @@ from histonic.core.errors import TableError
 from histonic.core.task import Task
 
 T = TypeVar("T")
+FINISHED = "Give a finished run; the same 'histonic train' command goes on with one that is not."
 
 
-def read_json(path: Path, use: Callable[[Any], T]) -> T:
+def read_json(path: Path, use: Callable[[Any], T], todo: str = FINISHED) -> T:
     """What ``use`` makes of a JSON file of a run.
 
     Args:
         path: The file.
         use: Takes the content; a KeyError, TypeError, AttributeError or ValueError of it means that the file
             is damaged.
+        todo: What the user can do about it.
 
     Raises:
         TableError: The file is absent or damaged.
@@ -30,7 +32,7 @@ def read_json(path: Path, use: Callable[[Any], T]) -> T:
         raise TableError(
             f"Read the run {path.parent}.",
             f"{path.name} cannot be used: {type(error).__name__}: {error}",
-            "Give a finished run; the same 'histonic train' command goes on with one that is not.",
+            todo,
         ) from error
 
 

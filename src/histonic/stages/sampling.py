@@ -159,7 +159,13 @@ def cut(array: Any, corner: RC, side: int, *first: int) -> npt.NDArray[Any]:
 
 
 def place_cut(window: npt.NDArray[Any], array: Any, corner: RC, *first: int) -> None:
-    """Write the part of ``array`` at ``corner`` into a square window ``(..., side, side)`` of zeros.
+    """Write the part of ``array`` at ``corner`` into a window of zeros.
+
+    Args:
+        window: ``(..., side, side)``, a view if need be.
+        array: ``(..., R, K)``, anything that slices like a NumPy array; only the part needed is read.
+        corner: Top-left cell, may be negative.
+        *first: Indices on the first axes of ``array``, such as the orientation.
 
     Example:
         >>> window = np.zeros((2, 2))

@@ -26,38 +26,44 @@ def landmark_attention(query: Tensor, key: Tensor, value: Tensor, landmarks: int
     Work and memory grow with ``N * landmarks`` instead of ``N * N``.
 
     Args:
-        query: ``(H, N, E)``.
-        key: ``(H, N, E)``.
-        value: ``(H, N, E)``.
+        query: ``(B, H, N, E)``.
+        key: ``(B, H, N, E)``.
+        value: ``(B, H, N, E)``.
         landmarks: Stretches of neighbouring tokens whose means stand for all, N at most.
 
     Returns:
-        ``(H, N, E)``.
+        ``(B, H, N, E)``.
 
     Example:
-        >>> tokens = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+        >>> tokens = torch.randn(1, 2, 6, 4, generator=torch.Generator().manual_seed(0))
         >>> full = F.scaled_dot_product_attention(tokens, tokens, tokens)
         >>> bool(torch.allclose(landmark_attention(tokens, tokens, tokens, 6), full, atol=0.01))
         True
     """
-    scale = query.shape[-1] ** -0.5
-    tokens = query.shape[1]
-    stretch = torch.arange(tokens, device=query.device) * landmarks // tokens
-    share = F.one_hot(stretch, landmarks).to(query.dtype)
-    share = share / share.sum(dim=0)
-    few_query, few_key = (torch.einsum("hne,nm->hme", each, share) for each in (query, key))
-    left = (query @ few_key.mT * scale).softmax(dim=-1)
-    middle = (few_query @ few_key.mT * scale).softmax(dim=-1)
-    right = (few_query @ key.mT * scale).softmax(dim=-1)
-    mixed: Tensor = left @ (pseudo_inverse(middle) @ (right @ value))
-    return mixed
+    few_query, few_key = (stretch_means(each, landmarks) for each in (query, key))
+    middle = (few_query @ few_key.mT * query.shape[-1] ** -0.5).softmax(dim=-1)
+    # The fused kernel never stores the weights of N tokens for the landmarks, which is most of the memory.
+    heard = F.scaled_dot_product_attention(few_query, key, value)
+    return F.scaled_dot_product_attention(query, few_key, pseudo_inverse(middle) @ heard)
+
+
+def stretch_means(tokens: Tensor, stretches: int) -> Tensor:
+    """Means of neighbouring tokens, ``(B, H, N, E)`` to ``(B, H, stretches, E)``.
+
+    Example:
+        >>> stretch_means(torch.arange(5.0).view(1, 1, 5, 1), 2).flatten().tolist()
+        [1.0, 3.5]
+    """
+    each, more = divmod(tokens.shape[2], stretches)
+    parts = torch.split(tokens, [each + 1] * more + [each] * (stretches - more), dim=2)
+    return torch.stack([part.mean(dim=2) for part in parts], dim=2)
 
 
 def pseudo_inverse(matrix: Tensor) -> Tensor:
-    """Moore-Penrose inverse of ``(H, M, M)`` by the iteration of Razavi et al., as in the Nyström paper."""
+    """Moore-Penrose inverse of ``(..., M, M)`` by the iteration of Razavi et al., as in that paper."""
     eye = torch.eye(matrix.shape[-1], device=matrix.device, dtype=matrix.dtype)
     norms = matrix.abs().sum(dim=-1).amax(dim=-1) * matrix.abs().sum(dim=-2).amax(dim=-1)
-    found = matrix.mT / norms[:, None, None]
+    found = matrix.mT / norms[..., None, None]
     for _ in range(PINV_STEPS):
         product = matrix @ found
         found = 0.25 * found @ (13 * eye - product @ (15 * eye - product @ (7 * eye - product)))
@@ -78,11 +84,6 @@ class TokenMixer(nn.Module):
         self.split = nn.Linear(EMBEDDED, 3 * EMBEDDED, bias=False)
         self.join = nn.Linear(EMBEDDED, EMBEDDED)
 
-    def _parts(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Query, key and value, each ``(B, H, N, E / H)``."""
-        query, key, value = self.split(self.norm(tokens)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        return query, key, value
-
     def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
         """Every token asks all others.
 
@@ -90,12 +91,11 @@ class TokenMixer(nn.Module):
             tokens: ``(B, N, E)``.
             there: bool ``(B, N)``, which tokens can be asked; all of them beyond :data:`EXACT_CELLS`.
         """
-        query, key, value = self._parts(tokens)
+        query, key, value = self.split(self.norm(tokens)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         if tokens.shape[1] <= EXACT_CELLS:
             mixed = F.scaled_dot_product_attention(query, key, value, there[:, None, None])
         else:
-            each = zip(query, key, value, strict=True)
-            mixed = torch.stack([landmark_attention(*parts, LANDMARKS) for parts in each])
+            mixed = landmark_attention(query, key, value, LANDMARKS)
         joined: Tensor = tokens + self.join(mixed.transpose(1, 2).flatten(2))
         return joined
 
@@ -105,10 +105,12 @@ class TokenMixer(nn.Module):
         Returns:
             The first token ``(B, E)``, and the weights ``(B, H, N)`` with which it listens.
         """
-        query, key, value = self._parts(tokens)
-        scores = (query[:, :, :1] @ key.mT)[:, :, 0] * query.shape[-1] ** -0.5
-        weights = scores.masked_fill(~there[:, None], -torch.inf).softmax(dim=-1)
-        heard = torch.einsum("bhn,bhne->bhe", weights, value).flatten(1)
+        seen = self.norm(tokens)
+        # Keys and values are linear in the tokens, so that theirs need not be computed one by one.
+        query, key, value = self.split.weight.view(3, HEADS, -1, EMBEDDED)
+        asked = torch.einsum("be,hde,hdf->bhf", seen[:, 0], query, key) * query.shape[1] ** -0.5
+        weights = (asked @ seen.mT).masked_fill(~there[:, None], -torch.inf).softmax(dim=-1)
+        heard = torch.einsum("bhe,hde->bhd", weights @ seen, value).flatten(1)
         return tokens[:, 0] + self.join(heard), weights
 
 

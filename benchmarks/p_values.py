@@ -97,9 +97,13 @@ def clinical(kind: str, out_of_fold: bool, n: int, rng: np.random.Generator) -> 
     return None if found is None else float(found["p"])
 
 
-def noise_model(target: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
-    """Out-of-fold predictions in four parts by ridge regression on numbers that know nothing."""
+def noise_model(target: FloatArray, n: int, rng: np.random.Generator, signal: float = 0.0) -> FloatArray:
+    """Out-of-fold predictions in four parts by ridge regression on numbers that know nothing.
+
+    With a ``signal`` the first number knows so many times the target.
+    """
     noise, part = rng.normal(size=(n, FEATURES)), rng.permutation(np.arange(n) % 4)
+    noise[:, 0] += signal * target
     found = np.empty(n)
     for name in range(4):
         here = part == name
@@ -132,6 +136,21 @@ def against_chance(crossed: bool, n: int, rng: np.random.Generator) -> float | N
     half = found.value - found.low if found.value > 0.5 else found.high - found.value
     reach = CROSSED_REACH if crossed else 1.0
     return float(2 * stats.norm.sf(1.96 * abs(found.value - 0.5) / (reach * half)))
+
+
+def two_trained(test: str, crossed: bool, signal: float, n: int, rng: np.random.Generator) -> float:
+    """Two cross-validated models of numbers of their own, worth the same, as ``compare`` tests them."""
+    positive = rng.random(n) < 0.35
+    scores = [noise_model(positive.astype(float), n, rng, signal) for _ in range(2)]
+    if test == "DeLong":
+        p = compare.delong(positive, *scores).p
+    else:
+        ranks = [stats.rankdata(score) for score in scores]
+        metric = partial(labels.auroc, positive)
+        p = compare.permutation_p(
+            lambda found: float(metric(found)), *ranks, permutations=PERMUTATIONS, rng=rng
+        )
+    return compare.crossed_p(p) if crossed else p
 
 
 def sites(kind: str, n: int, rng: np.random.Generator) -> float | None:
@@ -171,6 +190,14 @@ TESTS: dict[str, Draw] = {
     "Likelihood ratio, survival, cross-validated noise": partial(clinical, "survival", True),
     "F test, values, cross-validated noise": partial(clinical, "regression", True),
     "Log-rank, cross-validated noise": partial(risk_groups, "log-rank", True),
+    "DeLong, two models of noise, taken as it is": partial(two_trained, "DeLong", False, 0.0),
+    "DeLong, two models of noise, as compare gives it": partial(two_trained, "DeLong", True, 0.0),
+    "DeLong, two equal trained models, taken as it is": partial(two_trained, "DeLong", False, 1.0),
+    "DeLong, two equal trained models, as compare gives it": partial(two_trained, "DeLong", True, 1.0),
+    "Permutation, two models of noise, as compare gives it": partial(two_trained, "permutation", True, 0.0),
+    "Permutation, two equal trained models, as compare gives it": partial(
+        two_trained, "permutation", True, 1.0
+    ),
     "AUROC: interval, cross-validated noise": partial(against_chance, False),
     "AUROC: verdict, cross-validated noise": partial(against_chance, True),
 }

@@ -12,7 +12,7 @@ import pytest
 
 from histonic.app.explanations import explain_lines
 from histonic.app.report import write_report
-from histonic.app.report_maps import report_explanations
+from histonic.app.report_maps import _better, report_explanations
 from histonic.core.compressed import CompressedSlide
 from histonic.core.grid import TileGrid
 from histonic.core.progress import Silent
@@ -58,11 +58,25 @@ def test_the_report_explains_by_itself_and_again_the_same(run: Path) -> None:
 
 
 def test_explanations_that_lie_there_are_kept(run: Path) -> None:
-    explain(run=run, checks=False)
+    explain(run=run)
     before = sorted((path, path.stat().st_mtime_ns) for path in run.glob("explain/*/*/*/*.png"))
     found = report_explanations(run, Silent())
     assert before == sorted((path, path.stat().st_mtime_ns) for path in run.glob("explain/*/*/*/*.png"))
-    assert found["problem"] == "" and found["targets"]["msi"][0]["gain"] is None
+    assert found["problem"] == "" and found["targets"]["msi"][0]["gain"] is not None
+
+
+def test_maps_without_checks_are_made_anew(run: Path) -> None:
+    explain(run=run, checks=False)
+    explain(run=run, slide=("s0",), output="no")
+    shown = report_explanations(run, Silent())["targets"]["msi"]
+    assert all(item["gain"] is not None and item["output"] == "yes" for item in shown)
+
+
+def test_better_than_each_random_order_is_meant_literally() -> None:
+    areas = {"deletion": 0.2, "insertion": 0.8, "gain": 0.3, "scatter": 0.2}
+    assert _better({"areas": areas, "orders": [0.3, 0.7]})
+    assert not _better({"areas": {**areas, "deletion": 0.35}, "orders": [0.3, 0.7]})
+    assert not _better({"areas": {**areas, "insertion": 0.6}, "orders": [0.3, 0.7]})
 
 
 def test_without_a_store_the_page_says_what_to_do(run: Path) -> None:

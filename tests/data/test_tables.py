@@ -169,6 +169,30 @@ def test_a_split_with_gaps_can_be_set_aside(tmp_path: Path) -> None:
     file.write_text("patient_id,slide_id,msi,split\nP1,a,yes,train\nP1,b,yes,test\nP3,c,no,test\n")
     with pytest.raises(CohortError, match="One patient in two parts of the split"):
         read_labels(file)
+
+
+def test_a_split_that_cannot_be_read_is_never_passed_over(tmp_path: Path) -> None:
+    """Whoever held patients out must not find them in training."""
+    file = tmp_path / "labels.csv"
     file.write_text("patient_id,slide_id,msi,split\nP1,a,yes,discovery\nP2,b,no,replication\n")
-    table = read_labels(file)
-    assert table.roles is None and "discovery" in table.notes[0]
+    with pytest.raises(TableError, match=r"(?s)column 'split'.*'replication'.*--columns split=none"):
+        read_labels(file)
+    assert read_labels(file, columns={"split": "none"}).roles is None
+    file.write_text("patient_id,slide_id,msi,cohort\nP1,a,yes,Training set\nP2,b,no,validation\n")
+    with pytest.raises(TableError, match=r"(?s)column 'cohort'.*does not name both train and test"):
+        read_labels(file, columns={"split": "cohort"})
+    file.write_text(
+        "patient_id,slide_id,msi,cohort\nP1,a,yes,Training set\nP2,b,no,hold-out\nP3,c,no,test_set\n"
+    )
+    roles = read_labels(file, columns={"split": "cohort"}).roles
+    everyone = tmp_path / "everyone.csv"
+    everyone.write_text("patient_id,slide_id,msi,split\nP1,a,yes,train\nP2,b,no,train\n")
+    assert read_labels(everyone).roles is None
+    assert roles is not None and roles.tolist() == ["train", "test", "test"]
+
+
+def test_one_class_in_two_spellings_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    file.write_text("patient_id,slide_id,msi\nP1,a,yes\nP2,b,no\nP3,c,No\n")
+    with pytest.raises(TableError, match=r"(?s)'msi'.*'No', 'no' differ only in upper and lower case"):
+        build_cohort(read_labels(file), [parse_target("msi")], ["a", "b", "c"])

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from histonic.core.errors import CohortError
-from histonic.metrics.compare import delong, holm, permutation_p
+from histonic.metrics.compare import crossed_p, delong, holm, permutation_p
 from histonic.metrics.intervals import bootstrap
 from histonic.metrics.labels import auroc
 
@@ -109,6 +109,12 @@ def test_predictions_of_several_columns_are_swapped_whole() -> None:
         return float((probabilities.argmax(axis=1) == truth).mean())
 
     assert permutation_p(right, first, second, permutations=300, rng=np.random.default_rng(0)) < 0.02
+
+
+def test_a_p_value_of_twice_the_variance() -> None:
+    """A difference of 1.96 errors is one of 1.386 errors that are 1.414 times as large."""
+    assert crossed_p(2 * stats.norm.sf(1.96)) == pytest.approx(2 * stats.norm.sf(1.96 / np.sqrt(2)))
+    assert crossed_p(1.0) == 1.0 and 0 < crossed_p(1e-12) < 1e-5
 
 
 @given(arrays(np.float64, st.integers(1, 8), elements=st.floats(0, 1)))

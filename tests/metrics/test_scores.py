@@ -16,6 +16,15 @@ def score(measure: Measure, n: int, resamples: int = 400) -> Score:
     return score_measures([measure], n, resamples=resamples, rng=np.random.default_rng(0))[0]
 
 
+def test_few_patients_of_a_kind_have_no_interval() -> None:
+    positive = np.arange(40) < 5
+    risk = np.random.default_rng(0).normal(size=40)
+    for count, given in ((5, True), (4, False)):
+        found = score(Measure("AUROC", partial(labels.auroc, positive, risk), 0.5, units=count), 40)
+        assert found.value is not None and (found.low is not None) == given
+        assert ("4 in the smallest class" in found.note) != given
+
+
 def test_an_ordinary_score() -> None:
     rng = np.random.default_rng(0)
     positive = rng.random(80) < 0.5

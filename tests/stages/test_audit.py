@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,22 @@ def test_what_cannot_be_tested_says_why() -> None:
     told = {each.confounder: each for each in audit_cohort(cohort, facts, permutations=200).told}
     assert told["scanner"].note == "It is the same for all patients: not known."
     assert told["site"].value is not None
+
+
+def test_a_rare_class_does_not_switch_the_test_off() -> None:
+    """Patients of a class that three have are left out, and a planted site is found among the others."""
+    n = 60
+    truth = np.arange(n) % 2
+    cohort, facts = cohort_of(n, site=np.where(np.arange(n) % 10 == 0, 1 - truth, truth), truth=truth)
+    task = Task("y", "multiclass", ("y",), ("a", "b", "rare"))
+    changed = [replace(each, targets={"y": 2.0}) if k < 3 else each for k, each in enumerate(cohort.patients)]
+    result = audit_cohort(Cohort((task,), tuple(changed)), facts, permutations=200)
+    assert [finding.what for finding in of_code(result, "confounder")] == ["The site alone predicts y"]
+    sites = next(told for told in result.told if told.confounder == "site")
+    assert (sites.n, sites.note) == (57, "Without rare, which fewer than 5 patients are.")
+    lone = [replace(each, targets={"y": float(k < 3)}) for k, each in enumerate(cohort.patients)]
+    finding = of_code(audit_cohort(Cohort((TASK,), tuple(lone)), facts, permutations=200), "unchecked")[0]
+    assert finding.what == "No confounder was tested for y" and "No two classes have 5" in finding.found
 
 
 def test_slides_without_facts_are_said_to_be_unchecked() -> None:

@@ -254,6 +254,16 @@ def test_refusals() -> None:
         evaluate_clinical(task, frame.assign(truth="yes"), columns, resamples=100, seed=0)
 
 
+def test_words_that_nearly_every_patient_has_to_himself_are_refused() -> None:
+    task, frame, columns = cohort("binary", n=40)
+    names = {p: f"Dr {i % 9}" for i, p in enumerate(frame.patient_id)}
+    with pytest.raises(CohortError, match=r"(?s)'doctor' has 9 different words for 40 patients.*8 or fewer"):
+        evaluate_clinical(task, frame, {**columns, "doctor": names}, resamples=100, seed=0)
+    fewer = {p: f"Dr {i % 8}" for i, p in enumerate(frame.patient_id)}
+    found = evaluate_clinical(task, frame, {**columns, "doctor": fewer}, resamples=100, seed=0)
+    assert [each["kind"] for each in found["columns"] if each["name"] == "doctor"] == ["category"]
+
+
 def test_cross_validated_predictions_are_judged_more_strictly() -> None:
     rng = np.random.default_rng(3)
     age, image = rng.normal(size=(2, 50))

@@ -12,10 +12,13 @@ import pytest
 
 from histonic.core.errors import CohortError, HistonicError, SettingsError, TableError
 from histonic.core.task import Task
-from histonic.metrics.compare import delong, holm
+from histonic.metrics.compare import crossed_p, delong, holm
 from histonic.metrics.scores import Measure
+from histonic.stages import exchanges
 from histonic.stages.compare_runs import COMPARED, compare_runs, difference_measure
 from histonic.stages.evaluate import EVALUATORS, evaluate_task
+from histonic.stages.exchanges import exchanged
+from histonic.stages.prediction_table import PredictionTable
 
 TASKS = (
     Task("msi", "binary", ("msi",), ("no", "yes")),
@@ -108,7 +111,17 @@ def test_delong_is_that_of_the_metrics(runs: list[Path]) -> None:
     tables = [frame(TASKS[0], skill, seed) for skill, seed in ((3.0, 1), (0.3, 2))]
     positive = (tables[0]["truth"] == "yes").to_numpy()
     expected = delong(positive, *(table["p_yes"].to_numpy() for table in tables)).p
-    assert row.p_delong == pytest.approx(expected)
+    # The runs are cross-validated, so that the variance counts twice.
+    assert row.p_delong == pytest.approx(crossed_p(expected)) and "variance twice" in row.note
+
+
+def test_predictions_of_a_fixed_part_are_tested_as_they_are(tmp_path: Path) -> None:
+    made = [frame(TASKS[0], skill, seed).assign(fold=0) for skill, seed in ((3.0, 1), (0.3, 2))]
+    folders = [write(tmp_path / name, [(TASKS[0], each)]) for name, each in zip("ab", made, strict=True)]
+    row = quick(folders).differences[0]
+    positive = (made[0]["truth"] == "yes").to_numpy()
+    assert row.p_delong == pytest.approx(delong(positive, *(each["p_yes"].to_numpy() for each in made)).p)
+    assert row.note == ""
 
 
 def test_files(runs: list[Path], tmp_path: Path) -> None:
@@ -144,7 +157,7 @@ def test_equal_runs_do_not_differ(tmp_path: Path) -> None:
         assert row.p in (None, 1.0) and row.p_delong in (None, 1.0)
 
 
-def test_repeats_are_averaged_and_exchanged_together(tmp_path: Path) -> None:
+def test_repeats_are_averaged_and_exchanged_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = TASKS[3]
     many = pd.concat([frame(task, 1.0, seed).assign(repeat=seed) for seed in (1, 2, 3)])
     folders = [
@@ -153,7 +166,17 @@ def test_repeats_are_averaged_and_exchanged_together(tmp_path: Path) -> None:
     ]
     found = quick(folders)
     assert found.scores[0].repeats == 3
-    assert "first 1 repeat" in found.differences[0].note and "first 1 repeat" in found.markdown()
+    # The one repeat is taken three times, so that what is exchanged has the difference that is printed.
+    tables = [
+        [PredictionTable(task, part) for _, part in each.groupby("repeat")]
+        for each in (many, frame(task, 1.0, 4).assign(repeat=0))
+    ]
+    exchange = exchanged(*tables)
+    assert exchange.first.shape == exchange.second.shape == (60, 3, 1) and exchange.note == ""
+    difference = exchange.score(exchange.first) - exchange.score(exchange.second)
+    assert difference == pytest.approx(found.differences[0].score.value)
+    monkeypatch.setattr(exchanges, "MOST_REPEATS", 2)
+    assert "first 1 repeat" in exchanged(*tables).note
     each = [evaluate_task(task, frame(task, 1.0, seed), resamples=100).scores[0].value for seed in (1, 2, 3)]
     assert found.scores[0].score.value == pytest.approx(np.mean(each))
 

@@ -28,6 +28,15 @@ def test_probabilities_are_averaged_and_decided_against_the_prevalence() -> None
     assert found["score"] == pytest.approx([0.3 + 2 * 0.2])
 
 
+def test_a_class_that_no_network_has_seen_is_never_predicted() -> None:
+    """Its share is the floor, against which a probability of nearly nothing would look large."""
+    certain, floor = np.array([[0.9, 0.0996, 0.0004]]), [0.6, 0.3999, 1e-4]
+    assert prediction_columns(GRADE, [certain], [member(floor)])["predicted"] == ["a"]
+    # A network that has seen the class may name it, whatever the others know.
+    some = [member(floor), member([0.6, 0.3, 0.1])]
+    assert prediction_columns(GRADE, [certain, np.array([[0.1, 0.1, 0.8]])], some)["predicted"] == ["c"]
+
+
 def test_values_are_averaged() -> None:
     found = prediction_columns(SCORE, [np.array([[1.0], [5.0]]), np.array([[3.0], [6.0]])], [member()] * 2)
     assert found == {"predicted": [2.0, 5.5]}

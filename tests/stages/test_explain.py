@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,11 @@ def test_repeats_are_told_apart(run: Path) -> None:
     # The bundle has networks of repeat 0 alone: the second row must not let in another fold.
     (record,) = explain(run=run, target=("score",), slide=("s03a",), checks=False).records
     assert len(record["networks"]) == 1
+    wide = table.assign(predicted=table["predicted"] + 2.0, repeat=1, fold=(table["fold"] + 1) % 3)
+    pd.concat([table.assign(repeat=0), wide]).to_csv(path, index=False)
+    (record,) = explain(run=run, target=("score",), slide=("s03a",), checks=False, seed=9).records
+    mine = table.loc[table["patient_id"] == record["patient_id"], "predicted"].item()
+    assert record["patient_prediction"]["predicted"] == pytest.approx(mine + 1.0)
     assert len(chosen_patients(read_explained_run(run), read_explained_run(run).task("score"), 3)) == 6
 
 
@@ -135,6 +141,32 @@ def test_what_is_there_is_kept_and_what_changed_is_made_anew(run: Path) -> None:
     assert picture.stat().st_mtime_ns == before[0]
     explain(**asked, seed=1)
     assert picture.stat().st_mtime_ns != before[0] and picture.read_bytes() == before[1]
+
+
+def test_another_map_of_the_slide_is_explained_anew(run: Path, cohort_folder: Path, tmp_path: Path) -> None:
+    store = shutil.copytree(cohort_folder / "store", tmp_path / "store")
+    asked = {"run": run, "target": ("msi",), "slide": ("s03a",), "store": store, "checks": False}
+    (first,) = explain(**asked).records
+    slide = read_map(store / "s03a.zarr")
+    mask = np.asarray(slide.mask).copy()
+    row, col = np.argwhere(mask)[0]
+    mask[row, col] = False
+    shutil.rmtree(store / "s03a.zarr")
+    write_map(store / "s03a.zarr", replace(slide, mask=mask))
+    (second,) = explain(**asked).records
+    assert second["cells"] == first["cells"] - 1
+
+
+def test_other_questions_lie_beside_the_usual_one(run: Path, cohort_folder: Path) -> None:
+    asked = {"run": run, "target": ("msi",), "checks": False}
+    (usual,) = explain(**asked, slide=("s03a",)).records
+    explain(**asked, slide=("s03a",), output="no")
+    explain(**asked, slide=(str(cohort_folder / "store" / "s03a.zarr") + "/",))
+    folder = run / "explain" / "integrated-gradients" / "msi"
+    assert sorted(path.name for path in folder.iterdir()) == ["s03a", "s03a--by-path", "s03a--no"]
+    assert json.loads((folder / "s03a" / "explanation.json").read_text()) == usual
+    summary = json.loads((folder.parent / "summary.json").read_text())
+    assert summary["targets"]["msi"]["slides"] == 1
 
 
 def test_lesions_are_scored_over_cells(run: Path, tmp_path: Path) -> None:

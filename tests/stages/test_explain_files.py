@@ -9,6 +9,9 @@ from histonic.stages.explain_files import RECORD, prediction_words, read_records
 
 def test_predictions_in_words() -> None:
     assert prediction_words({"predicted": "G3", "p_G3": 0.876}, "multiclass") == "G3 (88 %)"
+    # Called against its share in training, though another class is likelier.
+    rare = {"predicted": "G3", "p_G1": 0.87, "p_G3": 0.13}
+    assert prediction_words(rare, "multiclass") == "G3 (13 %, much for so rare a class)"
     assert prediction_words({"predicted": 12.345}, "regression") == "12.3"
     assert prediction_words({"risk": -0.5, "high_risk": 0}, "survival") == "low risk (-0.50)"
 

@@ -90,6 +90,21 @@ def test_attention_is_one_for_the_average_cell(name: str) -> None:
     assert torch.allclose(means, torch.ones(2), atol=1e-4) and (found >= 0).all()
 
 
+@pytest.mark.parametrize("place", [1, 21, 50, 79, 97])
+def test_gradcam_lies_where_the_layer_looks(place: int) -> None:
+    """A value at a position of a convolution without padding is spread around the middle cell it sees."""
+    layer = torch.nn.Conv2d(1, 1, 3, stride=2)
+    values = torch.zeros(1, 49, 49)
+    values[0, place // 2, 20] = 1.0
+    spread = explain_methods._to_cells(values, 100, layer)[0]
+    row, col = divmod(int(spread.argmax()), 100)
+    assert abs(row - (2 * (place // 2) + 1)) <= 1 and col == 41
+    inner = spread[1:-1, 1:-1]
+    centre = (inner.sum(dim=1) * torch.arange(1, 99)).sum() / inner.sum()
+    assert abs(float(centre) - (2 * (place // 2) + 1)) < 0.6
+    assert torch.equal(explain_methods._to_cells(values, 49, layer), values)
+
+
 def test_attention_where_there_is_none_names_what_works() -> None:
     with pytest.raises(SettingsError, match="ConvNet has no attention") as caught:
         METHODS["attention"](model_of("convnet"), windows_of(), Asked(BINARY, 1))

@@ -95,3 +95,8 @@ def test_no_cell_is_highest_and_lowest() -> None:
     highest, lowest = choose_cells(values, 5)
     assert highest == [(0, 0)] and lowest == [(0, 1)]
     assert choose_cells(np.full((2, 2), np.nan, np.float32), 3) == ([], [])
+
+
+def test_a_cell_that_speaks_against_is_not_among_those_that_speak_for() -> None:
+    values = np.array([[0.5, -0.1, -0.2, -0.3, 0.0, -0.4]], np.float32)
+    assert choose_cells(values, 3, signed=True) == ([(0, 0)], [(0, 5), (0, 3), (0, 2)])

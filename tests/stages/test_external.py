@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from histonic.core.errors import BundleError, SettingsError, TableError
+from histonic.core.progress import Silent
 from histonic.data.store import Store
 from histonic.stages.external import external_test
 from histonic.stages.predict import predict
@@ -48,8 +49,22 @@ def elsewhere(store_maker: Callable[..., Path], tmp_path_factory: Any) -> Path:
 
 
 def try_out(run: Path, elsewhere: Path, **values: Any) -> Path:
-    given = {"name": "Oslo", "columns": {"patient_id": "case"}, "target": ["score:regression:ki67"], **values}
-    return external_test(run=run, store=elsewhere / "store", labels=elsewhere / "labels.csv", **given)
+    given = {
+        "name": "Oslo",
+        "labels": elsewhere / "labels.csv",
+        "columns": {"patient_id": "case"},
+        "target": ["score:regression:ki67"],
+        **values,
+    }
+    return external_test(run=run, store=elsewhere / "store", **given)
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.notes.append(line)
 
 
 def test_patients_are_predicted_by_all_networks_together(run: Path, elsewhere: Path, tmp_path: Path) -> None:
@@ -93,6 +108,20 @@ def test_unknown_classes_are_named_and_nothing_is_written(run: Path, elsewhere: 
             target=["score:regression:ki67"],
         )
     assert not (run / "external" / "Bergen").exists()
+
+
+def test_targets_that_the_other_cohort_lacks_are_left_out(run: Path, elsewhere: Path, tmp_path: Path) -> None:
+    """A cohort of one class still has predictions, and no score."""
+    table = pd.read_csv(elsewhere / "labels.csv").drop(columns="ki67").assign(grade="mid")
+    table.to_csv(tmp_path / "few.csv", index=False)
+    heard = Listener()
+    out = try_out(run, elsewhere, name="few", labels=tmp_path / "few.csv", target=[], progress=heard)
+    assert sorted(path.stem for path in (out / "predictions").iterdir()) == ["grade", "os"]
+    assert "score is not tested: few.csv has no such column" in heard.notes
+    assert set(pd.read_csv(out / "predictions/grade.csv").truth) == {"mid"}
+    with pytest.raises(TableError, match="no such column"):
+        try_out(run, elsewhere, name="few", labels=tmp_path / "few.csv")
+    shutil.rmtree(out)
 
 
 def test_what_cannot_be_tested_is_refused(run: Path, elsewhere: Path, tmp_path: Path) -> None:

@@ -291,6 +291,33 @@ def test_bad_input_is_refused(
         assert not (tmp_path / "run").exists()
 
 
+def test_a_class_that_a_fold_cannot_learn_is_named(cohort_folder: Path, tmp_path: Path) -> None:
+    """Its one patient is tested by networks that have never seen it."""
+    table = pd.read_csv(cohort_folder / "labels.csv", dtype=str)
+    first = table.patient_id.iloc[0]
+    table.loc[table.patient_id == first, "grade"] = "rare"
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    said: list[str] = []
+
+    class Listener(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    run = run_in(
+        tmp_path / "run",
+        cohort_folder,
+        Listener(),
+        labels=tmp_path / "labels.csv",
+        target=["grade:multiclass"],
+        max_epochs=1,
+    )
+    found = pd.read_csv(run / "predictions" / "grade.csv", dtype=str).set_index("patient_id")
+    # It also validates in another fold, which cannot learn it either.
+    assert len(said) == 2
+    assert any(f"no training patient of fold {int(found.fold[first]) + 1} is rare" in line for line in said)
+    assert "rare" not in set(found.predicted[found.fold == found.fold[first]])
+
+
 def test_one_class_only(cohort_folder: Path, tmp_path: Path) -> None:
     table = pd.read_csv(cohort_folder / "labels.csv").assign(msi="no")
     table.to_csv(tmp_path / "labels.csv", index=False)

@@ -14,7 +14,7 @@ def explain_lines(result: ExplainResult) -> Iterator[str]:
     for record in result.records:
         yield _line(summary_row(record))
     count = len(result.records)
-    yield f"Explanations: {result.folder} ({count} slides; table: {result.folder / 'summary.csv'})"
+    yield f"Explanations: {result.folder} ({count} maps; table: {result.folder / 'summary.csv'})"
     for target, slide, reason in result.failures:
         yield f"failed  {target}  {slide}: {reason}"
 

@@ -117,7 +117,7 @@ def _target(
         values = found.to_dict()
     values["problem"] = found.reason if isinstance(found, CohortError) else ""
     # One fold is a fixed test part or an external cohort, whose patients trained nothing.
-    crossed = len(set(table.texts("fold"))) > 1
+    crossed = table.is_crossed()
     values["crossed"] = crossed
     values["scores"] = [
         {**score, "against_chance": words.chance_verdict(score, crossed)} for score in values["scores"]

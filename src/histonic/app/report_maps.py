@@ -89,11 +89,16 @@ def _of_target(
 
 
 def _records(run: ExplainedRun, task: Task, bundle: str) -> dict[str, dict[str, Any]]:
-    """Records of one target by slide, as far as they explain the networks that lie in the run."""
+    """Checked records of one target by slide, as far as they explain the networks that lie in the run."""
     return {
         record["slide_id"]: record
         for record in read_records(run.folder / FOLDER / METHOD)
-        if record["target"] == task.name and record["inputs"]["bundle"] == bundle and record["unseen"]
+        if record["target"] == task.name
+        and record["inputs"]["bundle"] == bundle
+        and record["unseen"]
+        # Of the usual output and with its checks: a map without them is not shown.
+        and record["inputs"]["output"] is None
+        and record["curves"]
     }
 
 
@@ -110,11 +115,15 @@ def _shown(record: Mapping[str, Any], role: str, slides: int) -> dict[str, Any]:
         "slides": slides,
         "role": role,
         "prediction": prediction_words(record["prediction"], kind),
-        "of_patient": prediction_words(record["patient_prediction"] or record["prediction"], kind),
+        "of_patient": prediction_words(
+            (record["patient_prediction"] if slides > 1 and not record["joined"] else None)
+            or record["prediction"],
+            kind,
+        ),
         "joined": record["joined"],
         "truth": truth or "unknown",
         "output": record["output"],
-        "better": bool(record["curves"] and _better(record["curves"]["areas"])),
+        "better": _better(record["curves"]),
         "trusted": record["trust"] > 0,
         "note": record["picture_note"],
         "folder": f"{FOLDER}/{record['method']}/{record['target']}/{record['slide_id']}",
@@ -122,9 +131,11 @@ def _shown(record: Mapping[str, Any], role: str, slides: int) -> dict[str, Any]:
     }
 
 
-def _better(areas: Mapping[str, float]) -> bool:
-    """Whether the order of the cells gains more than random orders differ among themselves."""
-    return areas["gain"] > 2 * areas["scatter"]
+def _better(curves: Mapping[str, Any]) -> bool:
+    """Whether the order of the cells is better than each random order, both in deletion and in insertion."""
+    areas, orders = curves["areas"], curves["orders"]
+    # Keeping a random part is deleting the other part: both have the same area.
+    return bool(areas["deletion"] < min(orders) and areas["insertion"] > max(orders))
 
 
 def explanation_pictures(folder: Path, explanations: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -10,6 +10,7 @@ from histonic.app.report_terms import GLOSSARY as GLOSSARY
 from histonic.app.report_terms import GLOSSES, RANGES
 from histonic.app.report_terms import MINUS as MINUS
 from histonic.core.task import TaskKind
+from histonic.metrics.compare import BOTH_WAYS
 
 NBSP = "\N{NO-BREAK SPACE}"
 VERDICTS = {
@@ -28,7 +29,7 @@ READING_ALL = (
     "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
 )
 """How to read the results of all targets."""
-CROSSED_REACH = math.sqrt(2)
+CROSSED_REACH = math.sqrt(BOTH_WAYS)
 """In cross-validation each pair of patients counts twice, which up to doubles the variance of what networks
 that learned only noise show; so many half widths must lie between a score and chance."""
 KIND_WORDS: dict[TaskKind, str] = {
@@ -358,12 +359,36 @@ def clinical_words(clinical: Mapping[str, Any]) -> str:
     if gain["low"] is None or gain["high"] is None:
         return f"{reached}."
     if gain["low"] > 0:
-        return f"{reached}: the slides add to what these columns tell."
+        doubt = _doubt_of_gain(gain, by_name["image"], clinical["test"])
+        if not doubt:
+            return f"{reached}: the slides add to what these columns tell."
+        return f"{reached}. But {doubt}, so this run does not show that the slides add to them."
     if gain["high"] < 0:
         return f"{reached}: adding the slides makes the order of the patients worse."
     return (
         f"{reached}: the interval contains no change, so this run does not show that the slides add to them."
     )
+
+
+def _doubt_of_gain(gain: Mapping[str, Any], slides: Mapping[str, Any], test: Mapping[str, Any] | None) -> str:
+    """Why a gain whose interval lies above 0 is none; empty if it is one."""
+    if slides["value"] is None or slides["value"] <= slides["chance"]:
+        return (
+            f"the slides alone reach {score_words(slides)}, no better than chance, and it is their "
+            "prediction turned round that was added"
+        )
+    if test is not None and test["p"] >= 0.05:
+        return f"the test below does not find more than chance ({p_words(test['p'])})"
+    if (
+        test is not None
+        and test["crossed"]
+        and gain["value"] <= CROSSED_REACH * (gain["value"] - gain["low"])
+    ):
+        return (
+            f"in cross-validation chance reaches up to {CROSSED_REACH:.1f} times as far as an interval says, "
+            "and then the interval would contain no change"
+        )
+    return ""
 
 
 def missing_words(used: int, n: int) -> str:

@@ -48,7 +48,7 @@ def read_annotations(path: str | Path, *, least_width_px: int = 4096) -> Annotat
     file = Path(path)
     asked = f"Read the annotations {file}."
     if not file.is_file():
-        raise MaskError(asked, "There is no such file.", "Check --annotations.")
+        raise MaskError(asked, "There is no such file.", "Check the path.")
     if not file.stat().st_size:
         raise MaskError(asked, "The file is empty.", "Export it again.")
     suffix = file.suffix.lower()
@@ -173,7 +173,7 @@ def find_annotations(path: Path, slide_ids: Sequence[str]) -> tuple[dict[str, Pa
     """
     asked = f"Find annotations in {path}."
     if not path.exists():
-        raise SettingsError(asked, "There is no such file or folder.", "Check --annotations.")
+        raise SettingsError(asked, "There is no such file or folder.", "Check the path.")
     if not path.is_dir():
         if len(slide_ids) == 1:
             return {slide_ids[0]: path}, []

@@ -32,7 +32,7 @@ class LabelTable:
         links: One row per named slide with ``patient_id``, ``slide_id`` and ``row``; None if the table
             names no slides, which are then matched by the patient's identifier.
         links_path: The table that names the slides.
-        notes: What a reader of the report should know about how the table was read.
+        notes: What of the table was set aside.
     """
 
     text: TextTable
@@ -137,7 +137,8 @@ def collect_labels(
     if slides is not text:
         issues += _patients(slides, slide_named["patient_id"])[1]
     folds, notes = read_folds(text, named)
-    roles, more_notes = read_roles(text, named)
+    roles, unread = read_roles(text, named)
+    issues += unread
     table = LabelTable(
         text,
         named,
@@ -148,7 +149,7 @@ def collect_labels(
         roles,
         links,
         slides.path,
-        (*notes, *more_notes),
+        tuple(notes),
     )
     if links is not None:
         issues += _claimed_twice(links, slides.path)

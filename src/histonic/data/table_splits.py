@@ -15,12 +15,17 @@ from histonic.data.table_issues import Issue, list_names
 ROLES: Mapping[str, str] = {
     "train": "train",
     "training": "train",
+    "discovery": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
     "tune": "val",
+    "tuning": "val",
     "test": "test",
     "testing": "test",
+    "holdout": "test",
+    "hold-out": "test",
+    "held-out": "test",
 }
 """What tables call the parts of a fixed split."""
 
@@ -42,22 +47,36 @@ def read_folds(text: TextTable, named: Mapping[str, str]) -> tuple[pd.Series | N
     ]
 
 
-def read_roles(text: TextTable, named: Mapping[str, str]) -> tuple[pd.Series | None, list[str]]:
-    """``train``, ``val`` or ``test`` per row, empty where missing, and notes on what was ignored.
+def read_roles(text: TextTable, named: Mapping[str, str]) -> tuple[pd.Series | None, list[Issue]]:
+    """``train``, ``val`` or ``test`` per row, empty where missing, and what is wrong with the column.
 
-    A column called split that holds other words, or neither training nor test patients, is no split.
+    A split that cannot be read is an error: to train on the patients that somebody held out is worse than
+    not to train. A column that says the same everywhere divides nobody, and is no split.
     """
     if "split" not in named:
         return None, []
     column = named["split"]
     cells = text.frame[column]
-    given = cells.where(~cells.map(is_missing), "")
-    unknown = sorted(set(given[given != ""].str.lower()) - set(ROLES))
-    roles = given.str.lower().map(lambda word: ROLES.get(word, ""))
+    given = cells.where(~cells.map(is_missing), "").map(_role_word)
+    unknown = sorted(set(given[given != ""]) - set(ROLES))
+    roles = given.map(lambda word: ROLES.get(word, ""))
     if not unknown and {"train", "test"} <= set(roles):
         return roles, []
-    found = f"it says {list_names(unknown)}" if unknown else "it does not name both train and test"
-    return None, [f"The column {column} is not used as a split: {found}."]
+    if not unknown and len(set(roles) - {""}) <= 1:
+        return None, []
+    found = (
+        f"It says {list_names(repr(word) for word in unknown)}, which is neither train, val nor test."
+        if unknown
+        else "It does not name both train and test."
+    )
+    todo = "Write train, val and test; or let histonic split: --columns split=none."
+    where = f"{text.path.name}, column {column!r}"
+    return None, [Issue("error", "Split column that cannot be read", where, found, todo)]
+
+
+def _role_word(cell: str) -> str:
+    """'Training set' and 'test_cohort' without their second word."""
+    return re.sub(r"[ _-]*(set|cohort|split)$", "", cell.strip().lower())
 
 
 def words_for_parts(folds: pd.Series | None, where: str, column: str) -> list[Issue]:

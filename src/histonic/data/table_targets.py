@@ -286,6 +286,19 @@ def _show(value: Value) -> str:
     return f"(time {value[0]:g}, event {value[1]:g})" if isinstance(value, tuple) else str(value)
 
 
+def _refuse_two_spellings(table: LabelTable, target: str, columns: tuple[str, ...], names: set[str]) -> None:
+    spellings: dict[str, list[str]] = {}
+    for each in sorted(names):
+        spellings.setdefault(" ".join(each.casefold().split()), []).append(each)
+    for alike in spellings.values():
+        if len(alike) > 1:
+            raise TableError(
+                f"Use the target {target!r} as classes ({table.where(' and '.join(columns))}).",
+                f"{list_names(repr(each) for each in alike)} differ only in upper and lower case or blanks.",
+                "Write one class in one way.",
+            )
+
+
 def make_task(
     table: LabelTable, target: RowTarget, values: Mapping[str, Value]
 ) -> tuple[Task, dict[str, float | tuple[float, float]]]:
@@ -297,13 +310,14 @@ def make_task(
         values: Per patient, only of those who are used: classes that none of them has do not count.
 
     Raises:
-        TableError: A binary target with more than two classes.
+        TableError: A binary target with more than two classes, or two classes that are one but for capitals.
     """
     name, kind = target.request.name, target.kind
     if kind in ("regression", "survival"):
         numbers = {patient: value for patient, value in values.items() if not isinstance(value, str)}
         return Task(name, kind, target.columns), numbers
     names = {str(value) for value in values.values()}
+    _refuse_two_spellings(table, name, target.columns, names)
     order: Callable[[set[str]], tuple[str, ...]] = order_binary if kind == "binary" else order_classes
     classes = order(names)
     if kind == "binary" and len(classes) > 2:

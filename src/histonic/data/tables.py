@@ -30,6 +30,7 @@ def build_cohort(
     slide_ids: Sequence[str],
     *,
     event_coding: str = "event",
+    varied: bool = True,
 ) -> Cohort:
     r"""Join labels and maps: patients with their maps, targets, sites and folds, and who was left out.
 
@@ -43,6 +44,7 @@ def build_cohort(
             :func:`histonic.data.table_targets.read_target`.
         slide_ids: Names of the maps in the store.
         event_coding: ``censored`` says that 1 in event columns marks the censored.
+        varied: Refuse a target that does not vary; patients who are only to be tested may be all of a kind.
 
     Returns:
         The cohort, sorted by patient. A patient with slides from several sites has their names joined by +.
@@ -74,7 +76,8 @@ def build_cohort(
     tasks, encoded = [], []
     for target, (values, _) in zip(targets, joined, strict=True):
         task, numbers = make_task(table, target, {p: values[p] for p in used if p in values})
-        raise_first(one_outcome(table, task, numbers.values()))
+        if varied or not numbers:
+            raise_first(one_outcome(table, task, numbers.values()))
         tasks.append(task)
         encoded.append(numbers)
     return Cohort(

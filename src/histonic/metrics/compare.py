@@ -16,6 +16,9 @@ from scipy import stats
 from histonic.core.errors import CohortError
 from histonic.metrics.ranks import BoolArray, FloatArray, Levels
 
+BOTH_WAYS = 2.0
+"""At most so many times does the variance of an out-of-fold association exceed that of one made elsewhere."""
+
 
 class Difference(NamedTuple):
     """Of the first model from the second.
@@ -133,6 +136,20 @@ def permutation_p(
         # Rounding must not make an equal difference a smaller one.
         as_far += abs(score(one) - score(other)) >= observed - 1e-12
     return (1 + as_far) / (1 + permutations)
+
+
+def crossed_p(p: float) -> float:
+    """A two-sided p-value as it would be if the variance were :data:`BOTH_WAYS` as large.
+
+    For cross-validated predictions, where each of two patients had a say in the prediction of the other: two
+    models that learned noise, or equal ones that learned the same, otherwise differ below p = 0.05 in some 14
+    of 100 cohorts (``benchmarks/p_values.py``).
+
+    Example:
+        >>> round(crossed_p(0.05), 3), crossed_p(1.0)
+        (0.166, 1.0)
+    """
+    return float(2 * stats.norm.sf(stats.norm.isf(p / 2) / np.sqrt(BOTH_WAYS)))
 
 
 def holm(p: npt.ArrayLike) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,9 +14,14 @@ from histonic.slides.base import LevelSlide, NotMine, UInt8Image
 from histonic.slides.resolution import HeaderMpp, judge_mpp
 from histonic.slides.scanner import openslide_scanner
 
+BOUNDS = ("x", "y", "width", "height")
+
 
 class OpenSlideSlide(LevelSlide):
     """A slide read through OpenSlide.
+
+    Where a file states the bounds of what was scanned on a larger canvas (MRXS, SCN, BIF), the slide is what
+    lies within: level 0 begins at their corner, as it does in QuPath.
 
     OpenSlide takes positions in whole pixels of level 0 only. Where a coarser level is not an exact fraction
     of it, regions of that level are shifted by up to half a level-0 pixel, which OpenSlide interpolates.
@@ -26,9 +32,10 @@ class OpenSlideSlide(LevelSlide):
     extensions = (".ndpi", ".mrxs", ".scn", ".bif", ".dcm", ".vms", ".vmu", ".svslide", ".czi")
 
     def __init__(self, path: Path, handle: Any, mpp: float | None, default_mpp: float | None) -> None:
+        self._corner, level_whs = _scanned(handle)
         super().__init__(
             path,
-            handle.level_dimensions,
+            level_whs,
             header=_header_mpp(handle.properties),
             mpp=mpp,
             default_mpp=default_mpp,
@@ -53,7 +60,8 @@ class OpenSlideSlide(LevelSlide):
     def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
         down = self._handle.level_downsamples[level]
         try:
-            region = self._handle.read_region((round(x * down), round(y * down)), level, (width, height))
+            corner = (self._corner[0] + round(x * down), self._corner[1] + round(y * down))
+            region = self._handle.read_region(corner, level, (width, height))
         except openslide.OpenSlideError as error:
             raise UnreadableSlideError(
                 f"Read {width}x{height} pixels at ({x}, {y}) of {self.path}.",
@@ -69,6 +77,20 @@ class OpenSlideSlide(LevelSlide):
     def close(self) -> None:
         """Release the file."""
         self._handle.close()
+
+
+def _scanned(handle: Any) -> tuple[tuple[int, int], Sequence[tuple[int, int]]]:
+    """Corner of the scanned part in level-0 pixels, and its size on each level; all where none is stated."""
+    whole = (0, 0), handle.level_dimensions
+    try:
+        x, y, wide, high = (int(handle.properties[f"openslide.bounds-{name}"]) for name in BOUNDS)
+    except (KeyError, ValueError):
+        return whole
+    (canvas_wide, canvas_high), *_ = handle.level_dimensions
+    if min(x, y) < 0 or min(wide, high) < 1 or x + wide > canvas_wide or y + high > canvas_high:
+        return whole
+    sizes = [(max(1, int(wide / down)), max(1, int(high / down))) for down in handle.level_downsamples]
+    return (x, y), sizes
 
 
 def _header_mpp(properties: Any) -> HeaderMpp:

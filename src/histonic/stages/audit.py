@@ -14,9 +14,9 @@ from histonic.core.errors import SettingsError, StoreError, TableError
 from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import parse_target
-from histonic.data.label_values import is_missing
 from histonic.data.store import Store
 from histonic.data.survival_checks import doubt_coding
+from histonic.data.table_columns import column_cells
 from histonic.data.table_issues import suggest
 from histonic.data.table_joins import table_patients
 from histonic.data.table_styles import NO_SPLIT
@@ -209,9 +209,9 @@ def _column(table: LabelTable, name: str) -> dict[str, str]:
             suggest(name, table.text.columns),
         )
     values: dict[str, set[str]] = {}
-    for patient, cell in zip(table.patients, table.frame[name], strict=True):
-        if patient and not is_missing(cell):
-            values.setdefault(patient, set()).add(cell.strip())
+    for row, cell in column_cells(table, name).items():
+        if table.patients[row] and cell:
+            values.setdefault(table.patients[row], set()).add(cell)
     return {patient: "+".join(sorted(cells)) for patient, cells in values.items()}
 
 

@@ -19,7 +19,7 @@ from histonic.metrics.confounding import (
     survival_outcome,
 )
 from histonic.stages.audit_facts import Confounder
-from histonic.stages.audit_findings import Finding, Told
+from histonic.stages.audit_findings import Finding, Told, listed_names
 
 FEWEST_PATIENTS = 20
 FEWEST_OF_KIND = 5
@@ -79,9 +79,11 @@ def tell(
     varying = [each for each in confounders if each.features.shape[1]]
     tested: list[tuple[Task, Outcome, npt.NDArray[np.int64]]] = []
     problems: dict[str, str] = {}
+    notes: dict[str, str] = {}
     for task in cohort.tasks:
         targets = cohort.targets(task)
         known = np.flatnonzero(~np.isnan(targets.reshape(len(targets), -1)).any(axis=1))
+        known, notes[task.name] = _without_rare(task, targets, known)
         problems[task.name] = _problem(task, targets[known])
         if not problems[task.name]:
             tested.append((task, make_outcome(task, targets[known]), known))
@@ -100,10 +102,27 @@ def tell(
         for each, cell in zip(varying, row, strict=True)
     }
     return [
-        _told(task, each, found.get((task.name, each.name)), problems[task.name])
+        _told(
+            task, each, found.get((task.name, each.name)), f"{notes[task.name]} {problems[task.name]}".strip()
+        )
         for task in cohort.tasks
         for each in confounders
     ]
+
+
+def _without_rare(
+    task: Task, targets: npt.NDArray[np.float64], known: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], str]:
+    """Patients without those of classes that too few have, and which these are; an order needs no counts."""
+    if task.kind not in ("binary", "multiclass"):
+        return known, ""
+    classes, counts = np.unique(targets[known], return_counts=True)
+    rare = classes[counts < FEWEST_OF_KIND]
+    if not len(rare):
+        return known, ""
+    names = listed_names([task.classes[int(each)] for each in rare])
+    kept = known[~np.isin(targets[known], rare)]
+    return kept, f"Without {names}, which fewer than {FEWEST_OF_KIND} patients are."
 
 
 def _problem(task: Task, targets: npt.NDArray[np.float64]) -> str:
@@ -115,16 +134,16 @@ def _problem(task: Task, targets: npt.NDArray[np.float64]) -> str:
         return "" if events >= FEWEST_OF_KIND else f"Only {events} events; {FEWEST_OF_KIND} are needed."
     if task.is_classification:
         _, counts = np.unique(targets, return_counts=True)
-        if len(counts) < 2 or counts.min() < FEWEST_OF_KIND:
-            return f"A class has fewer than {FEWEST_OF_KIND} patients."
+        if (counts >= FEWEST_OF_KIND).sum() < 2:
+            return f"No two classes have {FEWEST_OF_KIND} patients."
         return ""
     return "" if len(np.unique(targets)) > 1 else "All patients have the same value."
 
 
-def _told(task: Task, confounder: Confounder, found: tuple[Cell, int] | None, problem: str) -> Told:
+def _told(task: Task, confounder: Confounder, found: tuple[Cell, int] | None, note: str) -> Told:
     names = (task.name, confounder.name, confounder.label, confounder.spread)
     if found is None:
-        note = problem or PATIENTS_ALIKE.format(spread=confounder.spread)
+        note = note or PATIENTS_ALIKE.format(spread=confounder.spread)
         return Told(*names, 0, measure_of(task), note=note)
     (cell, n), estimate = found, found[0].estimate
     if estimate is None:
@@ -140,13 +159,27 @@ def _told(task: Task, confounder: Confounder, found: tuple[Cell, int] | None, pr
         cell.p,
         cell.p_adjusted,
         alarm,
+        note,
     )
 
 
 def confounder_findings(told: Sequence[Told]) -> list[Finding]:
-    """A warning for each confounder that predicts a target, and one note on those that were tested."""
+    """A warning for each confounder that predicts a target, and a note on each target that was not tested."""
     findings = []
     tested = [each for each in told if each.value is not None]
+    can_be = {each.target for each in tested}
+    untested = {each.target: each.note for each in told if each.target not in can_be}
+    for name, why in untested.items():
+        findings.append(
+            Finding(
+                "note",
+                "unchecked",
+                f"No confounder was tested for {name}",
+                name,
+                why,
+                "Whether site, scanner or colour predict it is not known.",
+            )
+        )
     for each in tested:
         if not each.alarm:
             continue

@@ -82,7 +82,7 @@ class Told:
         p: Permutation p-value of this confounder and target alone.
         p_adjusted: The same, corrected for all confounders and targets.
         alarm: Whether it predicts the target beyond chance.
-        note: Why it could not be tested; else empty.
+        note: Why it could not be tested, or which patients were left out; else empty.
     """
 
     target: str

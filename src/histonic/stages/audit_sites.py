@@ -202,7 +202,12 @@ def site_finding(found: WithinSites) -> Finding | None:
         )
     if found.verdict == "holds":
         return Finding(
-            "note", "within-sites", f"The result on {found.target} holds within sites", where, numbers, ""
+            "note",
+            "within-sites",
+            f"{found.target} is predicted within sites as across them",
+            where,
+            numbers,
+            "Whether that is more than chance, the leading metric tells.",
         )
     return None
 

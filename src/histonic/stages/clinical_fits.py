@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from histonic.core.task import Task
+from histonic.metrics.compare import BOTH_WAYS
 from histonic.metrics.hazard import fit_cox, likelihood_ratio
 from histonic.metrics.ranks import FloatArray
 from histonic.metrics.survival import Survival
@@ -145,10 +146,6 @@ def _predict(design: Design, train: FloatArray, outcome: Any, test: FloatArray) 
     if kind == "multiclass":
         return np.asarray(log)
     return log[:, 1:] - log[:, :1] if kind == "binary" else (share @ np.arange(share.shape[1]))[:, None]
-
-
-BOTH_WAYS = 2.0
-"""At most so many times does the variance of an out-of-fold association exceed that of one made elsewhere."""
 
 
 def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) -> dict[str, Any] | None:

@@ -24,6 +24,9 @@ from histonic.stages.repeats import mean_measures, split_repeats
 from histonic.stages.survival_times import parts_of
 
 FEWEST_PATIENTS = 20
+FEW_LEVELS = 6
+PATIENTS_A_LEVEL = 5
+"""A column of words may have so many levels, or one for so many patients."""
 MODELS = ("clinical", "image", "both")
 METRIC = {
     "binary": "AUROC",
@@ -114,7 +117,7 @@ def evaluate_clinical(
         rng=np.random.default_rng(seed),
     )
     scores = dict(zip([*measures, *gains], (score.to_dict() for score in found), strict=True))
-    crossed = any(len(np.unique(table.numbers("fold"))) > 1 for table in tables)
+    crossed = any(table.is_crossed() for table in tables)
     test = added_by_image(design, np.mean([repeat.image for repeat in repeats], axis=0), crossed=crossed)
     return {
         "n": design.n,
@@ -180,6 +183,13 @@ def _design(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) ->
             raise CohortError(asked, f"{said} who have a value.", "Leave it out.")
         found = as_numbers(cells)
         if found is None:
+            if (levels := len(set(filter(None, cells)))) > max(FEW_LEVELS, len(cells) / PATIENTS_A_LEVEL):
+                raise CohortError(
+                    asked,
+                    f"The column {name!r} has {levels} different words for {len(cells)} patients.",
+                    f"Join them to {max(FEW_LEVELS, len(cells) // PATIENTS_A_LEVEL)} or fewer, or leave the "
+                    "column out: a model cannot learn what each of so many means.",
+                )
             words[name] = [text or None for text in cells]
         else:
             numbers[name] = found

@@ -13,7 +13,7 @@ from histonic.core.errors import CohortError, SettingsError
 from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task, TaskKind
-from histonic.metrics.compare import delong, holm, permutation_p
+from histonic.metrics.compare import crossed_p, delong, holm, permutation_p
 from histonic.metrics.scores import Measure, score_measures
 from histonic.stages.comparison import Comparison, PairDifference, RunScore, write_comparison
 from histonic.stages.evaluate import EVALUATORS
@@ -32,6 +32,10 @@ COMPARED: dict[TaskKind, tuple[str, ...]] = {
     "survival": ("C-index", "Uno's C", "Mean AUC over time", "Integrated Brier score"),
 }
 """The metrics that are compared, the one with p-values first."""
+CROSSED_NOTE = (
+    "In cross-validation patients predict each other, so that differences vary more than resampling shows: "
+    "the p-values count the variance twice. Judge by them, not by an interval that just leaves out 0."
+)
 
 
 class _Entry(NamedTuple):
@@ -50,7 +54,8 @@ def compare_runs(
     Patients are joined by their identifier, and must have the same truth in all runs. For each pair of runs
     the difference of each metric has an interval from paired resamples of the patients. Whether the leading
     metric differs is tested by exchanging the two runs' predictions patient by patient, and for AUROC by
-    DeLong; the p-values of all pairs and targets are corrected together after Holm.
+    DeLong; the p-values of all pairs and targets are corrected together after Holm. Those of cross-validated
+    runs count the variance of the difference twice, see :func:`histonic.metrics.compare.crossed_p`.
 
     Args:
         settings: The runs and what to compare; None to give them as keywords.
@@ -239,7 +244,11 @@ def _differences(
         positive = first.tables[0].classes("truth") == 1
         if min(positive.sum(), (~positive).sum()) > 1:
             by_delong = delong(positive, *(_scores_of(entry) for entry in (first, second))).p
-    return [rows[0]._replace(p=p, p_delong=by_delong, note=exchange.note), *rows[1:]]
+    note = exchange.note
+    if any(table.is_crossed() for table in (*first.tables, *second.tables)):
+        p, by_delong = crossed_p(p), None if by_delong is None else crossed_p(by_delong)
+        note = " ".join([note, CROSSED_NOTE]).strip()
+    return [rows[0]._replace(p=p, p_delong=by_delong, note=note), *rows[1:]]
 
 
 def _scores_of(entry: _Entry) -> Any:

@@ -107,14 +107,13 @@ class Comparison:
                 f"| {row.run} | {row.score.name} | {_number(row.score.value)} | {_ends(row.score)} |"
                 for row in scores
             ]
-            parts += [
-                "",
-                "| first − second | metric | difference | 95 % interval | p | p (Holm) | DeLong p |",
-            ]
-            parts += ["| --- | --- | --- | --- | --- | --- | --- |"]
+            columns = ("difference", "95 % interval", "p", "p (Holm)", "DeLong p", "DeLong p (Holm)")
+            parts += ["", f"| first − second | metric | {' | '.join(columns)} |"]
+            parts += ["| --- | --- |" + " --- |" * len(columns)]
             parts += [
                 f"| {row.first} − {row.second} | {row.score.name} | {_number(row.score.value, sign=True)} "
-                f"| {_ends(row.score, sign=True)} | {_p(row.p)} | {_p(row.p_holm)} | {_p(row.p_delong)} |"
+                f"| {_ends(row.score, sign=True)} | {_p(row.p)} | {_p(row.p_holm)} | {_p(row.p_delong)} "
+                f"| {_p(row.p_delong_holm)} |"
                 for row in self.differences
                 if row.target == target
             ]

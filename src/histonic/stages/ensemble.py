@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.task import Task
-from histonic.nn.heads import Heads
+from histonic.nn.heads import LEAST_SHARE, Heads
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -130,8 +130,9 @@ def prediction_columns(
 
     Probabilities and values are averaged. The predicted class is the one whose probability is highest
     compared with its share among the training patients, which is what a network trained on equal classes
-    favours. Risks are standardised by each network's training patients and averaged; a patient is at high
-    risk if most networks put the risk above their cut, and at a draw if the mean distance to the cut does.
+    favours; a class that no network has seen is never predicted. Risks are standardised by each network's
+    training patients and averaged; a patient is at high risk if most networks put the risk above their cut,
+    and at a draw if the mean distance to the cut does.
 
     Args:
         task: The target.
@@ -149,8 +150,9 @@ def prediction_columns(
     mean = np.mean(predictions, axis=0)
     if task.kind == "regression":
         return {"predicted": mean[:, 0].tolist()}
-    prevalence = np.mean([member.prevalence[task.name] for member in members], axis=0)
-    favoured = np.argmax(mean / prevalence, axis=1)
+    prevalence = np.array([member.prevalence[task.name] for member in members])
+    seen = (prevalence > LEAST_SHARE).any(axis=0)
+    favoured = np.argmax(np.where(seen, mean / prevalence.mean(axis=0), -np.inf), axis=1)
     columns: dict[str, list[Any]] = {"predicted": [task.classes[index] for index in favoured]}
     columns.update({f"p_{name}": mean[:, index].tolist() for index, name in enumerate(task.classes)})
     if task.kind == "ordinal":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from scipy import stats
 from histonic.metrics import labels, regression, survival
 from histonic.metrics.ranks import FloatArray
 from histonic.stages.prediction_table import PredictionTable
+
+MOST_REPEATS = 30
+"""To which two numbers of repeats are brought by taking repeats several times."""
 
 
 class Exchange(NamedTuple):
@@ -28,18 +32,21 @@ def exchanged(first: Sequence[PredictionTable], second: Sequence[PredictionTable
     """Predictions of the same patients in the same order by two runs.
 
     Scores are turned to ranks within each run and repeat, since two models may use different scales;
-    called classes stay as they are. A patient exchanges all repeats at once; of a run with more of them the
-    first ones are used.
+    called classes stay as they are. A patient exchanges all repeats at once; those of a run with fewer of
+    them are taken several times, so that both runs have as many.
 
     Args:
         first: Tables of one run, one a repeat.
         second: Of the other.
     """
-    repeats = min(len(first), len(second))
-    note = ""
-    if len(first) != len(second):
+    repeats, note = math.lcm(len(first), len(second)), ""
+    if repeats > MOST_REPEATS:
+        repeats = min(len(first), len(second))
         note = f"The permutation uses the first {repeats} repeat(s) of both runs."
-    pairs = [np.stack([_prediction(t) for t in tables[:repeats]], axis=1) for tables in (first, second)]
+    pairs = []
+    for tables in (first, second):
+        each = [_prediction(table) for table in tables[:repeats]]
+        pairs.append(np.stack([each[repeat % len(each)] for repeat in range(repeats)], axis=1))
     metric = _metric(first[0])
 
     def score(predictions: FloatArray) -> float:

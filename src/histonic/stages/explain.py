@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.errors import HistonicError, SettingsError
@@ -21,6 +21,7 @@ from histonic.core.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
 from histonic.data.store import thumbnail_path
+from histonic.data.table_issues import list_names
 from histonic.stages.bundle import read_bundle
 from histonic.stages.devices import make_fabric
 from histonic.stages.ensemble import prediction_columns
@@ -44,7 +45,7 @@ from histonic.stages.explain_lesion import find_lesions, lesion_shares
 from histonic.stages.explain_methods import METHODS
 from histonic.stages.explain_output import Asked, choose_output
 from histonic.stages.explain_sight import Sight, sight_of
-from histonic.stages.explain_slide import slide_picture
+from histonic.stages.explain_slide import find_slide_file, slide_picture
 from histonic.stages.explain_views import Network, explain_map, networks_of
 from histonic.stages.fusing import Fusion
 from histonic.stages.lessons import predict_slides
@@ -155,6 +156,12 @@ def explain(
     return result
 
 
+def _folder_name(bench: _Bench, job: _Job, slide: CompressedSlide) -> str:
+    """Of one explanation: other questions to the same slide lie beside the usual one, not in its place."""
+    output = "" if bench.settings.output is None else "--" + re.sub(r"[^\w.+-]+", "_", bench.settings.output)
+    return slide.slide_id + output + ("--by-path" if job.slide != slide.slide_id else "")
+
+
 def _slide_name(name: str) -> str:
     return Path(name).name.removesuffix(".zarr")
 
@@ -198,7 +205,7 @@ def _ordered(run: ExplainedRun, task: Task, first: list[str], *, everyone: bool)
 def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> dict[str, Any]:
     slide = find_map(bench.store, job.slide)
     bench.require_own(slide)
-    target = folder / job.task.name / slide.slide_id
+    target = folder / job.task.name / _folder_name(bench, job, slide)
     inputs = _inputs(bench, job, slide)
     if (kept := _finished(target, inputs)) is not None:
         if kept["why"] != job.why and job.why != "asked":
@@ -244,7 +251,12 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     }
     lesion = None
     if slide.slide_id in bench.lesions:
-        lesion = lesion_shares(bench.lesions[slide.slide_id], slide, bench.settings.lesion)
+        lesion, other = lesion_shares(bench.lesions[slide.slide_id], slide, bench.settings.lesion)
+        if other:
+            progress.say(
+                f"{slide.slide_id}: the annotation knows {list_names(other)} but none of the classes "
+                f"{list_names(bench.settings.lesion)}: taken as a slide without a lesion"
+            )
     record |= _checks(bench, asked, networks, sight, seen, lesion)
     picture = slide_picture(slide, _thumbnail(bench, slide.slide_id), bench.settings.slides_at)
     record["picture_note"] = picture.note
@@ -269,6 +281,8 @@ def _inputs(bench: _Bench, job: _Job, slide: CompressedSlide) -> dict[str, Any]:
     return {
         "bundle": bench.bundle_fingerprint,
         "slide": str(slide.slide.get("fingerprint", "")),
+        "tissue": hashlib.sha256(np.packbits(np.asarray(slide.mask) > 0).tobytes()).hexdigest(),
+        "picture": str(find_slide_file(slide, settings.slides_at)),
         "by_path": job.slide != slide.slide_id,
         "output": settings.output,
         "checks": settings.checks,
@@ -289,19 +303,23 @@ def _finished(target: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _of_patient(run: ExplainedRun, task: Task, patient: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The patient's prediction in the run's table, of several repeats the first; None if there is none."""
+    """The patient's prediction in the run's table, mean and majority over repeats; None if there is none."""
     if patient is None:
         return None
     table = run.tables[task.name]
     rows = table[table["patient_id"].astype(str) == str(patient["patient_id"])]
-    numbers = ("risk", "high_risk", "score", *(() if task.is_classification else ("predicted",)))
+    if not len(rows):
+        return None
+    numbers = ("risk", "score", *(() if task.is_classification else ("predicted",)))
     found: dict[str, Any] = {}
-    for name, cell in (rows.iloc[0] if len(rows) else pd.Series(dtype=object)).items():
-        if name in numbers or str(name).startswith("p_"):
-            found[str(name)] = float(cell)
+    for name in map(str, rows.columns):
+        if name in numbers or name.startswith("p_"):
+            found[name] = float(rows[name].astype(float).mean())
+        elif name == "high_risk":
+            found[name] = float(rows[name].astype(float).mean() > 0.5)
         elif name == "predicted":
-            found["predicted"] = str(cell)
-    return found or None
+            found[name] = str(rows[name].astype(str).mode().iloc[0])
+    return found
 
 
 def _predict(networks: Sequence[Network], sight: Sight, task: Task) -> dict[str, Any]:

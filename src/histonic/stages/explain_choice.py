@@ -100,8 +100,8 @@ def find_map(store: Path, name: str) -> CompressedSlide:
         SettingsError: The store has no such map.
         StoreError: The map is damaged.
     """
-    if name.endswith(MAP_SUFFIX):
-        return read_map(name)
+    if name.rstrip("/").endswith(MAP_SUFFIX):
+        return read_map(name.rstrip("/"))
     folder = map_folder(store, name)
     if not folder.is_dir():
         known = Store.open(store).slide_ids

@@ -80,7 +80,7 @@ def write_explanation(
             signed=signed,
             lesion=lesion,
         )
-        chosen = choose_cells(cells.values, tiles)
+        chosen = choose_cells(cells.values, tiles, signed=signed)
         pictures = cell_pictures(picture, slide, [*chosen[0], *chosen[1]])
         split = len(chosen[0])
         draw_sheet(
@@ -122,6 +122,9 @@ def title_of(record: Mapping[str, Any]) -> str:
 def prediction_words(prediction: Mapping[str, Any], kind: str) -> str:
     """A prediction in a few words.
 
+    The called class is the one favoured against its share among the training patients; where another one is
+    more probable, that is said.
+
     Example:
         >>> prediction_words({"risk": 1.234, "high_risk": 1}, "survival")
         'high risk (1.23)'
@@ -131,7 +134,9 @@ def prediction_words(prediction: Mapping[str, Any], kind: str) -> str:
     if kind == "regression":
         return f"{prediction['predicted']:.3g}"
     name = prediction["predicted"]
-    return f"{name} ({100 * prediction[f'p_{name}']:.0f} %)"
+    share = prediction[f"p_{name}"]
+    largest = max(value for key, value in prediction.items() if key.startswith("p_"))
+    return f"{name} ({100 * share:.0f} %{'' if share == largest else ', much for so rare a class'})"
 
 
 def write_summary(folder: Path) -> None:
@@ -169,8 +174,12 @@ def summary_row(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_target(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over the slides of each target; of the AUC over those whose tissue is lesion in part."""
-    rows = [summary_row(record) for record in records]
+    """Means over the slides of each target; of the AUC over those whose tissue is lesion in part.
+
+    Only of the cohort's slides and the usual output: means over different questions mean nothing.
+    """
+    usual = [each for each in records if each["inputs"]["output"] is None and not each["inputs"]["by_path"]]
+    rows = [summary_row(record) for record in usual or records]
     found = {}
     for target in sorted({row["target"] for row in rows}):
         own = [row for row in rows if row["target"] == target]

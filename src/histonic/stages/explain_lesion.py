@@ -14,7 +14,8 @@ from histonic.data.annotation_shapes import UNCLASSIFIED, LabelRule
 from histonic.data.annotations import annotations_of, find_annotations
 from histonic.data.label_shares import label_shares
 
-SHAPES = "lesion"
+SHAPES = "(no class)"
+"""Shapes without a class; no class of an annotation program has such a name."""
 
 
 def find_lesions(masks: Path | None, slide_ids: Sequence[str]) -> dict[str, Path]:
@@ -26,27 +27,34 @@ def find_lesions(masks: Path | None, slide_ids: Sequence[str]) -> dict[str, Path
     return {} if masks is None else find_annotations(masks, slide_ids)[0]
 
 
-def lesion_shares(file: Path, slide: CompressedSlide, classes: Sequence[str] = ()) -> npt.NDArray[np.float64]:
-    """The share of each cell that is covered by lesion, ``(R, K)``.
+def lesion_shares(
+    file: Path, slide: CompressedSlide, classes: Sequence[str] = ()
+) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """The share of each cell that is covered by lesion.
 
     Args:
         file: GeoJSON, ASAP XML or a mask of class codes, in level-0 pixels of the slide.
         slide: The map.
-        classes: Classes that are lesion; all if none is named. Shapes without a class are lesion, too.
+        classes: Classes that are lesion, in capitals or not; all if none is named. Shapes without a class are
+            lesion, too.
+
+    Returns:
+        ``(R, K)``, and the classes of the file if it has some but none of those named.
 
     Raises:
         MaskError: The file cannot be read or belongs to another slide.
     """
     if _says_none(file):
-        return np.zeros(tuple(slide.grid.shape), np.float64)
+        return np.zeros(tuple(slide.grid.shape), np.float64), []
     rule = LabelRule({UNCLASSIFIED: SHAPES})
     found = annotations_of(file, rule, slide=slide.slide_id, size_wh=slide.grid.slide_wh)
     shares = label_shares(found, slide.grid).labels
-    wanted = [share for name, share in shares.items() if not classes or name in (*classes, SHAPES)]
+    named = {SHAPES, *(each.casefold() for each in classes)}
+    wanted = [share for name, share in shares.items() if not classes or name.casefold() in named]
     total = np.zeros(tuple(slide.grid.shape), np.float64)
     for share in wanted:
         total = np.minimum(total + share, 1).astype(np.float64)
-    return total
+    return total, [] if wanted else sorted(shares)
 
 
 def _says_none(file: Path) -> bool:

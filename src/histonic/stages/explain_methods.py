@@ -70,8 +70,8 @@ def gradcam(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
     kept = seen or [codes]
     gradients = torch.autograd.grad(evidence, kept)
     total = torch.zeros_like(windows.mask)
-    for values, gradient in zip(kept, gradients, strict=True):
-        total = total + _to_cells((values * gradient).sum(dim=1).detach(), windows.mask.shape[-1])
+    for values, gradient, layer in zip(kept, gradients, layers or (None,), strict=True):
+        total = total + _to_cells((values * gradient).sum(dim=1).detach(), windows.mask.shape[-1], layer)
     return total * windows.mask
 
 
@@ -91,11 +91,22 @@ def _watching(layers: tuple[nn.Module, ...]) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def _to_cells(values: Tensor, side: int) -> Tensor:
-    """Maps ``(V, r, k)`` of a layer to ``(V, side, side)`` cells, by straight lines between positions."""
-    if values.shape[-1] == side:
+def _to_cells(values: Tensor, side: int, layer: nn.Module | None) -> Tensor:
+    """Maps ``(V, r, r)`` of a layer to ``(V, side, side)`` cells, by straight lines between positions.
+
+    A position lies on the middle cell of those that its convolution sees; beyond the outermost ones their
+    values go on.
+    """
+    positions = values.shape[-1]
+    seen = next((each for each in layer.modules() if isinstance(each, nn.Conv2d)), None) if layer else None
+    if seen is None or positions == side:
         return values
-    return F.interpolate(values[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]
+    first = (seen.kernel_size[0] - 1) / 2 - int(seen.padding[0])
+    places = ((torch.arange(side, device=values.device) - first) / seen.stride[0]).clamp(0, positions - 1)
+    # A hat of width 1 around every position.
+    share = (1 - (places[:, None] - torch.arange(positions, device=values.device)).abs()).clamp_min(0)
+    spread: Tensor = share.to(values.dtype) @ values @ share.T.to(values.dtype)
+    return spread
 
 
 def attention(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
@@ -109,7 +120,8 @@ def attention(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
         raise SettingsError(
             f"Explain {asked.task.name!r} by attention.",
             f"The aggregator {type(model.aggregator).__name__} has no attention weights.",
-            "Use --method occlusion, gradcam or integrated-gradients, or train with abmil or dsmil.",
+            "Use --method occlusion, gradcam or integrated-gradients, or train with abmil, clam, dsmil or "
+            "transmil.",
         )
     with torch.no_grad():
         weights: Tensor = weigh(windows.codes, windows.mask)

@@ -190,19 +190,29 @@ def outline(
 
 
 def choose_cells(
-    values: npt.NDArray[np.float32], count: int
+    values: npt.NDArray[np.float32], count: int, *, signed: bool = False
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """The cells of highest and of lowest value, no cell in both, the most extreme first.
+
+    Args:
+        values: ``(R, K)``, NaN on glass.
+        count: Of each, at most; half of the cells if there are fewer.
+        signed: Only cells above 0 are highest, and only cells below 0 lowest.
 
     Example:
         >>> choose_cells(np.array([[3.0, np.nan, 1.0, 2.0]], np.float32), 1)
         ([(0, 0)], [(0, 2)])
+        >>> choose_cells(np.array([[3.0, np.nan, 1.0, 2.0]], np.float32), 1, signed=True)
+        ([(0, 0)], [])
     """
     cells = np.argwhere(np.isfinite(values))
     order = np.argsort(-values[cells[:, 0], cells[:, 1]], kind="stable")
     count = min(count, len(cells) // 2)
     ranked = [(int(row), int(col)) for row, col in cells[order]]
-    return ranked[:count], ranked[::-1][:count]
+    highest, lowest = ranked[:count], ranked[::-1][:count]
+    if not signed:
+        return highest, lowest
+    return [cell for cell in highest if values[cell] > 0], [cell for cell in lowest if values[cell] < 0]
 
 
 def draw_sheet(
@@ -234,7 +244,8 @@ def draw_sheet(
         for part, name, colour, pictures, places in zip(
             parts, names, (FOR, AGAINST), tiles, chosen, strict=True
         ):
-            part.suptitle(name, fontsize=10, color=colour, x=0.01, ha="left", fontweight="bold")
+            none = "" if places else ": no cell does"
+            part.suptitle(name + none, fontsize=10, color=colour, x=0.01, ha="left", fontweight="bold")
             grid = part.subplots(max(1, -(-len(places) // TILES)), TILES, squeeze=False)
             for axes in grid.ravel():
                 axes.axis("off")

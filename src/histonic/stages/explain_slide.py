@@ -44,7 +44,7 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
         stored: Thumbnail in the store or run, if there is one.
         folder: Where slide files lie now, if they were moved.
     """
-    found: Path | str = _find_file(slide, folder)
+    found: Path | str = find_slide_file(slide, folder)
     if isinstance(found, Path):
         try:
             with open_slide(found, mpp=float(slide.slide["mpp"])) as opened:
@@ -67,7 +67,7 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
     return SlidePicture(blank, None, f"{found}: there is no picture")
 
 
-def _find_file(slide: CompressedSlide, folder: Path | None) -> Path | str:
+def find_slide_file(slide: CompressedSlide, folder: Path | None) -> Path | str:
     """The slide's file, or why there is none."""
     name, path = str(slide.slide.get("file", "")), str(slide.slide.get("path", ""))
     if not name or not path:

@@ -17,7 +17,7 @@ from histonic.core.task import TargetRequest, Task, parse_target
 from histonic.data.store import Store
 from histonic.data.table_joins import table_patients
 from histonic.data.table_styles import NO_SPLIT
-from histonic.data.tables import build_cohort, read_labels
+from histonic.data.tables import LabelTable, build_cohort, read_labels
 from histonic.stages.bundle import Bundle, read_bundle
 from histonic.stages.ensemble import prediction_columns
 from histonic.stages.folds import Fold
@@ -51,7 +51,7 @@ def external_test(
         SettingsError: There is no such run, or a target that the run does not have.
         BundleError: The maps were made by another encoder or at another resolution than those of the run.
         TableError: The label table is wrong, or names a class that the run does not know.
-        CohortError: Nobody can be joined, or a target has one class only.
+        CohortError: Nobody can be joined.
         StoreError: The store is empty or a map is damaged.
     """
     resolved = resolve(ExternalSettings, settings, values)
@@ -65,9 +65,12 @@ def external_test(
         columns={**resolved.columns, **NO_SPLIT},
         slide_table=resolved.slide_table,
     )
-    requests = _requests(bundle.tasks, resolved.target)
-    found = build_cohort(table, requests, store.slide_ids, event_coding=resolved.event_coding)
-    cohort = with_tasks(found, bundle.tasks, resolved.labels)
+    requests, absent = _requests(bundle.tasks, resolved.target, table)
+    for name in absent:
+        listener.say(f"{name} is not tested: {resolved.labels.name} has no such column")
+    found = build_cohort(table, requests, store.slide_ids, event_coding=resolved.event_coding, varied=False)
+    tested = [task for task in bundle.tasks if task.name not in absent]
+    cohort = with_tasks(found, tested, resolved.labels)
     predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener)
     out = resolved.run / "external" / resolved.name
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
@@ -140,8 +143,10 @@ def _require_same_maps(bundle: Bundle, store: Store) -> None:
         raise BundleError(asked, f"They were made with another setting of {', '.join(other)}.", todo)
 
 
-def _requests(tasks: Sequence[Task], given: Sequence[str]) -> list[TargetRequest]:
-    """The run's targets, with the columns of the other table where they are given."""
+def _requests(
+    tasks: Sequence[Task], given: Sequence[str], table: LabelTable
+) -> tuple[list[TargetRequest], list[str]]:
+    """The run's targets, with the columns of the other table where they are given, and those it lacks."""
     named = {request.name: request for request in map(parse_target, given)}
     unknown = [name for name in named if name not in {task.name for task in tasks}]
     if unknown:
@@ -150,10 +155,14 @@ def _requests(tasks: Sequence[Task], given: Sequence[str]) -> list[TargetRequest
             f"The run has the targets {', '.join(task.name for task in tasks)}.",
             "Give --target only for those whose columns differ.",
         )
-    return [
+    requests = [
         TargetRequest(task.name, task.kind, named[task.name].columns if task.name in named else task.columns)
         for task in tasks
     ]
+    here = [each for each in requests if each.name in named or set(each.columns) <= set(table.text.columns)]
+    # With none of them the table's own error says what is absent.
+    here = here or requests
+    return here, [each.name for each in requests if each not in here]
 
 
 def _facts(
@@ -161,7 +170,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "name": settings.name,
-        "store": str(settings.store),
+        "store": str(settings.store.resolve()),
         "labels": str(settings.labels),
         "settings": settings.model_dump(mode="json"),
         "patients": [

@@ -12,7 +12,8 @@ import yaml
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.data.label_table import LabelTable, read_labels
-from histonic.data.label_values import is_missing, natural_key
+from histonic.data.label_values import natural_key
+from histonic.data.table_columns import column_cells
 from histonic.data.table_styles import NO_SPLIT
 
 MOST_LEVELS = 6
@@ -88,8 +89,8 @@ def _by_patient(table: LabelTable, column: str) -> dict[str, str]:
             f"Did you mean {near[0]!r}?" if near else "Name a column of the label table.",
         )
     found: dict[str, str] = {}
-    for row, cell in table.frame[name].items():
-        patient, text = table.patients[row], "" if is_missing(cell) else str(cell).strip()
+    for row, text in column_cells(table, name).items():
+        patient = table.patients[row]
         before = found.get(patient, "")
         if before and text and before != text:
             raise TableError(

@@ -63,6 +63,10 @@ class PredictionTable:
         values = np.stack([self.numbers(name, missing=True) for name in names])
         return np.asarray(np.isfinite(values).all(axis=0))
 
+    def is_crossed(self) -> bool:
+        """Whether patients of several folds are in it, who had a say in the predictions of each other."""
+        return len(np.unique(self.numbers("fold"))) > 1
+
     def texts(self, name: str) -> list[str]:
         """A column as text, empty where missing.
 

@@ -17,6 +17,7 @@ from histonic.core.files import require_writable_folder, write_json
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import parse_target
 from histonic.data.store import Store, encoder_path
+from histonic.data.table_issues import list_names
 from histonic.data.table_joins import table_patients
 from histonic.data.table_styles import NO_SPLIT
 from histonic.data.tables import LabelTable, build_cohort, read_labels
@@ -88,6 +89,9 @@ def train_slides(
         # Before hours of training: whether the inner folds can be made, and hazards have events.
         plan.trials(fold)
         _require_events(cohort, fold)
+        _tell_unseen_classes(cohort, fold, listener)
+    for note in table.notes:
+        listener.say(note)
     if len(cohort.tasks) > 1 and plan.sees_all:
         listener.say(
             "with a survival target every step sees all training patients, so that the classes of the other "
@@ -107,6 +111,20 @@ def _require_events(cohort: Cohort, fold: Fold) -> None:
                 f"Train {task.name!r} with hazards in {task.intervals} intervals.",
                 f"Fold {fold.number + 1} has {events} events to learn from.",
                 f"Use --hazard-intervals {max(events // 2, 0)} or fewer, or 0 for Cox.",
+            )
+
+
+def _tell_unseen_classes(cohort: Cohort, fold: Fold, progress: Progress) -> None:
+    """Say which classes cannot be learned, because no training patient has them."""
+    for task in cohort.tasks:
+        if not task.is_classification:
+            continue
+        found = cohort.targets(task, fold.train)
+        unseen = [name for index, name in enumerate(task.classes) if not (found == index).any()]
+        if unseen:
+            progress.say(
+                f"{task.name}: no training patient of fold {fold.number + 1} is {list_names(unseen)}, "
+                "which is therefore never predicted there"
             )
 
 
@@ -226,7 +244,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         "histonic": run_folder.versions()["histonic"],
         "versions": run_folder.versions(),
         "seed": settings.seed,
-        "store": str(settings.store),
+        "store": str(settings.store.resolve()),
         "code_size": trained[0].code_size,
         "crop_cells": max(each.member.crop_cells for each in trained),
         "folds": len({fold.number for fold in plan.folds}),

@@ -2,6 +2,7 @@
 
     python benchmarks/explain_localisation.py TILES --scratch SCRATCH [--seeds 3]
     python benchmarks/explain_localisation.py --seconds
+    python benchmarks/explain_localisation.py --steps RUN [RUN ...]
 
 TILES is a tile set with the class "mitosis" (HISTONIC_DATA/patches/breast_mitosis). Mosaics are made of its
 tiles, with a focus of mitoses in half of them; they are compressed by the encoder of the package, and
@@ -31,6 +32,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.memory import keep_memory
 from histonic.core.progress import Silent
 from histonic.core.task import Task
+from histonic.stages import explain_methods
 from histonic.stages.bundle import read_bundle
 from histonic.stages.explain_checks import cell_auc
 from histonic.stages.explain_choice import ExplainedRun, read_explained_run, unseen_networks
@@ -43,6 +45,7 @@ from histonic.stages.maps import Maps
 AGGREGATORS = {"convnet": 1e-2, "abmil": 1e-3, "mean": 1e-3}
 """Those compared, with their first learning rate."""
 RANDOM_SLIDES, RANDOM_DRAWS = 10, 6
+STEPS = (64, 16, 5, 3)
 
 
 def make_cohort(tiles: Path, folder: Path, seed: int) -> None:
@@ -71,7 +74,7 @@ class Cohort:
         self.codes = {name: np.asarray(slide.features[:], np.float32) for name, slide in slides.items()}
         masks = folder / "masks"
         self.lesions = {
-            name: lesion_shares(masks / f"{name}.geojson", slide) for name, slide in slides.items()
+            name: lesion_shares(masks / f"{name}.geojson", slide)[0] for name, slide in slides.items()
         }
         self.ill = [name for name, lesion in self.lesions.items() if (lesion >= 0.5).any()]
 
@@ -197,21 +200,58 @@ def time_methods(cells: int, code_size: int, threads: int) -> Iterator[str]:
             yield f"| {name} | {method} | {wall:.1f} | {cpu:.1f} | {memory:.1f} |"
 
 
+def compare_steps(runs: list[Path], slides: int) -> Iterator[str]:
+    """Integrated gradients of few steps against those of 64: the same order of cells, the same sum?"""
+    yield "| aggregator | steps | correlation, median | least | sum off by, median | most |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for folder in runs:
+        run, networks = read_explained_run(folder), networks_of(read_bundle(folder / "bundle"))
+        task, store = run.tasks[0], Store.open(run.store)
+        names = [slide for patient in run.patients for slide in patient["slide_ids"]][-slides:]
+        values = {steps: [_stepped(networks, store, name, task, steps) for name in names] for steps in STEPS}
+        for steps in STEPS[1:]:
+            pairs = list(zip(values[STEPS[0]], values[steps], strict=True))
+            alike = [np.corrcoef(fine, rough)[0, 1] for fine, rough in pairs]
+            off = [abs(rough.sum() - fine.sum()) / max(abs(fine.sum()), 0.05) for fine, rough in pairs]
+            yield (
+                f"| {networks[0].member.aggregator} | {steps} | {np.median(alike):.3f} | {min(alike):.3f} "
+                f"| {np.median(off):.1%} | {max(off):.0%} |"
+            )
+
+
+def _stepped(networks: list[Network], store: Store, name: str, task: Task, steps: int) -> np.ndarray:
+    """Values of the tissue cells by so many steps."""
+    before = explain_methods.PATH_STEPS
+    explain_methods.PATH_STEPS = steps
+    try:
+        asked = choose_output(task, None)
+        maps = Maps({name: store.map(name)}, Silent())
+        values = explain_map(networks, maps, name, asked, METHODS["integrated-gradients"])
+    finally:
+        explain_methods.PATH_STEPS = before
+    return values[np.isfinite(values)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tiles", type=Path, nargs="?")
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", action="store_true")
+    parser.add_argument("--steps", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument("--slides", type=int, default=24, help="the last ones of each run, with --steps")
     parser.add_argument("--cells", type=int, default=400)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     if given.seconds:
         lines = time_methods(given.cells, 128, given.threads)
+    elif given.steps:
+        torch.set_num_threads(given.threads)
+        lines = compare_steps(given.steps, given.slides)
     elif given.tiles and given.scratch:
         lines = localise(given.tiles, given.scratch, given.seeds)
     else:
-        parser.error("give TILES and --scratch, or --seconds")
+        parser.error("give TILES and --scratch, --seconds, or --steps")
     for line in lines:
         print(line, flush=True)
 

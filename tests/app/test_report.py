@@ -547,6 +547,23 @@ def test_events_that_come_sooner_elsewhere_show_in_the_calibration(tmp_path: Pat
     assert "nothing was fitted to the patients shown here" in page.text
 
 
+def test_an_external_cohort_of_the_runs_own_patients_is_called_no_test(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI,), pictures=False)
+    for path in (run / "cohort.json", run / "predictions" / "msi.csv"):
+        # Names that are the same patient wherever they stand.
+        path.write_text(re.sub(r"\bP(\d{3})\b", r"TCGA-AA-0\1", path.read_text()))
+    outside = run / "external" / "Graz"
+    (outside / "predictions").mkdir(parents=True)
+    (outside / "external.json").write_text(json.dumps({"name": "Graz", "counts": {}}), encoding="utf-8")
+    frame = pd.read_csv(run / "predictions" / "msi.csv")
+    frame.assign(fold=-1).to_csv(outside / "predictions" / "msi.csv", index=False)
+    page, values, _ = report_on(run)
+    assert values["external"][0]["overlap"] == [f"{len(frame)} patient(s) both in this cohort and in Graz"]
+    assert "This is no test on new patients." in page.text and "took no part in training" not in page.text
+
+
 def test_repeats_are_said(rich: tuple[Page, dict[str, Any]]) -> None:
     page, values = rich
     assert values["targets"][0]["curves"]["repeats"] == 2 and values["targets"][0]["n"] == 60

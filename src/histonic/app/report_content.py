@@ -57,6 +57,7 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
         evidence = evidence_of(full[task.name], target, columns, settings, SEED, run.training(task))
         targets.append({**target, **evidence})
         progress.advance(note=task.name)
+    audited = audit_content(run, progress)
     content = {
         "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},
         "run": dict(run.facts),
@@ -64,8 +65,11 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
         "counts": dict(run.cohort["counts"]),
         "exclusions": [dict(item) for item in run.cohort["exclusions"]],
         "targets": targets,
-        "audit": audit_content(run, progress),
-        "external": [_external(external, full, resamples) for external in run.externals()],
+        "audit": audited,
+        "external": [
+            {**_external(external, full, resamples), "overlap": _overlap(external.name, audited["findings"])}
+            for external in run.externals()
+        ],
         "tested": len(patients),
         "search": search_rows(run.search),
         "folds": _groups(patients, tables, "fold"),
@@ -101,6 +105,12 @@ def _external(external: External, own: Mapping[str, PredictionTable], resamples:
         )
         targets.append({**target, "groups": groups, "clinical": None})
     return {"name": external.name, "about": dict(external.facts), "targets": targets}
+
+
+def _overlap(name: str, findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the audit found of the run's own patients and slides in an external cohort."""
+    errors = [each["what"] for each in findings if (each["level"], each["code"]) == ("error", "cohort")]
+    return [what for what in errors if what.endswith(f" in {name}")]
 
 
 def _target(

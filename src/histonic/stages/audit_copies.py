@@ -11,6 +11,9 @@ from histonic.slides.likeness import find_copies
 from histonic.stages.audit_facts import SlideFacts
 from histonic.stages.audit_findings import Copy, Finding, listed_names, turned_words
 
+SHOWN_COPIES = 5
+"""Slides that two cohorts share are named one by one up to so many."""
+
 
 @dataclass(frozen=True)
 class OtherCohort:
@@ -142,7 +145,7 @@ def other_findings(
         own,
         other.owner,
     )
-    for copy in copies:
+    for copy in copies if len(copies) <= SHOWN_COPIES else ():
         how = "They are the same file." if copy.same_file else _alike(copy)
         findings.append(
             Finding(
@@ -155,6 +158,8 @@ def other_findings(
                 f"Take the patient out of one of them; until then {other.name} is no test on new patients.",
             )
         )
+    if len(copies) > SHOWN_COPIES:
+        findings.append(_many_copies(copies, other))
     common = same_patients([patient.patient_id for patient in patients], other.patients)
     proven = {(copy.patient, copy.other_patient) for copy in copies}
     certain = [pair for pair in common if is_worldwide(pair[0]) or pair in proven]
@@ -162,6 +167,18 @@ def other_findings(
         if pairs:
             findings.append(_common(level == "error", pairs, other))
     return findings, copies
+
+
+def _many_copies(copies: Sequence[Copy], other: OtherCohort) -> Finding:
+    same = sum(copy.same_file for copy in copies)
+    return Finding(
+        "error",
+        "cohort",
+        f"{len(copies)} slides both in this cohort and in {other.name}",
+        "slides " + listed_names([copy.slide for copy in copies]),
+        f"{same} of them are the same file, the others show the same tissue.",
+        f"Take their patients out of one of the two; until then {other.name} is no test on new patients.",
+    )
 
 
 def _common(certain: bool, pairs: Sequence[tuple[str, ...]], other: OtherCohort) -> Finding:

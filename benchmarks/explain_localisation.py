@@ -60,7 +60,7 @@ def make_cohort(tiles: Path, folder: Path, seed: int) -> None:
         if not (folder / name / "run.json").is_file():
             train_slides(
                 store=folder / "store", labels=folder / "labels.csv", target=("lesion",), out=folder / name,
-                aggregator=name, initialisations=1, max_epochs=60, learning_rate=rate, seed=0,
+                split="random", aggregator=name, initialisations=1, max_epochs=60, learning_rate=rate, seed=0,
             )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def aucs(
 
 def ceiling(cohort: Cohort, run: ExplainedRun) -> dict[str, float]:
     """AUC over cells of a logistic regression trained on the cells of other parts' patients."""
-    part = {slide: each["part"] for each in run.patients for slide in each["slide_ids"]}
+    part = {slide: each["tested_in"][0][1] for each in run.patients for slide in each["slide_ids"]}
     cells = {name: (cohort.codes[name][:, cohort.maps.mask(name)].T) for name in cohort.ill}
     truth = {name: cohort.lesions[name][cohort.maps.mask(name)] >= 0.5 for name in cohort.ill}
     found = {}

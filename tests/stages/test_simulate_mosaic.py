@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from histonic.core.errors import SettingsError
+from histonic.core.progress import Silent
 from histonic.core.units import XY
 from histonic.slides.base import Slide, open_slide
 from histonic.slides.masks import read_mask
@@ -50,6 +52,14 @@ def made(where: Path, out: Path, **values: object) -> Path:
     return simulate_mosaic(**{**given, **values})
 
 
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
 def cells_of(slide: Slide) -> tuple[np.ndarray, np.ndarray]:
     """Mean colour of each cell ``(8, 8, 3)``, and where a cell is wholly of one tile."""
     picture = slide.read(XY(0, 0), slide.size_wh, slide.mpp).astype(float)
@@ -74,6 +84,19 @@ def test_tiles_of_a_group_or_of_the_test_split_never_cross(tiles: Path, tmp_path
     everyone = [number for found in groups.values() for number in found]
     assert len(everyone) == len(set(everyone))
     assert not (out / "cache").exists()
+
+
+def test_a_training_copy_of_a_test_tile_is_dropped(tiles: Path, tmp_path: Path) -> None:
+    """The copy, turned, is of group g99, whose green no other training tile has."""
+    where = shutil.copytree(tiles, tmp_path / "tiles")
+    noise = np.random.default_rng(0).integers(0, 256, (PX, PX, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(where / "47.png")
+    Image.fromarray(np.rot90(noise).copy()).save(where / "copy.png")
+    with (where / "tiles.csv").open("a") as table:
+        table.write("copy.png,lesion,train,g99\n")
+    heard = Listener()
+    made(where, tmp_path / "m", kind="fraction", progress=heard)
+    assert any(line.startswith("tiles: 1 tiles dropped as copies") for line in heard.said)
 
 
 def test_masks_and_labels_tell_what_is_painted(tiles: Path, tmp_path: Path) -> None:

@@ -318,6 +318,22 @@ def test_a_class_that_a_fold_cannot_learn_is_named(cohort_folder: Path, tmp_path
     assert "rare" not in set(found.predicted[found.fold == found.fold[first]])
 
 
+def test_a_fixed_split_has_no_folds(cohort_folder: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(cohort_folder / "labels.csv", dtype=str)
+    names = table.patient_id.unique()
+    role = {name: "test" if number % 3 == 0 else "train" for number, name in enumerate(names)}
+    table.assign(split=table.patient_id.map(role)).to_csv(tmp_path / "labels.csv", index=False)
+    said: list[str] = []
+
+    class Listener(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    asked = {"labels": tmp_path / "labels.csv", "target": ["score:regression"], "max_epochs": 1}
+    run_in(tmp_path / "run", cohort_folder, Listener(), **asked, folds=7)
+    assert said == ["the table's own split has one test part: --folds 7 is not used"]
+
+
 def test_one_class_only(cohort_folder: Path, tmp_path: Path) -> None:
     table = pd.read_csv(cohort_folder / "labels.csv").assign(msi="no")
     table.to_csv(tmp_path / "labels.csv", index=False)

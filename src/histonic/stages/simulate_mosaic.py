@@ -97,10 +97,9 @@ def _declared(settings: MosaicSettings) -> TileSetSettings:
     if settings.tiles is None or settings.set is not None:
         given = "Neither 'tiles' nor 'set' is" if settings.set is None else "Both 'tiles' and 'set' are"
         raise SettingsError("Read the tile set of the mosaic.", f"{given} given.", "Give one of them.")
-    declared = declare(settings.tiles, settings.mpp_of_tiles)
-    if settings.scale_of_tiles == "fill":
-        return declared.model_copy(update={"scale": "fill"})
-    return declared
+    # A training tile that is a held-out one, even turned, would stand in a training and in a test patient.
+    changes = {"duplicates": "drop"} | ({"scale": "fill"} if settings.scale_of_tiles == "fill" else {})
+    return declare(settings.tiles, settings.mpp_of_tiles).model_copy(update=changes)
 
 
 def _shown(settings: MosaicSettings, tiles: TileSet) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -92,6 +92,8 @@ def train_slides(
         _tell_unseen_classes(cohort, fold, listener)
     for note in table.notes:
         listener.say(note)
+    if made == "fixed" and resolved.folds != TrainSettings.model_fields["folds"].default:
+        listener.say(f"the table's own split has one test part: --folds {resolved.folds} is not used")
     if len(cohort.tasks) > 1 and plan.sees_all:
         listener.say(
             "with a survival target every step sees all training patients, so that the classes of the other "

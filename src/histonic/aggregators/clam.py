@@ -42,7 +42,7 @@ class Clam(AttentionPool):
         torch.Size([2, 128])
     """
 
-    learning_rate: ClassVar[float] = 3e-4
+    learning_rate: ClassVar[float] = 1e-3
     wants: ClassVar[tuple[str, ...]] = ("tasks",)
 
     def __init__(self, code_size: int, crop_cells: int, *, tasks: Sequence[Task] = ()) -> None:

@@ -30,7 +30,7 @@ class DualStream(nn.Module):
     """
 
     size = CRITERIA + EMBEDDED
-    learning_rate: ClassVar[float] = 3e-4
+    learning_rate: ClassVar[float] = 1e-3
     sees_places: ClassVar[bool] = False
 
     def __init__(self, code_size: int, crop_cells: int) -> None:

@@ -7,7 +7,8 @@
 TILES is a tile set with the class "mitosis" (HISTONIC_DATA/patches/breast_mitosis). Mosaics are made of its
 tiles, with a focus of mitoses in half of them; they are compressed by the encoder of the package, and
 a slide network is trained on the patients' labels alone. Every map is made by networks that never saw the
-patient. The ceiling is a logistic regression trained on the labels of single cells. Prints Markdown.
+patient. The ceiling is a logistic regression trained on the labels of single cells. ``--steps`` compares
+integrated gradients of few steps with those of 64 on slides of finished runs. Prints Markdown.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ def read_labels(
 
     Raises:
         TableError: A file cannot be read; a column is absent or doubled; a patient identifier is
-            missing or a word such as NA; a slide belongs to two patients.
+            missing or a word such as NA; a slide belongs to two patients; a column of the split has words
+            that cannot be read, or lacks train or test.
         SettingsError: Unknown style or canonical name.
 
     Example:

@@ -142,8 +142,8 @@ def crossed_p(p: float) -> float:
     """A two-sided p-value as it would be if the variance were :data:`BOTH_WAYS` as large.
 
     For cross-validated predictions, where each of two patients had a say in the prediction of the other: two
-    models that learned noise, or equal ones that learned the same, otherwise differ below p = 0.05 in some 14
-    of 100 cohorts (``benchmarks/p_values.py``).
+    models that learned noise, or equal ones that learned the same, otherwise differ below p = 0.05 in 13 to
+    18 of 100 cohorts (``benchmarks/p_values.py``).
 
     Example:
         >>> round(crossed_p(0.05), 3), crossed_p(1.0)

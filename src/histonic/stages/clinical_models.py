@@ -95,7 +95,8 @@ def evaluate_clinical(
 
     Raises:
         TableError: The table is damaged.
-        CohortError: Too few patients, one outcome only, or a column is empty or the same for all of them.
+        CohortError: Too few patients, one outcome only, or a column is empty, the same for all of them, or
+            of too many different words.
     """
     tables = [table.rows(table.has_truth()) for table in split_repeats(PredictionTable(task, predictions))]
     clinic = _clinic(tables[0], columns, training)

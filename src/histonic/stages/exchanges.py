@@ -33,7 +33,8 @@ def exchanged(first: Sequence[PredictionTable], second: Sequence[PredictionTable
 
     Scores are turned to ranks within each run and repeat, since two models may use different scales;
     called classes stay as they are. A patient exchanges all repeats at once; those of a run with fewer of
-    them are taken several times, so that both runs have as many.
+    them are taken several times, so that both runs have as many; were that more than :data:`MOST_REPEATS`,
+    the first ones of both are used, and the note says so.
 
     Args:
         first: Tables of one run, one a repeat.

@@ -37,7 +37,7 @@ def read_patient_columns(
 
     Raises:
         SettingsError: The label table has moved, or ``settings.yaml`` is damaged.
-        TableError: A column is absent, or two rows of a patient disagree.
+        TableError: A column is absent, two rows of a patient disagree, or one cell of many is no number.
     """
     if not columns:
         return {}

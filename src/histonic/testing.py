@@ -192,6 +192,17 @@ class AggregatorContract(ABC):
         assert all(torch.allclose(found[name], other[name], atol=1e-5) for name in found)
 
     @torch.no_grad()
+    def test_padding_changes_nothing(self) -> None:
+        """Empty rows below and columns to the right, as a batch of maps of many sizes has them."""
+        network, (codes, mask) = self.network(), self.maps(3)
+        for rows, cols in ((self.crop_cells, self.crop_cells), (self.crop_cells - 5, self.crop_cells - 9)):
+            part, tissue = codes[:, :, :rows, :cols], mask[:, :rows, :cols]
+            found = network(part, tissue)
+            for down, right in ((3, 9), (40, 0)):
+                wide, there = (torch.nn.functional.pad(each, (0, right, 0, down)) for each in (part, tissue))
+                assert torch.allclose(found, network(wide, there), atol=1e-5)
+
+    @torch.no_grad()
     def test_attention_is_a_share_of_the_tissue(self) -> None:
         """Where there is attention, it is not negative, 0 on glass, and sums to 1."""
         network, (codes, mask) = self.network(), self.maps(3)
@@ -268,7 +279,7 @@ class AggregatorContract(ABC):
 
 
 class PaddingContract(AggregatorContract):
-    """What an aggregator must do that takes maps of any size, and does not see their border."""
+    """What an aggregator must do that does not see where in a map the tissue begins."""
 
     @torch.no_grad()
     def test_glass_changes_nothing(self) -> None:

@@ -71,6 +71,21 @@ def test_codes_outside_the_mask_are_not_seen() -> None:
     assert not torch.equal(model(codes, mask)["score"], model(inside, mask)["score"])
 
 
+def test_maps_of_many_sizes_in_one_batch() -> None:
+    torch.manual_seed(0)
+    net = ConvNet(2, 12).eval()
+    codes, mask = torch.randn(2, 2, 30, 26), torch.zeros(2, 30, 26)
+    mask[0, 1:12, 2:9] = 1
+    mask[1, 3:29, 4:20] = 1  # more than a crop holds
+    codes = codes * mask[:, None]
+    together = net(codes, mask)
+    assert torch.allclose(together[:1], net(codes[:1, :, :12, :12], mask[:1, :12, :12]), atol=1e-6)
+    assert torch.allclose(together[1:], net(codes[1:, :, :29, :20], mask[1:, :29, :20]), atol=1e-6)
+    changed = codes.clone()
+    changed[1, :, 20, 15] += 1  # beyond what the crop of the first map shows
+    assert not torch.equal(net(changed, mask)[1], together[1])
+
+
 def test_a_window_without_tissue_gives_finite_numbers() -> None:
     assert torch.isfinite(ConvNet(2, 12).eval()(torch.zeros(1, 2, 12, 12), torch.zeros(1, 12, 12))).all()
 

@@ -88,12 +88,12 @@ def test_maps_are_predicted_as_the_networks_would(run: Path, cohort_folder: Path
     assert frame.slide_id.tolist() == Store.open(store).slide_ids
     bundle = read_bundle(run / "bundle")
     slide = Store.open(store).map("s04a")
-    codes, mask = np.zeros((8, 18, 10, 10), np.float16), np.zeros((8, 10, 10), np.float32)
+    side = bundle.members[0].crop_cells
+    codes, mask = np.zeros((8, 18, side, side), np.float16), np.zeros((8, side, side), np.float32)
+    features, tissue = (centred(each, slide.mask, side) for each in (slide.features[:], slide.mask))
     for turn in range(8):
-        codes[turn] = np.rot90(
-            np.flip(pad(slide.features[:]), 2) if turn > 3 else pad(slide.features[:]), turn, (1, 2)
-        )
-        mask[turn] = np.rot90(np.flip(pad(slide.mask), 1) if turn > 3 else pad(slide.mask), turn)
+        codes[turn] = np.rot90(np.flip(features, 2) if turn > 3 else features, turn, (1, 2))
+        mask[turn] = np.rot90(np.flip(tissue, 1) if turn > 3 else tissue, turn)
     values, risks = [], []
     for model, member in zip(bundle.models, bundle.members, strict=True):
         with torch.no_grad():
@@ -107,9 +107,12 @@ def test_maps_are_predicted_as_the_networks_would(run: Path, cohort_folder: Path
     assert row[["grade.p_high", "grade.p_low", "grade.p_mid"]].sum() == pytest.approx(1)
 
 
-def pad(array: np.ndarray) -> np.ndarray:
-    """The map of 10 x 9 cells centred in a window of 10 x 10."""
-    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, 1)])
+def centred(array: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
+    """The box around the tissue in the middle of a window."""
+    rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    box = array[..., rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    free = [side - extent for extent in box.shape[-2:]]
+    return np.pad(box, [(0, 0)] * (box.ndim - 2) + [(each // 2, each - each // 2) for each in free])
 
 
 def test_one_map_or_all_give_the_same_row(run: Path, cohort_folder: Path, tmp_path: Path) -> None:

@@ -94,6 +94,24 @@ def test_networks_count_by_their_trust(slide_maker: Callable[..., CompressedSlid
     assert np.nanmean(explain_map([none], maps, "s", ASKED, attention)) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
+@pytest.mark.parametrize("shape", [(11, 9), (30, 17)])
+def test_glass_around_the_tissue_changes_no_explanation(
+    slide_maker: Callable[..., CompressedSlide], method: str, shape: tuple[int, int]
+) -> None:
+    maps, codes = maps_of(slide_maker, shape)
+    edges = ((4, 13), (7, 2))
+    mask = np.pad(maps.mask("s"), edges)
+    wide = Maps({"s": slide_maker("s", np.pad(codes, ((0, 0), *edges)), mask)}, Silent())
+    network = network_of("convnet", 12)
+    found = explain_map([network], maps, "s", ASKED, METHODS[method])
+    assert np.array_equal(
+        explain_map([network], wide, "s", ASKED, METHODS[method]),
+        np.pad(found, edges, constant_values=np.nan),
+        equal_nan=True,
+    )
+
+
 def test_all_tissue_is_seen() -> None:
     rng = np.random.default_rng(0)
     for side in (3, 8, 50):

@@ -89,6 +89,26 @@ def test_predictions_hardly_change_when_the_slide_is_turned(slide_maker: Maker, 
     assert found[0, 0] == pytest.approx(found[1, 0], abs=1e-5)
 
 
+@pytest.mark.parametrize("aggregator", ["convnet", "transmil"])
+@pytest.mark.parametrize("shape", [(11, 9), (30, 17)])
+def test_glass_around_the_tissue_changes_no_prediction(
+    slide_maker: Maker, aggregator: str, shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(2)
+    mask = rng.random(shape) < 0.8
+    codes = rng.normal(size=(3, *shape)) * mask
+    edges = ((4, 13), (7, 2))
+    wide = slide_maker("wide", np.pad(codes, ((0, 0), *edges)), np.pad(mask, edges))
+    maps = Maps({"s": slide_maker("s", codes, mask), "wide": wide}, Silent())
+    torch.manual_seed(0)
+    model = build_model(aggregator, code_size=3, crop_cells=12, tasks=(SCORE,))
+    torch.nn.init.normal_(model.heads["score"].linear.weight)
+    looks = {"fabric": make_fabric("cpu"), "crop_cells": 12, "crops": 3}
+    found = predict_slides(model, maps, ["s", "wide"], **looks)["score"]  # type: ignore[arg-type]
+    assert found[0, 0] == found[1, 0] != 0
+    assert maps.largest_side() == max(shape)
+
+
 def test_batches_are_the_same_each_time_and_shared_among_ranks(maps: Maps) -> None:
     one = lesson(maps)
     alone = list(one.batches(3, 0, 1))

@@ -40,6 +40,10 @@ class ConvNet(nn.Module):
     the mask is one more input channel. Smaller crops have fewer layers of stride 2, and the cells that
     remain are averaged, each weighted by the tissue in its field.
 
+    A map of another size is brought to that of the crops at its right and bottom border: glass is added, or
+    taken away beyond the last tissue, so that padding changes nothing. Tissue that reaches further makes the
+    frame larger.
+
     Args:
         code_size: D.
         crop_cells: Side of the crops in cells, 8 or more.
@@ -55,6 +59,7 @@ class ConvNet(nn.Module):
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
+        self.crop_cells = crop_cells
         self.strides = plan_strides(crop_cells)
         channels = [code_size + 1] + [FILTERS] * len(self.strides)
         self.blocks = nn.ModuleList(
@@ -65,6 +70,23 @@ class ConvNet(nn.Module):
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``."""
+        frames = [self._frame(each) for each in mask]
+        if len(set(frames)) == 1:
+            return self._vectors(*(_at_size(each, frames[0]) for each in (codes, mask)))
+        alone = [
+            self._vectors(_at_size(code, frame)[None], _at_size(tissue, frame)[None])
+            for code, tissue, frame in zip(codes, mask, frames, strict=True)
+        ]
+        return torch.cat(alone)
+
+    def _frame(self, mask: Tensor) -> tuple[int, int]:
+        """Rows and columns of ``(R, K)`` that are looked at: those of a crop, more if tissue lies beyond."""
+        if mask.shape == (self.crop_cells, self.crop_cells):
+            return self.crop_cells, self.crop_cells
+        ends = [int(mask.amax(dim=axis).nonzero().max()) + 1 if mask.any() else 0 for axis in (1, 0)]
+        return max(self.crop_cells, ends[0]), max(self.crop_cells, ends[1])
+
+    def _vectors(self, codes: Tensor, mask: Tensor) -> Tensor:
         tissue = mask[:, None].to(codes.dtype)
         maps = torch.cat([codes, tissue], dim=1)
         for block, stride in zip(self.blocks, self.strides, strict=True):
@@ -81,6 +103,7 @@ class ConvNet(nn.Module):
 
     def occluded(self, codes: Tensor, mask: Tensor, squares: Tensor, side: int) -> Tensor:
         """Vectors ``(W, 128)`` of one map, each with a square of average tissue; see ``squares``."""
+        codes, mask = (_at_size(each, self._frame(mask)) for each in (codes, mask))
         tissue = mask[None, None].to(codes.dtype)
         maps = torch.cat([codes, tissue[0]])
         for stride in self.strides:
@@ -89,3 +112,11 @@ class ConvNet(nn.Module):
         pooled = pooled_without(list(self.blocks), self.strides, maps, weight, squares, side)
         vectors: Tensor = self.dense(pooled)
         return vectors
+
+
+def _at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """``(..., R, K)`` with so many rows and columns: cut at the right and bottom, or zeros added there."""
+    rows, cols = maps.shape[-2:]
+    if (rows, cols) == size:
+        return maps
+    return F.pad(maps, (0, size[1] - cols, 0, size[0] - rows))

@@ -20,7 +20,7 @@ from histonic.stages.explain_methods import Method, Windows, attention
 from histonic.stages.explain_output import Asked
 from histonic.stages.lessons import SMALL_CROP
 from histonic.stages.maps import Maps
-from histonic.stages.sampling import View, cut, spread_corners
+from histonic.stages.sampling import TissueBox, View, cut, spread_corners
 
 FloatGrid = npt.NDArray[np.float64]
 BoolGrid = npt.NDArray[np.bool_]
@@ -133,20 +133,17 @@ def missing_corners(mask: BoolGrid, side: int, corners: Sequence[RC]) -> list[RC
         >>> missing_corners(np.ones((4, 10), bool), 4, [RC(0, 0)])
         [RC(row=0, col=4), RC(row=0, col=6)]
     """
-    left = mask.copy()
+    left, box = mask.copy(), TissueBox.of(mask)
     added: list[RC] = []
     for corner in corners:
         _clear(left, corner, side)
     while left.any():
+        # The first tissue left becomes the window's corner, or the window ends with the box.
         row, col = (int(index) for index in np.argwhere(left)[0])
-        corner = RC(*(_start(at, extent, side) for at, extent in zip((row, col), mask.shape, strict=True)))
+        corner = box.window_around(RC(row + side // 2, col + side // 2), side)
         _clear(left, corner, side)
         added.append(corner)
     return added
-
-
-def _start(at: int, extent: int, side: int) -> int:
-    return -((side - extent) // 2) if extent <= side else min(at, extent - side)
 
 
 def _clear(mask: BoolGrid, corner: RC, side: int) -> None:

@@ -137,8 +137,8 @@ class SlideLesson(Lesson):
         for row in rows:
             slide_id = self.train[row].slide_ids[int(rng.integers(len(self.train[row].slide_ids)))]
             density = self.maps.density(slide_id, self.crop_cells)
-            shape = self.maps.mask(slide_id).shape
-            views.append(draw_view(slide_id, shape, density, self.crop_cells, rng))
+            box = self.maps.box(slide_id)
+            views.append(draw_view(slide_id, box, density, self.crop_cells, rng))
         return views
 
     def _look(self, views: Sequence[View]) -> Inputs:

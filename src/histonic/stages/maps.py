@@ -12,7 +12,7 @@ import numpy.typing as npt
 from histonic.core.compressed import CompressedSlide, turn_back
 from histonic.core.errors import StoreError
 from histonic.core.progress import Progress
-from histonic.stages.sampling import TissueDensity, View, place_cut
+from histonic.stages.sampling import TissueBox, TissueDensity, View, place_cut
 
 MEMORY_BYTES = 2 << 30
 """Codes kept in memory; maps beyond that are read from disk, window by window."""
@@ -55,6 +55,7 @@ class Maps:
         self, slides: Mapping[str, CompressedSlide], progress: Progress, memory_bytes: int = MEMORY_BYTES
     ) -> None:
         self._slides: dict[str, CompressedSlide] = {}
+        self._boxes: dict[str, TissueBox] = {}
         self._densities: dict[str, TissueDensity] = {}
         self.moments: dict[str, Moments] = {}
         self.code_size = next(iter(slides.values())).code_size
@@ -67,6 +68,7 @@ class Maps:
                 slide = _in_memory(slide)
             self.moments[slide_id] = _examine(slide, self.code_size)
             self._slides[slide_id] = slide
+            self._boxes[slide_id] = TissueBox.of(slide.mask)
             progress.advance(1, slide_id)
 
     def mask(self, slide_id: str) -> npt.NDArray[np.bool_]:
@@ -77,18 +79,20 @@ class Maps:
         """Whether the codes of turned tiles are stored, so that a turned map holds other cells."""
         return self._slides[slide_id].orientations is not None
 
+    def box(self, slide_id: str) -> TissueBox:
+        """Where the tissue lies."""
+        return self._boxes[slide_id]
+
     def largest_side(self) -> int:
-        """The longest side of all maps, in cells."""
-        longest: int = max(max(slide.mask.shape) for slide in self._slides.values())
-        return longest
+        """The longest side of the tissue of all maps, in cells."""
+        return max(max(box.shape) for box in self._boxes.values())
 
     def density(self, slide_id: str, side: int) -> TissueDensity | None:
-        """Density of crop centres; None if the map fits into a window of ``side`` cells."""
-        mask = self.mask(slide_id)
-        if max(mask.shape) <= side:
+        """Density of crop centres; None if the tissue fits into a window of ``side`` cells."""
+        if self.box(slide_id).fits(side):
             return None
         if slide_id not in self._densities:
-            self._densities[slide_id] = TissueDensity(mask)
+            self._densities[slide_id] = TissueDensity(self.mask(slide_id))
         return self._densities[slide_id]
 
     def code_scale(self, slide_ids: Iterable[str]) -> tuple[FloatArray, FloatArray]:

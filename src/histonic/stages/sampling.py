@@ -1,4 +1,8 @@
-"""Where crops of a map are taken: at random where tissue is deep in training, spread over tissue in tests."""
+"""Where crops of a map are taken: at random where tissue is deep in training, spread over tissue in tests.
+
+Windows are laid over the box around the tissue, so that it makes no difference how much glass the scanner
+took in around it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from histonic.core.compressed import ORIENTATIONS
-from histonic.core.units import RC
+from histonic.core.units import RC, Shape
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -33,6 +37,50 @@ class View:
     slide_id: str
     corner: RC
     orientation: int
+
+
+@dataclass(frozen=True)
+class TissueBox:
+    """The smallest rectangle of cells that holds all tissue of a map.
+
+    Attributes:
+        corner: Its top-left cell.
+        shape: Its rows and columns.
+
+    Example:
+        >>> mask = np.zeros((5, 6), bool); mask[1:3, 2] = True
+        >>> TissueBox.of(mask)
+        TissueBox(corner=RC(row=1, col=2), shape=Shape(rows=2, cols=1))
+    """
+
+    corner: RC
+    shape: Shape
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> TissueBox:
+        """The box of a mask ``(R, K)`` with at least one True."""
+        first, extents = [], []
+        for axis in (1, 0):
+            filled = np.flatnonzero(mask.any(axis=axis))
+            first.append(int(filled[0]))
+            extents.append(int(filled[-1] - filled[0]) + 1)
+        return cls(RC(*first), Shape(*extents))
+
+    def fits(self, side: int) -> bool:
+        """Whether a window of ``side`` cells holds it."""
+        return max(self.shape) <= side
+
+    def window_around(self, middle: RC, side: int) -> RC:
+        """Corner of the window centred on a cell, but not pushed over the border of the box.
+
+        Along an axis on which the box fits into the window, it is centred in it.
+        """
+        return RC(
+            *(
+                _place(at - start, extent, side) + start
+                for at, start, extent in zip(middle, self.corner, self.shape, strict=True)
+            )
+        )
 
 
 class TissueDensity:
@@ -71,32 +119,30 @@ class TissueDensity:
         return RC(*(int(index) for index in np.unravel_index(flat, self._shape)))
 
 
-def training_corner(
-    shape: tuple[int, int], density: TissueDensity | None, side: int, rng: np.random.Generator
-) -> RC:
+def training_corner(box: TissueBox, density: TissueDensity | None, side: int, rng: np.random.Generator) -> RC:
     """Corner of a random window.
 
-    Along an axis on which the map fits, it lies anywhere in the window; on a longer one the window is
-    centred on the drawn cell, but not pushed over the border.
+    Along an axis on which the tissue fits, it lies anywhere in the window; on a longer one the window is
+    centred on the drawn cell, but not pushed over the border of the tissue's box.
 
     Args:
-        shape: Rows and columns of the map.
-        density: To draw the centre from; not needed if the map fits.
+        box: Around the tissue.
+        density: To draw the centre from; not needed if the tissue fits.
         side: Of the window, in cells.
         rng: Source of chance.
     """
-    centre = density.draw(rng) if density is not None else RC(0, 0)
+    centred = box.window_around(density.draw(rng) if density is not None else box.corner, side)
     corner = []
-    for extent, middle in zip(shape, centre, strict=True):
+    for start, extent, middle in zip(box.corner, box.shape, centred, strict=True):
         free = int(rng.integers(0, abs(side - extent) + 1))
-        corner.append(-free if extent <= side else _within(middle - side // 2, extent, side))
+        corner.append(start - free if extent <= side else middle)
     return RC(*corner)
 
 
 def spread_corners(mask: BoolArray, side: int, crops: int) -> list[RC]:
     """Corners of the windows for a prediction, spread over the tissue.
 
-    The k-th of T is centred on the k-th quantile of the flattened list of tissue cells; a map that fits
+    The k-th of T is centred on the k-th quantile of the flattened list of tissue cells; tissue that fits
     into one window is centred in it.
 
     Args:
@@ -111,14 +157,14 @@ def spread_corners(mask: BoolArray, side: int, crops: int) -> list[RC]:
         >>> spread_corners(np.ones((4, 6), bool), 8, 10)
         [RC(row=-2, col=-1)]
     """
-    rows, cols = mask.shape
-    if rows <= side and cols <= side:
-        return [RC(-((side - rows) // 2), -((side - cols) // 2))]
+    box = TissueBox.of(mask)
+    if box.fits(side):
+        return [box.window_around(box.corner, side)]
     cells = np.flatnonzero(mask)
     corners: dict[RC, None] = {}
     for k in range(crops):
-        row, col = divmod(int(cells[int((k + 0.5) / crops * len(cells))]), cols)
-        corners[RC(*(_place(m, e, side) for m, e in ((row, rows), (col, cols))))] = None
+        middle = RC(*divmod(int(cells[int((k + 0.5) / crops * len(cells))]), mask.shape[1]))
+        corners[box.window_around(middle, side)] = None
     return list(corners)
 
 
@@ -130,13 +176,13 @@ def spread_views(slide_id: str, mask: BoolArray, side: int, crops: int, orientat
 
 def draw_view(
     slide_id: str,
-    shape: tuple[int, int],
+    box: TissueBox,
     density: TissueDensity | None,
     side: int,
     rng: np.random.Generator,
 ) -> View:
     """A random window in a random orientation."""
-    corner = training_corner(shape, density, side, rng)
+    corner = training_corner(box, density, side, rng)
     return View(slide_id, corner, int(rng.integers(ORIENTATIONS)))
 
 
@@ -181,8 +227,7 @@ def place_cut(window: npt.NDArray[Any], array: Any, corner: RC, *first: int) -> 
 
 
 def _place(middle: int, extent: int, side: int) -> int:
-    return -((side - extent) // 2) if extent <= side else _within(middle - side // 2, extent, side)
-
-
-def _within(start: int, extent: int, side: int) -> int:
-    return min(max(start, 0), extent - side)
+    """Start of a window centred on a cell of a stretch: within the stretch, or around it if it is shorter."""
+    if extent <= side:
+        return -((side - extent) // 2)
+    return min(max(middle - side // 2, 0), extent - side)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from histonic.aggregators.abmil import AttentionPool, GatedAttention
+from histonic.aggregators.bags import cells_of, maps_of
 from histonic.aggregators.base import AGGREGATORS
 from histonic.aggregators.dsmil import CRITERIA, DualStream
 from histonic.aggregators.pool import MaxPool, MeanPool
@@ -31,6 +32,25 @@ class TestAttention(BagContract):
 class TestDualStream(BagContract):
     def make(self) -> type[DualStream]:
         return DualStream
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("side_by_side", [False, True], ids=["channel by channel", "cell by cell"])
+def test_cells_come_back_to_their_places_and_so_do_gradients(count: int, side_by_side: bool) -> None:
+    chance = torch.Generator().manual_seed(4)
+    codes, weight = (torch.randn(count, 5, 6, 7, generator=chance) for _ in range(2))
+    mask = (torch.rand(count, 6, 7, generator=chance) < 0.6).float()
+    if side_by_side:
+        codes = codes.contiguous(memory_format=torch.channels_last)
+    codes.requires_grad_()
+    cells, tissue = cells_of(codes, mask)
+    for number in range(count):
+        by_hand = codes[number][:, mask[number] > 0].T
+        assert torch.equal(cells[number][tissue[number]], by_hand)
+    maps = maps_of(cells * tissue[..., None], mask)
+    assert torch.equal(maps, codes * mask[:, None])
+    (found,) = torch.autograd.grad((maps * weight).sum(), codes)
+    assert torch.equal(found, weight * mask[:, None])
 
 
 def test_all_are_registered() -> None:

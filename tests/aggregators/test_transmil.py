@@ -67,9 +67,9 @@ def test_the_first_token_hears_what_attention_would_tell_it() -> None:
     tokens = torch.randn(2, 30, 128)
     there = torch.rand(2, 30) < 0.7
     there[:, 0] = True
-    first, weights = mixer.first_asks(tokens, there)
+    first, weights = mixer.first_asks(tokens[:, :1], tokens[:, 1:], there[:, 1:])
     assert torch.allclose(first, mixer(tokens, there)[:, 0], atol=1e-5)
-    assert not weights.transpose(1, 2)[~there].any() and torch.allclose(weights.sum(dim=-1), torch.ones(2, 4))
+    assert not weights.transpose(1, 2)[~there[:, 1:]].any() and (weights.sum(dim=-1) < 1).all()
 
 
 @torch.no_grad()

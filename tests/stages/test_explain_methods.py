@@ -65,6 +65,20 @@ def test_integrated_gradients_sum_to_what_the_map_says(
     assert float(found) == pytest.approx(float(whole - average), rel=0.05, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("name", "maps_a_path", "steps"), [("mean", 40, 16), ("mean", 6, 6), ("transmil", 6, 3), ("mean", 1, 2)]
+)
+def test_larger_and_dearer_maps_take_fewer_steps(
+    name: str, maps_a_path: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows, taken = windows_of(count=1), []
+    monkeypatch.setattr(explain_methods, "PATH_CELLS", windows.mask[0].numel() * maps_a_path)
+    evidence = explain_methods.evidence_of
+    monkeypatch.setattr(explain_methods, "evidence_of", lambda *asked: taken.append(1) or evidence(*asked))
+    METHODS["integrated-gradients"](model_of(name), windows, Asked(BINARY, 1))
+    assert len(taken) == steps
+
+
 @pytest.mark.parametrize("name", sorted(AGGREGATORS.entries()))
 @pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
 def test_every_aggregator_and_kind_of_target(name: str, method: str) -> None:

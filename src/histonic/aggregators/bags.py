@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def cells_of(codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,8 +29,15 @@ def cells_of(codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """
     tissue = mask.flatten(1) > 0
     places = _tissue_first(tissue, max(1, int(tissue.sum(dim=1).max())))
-    cells = codes.flatten(2).gather(2, places[:, None].expand(-1, codes.shape[1], -1))
-    return cells.transpose(1, 2), tissue.gather(1, places)
+    if codes.stride(1) == 1:
+        # Cell by cell in memory, as maps_of makes them.
+        rows = codes.permute(0, 2, 3, 1).reshape(tissue.numel(), -1)
+        cells: Tensor = _Taken.apply(rows, _rows_of(places, tissue), 0).view(*places.shape, -1)  # type: ignore[no-untyped-call]
+    elif len(codes) == 1:
+        cells = _Taken.apply(codes[0].flatten(1), places[0], 1).mT[None]  # type: ignore[no-untyped-call]
+    else:
+        cells = codes.flatten(2).gather(2, places[:, None].expand(-1, codes.shape[1], -1)).mT
+    return cells, tissue.gather(1, places)
 
 
 def maps_of(values: Tensor, mask: Tensor) -> Tensor:
@@ -35,10 +45,48 @@ def maps_of(values: Tensor, mask: Tensor) -> Tensor:
 
     What stands for glass comes to lie on glass, so it should be 0.
     """
-    places = _tissue_first(mask.flatten(1) > 0, values.shape[1])
-    places = places[:, None].expand(-1, values.shape[2], -1)
-    maps = values.new_zeros(len(values), values.shape[2], mask[0].numel())
-    return maps.scatter(2, places, values.transpose(1, 2)).view(*maps.shape[:2], *mask.shape[1:])
+    tissue = mask.flatten(1) > 0
+    rows = _rows_of(_tissue_first(tissue, values.shape[1]), tissue)
+    maps: Tensor = _Put.apply(values.flatten(0, 1), rows, tissue.numel())  # type: ignore[no-untyped-call]
+    # Numbers of a cell lie side by side in memory, as convolutions and cells_of like them.
+    return maps.view(*mask.shape, -1).permute(0, 3, 1, 2)
+
+
+class _Taken(torch.autograd.Function):
+    """``index_select`` with places that are all different, so that its gradient need not be summed up."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, places: Tensor, axis: int) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.shape, ctx.axis = values.shape, axis
+        return values.index_select(axis, places)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.new_zeros(ctx.shape).index_copy_(ctx.axis, places, gradient), None, None
+
+
+class _Put(torch.autograd.Function):
+    """Rows at places that are all different, among rows of zeros."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, places: Tensor, count: int) -> Tensor:
+        ctx.save_for_backward(places)
+        return rows.new_zeros(count, rows.shape[1]).index_copy_(0, places, rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return gradient.index_select(0, places), None, None
+
+
+def _rows_of(places: Tensor, tissue: Tensor) -> Tensor:
+    """Places ``(B, N)`` within maps as places within all cells of the batch, one after the other."""
+    first = torch.arange(len(places), device=places.device) * tissue.shape[1]
+    return (places + first[:, None]).flatten()
 
 
 def _tissue_first(tissue: Tensor, count: int) -> Tensor:

@@ -55,6 +55,8 @@ class AggregatorClass(Protocol):
     - ``learning_rate``: the first, where the user names none (default 1e-3).
     - ``sees_places``: whether a turned map can have another vector (default True).
     - ``raw_codes``: whether it wants codes as the encoder gave them, not standardised (default False).
+    - ``path_cost``: how many times more work a cell is than in other aggregators, so that integrated
+      gradients of a large map take fewer steps (default 1).
     - ``wants``: names of further keywords that it is made with, out of ``tasks`` (the targets) and
       ``tile_heads`` (what the encoder says of a tile, or None); none by default.
     """

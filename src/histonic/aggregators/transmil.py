@@ -55,8 +55,14 @@ def stretch_means(tokens: Tensor, stretches: int) -> Tensor:
         [1.0, 3.5]
     """
     each, more = divmod(tokens.shape[2], stretches)
-    parts = torch.split(tokens, [each + 1] * more + [each] * (stretches - more), dim=2)
-    return torch.stack([part.mean(dim=2) for part in parts], dim=2)
+    counts = (more, stretches - more)
+    parts = torch.split(tokens, [more * (each + 1), (stretches - more) * each], dim=2)
+    means = [
+        torch.unflatten(part, 2, (count, -1)).mean(dim=3)
+        for part, count in zip(parts, counts, strict=True)
+        if count
+    ]
+    return torch.cat(means, dim=2)
 
 
 def pseudo_inverse(matrix: Tensor) -> Tensor:
@@ -91,7 +97,10 @@ class TokenMixer(nn.Module):
             tokens: ``(B, N, E)``.
             there: bool ``(B, N)``, which tokens can be asked; all of them beyond :data:`EXACT_CELLS`.
         """
-        query, key, value = self.split(self.norm(tokens)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            part.unflatten(2, (HEADS, -1)).transpose(1, 2)
+            for part in self.split(self.norm(tokens)).chunk(3, dim=2)
+        )
         if tokens.shape[1] <= EXACT_CELLS:
             mixed = F.scaled_dot_product_attention(query, key, value, there[:, None, None])
         else:
@@ -99,19 +108,26 @@ class TokenMixer(nn.Module):
         joined: Tensor = tokens + self.join(mixed.transpose(1, 2).flatten(2))
         return joined
 
-    def first_asks(self, tokens: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    def first_asks(self, first: Tensor, others: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """Only the first token asks, which is cheap enough to be exact for any number of them.
 
+        Args:
+            first: ``(B, 1, E)``.
+            others: ``(B, N, E)``.
+            there: bool ``(B, N)``, which of the others can be asked.
+
         Returns:
-            The first token ``(B, E)``, and the weights ``(B, H, N)`` with which it listens.
+            The first token ``(B, E)``, and the weights ``(B, H, N)`` with which it listens to the others.
         """
-        seen = self.norm(tokens)
+        own, seen = self.norm(first), self.norm(others)
         # Keys and values are linear in the tokens, so that theirs need not be computed one by one.
         query, key, value = self.split.weight.view(3, HEADS, -1, EMBEDDED)
-        asked = torch.einsum("be,hde,hdf->bhf", seen[:, 0], query, key) * query.shape[1] ** -0.5
-        weights = (asked @ seen.mT).masked_fill(~there[:, None], -torch.inf).softmax(dim=-1)
-        heard = torch.einsum("bhe,hde->bhd", weights @ seen, value).flatten(1)
-        return tokens[:, 0] + self.join(heard), weights
+        asked = torch.einsum("be,hde,hdf->bhf", own[:, 0], query, key) * query.shape[1] ** -0.5
+        scores = (asked @ seen.mT).masked_fill(~there[:, None], -torch.inf)
+        weights = torch.cat([asked @ own.mT, scores], dim=2).softmax(dim=-1)
+        to_itself, to_others = torch.split(weights, [1, others.shape[1]], dim=2)
+        heard = torch.einsum("bhe,hde->bhd", to_itself @ own + to_others @ seen, value).flatten(1)
+        return first[:, 0] + self.join(heard), to_others
 
 
 class MapPositions(nn.Module):
@@ -160,6 +176,7 @@ class TransMil(nn.Module):
 
     size = EMBEDDED
     learning_rate: ClassVar[float] = 3e-4
+    path_cost: ClassVar[int] = 2
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
@@ -176,10 +193,13 @@ class TransMil(nn.Module):
         token = self.token.expand(len(cells), 1, -1)
         there = F.pad(tissue, (1, 0), value=True)
         tokens = self.first(torch.cat([token, self.embed(cells)], dim=1), there)
-        maps = self.places(maps_of(tokens[:, 1:] * tissue[..., None], mask))
-        tokens = torch.cat([tokens[:, :1], cells_of(maps, mask)[0]], dim=1)
-        vectors, weights = self.second.first_asks(tokens, there)
-        heard = weights[..., 1:].mean(dim=1)
+        # The gradient of a split is one concatenation; slices would each fill all tokens with zeros first.
+        token, cells = torch.split(tokens, [1, cells.shape[1]], dim=1)
+        if len(cells) > 1 or not tissue.all():
+            cells = cells * tissue[..., None]
+        cells, _ = cells_of(self.places(maps_of(cells, mask)), mask)
+        vectors, weights = self.second.first_asks(token, cells, tissue)
+        heard = weights.mean(dim=1)
         heard = heard / heard.sum(dim=1, keepdim=True).clamp_min(torch.finfo(heard.dtype).tiny)
         return self.norm(vectors), maps_of(heard[..., None], mask)[:, 0]
 

@@ -26,9 +26,12 @@ PASS_CELLS = 1 << 21
 """Cells that go through a network for an occlusion where every square costs a whole map."""
 BATCH_CELLS = 1 << 17
 PATH_STEPS = 16
-FEWEST_STEPS = 3
+FEWEST_STEPS = 2
 PATH_CELLS = 1 << 19
-"""Cells that go through a network along a path of integrated gradients; larger maps get fewer steps."""
+"""Cells that go through a network along a path of integrated gradients; larger maps get fewer steps.
+
+An aggregator whose cells cost more than others' says so by ``path_cost``.
+"""
 
 
 @dataclass(frozen=True)
@@ -182,14 +185,14 @@ def integrated_gradients(model: SlideModel, windows: Windows, asked: Asked) -> T
     Sundararajan, Taly and Yan (ICML 2017). The baseline keeps the mask and has the mean code everywhere, so
     that the values of all cells sum to what the map says beyond average tissue.
     """
-    steps = PATH_CELLS // windows.mask[0].numel()
+    steps = PATH_CELLS // (windows.mask[0].numel() * getattr(model.aggregator, "path_cost", 1))
     steps = min(max(steps, FEWEST_STEPS), PATH_STEPS)
     total = torch.zeros_like(windows.codes)
     # Gauss-Legendre: a few steps integrate a smooth path as well as many equal ones.
     for node, weight in zip(*np.polynomial.legendre.leggauss(steps), strict=True):
         codes = (windows.codes * float((node + 1) / 2)).requires_grad_()
         evidence = evidence_of(model, codes, windows.mask, asked).sum()
-        total += torch.autograd.grad(evidence, codes)[0] * float(weight / 2)
+        total.add_(torch.autograd.grad(evidence, codes)[0], alpha=float(weight / 2))
     return (total * windows.codes).sum(dim=1) * windows.mask
 
 

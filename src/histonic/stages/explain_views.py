@@ -49,9 +49,9 @@ class Network:
 
 
 def networks_of(bundle: Bundle) -> list[Network]:
-    """All networks of a bundle."""
+    """All networks of a bundle, their weights frozen: only the gradients of maps are asked for."""
     return [
-        Network(model, member, member.crop_cells, bundle.test_crops)
+        Network(model.requires_grad_(False), member, member.crop_cells, bundle.test_crops)
         for model, member in zip(bundle.models, bundle.members, strict=True)
     ]
 

@@ -554,14 +554,20 @@ def test_an_external_cohort_of_the_runs_own_patients_is_called_no_test(
     for path in (run / "cohort.json", run / "predictions" / "msi.csv"):
         # Names that are the same patient wherever they stand.
         path.write_text(re.sub(r"\bP(\d{3})\b", r"TCGA-AA-0\1", path.read_text()))
-    outside = run / "external" / "Graz"
-    (outside / "predictions").mkdir(parents=True)
-    (outside / "external.json").write_text(json.dumps({"name": "Graz", "counts": {}}), encoding="utf-8")
     frame = pd.read_csv(run / "predictions" / "msi.csv")
-    frame.assign(fold=-1).to_csv(outside / "predictions" / "msi.csv", index=False)
+    strangers = frame.assign(patient_id=[f"stranger{number}" for number in range(len(frame))])
+    for name, table in (("Graz", strangers), ("a hospital in Graz", frame)):
+        outside = run / "external" / name
+        (outside / "predictions").mkdir(parents=True)
+        (outside / "external.json").write_text(json.dumps({"name": name, "counts": {}}), encoding="utf-8")
+        table.assign(fold=-1).to_csv(outside / "predictions" / "msi.csv", index=False)
     page, values, _ = report_on(run)
-    assert values["external"][0]["overlap"] == [f"{len(frame)} patient(s) both in this cohort and in Graz"]
-    assert "This is no test on new patients." in page.text and "took no part in training" not in page.text
+    assert {each["name"]: each["overlap"] for each in values["external"]} == {
+        "Graz": [],
+        "a hospital in Graz": [f"{len(frame)} patient(s) both in this cohort and in a hospital in Graz"],
+    }
+    assert page.text.count("This is no test on new patients.") == 1
+    assert page.text.count("took no part in training") == 1
 
 
 def test_repeats_are_said(rich: tuple[Page, dict[str, Any]]) -> None:

@@ -45,7 +45,7 @@ def test_networks_are_read_back_ready_to_use(run: Path) -> None:
     assert [task.name for task in bundle.tasks] == ["grade", "score", "os"]
     assert bundle.test_crops == 10
     assert {(each.aggregator, each.crop_cells, each.repeat) for each in bundle.members} == {
-        ("convnet", 10, 0)
+        ("convnet", 14, 0)
     }
     assert not any(model.training for model in bundle.models)
     assert load_encoder(bundle.encoder_path).fingerprint == bundle.encoder["fingerprint"]

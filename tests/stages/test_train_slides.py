@@ -90,7 +90,7 @@ def test_a_run_has_everything(whole: Path, cohort_folder: Path) -> None:
     }
     run = json.loads((whole / "run.json").read_text())
     assert run["encoder"] == dict(Store.open(cohort_folder / "store").encoder)
-    assert run["crop_cells"] == 10 and run["code_size"] == 18
+    assert run["crop_cells"] == 14 and run["code_size"] == 18
     assert run["bundle_fingerprint"] == digest(whole)["bundle/bundle.json"]
 
 
@@ -246,7 +246,7 @@ def test_crops_smaller_than_maps_and_half_precision(
     values: dict[str, Any], cohort_folder: Path, tmp_path: Path
 ) -> None:
     run = run_in(tmp_path / "run", cohort_folder, target=["score"], max_epochs=1, **values)
-    assert json.loads((run / "run.json").read_text())["crop_cells"] == values.get("crop_cells", 10)
+    assert json.loads((run / "run.json").read_text())["crop_cells"] == values.get("crop_cells", 14)
     assert np.isfinite(pd.read_csv(run / "predictions/score.csv").predicted).all()
 
 

@@ -109,8 +109,7 @@ def _external(external: External, own: Mapping[str, PredictionTable], resamples:
 
 def _overlap(name: str, findings: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the audit found of the run's own patients and slides in an external cohort."""
-    errors = [each["what"] for each in findings if (each["level"], each["code"]) == ("error", "cohort")]
-    return [what for what in errors if what.endswith(f" in {name}")]
+    return [each["what"] for each in findings if (each["level"], each["cohort"]) == ("error", name)]
 
 
 def _target(

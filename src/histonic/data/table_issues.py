@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,7 +57,7 @@ def raise_first(issues: Iterable[Issue]) -> None:
     raise error
 
 
-def list_names(names: Sequence[str] | Iterable[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """Names joined by commas, at most :data:`NAMES_SHOWN` of them.
 
     Example:

@@ -17,7 +17,7 @@ from histonic.core.task import parse_target
 from histonic.data.store import Store
 from histonic.data.survival_checks import doubt_coding
 from histonic.data.table_columns import column_cells
-from histonic.data.table_issues import suggest
+from histonic.data.table_issues import list_names, suggest
 from histonic.data.table_joins import table_patients
 from histonic.data.table_styles import NO_SPLIT
 from histonic.data.tables import LabelTable, build_cohort, read_labels
@@ -31,7 +31,7 @@ from histonic.stages.audit_copies import (
     owners,
 )
 from histonic.stages.audit_facts import SlideFacts, list_confounders, read_slide_facts
-from histonic.stages.audit_findings import AuditResult, Finding, by_level, listed_names, write_audit
+from histonic.stages.audit_findings import AuditResult, Finding, by_level, write_audit
 from histonic.stages.run_json import read_slides, read_store_path
 from histonic.stages.settings import AuditSettings, resolve
 
@@ -177,7 +177,7 @@ def _unchecked(patients: Sequence[Patient], facts: Mapping[str, SlideFacts]) -> 
                 "note",
                 "unchecked",
                 f"{len(absent)} of {len(slides)} slides could not be looked at",
-                listed_names(absent),
+                list_names(absent),
                 "The store that holds their maps is not there, or not whole.",
                 "Put it where the run expects it, and write the report again.",
             )
@@ -188,7 +188,7 @@ def _unchecked(patients: Sequence[Patient], facts: Mapping[str, SlideFacts]) -> 
                 "note",
                 "unchecked",
                 f"{len(empty)} of {len(slides)} slides were compared by their files only",
-                listed_names(empty),
+                list_names(empty),
                 "They hold too little tissue to be told from others, or have no picture.",
                 "",
             )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from histonic.core.cohort import Cohort
 from histonic.core.progress import Progress
 from histonic.core.task import Task
+from histonic.data.table_issues import list_names
 from histonic.metrics.confounding import (
     Cell,
     Outcome,
@@ -19,7 +20,7 @@ from histonic.metrics.confounding import (
     survival_outcome,
 )
 from histonic.stages.audit_facts import Confounder
-from histonic.stages.audit_findings import Finding, Told, listed_names
+from histonic.stages.audit_findings import Finding, Told
 
 FEWEST_PATIENTS = 20
 FEWEST_OF_KIND = 5
@@ -120,7 +121,7 @@ def _without_rare(
     rare = classes[counts < FEWEST_OF_KIND]
     if not len(rare):
         return known, ""
-    names = listed_names([task.classes[int(each)] for each in rare])
+    names = list_names([task.classes[int(each)] for each in rare])
     kept = known[~np.isin(targets[known], rare)]
     return kept, f"Without {names}, which fewer than {FEWEST_OF_KIND} patients are."
 

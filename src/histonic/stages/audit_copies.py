@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from histonic.core.cohort import Patient
 from histonic.data.patient_names import is_worldwide, same_patients
+from histonic.data.table_issues import list_names
 from histonic.slides.likeness import find_copies
 from histonic.stages.audit_facts import SlideFacts
-from histonic.stages.audit_findings import Copy, Finding, listed_names, turned_words
+from histonic.stages.audit_findings import Copy, Finding, turned_words
 
 SHOWN_COPIES = 5
 """Slides that two cohorts share are named one by one up to so many."""
@@ -119,12 +120,12 @@ def name_findings(patients: Sequence[Patient], part: Mapping[str, object]) -> li
     findings = []
     for group in same_patients([patient.patient_id for patient in patients]):
         parts = sorted({str(part[name]) for name in group if name in part})
-        apart = f" They were in the parts {listed_names(parts)}." if len(parts) > 1 else ""
+        apart = f" They were in the parts {list_names(parts)}." if len(parts) > 1 else ""
         findings.append(
             Finding(
                 "error",
                 "patient",
-                f"One patient under several identifiers: {listed_names(group)}",
+                f"One patient under several identifiers: {list_names(group)}",
                 "label table",
                 f"They differ only in case, blanks, hyphens or what follows a TCGA barcode.{apart}",
                 "If they are one patient, give all rows the same identifier, so that no split parts them.",
@@ -156,6 +157,7 @@ def other_findings(
                 f"(patient {copy.other_patient or 'not known'})",
                 how,
                 f"Take the patient out of one of them; until then {other.name} is no test on new patients.",
+                other.name,
             )
         )
     if len(copies) > SHOWN_COPIES:
@@ -175,14 +177,15 @@ def _many_copies(copies: Sequence[Copy], other: OtherCohort) -> Finding:
         "error",
         "cohort",
         f"{len(copies)} slides both in this cohort and in {other.name}",
-        "slides " + listed_names([copy.slide for copy in copies]),
+        "slides " + list_names([copy.slide for copy in copies]),
         f"{same} of them are the same file, the others show the same tissue.",
         f"Take their patients out of one of the two; until then {other.name} is no test on new patients.",
+        other.name,
     )
 
 
 def _common(certain: bool, pairs: Sequence[tuple[str, ...]], other: OtherCohort) -> Finding:
-    names = listed_names([here if here == there else f"{here} ({there})" for here, there in pairs])
+    names = list_names([here if here == there else f"{here} ({there})" for here, there in pairs])
     if certain:
         return Finding(
             "error",
@@ -191,6 +194,7 @@ def _common(certain: bool, pairs: Sequence[tuple[str, ...]], other: OtherCohort)
             names,
             "Their identifiers name the same patients.",
             f"Take them out of one of the two; until then {other.name} is no test on new patients.",
+            other.name,
         )
     return Finding(
         "warning",
@@ -199,4 +203,5 @@ def _common(certain: bool, pairs: Sequence[tuple[str, ...]], other: OtherCohort)
         names,
         "They may name the same patients, or the two hospitals may count alike.",
         "Find out. If they are the same patients, take them out of one of the two.",
+        other.name,
     )

@@ -11,7 +11,6 @@ from histonic.core.files import write_csv, write_json
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
-NAMES_SHOWN = 12
 FINDING_COLUMNS = ("level", "code", "what", "where", "found", "todo")
 
 
@@ -28,6 +27,7 @@ class Finding:
         where: Slide, patient, column or target.
         found: What was found, with numbers.
         todo: What to do about it.
+        cohort: Name of the other cohort that it is about, if any.
     """
 
     level: Level
@@ -36,6 +36,7 @@ class Finding:
     where: str
     found: str
     todo: str
+    cohort: str = ""
 
     def line(self) -> str:
         """The finding as one line of text."""
@@ -191,12 +192,6 @@ def write_audit(folder: Path, result: AuditResult, facts: Mapping[str, Any]) -> 
     columns = list(Told.__dataclass_fields__)
     write_csv(folder / "confounders.csv", columns, [asdict(each) for each in result.told])
     write_json(folder / "audit.json", {**facts, **result.to_dict()})
-
-
-def listed_names(names: Sequence[str]) -> str:
-    """Names joined by commas, the first dozen."""
-    shown = ", ".join(names[:NAMES_SHOWN])
-    return shown if len(names) <= NAMES_SHOWN else f"{shown} and {len(names) - NAMES_SHOWN} more"
 
 
 def turned_words(orientation: int) -> str:

@@ -28,6 +28,9 @@ from histonic.stages.plan import Network, Plan, network_name
 from histonic.stages.settings import TrainSettings
 
 LEAST_CROP_CELLS = 8
+MARGIN_CELLS = 4
+"""Room around the largest tissue, so that convolutions without padding see its border and crops can lie
+differently."""
 LEAST_GAIN = 1e-3
 """Of the validation loss: eight epochs that gain less wear a learning rate out."""
 
@@ -57,8 +60,8 @@ class Trained:
 
 
 def choose_crop(settings: TrainSettings, maps: Maps) -> int:
-    """Side of the crops: as set, but no more than the largest map needs."""
-    return min(settings.crop_cells, max(maps.largest_side(), LEAST_CROP_CELLS))
+    """Side of the crops: as set, but no more than the largest tissue needs."""
+    return min(settings.crop_cells, max(maps.largest_side() + MARGIN_CELLS, LEAST_CROP_CELLS))
 
 
 def train_networks(

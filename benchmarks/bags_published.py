@@ -21,14 +21,14 @@ import torch
 from sklearn.metrics import roc_curve
 from torch import Tensor
 
+from bags import FOLDS, PUBLISHED
 from histonic.aggregators.base import SlideModel, build_model
 from histonic.core.task import Task
 from histonic.nn.losses import joint_loss
 
-FOLDS, EPOCHS = 10, 80
+EPOCHS = 80
 RATE, BETAS, DECAY = 2e-4, (0.5, 0.9), 5e-3
 TASK = Task("label", "binary", ("label",), ("c0", "c1"))
-PUBLISHED = {("musk1", "dsmil"): "0.932 ± 0.023", ("elephant", "dsmil"): "0.925 ± 0.007"}
 
 
 def read_bags(table: Path) -> tuple[list[Tensor], npt.NDArray[np.int64]]:

@@ -8,7 +8,8 @@ TILES is a tile set with the class "mitosis" (HISTONIC_DATA/patches/breast_mitos
 tiles, with a focus of mitoses in half of them; they are compressed by the encoder of the package, and
 a slide network is trained on the patients' labels alone. Every map is made by networks that never saw the
 patient. The ceiling is a logistic regression trained on the labels of single cells. ``--steps`` compares
-integrated gradients of few steps with those of 64 on slides of finished runs. Prints Markdown.
+integrated gradients of few steps with those of 64 on slides of such runs (SCRATCH/seed-0/abmil). Prints
+Markdown.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from histonic.stages.maps import Maps
 AGGREGATORS = {"convnet": 1e-2, "abmil": 1e-3, "mean": 1e-3, "transmil": 3e-4}
 """Those compared, with their first learning rate."""
 RANDOM_SLIDES, RANDOM_DRAWS = 10, 6
-STEPS = (64, 16, 5, 3, 2)
+STEPS = (64, 16, 5, 3, 2, 1)
 
 
 def make_cohort(tiles: Path, folder: Path, seed: int) -> None:
@@ -208,35 +209,45 @@ def time_methods(cells: int, code_size: int, threads: int) -> Iterator[str]:
 
 
 def compare_steps(runs: list[Path], slides: int) -> Iterator[str]:
-    """Integrated gradients of few steps against those of 64: the same order of cells, the same sum?"""
-    yield "| aggregator | steps | correlation, median | least | sum off by, median | most |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    """Integrated gradients of few steps against those of 64: the same order of cells, the same sum?
+
+    Upright only, as large maps are seen. Runs of one aggregator share a row.
+    """
+    yield "| aggregator | steps | AUC over cells | correlation, median | least | sum off by, median | most |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    found: dict[tuple[str, int], list[tuple[float, float, float | None]]] = {}
     for folder in runs:
         run, networks = read_explained_run(folder), networks_of(read_bundle(folder / "bundle"))
-        task, store = run.tasks[0], Store.open(run.store)
-        names = [slide for patient in run.patients for slide in patient["slide_ids"]][-slides:]
-        values = {steps: [_stepped(networks, store, name, task, steps) for name in names] for steps in STEPS}
-        for steps in STEPS[1:]:
-            pairs = list(zip(values[STEPS[0]], values[steps], strict=True))
-            alike = [np.corrcoef(fine, rough)[0, 1] for fine, rough in pairs]
-            off = [abs(rough.sum() - fine.sum()) / max(abs(fine.sum()), 0.05) for fine, rough in pairs]
-            yield (
-                f"| {networks[0].member.aggregator} | {steps} | {np.median(alike):.3f} | {min(alike):.3f} "
-                f"| {np.median(off):.1%} | {max(off):.0%} |"
-            )
+        cohort = Cohort(run.store.parent)
+        for name in [slide for patient in run.patients for slide in patient["slide_ids"]][-slides:]:
+            own = unseen_networks(run, networks, run.tasks[0], name)
+            values = {steps: _stepped(own, cohort, name, run.tasks[0], steps) for steps in STEPS}
+            fine = values[STEPS[0]]
+            tissue = np.isfinite(fine)
+            for steps, rough in values.items():
+                alike = float(np.corrcoef(fine[tissue], rough[tissue])[0, 1])
+                off = abs(np.nansum(rough) - np.nansum(fine)) / max(abs(np.nansum(fine)), 0.05)
+                auc = cell_auc(rough, cohort.lesions[name], tissue) if name in cohort.ill else None
+                key = (networks[0].member.aggregator, steps)
+                found.setdefault(key, []).append((alike, float(off), auc))
+    for (name, steps), each in found.items():
+        alike, off = ([one[place] for one in each] for place in (0, 1))
+        auc = np.mean([one[2] for one in each if one[2] is not None])
+        yield (
+            f"| {name} | {steps} | {auc:.3f} | {np.median(alike):.3f} | {min(alike):.3f} "
+            f"| {np.median(off):.1%} | {max(off):.0%} |"
+        )
 
 
-def _stepped(networks: list[Network], store: Store, name: str, task: Task, steps: int) -> np.ndarray:
-    """Values of the tissue cells by so many steps."""
+def _stepped(networks: list[Network], cohort: Cohort, name: str, task: Task, steps: int) -> np.ndarray:
+    """Values ``(R, K)`` by so many steps."""
     before = explain_methods.PATH_STEPS
     explain_methods.PATH_STEPS = steps
     try:
-        asked = choose_output(task, None)
-        maps = Maps({name: store.map(name)}, Silent())
-        values = explain_map(networks, maps, name, asked, METHODS["integrated-gradients"])
+        asked, method = choose_output(task, None), METHODS["integrated-gradients"]
+        return explain_map(networks, cohort.maps, name, asked, method, upright=True)
     finally:
         explain_methods.PATH_STEPS = before
-    return values[np.isfinite(values)]
 
 
 def main() -> None:

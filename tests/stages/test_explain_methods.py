@@ -10,7 +10,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.nn.heads import Heads
 from histonic.stages import explain_methods
-from histonic.stages.explain_methods import METHODS, Windows, evidence_of
+from histonic.stages.explain_methods import METHODS, Windows, evidence_of, path_nodes
 from histonic.stages.explain_output import Asked, choose_output
 
 BINARY = Task("msi", "binary", ("msi",), ("no", "yes"))
@@ -66,17 +66,35 @@ def test_integrated_gradients_sum_to_what_the_map_says(
 
 
 @pytest.mark.parametrize(
-    ("name", "maps_a_path", "steps"), [("mean", 40, 16), ("mean", 6, 6), ("transmil", 6, 3), ("mean", 1, 2)]
+    ("name", "maps_a_path", "steps"),
+    [("mean", 40, 16), ("mean", 6, 6), ("transmil", 6, 2), ("transmil", 1, 1)],
 )
 def test_larger_and_dearer_maps_take_fewer_steps(
     name: str, maps_a_path: int, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     windows, taken = windows_of(count=1), []
-    monkeypatch.setattr(explain_methods, "PATH_CELLS", windows.mask[0].numel() * maps_a_path)
+    monkeypatch.setattr(explain_methods, "PATH_CELLS", int(windows.mask.sum()) * maps_a_path)
     evidence = explain_methods.evidence_of
     monkeypatch.setattr(explain_methods, "evidence_of", lambda *asked: taken.append(1) or evidence(*asked))
     METHODS["integrated-gradients"](model_of(name), windows, Asked(BINARY, 1))
     assert len(taken) == steps
+
+
+@pytest.mark.parametrize("power", [1, 2])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_path_is_walked_from_end_to_end(steps: int, power: int) -> None:
+    nodes = path_nodes(steps, power)
+    # Exact for polynomials of the walk up to the degree 2 * steps - 1, of which the slope takes part.
+    for degree in range((2 * steps - power) // power + 1):
+        assert sum(weight * place**degree for place, weight in nodes) == pytest.approx(1 / (degree + 1))
+
+
+def test_a_steep_beginning_is_walked_in_shorter_steps() -> None:
+    def steep(place: float) -> float:
+        return 50 / (1 + 50 * place) ** 2  # Its integral from 0 to 1 is 50/51.
+
+    even, dense = (sum(weight * steep(place) for place, weight in path_nodes(5, power)) for power in (1, 2))
+    assert abs(dense - 50 / 51) < abs(even - 50 / 51) / 10
 
 
 @pytest.mark.parametrize("name", sorted(AGGREGATORS.entries()))

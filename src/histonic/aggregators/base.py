@@ -57,6 +57,8 @@ class AggregatorClass(Protocol):
     - ``raw_codes``: whether it wants codes as the encoder gave them, not standardised (default False).
     - ``path_cost``: how many times more work a cell is than in other aggregators, so that integrated
       gradients of a large map take fewer steps (default 1).
+    - ``path_power``: how those steps lie, see :func:`histonic.stages.explain_methods.path_nodes`: above 1
+      where the evidence changes most near average tissue (default 1).
     - ``wants``: names of further keywords that it is made with, out of ``tasks`` (the targets) and
       ``tile_heads`` (what the encoder says of a tile, or None); none by default.
     """

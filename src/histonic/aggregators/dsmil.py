@@ -32,6 +32,7 @@ class DualStream(nn.Module):
     size = CRITERIA + EMBEDDED
     learning_rate: ClassVar[float] = 1e-3
     sees_places: ClassVar[bool] = False
+    path_cost: ClassVar[float] = 1.5
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()

@@ -176,7 +176,8 @@ class TransMil(nn.Module):
 
     size = EMBEDDED
     learning_rate: ClassVar[float] = 3e-4
-    path_cost: ClassVar[int] = 2
+    path_cost: ClassVar[float] = 2.5
+    path_power: ClassVar[int] = 2
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
@@ -195,7 +196,7 @@ class TransMil(nn.Module):
         tokens = self.first(torch.cat([token, self.embed(cells)], dim=1), there)
         # The gradient of a split is one concatenation; slices would each fill all tokens with zeros first.
         token, cells = torch.split(tokens, [1, cells.shape[1]], dim=1)
-        if len(cells) > 1 or not tissue.all():
+        if not tissue.all():
             cells = cells * tissue[..., None]
         cells, _ = cells_of(self.places(maps_of(cells, mask)), mask)
         vectors, weights = self.second.first_asks(token, cells, tissue)

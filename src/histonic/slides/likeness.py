@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
-from scipy.stats import norm
+from scipy import ndimage, special
 
 from histonic.core.compressed import ORIENTATIONS, orient
 from histonic.core.grid import TileGrid
@@ -206,7 +205,7 @@ class Likeness(NamedTuple):
         # Fisher's z, against the best of all pairs in all orientations and shifts.
         surprise = float(np.arctanh(min(self.texture, 1 - 1e-9)) * np.sqrt(self.pixels - 3))
         looks = pairs * ORIENTATIONS * len(SHIFTS) ** 2
-        return surprise >= float(norm.isf(CHANCE / max(looks, 1)))
+        return surprise >= -float(special.ndtri(CHANCE / max(looks, 1)))
 
 
 def compare(one: Look, other: Look, orientations: Sequence[int] = range(ORIENTATIONS)) -> Likeness:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from histonic.nn.heads import Head, prediction_width
@@ -17,6 +17,9 @@ from histonic.nn.losses import LOSSES
 from histonic.nn.trust import choose_trust, prediction_loss
 from histonic.stages.lessons import SlideLesson, slide_vectors
 from histonic.stages.loop import EpochRecord
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

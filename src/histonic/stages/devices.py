@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
@@ -24,9 +23,12 @@ from histonic.core.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.stages.compress import pick_device
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 A = TypeVar("A")
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
-Work = Callable[[Fabric, A, Progress], None]
+Work = Callable[["Fabric", A, Progress], None]
 
 
 def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
@@ -35,6 +37,8 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
     Raises:
         SettingsError: The device does not exist here, or there are fewer.
     """
+    from lightning_fabric import Fabric  # More than a second, which only training needs.
+
     kind, _, number = pick_device(device).partition(":")
     there = torch.cuda.device_count() if kind == "cuda" else devices
     if devices > there or (number and devices > 1):

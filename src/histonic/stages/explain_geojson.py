@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from histonic.core.compressed import CellMap
 from histonic.core.grid import TileGrid
 from histonic.slides.outlines import rings
 
+BoolGrid = npt.NDArray[np.bool_]
 MOST_POLYGONS = 5000
 """In one file; the largest are kept. QuPath becomes slow beyond some ten thousand."""
 NAMESPACE = uuid.UUID("6f1c1a52-6a55-5d2c-9a3b-6b1f0f5a7a11")
@@ -72,14 +74,28 @@ def cells_geojson(cells: CellMap, levels: tuple[Level, ...]) -> dict[str, Any]:
         >>> found["features"][0]["geometry"]["coordinates"]
         [[[256, 0], [512, 0], [512, 256], [256, 256], [256, 0]]]
     """
+    kept = _largest([level_cells(cells.values, level) for level in levels])
     features = [
-        feature for level in levels for feature in _features(cells, level, level_cells(cells.values, level))
+        feature
+        for level, inside in zip(levels, kept, strict=True)
+        for feature in _features(cells, level, inside)
     ]
     features.sort(key=lambda feature: -feature["properties"]["measurements"]["cells"])
-    return {"type": "FeatureCollection", "features": features[:MOST_POLYGONS]}
+    return {"type": "FeatureCollection", "features": features}
 
 
-def level_cells(values: npt.NDArray[np.float32], level: Level) -> npt.NDArray[np.bool_]:
+def _largest(levels: list[BoolGrid]) -> list[BoolGrid]:
+    """The levels with no more than the largest :data:`MOST_POLYGONS` groups of cells in all."""
+    labels = [ndimage.label(inside) for inside in levels]
+    sizes = [np.bincount(pieces.ravel(), minlength=count + 1)[1:] for pieces, count in labels]
+    order = np.argsort(-np.concatenate(sizes), kind="stable")
+    keep = np.zeros(len(order), bool)
+    keep[order[:MOST_POLYGONS]] = True
+    parts = np.split(keep, np.cumsum([count for _, count in labels])[:-1])
+    return [np.append(False, part)[pieces] for (pieces, _), part in zip(labels, parts, strict=True)]
+
+
+def level_cells(values: npt.NDArray[np.float32], level: Level) -> BoolGrid:
     """``(R, K)``: which cells belong to a level; equal values are never parted."""
     tissue = np.isfinite(values)
     ranked = np.sort(values[tissue])
@@ -94,7 +110,7 @@ def level_cells(values: npt.NDArray[np.float32], level: Level) -> npt.NDArray[np
     return inside & tissue
 
 
-def _features(cells: CellMap, level: Level, inside: npt.NDArray[np.bool_]) -> Iterator[dict[str, Any]]:
+def _features(cells: CellMap, level: Level, inside: BoolGrid) -> Iterator[dict[str, Any]]:
     for shape in rings(inside):
         # The cells of the polygon: those of the level inside its outline, holes excepted.
         members = _members(shape, inside)
@@ -130,7 +146,7 @@ def _corner(grid: TileGrid, x: int, y: int) -> list[float]:
 
 
 def _members(
-    shape: list[list[tuple[int, int]]], inside: npt.NDArray[np.bool_]
+    shape: list[list[tuple[int, int]]], inside: BoolGrid
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Rows and columns of the cells of one polygon, by crossings of its rings along each row."""
     corners = np.array(shape[0])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from histonic.aggregators.base import SlideModel
@@ -22,6 +22,9 @@ from histonic.stages.draws import BalancedDraws
 from histonic.stages.loop import Chunks, Inputs, Lesson
 from histonic.stages.maps import Maps
 from histonic.stages.sampling import View, draw_view, seeded, spread_views
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FloatArray = npt.NDArray[np.float64]
 Targets = dict[str, Tensor]

@@ -10,11 +10,10 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -22,6 +21,9 @@ from histonic.core.errors import TrainingError
 from histonic.core.progress import Progress
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.losses import Verdict
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 B = TypeVar("B")
 CHECKPOINT_SECONDS = 5.0

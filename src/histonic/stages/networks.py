@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from histonic.aggregators.base import SlideModel, build_model, first_rate
@@ -26,6 +25,9 @@ from histonic.stages.loop import EpochRecord, Schedule, Training, torch_seed
 from histonic.stages.maps import Maps
 from histonic.stages.plan import Network, Plan, network_name
 from histonic.stages.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LEAST_CROP_CELLS = 8
 MARGIN_CELLS = 4

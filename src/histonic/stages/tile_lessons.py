@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from histonic.data.tiles import prefetched
@@ -20,6 +19,9 @@ from histonic.nn.losses import Verdict
 from histonic.nn.pixels import unit_pixels
 from histonic.stages.loop import Lesson
 from histonic.stages.sampling import seeded
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 if TYPE_CHECKING:
     from histonic.core.task import Task

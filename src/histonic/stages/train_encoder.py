@@ -8,11 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.files import require_writable_folder, write_json
@@ -42,6 +41,9 @@ from histonic.stages.settings import TrainEncoderSettings, resolve
 from histonic.stages.tile_inputs import read_inputs
 from histonic.stages.tile_lessons import Pupil, TileLesson
 from histonic.stages.trunk_weights import load_weights, pool_code
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 NORM_BATCHES = 20
 """Mixed batches to which given batch normalisation (Mormont et al. 2020) or statistics are fitted."""

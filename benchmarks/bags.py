@@ -90,13 +90,15 @@ def measure(folder: Path, aggregator: str, seed: int, more: dict[str, Any]) -> t
 def show(results: Path) -> None:
     """The table, in Markdown."""
     frame = pd.read_csv(results)
-    print("| set | aggregator | learning rate | accuracy ± standard error | log loss | repeats | published |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| set | aggregator | learning rate | accuracy by repeat | log loss by repeat | published |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for (name, aggregator, rate), group in frame.groupby(["set", "aggregator", "learning_rate"], sort=False):
-        error = group.accuracy.std(ddof=1) / math.sqrt(len(group)) if len(group) > 1 else math.nan
+        accuracies, losses = (
+            ", ".join(f"{value:.3f}" for value in group[column]) for column in ("accuracy", "log_loss")
+        )
         print(
-            f"| {name} | {aggregator} | {rate:g} | {group.accuracy.mean():.3f} ± {error:.3f} "
-            f"| {group.log_loss.mean():.3f} | {len(group)} | {PUBLISHED.get((name, aggregator), '')} |"
+            f"| {name} | {aggregator} | {f'{rate:g}' if rate else 'fitted'} | {accuracies} | {losses} "
+            f"| {PUBLISHED.get((name, aggregator), '')} |"
         )
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/explain_localisation.py TILES --scratch SCRATCH [--seeds 3]
     python benchmarks/explain_localisation.py --seconds
-    python benchmarks/explain_localisation.py --steps RUN [RUN ...]
+    python benchmarks/explain_localisation.py --steps RUN [RUN ...] [--landmarks]
 
 TILES is a tile set with the class "mitosis" (HISTONIC_DATA/patches/breast_mitosis). Mosaics are made of its
 tiles, with a focus of mitoses in half of them; they are compressed by the encoder of the package, and
@@ -29,11 +29,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from histonic import Store, compress, evaluate_run, simulate_mosaic, train_slides
-from histonic.aggregators.base import build_model
+from histonic.aggregators import transmil
+from histonic.aggregators.base import AGGREGATORS, build_model
 from histonic.core.errors import SettingsError
 from histonic.core.memory import keep_memory
 from histonic.core.progress import Silent
 from histonic.core.task import Task
+from histonic.encoders.tile_heads import heads_beside, load_heads
 from histonic.stages import explain_methods
 from histonic.stages.bundle import read_bundle
 from histonic.stages.explain_checks import cell_auc
@@ -44,10 +46,23 @@ from histonic.stages.explain_output import choose_output
 from histonic.stages.explain_views import Network, explain_map, networks_of, randomised
 from histonic.stages.maps import Maps
 
-AGGREGATORS = {"convnet": 1e-2, "abmil": 1e-3, "mean": 1e-3, "transmil": 3e-4}
+RATES = {
+    "convnet": 1e-2,
+    "abmil": 1e-3,
+    "clam": 1e-3,
+    "dsmil": 1e-3,
+    "mean": 1e-3,
+    "max": 1e-3,
+    "votes": 1e-3,
+    "transmil": 3e-4,
+}
 """Those compared, with their first learning rate."""
 RANDOM_SLIDES, RANDOM_DRAWS = 10, 6
 STEPS = (64, 16, 5, 3, 2, 1)
+CODE_SIZE = 128
+"""Of the encoder histonic-mtl."""
+TISSUE = (0.1, 0.5, 1.0)
+"""Shares of a timed map."""
 
 
 def make_cohort(tiles: Path, folder: Path, seed: int) -> None:
@@ -58,7 +73,7 @@ def make_cohort(tiles: Path, folder: Path, seed: int) -> None:
             lesion_share=0.1, patients=60, test_patients=30, cells=16, seed=seed, out=folder,
         )  # fmt: skip
         compress(slides=(folder / "slides",), out=folder / "store")
-    for name, rate in AGGREGATORS.items():
+    for name, rate in RATES.items():
         if not (folder / name / "run.json").is_file():
             train_slides(
                 store=folder / "store", labels=folder / "labels.csv", target=("lesion",), out=folder / name,
@@ -82,7 +97,13 @@ class Cohort:
 
 
 def aucs(
-    cohort: Cohort, run: ExplainedRun, networks: list[Network], method: str, slides: list[str], draws: int = 0
+    cohort: Cohort,
+    run: ExplainedRun,
+    networks: list[Network],
+    method: str,
+    slides: list[str],
+    draws: int = 0,
+    seed: int = 0,
 ) -> dict[str, list[float]]:
     """AUC over cells of each slide, by its unseen networks or by so many randomised forms of them."""
     task = run.tasks[0]
@@ -91,7 +112,7 @@ def aucs(
     for number, name in enumerate(slides):
         own = unseen_networks(run, networks, task, name)
         for draw in range(max(draws, 1)):
-            used = [randomised(each, 1000 * number + draw) for each in own] if draws else own
+            used = [randomised(each, 10**6 * seed + 1000 * number + draw) for each in own] if draws else own
             values = explain_map(used, cohort.maps, name, asked, METHODS[method], upright=draws > 0)
             auc = cell_auc(values, cohort.lesions[name], cohort.maps.mask(name))
             found.setdefault(name, []).append(0.5 if auc is None else auc)
@@ -124,7 +145,7 @@ def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
         folder = scratch / f"seed-{seed}"
         make_cohort(tiles, folder, seed)
         cohort = Cohort(folder)
-        for name in AGGREGATORS:
+        for name in RATES:
             run = read_explained_run(folder / name)
             networks = networks_of(read_bundle(folder / name / "bundle"))
             score = evaluate_run(folder / name, resamples=100)[0].scores[0].value
@@ -136,7 +157,7 @@ def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
                 except SettingsError:
                     continue  # The aggregator has no attention.
                 few = cohort.ill[:: max(1, len(cohort.ill) // RANDOM_SLIDES)][:RANDOM_SLIDES]
-                random = aucs(cohort, run, networks, method, few, RANDOM_DRAWS)
+                random = aucs(cohort, run, networks, method, few, RANDOM_DRAWS, seed)
                 rows.setdefault((name, method), []).append(
                     {
                         "auroc": score,
@@ -173,24 +194,30 @@ def _range(found: list[dict[str, Any]], key: str) -> str:
     return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
-def time_methods(cells: int, code_size: int, threads: int) -> Iterator[str]:
-    """Seconds of every method on a map, half or all of it tissue, by the two networks of a fold."""
+def time_methods(cells: int, threads: int) -> Iterator[str]:
+    """Seconds of every method on a map, more or less of it tissue, by the two networks of a fold."""
     torch.set_num_threads(threads)
     keep_memory()  # as histonic explain does
     task = Task("lesion", "binary", ("lesion",), ("absent", "present"))
     asked = choose_output(task, None)
     chance = torch.Generator().manual_seed(0)
-    codes = torch.randn(1, code_size, cells, cells, generator=chance)
-    # A disc of tissue in the middle, and a map without any glass.
+    codes = torch.randn(1, CODE_SIZE, cells, cells, generator=chance)
+    # Discs of tissue in the middle, the last one large enough to leave no glass.
     axis = torch.linspace(-1, 1, cells)
-    disc = (axis[:, None].square() + axis.square() < 2 / torch.pi).float()[None]
-    sights = [Windows(codes * mask, mask) for mask in (disc, torch.ones_like(disc))]
-    yield "| aggregator | method | seconds, half tissue | all tissue | memory so far (GB) |"
-    yield "| --- | --- | --- | --- | --- |"
-    for name in ("convnet", "abmil", "clam", "mean", "max", "dsmil", "transmil"):
+    away = axis[:, None].square() + axis.square()
+    sights = []
+    for share in TISSUE:
+        mask = (away <= away.flatten().quantile(share)).float()[None]
+        sights.append(Windows(codes * mask, mask))
+    shares = " | ".join(f"seconds, {share:.0%} tissue" for share in TISSUE)
+    yield f"| aggregator | method | {shares} | memory so far (GB) |"
+    yield "| --- | --- |" + " --- |" * (len(TISSUE) + 1)
+    heads = load_heads(Path(str(heads_beside("histonic-mtl"))))
+    for name in AGGREGATORS.entries():
         torch.manual_seed(0)
         models = [
-            build_model(name, code_size=code_size, crop_cells=cells, tasks=(task,)).eval() for _ in range(2)
+            build_model(name, code_size=CODE_SIZE, crop_cells=cells, tasks=(task,), tile_heads=heads).eval()
+            for _ in range(2)
         ]
         for model in models:
             torch.nn.init.normal_(model.requires_grad_(False).heads["lesion"].linear.weight)
@@ -257,14 +284,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seconds", action="store_true")
     parser.add_argument("--steps", type=Path, nargs="+", metavar="RUN")
+    parser.add_argument(
+        "--landmarks", action="store_true", help="attention of transmil as on large maps, with --steps"
+    )
     parser.add_argument("--slides", type=int, default=24, help="the last ones of each run, with --steps")
     parser.add_argument("--cells", type=int, default=400)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     if given.seconds:
-        lines = time_methods(given.cells, 128, given.threads)
+        lines = time_methods(given.cells, given.threads)
     elif given.steps:
         torch.set_num_threads(given.threads)
+        if given.landmarks:
+            transmil.EXACT_CELLS = 0
         lines = compare_steps(given.steps, given.slides)
     elif given.tiles and given.scratch:
         lines = localise(given.tiles, given.scratch, given.seeds)

@@ -92,3 +92,9 @@ def test_help_loads_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_explaining_loads_no_fabric() -> None:
+    code = "import sys, histonic.stages.explain; print('lightning_fabric' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"

@@ -70,6 +70,11 @@ def test_levels_have_their_share_and_their_sign() -> None:
     assert not level_cells(np.zeros((4, 4), np.float32), signed_levels("x")[0]).any()
 
 
+def test_no_levels_and_no_cells_give_no_polygons() -> None:
+    cells = cell_map(np.full((4, 5), np.nan))
+    assert cells_geojson(cells, ())["features"] == cells_geojson(cells, signed_levels("x"))["features"] == []
+
+
 def test_a_scattered_map_gives_a_bounded_file(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(1).normal(size=(40, 40))
     everything = cells_geojson(cell_map(values), signed_levels("x"))["features"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.nn.heads import Heads
 from histonic.stages import explain_methods
-from histonic.stages.explain_methods import METHODS, Windows, evidence_of, path_nodes
+from histonic.stages.explain_methods import METHODS, Windows, evidence_of, path_nodes, path_steps
 from histonic.stages.explain_output import Asked, choose_output
 
 BINARY = Task("msi", "binary", ("msi",), ("no", "yes"))
@@ -50,7 +52,7 @@ def test_a_linear_model_is_explained_exactly(method: str) -> None:
     assert torch.allclose(found, by_hand, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["convnet", "abmil", "transmil"])
+@pytest.mark.parametrize("name", sorted(set(AGGREGATORS.entries()) - {"votes"}))
 @pytest.mark.parametrize("task", ALL, ids=lambda task: task.kind)
 def test_integrated_gradients_sum_to_what_the_map_says(
     name: str, task: Task, monkeypatch: pytest.MonkeyPatch
@@ -66,18 +68,43 @@ def test_integrated_gradients_sum_to_what_the_map_says(
 
 
 @pytest.mark.parametrize(
-    ("name", "maps_a_path", "steps"),
-    [("mean", 40, 16), ("mean", 6, 6), ("transmil", 6, 2), ("transmil", 1, 1)],
+    ("name", "tissue", "steps"),
+    [
+        ("abmil", 1.0, 3),
+        ("abmil", 0.5, 5),
+        ("abmil", 0.0, 15),
+        ("dsmil", 1.0, 2),
+        ("transmil", 1.0, 1),
+        ("transmil", 0.5, 2),
+    ],
 )
-def test_larger_and_dearer_maps_take_fewer_steps(
-    name: str, maps_a_path: int, steps: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_map_takes_few_steps(name: str, tissue: float, steps: int) -> None:
+    mask = torch.zeros(1, 400, 400)
+    mask[:, : int(tissue * 400)] = 1
+    cost = getattr(model_of(name).aggregator, "path_cost", 1)
+    assert path_steps(Windows(mask[:, None], mask), cost) == steps
+
+
+@pytest.mark.parametrize(("name", "places"), [("mean", [0.5]), ("transmil", [0.25])])
+def test_the_steps_of_a_path(name: str, places: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     windows, taken = windows_of(count=1), []
-    monkeypatch.setattr(explain_methods, "PATH_CELLS", int(windows.mask.sum()) * maps_a_path)
+    monkeypatch.setattr(explain_methods, "PATH_CELLS", 1)
     evidence = explain_methods.evidence_of
-    monkeypatch.setattr(explain_methods, "evidence_of", lambda *asked: taken.append(1) or evidence(*asked))
+
+    def watched(model: SlideModel, codes: torch.Tensor, *asked: Any) -> torch.Tensor:
+        taken.append(float((codes.abs().sum() / windows.codes.abs().sum()).detach()))
+        return evidence(model, codes, *asked)
+
+    monkeypatch.setattr(explain_methods, "evidence_of", watched)
     METHODS["integrated-gradients"](model_of(name), windows, Asked(BINARY, 1))
-    assert len(taken) == steps
+    assert taken == pytest.approx(places)
+
+
+def test_all_windows_of_a_map_take_the_same_steps() -> None:
+    mask = torch.ones(1, 400, 400)
+    few = mask * (torch.arange(400) < 40)
+    alone, beside = (Windows(few[:, None], few, most) for most in (0, 160_000))
+    assert path_steps(alone, 1) > path_steps(beside, 1) == path_steps(Windows(mask[:, None], mask), 1)
 
 
 @pytest.mark.parametrize("power", [1, 2])

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from histonic.aggregators.base import build_model
+from histonic.aggregators.base import SlideModel, build_model
 from histonic.core.compressed import CompressedSlide
 from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.core.units import RC
 from histonic.stages.ensemble import Member
-from histonic.stages.explain_methods import METHODS, attention
+from histonic.stages.explain_methods import METHODS, Windows, attention
 from histonic.stages.explain_output import Asked
 from histonic.stages.explain_views import (
     Network,
     explain_map,
+    looks,
     missing_corners,
     predict_with,
     randomised,
@@ -82,6 +83,30 @@ def test_a_convnet_points_at_the_cell_that_differs(
     values = explain_map([network_of("convnet", 20)], maps, "s", ASKED, METHODS[method])
     row, col = np.unravel_index(np.argmax(np.abs(values)), values.shape)
     assert abs(row - 6) <= 2 and abs(col - 11) <= 2
+
+
+@pytest.mark.parametrize(("name", "looks_at"), [("abmil", 1), ("convnet", 8)])
+def test_only_who_sees_places_looks_at_turned_maps(
+    slide_maker: Callable[..., CompressedSlide], name: str, looks_at: int
+) -> None:
+    maps, _ = maps_of(slide_maker, (10, 10))
+    seen = []
+
+    def watched(model: SlideModel, windows: Windows, asked: Asked) -> torch.Tensor:
+        seen.append(len(windows.mask))
+        return METHODS["gradcam"](model, windows, asked)
+
+    explain_map([network_of(name, 16)], maps, "s", ASKED, watched)
+    assert seen == [looks_at]
+
+
+def test_windows_know_the_fullest_of_their_map(slide_maker: Callable[..., CompressedSlide]) -> None:
+    mask = np.zeros((8, 40), bool)
+    mask[:, :8] = mask[3, :] = True
+    maps = Maps({"s": slide_maker("s", np.ones((4, 8, 40)) * mask, mask)}, Silent())
+    windows = [each for _, each in looks(network_of("abmil", 12), maps, "s", cover=True)]
+    tissue = [int(each.mask.sum()) for each in windows]
+    assert len(set(tissue)) > 1 and {each.most_tissue for each in windows} == {max(tissue)}
 
 
 def test_networks_count_by_their_trust(slide_maker: Callable[..., CompressedSlide]) -> None:

@@ -14,7 +14,7 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.compressed import CompressedSlide
 from histonic.core.progress import Silent
 from histonic.core.task import Task
-from histonic.stages.devices import make_fabric
+from histonic.stages.devices import Here, make_fabric
 from histonic.stages.draws import BalancedDraws
 from histonic.stages.lessons import SlideLesson, predict_patients, predict_slides
 from histonic.stages.maps import Maps
@@ -69,6 +69,15 @@ def test_slides_of_a_patient_are_averaged(maps: Maps) -> None:
     patients = predict_patients(model, maps, PATIENTS, **looks)["score"]  # type: ignore[arg-type]
     assert np.allclose(patients[:, 0], [slides[:2].mean(), slides[2, 0], slides[3, 0]])
     assert len(set(slides[:, 0])) == 4
+
+
+def test_predicting_here_is_predicting_by_a_fabric(maps: Maps) -> None:
+    model = lesson(maps).model
+    here, there = (
+        predict_slides(model, maps, ["s0", "s3"], fabric=each, crop_cells=12, crops=3)["score"]
+        for each in (Here(), make_fabric("cpu"))
+    )
+    assert np.array_equal(here, there)
 
 
 def test_predictions_hardly_change_when_the_slide_is_turned(slide_maker: Maker, maps: Maps) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from multiprocessing import util
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -382,6 +383,22 @@ def test_pieces_on_two_processes_are_those_of_one(tmp_path: Path) -> None:
     run_on(make_fabric("cpu", 2), 2, save_piecewise, (str(path), (20, 2, 10)), Silent())
     one = learn_piecewise(make_fabric("cpu"), None, Silent())
     assert load_state(path)["losses"] == pytest.approx(one, abs=1e-6)
+
+
+def look_at_the_end(fabric: Fabric, folder: str, progress: Progress) -> None:
+    """The work of each process: gather something, and tell when it ends whether it is still connected."""
+    fabric.all_gather(torch.ones(1))
+    util.Finalize(None, tell_connected, (Path(folder) / str(fabric.global_rank),), exitpriority=1)
+
+
+def tell_connected(path: Path) -> None:
+    path.write_text(str(torch.distributed.is_initialized()), encoding="utf-8")
+
+
+def test_processes_part_before_they_end(tmp_path: Path) -> None:
+    """One that ends while still connected is aborted now and then, with all work done."""
+    run_on(make_fabric("cpu", 2), 2, look_at_the_end, str(tmp_path), Silent())
+    assert [(tmp_path / rank).read_text(encoding="utf-8") for rank in "01"] == ["False", "False"]
 
 
 def test_both_passes_drop_the_same() -> None:

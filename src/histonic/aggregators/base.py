@@ -52,13 +52,14 @@ class AggregatorClass(Protocol):
 
     Class attributes, which may be absent, say more:
 
-    - ``learning_rate``: the first, where the user names none (default 1e-3).
+    - ``learning_rate``: the first, where the user names none (default 1e-3); 0: nothing is trained, heads
+      are fitted.
     - ``sees_places``: whether a turned map can have another vector (default True).
     - ``raw_codes``: whether it wants codes as the encoder gave them, not standardised (default False).
-    - ``path_cost``: how many times more work a cell is than in other aggregators, so that integrated
+    - ``path_cost``: how many times more work a cell of tissue is than in most aggregators, so that integrated
       gradients of a large map take fewer steps (default 1).
-    - ``path_power``: how those steps lie, see :func:`histonic.stages.explain_methods.path_nodes`: above 1
-      where the evidence changes most near average tissue (default 1).
+    - ``path_power``: 2 where the evidence changes most near average tissue: the path from there to the map is
+      walked as the square of an even time (default 1).
     - ``wants``: names of further keywords that it is made with, out of ``tasks`` (the targets) and
       ``tile_heads`` (what the encoder says of a tile, or None); none by default.
     """

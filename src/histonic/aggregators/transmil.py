@@ -177,6 +177,7 @@ class TransMil(nn.Module):
     size = EMBEDDED
     learning_rate: ClassVar[float] = 3e-4
     path_cost: ClassVar[float] = 2.5
+    # The normalisation of tokens makes a path steep near average tissue.
     path_power: ClassVar[int] = 2
 
     def __init__(self, code_size: int, crop_cells: int) -> None:

@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
+from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
@@ -37,7 +38,7 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
     Raises:
         SettingsError: The device does not exist here, or there are fewer.
     """
-    from lightning_fabric import Fabric  # More than a second, which only training needs.
+    from lightning_fabric import Fabric  # More than a second.
 
     kind, _, number = pick_device(device).partition(":")
     there = torch.cuda.device_count() if kind == "cuda" else devices
@@ -53,6 +54,25 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
         strategy="ddp_spawn" if devices > 1 else "auto",
         precision=PRECISIONS[precision],
     )
+
+
+class Here:
+    """What predicting asks of a fabric, for the CPU of this process; it costs no import of one."""
+
+    world_size = 1
+    global_rank = 0
+
+    def to_device(self, tensor: Tensor) -> Tensor:
+        """The tensor, which is there already."""
+        return tensor
+
+    def all_gather(self, tensor: Tensor) -> Tensor:
+        """``(1, ...)``, of the only process there is."""
+        return tensor[None]
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Nothing: single precision."""
+        return nullcontext()
 
 
 def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: Progress) -> None:
@@ -194,6 +214,9 @@ def _work_in_process(fabric: Fabric, work: Work[A], argument: A, messages: Any) 
     except HistonicError as error:
         messages.put(("error", (error,)))
         raise
+    # A process that ends while still connected to the others is now and then aborted, with all work done.
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
 
 
 def _relay(messages: Any, progress: Progress, errors: list[HistonicError]) -> None:

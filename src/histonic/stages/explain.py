@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from histonic.core.task import Task
 from histonic.data.store import thumbnail_path
 from histonic.data.table_issues import list_names
 from histonic.stages.bundle import read_bundle
-from histonic.stages.devices import make_fabric
+from histonic.stages.devices import Here
 from histonic.stages.ensemble import prediction_columns
 from histonic.stages.explain_checks import (
     LESION_SHARE,
@@ -51,9 +51,6 @@ from histonic.stages.fusing import Fusion
 from histonic.stages.lessons import predict_slides
 from histonic.stages.predict import require_own_maps
 from histonic.stages.settings import ExplainSettings, resolve
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 FOLDER = "explain"
 METHOD_WORDS = {
@@ -100,7 +97,6 @@ class _Bench:
     lesions: Mapping[str, Path]
     bundle_fingerprint: str
     require_own: Callable[[CompressedSlide], None]
-    fabric: Fabric
 
 
 def explain(
@@ -133,15 +129,14 @@ def explain(
     names = [slide_id for patient in run.patients for slide_id in patient["slide_ids"]]
     lesions = find_lesions(resolved.masks, sorted({*names, *map(_slide_name, resolved.slide)}))
     bench = _Bench(
-        resolved,
-        run,
-        networks_of(bundle),
-        bundle.fusion,
-        resolved.store or run.store,
-        lesions,
-        hashlib.sha256((resolved.run / "bundle" / "bundle.json").read_bytes()).hexdigest(),
-        lambda slide: require_own_maps(bundle, [slide]),
-        make_fabric("cpu"),
+        settings=resolved,
+        run=run,
+        networks=networks_of(bundle),
+        fusion=bundle.fusion,
+        store=resolved.store or run.store,
+        lesions=lesions,
+        bundle_fingerprint=hashlib.sha256((resolved.run / "bundle" / "bundle.json").read_bytes()).hexdigest(),
+        require_own=lambda slide: require_own_maps(bundle, [slide]),
     )
     jobs = _jobs(bench)
     require_store(bench.store, [job.slide for job in jobs])
@@ -228,7 +223,7 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     patient = None if named_by_path else bench.run.patient_of(slide.slide_id)
     sight = sight_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
     began = time.perf_counter()
-    prediction = _predict(bench.fabric, networks, sight, job.task)
+    prediction = _predict(networks, sight, job.task)
     asked = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
     seen = explain_map(networks, sight.maps, sight.name, asked, METHODS[bench.settings.method])
     values = sight.here(seen)
@@ -327,14 +322,14 @@ def _of_patient(run: ExplainedRun, task: Task, patient: Mapping[str, Any] | None
     return found
 
 
-def _predict(fabric: Fabric, networks: Sequence[Network], sight: Sight, task: Task) -> dict[str, Any]:
+def _predict(networks: Sequence[Network], sight: Sight, task: Task) -> dict[str, Any]:
     """The prediction of what the networks see, in the columns of the run's tables."""
     found = [
         predict_slides(
             network.model,
             sight.maps,
             [sight.name],
-            fabric=fabric,
+            fabric=Here(),
             crop_cells=network.crop_cells,
             crops=network.test_crops,
             orientations=network.orientations,

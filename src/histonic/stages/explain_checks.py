@@ -11,10 +11,10 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from histonic.metrics.labels import auroc
+from histonic.slides.outlines import BoolGrid
 from histonic.stages.explain_methods import Method
 from histonic.stages.explain_output import Asked
 from histonic.stages.explain_views import (
-    BoolGrid,
     FloatGrid,
     Network,
     explain_map,

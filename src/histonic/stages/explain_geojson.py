@@ -14,9 +14,8 @@ from scipy import ndimage
 
 from histonic.core.compressed import CellMap
 from histonic.core.grid import TileGrid
-from histonic.slides.outlines import rings
+from histonic.slides.outlines import BoolGrid, rings
 
-BoolGrid = npt.NDArray[np.bool_]
 MOST_POLYGONS = 5000
 """In one file; the largest are kept. QuPath becomes slow beyond some ten thousand."""
 NAMESPACE = uuid.UUID("6f1c1a52-6a55-5d2c-9a3b-6b1f0f5a7a11")
@@ -61,7 +60,8 @@ def cells_geojson(cells: CellMap, levels: tuple[Level, ...]) -> dict[str, Any]:
     """A FeatureCollection that QuPath opens beside the slide.
 
     Cells of a level that touch become one annotation, locked, with its class, colour and measurements: the
-    mean, least and greatest value, the number of cells, and the area in square millimetres.
+    mean, least and greatest value, the number of cells, and the area in square millimetres. Of very
+    scattered maps the :data:`MOST_POLYGONS` largest groups are kept.
 
     Args:
         cells: The explanation.
@@ -85,7 +85,9 @@ def cells_geojson(cells: CellMap, levels: tuple[Level, ...]) -> dict[str, Any]:
 
 
 def _largest(levels: list[BoolGrid]) -> list[BoolGrid]:
-    """The levels with no more than the largest :data:`MOST_POLYGONS` groups of cells in all."""
+    """Each level, reduced to its part of the :data:`MOST_POLYGONS` largest groups of cells."""
+    if not levels:
+        return []
     labels = [ndimage.label(inside) for inside in levels]
     sizes = [np.bincount(pieces.ravel(), minlength=count + 1)[1:] for pieces, count in labels]
     order = np.argsort(-np.concatenate(sizes), kind="stable")

@@ -27,11 +27,11 @@ PASS_CELLS = 1 << 21
 """Cells that go through a network for an occlusion where every square costs a whole map."""
 BATCH_CELLS = 1 << 17
 PATH_STEPS = 16
-PATH_CELLS = 3 * 400 * 400
-"""Tissue cells that go through a network along a path of integrated gradients; larger maps get fewer steps.
-
-An aggregator whose cells cost more than others' says so by ``path_cost``.
-"""
+"""Steps of integrated gradients on a small map; the largest take one."""
+PATH_CELLS = 600_000
+"""Cells of tissue that go through a network along a path: three maps of 400 x 400, by :data:`GLASS_COST`."""
+GLASS_COST = 0.25
+"""What a cell costs for being in a window at all, in cells of tissue."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,13 @@ class Windows:
     Attributes:
         codes: ``(V, D, S, S)`` normalised codes: 0 is average tissue, and what stands on glass.
         mask: ``(V, S, S)`` 1 where a cell holds tissue, else 0.
+        most_tissue: Tissue cells of the fullest window of the whole map, by which all of them are explained
+            equally finely; 0: these windows are all.
     """
 
     codes: Tensor
     mask: Tensor
+    most_tissue: int = 0
 
 
 Method = Callable[[SlideModel, Windows, Asked], Tensor]
@@ -185,8 +188,7 @@ def integrated_gradients(model: SlideModel, windows: Windows, asked: Asked) -> T
     Sundararajan, Taly and Yan (ICML 2017). The baseline keeps the mask and has the mean code everywhere, so
     that the values of all cells sum to what the map says beyond average tissue.
     """
-    cost = getattr(model.aggregator, "path_cost", 1) * max(int(windows.mask[0].sum()), 1)
-    steps = min(max(int(PATH_CELLS / cost), 1), PATH_STEPS)
+    steps = path_steps(windows, getattr(model.aggregator, "path_cost", 1))
     total = torch.zeros_like(windows.codes)
     for place, weight in path_nodes(steps, getattr(model.aggregator, "path_power", 1)):
         codes = (windows.codes * place).requires_grad_()
@@ -195,12 +197,32 @@ def integrated_gradients(model: SlideModel, windows: Windows, asked: Asked) -> T
     return (total * windows.codes).sum(dim=1) * windows.mask
 
 
+def path_steps(windows: Windows, cost: float) -> int:
+    """Steps along a path, so that a map takes seconds.
+
+    Args:
+        windows: Windows of one map.
+        cost: How many times more work a cell of tissue is than in most aggregators.
+
+    Example:
+        >>> path_steps(Windows(torch.zeros(1, 1, 400, 400), torch.ones(1, 400, 400)), cost=1)
+        3
+    """
+    tissue = windows.most_tissue or int(windows.mask.sum(dim=(1, 2)).max())
+    work = cost * tissue + GLASS_COST * windows.mask[0].numel()
+    return min(max(int(PATH_CELLS / work), 1), PATH_STEPS)
+
+
 @cache
 def path_nodes(steps: int, power: int = 1) -> tuple[tuple[float, float], ...]:
     """Places on the path from 0 to 1 and their weights, by which the integral of a smooth function is a sum.
 
     Gauss-Legendre, since a few of its steps do as well as many equal ones. A path that is steep near its
     beginning is walked as ``t ** power``: the same integral, with more of its places there.
+
+    Args:
+        steps: 1 or more.
+        power: 1 or 2; a higher one would take two steps to be right even for a straight line.
 
     Example:
         >>> [(round(place, 3), round(weight, 3)) for place, weight in path_nodes(2)]

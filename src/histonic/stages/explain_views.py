@@ -14,6 +14,7 @@ from torch import Tensor
 from histonic.aggregators.base import SlideModel
 from histonic.core.compressed import ORIENTATIONS, turn_back
 from histonic.core.units import RC
+from histonic.slides.outlines import BoolGrid
 from histonic.stages.bundle import Bundle
 from histonic.stages.ensemble import Member
 from histonic.stages.explain_methods import Method, Windows, attention
@@ -23,7 +24,6 @@ from histonic.stages.maps import Maps
 from histonic.stages.sampling import TissueBox, View, cut, spread_corners
 
 FloatGrid = npt.NDArray[np.float64]
-BoolGrid = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def explain_map(
 ) -> FloatGrid:
     """Values ``(R, K)`` of one map, NaN outside the tissue.
 
-    A network looks through the windows of its prediction, in all orientations where maps are small, and
-    through more where these leave out tissue; each cell gets the mean over the windows that show it.
-    The networks are then joined as their predictions are.
+    A network looks through the windows of its prediction, in all orientations where maps are small and a
+    turned one can differ, and through more where these leave out tissue; each cell gets the mean over the
+    windows that show it. The networks are then joined as their predictions are.
 
     Args:
         networks: One or more.
@@ -94,7 +94,8 @@ def _explain_by(
 ) -> FloatGrid:
     mask = maps.mask(slide_id)
     side = network.crop_cells
-    orientations = 1 if upright else network.orientations
+    seen_turned = network.model.sees_places or maps.has_turned(slide_id)
+    orientations = network.orientations if seen_turned and not upright else 1
     total, count = np.zeros(mask.shape), np.zeros(mask.shape)
     for views, windows in looks(network, maps, slide_id, orientations, cover=True):
         values = method(network.model, windows, asked).detach().cpu().numpy()
@@ -120,10 +121,11 @@ def looks(
     corners = spread_corners(maps.mask(slide_id), side, network.test_crops)
     if cover:
         corners += missing_corners(maps.mask(slide_id), side, corners)
+    most_tissue = max((int(cut(maps.mask(slide_id), each, side).sum()) for each in corners), default=0)
     for corner in corners:
         views = [View(slide_id, corner, turn) for turn in range(orientations)]
         codes, mask = (torch.from_numpy(part) for part in maps.look(views, side))
-        yield views, Windows(network.model.scale(codes.float(), mask), mask)
+        yield views, Windows(network.model.scale(codes.float(), mask), mask, most_tissue)
 
 
 def missing_corners(mask: BoolGrid, side: int, corners: Sequence[RC]) -> list[RC]:

@@ -26,6 +26,8 @@ from histonic.stages.sampling import View, draw_view, seeded, spread_views
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from histonic.stages.devices import Here
+
 FloatArray = npt.NDArray[np.float64]
 Targets = dict[str, Tensor]
 LEAST_STEPS = 8
@@ -213,7 +215,7 @@ def predict_slides(
     maps: Maps,
     slide_ids: Sequence[str],
     *,
-    fabric: Fabric,
+    fabric: Fabric | Here,
     crop_cells: int,
     crops: int,
     orientations: int = ORIENTATIONS,
@@ -264,7 +266,9 @@ def _turns(model: SlideModel, maps: Maps, slide_id: str, orientations: int) -> i
     return orientations if model.sees_places or maps.has_turned(slide_id) else 1
 
 
-def _inputs(maps: Maps, views: Sequence[View], fabric: Fabric, side: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _inputs(
+    maps: Maps, views: Sequence[View], fabric: Fabric | Here, side: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Codes and masks of views on the device, no more at a time than it holds."""
     at_once = max(1, CELLS_AT_ONCE // side**2)
     for start in range(0, len(views), at_once):
@@ -273,7 +277,9 @@ def _inputs(maps: Maps, views: Sequence[View], fabric: Fabric, side: int) -> Ite
 
 
 @torch.no_grad()
-def _look_at(model: SlideModel, maps: Maps, views: Sequence[View], fabric: Fabric, side: int) -> Tensor:
+def _look_at(
+    model: SlideModel, maps: Maps, views: Sequence[View], fabric: Fabric | Here, side: int
+) -> Tensor:
     """Mean prediction over views, all tasks side by side, float64."""
     total = torch.zeros((), dtype=torch.float64)
     for inputs in _inputs(maps, views, fabric, side):

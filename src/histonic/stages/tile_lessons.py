@@ -23,7 +23,6 @@ from histonic.stages.sampling import seeded
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-if TYPE_CHECKING:
     from histonic.core.task import Task
     from histonic.data.tilesets import TileSet
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,3 +62,31 @@ def test_maps_without_orientations_have_none_together():
     rng = np.random.default_rng(0)
     mixed = [slide("a", 2, 2, rng, turned=True), slide("b", 2, 2, rng, turned=False)]
     assert side_by_side("P", mixed).orientations is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    glass=st.tuples(*[st.integers(0, 5)] * 4),
+    sizes=st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=2, max_size=5),
+    seed=st.integers(0, 999),
+)
+def test_glass_around_a_slide_changes_nothing(glass, sizes, seed):
+    rng = np.random.default_rng(seed)
+    slides = [slide(str(k), *size, rng, turned=True) for k, size in enumerate(sizes)]
+    for each in slides:
+        each.mask[0, 0] = True  # A map without tissue is never made.
+    edges = (glass[:2], glass[2:])
+    around = [(0, 0)] * 2 + list(edges)
+    wide = [
+        replace(
+            each,
+            mask=np.pad(each.mask, edges),
+            features=np.pad(each.features, around[1:]),
+            orientations=np.pad(each.orientations, around),
+        )
+        for each in slides
+    ]
+    narrow, broad = (side_by_side("P", each) for each in (slides, [slides[0], *wide[1:]]))
+    np.testing.assert_array_equal(narrow.mask, broad.mask)
+    np.testing.assert_array_equal(narrow.features[:], broad.features[:])
+    np.testing.assert_array_equal(narrow.orientations[:], broad.orientations[:])

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
 from histonic.stages.sampling import (
-    TissueBox,
     TissueDensity,
     View,
     cut,

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.compressed import ArrayLike3, CompressedSlide
+from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
 
 GAP_CELLS = 2
@@ -18,7 +19,7 @@ GAP_CELLS = 2
 
 
 def side_by_side(name: str, slides: Sequence[CompressedSlide]) -> CompressedSlide:
-    """One map of several, with empty cells between them.
+    """One map of several, with empty cells between them; the glass around the tissue of each is left out.
 
     The codes stay where they are (in memory or on disk) and are read piece by piece.
 
@@ -30,20 +31,20 @@ def side_by_side(name: str, slides: Sequence[CompressedSlide]) -> CompressedSlid
         Features ``(D, R, K)``, mask ``(R, K)``, and orientations if all slides have them. Its grid counts
         cells; no slide has its coordinates.
     """
-    places, shape = lay_out([Shape(*slide.mask.shape) for slide in slides])
+    boxes = tuple(TissueBox.of(slide.mask) for slide in slides)
+    places, shape = lay_out([box.shape for box in boxes])
     mask = np.zeros(shape, np.bool_)
-    for slide, place in zip(slides, places, strict=True):
-        rows, cols = slide.mask.shape
-        mask[place.row : place.row + rows, place.col : place.col + cols] = slide.mask
+    for slide, box, place in zip(slides, boxes, places, strict=True):
+        mask[TissueBox(place, box.shape).slices] = slide.mask[box.slices]
     turned = [slide.orientations for slide in slides if slide.orientations is not None]
     return replace(
         slides[0],
         slide_id=name,
-        features=Joined(tuple(slide.features for slide in slides), places, shape),
+        features=Joined(tuple(slide.features for slide in slides), boxes, places, shape),
         mask=mask,
         grid=replace(slides[0].grid, shape=shape),
         slide={"joined": [slide.slide_id for slide in slides]},
-        orientations=Joined(tuple(turned), places, shape) if len(turned) == len(slides) else None,
+        orientations=Joined(tuple(turned), boxes, places, shape) if len(turned) == len(slides) else None,
     )
 
 
@@ -73,11 +74,13 @@ class Joined:
 
     Attributes:
         parts: The arrays.
-        places: Top-left cell of each.
+        boxes: What is taken of each.
+        places: Where the top-left cell of each box lies.
         size: Rows and columns of the whole.
     """
 
     parts: tuple[ArrayLike3, ...]
+    boxes: tuple[TissueBox, ...]
     places: tuple[RC, ...]
     size: Shape
 
@@ -91,13 +94,15 @@ class Joined:
         first, windows = self._split(key)
         spans = [window.indices(extent)[:2] for window, extent in zip(windows, self.size, strict=True)]
         found: Any = None
-        for number, (part, place) in enumerate(zip(self.parts, self.places, strict=True)):
+        for number, (part, box, place) in enumerate(zip(self.parts, self.boxes, self.places, strict=True)):
             here, there = [], []
-            for (start, stop), corner, extent in zip(spans, place, part.shape[-2:], strict=True):
+            for (start, stop), corner, first_cell, extent in zip(
+                spans, place, box.corner, box.shape, strict=True
+            ):
                 low = max(start, corner)
                 high = max(low, min(stop, corner + extent))
                 here.append(slice(low - start, high - start))
-                there.append(slice(low - corner, high - corner))
+                there.append(slice(low - corner + first_cell, high - corner + first_cell))
             piece = np.asarray(part[(*first, ..., *there)])
             if number == 0:
                 extents = [max(stop - start, 0) for start, stop in spans]

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from histonic.core.cohort import Patient
 from histonic.core.compressed import CompressedSlide
 from histonic.core.fusion import lay_out
 from histonic.core.progress import Silent
+from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
-from histonic.stages.fusing import Fusion, fuse_patient, maps_of
+from histonic.stages.fusing import JOINED_PREFIX, Fusion, fuse_patient, maps_of
 from histonic.stages.maps import Maps
 
 
@@ -24,24 +26,27 @@ class Sight:
     Attributes:
         maps: Hold that one map.
         name: Its name there.
-        corner: Cell of it at which the slide begins.
         shape: Rows and columns of the slide.
+        box: The part of the slide that lies in it.
+        corner: Where in it that part begins.
     """
 
     maps: Maps
     name: str
-    corner: RC
     shape: Shape
+    box: TissueBox
+    corner: RC
 
     @property
     def is_joined(self) -> bool:
         """Whether other slides of the patient are in it."""
-        return self.maps.mask(self.name).shape != self.shape
+        return self.name.startswith(JOINED_PREFIX)
 
     def here(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The slide's part ``(R, K)`` of values of the whole map."""
-        top, left = self.corner
-        return values[top : top + self.shape.rows, left : left + self.shape.cols]
+        """The slide's part ``(R, K)`` of values of the whole map; NaN, or False, where that leaves it out."""
+        found = np.full(self.shape, False if values.dtype == bool else np.nan, values.dtype)
+        found[self.box.slices] = values[TissueBox(self.corner, self.box.shape).slices]
+        return found
 
 
 def sight_of(
@@ -61,9 +66,12 @@ def sight_of(
     shape = Shape(*slide.mask.shape)
     names = tuple(patient["slide_ids"]) if patient else (slide.slide_id,)
     if fusion == "late" or len(names) == 1:
-        return Sight(Maps({slide.slide_id: slide}, Silent()), slide.slide_id, RC(0, 0), shape)
+        alone = Maps({slide.slide_id: slide}, Silent())
+        return Sight(alone, slide.slide_id, shape, TissueBox(RC(0, 0), shape), RC(0, 0))
     whole = Patient(str(patient["patient_id"]) if patient else "", names)
     opened = {name: slide if name == slide.slide_id else read(name) for name in names}
     maps = Maps(maps_of([whole], fusion, opened.__getitem__), Silent())
-    places, _ = lay_out([Shape(*opened[name].mask.shape) for name in names])
-    return Sight(maps, fuse_patient(whole, fusion).slide_ids[0], places[names.index(slide.slide_id)], shape)
+    boxes = [TissueBox.of(opened[name].mask) for name in names]
+    places, _ = lay_out([box.shape for box in boxes])
+    number = names.index(slide.slide_id)
+    return Sight(maps, fuse_patient(whole, fusion).slide_ids[0], shape, boxes[number], places[number])

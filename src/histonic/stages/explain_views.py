@@ -13,6 +13,7 @@ from torch import Tensor
 
 from histonic.aggregators.base import SlideModel
 from histonic.core.compressed import ORIENTATIONS, turn_back
+from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC
 from histonic.slides.outlines import BoolGrid
 from histonic.stages.bundle import Bundle
@@ -21,7 +22,7 @@ from histonic.stages.explain_methods import Method, Windows, attention
 from histonic.stages.explain_output import Asked
 from histonic.stages.lessons import SMALL_CROP
 from histonic.stages.maps import Maps
-from histonic.stages.sampling import TissueBox, View, cut, spread_corners
+from histonic.stages.sampling import View, cut, spread_corners
 
 FloatGrid = npt.NDArray[np.float64]
 

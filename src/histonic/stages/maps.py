@@ -12,7 +12,8 @@ import numpy.typing as npt
 from histonic.core.compressed import CompressedSlide, turn_back
 from histonic.core.errors import StoreError
 from histonic.core.progress import Progress
-from histonic.stages.sampling import TissueBox, TissueDensity, View, place_cut
+from histonic.core.tissue_box import TissueBox
+from histonic.stages.sampling import TissueDensity, View, place_cut
 
 MEMORY_BYTES = 2 << 30
 """Codes kept in memory; maps beyond that are read from disk, window by window."""

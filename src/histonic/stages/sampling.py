@@ -14,7 +14,8 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from histonic.core.compressed import ORIENTATIONS
-from histonic.core.units import RC, Shape
+from histonic.core.tissue_box import TissueBox
+from histonic.core.units import RC
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -37,50 +38,6 @@ class View:
     slide_id: str
     corner: RC
     orientation: int
-
-
-@dataclass(frozen=True)
-class TissueBox:
-    """The smallest rectangle of cells that holds all tissue of a map.
-
-    Attributes:
-        corner: Its top-left cell.
-        shape: Its rows and columns.
-
-    Example:
-        >>> mask = np.zeros((5, 6), bool); mask[1:3, 2] = True
-        >>> TissueBox.of(mask)
-        TissueBox(corner=RC(row=1, col=2), shape=Shape(rows=2, cols=1))
-    """
-
-    corner: RC
-    shape: Shape
-
-    @classmethod
-    def of(cls, mask: BoolArray) -> TissueBox:
-        """The box of a mask ``(R, K)`` with at least one True."""
-        first, extents = [], []
-        for axis in (1, 0):
-            filled = np.flatnonzero(mask.any(axis=axis))
-            first.append(int(filled[0]))
-            extents.append(int(filled[-1] - filled[0]) + 1)
-        return cls(RC(*first), Shape(*extents))
-
-    def fits(self, side: int) -> bool:
-        """Whether a window of ``side`` cells holds it."""
-        return max(self.shape) <= side
-
-    def window_around(self, middle: RC, side: int) -> RC:
-        """Corner of the window centred on a cell, but not pushed over the border of the box.
-
-        Along an axis on which the box fits into the window, it is centred in it.
-        """
-        return RC(
-            *(
-                _place(at - start, extent, side) + start
-                for at, start, extent in zip(middle, self.corner, self.shape, strict=True)
-            )
-        )
 
 
 class TissueDensity:
@@ -224,10 +181,3 @@ def place_cut(window: npt.NDArray[Any], array: Any, corner: RC, *first: int) -> 
     part = np.asarray(array[(*first, ..., rows, cols)])
     down, right = top - corner.row, left - corner.col
     window[..., down : down + part.shape[-2], right : right + part.shape[-1]] = part
-
-
-def _place(middle: int, extent: int, side: int) -> int:
-    """Start of a window centred on a cell of a stretch: within the stretch, or around it if it is shorter."""
-    if extent <= side:
-        return -((side - extent) // 2)
-    return min(max(middle - side // 2, 0), extent - side)

@@ -56,7 +56,7 @@ RATES = {
     "votes": 1e-3,
     "transmil": 3e-4,
 }
-"""Those compared, with their first learning rate."""
+"""Those compared, with their first learning rate; mean, max and votes are fitted and use none."""
 RANDOM_SLIDES, RANDOM_DRAWS = 10, 6
 STEPS = (64, 16, 5, 3, 2, 1)
 CODE_SIZE = 128

@@ -31,8 +31,7 @@ def side_by_side(name: str, slides: Sequence[CompressedSlide]) -> CompressedSlid
         Features ``(D, R, K)``, mask ``(R, K)``, and orientations if all slides have them. Its grid counts
         cells; no slide has its coordinates.
     """
-    boxes = tuple(TissueBox.of(slide.mask) for slide in slides)
-    places, shape = lay_out([box.shape for box in boxes])
+    boxes, places, shape = lay_out_tissue([slide.mask for slide in slides])
     mask = np.zeros(shape, np.bool_)
     for slide, box, place in zip(slides, boxes, places, strict=True):
         mask[TissueBox(place, box.shape).slices] = slide.mask[box.slices]
@@ -46,6 +45,20 @@ def side_by_side(name: str, slides: Sequence[CompressedSlide]) -> CompressedSlid
         slide={"joined": [slide.slide_id for slide in slides]},
         orientations=Joined(tuple(turned), boxes, places, shape) if len(turned) == len(slides) else None,
     )
+
+
+def lay_out_tissue(
+    masks: Sequence[npt.NDArray[np.bool_]],
+) -> tuple[tuple[TissueBox, ...], tuple[RC, ...], Shape]:
+    """The boxes around the tissue of maps ``(R, K)``, where each lies in the joined map, and its size.
+
+    Example:
+        >>> boxes, places, shape = lay_out_tissue([np.ones((2, 3), bool), np.eye(4, dtype=bool)])
+        >>> places, shape
+        ((RC(row=0, col=0), RC(row=0, col=5)), Shape(rows=4, cols=9))
+    """
+    boxes = tuple(TissueBox.of(mask) for mask in masks)
+    return boxes, *lay_out([box.shape for box in boxes])
 
 
 def lay_out(shapes: Sequence[Shape]) -> tuple[tuple[RC, ...], Shape]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from histonic.core.cohort import Patient
 from histonic.core.compressed import CompressedSlide
-from histonic.core.fusion import lay_out
+from histonic.core.fusion import lay_out_tissue
 from histonic.core.progress import Silent
 from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
@@ -71,7 +71,6 @@ def sight_of(
     whole = Patient(str(patient["patient_id"]) if patient else "", names)
     opened = {name: slide if name == slide.slide_id else read(name) for name in names}
     maps = Maps(maps_of([whole], fusion, opened.__getitem__), Silent())
-    boxes = [TissueBox.of(opened[name].mask) for name in names]
-    places, _ = lay_out([box.shape for box in boxes])
+    boxes, places, _ = lay_out_tissue([opened[name].mask for name in names])
     number = names.index(slide.slide_id)
     return Sight(maps, fuse_patient(whole, fusion).slide_ids[0], shape, boxes[number], places[number])

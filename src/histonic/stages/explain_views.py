@@ -20,7 +20,7 @@ from histonic.stages.bundle import Bundle
 from histonic.stages.ensemble import Member
 from histonic.stages.explain_methods import Method, Windows, attention
 from histonic.stages.explain_output import Asked
-from histonic.stages.lessons import SMALL_CROP
+from histonic.stages.lessons import SMALL_CROP, seen_turns
 from histonic.stages.maps import Maps
 from histonic.stages.sampling import View, cut, spread_corners
 
@@ -95,8 +95,7 @@ def _explain_by(
 ) -> FloatGrid:
     mask = maps.mask(slide_id)
     side = network.crop_cells
-    seen_turned = network.model.sees_places or maps.has_turned(slide_id)
-    orientations = network.orientations if seen_turned and not upright else 1
+    orientations = 1 if upright else seen_turns(network.model, maps, slide_id, network.orientations)
     total, count = np.zeros(mask.shape), np.zeros(mask.shape)
     for views, windows in looks(network, maps, slide_id, orientations, cover=True):
         values = method(network.model, windows, asked).detach().cpu().numpy()
@@ -118,11 +117,11 @@ def looks(
         orientations: 1 to 8.
         cover: Add windows until all tissue has been seen.
     """
-    side = network.crop_cells
-    corners = spread_corners(maps.mask(slide_id), side, network.test_crops)
+    side, tissue = network.crop_cells, maps.mask(slide_id)
+    corners = spread_corners(tissue, side, network.test_crops)
     if cover:
-        corners += missing_corners(maps.mask(slide_id), side, corners)
-    most_tissue = max((int(cut(maps.mask(slide_id), each, side).sum()) for each in corners), default=0)
+        corners += missing_corners(tissue, side, corners)
+    most_tissue = max(int(cut(tissue, corner, side).sum()) for corner in corners)
     for corner in corners:
         views = [View(slide_id, corner, turn) for turn in range(orientations)]
         codes, mask = (torch.from_numpy(part) for part in maps.look(views, side))

@@ -234,7 +234,7 @@ def predict_slides(
     rows = torch.zeros((each, sum(widths)), dtype=torch.float64)
     model.eval()
     for place, slide_id in enumerate(slide_ids[first : first + each]):
-        turns = _turns(model, maps, slide_id, orientations)
+        turns = seen_turns(model, maps, slide_id, orientations)
         views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, turns)
         rows[place] = _look_at(model, maps, views, fabric, crop_cells)
     if fabric.world_size > 1:
@@ -252,7 +252,7 @@ def slide_vectors(
     model.eval()
     rows = []
     for slide_id in slide_ids:
-        turns = _turns(model, maps, slide_id, ORIENTATIONS)
+        turns = seen_turns(model, maps, slide_id, ORIENTATIONS)
         views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, turns)
         total = torch.zeros((), dtype=torch.float64)
         for codes, mask in _inputs(maps, views, fabric, crop_cells):
@@ -261,7 +261,7 @@ def slide_vectors(
     return torch.stack(rows).numpy()
 
 
-def _turns(model: SlideModel, maps: Maps, slide_id: str, orientations: int) -> int:
+def seen_turns(model: SlideModel, maps: Maps, slide_id: str, orientations: int) -> int:
     """Orientations to look at: one will do where a turned map has the same outputs."""
     return orientations if model.sees_places or maps.has_turned(slide_id) else 1
 

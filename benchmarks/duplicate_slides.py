@@ -23,8 +23,8 @@ from PIL import Image
 from histonic.core.compressed import orient
 from histonic.core.grid import TileGrid
 from histonic.nn.stain import perturb_stains
-from histonic.slides.array import ArraySlide
 from histonic.slides.base import open_slide
+from histonic.slides.formats.array import ArraySlide
 from histonic.slides.likeness import Look, compare, look_at
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue

@@ -26,7 +26,7 @@ from histonic.core.progress import Silent
 from histonic.data.tilesets import TileSet
 from histonic.encoders.base import load_encoder
 from histonic.encoders.released import import_encoder
-from histonic.metrics.intervals import bootstrap
+from histonic.metrics.inference.intervals import bootstrap
 from histonic.stages.probe import LabelledCodes, probe_codes
 from histonic.stages.settings import TrainEncoderSettings, make_settings
 from histonic.stages.tile_inputs import read_inputs

@@ -5,8 +5,8 @@
 Makes 256 tiles of 128 px by simulation, once as one packed ``.npy`` file and once as PNG files, and draws
 random batches of 64 from both, augmented at the level hed-strong, on the same cores (Linux) in turns:
 
-- *histonic*: rows of the memory-mapped file in a thread ahead, then ``histonic.nn.augment`` on the batch with
-  a thread of torch for each core, as ``histonic train-encoder`` does;
+- *histonic*: rows of the memory-mapped file in a thread ahead, then ``histonic.nn.augmentation.augment`` on
+  the batch with a thread of torch for each core, as ``histonic train-encoder`` does;
 - *DataLoader*: ``torch.utils.data.DataLoader`` with a worker for each core, a tile at a time: PIL opens,
   turns, scales and lights it, SciPy bends and blurs it, NumPy changes stains and adds noise, at the same
   strengths.
@@ -31,8 +31,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from histonic.data.tiles import prefetched
-from histonic.nn.augment import AUGMENT_LEVELS, augment
+from histonic.core.prefetch import prefetched
+from histonic.nn.augmentation.augment import AUGMENT_LEVELS, augment
 from histonic.nn.pixels import unit_pixels
 from histonic.simulate.slides import simulate_tissue
 

@@ -19,10 +19,15 @@ from functools import partial
 import numpy as np
 from scipy import special
 
-from histonic.metrics import calibration, censoring, compare, hazard, labels, regression, survival
-from histonic.metrics.intervals import Interval, Scale, Statistic
+from histonic.metrics.calibration import probabilities as calibration
+from histonic.metrics.discrimination import labels, regression
+from histonic.metrics.inference import comparisons as compare
+from histonic.metrics.inference.intervals import Interval, Scale, Statistic
+from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.metrics.ranks import FloatArray, ratio
-from histonic.metrics.scores import Measure, score_measures
+from histonic.metrics.survival import censoring, hazard
+from histonic.metrics.survival import concordance as survival
+from histonic.metrics.survival.outcome import Survival, check_survival
 from histonic.stages.compare_runs import difference_measure
 
 Draw = Callable[[int, np.random.Generator], Measure]
@@ -96,11 +101,11 @@ def values(
 
 def follow_up(
     effect: float, censoring_rate: float, n: int, rng: np.random.Generator
-) -> tuple[survival.Survival, FloatArray]:
+) -> tuple[Survival, FloatArray]:
     """Exponential times whose log hazard rises by ``effect`` a standard deviation of risk."""
     risk = rng.normal(size=n)
     time, end = rng.exponential(np.exp(-effect * risk)), rng.exponential(1 / censoring_rate, n)
-    return survival.check_survival(np.minimum(time, end), time <= end), risk
+    return check_survival(np.minimum(time, end), time <= end), risk
 
 
 def ordered(what: str, effect: float, rate: float, n: int, rng: np.random.Generator) -> Measure:
@@ -172,7 +177,7 @@ def difference(what: str, gain: float, n: int, rng: np.random.Generator) -> Meas
     else:
         time = rng.exponential(np.exp(-(0.4 + gain) * scores[0] - 0.4 * scores[1]))
         end = rng.exponential(1.0, n)
-        outcome = survival.check_survival(np.minimum(time, end), time <= end)
+        outcome = check_survival(np.minimum(time, end), time <= end)
         statistics = [partial(survival.concordance, outcome, score) for score in scores]
     first, second = (Measure("", statistic, None, scale=scale) for statistic in statistics)
     return difference_measure(first, second)

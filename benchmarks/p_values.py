@@ -21,9 +21,14 @@ from scipy import stats
 
 from histonic.app.report_words import CROSSED_REACH
 from histonic.core.task import Task
-from histonic.metrics import censoring, compare, hazard, labels, regression, survival
+from histonic.metrics.discrimination import labels, regression
+from histonic.metrics.inference import comparisons as compare
+from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.metrics.ranks import FloatArray
-from histonic.metrics.scores import Measure, score_measures
+from histonic.metrics.survival import censoring, hazard
+from histonic.metrics.survival import concordance as survival
+from histonic.metrics.survival.curves import log_rank
+from histonic.metrics.survival.outcome import Survival, check_survival
 from histonic.stages.clinical_fits import Design, added_by_image
 from histonic.stages.evaluate_groups import evaluate_groups
 
@@ -66,13 +71,13 @@ def permuted(what: str, n: int, rng: np.random.Generator) -> float:
     )
 
 
-def followed(log_hazard: FloatArray, n: int, rng: np.random.Generator) -> survival.Survival:
+def followed(log_hazard: FloatArray, n: int, rng: np.random.Generator) -> Survival:
     """Exponential times, about half censored."""
     time, end = rng.exponential(np.exp(-log_hazard)), rng.exponential(1.0, n)
-    return survival.check_survival(np.minimum(time, end), time <= end)
+    return check_survival(np.minimum(time, end), time <= end)
 
 
-def residuals(outcome: survival.Survival) -> FloatArray:
+def residuals(outcome: Survival) -> FloatArray:
     """Martingale residuals of the model without covariates: what a Cox model learns from first."""
     return outcome.event - censoring.baseline_hazard(outcome, np.zeros(len(outcome.time)), outcome.time)
 
@@ -119,7 +124,7 @@ def risk_groups(what: str, out_of_fold: bool, n: int, rng: np.random.Generator) 
     risk = noise_model(residuals(outcome), n, rng) if out_of_fold else rng.normal(size=n)
     high = risk > np.median(risk)
     if what == "log-rank":
-        test = survival.log_rank(outcome, high)
+        test = log_rank(outcome, high)
         return None if test is None else test.p
     found = hazard.hazard_ratio(outcome, risk if what == "per SD" else high.astype(float))
     return None if found is None else found.p

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from histonic.core.grid import TileGrid
-from histonic.data.tiles import walk_tiles
 from histonic.slides.base import best_mpp, open_slide
+from histonic.slides.tiles import walk_tiles
 from histonic.slides.tissue import cell_coverage, find_tissue
 
 REPEATS = 5

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from histonic import evaluate_run, train_slides
-from histonic.metrics.scores import Score
+from histonic.metrics.inference.scores import Score
 
 TARGETS = ("grade:multiclass", "proliferation_score:regression", "os:survival:os_months,os_event")
 COLUMNS = ["grade", "proliferation_score", "os_months", "os_event"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from histonic.simulate.slides import simulate_tissue
-from histonic.slides.pyramid import write_pyramid
+from histonic.slides.formats.pyramid import write_pyramid
 
 BLOCK_PX = 2048
 TISSUE_SHARE = 0.3

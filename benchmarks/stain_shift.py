@@ -24,7 +24,7 @@ from histonic.data.tilesets import TileSet, TileSetPlan, read_tile_set
 from histonic.encoders.base import load_encoder
 from histonic.encoders.released import import_encoder
 from histonic.encoders.tile_heads import load_heads
-from histonic.metrics.intervals import bootstrap
+from histonic.metrics.inference.intervals import bootstrap
 from histonic.nn.stain import perturb_stains
 from histonic.stages.tile_scores import TilePredictions, group_numbers, tile_measures
 from histonic.stages.train_encoder import train_encoder

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from histonic.nn.augment import AUGMENT_LEVELS, augment
+from histonic.nn.augmentation.augment import AUGMENT_LEVELS, augment
 from histonic.simulate.slides import simulate_tissue
 
 TILE_PX = 128

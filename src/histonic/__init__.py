@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from histonic.data.store import Store
     from histonic.encoders.base import load_encoder
     from histonic.encoders.released import import_encoder
-    from histonic.slides.array import ArraySlide
     from histonic.slides.base import open_slide
+    from histonic.slides.formats.array import ArraySlide
     from histonic.stages.audit import audit
     from histonic.stages.compare_runs import compare_runs
     from histonic.stages.compress import compress
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from histonic.stages.transfer import transfer
 
 _HOMES = {
-    "ArraySlide": "histonic.slides.array",
+    "ArraySlide": "histonic.slides.formats.array",
     "CellMap": "histonic.core.compressed",
     "CompressedSlide": "histonic.core.compressed",
     "HistonicError": "histonic.core.errors",

@@ -17,7 +17,7 @@ from histonic.app.cli import histonic
 from histonic.app.settings import read_yaml, settings_command
 from histonic.core.errors import SettingsError
 from histonic.core.task import Task
-from histonic.slides.pyramid import write_pyramid
+from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.settings import (
     AuditSettings,
     CompareSettings,

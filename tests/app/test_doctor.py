@@ -12,7 +12,7 @@ from histonic.app.cli import histonic
 from histonic.app.doctor import Finding, examine
 from histonic.core.errors import SettingsError
 from histonic.core.progress import Silent
-from histonic.slides.pyramid import write_pyramid
+from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.settings import DoctorSettings
 
 

@@ -13,7 +13,8 @@ from histonic.core.task import parse_target
 from histonic.data.survival_checks import censored_time, doubt_coding
 from histonic.data.table_checks import check_labels
 from histonic.data.tables import build_cohort, read_labels
-from histonic.metrics.survival import check_survival, kaplan_meier
+from histonic.metrics.survival.curves import kaplan_meier
+from histonic.metrics.survival.outcome import check_survival
 
 OS = "os:survival:survival_months,censorship"
 DSS = "dss:survival:survival_months_dss,censorship_dss"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histonic.slides import base
-from histonic.slides.array import ArraySlide
+from histonic.slides.formats.array import ArraySlide
 
 PIXELS = np.random.default_rng(11).integers(0, 256, (61, 83, 3), dtype=np.uint8)
 MARGIN = 400

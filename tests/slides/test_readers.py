@@ -11,10 +11,10 @@ import pytest
 import tifffile
 
 from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
-from histonic.slides.array import ArraySlide
 from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide, slide_name
-from histonic.slides.pyramid import write_pyramid
-from histonic.slides.tiff import TiffSlide
+from histonic.slides.formats.array import ArraySlide
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.slides.formats.tiff import TiffSlide
 from histonic.testing import SlideContract
 
 RESOLUTION = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}

@@ -10,8 +10,8 @@ import tifffile
 
 from histonic.core.errors import MissingMppError
 from histonic.slides.base import open_slide
+from histonic.slides.formats.tiff_mpp import read_header_mpp
 from histonic.slides.resolution import HeaderMpp, judge_mpp
-from histonic.slides.tiff_mpp import read_header_mpp
 
 PIXELS = np.full((300, 320, 3), 200, np.uint8)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from histonic.slides.array import ArraySlide
 from histonic.slides.base import open_slide
+from histonic.slides.formats.array import ArraySlide
 from histonic.slides.scanner import openslide_scanner
 
 PIXELS = np.zeros((64, 64, 3), np.uint8)

@@ -17,8 +17,8 @@ from scipy import ndimage
 from histonic.core.errors import MaskError
 from histonic.core.grid import TileGrid
 from histonic.core.units import RC
-from histonic.slides.array import ArraySlide
 from histonic.slides.base import open_slide
+from histonic.slides.formats.array import ArraySlide
 from histonic.slides.masks import read_mask
 from histonic.slides.thumbnail import OUTLINE, draw_cells, thumbnail
 from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue, otsu_threshold

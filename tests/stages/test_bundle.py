@@ -15,7 +15,7 @@ import torch
 from histonic.core.errors import BundleError, SettingsError
 from histonic.data.store import Store, encoder_path
 from histonic.encoders.base import load_encoder
-from histonic.slides.pyramid import write_pyramid
+from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.bundle import read_bundle
 from histonic.stages.compress import compress
 from histonic.stages.predict import predict

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from histonic.core.errors import CohortError
 from histonic.core.task import TASK_KINDS, Task
-from histonic.metrics.survival import Survival
+from histonic.metrics.survival.outcome import Survival
 from histonic.stages import clinical_models
 from histonic.stages.clinical_fits import Design, added_by_image, cross_fit
 from histonic.stages.clinical_models import METRIC, evaluate_clinical

@@ -12,8 +12,8 @@ import pytest
 
 from histonic.core.errors import CohortError, HistonicError, SettingsError, TableError
 from histonic.core.task import Task
-from histonic.metrics.compare import crossed_p, delong, holm
-from histonic.metrics.scores import Measure
+from histonic.metrics.inference.comparisons import crossed_p, delong, holm
+from histonic.metrics.inference.scores import Measure
 from histonic.stages import exchanges
 from histonic.stages.compare_runs import COMPARED, compare_runs, difference_measure
 from histonic.stages.evaluate import EVALUATORS, evaluate_task

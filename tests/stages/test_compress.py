@@ -20,7 +20,7 @@ from histonic.data.store import Store, read_map
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.nic import NicEncoder, NicNetwork
 from histonic.slides.base import open_slide
-from histonic.slides.pyramid import write_pyramid
+from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress import compress
 from histonic.stages.reading import lay_grid
 
@@ -241,7 +241,7 @@ def test_facts_name_everything_the_map_depends_on(slides: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(("mpp", "wanted"), [(0.5, 0.5), (0.25, 0.5), (0.2525, 0.505), (0.3, 0.5)])
 def test_tiles_are_read_by_whole_numbers_where_that_is_close(mpp: float, wanted: float) -> None:
-    from histonic.slides.array import ArraySlide
+    from histonic.slides.formats.array import ArraySlide
 
     slide = ArraySlide(np.zeros((600, 600, 3), np.uint8), mpp=mpp)
     grid = lay_grid(slide, load_encoder("colour").spec)

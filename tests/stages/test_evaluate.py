@@ -14,7 +14,7 @@ from sklearn import metrics as sk
 
 from histonic.core.errors import CohortError, HistonicError, TableError
 from histonic.core.task import TASK_KINDS, Task
-from histonic.metrics.survival import check_survival
+from histonic.metrics.survival.outcome import check_survival
 from histonic.stages.evaluate import EVALUATORS, TaskEvaluation, evaluate_run, evaluate_task
 from histonic.stages.evaluate_survival import kaplan_meier_groups
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.slides.base import open_slide
-from histonic.slides.pyramid import write_pyramid
+from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.explain_pictures import choose_cells, draw_overlay, paint_overlay
 from histonic.stages.explain_slide import cell_pictures, slide_picture
 

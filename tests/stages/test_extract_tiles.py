@@ -18,7 +18,7 @@ from histonic.core.errors import HistonicError, SettingsError, TileSetError, Unr
 from histonic.core.progress import Silent
 from histonic.data.tilesets import TileSetPlan, read_tile_set
 from histonic.slides.base import open_slide
-from histonic.slides.pyramid import write_pyramid
+from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages import extract_tiles as stage
 from histonic.stages.extract_tiles import ExtractResult, extract_tiles
 from histonic.stages.tile_inputs import declare

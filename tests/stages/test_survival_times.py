@@ -7,7 +7,7 @@ import pytest
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
-from histonic.metrics.survival import Survival
+from histonic.metrics.survival.outcome import Survival
 from histonic.stages.survival_times import (
     RiskModel,
     judged_times,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from histonic.core.task import Task
 from histonic.encoders.multitask import MultitaskObjective
 from histonic.encoders.objective import SAME, Objective, Outputs, Targets
-from histonic.nn.augment import AUGMENT_LEVELS
+from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.nn.losses import Verdict
 from histonic.stages.devices import make_fabric
 from histonic.stages.tile_lessons import ROW, Draws, Pupil, TileLesson

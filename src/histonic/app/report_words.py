@@ -10,7 +10,7 @@ from histonic.app.report_terms import GLOSSARY as GLOSSARY
 from histonic.app.report_terms import GLOSSES, RANGES
 from histonic.app.report_terms import MINUS as MINUS
 from histonic.core.task import TaskKind
-from histonic.metrics.compare import BOTH_WAYS
+from histonic.metrics.inference.comparisons import BOTH_WAYS
 
 NBSP = "\N{NO-BREAK SPACE}"
 VERDICTS = {

@@ -28,7 +28,7 @@ FACTS = ("slide_id", "grid", "encoder", "slide", "reader", "settings", "versions
 class MapWriter:
     """Writes one map row by row, holding only one band of chunks in memory.
 
-    Cells must come in row-major order, as :func:`histonic.data.tiles.walk_tiles` gives them.
+    Cells must come in row-major order, as :func:`histonic.slides.tiles.walk_tiles` gives them.
 
     Args:
         folder: Folder of the Zarr group; must not exist.

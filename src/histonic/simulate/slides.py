@@ -18,7 +18,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.simulate.patients import SLIDE_STREAM, Latents, SimulatedPatient, draw_patients
 from histonic.simulate.render import render
 from histonic.simulate.stains import UInt8Image, draw_stain
-from histonic.slides.pyramid import write_pyramid
+from histonic.slides.formats.pyramid import write_pyramid
 
 __all__ = ["CohortFiles", "Latents", "draw_patients", "simulate_cohort", "simulate_slide", "simulate_tissue"]
 

@@ -256,13 +256,13 @@ READERS: Registry[type[LevelSlide]] = Registry(
     (
         Entry(
             "tiff",
-            "histonic.slides.tiff:TiffSlide",
+            "histonic.slides.formats.tiff:TiffSlide",
             "tiled TIFF: SVS, generic pyramids, OME-TIFF; decodes every stored tile once",
             ("tifffile", "imagecodecs", "simplejpeg"),
         ),
         Entry(
             "openslide",
-            "histonic.slides.openslide:OpenSlideSlide",
+            "histonic.slides.formats.openslide:OpenSlideSlide",
             "all that OpenSlide reads: NDPI, MRXS, SCN, BIF, DICOM ...",
             ("openslide",),
         ),
@@ -369,7 +369,7 @@ def best_mpp(slide: Slide, mpp: float) -> float:
         MissingMppError: The slide has no mpp.
 
     Example:
-        >>> from histonic.slides.array import ArraySlide
+        >>> from histonic.slides.formats.array import ArraySlide
         >>> best_mpp(ArraySlide(np.zeros((9, 9, 3), np.uint8), mpp=0.2525), 0.5)
         0.505
     """

@@ -76,7 +76,7 @@ def find_tissue(slide: Slide, rule: TissueRule | None = None) -> TissueMask:
         UnreadableSlideError: Its pixels are damaged.
 
     Example:
-        >>> from histonic.slides.array import ArraySlide
+        >>> from histonic.slides.formats.array import ArraySlide
         >>> pixels = np.full((640, 640, 3), 240, np.uint8)
         >>> pixels[160:480, 160:480] = (200, 120, 180)
         >>> float(find_tissue(ArraySlide(pixels, mpp=2.0)).mask.mean().round(2))

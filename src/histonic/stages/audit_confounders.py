@@ -11,7 +11,7 @@ from histonic.core.cohort import Cohort
 from histonic.core.progress import Progress
 from histonic.core.task import Task
 from histonic.data.table_issues import list_names
-from histonic.metrics.confounding import (
+from histonic.metrics.discrimination.confounding import (
     Cell,
     Outcome,
     class_outcome,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from histonic.core.task import Task
-from histonic.metrics.pairs import Order, PairCounts, count_pairs, difference, estimate_share
+from histonic.metrics.discrimination.pairs import Order, PairCounts, count_pairs, difference, estimate_share
 from histonic.stages.audit_confounders import measure_of
 from histonic.stages.audit_findings import Finding, ModelOrder, WithinSites
 from histonic.stages.prediction_table import PredictionTable

@@ -12,10 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from histonic.core.task import Task
-from histonic.metrics.compare import BOTH_WAYS
-from histonic.metrics.hazard import fit_cox, likelihood_ratio
+from histonic.metrics.inference.comparisons import BOTH_WAYS
 from histonic.metrics.ranks import FloatArray
-from histonic.metrics.survival import Survival
+from histonic.metrics.survival.hazard import fit_cox, likelihood_ratio
+from histonic.metrics.survival.outcome import Survival
 
 
 @dataclass(frozen=True)

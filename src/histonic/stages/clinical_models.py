@@ -12,10 +12,12 @@ import pandas as pd
 
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
-from histonic.metrics import labels, regression, survival
-from histonic.metrics.calibration import logits
+from histonic.metrics.calibration.probabilities import logits
+from histonic.metrics.discrimination import labels, regression
+from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.metrics.ranks import FloatArray
-from histonic.metrics.scores import Measure, score_measures
+from histonic.metrics.survival import concordance as survival
+from histonic.metrics.survival.outcome import Survival, check_survival, has_comparable_pair
 from histonic.stages.clinical_fits import Design, added_by_image, cross_fit, fit_and_predict
 from histonic.stages.compare_runs import difference_measure
 from histonic.stages.patient_columns import as_numbers
@@ -162,8 +164,8 @@ def _require_outcomes(design: Design, asked: str, who: str) -> None:
     if design.n < FEWEST_PATIENTS:
         todo = f"A clinical model needs {FEWEST_PATIENTS} at least."
         raise CohortError(asked, f"{who} have a truth.", todo)
-    if isinstance(design.outcome, survival.Survival):
-        varies = survival.has_comparable_pair(design.outcome)
+    if isinstance(design.outcome, Survival):
+        varies = has_comparable_pair(design.outcome)
     else:
         varies = len(np.unique(design.outcome)) > 1
     if not varies:
@@ -196,7 +198,7 @@ def _design(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) ->
             numbers[name] = found
     outcome: Any
     if task.kind == "survival":
-        outcome = survival.check_survival(table.numbers("time"), table.numbers("event"), patients=patients)
+        outcome = check_survival(table.numbers("time"), table.numbers("event"), patients=patients)
     else:
         outcome = table.classes("truth") if task.is_classification else table.numbers("truth")
     rows = range(len(patients))

@@ -13,8 +13,8 @@ from histonic.core.errors import CohortError, SettingsError
 from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task, TaskKind
-from histonic.metrics.compare import crossed_p, delong, holm, permutation_p
-from histonic.metrics.scores import Measure, score_measures
+from histonic.metrics.inference.comparisons import crossed_p, delong, holm, permutation_p
+from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.stages.comparison import Comparison, PairDifference, RunScore, write_comparison
 from histonic.stages.evaluate import EVALUATORS
 from histonic.stages.exchanges import exchanged
@@ -55,7 +55,8 @@ def compare_runs(
     the difference of each metric has an interval from paired resamples of the patients. Whether the leading
     metric differs is tested by exchanging the two runs' predictions patient by patient, and for AUROC by
     DeLong; the p-values of all pairs and targets are corrected together after Holm. Those of cross-validated
-    runs count the variance of the difference twice, see :func:`histonic.metrics.compare.crossed_p`.
+    runs count the variance of the difference twice, see
+    :func:`histonic.metrics.inference.comparisons.crossed_p`.
 
     Args:
         settings: The runs and what to compare; None to give them as keywords.

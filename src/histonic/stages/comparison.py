@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from histonic.core.files import write_csv, write_json, write_text
-from histonic.metrics.scores import Score
+from histonic.metrics.inference.scores import Score
 
 
 class RunScore(NamedTuple):

@@ -19,6 +19,7 @@ from histonic.core.compressed import ORIENTATIONS, orient
 from histonic.core.errors import EncoderError, HistonicError, MaskError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
 from histonic.core.memory import keep_memory
+from histonic.core.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.data.slide_lists import SlideRow, read_slide_list
 from histonic.data.store import (
@@ -30,7 +31,6 @@ from histonic.data.store import (
     write_failure,
     writing_map,
 )
-from histonic.data.tiles import prefetched
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
 from histonic.slides.base import fingerprint_file
@@ -96,7 +96,7 @@ def compress(
 
     Example:
         >>> import tempfile
-        >>> from histonic.slides.pyramid import write_pyramid
+        >>> from histonic.slides.formats.pyramid import write_pyramid
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     image = np.full((300, 400, 3), (200, 120, 180), np.uint8)
         ...     write_pyramid(f"{folder}/a.tif", image, mpp=0.5)

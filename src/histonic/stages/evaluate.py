@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from histonic.core.task import Task, TaskKind
-from histonic.metrics.intervals import bootstrap, percentile_band
-from histonic.metrics.scores import Score, score_measures
+from histonic.metrics.inference.intervals import bootstrap, percentile_band
+from histonic.metrics.inference.scores import Score, score_measures
 from histonic.stages.evaluate_labels import evaluate_classes, evaluate_ordinal
 from histonic.stages.evaluate_survival import evaluate_survival
 from histonic.stages.evaluate_values import evaluate_regression

@@ -11,8 +11,8 @@ import pandas as pd
 
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
-from histonic.metrics.compare import holm
-from histonic.metrics.scores import score_measures
+from histonic.metrics.inference.comparisons import holm
+from histonic.metrics.inference.scores import score_measures
 from histonic.stages.evaluate import EVALUATORS
 from histonic.stages.patient_columns import sorted_levels
 from histonic.stages.prediction_table import PredictionTable

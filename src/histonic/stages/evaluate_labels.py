@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from histonic.metrics import calibration, labels, regression
-from histonic.metrics.decision import net_benefit
+from histonic.metrics.calibration import probabilities as calibration
+from histonic.metrics.calibration.decision import net_benefit
+from histonic.metrics.calibration.probabilities import calibration_bins
+from histonic.metrics.discrimination import labels, regression
+from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray
-from histonic.metrics.scores import Measure
 from histonic.stages.evaluated import Evaluated, bins_of, decision_thresholds, listed, require_patients
 from histonic.stages.prediction_table import PredictionTable
 
@@ -155,7 +157,7 @@ def _class_curves(cases: _Labelled) -> dict[str, Any]:
         for name, draw in (("roc", labels.roc_curve), ("pr", labels.precision_recall_curve)):
             x, y = draw(positive, score)
             curves[name].append({"class": classes[k], "x": listed(x), "y": listed(y)})
-        bins = labels.calibration_bins(positive.astype(np.float64), score)
+        bins = calibration_bins(positive.astype(np.float64), score)
         curves["calibration"].append({"class": classes[k], **bins_of(bins)})
     curves["confusion"] = {"classes": list(classes), "counts": cases.confusion().astype(int).tolist()}
     return curves

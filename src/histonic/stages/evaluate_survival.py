@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import CohortError
-from histonic.metrics import censoring, survival
-from histonic.metrics.calibration import observed_to_expected
-from histonic.metrics.decision import net_benefit_by
-from histonic.metrics.hazard import hazard_ratio
-from histonic.metrics.intervals import Statistic
+from histonic.metrics.calibration.decision import net_benefit_by
+from histonic.metrics.calibration.probabilities import observed_to_expected
+from histonic.metrics.inference.intervals import Statistic
+from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray, ratio
-from histonic.metrics.scores import Measure
+from histonic.metrics.survival import censoring
+from histonic.metrics.survival import concordance as survival
+from histonic.metrics.survival.curves import kaplan_meier, log_rank, numbers_at_risk
+from histonic.metrics.survival.hazard import hazard_ratio
+from histonic.metrics.survival.outcome import Survival, check_survival, has_comparable_pair
 from histonic.stages.evaluated import Evaluated, decision_thresholds, listed, require_patients
 from histonic.stages.prediction_table import PredictionTable
 from histonic.stages.survival_times import (
@@ -52,7 +55,7 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
     require_patients(
         table.task,
         n=len(outcome.time),
-        varies=survival.has_comparable_pair(outcome),
+        varies=has_comparable_pair(outcome),
         constant="No patient is known to have outlived another: no event, or all at the last time.",
     )
     risk, fold = table.numbers("risk"), table.numbers("fold")
@@ -90,14 +93,14 @@ def _risk_model(reference: PredictionTable) -> RiskModel:
     return RiskModel.fit(_follow_up(known), known.numbers("risk"))
 
 
-def _follow_up(table: PredictionTable) -> survival.Survival:
+def _follow_up(table: PredictionTable) -> Survival:
     """Of patients whose follow-up is known."""
     time, event = (table.numbers(name) for name in ("time", "event"))
-    return survival.check_survival(time, event, target=table.task.name, patients=table.texts("patient_id"))
+    return check_survival(time, event, target=table.task.name, patients=table.texts("patient_id"))
 
 
 def _order_measures(
-    outcome: survival.Survival, risk: FloatArray, fold: npt.NDArray[Any], times: Times
+    outcome: Survival, risk: FloatArray, fold: npt.NDArray[Any], times: Times
 ) -> list[Measure]:
     events = int(outcome.event.sum())
     measures = [Measure("C-index", partial(survival.concordance, outcome, risk), 0.5, units=events)]
@@ -117,16 +120,16 @@ def _order_measures(
     ]
 
 
-def _auc_statistic(outcome: survival.Survival, risk: FloatArray, time: float) -> Statistic:
+def _auc_statistic(outcome: Survival, risk: FloatArray, time: float) -> Statistic:
     return lambda counts: censoring.auc_at(outcome, risk, np.array([time]), counts)[..., 0]
 
 
-def _cases(outcome: survival.Survival, time: float) -> int:
+def _cases(outcome: Survival, time: float) -> int:
     return int((outcome.event & (outcome.time <= time)).sum())
 
 
 def _survival_measures(
-    outcome: survival.Survival, found: Predicted, times: Times, chance: FloatArray, source: str
+    outcome: Survival, found: Predicted, times: Times, chance: FloatArray, source: str
 ) -> list[Measure]:
     grid = times.grid
     error = partial(censoring.integrated_brier, outcome, found.by_risk, grid)
@@ -150,7 +153,7 @@ def _survival_measures(
 
 
 def _survival_curves(
-    outcome: survival.Survival, risk: FloatArray, found: Predicted, times: Times, chance: FloatArray
+    outcome: Survival, risk: FloatArray, found: Predicted, times: Times, chance: FloatArray
 ) -> dict[str, Any]:
     """``auc_t``, ``brier_t``, ``calibration`` and ``decision``; the bands come with the resamples."""
     grid, thresholds = times.grid, decision_thresholds(chance)
@@ -172,7 +175,7 @@ def _survival_curves(
 
 
 def _bands(
-    outcome: survival.Survival, risk: FloatArray, found: Predicted, times: Times, chance: FloatArray
+    outcome: Survival, risk: FloatArray, found: Predicted, times: Times, chance: FloatArray
 ) -> dict[str, Statistic]:
     return {
         "auc_t": partial(censoring.auc_at, outcome, risk, times.grid),
@@ -181,14 +184,14 @@ def _bands(
     }
 
 
-def _calibration_groups(outcome: survival.Survival, chance: FloatArray, time: float) -> dict[str, Any]:
+def _calibration_groups(outcome: Survival, chance: FloatArray, time: float) -> dict[str, Any]:
     """Predicted and Kaplan-Meier share of events by ``time``, in groups of equally many patients."""
     cuts = np.quantile(chance, np.arange(1, CALIBRATION_GROUPS) / CALIBRATION_GROUPS)
     group = np.searchsorted(cuts, chance, side="left")
     rows: dict[str, list[Any]] = {key: [] for key in ("predicted", "observed", "low", "high", "count")}
     for name in np.unique(group):
         here = group == name
-        curve = survival.kaplan_meier(survival.Survival(outcome.time[here], outcome.event[here]))
+        curve = kaplan_meier(Survival(outcome.time[here], outcome.event[here]))
         place = int(np.searchsorted(curve.time, time, side="right")) - 1
         rows["predicted"].append(float(chance[here].mean()))
         rows["observed"].append(float(1 - curve.survival[place]))
@@ -198,9 +201,7 @@ def _calibration_groups(outcome: survival.Survival, chance: FloatArray, time: fl
     return rows
 
 
-def hazard_ratios(
-    outcome: survival.Survival, risk: FloatArray, high: npt.NDArray[np.bool_]
-) -> list[dict[str, Any]]:
+def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
     """Of the high- against the low-risk group, and per standard deviation of the risk.
 
     Returns:
@@ -218,7 +219,7 @@ def hazard_ratios(
     return items
 
 
-def kaplan_meier_groups(outcome: survival.Survival, high: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def kaplan_meier_groups(outcome: Survival, high: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """Survival of the low- and the high-risk group, and whether they differ.
 
     Args:
@@ -234,16 +235,14 @@ def kaplan_meier_groups(outcome: survival.Survival, high: npt.NDArray[np.bool_])
     groups = []
     for name, chosen in zip(RISK_GROUPS, (~high, high), strict=True):
         if chosen.any():
-            groups.append(
-                {"name": name, **_group(survival.Survival(outcome.time[chosen], outcome.event[chosen]), at)}
-            )
-    test = survival.log_rank(outcome, high)
+            groups.append({"name": name, **_group(Survival(outcome.time[chosen], outcome.event[chosen]), at)})
+    test = log_rank(outcome, high)
     p, chi2 = (None, None) if test is None else (test.p, test.chi2)
     return {"groups": groups, "at": listed(at), "p": p, "chi2": chi2}
 
 
-def _group(outcome: survival.Survival, at: FloatArray) -> dict[str, Any]:
-    curve = survival.kaplan_meier(outcome)
+def _group(outcome: Survival, at: FloatArray) -> dict[str, Any]:
+    curve = kaplan_meier(outcome)
     return {
         "n": curve.n,
         "events": curve.events,
@@ -253,5 +252,5 @@ def _group(outcome: survival.Survival, at: FloatArray) -> dict[str, Any]:
         "low": listed(curve.low),
         "high": listed(curve.high),
         "censored": listed(np.unique(outcome.time[~outcome.event])),
-        "at_risk": survival.numbers_at_risk(outcome.time, at).astype(int).tolist(),
+        "at_risk": numbers_at_risk(outcome.time, at).astype(int).tolist(),
     }

@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from histonic.metrics import labels, regression
-from histonic.metrics.scores import Measure
+from histonic.metrics.calibration.probabilities import calibration_bins
+from histonic.metrics.discrimination import regression
+from histonic.metrics.inference.scores import Measure
 from histonic.stages.evaluated import Evaluated, bins_of, listed, require_patients
 from histonic.stages.prediction_table import PredictionTable
 
@@ -38,7 +39,7 @@ def evaluate_regression(table: PredictionTable) -> Evaluated:
             "truth": listed(truth), "predicted": listed(predicted), "fold": fold.astype(int).tolist()
         },
         "calibration": {
-            **bins_of(labels.calibration_bins(truth, predicted)),
+            **bins_of(calibration_bins(truth, predicted)),
             "slope": None if line is None else line.slope,
             "intercept": None if line is None else line.intercept,
         },

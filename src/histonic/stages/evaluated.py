@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
-from histonic.metrics.intervals import Statistic
-from histonic.metrics.labels import CalibrationBins
-from histonic.metrics.scores import Measure
+from histonic.metrics.calibration.probabilities import CalibrationBins
+from histonic.metrics.inference.intervals import Statistic
+from histonic.metrics.inference.scores import Measure
 
 FEWEST_PATIENTS = 4
 """Below this no resample says anything."""

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from histonic.metrics import labels, regression, survival
+from histonic.metrics.discrimination import labels, regression
 from histonic.metrics.ranks import FloatArray
+from histonic.metrics.survival import concordance as survival
+from histonic.metrics.survival.outcome import check_survival
 from histonic.stages.prediction_table import PredictionTable
 
 MOST_REPEATS = 30
@@ -18,7 +20,7 @@ MOST_REPEATS = 30
 
 
 class Exchange(NamedTuple):
-    """What :func:`histonic.metrics.compare.permutation_p` needs."""
+    """What :func:`histonic.metrics.inference.comparisons.permutation_p` needs."""
 
     score: Callable[[FloatArray], float]
     """The leading metric, mean over the repeats, of predictions ``(n, repeats, W)``."""
@@ -72,7 +74,7 @@ def _metric(table: PredictionTable) -> Callable[[FloatArray], float]:
     """The leading metric of predictions ``(n, W)``."""
     kind = table.task.kind
     if kind == "survival":
-        outcome = survival.check_survival(table.numbers("time"), table.numbers("event"))
+        outcome = check_survival(table.numbers("time"), table.numbers("event"))
         return lambda found: float(survival.concordance(outcome, found[:, 0]))
     if kind == "regression":
         value = table.numbers("truth")

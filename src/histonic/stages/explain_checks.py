@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from histonic.metrics.labels import auroc
+from histonic.metrics.discrimination.labels import auroc
 from histonic.slides.outlines import BoolGrid
 from histonic.stages.explain_methods import Method
 from histonic.stages.explain_output import Asked

@@ -24,12 +24,12 @@ from histonic.core.errors import (
 )
 from histonic.core.files import require_writable_folder
 from histonic.core.grid import TileGrid
+from histonic.core.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.units import WH
 from histonic.data.annotation_shapes import Annotations, LabelRule
 from histonic.data.annotations import MASKS, annotations_of, find_annotations, label_rule, read_annotations
 from histonic.data.slide_lists import SlideRow, read_slide_list
-from histonic.data.tiles import prefetched
 from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide
 from histonic.slides.masks import read_mask
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
@@ -89,7 +89,7 @@ def extract_tiles(
 
     Example:
         >>> import tempfile
-        >>> from histonic.slides.pyramid import write_pyramid
+        >>> from histonic.slides.formats.pyramid import write_pyramid
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     image = np.full((300, 400, 3), (200, 120, 180), np.uint8)
         ...     write_pyramid(f"{folder}/a.tif", image, mpp=0.5)

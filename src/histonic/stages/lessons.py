@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from histonic.aggregators.base import SlideModel
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.compressed import ORIENTATIONS
-from histonic.data.tiles import prefetched
+from histonic.core.prefetch import prefetched
 from histonic.nn.heads import prediction_width
 from histonic.nn.losses import Verdict, joint_loss
 from histonic.nn.trust import choose_trust

@@ -19,9 +19,9 @@ from sklearn.svm import LinearSVC
 
 from histonic.core.errors import EncoderError, TrainingError
 from histonic.core.task import Task
-from histonic.metrics import labels, regression
+from histonic.metrics.discrimination import labels, regression
+from histonic.metrics.inference.scores import Score
 from histonic.metrics.ranks import FloatArray, IntArray
-from histonic.metrics.scores import Score
 from histonic.stages.tile_scores import RESAMPLES, TilePredictions, group_numbers, score_tiles
 
 C_GRID = tuple(10.0**power for power in range(-10, 1))

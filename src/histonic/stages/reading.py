@@ -19,12 +19,12 @@ from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
 from histonic.data.slide_lists import SlideRow
 from histonic.data.store import thumbnail_path
-from histonic.data.tiles import walk_tiles
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
 from histonic.slides.likeness import look_at
 from histonic.slides.masks import read_mask
 from histonic.slides.thumbnail import draw_cells, thumbnail
+from histonic.slides.tiles import walk_tiles
 from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue
 from histonic.stages.settings import CompressSettings
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from histonic.core.errors import TableError
-from histonic.metrics.intervals import Interval
+from histonic.metrics.inference.intervals import Interval
+from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray
-from histonic.metrics.scores import Measure
 from histonic.stages.prediction_table import PredictionTable
 
 SAME = ("site", "truth", "time", "event")

@@ -31,8 +31,8 @@ from histonic.simulate.mosaic_patients import (
     draw_patients,
 )
 from histonic.simulate.mosaic_render import Shade, choose_tiles, draw_shade, paint
+from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.outlines import rings
-from histonic.slides.pyramid import write_pyramid
 from histonic.stages.settings import MosaicSettings, TileSetSettings, resolve
 from histonic.stages.tile_inputs import declare, plan_of
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from histonic.metrics.censoring import baseline_hazard, still_alive
-from histonic.metrics.hazard import log_hazard_slope
 from histonic.metrics.ranks import FloatArray
-from histonic.metrics.survival import Survival
+from histonic.metrics.survival.censoring import baseline_hazard, still_alive
+from histonic.metrics.survival.hazard import log_hazard_slope
+from histonic.metrics.survival.outcome import Survival
 
 PARTS = 5
 """Parts of a cohort that was predicted as a whole, such as a fixed test part."""

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from histonic.data.tiles import prefetched
+from histonic.core.prefetch import prefetched
 from histonic.encoders.objective import SAME, Objective, Outputs
-from histonic.nn.augment import AugmentRule, augment
+from histonic.nn.augmentation.augment import AugmentRule, augment
 from histonic.nn.losses import Verdict
 from histonic.nn.pixels import unit_pixels
 from histonic.stages.loop import Lesson

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.task import Task
-from histonic.metrics import labels, regression
-from histonic.metrics.intervals import CONFIDENCE, COUNTS_AT_ONCE, Statistic, bootstrap
+from histonic.metrics.discrimination import labels, regression
+from histonic.metrics.inference.intervals import CONFIDENCE, COUNTS_AT_ONCE, Statistic, bootstrap
+from histonic.metrics.inference.scores import Measure, Score, score_measures
 from histonic.metrics.ranks import FloatArray, IntArray
-from histonic.metrics.scores import Measure, Score, score_measures
 
 RESAMPLES = 2000
 FEW_GROUPS = 10

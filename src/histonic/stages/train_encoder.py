@@ -21,7 +21,7 @@ from histonic.encoders.base import EncoderSpec
 from histonic.encoders.multitask import MultitaskObjective
 from histonic.encoders.nic_appearance import NicAppearanceNetwork
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
-from histonic.nn.augment import AUGMENT_LEVELS
+from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
 from histonic.nn.norms import refit_norms

@@ -15,7 +15,7 @@ import yaml
 from matplotlib.figure import Figure
 
 from histonic.core.files import replacing_file, write_csv, write_json, write_text
-from histonic.metrics.scores import Score
+from histonic.metrics.inference.scores import Score
 from histonic.stages.judge import Judged
 from histonic.stages.run_folder import versions
 from histonic.stages.settings import JudgeSettings, TransferSettings

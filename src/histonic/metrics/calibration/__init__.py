@@ -1,0 +1,1 @@
+"""Whether predicted probabilities come true, and what acting on them would gain."""

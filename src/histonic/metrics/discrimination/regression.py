@@ -1,0 +1,133 @@
+"""Scores of predicted values, and their chance levels.
+
+Metrics take ``counts`` as in :mod:`histonic.metrics.discrimination.labels`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.metrics.ranks import FloatArray, Levels, as_counts, centred_ranks, ratio
+
+
+def spearman(truth: FloatArray, predicted: FloatArray, counts: FloatArray | None = None) -> FloatArray:
+    """Rank correlation; ties share the mean of their ranks.
+
+    Args:
+        truth: ``(n,)``.
+        predicted: ``(n,)``; any rising function of it gives the same.
+        counts: ``(n,)`` or ``(B, n)``.
+
+    Returns:
+        One value per row of counts, in [-1, 1]; chance 0; NaN if either is constant.
+
+    Example:
+        >>> round(float(spearman(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 9]))), 6)
+        0.8
+    """
+    drawn = as_counts(counts, len(truth))
+    x, y = (centred_ranks(Levels(values), drawn) for values in (truth, predicted))
+    weighted = drawn * y
+    spread = np.sum(drawn * x * x, axis=-1) * np.sum(weighted * y, axis=-1)
+    return ratio(np.sum(weighted * x, axis=-1), np.sqrt(spread))
+
+
+def mean_absolute_error(
+    truth: FloatArray, predicted: FloatArray, counts: FloatArray | None = None
+) -> FloatArray:
+    """Mean distance of predicted and true value, in their unit; smaller is better."""
+    drawn = as_counts(counts, len(truth))
+    return ratio(drawn @ np.abs(truth - predicted), drawn.sum(axis=-1))
+
+
+def explained_variance(
+    truth: FloatArray, predicted: FloatArray, counts: FloatArray | None = None
+) -> FloatArray:
+    """R², 1 minus the squared error relative to that about the mean of the truth.
+
+    Returns:
+        One value per row of counts, at most 1; 0 = as good as the mean, below 0 = worse than the
+        mean; NaN if the truth is constant.
+
+    Example:
+        >>> float(explained_variance(np.array([1.0, 2, 3]), np.array([2.0, 2, 2])))
+        0.0
+    """
+    drawn = as_counts(counts, len(truth))
+    total = drawn.sum(axis=-1)
+    # Centred first: a large common offset would cancel badly in the sum of squares.
+    centred = truth - truth.mean()
+    mean = ratio(drawn @ centred, total)
+    spread = np.sum(drawn * (centred - np.asarray(mean)[..., None]) ** 2, axis=-1)
+    constant = np.count_nonzero(Levels(truth).totals(drawn), axis=-1) < 2
+    return 1 - ratio(drawn @ (truth - predicted) ** 2, np.where(constant, 0.0, spread))
+
+
+def calibration_slope(
+    truth: FloatArray, predicted: FloatArray, counts: FloatArray | None = None
+) -> FloatArray:
+    """Slope of the least-squares line of truth on prediction; see :func:`calibration_line`.
+
+    Returns:
+        One value per row of counts; 1 is right, below 1 the predictions are too extreme; NaN if they do
+        not vary.
+
+    Example:
+        >>> float(calibration_slope(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 4.0])))
+        0.5
+    """
+    drawn = as_counts(counts, len(truth))
+    total = drawn.sum(axis=-1)
+    # Centred first: a large common offset would cancel badly in the sums of squares.
+    x, y = predicted - predicted.mean(), truth - truth.mean()
+    mean_x, mean_y = ratio(drawn @ x, total), ratio(drawn @ y, total)
+    spread = drawn @ (x * x) - total * mean_x**2
+    constant = np.count_nonzero(Levels(predicted).totals(drawn), axis=-1) < 2
+    return ratio(drawn @ (x * y) - total * mean_x * mean_y, np.where(constant, 0.0, spread))
+
+
+def mean_of_other_folds(truth: FloatArray, fold: npt.NDArray[Any]) -> FloatArray:
+    """For each patient the mean truth of the patients of all other folds.
+
+    What a model would predict that has learned nothing from the slides; its error is the chance
+    level of :func:`mean_absolute_error`. With a single fold it is the mean of all.
+
+    Args:
+        truth: ``(n,)``, or ``(n, K)`` for class shares.
+        fold: ``(n,)`` labels of the folds.
+
+    Example:
+        >>> mean_of_other_folds(np.array([1.0, 3.0, 5.0]), np.array([0, 0, 1])).tolist()
+        [5.0, 5.0, 2.0]
+    """
+    predicted = np.empty_like(truth, dtype=np.float64)
+    for name in np.unique(fold):
+        here = fold == name
+        predicted[here] = truth.mean(axis=0) if here.all() else truth[~here].mean(axis=0)
+    return predicted
+
+
+class Line(NamedTuple):
+    """Straight line of truth on prediction; slope 1 and intercept 0 are perfect calibration."""
+
+    slope: float
+    intercept: float
+
+
+def calibration_line(truth: FloatArray, predicted: FloatArray) -> Line | None:
+    """Least-squares line of truth on prediction; None if all predictions are equal.
+
+    A slope below 1 means that predictions are too extreme.
+
+    Example:
+        >>> calibration_line(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 4.0]))
+        Line(slope=0.5, intercept=1.0)
+    """
+    if np.ptp(predicted) == 0:
+        return None
+    centred = predicted - predicted.mean()
+    slope = float(centred @ (truth - truth.mean()) / (centred @ centred))
+    return Line(slope, float(truth.mean() - slope * predicted.mean()))

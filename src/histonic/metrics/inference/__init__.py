@@ -1,0 +1,1 @@
+"""Intervals by patient and tests of differences."""

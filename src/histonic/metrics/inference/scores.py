@@ -1,0 +1,141 @@
+"""A metric's value with its interval and chance level, for one target's patients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from histonic.metrics.inference.intervals import (
+    Interval,
+    Scale,
+    Statistic,
+    bca_interval,
+    bootstrap,
+    exact_bound,
+    jackknife_interval,
+    leave_out,
+    reach_of,
+)
+from histonic.metrics.ranks import FloatArray
+
+UNDEFINED_SHARE = 0.05
+"""Share of undefined resamples above which the score says so."""
+FEWEST_UNITS = 5
+"""With fewer patients in the smallest class, or events, resampling does not show how much a score varies: of
+40 patients with 1, 2, 3, 4 and 5 positive ones, 95 % intervals held the AUROC in 33, 74, 86, 93 and 96 %."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What to compute for one score.
+
+    Attributes:
+        name: As the reader sees it.
+        statistic: Counts ``(B, n)`` to values ``(B,)``.
+        chance: Value of predictions that know nothing; None if there is no such level.
+        higher_is_better: Direction.
+        note: What the reader should know.
+        units: For a share of right answers in [0, 1]: how many independent ones there are (patients
+            of the smallest class, events); gives the interval when all are right, and there is none if they
+            are fewer than :data:`FEWEST_UNITS`. None for others.
+        scale: Where an interval by the jackknife is symmetric; None for one by the bootstrap.
+        ends: The interval itself, for a metric that resampling does not suit; None for the others.
+    """
+
+    name: str
+    statistic: Statistic
+    chance: float | None
+    higher_is_better: bool = True
+    note: str = ""
+    units: int | None = None
+    scale: Scale | None = None
+    ends: Callable[[], Interval] | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of one target.
+
+    Attributes:
+        name: Of the metric.
+        value: Over all patients; None if undefined, and the note says why.
+        low: Lower end of the 95 % interval; None if there is none.
+        high: Upper end.
+        chance: Value of predictions that know nothing of the slides; None if there is none.
+        higher_is_better: Direction.
+        note: What the reader should know; empty if nothing.
+    """
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    chance: float | None
+    higher_is_better: bool
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without NaN."""
+        return asdict(self)
+
+
+def score_measures(
+    measures: Sequence[Measure], n: int, *, resamples: int, rng: np.random.Generator
+) -> tuple[Score, ...]:
+    """Score the same ``n`` patients by several measures, on the same resamples.
+
+    Example:
+        >>> right = np.array([1.0, 1.0, 0.0, 1.0])
+        >>> measure = Measure("accuracy", lambda counts: counts @ right / counts.sum(axis=1), 0.5)
+        >>> score_measures([measure], 4, resamples=200, rng=np.random.default_rng(0))[0].value
+        0.75
+    """
+    statistics = [measure.statistic for measure in measures]
+    values = [float(statistic(np.ones((1, n)))[0]) for statistic in statistics]
+    resampled = bootstrap(statistics, n, resamples, rng)
+    left_out = leave_out(statistics, n)
+    return tuple(
+        _score(measure, value, drawn, left)
+        for measure, value, drawn, left in zip(measures, values, resampled, left_out, strict=True)
+    )
+
+
+def _score(measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray) -> Score:
+    if not np.isfinite(value):
+        note = _join(measure.note, "Undefined: predictions or outcomes do not vary.")
+        return Score(measure.name, None, None, None, measure.chance, measure.higher_is_better, note)
+    interval, note = _interval(measure, value, resampled, left_out)
+    low, high = (None, None) if interval is None else interval
+    note = _join(measure.note, note)
+    return Score(measure.name, value, low, high, measure.chance, measure.higher_is_better, note)
+
+
+def _interval(
+    measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray
+) -> tuple[Interval | None, str]:
+    if measure.ends is not None:
+        return measure.ends(), ""
+    if measure.units is not None and measure.units < FEWEST_UNITS:
+        return None, (
+            f"No interval: {measure.units} in the smallest class (or with an event) are too few; "
+            f"{FEWEST_UNITS} are needed."
+        )
+    interval = jackknife_interval(value, left_out, measure.scale) if measure.scale else None
+    interval = interval or bca_interval(value, resampled, left_out, reach_of(left_out))
+    if interval is None:
+        return None, "No interval: undefined on every resample."
+    if measure.units is not None and interval.low == interval.high and value in (0.0, 1.0):
+        bound = exact_bound(measure.units)
+        ends = Interval(bound, 1.0) if value == 1.0 else Interval(0.0, 1 - bound)
+        return ends, f"No resample differs; interval as for {measure.units} out of {measure.units}."
+    undefined = float(np.mean(~np.isfinite(resampled)))
+    if undefined > UNDEFINED_SHARE:
+        return interval, f"Interval without the {undefined:.0%} of resamples on which it is undefined."
+    return interval, ""
+
+
+def _join(*notes: str) -> str:
+    return " ".join(note for note in notes if note)

@@ -1,0 +1,1 @@
+"""Times and events: the order of risks, curves, censoring, hazards."""

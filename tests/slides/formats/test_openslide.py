@@ -1,0 +1,60 @@
+"""Tests of histonic.slides.formats.openslide: what lies on a larger canvas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from histonic.core.units import WH
+from histonic.slides.formats.openslide import OpenSlideSlide
+
+
+class Canvas:
+    """What OpenSlide shows of a file whose scan covers a part of its canvas: red and green tell the place."""
+
+    level_dimensions = ((200, 120), (100, 60))
+    level_downsamples = (1.0, 2.0)
+
+    def __init__(self, **bounds: object) -> None:
+        self.properties = {f"openslide.bounds-{name}": str(value) for name, value in bounds.items()}
+        self.properties |= {"openslide.mpp-x": "0.5", "openslide.mpp-y": "0.5"}
+
+    def read_region(self, corner: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
+        step = int(self.level_downsamples[level])
+        pixels = np.full((size[1], size[0], 4), 255, np.uint8)
+        pixels[..., 0] = corner[0] + step * np.arange(size[0])[None]
+        pixels[..., 1] = corner[1] + step * np.arange(size[1])[:, None]
+        return Image.fromarray(pixels, "RGBA")
+
+
+def opened(**bounds: object) -> OpenSlideSlide:
+    return OpenSlideSlide(Path("a.mrxs"), Canvas(**bounds), None, None)
+
+
+def test_the_slide_is_what_was_scanned() -> None:
+    """Level 0 begins at the corner of the scanned part on every level, as it does in QuPath."""
+    slide = opened(x=30, y=20, width=100, height=60)
+    assert slide.level_whs == (WH(100, 60), WH(50, 30))
+    finest = slide.read((4, 6), (3, 2), 0.5)
+    assert finest[..., 0].tolist() == [[34, 35, 36]] * 2 and finest[:, 0, 1].tolist() == [26, 27]
+    coarse = slide.read((8, 12), (3, 2), 1.0)
+    assert coarse[..., 0].tolist() == [[38, 40, 42]] * 2 and coarse[:, 0, 1].tolist() == [32, 34]
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {},
+        {"x": 30, "y": 20, "width": 100},
+        {"x": 30, "y": 20, "width": 100, "height": 0},
+        {"x": 150, "y": 20, "width": 100, "height": 50},
+        {"x": "a", "y": 20, "width": 100, "height": 50},
+    ],
+)
+def test_without_usable_bounds_it_is_the_whole_canvas(bounds: dict[str, object]) -> None:
+    slide = opened(**bounds)
+    assert slide.level_whs == (WH(200, 120), WH(100, 60))
+    assert slide.read((4, 6), (1, 1), 0.5)[0, 0, :2].tolist() == [4, 6]

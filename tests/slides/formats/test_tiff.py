@@ -1,0 +1,304 @@
+"""The hard corners of TIFF: JPEG 2000, RGB JPEG, tiles left out, files cut off anywhere, several threads."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import openslide as openslide_library
+import pytest
+import tifffile
+
+from histonic.core.errors import UnreadableSlideError
+from histonic.slides.base import best_mpp, open_slide
+from histonic.slides.formats import tiff as tiff_module
+from histonic.slides.formats.tiff import TiffSlide
+from histonic.slides.formats.tiff_level import JPEG2000_YCBCR
+
+APERIO = "Aperio Image Library v12.0.0\r\n{}x{} (128x128) Q=70|AppMag = 20|MPP = 0.5000"
+JPEG2000_RGB = 33005
+
+
+def picture(height: int = 600, width: int = 800) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    coarse = rng.integers(0, 256, (height // 20, width // 20, 3)).repeat(20, 0).repeat(20, 1)
+    return np.clip(coarse + rng.integers(-20, 20, coarse.shape), 0, 255).astype(np.uint8)
+
+
+def tiles_of(image: np.ndarray, encode: Callable[[np.ndarray], bytes]) -> Iterator[bytes]:
+    for top in range(0, image.shape[0], 128):
+        for left in range(0, image.shape[1], 128):
+            tile = np.full((128, 128, 3), 255, np.uint8)
+            part = image[top : top + 128, left : left + 128]
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield encode(tile)
+
+
+def jpeg2000(tile: np.ndarray) -> bytes:
+    return imagecodecs.jpeg2k_encode(tile, codecformat="j2k", level=0, mct=False)
+
+
+def write_svs(path: Path, levels: list[np.ndarray], compression: int, encode: object = jpeg2000) -> Path:
+    with tifffile.TiffWriter(path) as writer:
+        for image in levels:
+            writer.write(
+                tiles_of(image, encode),
+                shape=image.shape,
+                dtype=np.uint8,
+                tile=(128, 128),
+                photometric="rgb",
+                compression=JPEG2000_RGB if compression == JPEG2000_YCBCR else compression,
+                description=APERIO.format(image.shape[1], image.shape[0]),
+                metadata=None,
+            )
+    if compression == JPEG2000_YCBCR:
+        set_tag(path, "Compression", compression)
+    return path
+
+
+def set_tag(path: Path, name: str, value: int) -> None:
+    with tifffile.TiffFile(path) as tiff:
+        offsets = [page.tags[name].valueoffset for page in tiff.pages]
+    with path.open("r+b") as file:
+        for offset in offsets:
+            file.seek(offset)
+            file.write(struct.pack("<H", value))
+
+
+def drop_tile(path: Path, page: int, index: int) -> None:
+    """Say that nothing is stored for a tile."""
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[page].tags["TileByteCounts"]
+        kind = {3: "<H", 4: "<I", 16: "<Q"}[int(tag.dtype)]
+        offset = tag.valueoffset + index * struct.calcsize(kind)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(struct.pack(kind, 0))
+
+
+def library(path: Path, level: int, xy: tuple[int, int], wh: tuple[int, int]) -> np.ndarray:
+    with openslide_library.OpenSlide(path) as slide:
+        region = np.asarray(slide.read_region(xy, level, wh)).astype(int)
+    alpha = region[..., 3:]
+    return (region[..., :3] * alpha + 255 * (255 - alpha)) // 255
+
+
+@pytest.mark.parametrize("compression", [JPEG2000_RGB, JPEG2000_YCBCR])
+def test_jpeg_2000_equals_openslide_on_every_level(tmp_path: Path, compression: int) -> None:
+    path = write_svs(tmp_path / "a.svs", [picture(), picture()[::2, ::2].copy()], compression)
+    with open_slide(path) as slide:
+        assert slide.reader == "tiff" and slide.mpp_source == "header: Aperio MPP"
+        assert slide.native_mpps() == (0.5, 1.0)
+        ours = slide.read((33, 17), (500, 400), 0.5)
+        assert np.array_equal(ours, library(path, 0, (33, 17), (500, 400)))
+        coarse = slide.read((34, 18), (250, 200), 1.0)
+        assert np.array_equal(coarse, library(path, 1, (34, 18), (250, 200)))
+
+
+def test_every_pair_of_chroma_values_becomes_openslides_rgb(tmp_path: Path) -> None:
+    blue, red = np.mgrid[:256, :256].astype(np.uint8)
+    for luma in (0, 90, 128, 200, 255):
+        samples = np.stack([np.full_like(blue, luma), blue, red], axis=2)
+        path = write_svs(tmp_path / f"{luma}.svs", [samples], JPEG2000_YCBCR)
+        with open_slide(path) as slide:
+            assert np.array_equal(slide.read((0, 0), (256, 256), 0.5), library(path, 0, (0, 0), (256, 256)))
+
+
+@pytest.mark.parametrize("outcolorspace", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("subsampling", [(1, 1), (2, 2)])
+def test_the_fast_decoder_is_used_where_it_is_exact(
+    tmp_path: Path, outcolorspace: str, subsampling: tuple[int, int]
+) -> None:
+    if outcolorspace == "rgb" and subsampling == (2, 2):
+        subsampling = (1, 1)
+    arguments = {"level": 85, "outcolorspace": outcolorspace}
+    options = {"compression": "jpeg", "compressionargs": arguments, "subsampling": subsampling}
+    tifffile.imwrite(
+        tmp_path / "a.tif", picture(), tile=(128, 128), photometric="rgb", metadata=None, **options
+    )
+    with TiffSlide.open(tmp_path / "a.tif", mpp=0.5) as slide:
+        assert slide._levels[0].fast_jpeg
+        assert np.array_equal(
+            slide.read((5, 3), (700, 500), 0.5), library(tmp_path / "a.tif", 0, (5, 3), (700, 500))
+        )
+
+
+def test_the_real_rgb_jpeg_slide_is_decoded_fast(data_dir: Path) -> None:
+    with TiffSlide.open(data_dir / "slides" / "CMU-1-Small-Region.svs") as slide:
+        assert slide._levels[0].fast_jpeg
+
+
+def test_a_tile_left_out_of_the_finest_level_is_white(tmp_path: Path) -> None:
+    path = write_svs(tmp_path / "a.svs", [picture()], JPEG2000_RGB)
+    drop_tile(path, 0, 8)  # second row, second column of seven
+    with open_slide(path) as slide:
+        ours = slide.read((100, 100), (300, 300), 0.5)
+    assert (ours[28:156, 28:156] == 255).all() and not (ours[:28] == 255).all()
+    assert np.array_equal(ours, library(path, 0, (100, 100), (300, 300)))
+
+
+def test_a_tile_left_out_of_a_coarser_level_comes_from_the_finer_one(tmp_path: Path) -> None:
+    fine = picture(600, 800)
+    coarse = fine.reshape(300, 2, 400, 2, 3).mean((1, 3)).round().astype(np.uint8)
+    path = write_svs(tmp_path / "a.svs", [fine, coarse], JPEG2000_RGB)
+    with open_slide(path) as slide:
+        whole = slide.read((0, 0), (400, 300), 1.0)
+    for index in (0, 3, 5, 11):  # corners and edges, where the tile reaches over the border
+        drop_tile(path, 1, index)
+    with open_slide(path) as slide:
+        found = slide.read((0, 0), (400, 300), 1.0)
+    assert np.abs(found.astype(int) - whole).max() <= 1
+    # OpenSlide fills the hole from the finer level too, with another filter.
+    assert np.abs(found.astype(int) - library(path, 1, (0, 0), (400, 300))).mean() < 12
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, bigtiff: bool, levels: int) -> None:
+    path = tmp_path / "a.tif"
+    options = {"tile": (64, 64), "photometric": "rgb", "compression": "jpeg", "metadata": None}
+    with tifffile.TiffWriter(path, bigtiff=bigtiff) as writer:
+        for level in range(levels):
+            image = picture(200, 300)[:: 2**level, :: 2**level].copy()
+            writer.write(image, subfiletype=min(level, 1), **options)
+    whole = path.read_bytes()
+    cut = tmp_path / "cut.svs"
+    for share in np.linspace(0.001, 0.9999, 60):
+        cut.write_bytes(whole[: max(1, int(share * len(whole)))])
+        with pytest.raises(UnreadableSlideError, match=r"cut\.svs"):
+            open_slide(cut, mpp=0.5)
+
+
+def test_a_real_slide_cut_off_is_called_truncated(tmp_path: Path, data_dir: Path) -> None:
+    for name in ("CMU-1-Small-Region.svs", "TCGA-CR-7395-01A-01-TS1.svs"):
+        whole = (data_dir / "slides" / name).read_bytes()
+        for share in (0.05, 0.4, 0.7, 0.85):
+            (tmp_path / "cut.svs").write_bytes(whole[: int(share * len(whole))])
+            with pytest.raises(UnreadableSlideError, match="truncated"):
+                open_slide(tmp_path / "cut.svs")
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"II", b"II*\0", b"MM, this is a memo and no slide"])
+def test_texts_are_not_called_truncated(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.svs").write_bytes(content)
+    with pytest.raises(UnreadableSlideError, match="No reader") as caught:
+        open_slide(tmp_path / "a.svs")
+    assert "tiff: not a TIFF file" in caught.value.found and "openslide: " in caught.value.found
+
+
+def test_bytes_turned_over_never_end_in_a_strange_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    options = {"tile": (64, 64), "photometric": "rgb", "compression": "jpeg", "metadata": None}
+    tifffile.imwrite(path, picture(200, 300), **options)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for at in rng.integers(0, 600, 3):  # header, tags and tile tables
+            damaged[at] = int(rng.integers(0, 256))
+        path.write_bytes(bytes(damaged))
+        try:
+            with open_slide(path, mpp=0.5) as slide:
+                slide.read((0, 0), (64, 64), slide.mpp)
+        except UnreadableSlideError:
+            pass
+
+
+def test_pages_that_are_no_levels_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    fine = picture()
+    base = {"photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(fine, tile=(128, 128), **base)
+        writer.write(fine[::2, ::2].copy(), tile=(128, 128), **base)  # unmarked: another picture
+        writer.write(fine[::4, ::4].copy(), tile=(128, 128), subfiletype=1, **base)
+        writer.write(fine[::8, ::4].copy(), tile=(128, 128), subfiletype=1, **base)  # another shape
+        writer.write(fine[::4, ::4].copy(), subfiletype=1, **base)  # a thumbnail in strips
+    with open_slide(path, mpp=0.25) as slide:
+        assert slide.native_mpps() == (0.25, 1.0)
+
+
+def test_tiles_are_read_from_a_level_that_is_almost_a_quarter(tmp_path: Path) -> None:
+    fine = picture(601 // 20 * 20 + 20, 820)[:603, :803]
+    path = write_svs(tmp_path / "a.svs", [fine, fine[:600:4, :800:4].copy()], JPEG2000_RGB)
+    with TiffSlide.open(path, mpp=0.25) as slide:
+        mpp = best_mpp(slide, 1.0)
+        assert mpp == slide.native_mpps()[1] != 1.0
+        step = 64 * mpp / 0.25
+        found = slide.read_many([(step, step), (2 * step, 0)], (64, 64), mpp)
+        assert np.array_equal(found[0], fine[:600:4, :800:4][64:128, 64:128])
+        assert np.array_equal(found[1], fine[:600:4, :800:4][:64, 128:192])
+        assert best_mpp(slide, 0.5) == 0.5 and best_mpp(slide, 0.6) == 0.6
+
+
+def test_trestle_files_are_left_to_openslide(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(), tile=(128, 128), photometric="rgb", software="MedScan 1", metadata=None)
+    with pytest.raises(UnreadableSlideError, match="overlap"):
+        open_slide(path, reader="tiff")
+
+
+def test_pixels_in_one_huge_piece_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", picture(), photometric="rgb", metadata=None, rowsperstrip=600)
+    monkeypatch.setattr(tiff_module, "MOST_BLOCK_BYTES", 1_000_000)
+    with pytest.raises(UnreadableSlideError, match="tiffsave"):
+        open_slide(tmp_path / "a.tif")
+
+
+def test_a_codec_that_is_not_there_is_a_refusal(tmp_path: Path) -> None:
+    path = write_svs(tmp_path / "a.svs", [picture()], JPEG2000_RGB)
+    set_tag(path, "Compression", 34925)  # LZMA, which these data are not
+    with pytest.raises(UnreadableSlideError, match="cannot be decoded"):
+        open_slide(path, reader="tiff")
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+@pytest.mark.parametrize("scale", [1.0, 2.0, 1.3])
+def test_a_row_major_pass_decodes_each_tile_once(tmp_path: Path, batch: int, scale: float) -> None:
+    path = tmp_path / "a.tif"
+    options = {"tile": (240, 240), "photometric": "rgb", "compression": "jpeg", "metadata": None}
+    tifffile.imwrite(path, picture(900, 1100), **options)
+    step = 128 * scale
+    xys = [(x * step, y * step) for y in range(int(900 / step) + 1) for x in range(int(1100 / step) + 1)]
+    row_bytes = 240 * 240 * 3 * 5
+    # Two rows of stored tiles fit: what a row-major pass needs.
+    with TiffSlide.open(path, mpp=0.5, cache_bytes=2 * row_bytes + batch * 9 * 240 * 240 * 3) as slide:
+        order: list[int] = []
+        decode = slide._levels[0].decode
+        slide._levels[0].decode = lambda index: (order.append(index), decode(index))[1]
+        parts = [
+            slide.read_many(xys[start : start + batch], (128, 128), 0.5 * scale)
+            for start in range(0, len(xys), batch)
+        ]
+        # One tile was decoded on opening.
+        assert sorted([0, *order]) == list(range(4 * 5)) and slide.cache.decoded == 20
+        for tile, xy in zip(np.concatenate(parts), xys, strict=True):
+            assert np.array_equal(tile, slide.read(xy, (128, 128), 0.5 * scale))
+
+
+def test_missing_tiles_are_decoded_in_file_order(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(), tile=(128, 128), photometric="rgb", compression="jpeg", metadata=None)
+    with TiffSlide.open(path, mpp=0.5) as slide:
+        fetched: list[int] = []
+        fetch = slide.cache.fetch
+        slide.cache.fetch = lambda keys: (fetched.extend(index for _, index in keys), fetch(keys))[1]
+        slide.read_many([(500, 400), (0, 0), (300, 100)], (128, 128), 0.5)
+        first_batch = fetched[: fetched.index(max(fetched)) + 1]
+        offsets = [slide._levels[0].offset(index) for index in first_batch]
+        assert offsets == sorted(offsets) and len(offsets) > 5
+
+
+def test_threads_may_read_one_slide(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(), tile=(128, 128), photometric="rgb", compression="jpeg", metadata=None)
+    xys = [(x, y) for x in range(-50, 800, 90) for y in range(-50, 600, 90)]
+    with TiffSlide.open(path, mpp=0.5, cache_bytes=400_000) as slide:
+        wanted = [slide.read(xy, (100, 100), 0.5) for xy in xys]
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda xy: slide.read(xy, (100, 100), 0.5), xys))
+    assert all(np.array_equal(a, b) for a, b in zip(wanted, found, strict=True))

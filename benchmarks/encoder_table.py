@@ -23,9 +23,9 @@ import yaml
 
 from histonic.core.files import write_json
 from histonic.core.progress import Silent
-from histonic.data.tilesets import TileSet
+from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import load_encoder
-from histonic.encoders.released import import_encoder
+from histonic.encoders.networks.released import import_encoder
 from histonic.metrics.inference.intervals import bootstrap
 from histonic.stages.probe import LabelledCodes, probe_codes
 from histonic.stages.settings import TrainEncoderSettings, make_settings

@@ -20,7 +20,7 @@ import torch
 from matplotlib.figure import Figure
 
 from histonic.encoders.base import EncoderSpec
-from histonic.encoders.nic import NicEncoder, NicNetwork
+from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from slides import gigapixel_wh, write_gigapixel_slide
 
 SIZES = (0.25, 1.0, 4.0)

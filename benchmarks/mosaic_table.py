@@ -23,7 +23,7 @@ import numpy as np
 
 from histonic import compress, simulate_mosaic, train_slides
 from histonic.core.task import Task
-from histonic.encoders.released import import_encoder
+from histonic.encoders.networks.released import import_encoder
 from histonic.stages.evaluate import EVALUATORS
 from histonic.stages.prediction_table import PredictionTable, read_predictions
 

@@ -20,9 +20,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from histonic.data.tilesets import TileSet, TileSetPlan, read_tile_set
+from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.tile_set import TileSet, read_tile_set
 from histonic.encoders.base import load_encoder
-from histonic.encoders.released import import_encoder
+from histonic.encoders.networks.released import import_encoder
 from histonic.encoders.tile_heads import load_heads
 from histonic.metrics.inference.intervals import bootstrap
 from histonic.nn.stain import perturb_stains

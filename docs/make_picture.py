@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from histonic.data.store import Store
+from histonic.data.maps.store import Store
 from histonic.slides.base import open_slide
 from histonic.slides.thumbnail import thumbnail
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from histonic.core.errors import HistonicError
     from histonic.core.grid import TileGrid
     from histonic.core.task import Task
-    from histonic.data.store import Store
+    from histonic.data.maps.store import Store
     from histonic.encoders.base import load_encoder
-    from histonic.encoders.released import import_encoder
+    from histonic.encoders.networks.released import import_encoder
     from histonic.slides.base import open_slide
     from histonic.slides.formats.array import ArraySlide
     from histonic.stages.audit import audit
@@ -39,7 +39,7 @@ _HOMES = {
     "CellMap": "histonic.core.compressed",
     "CompressedSlide": "histonic.core.compressed",
     "HistonicError": "histonic.core.errors",
-    "Store": "histonic.data.store",
+    "Store": "histonic.data.maps.store",
     "Task": "histonic.core.task",
     "TileGrid": "histonic.core.grid",
     "audit": "histonic.stages.audit",
@@ -49,7 +49,7 @@ _HOMES = {
     "explain": "histonic.stages.explain",
     "external_test": "histonic.stages.external",
     "extract_tiles": "histonic.stages.extract_tiles",
-    "import_encoder": "histonic.encoders.released",
+    "import_encoder": "histonic.encoders.networks.released",
     "load_encoder": "histonic.encoders.base",
     "open_slide": "histonic.slides.base",
     "predict": "histonic.stages.predict",

@@ -16,7 +16,7 @@ from histonic.app.report_maps import _better, report_explanations
 from histonic.core.compressed import CompressedSlide
 from histonic.core.grid import TileGrid
 from histonic.core.progress import Silent
-from histonic.data.store import write_map
+from histonic.data.maps.store import write_map
 from histonic.stages.explain import explain
 from histonic.stages.train_slides import train_slides
 

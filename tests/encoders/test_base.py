@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from histonic.core.errors import EncoderError, SettingsError
 from histonic.encoders.base import EncoderSpec, check_tiles, load_encoder, save_encoder
-from histonic.encoders.nic import NicEncoder, NicNetwork
+from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.testing import EncoderContract
 
 

@@ -9,7 +9,7 @@ import torch
 
 from histonic.core.task import Task
 from histonic.encoders.base import EncoderSpec, load_encoder, save_encoder
-from histonic.encoders.nic import NicNetwork
+from histonic.encoders.networks.nic import NicNetwork
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads, save_heads
 from histonic.nn.heads import Heads
 

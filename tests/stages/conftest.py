@@ -17,7 +17,7 @@ import pytest
 from histonic.core.compressed import CompressedSlide
 from histonic.core.grid import TileGrid
 from histonic.core.task import Task
-from histonic.data.store import encoder_path, write_map
+from histonic.data.maps.store import encoder_path, write_map
 from histonic.encoders.base import EncoderSpec, describe, load_encoder
 from histonic.nn.heads import Heads
 from histonic.stages.settings import TrainEncoderSettings

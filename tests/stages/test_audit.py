@@ -426,7 +426,7 @@ def test_run_without_its_store_says_what_was_not_looked_at(store: Path, tmp_path
 
 def test_stored_look_and_thumbnail_agree(tmp_path: Path) -> None:
     from histonic.core.progress import Silent
-    from histonic.data.store import Store, map_folder
+    from histonic.data.maps.store import Store, map_folder
     from histonic.slides.formats.pyramid import write_pyramid
     from histonic.slides.likeness import compare
     from histonic.stages.compress import compress

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from histonic.core.errors import BundleError, SettingsError
-from histonic.data.store import Store, encoder_path
+from histonic.data.maps.store import Store, encoder_path
 from histonic.encoders.base import load_encoder
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.bundle import read_bundle
@@ -126,7 +126,7 @@ def test_one_map_or_all_give_the_same_row(run: Path, cohort_folder: Path, tmp_pa
 def test_maps_of_another_encoder_are_refused(
     run: Path, slide_maker: Callable[..., object], tmp_path: Path
 ) -> None:
-    from histonic.data.store import write_map
+    from histonic.data.maps.store import write_map
 
     other = {"name": "other", "fingerprint": "f", "spec": {}}
     write_map(tmp_path / "x.zarr", slide_maker("x", np.ones((18, 9, 9)), np.ones((9, 9), bool), other))  # type: ignore[arg-type]

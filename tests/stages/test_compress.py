@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from histonic.core.errors import EncoderError, OutputError, SettingsError, StoreError
-from histonic.data.store import Store, read_map
+from histonic.data.maps.store import Store, read_map
 from histonic.encoders.base import EncoderSpec, load_encoder
-from histonic.encoders.nic import NicEncoder, NicNetwork
+from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress import compress
@@ -184,7 +184,7 @@ def test_an_output_that_cannot_be_written(slides: Path, tmp_path: Path) -> None:
 def test_a_full_disk_stops_the_run_without_half_maps(
     slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from histonic.data import store as store_module
+    from histonic.data.maps import store as store_module
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
@@ -250,7 +250,7 @@ def test_tiles_are_read_by_whole_numbers_where_that_is_close(mpp: float, wanted:
 
 class TestRealSlides:
     def test_the_small_svs_with_the_released_encoder(self, data_dir: Path, tmp_path: Path) -> None:
-        from histonic.encoders.released import import_encoder
+        from histonic.encoders.networks.released import import_encoder
 
         path = tmp_path / "multitask-4.safetensors"
         import_encoder(data_dir / "encoders" / "encoder_multitask-4.h5", path)

@@ -15,8 +15,8 @@ from PIL import Image
 
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
-from histonic.data.cell_maps import read_cell_map
-from histonic.data.store import read_map, write_map
+from histonic.data.maps.cell_maps import read_cell_map
+from histonic.data.maps.store import read_map, write_map
 from histonic.stages.bundle import read_bundle
 from histonic.stages.explain import explain
 from histonic.stages.explain_choice import chosen_patients, read_explained_run

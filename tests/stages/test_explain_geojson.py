@@ -11,7 +11,7 @@ import pytest
 from histonic.core.compressed import CellMap
 from histonic.core.grid import TileGrid
 from histonic.core.units import WH, XY, Shape
-from histonic.data.annotations import read_annotations
+from histonic.data.annotations.reading import read_annotations
 from histonic.stages import explain_geojson
 from histonic.stages.explain_geojson import ATTENTION_LEVELS, cells_geojson, level_cells, signed_levels
 

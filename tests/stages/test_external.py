@@ -14,7 +14,7 @@ import pytest
 
 from histonic.core.errors import BundleError, SettingsError, TableError
 from histonic.core.progress import Silent
-from histonic.data.store import Store
+from histonic.data.maps.store import Store
 from histonic.stages.external import external_test
 from histonic.stages.predict import predict
 from histonic.stages.train_slides import train_slides

@@ -16,7 +16,8 @@ from PIL import Image
 
 from histonic.core.errors import HistonicError, SettingsError, TileSetError, UnreadableSlideError
 from histonic.core.progress import Silent
-from histonic.data.tilesets import TileSetPlan, read_tile_set
+from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.tile_set import read_tile_set
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages import extract_tiles as stage

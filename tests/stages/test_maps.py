@@ -13,7 +13,7 @@ from histonic.core.compressed import CompressedSlide, orient
 from histonic.core.errors import StoreError
 from histonic.core.progress import Silent
 from histonic.core.units import RC
-from histonic.data.store import read_map, write_map
+from histonic.data.maps.store import read_map, write_map
 from histonic.stages.maps import Maps
 from histonic.stages.sampling import View
 

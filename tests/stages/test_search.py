@@ -13,7 +13,7 @@ import pytest
 
 from histonic.core.errors import SettingsError
 from histonic.core.progress import Silent
-from histonic.data.store import Store
+from histonic.data.maps.store import Store
 from histonic.stages.bundle import read_bundle
 from histonic.stages.predict import predict
 from histonic.stages.search import search_choices

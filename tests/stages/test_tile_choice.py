@@ -10,7 +10,7 @@ import pytest
 
 from histonic.core.grid import TileGrid
 from histonic.core.units import XY
-from histonic.data.annotation_shapes import Annotations, Point, Region
+from histonic.data.annotations.shapes import Annotations, Point, Region
 from histonic.stages.settings import ExtractSettings
 from histonic.stages.tile_choice import Choice, choose_tiles, inside_slide, near_points
 

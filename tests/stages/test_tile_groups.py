@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from histonic.core.errors import HistonicError, SettingsError
-from histonic.data.slide_lists import read_slide_list
+from histonic.data.tables.slide_lists import read_slide_list
 from histonic.stages.settings import ExtractSettings
 from histonic.stages.tile_groups import groups_of, split_groups
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from histonic.core.task import Task
-from histonic.encoders.multitask import MultitaskObjective
-from histonic.encoders.objective import SAME, Objective, Outputs, Targets
+from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
+from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.nn.losses import Verdict
 from histonic.stages.devices import make_fabric

@@ -17,7 +17,7 @@ from torch import nn
 from histonic.core.errors import EncoderError, SettingsError, TileSetError, TrainingError
 from histonic.core.progress import Silent
 from histonic.encoders.base import load_encoder
-from histonic.encoders.multitask import MultitaskObjective
+from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.tile_heads import load_heads
 from histonic.nn.losses import Verdict
 from histonic.stages import loop

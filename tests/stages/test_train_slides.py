@@ -33,7 +33,7 @@ from histonic.core.errors import (
 )
 from histonic.core.progress import Silent
 from histonic.core.task import Task
-from histonic.data.store import Store, write_failure
+from histonic.data.maps.store import Store, write_failure
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
 from histonic.nn.heads import Heads
 from histonic.stages import loop

@@ -251,7 +251,7 @@ def encoder() -> None:
 @settings_command(encoder, "import", ImportSettings, ("file",))
 def import_(settings: ImportSettings) -> int:
     """Convert a released Keras encoder (.h5) to a safetensors file."""
-    from histonic.encoders.released import import_encoder
+    from histonic.encoders.networks.released import import_encoder
 
     imported = import_encoder(settings.file, settings.out)
     spec = imported.spec

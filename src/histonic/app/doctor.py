@@ -7,8 +7,8 @@ from typing import Literal
 
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Progress
-from histonic.data.slide_lists import SlideRow, read_slide_list
-from histonic.data.table_checks import check_labels
+from histonic.data.tables.slide_lists import SlideRow, read_slide_list
+from histonic.data.targets.checks import check_labels
 from histonic.slides.base import open_slide
 from histonic.slides.tissue import TissueRule, find_tissue
 from histonic.stages.settings import DoctorSettings, TissueSettings

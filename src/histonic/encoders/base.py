@@ -111,22 +111,22 @@ ENCODERS: Registry[EncoderClass] = Registry(
         ),
         Entry(
             "nic",
-            "histonic.encoders.nic:NicEncoder",
+            "histonic.encoders.networks.nic:NicEncoder",
             "convolutional encoder of the NIC papers; weights from a file (histonic encoder import)",
         ),
         Entry(
             "nic-appearance",
-            "histonic.encoders.nic_appearance:NicAppearanceEncoder",
+            "histonic.encoders.networks.nic_appearance:NicAppearanceEncoder",
             "the same, half of its code statistics of colour, stain and texture; weights from a file",
         ),
         Entry(
             "tellez2019",
-            "histonic.encoders.tellez:TellezEncoder",
+            "histonic.encoders.networks.tellez:TellezEncoder",
             "convolutional encoder of the NIC paper's VAE and contrastive methods; weights from a file",
         ),
         Entry(
             "timm",
-            "histonic.encoders.timm:TimmEncoder",
+            "histonic.encoders.networks.timm:TimmEncoder",
             "any model of the timm package; weights from a file (docs/how-to/timm-models.md)",
             needs=("timm",),
         ),

@@ -14,13 +14,13 @@ from histonic.core.errors import SettingsError, StoreError, TableError
 from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import parse_target
-from histonic.data.store import Store
-from histonic.data.survival_checks import doubt_coding
-from histonic.data.table_columns import column_cells
-from histonic.data.table_issues import list_names, suggest
-from histonic.data.table_joins import table_patients
-from histonic.data.table_styles import NO_SPLIT
-from histonic.data.tables import LabelTable, build_cohort, read_labels
+from histonic.data.maps.store import Store
+from histonic.data.tables.issues import list_names, suggest
+from histonic.data.tables.joins import table_patients
+from histonic.data.tables.label_table import column_cells
+from histonic.data.tables.styles import NO_SPLIT
+from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
+from histonic.data.targets.survival_checks import doubt_coding
 from histonic.stages.audit_confounders import confounder_findings, tell
 from histonic.stages.audit_copies import (
     OtherCohort,

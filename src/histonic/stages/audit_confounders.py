@@ -10,7 +10,7 @@ import numpy.typing as npt
 from histonic.core.cohort import Cohort
 from histonic.core.progress import Progress
 from histonic.core.task import Task
-from histonic.data.table_issues import list_names
+from histonic.data.tables.issues import list_names
 from histonic.metrics.discrimination.confounding import (
     Cell,
     Outcome,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from histonic.core.cohort import Patient
 from histonic.data.patient_names import is_worldwide, same_patients
-from histonic.data.table_issues import list_names
+from histonic.data.tables.issues import list_names
 from histonic.slides.likeness import find_copies
 from histonic.stages.audit_facts import SlideFacts
 from histonic.stages.audit_findings import Copy, Finding, turned_words

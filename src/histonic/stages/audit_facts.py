@@ -15,7 +15,7 @@ from histonic.core.cohort import Patient
 from histonic.core.errors import StoreError
 from histonic.core.grid import TileGrid
 from histonic.core.progress import Progress
-from histonic.data.store import Store, map_folder, read_facts, read_mask
+from histonic.data.maps.store import Store, map_folder, read_facts, read_mask
 from histonic.metrics.discrimination.confounding import category_features, number_features
 from histonic.slides.likeness import Look, look_at
 

@@ -11,7 +11,7 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import HistonicError
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
-from histonic.data.store import Store
+from histonic.data.maps.store import Store
 from histonic.stages.audit import audit_cohort
 from histonic.stages.audit_copies import OtherCohort, owners
 from histonic.stages.audit_facts import SlideFacts, read_slide_facts

@@ -21,8 +21,7 @@ from histonic.core.files import replacing_file, require_writable_folder, write_t
 from histonic.core.memory import keep_memory
 from histonic.core.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
-from histonic.data.slide_lists import SlideRow, read_slide_list
-from histonic.data.store import (
+from histonic.data.maps.store import (
     Store,
     encoder_path,
     failure_path,
@@ -31,6 +30,7 @@ from histonic.data.store import (
     write_failure,
     writing_map,
 )
+from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
 from histonic.slides.base import fingerprint_file

@@ -20,7 +20,7 @@ from PIL import Image
 
 from histonic.core.errors import TrainingError
 from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
-from histonic.data.tilesets import TileSet
+from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder, describe
 from histonic.stages.compress import pick_device
 from histonic.stages.run_folder import versions

@@ -20,8 +20,8 @@ from histonic.core.files import require_writable_folder, write_json
 from histonic.core.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
-from histonic.data.store import thumbnail_path
-from histonic.data.table_issues import list_names
+from histonic.data.maps.store import thumbnail_path
+from histonic.data.tables.issues import list_names
 from histonic.stages.bundle import read_bundle
 from histonic.stages.devices import Here
 from histonic.stages.ensemble import prediction_columns

@@ -14,7 +14,7 @@ import pandas as pd
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.task import Task
-from histonic.data.store import MAP_SUFFIX, Store, map_folder, read_map
+from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map
 from histonic.stages.explain_views import Network
 from histonic.stages.prediction_table import PredictionTable, read_predictions
 from histonic.stages.run_json import read_json, read_store_path, read_tasks

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.files import PARTIAL_PREFIX, replacing_folder, write_csv, write_json, write_text
-from histonic.data.cell_maps import write_cell_map
+from histonic.data.maps.cell_maps import write_cell_map
 from histonic.stages.explain_checks import Curves
 from histonic.stages.explain_geojson import ATTENTION_LEVELS, cells_geojson, signed_levels
 from histonic.stages.explain_pictures import choose_cells, draw_curves, draw_overlay, draw_sheet

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.compressed import CompressedSlide
-from histonic.data.annotation_shapes import UNCLASSIFIED, LabelRule
-from histonic.data.annotations import annotations_of, find_annotations
-from histonic.data.label_shares import label_shares
+from histonic.data.annotations.reading import annotations_of, find_annotations
+from histonic.data.annotations.shapes import UNCLASSIFIED, LabelRule
+from histonic.data.annotations.shares import label_shares
 
 SHAPES = "(no class)"
 """Shapes without a class; no class of an annotation program has such a name."""

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from histonic.core.cohort import Patient
 from histonic.core.compressed import CompressedSlide
-from histonic.core.fusion import lay_out_tissue
 from histonic.core.progress import Silent
 from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
+from histonic.data.maps.fusion import lay_out_tissue
 from histonic.stages.fusing import JOINED_PREFIX, Fusion, fuse_patient, maps_of
 from histonic.stages.maps import Maps
 

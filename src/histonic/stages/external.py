@@ -14,10 +14,10 @@ from histonic.core.errors import BundleError, SettingsError, StoreError, TableEr
 from histonic.core.files import replacing_folder, write_json
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import TargetRequest, Task, parse_target
-from histonic.data.store import Store
-from histonic.data.table_joins import table_patients
-from histonic.data.table_styles import NO_SPLIT
-from histonic.data.tables import LabelTable, build_cohort, read_labels
+from histonic.data.maps.store import Store
+from histonic.data.tables.joins import table_patients
+from histonic.data.tables.styles import NO_SPLIT
+from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.stages.bundle import Bundle, read_bundle
 from histonic.stages.ensemble import prediction_columns
 from histonic.stages.folds import Fold

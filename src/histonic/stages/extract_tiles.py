@@ -27,9 +27,15 @@ from histonic.core.grid import TileGrid
 from histonic.core.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.units import WH
-from histonic.data.annotation_shapes import Annotations, LabelRule
-from histonic.data.annotations import MASKS, annotations_of, find_annotations, label_rule, read_annotations
-from histonic.data.slide_lists import SlideRow, read_slide_list
+from histonic.data.annotations.reading import (
+    MASKS,
+    annotations_of,
+    find_annotations,
+    label_rule,
+    read_annotations,
+)
+from histonic.data.annotations.shapes import Annotations, LabelRule
+from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide
 from histonic.slides.masks import read_mask
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue

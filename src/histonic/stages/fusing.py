@@ -8,7 +8,7 @@ from typing import Literal
 
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.compressed import CompressedSlide
-from histonic.core.fusion import side_by_side
+from histonic.data.maps.fusion import side_by_side
 
 Fusion = Literal["late", "early"]
 JOINED_PREFIX = "patient/"

@@ -19,9 +19,9 @@ from histonic.core.errors import SettingsError
 from histonic.core.files import replacing_file
 from histonic.core.progress import Progress
 from histonic.core.task import Task
-from histonic.data.tilesets import TileSet, check_across
+from histonic.data.tilesets.tile_set import TileSet, check_across
 from histonic.encoders.base import Encoder, load_encoder
-from histonic.encoders.convolutional import NetworkEncoder
+from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.encoders.tile_heads import load_heads
 from histonic.stages.compress import pick_device
 from histonic.stages.probe import LabelledCodes, LinearModel, probe_codes

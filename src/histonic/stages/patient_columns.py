@@ -11,10 +11,9 @@ import numpy as np
 import yaml
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.data.label_table import LabelTable, read_labels
-from histonic.data.label_values import natural_key
-from histonic.data.table_columns import column_cells
-from histonic.data.table_styles import NO_SPLIT
+from histonic.data.tables.label_table import LabelTable, column_cells, read_labels
+from histonic.data.tables.styles import NO_SPLIT
+from histonic.data.tables.values import natural_key
 
 MOST_LEVELS = 6
 """A column of numbers with more different values than this is cut at its median for subgroups."""

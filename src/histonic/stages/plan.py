@@ -9,7 +9,7 @@ from pathlib import Path
 from histonic.aggregators.base import is_fitted
 from histonic.core.cohort import Cohort
 from histonic.core.progress import Progress
-from histonic.data.store import Store
+from histonic.data.maps.store import Store
 from histonic.nn.checkpoint import load_state
 from histonic.nn.heads import Heads
 from histonic.stages.folds import Fold, Made, inner_folds

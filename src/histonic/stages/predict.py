@@ -15,11 +15,11 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, CohortError, SettingsError
 from histonic.core.files import require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
-from histonic.data.label_table import read_labels
-from histonic.data.store import MAP_SUFFIX, Store, read_map
-from histonic.data.table_issues import raise_first
-from histonic.data.table_joins import join_slides
-from histonic.data.table_styles import NO_SPLIT
+from histonic.data.maps.store import MAP_SUFFIX, Store, read_map
+from histonic.data.tables.issues import raise_first
+from histonic.data.tables.joins import join_slides
+from histonic.data.tables.label_table import read_labels
+from histonic.data.tables.styles import NO_SPLIT
 from histonic.stages.bundle import Bundle, read_bundle
 from histonic.stages.compress import Failure, compress, pick_device
 from histonic.stages.devices import deterministic, make_fabric

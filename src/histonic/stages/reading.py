@@ -17,8 +17,8 @@ from PIL import Image
 from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
 from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
-from histonic.data.slide_lists import SlideRow
-from histonic.data.store import thumbnail_path
+from histonic.data.maps.store import thumbnail_path
+from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
 from histonic.slides.likeness import look_at

@@ -11,12 +11,12 @@ from torch import nn
 from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.encoders.base import ENCODERS, EncoderSpec, architecture_entry
-from histonic.encoders.bigan import BiganObjective
-from histonic.encoders.contrastive import ContrastiveObjective, NtXentObjective
-from histonic.encoders.convolutional import NetworkEncoder
-from histonic.encoders.multitask import MultitaskObjective
-from histonic.encoders.objective import Objective
-from histonic.encoders.vae import VaeObjective
+from histonic.encoders.networks.convolutional import NetworkEncoder
+from histonic.encoders.objectives.base import Objective
+from histonic.encoders.objectives.bigan import BiganObjective
+from histonic.encoders.objectives.contrastive import ContrastiveObjective, NtXentObjective
+from histonic.encoders.objectives.multitask import MultitaskObjective
+from histonic.encoders.objectives.vae import VaeObjective
 from histonic.stages.loop import Schedule
 from histonic.stages.settings import TrainEncoderSettings
 

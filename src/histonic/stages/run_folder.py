@@ -17,7 +17,7 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import TrainingError
 from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
 from histonic.core.task import Task
-from histonic.data.store import Store
+from histonic.data.maps.store import Store
 from histonic.stages.ensemble import prediction_columns
 from histonic.stages.folds import Fold, Made
 from histonic.stages.networks import Trained

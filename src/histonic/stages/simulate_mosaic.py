@@ -20,7 +20,7 @@ import torch
 from histonic.core.errors import SettingsError
 from histonic.core.files import require_writable_folder, write_csv, write_json
 from histonic.core.progress import Progress, Silent
-from histonic.data.tilesets import TileSet, read_tile_set
+from histonic.data.tilesets.tile_set import TileSet, read_tile_set
 from histonic.nn.stain import perturb_stains
 from histonic.simulate.mosaic_layout import Outline, draw_outline, place_lesion
 from histonic.simulate.mosaic_patients import (

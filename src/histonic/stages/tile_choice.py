@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from histonic.core.grid import TileGrid
 from histonic.core.units import XY
-from histonic.data.annotation_shapes import Annotations, Point
-from histonic.data.label_shares import label_shares
+from histonic.data.annotations.shapes import Annotations, Point
+from histonic.data.annotations.shares import label_shares
 from histonic.stages.settings import ExtractSettings
 
 BoolImage = npt.NDArray[np.bool_]

@@ -8,12 +8,12 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.data.label_values import is_missing
-from histonic.data.slide_lists import SlideRow
-from histonic.data.slide_names import slide_name
-from histonic.data.table_files import TABLE_EXTENSIONS, read_table
-from histonic.data.table_issues import list_names
-from histonic.data.table_styles import name_columns
+from histonic.data.names import slide_name
+from histonic.data.tables.files import TABLE_EXTENSIONS, read_table
+from histonic.data.tables.issues import list_names
+from histonic.data.tables.slide_lists import SlideRow
+from histonic.data.tables.styles import name_columns
+from histonic.data.tables.values import is_missing
 from histonic.stages.settings import ExtractSettings
 from histonic.stages.tile_choice import seeded
 

@@ -9,7 +9,8 @@ import yaml
 
 from histonic.core.errors import SettingsError
 from histonic.core.progress import Progress
-from histonic.data.tilesets import TileSet, TileSetPlan, check_across, read_tile_set, read_unlabelled
+from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.tile_set import TileSet, check_across, read_tile_set, read_unlabelled
 from histonic.stages.extract_tiles import extract_tiles
 from histonic.stages.settings import TileSetSettings, TrainEncoderSettings, make_settings
 

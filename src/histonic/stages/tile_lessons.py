@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from histonic.core.prefetch import prefetched
-from histonic.encoders.objective import SAME, Objective, Outputs
+from histonic.encoders.objectives.base import SAME, Objective, Outputs
 from histonic.nn.augmentation.augment import AugmentRule, augment
 from histonic.nn.losses import Verdict
 from histonic.nn.pixels import unit_pixels
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from histonic.core.task import Task
-    from histonic.data.tilesets import TileSet
+    from histonic.data.tilesets.tile_set import TileSet
 
 BATCHES_AHEAD = 4
 MOST_JUDGED = 1000

@@ -16,10 +16,10 @@ import torch
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.files import require_writable_folder, write_json
 from histonic.core.progress import Progress, Silent
-from histonic.data.tilesets import TileSet
+from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec
-from histonic.encoders.multitask import MultitaskObjective
-from histonic.encoders.nic_appearance import NicAppearanceNetwork
+from histonic.encoders.networks.nic_appearance import NicAppearanceNetwork
+from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.nn.checkpoint import load_state, save_state

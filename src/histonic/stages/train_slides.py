@@ -16,11 +16,11 @@ from histonic.core.errors import EncoderError, HistonicError, SettingsError, Sto
 from histonic.core.files import require_writable_folder, write_json
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import parse_target
-from histonic.data.store import Store, encoder_path
-from histonic.data.table_issues import list_names
-from histonic.data.table_joins import table_patients
-from histonic.data.table_styles import NO_SPLIT
-from histonic.data.tables import LabelTable, build_cohort, read_labels
+from histonic.data.maps.store import Store, encoder_path
+from histonic.data.tables.issues import list_names
+from histonic.data.tables.joins import table_patients
+from histonic.data.tables.styles import NO_SPLIT
+from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.shipped import MULTITASK
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads

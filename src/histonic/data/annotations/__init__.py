@@ -1,0 +1,1 @@
+"""What people drew on slides: regions, points, masks of class codes."""

@@ -1,0 +1,128 @@
+"""Annotations in GeoJSON, as QuPath writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histonic.core.errors import MaskError
+from histonic.core.units import XY
+from histonic.data.annotations.shapes import UNCLASSIFIED, Annotations, Point, Region, Ring
+from histonic.slides.masks import polygons_of
+
+# QuPath's own name for the object that holds all others and covers the whole image.
+ROOT_OBJECTS = ("root", "PathRootObject")
+
+
+def read_geojson(file: Path, asked: str) -> Annotations:
+    """Read a FeatureCollection, a list of features or one feature; coordinates are level-0 pixels.
+
+    Polygon, MultiPolygon, Point and MultiPoint are read, also inside a GeometryCollection; lines are passed
+    over and counted. The class is ``properties.classification.name`` (or its ``names``, joined as QuPath
+    joins them), else ``properties.name``.
+
+    Args:
+        file: The file.
+        asked: What was asked, for messages.
+
+    Raises:
+        MaskError: It is no GeoJSON, or a coordinate is no number.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        found = _collect(content)
+    except RecursionError as error:
+        raise MaskError(asked, "Its lists are nested too deeply.", "Export it from QuPath again.") from error
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise MaskError(
+            asked, f"It is no GeoJSON: {error!r}.", "Export it from QuPath as GeoJSON."
+        ) from error
+    return found
+
+
+def _collect(content: Any) -> Annotations:
+    regions: list[Region] = []
+    points: list[Point] = []
+    passed: Counter[str] = Counter()
+    for feature in _features(content):
+        properties = feature.get("properties") or {}
+        if properties.get("objectType", properties.get("object_type")) in ROOT_OBJECTS:
+            continue
+        label = class_of(properties)
+        for geometry in _geometries(feature["geometry"]):
+            kind = geometry["type"]
+            if kind in ("Polygon", "MultiPolygon"):
+                read = [_region(label, rings) for rings in polygons_of(geometry)]
+                regions += [region for region in read if region is not None]
+                if missing := read.count(None):
+                    passed["polygon of fewer than three corners"] += missing
+            elif kind in ("Point", "MultiPoint"):
+                corners = geometry["coordinates"] if kind == "MultiPoint" else [geometry["coordinates"]]
+                points += [Point(label, _xy(corner)) for corner in corners]
+            else:
+                passed[str(kind)] += 1
+    return Annotations(tuple(regions), tuple(points), None, dict(passed))
+
+
+def _features(content: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(content, list):
+        for item in content:
+            yield from _features(item)
+    elif content["type"] == "FeatureCollection":
+        yield from _features(content["features"])
+    elif content["type"] == "Feature":
+        yield content
+    else:  # a bare geometry
+        yield {"properties": {}, "geometry": content}
+
+
+def _geometries(geometry: Any) -> Iterator[dict[str, Any]]:
+    if geometry is None:  # a feature may lack its geometry
+        return
+    if geometry["type"] == "GeometryCollection":
+        for part in geometry["geometries"]:
+            yield from _geometries(part)
+    else:
+        yield geometry
+
+
+def class_of(properties: dict[str, Any]) -> str:
+    """The class that a feature's properties name, else :data:`UNCLASSIFIED`.
+
+    Example:
+        >>> class_of({"classification": {"name": "Tumor"}, "name": "core 3"}), class_of({"name": "Necrosis"})
+        ('Tumor', 'Necrosis')
+        >>> class_of({"classification": {"names": ["Tumor", "Positive"]}}), class_of({})
+        ('Tumor: Positive', 'unclassified')
+    """
+    given = properties.get("classification")
+    if isinstance(given, dict):
+        names = given.get("names")
+        given = given.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else None)
+    return str(given or properties.get("name") or UNCLASSIFIED).strip() or UNCLASSIFIED
+
+
+def _region(label: str, rings: list[list[tuple[float, float]]]) -> Region | None:
+    if not rings or len(set(rings[0])) < 3:
+        return None
+    return Region(label, tuple(_finite(ring) for ring in rings if len(set(ring)) >= 3))
+
+
+def _finite(ring: list[tuple[float, float]]) -> Ring:
+    corners = np.array(ring, float).reshape(-1, 2)
+    if not np.isfinite(corners).all():
+        raise ValueError("a coordinate is not finite")
+    return corners
+
+
+def _xy(corner: Any) -> XY:
+    x, y = float(corner[0]), float(corner[1])
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ValueError("a coordinate is not finite")
+    return XY(x, y)

@@ -1,0 +1,1 @@
+"""Compressed slides on the disk and in memory."""

@@ -1,0 +1,188 @@
+"""Which slides a command is about: from files, folders and tables to one row per slide."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from histonic.core.errors import SettingsError, TableError
+from histonic.core.files import PARTIAL_PREFIX
+from histonic.data.names import SLIDE_EXTENSIONS, slide_name
+from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
+from histonic.data.tables.issues import list_names
+from histonic.data.tables.styles import name_columns
+from histonic.data.tables.values import is_missing, to_number
+
+_SERIES_TAG = b"\x20\x00\x0e\x00UI"
+_SERIES_WITHIN_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class SlideRow:
+    """One slide to work on.
+
+    Attributes:
+        slide_id: Its name in stores and tables: from the table, else the file name without extension.
+        path: The file; it may be absent, so that a run can list it as a failure.
+        mpp: Microns per pixel for a header that does not say; None if nobody says.
+        mask: Tissue mask file named by the table.
+    """
+
+    slide_id: str
+    path: Path
+    mpp: float | None = None
+    mask: Path | None = None
+
+
+def read_slide_list(paths: Sequence[Path], *, default_mpp: float | None = None) -> list[SlideRow]:
+    """List the slides named by files, folders and tables.
+
+    Folders are searched with their subfolders for files with a slide's extension; hidden and partial
+    files and the data folders beside .mrxs files are passed over, and of the DICOM files of one series
+    only the largest stands for the slide. Tables (CSV, TSV, Excel, Parquet) have a column path (TRIDENT's
+    wsi, slide2vec's image_path) and may have slide_id, mpp and mask; relative paths start at the table's
+    folder. The same file named twice is listed once.
+
+    Args:
+        paths: Files, folders and tables.
+        default_mpp: Microns per pixel where the table says nothing.
+
+    Returns:
+        Sorted by ``slide_id``. Files that a table names are listed even if they do not exist.
+
+    Raises:
+        SettingsError: Nothing is named, an argument is neither file nor folder, or a folder holds no slide.
+        TableError: A table names no paths, a cell is no resolution, or two slides have the same name.
+    """
+    if not paths:
+        raise SettingsError("List the slides.", "No slide is named.", "Name slide files, folders or a table.")
+    rows: dict[str, SlideRow] = {}
+    names: dict[str, SlideRow] = {}
+    for row in (row for path in paths for row in _rows(Path(path))):
+        place = os.path.realpath(row.path)
+        if place in rows:
+            rows[place] = _merge(rows[place], row)
+            continue
+        if row.slide_id in names:
+            raise TableError(
+                f"List the slide {row.slide_id!r}.",
+                f"Two files have this name: {names[row.slide_id].path} and {row.path}.",
+                "Rename one, or give a table with the columns path and slide_id.",
+            )
+        rows[place] = names[row.slide_id] = row
+    listed = (row if row.mpp is not None else replace(row, mpp=default_mpp) for row in rows.values())
+    return sorted(listed, key=lambda row: row.slide_id)
+
+
+def _merge(first: SlideRow, second: SlideRow) -> SlideRow:
+    """One slide named twice, by a folder and by a table, say; what only one knows is kept."""
+    named = (
+        first if first.slide_id != slide_name(first.path.name) else replace(first, slide_id=second.slide_id)
+    )
+    return replace(named, mpp=first.mpp or second.mpp, mask=first.mask or second.mask)
+
+
+def _rows(path: Path) -> Iterator[SlideRow]:
+    if path.is_dir():
+        files = find_slides(path)
+        if not files:
+            raise SettingsError(
+                f"Find slides in the folder {path}.",
+                "It holds no file with a slide's extension.",
+                f"Known extensions: {', '.join(SLIDE_EXTENSIONS)}. Name other files one by one.",
+            )
+        yield from (SlideRow(slide_name(file.name), file) for file in files)
+    elif not path.exists():
+        raise SettingsError(
+            f"List the slides of {path}.", "There is no such file or folder.", "Check the path."
+        )
+    elif path.suffix.lower() in TABLE_EXTENSIONS:
+        yield from _table_rows(read_table(path))
+    else:
+        yield SlideRow(slide_name(path.name), path)
+
+
+def find_slides(folder: Path) -> list[Path]:
+    """The slide files in a folder and its subfolders, sorted by path, see :func:`read_slide_list`."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link back up would be walked for ever
+            folders.clear()
+            continue
+        seen.add(real)
+        companions = {Path(name).stem for name in files if name.lower().endswith(".mrxs")}
+        folders[:] = sorted(name for name in folders if not _is_hidden(name) and name not in companions)
+        slides = sorted(n for n in files if not _is_hidden(n) and n.lower().endswith(SLIDE_EXTENSIONS))
+        found += _one_per_series([Path(place) / name for name in slides])
+    return sorted(found)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "~$", PARTIAL_PREFIX))
+
+
+def _one_per_series(files: Sequence[Path]) -> list[Path]:
+    """Of DICOM files that belong to one slide, the largest, which holds the finest pixels."""
+    chosen: dict[bytes, Path] = {}
+    others = []
+    for file in files:
+        series = _dicom_series(file) if file.suffix.lower() == ".dcm" else None
+        if series is None:
+            others.append(file)
+        elif series not in chosen or file.stat().st_size > chosen[series].stat().st_size:
+            chosen[series] = file
+    return [*others, *chosen.values()]
+
+
+def _dicom_series(file: Path) -> bytes | None:
+    """SeriesInstanceUID (0020,000E) of an explicit little-endian DICOM file, if it is near the start."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(_SERIES_WITHIN_BYTES)
+    except OSError:
+        return None  # the run lists it as unreadable
+    start = head.find(_SERIES_TAG)
+    if start < 0:
+        return None
+    start += len(_SERIES_TAG)
+    length = int.from_bytes(head[start : start + 2], "little")
+    return head[start + 2 : start + 2 + length].rstrip(b"\0 ") or None
+
+
+def _table_rows(table: TextTable) -> Iterator[SlideRow]:
+    named = name_columns(table.columns, "auto", file=table.path)
+    if "path" not in named:
+        raise TableError(
+            f"List the slides of the table {table.path}.",
+            f"It has no column path (nor wsi, image_path); its columns are {list_names(table.columns)}.",
+            "Name the column with the slide files path.",
+        )
+    for row, cells in table.frame.iterrows():
+        yield _table_row(table, named, int(row), cells.to_dict())
+
+
+def _table_row(table: TextTable, named: Mapping[str, str], row: int, cells: Mapping[str, str]) -> SlideRow:
+    def cell(name: str) -> str:
+        text = cells[named[name]] if name in named else ""
+        return "" if is_missing(text) else text
+
+    if not cell("path"):
+        raise TableError(
+            f"List the slides of the table {table.path}.",
+            f"Row {row} names no file (column {named['path']!r}).",
+            "Give a path or remove the row.",
+        )
+    path = table.path.parent / cell("path")
+    mpp = to_number(cell("mpp"), decimal_comma=table.decimal_comma)
+    if cell("mpp") and (mpp is None or mpp <= 0):
+        raise TableError(
+            f"Read the resolution of {cell('path')} in {table.path}.",
+            f"Row {row}, column {named['mpp']!r} is {cell('mpp')!r}.",
+            "Give microns per pixel of the full resolution, such as 0.25, or leave the cell empty.",
+        )
+    mask = table.path.parent / cell("mask") if cell("mask") else None
+    return SlideRow(slide_name(cell("slide_id") or path.name), path, mpp, mask)

@@ -1,0 +1,1 @@
+"""What the labels of a table mean: targets, their checks, and the cohort."""

@@ -1,0 +1,280 @@
+"""Everything that is wrong with a label table, listed before any compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from histonic.core.errors import CohortError, HistonicError, TableError
+from histonic.core.task import TargetRequest, Task, parse_target
+from histonic.data.tables.issues import Issue, list_names
+from histonic.data.tables.joins import SlideJoin, given_roles, join_slides, table_patients
+from histonic.data.tables.label_table import LabelTable, collect_labels
+from histonic.data.targets.survival_checks import coding_issues, number_issues
+from histonic.data.targets.targets import (
+    RowTarget,
+    Value,
+    is_censor_named,
+    join_patients,
+    make_task,
+    read_target,
+    read_targets,
+)
+
+
+def check_labels(
+    table_path: str | Path,
+    *,
+    targets: Sequence[str | TargetRequest] = (),
+    style: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    slide_table: str | Path | None = None,
+    event_coding: str = "event",
+    slide_ids: Sequence[str] | None = None,
+    folds: int = 4,
+) -> list[Issue]:
+    """List all problems of a label table, not only the first.
+
+    Errors are what would stop training: an unreadable table, absent or doubled columns, missing patients,
+    a slide of two patients, a patient in two folds, rows that disagree, times that are no numbers or
+    negative, unclear event coding, one class only, no events, fewer patients than folds. Warnings are what
+    training would leave out or find hard: slides without a label, labels without a slide, missing
+    targets, doubled rows, times of zero, classes or events with fewer patients than folds, events that look
+    like the censored, and follow-up times taken for numbers.
+
+    Args:
+        table_path: CSV, TSV, Excel or Parquet.
+        targets: Targets to check, as requests or as text; none checks identifiers, slides and folds, and
+            points at columns that mark the censored.
+        style: Table style, as for :func:`histonic.data.tables.label_table.read_labels`.
+        columns: Own column names.
+        slide_table: Second table that names the slides.
+        event_coding: ``event`` or ``censored``.
+        slide_ids: Names of the slides or maps; None leaves the join unchecked.
+        folds: Parts of the cross-validation that is planned.
+
+    Returns:
+        Errors first, each kind in the order of the table.
+
+    Raises:
+        SettingsError: A target's text cannot be read, or the style is unknown.
+    """
+    requests = [parse_target(target) if isinstance(target, str) else target for target in targets]
+    try:
+        table, issues = collect_labels(table_path, style=style, columns=columns, slide_table=slide_table)
+    except TableError as error:
+        return [_as_issue("Unusable table", str(Path(table_path).name), error)]
+    issues += [Issue("warning", "Split not used", table.path.name, note, "Check it.") for note in table.notes]
+    issues += _doubled_rows(table)
+    join = None if slide_ids is None else join_slides(table, slide_ids)
+    if join is not None:
+        issues += _join_issues(table, join)
+    used = _patients_with_maps(table, join)
+    issues += _patient_count(table, used, folds)
+    if not requests:
+        issues += _censor_columns(table, event_coding)
+    if len(requests) > 1:
+        issues += _targets_together(table, requests, event_coding)
+    for request in requests:
+        issues += _target_issues(table, request, event_coding, used, folds)
+    return sorted(issues, key=lambda issue: issue.severity != "error")
+
+
+def _as_issue(what: str, where: str, error: HistonicError) -> Issue:
+    return Issue("error", what, where, f"{error.asked} {error.found}", error.todo, type(error))
+
+
+def _patients_with_maps(table: LabelTable, join: SlideJoin | None) -> list[str]:
+    if join is None:
+        return table_patients(table)
+    return [patient for patient, slides in join.slides.items() if slides]
+
+
+def _doubled_rows(table: LabelTable) -> list[Issue]:
+    """The same slide twice for one patient; without slides, the same patient twice."""
+    what = "patient" if table.links is None else "slide"
+    rows: dict[tuple[str, str], list[str]] = {}
+    if table.links is None:
+        for row, patient in table.patients[table.patients != ""].items():
+            rows.setdefault((patient, patient), []).append(str(row))
+    else:
+        for link in table.links.to_dict("records"):
+            rows.setdefault((link["slide_id"], link["patient_id"]), []).append(str(link["row"]))
+    todo = "Remove the rows that are not needed."
+    return [
+        Issue(
+            "warning",
+            f"Doubled {what}",
+            f"{table.links_path.name}, {what} {name!r}",
+            f"It has the rows {list_names(same)}.",
+            todo,
+        )
+        for (name, _), same in sorted(rows.items())
+        if len(same) > 1
+    ]
+
+
+def _join_issues(table: LabelTable, join: SlideJoin) -> list[Issue]:
+    issues = list(join.issues)
+    if join.unlabelled:
+        found = f"{len(join.unlabelled)}: {list_names(join.unlabelled)}."
+        todo = "Add rows for them, or leave them out."
+        issues.append(Issue("warning", "Slides without a label", table.path.name, found, todo))
+    without = [patient for patient, slides in join.slides.items() if not slides]
+    if without and len(without) < len(join.slides):
+        found = f"{len(without)}: {list_names(without)}."
+        todo = "Add their slides; without one they are left out."
+        issues.append(Issue("warning", "Patients without a slide", table.path.name, found, todo))
+    missing = [slide for patient, slides in join.absent.items() if patient not in without for slide in slides]
+    if missing:
+        found = f"{len(missing)}: {list_names(missing)}."
+        todo = "Add the slides or correct their names."
+        issues.append(Issue("warning", "Labels without a slide", table.path.name, found, todo))
+    if without and len(without) == len(join.slides):
+        found = f"No name fits; the table has for instance the patients {list_names(without[:2])}."
+        todo = "Name the column with the slide names: --columns slide_id=COLUMN."
+        issues.append(Issue("error", "No label fits a slide", table.path.name, found, todo, CohortError))
+    return issues
+
+
+def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[Issue]:
+    issues: list[Issue] = []
+    if table.roles is not None:
+        try:
+            given_roles(table, used)
+        except CohortError as error:
+            issues.append(_as_issue("Split with gaps", table.path.name, error))
+        return issues
+    if 0 < len(used) < folds:
+        found = f"{len(used)} patient(s), {folds} folds."
+        issues.append(
+            Issue(
+                "error",
+                "Fewer patients than folds",
+                table.path.name,
+                found,
+                "Use fewer folds or more patients.",
+                CohortError,
+            )
+        )
+    if table.folds is not None:
+        parts = sorted(set(table.folds[table.patients.isin(list(used))]) - {""})
+        if parts and len(parts) != folds:
+            found = f"It has {len(parts)} parts ({list_names(parts)}), {folds} are asked for."
+            where = table.where(table.columns.get("fold", "fold_*"))
+            todo = f"Train with --folds {len(parts)}, or ignore the column: --columns fold=none."
+            issues.append(Issue("warning", "Given split", where, found, todo, CohortError))
+    return issues
+
+
+def _censor_columns(table: LabelTable, event_coding: str) -> list[Issue]:
+    """Columns that by their name mark the censored, while nobody has said so."""
+    if event_coding == "censored":
+        return []
+    todo = "To train on it, say --event-coding censored if 1 means censored; else rename the column."
+    found = "By its name, 1 marks the censored there, the inverse of an event."
+    return [
+        Issue("warning", "Inverted event coding", table.where(column), found, todo)
+        for column in table.label_columns
+        if is_censor_named(column)
+    ]
+
+
+def _targets_together(table: LabelTable, targets: Sequence[TargetRequest], event_coding: str) -> list[Issue]:
+    """What only shows when all targets are looked at together."""
+    for request in targets:
+        try:
+            read_target(table, request, event_coding=event_coding)
+        except HistonicError:
+            return []  # listed with its own target
+    try:
+        read_targets(table, targets, event_coding=event_coding)
+    except HistonicError as error:
+        return [_as_issue("Targets that do not fit together", table.path.name, error)]
+    return []
+
+
+def _target_issues(
+    table: LabelTable, request: TargetRequest, event_coding: str, used: Sequence[str], folds: int
+) -> list[Issue]:
+    try:
+        target = read_target(table, request, event_coding=event_coding)
+    except HistonicError as error:
+        return [_as_issue("Unusable target", f"{table.path.name}, target {request.name!r}", error)]
+    values, issues = join_patients(table, target)
+    issues = [*target.issues, *issues]
+    try:
+        task, numbers = make_task(table, target, {p: values[p] for p in used if p in values})
+    except HistonicError as error:
+        return [*issues, _as_issue("Unusable target", f"{table.path.name}, target {request.name!r}", error)]
+    missing = [patient for patient in used if patient not in numbers]
+    if missing:
+        found = f"{len(missing)} of {len(used)} patients have no value: {list_names(missing)}."
+        todo = "Nothing, if this is so: a missing target is masked in training."
+        issues.append(Issue("warning", "Missing target", table.where(target.columns[0]), found, todo))
+    if numbers or not issues:
+        issues += one_outcome(table, task, numbers.values())
+    doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
+    return [
+        *issues,
+        *_rare_outcomes(table, task, numbers.values(), folds),
+        *_zero_times(table, target),
+        *doubts,
+    ]
+
+
+def one_outcome(table: LabelTable, task: Task, values: Iterable[float | tuple[float, float]]) -> list[Issue]:
+    """An issue if the values of a task are too alike to learn from: one class, no event, one number."""
+    given = list(values)
+    where = f"{table.where(task.columns[-1])}, target {task.name!r}"
+    if task.kind == "survival":
+        if any(isinstance(value, tuple) and value[1] == 1 for value in given):
+            return []
+        found, what = f"None of the {len(given)} patients with a map has an event.", "No events"
+    elif len(set(given)) > 1:
+        return []
+    elif task.is_classification:
+        what, found = (
+            "One class only",
+            f"All {len(given)} patients with a map are {list_names(task.classes)}.",
+        )
+    else:
+        what, found = "One value only", f"The {len(given)} patients with a map have no two different values."
+    if not given:
+        found = "No patient with a map has a value."
+    return [Issue("error", what, where, found, "Add patients that differ, or drop the target.", CohortError)]
+
+
+def _rare_outcomes(
+    table: LabelTable, task: Task, values: Iterable[float | tuple[float, float]], folds: int
+) -> list[Issue]:
+    """Classes, or events, with fewer patients than folds."""
+    counts: dict[str, int] = {}
+    for value in values:
+        if isinstance(value, tuple):
+            counts["event"] = counts.get("event", 0) + int(value[1])
+        elif task.is_classification:
+            name = task.classes[int(value)]
+            counts[name] = counts.get(name, 0) + 1
+    rare = {name: count for name, count in counts.items() if 0 < count < folds}
+    return [
+        Issue(
+            "warning",
+            "Fewer patients than folds",
+            f"{table.where(task.columns[-1])}, target {task.name!r}",
+            f"{name!r} has {count} patient(s), {folds} folds are planned.",
+            "Expect wide intervals; use fewer folds or join classes.",
+        )
+        for name, count in sorted(rare.items())
+    ]
+
+
+def _zero_times(table: LabelTable, target: RowTarget) -> list[Issue]:
+    def is_zero(value: Value) -> bool:
+        return isinstance(value, tuple) and value[0] == 0
+
+    rows = [row for row, value in target.values.items() if is_zero(value)]
+    if not rows:
+        return []
+    todo = "Nothing, if this is so: they count, but tell nothing about the order of events."
+    return [Issue("warning", "Time of zero", table.where(target.columns[0], *rows), "The time is 0.", todo)]

@@ -1,0 +1,132 @@
+"""A label table joined with the maps of a store into a cohort of patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from histonic.core.cohort import Cohort, Exclusion, Patient
+from histonic.core.errors import CohortError
+from histonic.core.task import TargetRequest, Task
+from histonic.data.tables.issues import Issue, list_names, raise_first
+from histonic.data.tables.joins import (
+    SlideJoin,
+    given_roles,
+    join_slides,
+    number_folds,
+    patient_sites,
+    slide_exclusions,
+    table_patients,
+)
+from histonic.data.tables.label_table import LabelTable, read_labels
+from histonic.data.targets.checks import check_labels, one_outcome
+from histonic.data.targets.targets import join_patients, make_task, read_targets
+
+__all__ = ["Issue", "LabelTable", "build_cohort", "check_labels", "read_labels"]
+
+
+def build_cohort(
+    table: LabelTable,
+    requests: Sequence[TargetRequest],
+    slide_ids: Sequence[str],
+    *,
+    event_coding: str = "event",
+    varied: bool = True,
+) -> Cohort:
+    r"""Join labels and maps: patients with their maps, targets, sites and folds, and who was left out.
+
+    A patient's rows must agree on a target; an empty cell is no disagreement. A missing target stays
+    missing. Left out, with the reason: patients without a map or without any target, maps that no row
+    names, and named slides without a map.
+
+    Args:
+        table: From :func:`read_labels`.
+        requests: The targets; a kind left open is inferred, see
+            :func:`histonic.data.targets.targets.read_target`.
+        slide_ids: Names of the maps in the store.
+        event_coding: ``censored`` says that 1 in event columns marks the censored.
+        varied: Refuse a target that does not vary; patients who are only to be tested may be all of a kind.
+
+    Returns:
+        The cohort, sorted by patient. A patient with slides from several sites has their names joined by +.
+
+    Raises:
+        TableError: A column is absent or a cell cannot be used; rows of a patient disagree; a slide
+            could belong to two patients.
+        CohortError: Nobody is left, all patients have the same class or no event, or a patient has no fold.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "labels.csv"
+        >>> _ = file.write_text("patient_id,slide_id,msi\nP1,a,yes\nP1,b,\nP2,c,no\nP3,d,no\n")
+        >>> cohort = build_cohort(read_labels(file), [TargetRequest("msi")], ["a", "b", "c"])
+        >>> cohort.tasks[0].classes, cohort.patients[0].slide_ids, cohort.exclusions[0].name
+        (('no', 'yes'), ('a', 'b'), 'P3')
+    """
+    targets = read_targets(table, requests, event_coding=event_coding)
+    raise_first(issue for target in targets for issue in target.issues)
+    joined = [join_patients(table, target) for target in targets]
+    raise_first(issue for _, issues in joined for issue in issues)
+    join = join_slides(table, slide_ids)
+    raise_first(join.issues)
+    labelled = {patient for values, _ in joined for patient in values}
+    used = [patient for patient, slides in join.slides.items() if slides and patient in labelled]
+    if not used:
+        raise _nobody(table, join, slide_ids, labelled)
+    sites = patient_sites(table)
+    tasks, encoded = [], []
+    for target, (values, _) in zip(targets, joined, strict=True):
+        task, numbers = make_task(table, target, {p: values[p] for p in used if p in values})
+        if varied or not numbers:
+            raise_first(one_outcome(table, task, numbers.values()))
+        tasks.append(task)
+        encoded.append(numbers)
+    return Cohort(
+        tuple(tasks),
+        tuple(_patient(join, sites, tasks, encoded, patient) for patient in used),
+        (*_patient_exclusions(table, join, labelled), *slide_exclusions(join, used)),
+        number_folds(table, used),
+        given_roles(table, used),
+    )
+
+
+def _patient(
+    join: SlideJoin,
+    sites: Mapping[str, str],
+    tasks: Sequence[Task],
+    encoded: Sequence[Mapping[str, float | tuple[float, float]]],
+    patient: str,
+) -> Patient:
+    targets = {
+        task.name: numbers[patient]
+        for task, numbers in zip(tasks, encoded, strict=True)
+        if patient in numbers
+    }
+    return Patient(patient, join.slides[patient], sites[patient], targets)
+
+
+def _patient_exclusions(table: LabelTable, join: SlideJoin, labelled: set[str]) -> list[Exclusion]:
+    found = []
+    for patient in table_patients(table):
+        if not join.slides[patient]:
+            named = join.absent.get(patient, ())
+            reason = "the store holds no map" + (f" of {list_names(named)}" if named else "")
+            found.append(Exclusion("patient", patient, reason))
+        elif patient not in labelled:
+            found.append(Exclusion("patient", patient, "every target is missing"))
+    return found
+
+
+def _nobody(table: LabelTable, join: SlideJoin, slide_ids: Sequence[str], labelled: set[str]) -> CohortError:
+    """Why no patient is left, with a name from each side."""
+    asked = f"Join {table.path.name} with the {len(slide_ids)} maps of the store."
+    if any(join.slides.values()):
+        return CohortError(
+            asked, "Every patient with a map lacks every target.", "Fill in the targets, or choose others."
+        )
+    names = [slide for slides in join.absent.values() for slide in slides] or sorted(labelled)
+    return CohortError(
+        asked,
+        f"No name fits: the table says for instance {list_names(names[:2])}, "
+        f"the store {list_names(sorted(slide_ids)[:2]) or 'nothing'}.",
+        "Name the column that holds the slide names: --columns slide_id=COLUMN.",
+    )

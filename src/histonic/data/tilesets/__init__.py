@@ -1,0 +1,1 @@
+"""Sets of labelled tiles, in whatever form they come."""

@@ -1,0 +1,295 @@
+"""Tiles decoded once: brought to the encoder's side by several threads, packed into one mapped file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock, Timeout
+
+from histonic.core.errors import TileSetError
+from histonic.core.files import PARTIAL_PREFIX, output_error, replacing_file, replacing_folder, write_json
+from histonic.core.progress import Progress, Silent
+from histonic.data.tilesets.images import HASH_LETTERS, UInt8Array, colour_hash, pixel_hash
+from histonic.data.tilesets.listing import Listing, Texts
+from histonic.data.tilesets.pixels import MOST_ENLARGED, Fit, bring, fit_by_mpp, fit_whole
+
+if TYPE_CHECKING:
+    from histonic.data.tilesets.plan import TileSetPlan
+
+FORMAT = "histonic-tiles-2"
+THREADS = min(8, os.cpu_count() or 1)
+AT_ONCE = 256
+"""Tiles that wait in memory at most."""
+NOTEWORTHY = 1.05
+"""Enlargement from which on a note says so."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The decoded tiles of a set.
+
+    Attributes:
+        folder: Where they lie.
+        tiles: uint8 ``(N, tile_px, tile_px, 3)``, mapped from the disk, not to be written to.
+        kept: ``(N,)`` row of the listing that each comes from, rising.
+        hashes: ``(N,)`` of the pixels as they were in the file.
+        colours: ``(N,)`` hashes that turned and mirrored copies share.
+        failures: Path and reason of each tile that could not be read.
+        notes: What was done to the tiles that a reader of results should know.
+        geometry: All that decides how pixels of a file become pixels of a tile.
+    """
+
+    folder: Path
+    tiles: UInt8Array
+    kept: npt.NDArray[np.int64]
+    hashes: Texts
+    colours: Texts
+    failures: tuple[dict[str, str], ...]
+    notes: tuple[str, ...]
+    geometry: str
+
+    def only(self, rows: npt.NDArray[np.int64]) -> UInt8Array:
+        """Some of the tiles, in a mapped file of their own that is written the first time."""
+        if len(rows) == len(self.tiles):
+            return self.tiles
+        path = self.folder / f"tiles-{hashlib.sha256(rows.tobytes()).hexdigest()[:12]}.npy"
+        if not path.is_file():
+            with _only_here(path, Silent()):
+                if not path.is_file():
+                    with replacing_file(path) as partial, partial.open("wb") as file:
+                        _write_tiles(file, (self.tiles[row] for row in rows), self.tiles.shape[1])
+        return _mapped(path)
+
+
+def packed_tiles(
+    plan: TileSetPlan, listing: Listing, *, tile_px: int, mpp: float, cache: Path, progress: Progress
+) -> Packed:
+    """The tiles of a listing, from the cache if they are there, else decoded into it.
+
+    The cache is keyed by the files' names, sizes and times, the geometry and histonic's version.
+
+    Args:
+        plan: Says what is known of the resolution.
+        listing: The tiles.
+        tile_px: Side of the encoder's tiles.
+        mpp: Their microns per pixel.
+        cache: Folder of decoded sets.
+        progress: Listener to the progress; hears of each tile that is skipped.
+
+    Raises:
+        TileSetError: The resolution is unknown, or a tile cannot be brought to the encoder's.
+        OutputError: The cache cannot be written.
+    """
+    _require_resolution(plan, mpp)
+    known = None if plan.scale == "fill" else plan.mpp or plan.assumed_mpp
+    geometry = json.dumps([plan.scale, known, tile_px, mpp])
+    facts = [FORMAT, version("histonic"), listing.stamp, plan.mpp, plan.assumed_mpp, geometry]
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', plan.name).lstrip('.')}-{key}"
+    found = _load(folder, tile_px, geometry)
+    if found is None:
+        with _only_here(folder, progress):
+            found = _load(folder, tile_px, geometry)
+            if found is None:
+                _decode(folder, plan, listing, tile_px, mpp, progress)
+                found = _load(folder, tile_px, geometry)
+    if found is None:
+        raise TileSetError(
+            f"Decode the tile set {plan.name!r}.",
+            f"What was written to {folder} cannot be read again.",
+            "Check the disk, or use another folder as cache.",
+        )
+    for failure in found.failures:
+        progress.say(f"skipped {failure['path']}: {failure['reason']}")
+    return found
+
+
+@contextmanager
+def _only_here(path: Path, progress: Progress) -> Iterator[None]:
+    """Two runs that share a cache must not write ``path`` at once: the second waits for the first.
+
+    The lock is the operating system's and ends with the process that holds it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f"{PARTIAL_PREFIX}{path.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress.say(f"waiting for another run that decodes {path.name}")
+            lock.acquire()
+    except OSError as error:
+        raise output_error(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _require_resolution(plan: TileSetPlan, mpp: float) -> None:
+    asked = f"Bring the tile set {plan.name!r} to {mpp} µm/px."
+    for key, value in (("mpp", plan.mpp), ("assumed_mpp", plan.assumed_mpp)):
+        if value is not None and not 0 < value < float("inf"):
+            raise TileSetError(asked, f"Its {key} is {value}.", "Give microns per pixel, such as 0.5.")
+    if plan.scale == "mpp" and plan.mpp is None and plan.assumed_mpp is None:
+        raise TileSetError(
+            asked,
+            "Its microns per pixel are not known.",
+            "State 'mpp', or 'assumed_mpp' if you have to guess; 'scale: fill' takes whole tiles.",
+        )
+
+
+def _load(folder: Path, tile_px: int, geometry: str) -> Packed | None:
+    """What lies in the cache, None if it is absent or damaged."""
+    try:
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        tiles, kept = _mapped(folder / "tiles.npy"), np.load(folder / "kept.npy")
+        hashes, colours = np.load(folder / "hashes.npy"), np.load(folder / "colours.npy")
+        failures, notes = tuple(facts["failures"]), tuple(facts["notes"])
+    except (OSError, ValueError, EOFError, KeyError):
+        return None
+    whole = tiles.shape == (len(kept), tile_px, tile_px, 3) and len(hashes) == len(colours) == len(kept)
+    return Packed(folder, tiles, kept, hashes, colours, failures, notes, geometry) if whole else None
+
+
+def _mapped(path: Path) -> UInt8Array:
+    shape = np.load(path, mmap_mode="r").shape if path.stat().st_size else ()
+    # An empty file cannot be mapped.
+    found: UInt8Array = np.load(path, mmap_mode="r") if 0 not in shape else np.load(path)
+    return found
+
+
+def _write_tiles(file: BinaryIO, tiles: Iterator[UInt8Array], tile_px: int) -> int:
+    """Write a .npy of as many tiles as come; how many is known, and said in its header, at the end."""
+    head: dict[str, Any] = {"descr": "|u1", "fortran_order": False}
+    np.lib.format.write_array_header_1_0(file, {**head, "shape": (0, tile_px, tile_px, 3)})
+    start, count = file.tell(), 0
+    for tile in tiles:
+        file.write(tile.tobytes())
+        count += 1
+    file.seek(0)
+    # numpy leaves room for a longer first axis, so that the header keeps its length.
+    np.lib.format.write_array_header_1_0(file, {**head, "shape": (count, tile_px, tile_px, 3)})
+    if file.tell() != start:
+        raise OSError(f"The header of {file.name} grew from {start} to {file.tell()} bytes.")
+    return count
+
+
+@dataclass
+class _Seen:
+    """What is learned of the tiles while they are decoded."""
+
+    kept: list[int]
+    hashes: list[str]
+    colours: list[str]
+    fits: list[Fit]
+    failures: list[dict[str, str]]
+
+
+def _decode(
+    folder: Path, plan: TileSetPlan, listing: Listing, tile_px: int, mpp: float, progress: Progress
+) -> None:
+    """Decode all tiles into a folder that is there whole or not at all."""
+    seen = _Seen([], [], [], [], [])
+    progress.stage(f"decoding {plan.name}", len(listing.names))
+    with replacing_folder(folder) as partial:
+        with (partial / "tiles.npy").open("wb") as file:
+            _write_tiles(file, _prepared(plan, listing, tile_px, mpp, seen, progress), tile_px)
+        np.save(partial / "kept.npy", np.array(seen.kept, dtype=np.int64))
+        for name, hashes in (("hashes", seen.hashes), ("colours", seen.colours)):
+            np.save(partial / f"{name}.npy", np.array(hashes, dtype=f"<U{HASH_LETTERS}"))
+        notes = _notes(plan, seen.fits, mpp) if seen.fits else []
+        write_json(partial / "facts.json", {"failures": seen.failures, "notes": notes})
+
+
+def _prepared(
+    plan: TileSetPlan, listing: Listing, tile_px: int, mpp: float, seen: _Seen, progress: Progress
+) -> Iterator[UInt8Array]:
+    """Tiles in the order of the listing, without those that cannot be read."""
+
+    def prepare(row: int) -> tuple[UInt8Array, str, str, Fit] | str:
+        try:
+            tile = listing.read(row)
+        except (OSError, ValueError) as error:
+            return " ".join(str(error).split()) or type(error).__name__
+        fit = _fit(plan, tile.shape, tile_px, mpp, listing.where(row))
+        return bring(tile, fit), pixel_hash(tile), colour_hash(tile), fit
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(listing.names), AT_ONCE):
+            rows = range(start, min(len(listing.names), start + AT_ONCE))
+            for row, found in zip(rows, pool.map(prepare, rows), strict=True):
+                if isinstance(found, str):
+                    seen.failures.append({"path": listing.names[row], "reason": found})
+                    continue
+                seen.kept.append(row)
+                seen.hashes.append(found[1])
+                seen.colours.append(found[2])
+                seen.fits.append(found[3])
+                yield found[0]
+            progress.advance(len(rows))
+
+
+def _fit(plan: TileSetPlan, shape: tuple[int, ...], tile_px: int, mpp: float, where: str) -> Fit:
+    """How a tile of this shape is brought to the encoder's.
+
+    Raises:
+        TileSetError: It is too small, or would have to be enlarged too much.
+    """
+    if plan.scale == "fill":
+        return fit_whole(shape, tile_px)
+    tile_mpp = plan.mpp or plan.assumed_mpp or mpp
+    asked = f"Bring {where} of the tile set {plan.name!r} to {tile_px} px at {mpp} µm/px."
+    fit = fit_by_mpp(shape, tile_mpp, tile_px, mpp)
+    if fit is None:
+        side = min(shape[:2])
+        raise TileSetError(
+            asked,
+            f"It is {side} px at {tile_mpp} µm/px: {side * tile_mpp:.0f} of {tile_px * mpp:.0f} µm needed.",
+            "Use 'scale: fill' to enlarge whole tiles on purpose, or a smaller --tile-px.",
+        )
+    if fit.enlarged > MOST_ENLARGED:
+        raise TileSetError(
+            asked,
+            f"At {tile_mpp} µm/px it would have to be enlarged {fit.enlarged:.1f} times.",
+            "Use 'scale: fill' to do so on purpose, or a coarser --mpp.",
+        )
+    return fit
+
+
+def _notes(plan: TileSetPlan, fits: list[Fit], mpp: float) -> list[str]:
+    """What was done to the tiles, over all of them."""
+    sides = (min(fit.side_px for fit in fits), max(fit.side_px for fit in fits))
+    times = (min(fit.enlarged for fit in fits), max(fit.enlarged for fit in fits))
+    known = plan.mpp or plan.assumed_mpp
+    notes = []
+    if plan.mpp is None and known:
+        notes.append(f"{known} µm/px is assumed, the source states none")
+    if plan.scale == "fill":
+        stated, made = f"{known or 'unknown'} µm/px", ""
+        if known:
+            made = f", which makes them {_span([known / each for each in times], '.3g')} µm/px"
+        notes.append(
+            f"whole tiles of {_span(sides, '.0f')} px ({stated}) fill the encoder's, on purpose{made}"
+        )
+    if times[1] > NOTEWORTHY:
+        to = "" if plan.scale == "fill" else f" to {mpp} µm/px"
+        notes.append(f"enlarged {_span(times, '.2f')} times{to}: no finer detail than the source's")
+    return notes
+
+
+def _span(values: tuple[float, float] | list[float], form: str) -> str:
+    texts = [format(each, form) for each in sorted(values)]
+    return texts[0] if texts[0] == texts[1] else f"{texts[0]} to {texts[1]}"

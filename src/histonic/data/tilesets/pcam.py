@@ -1,0 +1,186 @@
+"""PatchCamelyon's HDF5 files: tiles, labels and the slides they come from (Veeling et al. 2018)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.errors import TableError, TileSetError
+from histonic.data.tables.files import read_table
+from histonic.data.tables.issues import list_names
+from histonic.data.tables.values import to_number
+from histonic.data.tilesets.images import UInt8Array
+from histonic.data.tilesets.listing import SPLITS, Listing, file_stamp, nowhere, texts, unknown
+from histonic.data.tilesets.tables import GROUP
+
+if TYPE_CHECKING:
+    from histonic.data.tilesets.plan import TileSetPlan
+
+PCAM_SUFFIXES = (".h5", ".hdf5", ".gz")
+PARTS = ("train", "valid", "test")
+CLASSES = ("normal", "tumor")
+WSI = "wsi"
+BLOCK = 256
+"""Tiles read from a file at once; neighbours in a file mostly share a compressed chunk."""
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One split: its file of tiles, and what is known of each."""
+
+    images: Path
+    split: str
+    labels: npt.NDArray[np.int64]
+    slides: list[str]
+    places: npt.NDArray[np.float64]
+
+
+def has_pcam(folder: Path) -> bool:
+    """Whether a folder holds files of PatchCamelyon, unpacked or not."""
+    return any(folder.glob("*_split_*_[xy].h5")) or any(folder.glob("*_split_*_[xy].h5.gz"))
+
+
+def list_pcam(asked: str, folder: Path, plan: TileSetPlan) -> Listing:
+    """List camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5; slides are those of ``..._meta.csv``.
+
+    The class ``tumor`` is where the centre of the tile holds tumour; ``normal`` is everywhere else.
+
+    Args:
+        asked: First part of messages.
+        folder: Of the files.
+        plan: May name another column of ``..._meta.csv`` as group.
+
+    Raises:
+        TileSetError: A file is packed, missing or damaged, or the numbers of tiles and labels differ.
+    """
+    if len(plan.label) > 1:
+        raise TileSetError(asked, "PatchCamelyon has one label a tile.", "Remove 'label' from the set.")
+    _refuse_packed(asked, folder)
+    parts = [
+        _part(asked, images, SPLITS[part], plan)
+        for part in PARTS
+        for images in sorted(folder.glob(f"*_split_{part}_x.h5"))
+    ]
+    if not parts:
+        raise TileSetError(asked, "There is no *_split_train_x.h5 file.", "Give PatchCamelyon's folder.")
+    counts = [len(part.labels) for part in parts]
+    names = [f"{part.images}[{row}]" for part in parts for row in range(len(part.labels))]
+    labels = texts([CLASSES[int(value)] for part in parts for value in part.labels])
+    groups = texts([slide for part in parts for slide in part.slides])
+    return Listing(
+        tuple(names),
+        dict.fromkeys(plan.label, labels),
+        texts([part.split for part in parts for _ in part.labels]),
+        groups if plan.group else unknown(len(names)),
+        groups,
+        np.concatenate([part.places for part in parts]),
+        _reader([part.images for part in parts], counts),
+        file_stamp([part.images for part in parts], folder),
+    )
+
+
+def _refuse_packed(asked: str, folder: Path) -> None:
+    for packed in sorted(folder.glob("*_split_*_[xy].h5.gz")):
+        if not packed.with_suffix("").is_file():
+            raise TileSetError(asked, f"{packed.name} is packed.", f"Unpack it first: gunzip {packed.name}")
+
+
+def _part(asked: str, images: Path, split: str, plan: TileSetPlan) -> _Part:
+    truth = images.with_name(images.name.replace("_x.h5", "_y.h5"))
+    if not truth.is_file():
+        raise TileSetError(asked, f"{truth.name} is missing beside {images.name}.", "Download both.")
+    shape, kind = _opened(asked, images, "x", lambda data: (data.shape, data.dtype))
+    if len(shape) != 4 or shape[3] != 3 or kind != np.uint8:
+        raise TileSetError(
+            asked,
+            f"'x' of {images.name} is {kind} of shape {tuple(shape)}.",
+            "It must be uint8 (tiles, height, width, 3): download it again.",
+        )
+    values = _opened(asked, truth, "y", lambda data: np.asarray(data).reshape(-1).astype(np.int64))
+    if shape[0] != len(values):
+        raise TileSetError(
+            asked,
+            f"{images.name} has {shape[0]} tiles, {truth.name} {len(values)} labels.",
+            "Download both again.",
+        )
+    if odd := sorted({int(value) for value in values} - {0, 1}):
+        raise TileSetError(asked, f"{truth.name} has the label {odd[0]}.", "It must be 0 or 1.")
+    slides, places = _slides(asked, images, len(values), plan)
+    return _Part(images, split, values, slides, places)
+
+
+def _opened(asked: str, path: Path, name: str, look: Callable[[h5py.Dataset], Found]) -> Found:
+    """What ``look`` finds in a data set of a file."""
+    try:
+        with h5py.File(path) as file:
+            return look(file[name])
+    except KeyError as error:
+        raise TileSetError(
+            asked, f"{path.name} has no data set {name!r}.", "Give PatchCamelyon's own files."
+        ) from error
+    except OSError as error:
+        raise TileSetError(asked, f"{path.name} cannot be read: {error}.", "Download it again.") from error
+
+
+def _slides(
+    asked: str, images: Path, count: int, plan: TileSetPlan
+) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Slide and place of each tile, by the ``..._meta.csv`` beside the tiles if it is there."""
+    meta = images.with_name(images.name.replace("_x.h5", "_meta.csv"))
+    wanted = WSI if plan.group in (GROUP, "") else plan.group
+    if not meta.is_file():
+        if wanted != WSI:
+            raise TileSetError(
+                asked, f"{meta.name} is missing, which holds the column {wanted!r}.", "Download it."
+            )
+        return [""] * count, nowhere(count)
+    try:
+        table = read_table(meta)
+    except TableError as error:
+        raise TileSetError(asked, f"{meta.name}: {error.found}", error.todo) from error
+    if wanted not in table.columns:
+        raise TileSetError(
+            asked,
+            f"{meta.name} has no column {wanted!r}; its columns are {list_names(table.columns)}.",
+            "Name the column of the slide under 'group'.",
+        )
+    if len(table.frame) != count:
+        raise TileSetError(
+            asked, f"{meta.name} has {len(table.frame)} rows for {count} tiles.", "Download it again."
+        )
+    places = nowhere(count)
+    for axis, column in enumerate(("coord_x", "coord_y")):
+        if column in table.columns:
+            numbers = [to_number(cell) for cell in table.frame[column]]
+            places[:, axis] = [np.nan if number is None else number for number in numbers]
+    return [str(cell) for cell in table.frame[wanted]], places
+
+
+def _reader(files: Sequence[Path], counts: Sequence[int]) -> Callable[[int], UInt8Array]:
+    """Reads blocks of tiles, as single ones would decompress the same chunk again and again."""
+    starts = np.cumsum([0, *counts])
+    lock = threading.Lock()
+    held: dict[tuple[int, int], UInt8Array] = {}
+
+    def read(row: int) -> UInt8Array:
+        index = int(np.searchsorted(starts, row, side="right")) - 1
+        block, at = divmod(row - int(starts[index]), BLOCK)
+        with lock:
+            if (index, block) not in held:
+                with h5py.File(files[index]) as file:
+                    tiles = np.asarray(file["x"][block * BLOCK : (block + 1) * BLOCK])
+                if len(held) > 1:
+                    held.pop(next(iter(held)))
+                held[index, block] = tiles
+            tile: UInt8Array = held[index, block][at]
+            return tile
+
+    return read

@@ -1,0 +1,1 @@
+"""Tile encoders that are networks, and weights from elsewhere."""

@@ -1,0 +1,122 @@
+"""Exact import of the encoders that the NIC authors released as Keras files (MIT licence)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.errors import EncoderError
+from histonic.encoders.base import Encoder, EncoderSpec, load_encoder, save_encoder
+from histonic.encoders.networks.nic import CONVOLUTIONS
+
+LICENCE = "MIT (Copyright of the authors of Neural Image Compression)"
+Array = npt.NDArray[Any]
+
+
+def import_encoder(file: str | os.PathLike[str], out: str | os.PathLike[str]) -> Encoder:
+    """Convert a released ``.h5`` encoder to a safetensors file, and load it.
+
+    Args:
+        file: ``encoder_bigan.h5``, ``encoder_multitask-4.h5`` or ``encoder_mean-rgb.h5``.
+        out: The ``.safetensors`` file to write.
+
+    Raises:
+        EncoderError: The file is absent, damaged, or none of the released architectures.
+        OutputError: ``out`` cannot be written.
+    """
+    path = Path(file)
+    asked = f"Import the encoder {path}."
+    if not path.is_file():
+        raise EncoderError(asked, "There is no such file.", "Check the path.")
+    if Path(out).suffix != ".safetensors":
+        raise EncoderError(
+            asked, f"The output {out} has another ending.", "Give --out a name that ends in .safetensors."
+        )
+    try:
+        with h5py.File(path, "r") as keras:
+            spec, tensors = _read_keras(keras, path.stem.removeprefix("encoder_"))
+    except (OSError, KeyError, ValueError) as error:
+        raise EncoderError(
+            asked, f"It is no released encoder: {error}.", "Give one of the three released .h5 files."
+        ) from error
+    save_encoder(out, spec, tensors)
+    return load_encoder(out)
+
+
+def _read_keras(keras: h5py.File, stem: str) -> tuple[EncoderSpec, dict[str, Array]]:
+    layers = _flatten_layers(json.loads(keras.attrs["model_config"])["config"]["layers"])
+    kinds = [layer["class_name"] for layer in layers]
+    provenance = f"released by the NIC authors as encoder_{stem}.h5"
+    if kinds == ["InputLayer", "GlobalAveragePooling2D"]:
+        return EncoderSpec(
+            f"released-{stem}", "mean-rgb", 128, 0.5, 3, licence=LICENCE, provenance=provenance
+        ), {}
+    _require_layers(layers, kinds)
+    spec = EncoderSpec(f"released-{stem}", "nic", 128, 0.5, 128, licence=LICENCE, provenance=provenance)
+    return spec, _nic_tensors(_weights_by_layer(keras), layers)
+
+
+def _flatten_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keras nests a Sequential as one layer; its configuration is a list of layers."""
+    flat: list[dict[str, Any]] = []
+    for layer in layers:
+        config = layer["config"]
+        inner = config if isinstance(config, list) else config.get("layers")
+        flat += _flatten_layers(inner) if inner is not None else [layer]
+    return flat
+
+
+def _require_layers(layers: list[dict[str, Any]], kinds: list[str]) -> None:
+    wanted = ["InputLayer", *["Conv2D", "LeakyReLU", "BatchNormalization"] * CONVOLUTIONS, "Flatten", "Dense"]
+    if kinds != wanted:
+        raise ValueError(f"its layers are {', '.join(kinds)}")
+    for layer in layers:
+        config = layer["config"]
+        if layer["class_name"] == "Conv2D":
+            found = (config["strides"], config["padding"], config["activation"])
+            if found != ([2, 2], "valid", "linear"):
+                raise ValueError(f"a convolution has strides, padding, activation {found}")
+        if layer["class_name"] == "LeakyReLU" and abs(config["alpha"] - 0.2) > 1e-6:
+            raise ValueError(f"a LeakyReLU has slope {config['alpha']}")
+        if layer["class_name"] == "BatchNormalization" and abs(config["epsilon"] - 1e-3) > 1e-9:
+            raise ValueError(f"a batch normalisation has epsilon {config['epsilon']}")
+
+
+def _weights_by_layer(keras: h5py.File) -> dict[str, dict[str, Array]]:
+    weights: dict[str, dict[str, Array]] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            *_, layer, weight = name.split("/")
+            weights.setdefault(layer, {})[weight.removesuffix(":0")] = np.asarray(item, np.float32)
+
+    keras["model_weights"].visititems(visit)
+    return weights
+
+
+def _nic_tensors(weights: dict[str, dict[str, Array]], layers: list[dict[str, Any]]) -> dict[str, Array]:
+    """Keras order (row, column, in, out) to PyTorch order (out, in, row, column)."""
+    names = {
+        kind: [layer["config"]["name"] for layer in layers if layer["class_name"] == kind]
+        for kind in ("Conv2D", "BatchNormalization", "Dense")
+    }
+    tensors: dict[str, Array] = {}
+    for index, (conv, norm) in enumerate(zip(names["Conv2D"], names["BatchNormalization"], strict=True)):
+        at = 1 + 3 * index
+        tensors[f"body.{at}.weight"] = weights[conv]["kernel"].transpose(3, 2, 0, 1)
+        tensors[f"body.{at}.bias"] = weights[conv]["bias"]
+        tensors[f"body.{at + 2}.weight"] = weights[norm]["gamma"]
+        tensors[f"body.{at + 2}.bias"] = weights[norm]["beta"]
+        tensors[f"body.{at + 2}.running_mean"] = weights[norm]["moving_mean"]
+        tensors[f"body.{at + 2}.running_var"] = weights[norm]["moving_variance"]
+        tensors[f"body.{at + 2}.num_batches_tracked"] = np.array(0, np.int64)
+    dense = weights[names["Dense"][0]]
+    tensors["code.weight"] = dense["kernel"].T
+    tensors["code.bias"] = dense["bias"]
+    return tensors

@@ -1,0 +1,1 @@
+"""What tile encoders are trained by, one paper a file."""

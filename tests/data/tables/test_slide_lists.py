@@ -1,0 +1,147 @@
+"""Slides from files, folders and tables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from histonic.core.errors import SettingsError, TableError
+from histonic.data.tables.slide_lists import SlideRow, read_slide_list
+
+
+def touch(folder: Path, *names: str, content: bytes = b"x") -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def ids(rows: list[SlideRow]) -> list[str]:
+    return [row.slide_id for row in rows]
+
+
+def test_folder_is_searched_for_slides_only(tmp_path):
+    touch(
+        tmp_path,
+        *(
+            "b.svs",
+            "a.NDPI",
+            "deep/er/c.ome.tif",
+            "d.mrxs",
+            "d/Data0000.dat",
+            "d/overview.tif",
+            "e.vms",
+            "e.jpg",
+        ),
+        *("notes.txt", "labels.csv", ".hidden.svs", "._b.svs", ".partial-z.svs", ".cache/y.svs", "~$f.tif"),
+    )
+    assert ids(read_slide_list([tmp_path])) == ["a", "b", "c", "d", "e"]
+
+
+def test_explicit_files_need_no_known_extension(tmp_path):
+    touch(tmp_path, "scan.qptiff")
+    assert read_slide_list([tmp_path / "scan.qptiff"]) == [SlideRow("scan.qptiff", tmp_path / "scan.qptiff")]
+
+
+def test_default_mpp_fills_only_gaps(tmp_path):
+    touch(tmp_path, "a.svs", "b.svs")
+    (tmp_path / "s.csv").write_text("path,mpp\na.svs,0.25\nb.svs,\n")
+    rows = read_slide_list([tmp_path / "s.csv"], default_mpp=0.5)
+    assert [row.mpp for row in rows] == [0.25, 0.5]
+
+
+def test_table_paths_start_at_its_folder_and_absent_files_are_listed(tmp_path):
+    (tmp_path / "x").mkdir()
+    absolute = tmp_path / "abs.svs"
+    (tmp_path / "x" / "s.tsv").write_text(
+        f"slide_id\tpath\tmpp\tmask\n0012\ty/a.svs\t0.5\tm/a.png\n\t{absolute}\tNA\t\n"
+    )
+    assert read_slide_list([tmp_path / "x" / "s.tsv"]) == [
+        SlideRow("0012", tmp_path / "x" / "y" / "a.svs", 0.5, tmp_path / "x" / "m" / "a.png"),
+        SlideRow("abs", absolute),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "expected"),
+    [
+        ("wsi,mpp", "a.svs,0.25", ("a", 0.25, None)),
+        ("sample_id,image_path,mask_path,spacing_at_level_0", "S1,a.svs,a.png,0.25", ("S1", 0.25, "a.png")),
+        ("PATH;MPP", "a.svs;0,25", None),
+    ],
+)
+def test_tables_of_other_tools(tmp_path, header, cells, expected):
+    (tmp_path / "s.csv").write_text(f"{header}\n{cells}\n")
+    (row,) = read_slide_list([tmp_path / "s.csv"])
+    name, mpp, mask = expected or ("a", 0.25, None)
+    assert row == SlideRow(name, tmp_path / "a.svs", mpp, tmp_path / mask if mask else None)
+
+
+def test_same_name_twice_is_refused_with_both_paths(tmp_path):
+    touch(tmp_path, "x/a.svs", "y/a.tif")
+    with pytest.raises(TableError) as caught:
+        read_slide_list([tmp_path])
+    assert str(tmp_path / "x" / "a.svs") in caught.value.found
+    assert str(tmp_path / "y" / "a.tif") in caught.value.found
+
+
+def test_same_file_twice_is_one_slide_with_what_the_table_knows(tmp_path):
+    touch(tmp_path, "a.svs")
+    (tmp_path / "s.csv").write_text("path,slide_id,mpp\na.svs,S1,0.25\n")
+    for order in ([tmp_path, tmp_path / "s.csv"], [tmp_path / "s.csv", tmp_path / "a.svs"]):
+        assert read_slide_list(order) == [SlideRow("S1", tmp_path / "a.svs", 0.25)]
+
+
+def dicom(series: str) -> bytes:
+    uid = series.encode() + b"\0" * (len(series) % 2)
+    return b"\0" * 128 + b"DICM" + b"\x20\x00\x0e\x00UI" + len(uid).to_bytes(2, "little") + uid
+
+
+def test_dicom_files_of_one_series_are_one_slide(tmp_path):
+    touch(tmp_path, "d/level1.dcm", "d/label.dcm", content=dicom("1.2.3"))
+    touch(tmp_path, "d/level0.dcm", content=dicom("1.2.3") + b"pixels" * 10)
+    touch(tmp_path, "d/other.dcm", content=dicom("1.2.34"))
+    touch(tmp_path, "d/damaged.dcm", content=b"no tags")
+    assert ids(read_slide_list([tmp_path])) == ["damaged", "level0", "other"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links on this system")
+def test_linked_folders_are_walked_once(tmp_path):
+    touch(tmp_path, "real/a.svs")
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "real", target_is_directory=True)
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    assert ids(read_slide_list([tmp_path / "set"])) == ["a"]
+
+
+def test_what_is_nothing_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="No slide is named"):
+        read_slide_list([])
+    with pytest.raises(SettingsError, match="no such file or folder"):
+        read_slide_list([tmp_path / "absent.svs"])
+    with pytest.raises(SettingsError, match="no file with a slide's extension"):
+        read_slide_list([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("path,mpp\na.svs,fast\n", "Row 2, column 'mpp' is 'fast'"),
+        ("path,mpp\na.svs,0.5\nb.svs,-1\n", "Row 3"),
+        ("path,mpp\n,0.5\n", "Row 2 names no file"),
+        ("name,mpp\na.svs,0.5\n", "no column path"),
+    ],
+)
+def test_wrong_tables_are_refused(tmp_path, text, word):
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(TableError, match=word):
+        read_slide_list([tmp_path / "s.csv"])
+
+
+def test_real_slides_are_found(data_dir):
+    assert set(ids(read_slide_list([data_dir / "slides"]))) >= {
+        "CMU-1-Small-Region",
+        "kidney-48-5",
+        "small_wsi",
+    }

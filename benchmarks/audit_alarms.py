@@ -22,8 +22,8 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.slides.likeness import SIDE, Look
-from histonic.stages.audit_confounders import tell
-from histonic.stages.audit_facts import SlideFacts, list_confounders
+from histonic.stages.audit.confounders import tell
+from histonic.stages.audit.facts import SlideFacts, list_confounders
 
 TASKS = {
     "binary": Task("binary", "binary", ("y",), ("no", "yes")),

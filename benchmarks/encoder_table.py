@@ -23,15 +23,16 @@ import yaml
 
 from histonic.core.files import write_json
 from histonic.core.progress import Silent
+from histonic.core.settings import make_settings
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import load_encoder
 from histonic.encoders.networks.released import import_encoder
 from histonic.metrics.inference.intervals import bootstrap
-from histonic.stages.probe import LabelledCodes, probe_codes
-from histonic.stages.settings import TrainEncoderSettings, make_settings
-from histonic.stages.tile_inputs import read_inputs
-from histonic.stages.tile_scores import TilePredictions, group_numbers, tile_measures
-from histonic.stages.train_encoder import train_encoder
+from histonic.stages.encoder.inputs import read_inputs
+from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.train import train_encoder
+from histonic.stages.transfer.probe import LabelledCodes, probe_codes
+from histonic.stages.transfer.scores import TilePredictions, group_numbers, tile_measures
 
 HERE = Path(__file__).parent
 CODE_SIZE = 128

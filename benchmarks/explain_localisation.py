@@ -35,16 +35,16 @@ from histonic.core.errors import SettingsError
 from histonic.core.memory import keep_memory
 from histonic.core.progress import Silent
 from histonic.core.task import Task
+from histonic.data.maps.memory import Maps
 from histonic.encoders.tile_heads import heads_beside, load_heads
-from histonic.stages import explain_methods
-from histonic.stages.bundle import read_bundle
-from histonic.stages.explain_checks import cell_auc
-from histonic.stages.explain_choice import ExplainedRun, read_explained_run, unseen_networks
-from histonic.stages.explain_lesion import lesion_shares
-from histonic.stages.explain_methods import METHODS, Windows
-from histonic.stages.explain_output import choose_output
-from histonic.stages.explain_views import Network, explain_map, networks_of, randomised
-from histonic.stages.maps import Maps
+from histonic.models.bundle import read_bundle
+from histonic.stages.explain.attribution import methods as explain_methods
+from histonic.stages.explain.attribution.checks import cell_auc
+from histonic.stages.explain.attribution.methods import METHODS, Windows
+from histonic.stages.explain.attribution.output import choose_output
+from histonic.stages.explain.attribution.views import Network, explain_map, networks_of, randomised
+from histonic.stages.explain.choice import ExplainedRun, read_explained_run, unseen_networks
+from histonic.stages.explain.lesion import lesion_shares
 
 RATES = {
     "convnet": 1e-2,

@@ -28,7 +28,7 @@ from histonic.metrics.ranks import FloatArray, ratio
 from histonic.metrics.survival import censoring, hazard
 from histonic.metrics.survival import concordance as survival
 from histonic.metrics.survival.outcome import Survival, check_survival
-from histonic.stages.compare_runs import difference_measure
+from histonic.stages.evaluate.evaluated import difference_measure
 
 Draw = Callable[[int, np.random.Generator], Measure]
 SIZES = (100, 300)

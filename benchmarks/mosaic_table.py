@@ -24,8 +24,8 @@ import numpy as np
 from histonic import compress, simulate_mosaic, train_slides
 from histonic.core.task import Task
 from histonic.encoders.networks.released import import_encoder
-from histonic.stages.evaluate import EVALUATORS
-from histonic.stages.prediction_table import PredictionTable, read_predictions
+from histonic.runs.predictions import PredictionTable, read_predictions
+from histonic.stages.evaluate.evaluate import EVALUATORS
 
 SETS: dict[str, dict[str, Any]] = {
     "breast_mitosis": {

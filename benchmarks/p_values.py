@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from histonic.app.report_words import CROSSED_REACH
 from histonic.core.task import Task
 from histonic.metrics.discrimination import labels, regression
 from histonic.metrics.inference import comparisons as compare
@@ -29,8 +28,9 @@ from histonic.metrics.survival import censoring, hazard
 from histonic.metrics.survival import concordance as survival
 from histonic.metrics.survival.curves import log_rank
 from histonic.metrics.survival.outcome import Survival, check_survival
-from histonic.stages.clinical_fits import Design, added_by_image
-from histonic.stages.evaluate_groups import evaluate_groups
+from histonic.stages.evaluate.clinical_fits import Design, added_by_image
+from histonic.stages.evaluate.groups import evaluate_groups
+from histonic.stages.report.words import CROSSED_REACH
 
 Draw = Callable[[int, np.random.Generator], float | None]
 SIZES = (100, 300)

@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from PIL import Image
 
 TARGETS = ("grade:multiclass", "proliferation_score:regression", "os:survival:os_months,os_event")
 QUICK = {"tile_px": 64, "mpp": 1.0, "code_size": 8, "batch": 8, "steps": 3, "max_epochs": 2, "device": "cpu"}
 CLASSES = {"pale": (220, 180, 210), "dark": (120, 60, 130), "red": (200, 80, 90)}
 FREE_KEYS = {"versions", "seconds", "encoder_seconds", "created", "written", "started", "finished", "peak_mb"}
-TEXTS = (".html", ".md", ".yaml", ".log")
+TEXTS = (".html", ".md")
 DATES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?")
 
 
@@ -130,10 +131,10 @@ def reader(path: Path, root: Path) -> Callable[[Path], Any]:
     def words(file: Path) -> str:
         return DATES.sub("DATE", file.read_text(encoding="utf-8").replace(str(root.resolve()), "ROOT"))
 
-    if path.suffix == ".json" and path.name != "zarr.json":
+    if path.suffix == ".json":
         return lambda file: plain(json.loads(words(file)))
-    if path.name == "zarr.json":
-        return lambda file: plain(json.loads(words(file)))
+    if path.suffix == ".yaml":
+        return lambda file: plain(yaml.safe_load(words(file)))
     return words if path.suffix in TEXTS else Path.read_bytes
 
 

@@ -20,15 +20,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.tile_set import TileSet, read_tile_set
 from histonic.encoders.base import load_encoder
 from histonic.encoders.networks.released import import_encoder
 from histonic.encoders.tile_heads import load_heads
 from histonic.metrics.inference.intervals import bootstrap
 from histonic.nn.stain import perturb_stains
-from histonic.stages.tile_scores import TilePredictions, group_numbers, tile_measures
-from histonic.stages.train_encoder import train_encoder
+from histonic.stages.encoder.train import train_encoder
+from histonic.stages.transfer.scores import TilePredictions, group_numbers, tile_measures
 
 LEVELS = ("morphology", "hed-strong")
 # Factors on haematoxylin, eosin and the residual.
@@ -75,7 +75,7 @@ def write_source(data: Path, scratch: Path, source: str) -> Path:
 
 
 def read(source: Source, cache: Path) -> TileSet:
-    return read_tile_set(TileSetPlan(**source.settings), cache=cache, **GEOMETRY)
+    return read_tile_set(TileSetSettings(**source.settings), cache=cache, **GEOMETRY)
 
 
 def shifted(tiles: np.ndarray, how: str) -> np.ndarray:

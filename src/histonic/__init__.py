@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from histonic.app.report import write_report
     from histonic.core.compressed import CellMap, CompressedSlide
     from histonic.core.errors import HistonicError
     from histonic.core.grid import TileGrid
@@ -20,19 +19,20 @@ if TYPE_CHECKING:
     from histonic.encoders.networks.released import import_encoder
     from histonic.slides.base import open_slide
     from histonic.slides.formats.array import ArraySlide
-    from histonic.stages.audit import audit
-    from histonic.stages.compare_runs import compare_runs
-    from histonic.stages.compress import compress
-    from histonic.stages.evaluate import evaluate_run
-    from histonic.stages.explain import explain
-    from histonic.stages.external import external_test
-    from histonic.stages.extract_tiles import extract_tiles
-    from histonic.stages.predict import predict
-    from histonic.stages.simulate_mosaic import simulate_mosaic
-    from histonic.stages.study_tasks import study_tasks
-    from histonic.stages.train_encoder import train_encoder
-    from histonic.stages.train_slides import train_slides
-    from histonic.stages.transfer import transfer
+    from histonic.stages.audit.audit import audit
+    from histonic.stages.compare.compare import compare_runs
+    from histonic.stages.compress.compress import compress
+    from histonic.stages.encoder.train import train_encoder
+    from histonic.stages.evaluate.evaluate import evaluate_run
+    from histonic.stages.explain.explain import explain
+    from histonic.stages.predict.external import external_test
+    from histonic.stages.predict.predict import predict
+    from histonic.stages.report.report import write_report
+    from histonic.stages.tiles.extract import extract_tiles
+    from histonic.stages.tiles.mosaic import simulate_mosaic
+    from histonic.stages.train.train import train_slides
+    from histonic.stages.transfer.tasks import study_tasks
+    from histonic.stages.transfer.transfer import transfer
 
 _HOMES = {
     "ArraySlide": "histonic.slides.formats.array",
@@ -42,23 +42,23 @@ _HOMES = {
     "Store": "histonic.data.maps.store",
     "Task": "histonic.core.task",
     "TileGrid": "histonic.core.grid",
-    "audit": "histonic.stages.audit",
-    "compare_runs": "histonic.stages.compare_runs",
-    "compress": "histonic.stages.compress",
-    "evaluate_run": "histonic.stages.evaluate",
-    "explain": "histonic.stages.explain",
-    "external_test": "histonic.stages.external",
-    "extract_tiles": "histonic.stages.extract_tiles",
+    "audit": "histonic.stages.audit.audit",
+    "compare_runs": "histonic.stages.compare.compare",
+    "compress": "histonic.stages.compress.compress",
+    "evaluate_run": "histonic.stages.evaluate.evaluate",
+    "explain": "histonic.stages.explain.explain",
+    "external_test": "histonic.stages.predict.external",
+    "extract_tiles": "histonic.stages.tiles.extract",
     "import_encoder": "histonic.encoders.networks.released",
     "load_encoder": "histonic.encoders.base",
     "open_slide": "histonic.slides.base",
-    "predict": "histonic.stages.predict",
-    "simulate_mosaic": "histonic.stages.simulate_mosaic",
-    "study_tasks": "histonic.stages.study_tasks",
-    "train_encoder": "histonic.stages.train_encoder",
-    "train_slides": "histonic.stages.train_slides",
-    "transfer": "histonic.stages.transfer",
-    "write_report": "histonic.app.report",
+    "predict": "histonic.stages.predict.predict",
+    "simulate_mosaic": "histonic.stages.tiles.mosaic",
+    "study_tasks": "histonic.stages.transfer.tasks",
+    "train_encoder": "histonic.stages.encoder.train",
+    "train_slides": "histonic.stages.train.train",
+    "transfer": "histonic.stages.transfer.transfer",
+    "write_report": "histonic.stages.report.report",
 }
 
 __all__ = [

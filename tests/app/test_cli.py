@@ -14,24 +14,20 @@ from click.testing import CliRunner
 from PIL import Image
 
 from histonic.app.cli import histonic
-from histonic.app.settings import read_yaml, settings_command
+from histonic.app.options import read_yaml, settings_command
+from histonic.app.settings import DemoSettings, DoctorSettings
 from histonic.core.errors import SettingsError
+from histonic.core.settings import Settings, make_settings
 from histonic.core.task import Task
 from histonic.slides.formats.pyramid import write_pyramid
-from histonic.stages.settings import (
-    AuditSettings,
-    CompareSettings,
-    CompressSettings,
-    DemoSettings,
-    DoctorSettings,
-    ExtractSettings,
-    ImportSettings,
-    PredictSettings,
-    ReportSettings,
-    Settings,
-    TrainSettings,
-    make_settings,
-)
+from histonic.stages.audit.settings import AuditSettings
+from histonic.stages.compare.settings import CompareSettings
+from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.encoder.settings import ImportSettings
+from histonic.stages.predict.settings import PredictSettings
+from histonic.stages.report.settings import ReportSettings
+from histonic.stages.tiles.settings import ExtractSettings
+from histonic.stages.train.settings import TrainSettings
 
 SCORE = Task("proliferation_score", "regression", ("ki67_percent",))
 MODELS: list[type[Settings]] = [

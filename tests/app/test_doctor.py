@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from histonic.app.cli import histonic
 from histonic.app.doctor import Finding, examine
+from histonic.app.settings import DoctorSettings
 from histonic.core.errors import SettingsError
 from histonic.core.progress import Silent
 from histonic.slides.formats.pyramid import write_pyramid
-from histonic.stages.settings import DoctorSettings
 
 
 def tissue(side: int = 640) -> np.ndarray:

@@ -10,26 +10,19 @@ from importlib.metadata import version
 
 import click
 
-from histonic.app.settings import settings_command
+from histonic.app.options import settings_command
+from histonic.app.settings import DemoSettings, DoctorSettings
 from histonic.core.errors import HistonicError
-from histonic.stages.settings import (
-    AuditSettings,
-    CompareSettings,
-    CompressSettings,
-    DemoSettings,
-    DoctorSettings,
-    ExplainSettings,
-    ExternalSettings,
-    ExtractSettings,
-    ImportSettings,
-    MosaicSettings,
-    PredictSettings,
-    ReportSettings,
-    StudyTasksSettings,
-    TrainEncoderSettings,
-    TrainSettings,
-    TransferSettings,
-)
+from histonic.stages.audit.settings import AuditSettings
+from histonic.stages.compare.settings import CompareSettings
+from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.encoder.settings import ImportSettings, TrainEncoderSettings
+from histonic.stages.explain.settings import ExplainSettings
+from histonic.stages.predict.settings import ExternalSettings, PredictSettings
+from histonic.stages.report.settings import ReportSettings
+from histonic.stages.tiles.settings import ExtractSettings, MosaicSettings
+from histonic.stages.train.settings import TrainSettings
+from histonic.stages.transfer.settings import StudyTasksSettings, TransferSettings
 
 # Heavy imports stand inside the commands, so that --help answers at once.
 
@@ -66,7 +59,7 @@ def compress(settings: CompressSettings) -> int:
     Finished slides are skipped; the same command resumes after an interruption.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.compress import compress as run
+    from histonic.stages.compress.compress import compress as run
 
     with TerminalProgress() as progress:
         result = run(settings, progress=progress)
@@ -93,7 +86,7 @@ def train(settings: TrainSettings) -> int:
     Writes out-of-fold predictions and a portable bundle. The same command resumes after an interruption.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.train_slides import train_slides
+    from histonic.stages.train.train import train_slides
 
     with TerminalProgress() as progress:
         run = train_slides(settings, progress=progress)
@@ -109,7 +102,7 @@ def train_encoder(settings: TrainEncoderSettings) -> int:
     with a model card. The same command resumes after an interruption.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.train_encoder import train_encoder as run
+    from histonic.stages.encoder.train import train_encoder as run
 
     with TerminalProgress() as progress:
         out = run(settings, progress=progress)
@@ -125,7 +118,7 @@ def transfer(settings: TransferSettings) -> int:
     lists the tile sets. The same command resumes after an interruption.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.transfer import transfer as run
+    from histonic.stages.transfer.transfer import transfer as run
 
     with TerminalProgress() as progress:
         out = run(settings, progress=progress)
@@ -140,7 +133,7 @@ def audit(settings: AuditSettings) -> int:
     One line a finding; exit code 1 for an error. 'histonic report' looks for the same in a finished run.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.audit import audit as run
+    from histonic.stages.audit.audit import audit as run
 
     with TerminalProgress() as progress:
         result = run(settings, progress=progress)
@@ -159,7 +152,7 @@ def audit(settings: AuditSettings) -> int:
 def report(settings: ReportSettings) -> int:
     """Write report.html (one file, no network) and report.json into a run."""
     from histonic.app.progress import TerminalProgress
-    from histonic.app.report import write_report
+    from histonic.stages.report.report import write_report
 
     with TerminalProgress() as progress:
         path = write_report(settings, progress=progress)
@@ -174,7 +167,7 @@ def external(settings: ExternalSettings) -> int:
     Writes predictions into RUN/external/NAME; the report scores them under a heading of their own.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.external import external_test
+    from histonic.stages.predict.external import external_test
 
     with TerminalProgress() as progress:
         out = external_test(settings, progress=progress)
@@ -191,7 +184,7 @@ def explain(settings: ExplainSettings) -> int:
     """
     from histonic.app.explanations import explain_lines
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.explain import explain as run
+    from histonic.stages.explain.explain import explain as run
 
     with TerminalProgress() as progress:
         result = run(settings, progress=progress)
@@ -207,7 +200,7 @@ def compare(settings: CompareSettings) -> int:
     Prints tables; with --out also writes comparison.md, comparison.csv and comparison.json.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.compare_runs import compare_runs
+    from histonic.stages.compare.compare import compare_runs
 
     with TerminalProgress() as progress:
         result = compare_runs(settings, progress=progress)
@@ -221,7 +214,7 @@ def compare(settings: CompareSettings) -> int:
 def predict(settings: PredictSettings) -> int:
     """Predict from slide files or maps with one portable bundle."""
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.predict import predict as run
+    from histonic.stages.predict.predict import predict as run
 
     with TerminalProgress() as progress:
         result = run(settings, progress=progress)
@@ -274,7 +267,7 @@ def study_tasks(settings: StudyTasksSettings) -> int:
     The YAML file lists the tile sets. The same command resumes after an interruption.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.study_tasks import study_tasks as run
+    from histonic.stages.transfer.tasks import study_tasks as run
 
     with TerminalProgress() as progress:
         out = run(settings, progress=progress)
@@ -295,7 +288,7 @@ def mosaic(settings: MosaicSettings) -> int:
     resumes after an interruption.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.simulate_mosaic import simulate_mosaic
+    from histonic.stages.tiles.mosaic import simulate_mosaic
 
     with TerminalProgress() as progress:
         out = simulate_mosaic(settings, progress=progress)
@@ -316,7 +309,7 @@ def extract(settings: ExtractSettings) -> int:
     tiles.csv and set.yaml. The same command resumes after an interruption.
     """
     from histonic.app.progress import TerminalProgress
-    from histonic.stages.extract_tiles import extract_tiles
+    from histonic.stages.tiles.extract import extract_tiles
 
     with TerminalProgress() as progress:
         result = extract_tiles(settings, progress=progress)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from histonic.app.report import write_report
+from histonic.app.settings import DemoSettings
 from histonic.core.errors import TrainingError
 from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress
 from histonic.simulate.slides import simulate_cohort
-from histonic.stages.compress import compress
-from histonic.stages.settings import CompressSettings, DemoSettings, ReportSettings, TrainSettings
-from histonic.stages.train_slides import train_slides
+from histonic.stages.compress.compress import compress
+from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.report.report import write_report
+from histonic.stages.report.settings import ReportSettings
+from histonic.stages.train.settings import TrainSettings
+from histonic.stages.train.train import train_slides
 
 TARGETS = (
     "grade:multiclass",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Progress
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import check_labels
 from histonic.slides.base import open_slide
 from histonic.slides.tissue import TissueRule, find_tissue
-from histonic.stages.settings import DoctorSettings, TissueSettings
+from histonic.stages.compress.settings import TissueSettings
 
 Verdict = Literal["ok", "warning", "error"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from histonic.stages.explain import ExplainResult
-from histonic.stages.explain_files import summary_row
+from histonic.stages.explain.explain import ExplainResult
+from histonic.stages.explain.files import summary_row
 
 
 def explain_lines(result: ExplainResult) -> Iterator[str]:

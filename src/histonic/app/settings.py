@@ -1,207 +1,30 @@
-"""The command line and the YAML file of a stage, both made from its one settings model."""
+"""Settings of 'histonic doctor' and 'histonic demo'."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import click
-from pydantic.fields import FieldInfo
+from pydantic import Field
 
-from histonic.core.errors import SettingsError
-from histonic.stages.settings import Settings, make_settings
-
-S = TypeVar("S", bound=Settings)
+from histonic.core.settings import Settings
+from histonic.data.tables.settings import TableSettings
 
 
-def settings_command(
-    group: click.Group,
-    name: str,
-    model: type[S],
-    positional: tuple[str, ...] = (),
-    *,
-    config_first: bool = False,
-) -> Callable[[Callable[[S], int | None]], Callable[[S], int | None]]:
-    """Make a command whose arguments are the fields of a settings model.
+class DoctorSettings(TableSettings):
+    """Slides and a label table to a list of what is wrong, before any compute."""
 
-    Every field becomes an option (fields of a nested model as ``--outer-inner``), those in
-    ``positional`` become arguments. ``--config FILE`` reads the same keys from YAML; the command line
-    wins. The decorated function gets the settings and returns the exit code.
-
-    Args:
-        group: The group that gets the command.
-        name: Name of the command.
-        model: Its settings.
-        positional: Fields given by position, the last of which may take several values.
-        config_first: The YAML file is an argument, for stages whose settings hold lists that the command
-            line cannot say.
-    """
-
-    def decorate(run: Callable[[S], int | None]) -> Callable[[S], int | None]:
-        def callback(**given: Any) -> None:
-            settings = _settings(model, given)
-            raise SystemExit(run(settings) or 0)
-
-        parameters: list[click.Parameter] = []
-        for key, field in _options(model):
-            parameters.append(_argument(key, field) if key in positional else _option(key, field))
-        parameters.sort(key=lambda item: isinstance(item, click.Option))
-        parameters.append(_config_argument() if config_first else _config_option())
-        command = click.Command(
-            name, callback=callback, params=parameters, help=run.__doc__, no_args_is_help=_has_required(model)
-        )
-        group.add_command(command)
-        return run
-
-    return decorate
-
-
-def _config_option() -> click.Option:
-    return click.Option(
-        ["--config"], metavar="YAML", help="Read settings from this YAML file; options given here win."
+    slides: tuple[Path, ...] = Field((), description="Slide files, folders, or a CSV with path, mpp, mask.")
+    labels: Path | None = Field(None, description="Label table to check against the slides.")
+    target: tuple[str, ...] = Field((), description="Targets to check, as for 'histonic train'.")
+    mpp: float | None = Field(
+        None, gt=0, description="Microns per pixel of slides whose header does not say."
     )
 
 
-def _config_argument() -> click.Argument:
-    return click.Argument(["config"], required=False, metavar="[CONFIG.yaml]")
+class DemoSettings(Settings):
+    """A simulated cohort through compress, train and report."""
 
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Settings from a YAML file.
-
-    Raises:
-        SettingsError: The file is absent, no YAML, or holds no keys.
-    """
-    import yaml
-
-    asked = f"Read the settings file {path}."
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(asked, f"{error.strerror}.", "Check the path given to --config.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
-        raise SettingsError(asked, f"It is not YAML: {found}.", "Write it as 'key: value' lines.") from error
-    if not isinstance(values, dict):
-        raise SettingsError(asked, "It holds no keys.", "Write it as 'key: value' lines.")
-    return {str(key): value for key, value in values.items()}
-
-
-def _settings(model: type[S], given: Mapping[str, Any]) -> S:
-    values: dict[str, Any] = {}
-    source = "the command line"
-    if given.get("config"):
-        source = f"the command line and {given['config']}"
-        values.update(read_yaml(Path(given["config"])))
-    for key, field in _options(model):
-        value = given[_parameter_name(key)]
-        if value in (None, ()):
-            continue
-        outer, _, inner = key.partition(".")
-        if inner:
-            nested = dict(values.get(outer) or {})
-            nested[inner] = value
-            values[outer] = nested
-        else:
-            values[key] = _pairs(key, value) if _is_mapping(field) else _number(field, value)
-    _check_nested(model, values)
-    return make_settings(model, values, source)
-
-
-def _check_nested(model: type[Settings], values: Mapping[str, Any]) -> None:
-    """An unknown key of a nested model gets its nearest name too."""
-    for key, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Settings) and isinstance(values.get(key), dict):
-            make_settings(inner, values[key], f"the settings under {key!r}")
-        if _is_nested_list(field) and isinstance(values.get(key), list):
-            each_model = get_args(inner)[0]
-            for number, each in enumerate(values[key], start=1):
-                if isinstance(each, dict):
-                    make_settings(each_model, each, f"entry {number} of {key!r}")
-
-
-def _number(field: FieldInfo, value: Any) -> Any:
-    """A choice among numbers comes as text from the command line; pydantic would not convert it."""
-    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-    texts = {str(choice): choice for choice in choices}
-    return texts.get(value, value) if isinstance(value, str) else value
-
-
-def _pairs(key: str, items: tuple[str, ...]) -> dict[str, str]:
-    pairs = [item.partition("=") for item in items]
-    if wrong := next((first + sign for first, sign, last in pairs if not (first and last)), None):
-        raise SettingsError(f"Read --{key}.", f"{wrong!r} is no pair.", f"Write --{key} NAME=VALUE.")
-    return {first: last for first, _, last in pairs}
-
-
-def _options(model: type[Settings]) -> Iterator[tuple[str, FieldInfo]]:
-    for key, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Settings):
-            for inner_key, inner_field in inner.model_fields.items():
-                yield f"{key}.{inner_key}", inner_field
-        elif not _is_nested_list(field):
-            yield key, field
-
-
-def _parameter_name(key: str) -> str:
-    return key.replace(".", "_")
-
-
-def _has_required(model: type[Settings]) -> bool:
-    return any(field.is_required() for field in model.model_fields.values())
-
-
-def _is_many(field: FieldInfo) -> bool:
-    return get_origin(field.annotation) is tuple
-
-
-def _is_nested_list(field: FieldInfo) -> bool:
-    """Whether a field is a list of settings models, or a mapping to lists, which only a YAML file can say."""
-    kinds = get_args(field.annotation)
-    if _is_mapping(field):
-        return kinds[-1] is not str
-    return any(isinstance(kind, type) and issubclass(kind, Settings) for kind in kinds)
-
-
-def _is_mapping(field: FieldInfo) -> bool:
-    return get_origin(field.annotation) is dict
-
-
-def _argument(key: str, field: FieldInfo) -> click.Argument:
-    name = key.upper()
-    return click.Argument(
-        [key],
-        required=False,
-        nargs=-1 if _is_many(field) else 1,
-        metavar=f"{name}..." if _is_many(field) else name,
-    )
-
-
-def _option(key: str, field: FieldInfo) -> click.Option:
-    flag = "--" + key.replace(".", "-").replace("_", "-")
-    return click.Option(
-        [flag, _parameter_name(key)],
-        multiple=_is_many(field) or _is_mapping(field),
-        metavar=_metavar(field),
-        help=f"{field.description} {_default_note(field)}".rstrip(),
-    )
-
-
-def _default_note(field: FieldInfo) -> str:
-    if field.is_required():
-        return "[required]"
-    default = field.get_default()
-    return "" if default in (None, (), {}) else f"[default: {default}]"
-
-
-def _metavar(field: FieldInfo) -> str:
-    if _is_mapping(field):
-        return "NAME=VALUE"
-    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
-    if get_origin(field.annotation) is Literal:
-        return "|".join(str(choice) for choice in get_args(field.annotation))
-    names = {int: "INT", float: "NUMBER", Path: "PATH", str: "TEXT", bool: "true|false"}
-    return names.get(kinds[0], "TEXT")
+    out: Path = Field(Path("histonic-demo"), description="Folder for slides, store and run.")
+    patients: int = Field(80, ge=12, description="Simulated patients.")
+    encoder: str = Field("histonic-mtl", description="Encoder for the demo.")
+    seed: int = Field(0, ge=0, description="Seed of the cohort and the training.")

@@ -71,3 +71,22 @@ class Cohort:
             if task.name in patient.targets:
                 values[row] = patient.targets[task.name]
         return values if width == 2 else values[:, 0]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One turn of the rotation; its patients are in the order of the cohort.
+
+    Attributes:
+        number: The part that is tested.
+        train: Patients the network learns from.
+        validation: Patients that set the learning rate and choose the epoch.
+        test: Patients the network never sees in training.
+        repeat: Which of the repeated cross-validations this is.
+    """
+
+    number: int
+    train: tuple[Patient, ...]
+    validation: tuple[Patient, ...]
+    test: tuple[Patient, ...]
+    repeat: int = 0

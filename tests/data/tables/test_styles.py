@@ -8,7 +8,7 @@ import pytest
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.data.tables.styles import STYLES, name_columns
-from histonic.stages.settings import TrainSettings
+from histonic.stages.train.settings import TrainSettings
 
 FILE = Path("labels.csv")
 TABLES = {

@@ -10,10 +10,10 @@ import pytest
 
 from histonic.core.cohort import Cohort, Exclusion
 from histonic.core.errors import CohortError, TableError
-from histonic.core.splits import split_parts
 from histonic.core.task import parse_target
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.cohorts import build_cohort, check_labels, read_labels
+from histonic.stages.train.splits import split_parts
 
 
 def cohort_of(folder: Path, text: str, targets: list[str], slides: list[str], **options: str) -> Cohort:

@@ -15,7 +15,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.data.tilesets import cache as tileset_cache
 from histonic.data.tilesets.cache import Packed, packed_tiles
 from histonic.data.tilesets.listing import Listing, nowhere, texts, unknown
-from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.plan import TileSetSettings
 
 
 def listing(tiles: Sequence[np.ndarray | None], stamp: str = "stamp") -> Listing:
@@ -39,7 +39,7 @@ def packed(
     progress: Progress | None = None,
     **facts: Any,
 ) -> Packed:
-    plan = TileSetPlan("a set/of tiles", Path("x"), **{"scale": "fill", **facts})
+    plan = TileSetSettings(name="a set/of tiles", path=Path("x"), **{"scale": "fill", **facts})
     heard = progress or Silent()
     return packed_tiles(plan, listing(tiles, stamp), tile_px=8, mpp=0.5, cache=where, progress=heard)
 
@@ -155,8 +155,6 @@ def test_what_was_done_is_said_once(tmp_path: Path) -> None:
     ("facts", "message"),
     [
         ({}, "not known"),
-        ({"mpp": 0.0}, "mpp is 0.0"),
-        ({"assumed_mpp": float("nan")}, "assumed_mpp is nan"),
         ({"mpp": 5.0}, "enlarged 10.0 times"),
     ],
 )

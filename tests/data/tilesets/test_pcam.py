@@ -13,7 +13,7 @@ import pytest
 from histonic.core.errors import TileSetError
 from histonic.data.tilesets import pcam as tileset_pcam
 from histonic.data.tilesets.listing import Listing
-from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.sources import list_tiles
 
 STEM = "camelyonpatch_level_2_split_{}"
@@ -38,7 +38,7 @@ def write(folder: Path, counts: dict[str, int], meta: bool = True) -> np.ndarray
 
 
 def listed(path: Path, **facts: Any) -> Listing:
-    return list_tiles(TileSetPlan("pcam", path, **facts))
+    return list_tiles(TileSetSettings(name="pcam", path=path, **facts))
 
 
 def test_the_pairs_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

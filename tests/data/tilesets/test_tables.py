@@ -10,13 +10,13 @@ import pytest
 
 from histonic.core.errors import TileSetError
 from histonic.data.tilesets.listing import Listing
-from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.sources import list_tiles
 
 
 def listed(folder: Path, text: str, name: str = "tiles.csv", **facts: Any) -> Listing:
     (folder / name).write_bytes(text.encode("utf-8"))
-    return list_tiles(TileSetPlan("set", folder / name, **facts))
+    return list_tiles(TileSetSettings(name="set", path=folder / name, **facts))
 
 
 def test_columns_are_read_by_name(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from histonic.core.errors import TileSetError
 from histonic.core.progress import Silent
 from histonic.data.tilesets import cache as tileset_cache
-from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.tile_set import TileSet, check_across, read_tile_set, read_unlabelled
 
 
@@ -43,7 +43,7 @@ def rows_of(labels: str, **columns: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def read(path: Path, **facts: Any) -> TileSet:
-    plan = TileSetPlan("set", path, **{"mpp": 1.0, **facts})
+    plan = TileSetSettings(name="set", path=path, **{"mpp": 1.0, **facts})
     return read_tile_set(plan, tile_px=16, mpp=2.0, cache=path.parent / f"cache-{path.name}")
 
 
@@ -88,7 +88,7 @@ def test_patch_camelyon_files(tmp_path: Path) -> None:
         with h5py.File(folder / f"{stem}_y.h5", "w") as file:
             file["y"] = np.array([0, 1] * 3).reshape(6, 1, 1, 1)
         pd.DataFrame({"wsi": [f"s{number}"] * 6}).to_csv(folder / f"{stem}_meta.csv")
-    plan = TileSetPlan("pcam", folder, mpp=0.97)
+    plan = TileSetSettings(name="pcam", path=folder, mpp=0.97)
     found = read_tile_set(plan, tile_px=96, mpp=0.97, cache=tmp_path / "cache")
     assert np.array_equal(found.tiles, pixels) and found.tasks[0].classes == ("normal", "tumor")
     assert [len(found.rows(split)) for split in ("train", "val", "test")] == [6, 6, 6]
@@ -142,7 +142,7 @@ def test_a_tile_that_cannot_be_read_is_listed_and_skipped(tmp_path: Path) -> Non
         def say(self, line: str) -> None:
             said.append(line)
 
-    plan = TileSetPlan("set", folder, mpp=1.0)
+    plan = TileSetSettings(name="set", path=folder, mpp=1.0)
     found = read_tile_set(plan, tile_px=16, mpp=2.0, cache=tmp_path / "c", progress=Listener())
     assert [Path(failure.path).name for failure in found.failures] == ["1.png", "2.png", "4.png"]
     assert "no such file" in found.failures[1].reason and "8 bits" in found.failures[2].reason
@@ -218,7 +218,7 @@ def test_the_same_image_in_two_sets_is_refused(tmp_path: Path) -> None:
 def test_tiles_without_labels(tmp_path: Path) -> None:
     for number in range(20):
         picture(tmp_path / "bare" / f"{number}.png", number)
-    plan = TileSetPlan("bare", tmp_path / "bare", scale="fill")
+    plan = TileSetSettings(name="bare", path=tmp_path / "bare", scale="fill")
     found = read_unlabelled(plan, tile_px=16, mpp=0.5, cache=tmp_path / "cache")
     assert found.tasks == () and found.targets == {} and len(found.rows("train")) == 14
 
@@ -232,7 +232,6 @@ REFUSALS = [
     ("abac", {"classes": ("a", "b")}, r"3\.png \(row 5\) is labelled 'c' .*the classes are a, b"),
     ("abac", {"kind": "binary"}, "binary, with 3 classes"),
     ("abab", {"kind": "ordinal"}, "order of the classes"),
-    ("abab", {"kind": "survival"}, "survival"),
     ("abab", {"kind": "regression"}, r"0\.png \(row 2\) is labelled 'a', which is no number"),
     ("abab", {"label": ("grade",)}, "no column 'grade'; its columns are path, label"),
 ]
@@ -294,7 +293,7 @@ def test_real_sets(
     data_dir: Path,
     tmp_path: Path,
 ) -> None:
-    plan = TileSetPlan(name, data_dir / "patches" / name, **facts)
+    plan = TileSetSettings(name=name, path=data_dir / "patches" / name, **facts)
     found = read_tile_set(plan, tile_px=32, mpp=0.5, cache=tmp_path)
     assert tuple(len(found.rows(split)) for split in ("train", "val", "test")) == counts
     assert len(found.tasks[0].classes) == classes and len(set(found.group) - {""}) == groups

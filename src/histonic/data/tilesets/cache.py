@@ -26,7 +26,7 @@ from histonic.data.tilesets.listing import Listing, Texts
 from histonic.data.tilesets.pixels import MOST_ENLARGED, Fit, bring, fit_by_mpp, fit_whole
 
 if TYPE_CHECKING:
-    from histonic.data.tilesets.plan import TileSetPlan
+    from histonic.data.tilesets.plan import TileSetSettings
 
 FORMAT = "histonic-tiles-2"
 THREADS = min(8, os.cpu_count() or 1)
@@ -74,7 +74,7 @@ class Packed:
 
 
 def packed_tiles(
-    plan: TileSetPlan, listing: Listing, *, tile_px: int, mpp: float, cache: Path, progress: Progress
+    plan: TileSetSettings, listing: Listing, *, tile_px: int, mpp: float, cache: Path, progress: Progress
 ) -> Packed:
     """The tiles of a listing, from the cache if they are there, else decoded into it.
 
@@ -138,11 +138,8 @@ def _only_here(path: Path, progress: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _require_resolution(plan: TileSetPlan, mpp: float) -> None:
+def _require_resolution(plan: TileSetSettings, mpp: float) -> None:
     asked = f"Bring the tile set {plan.name!r} to {mpp} µm/px."
-    for key, value in (("mpp", plan.mpp), ("assumed_mpp", plan.assumed_mpp)):
-        if value is not None and not 0 < value < float("inf"):
-            raise TileSetError(asked, f"Its {key} is {value}.", "Give microns per pixel, such as 0.5.")
     if plan.scale == "mpp" and plan.mpp is None and plan.assumed_mpp is None:
         raise TileSetError(
             asked,
@@ -199,7 +196,7 @@ class _Seen:
 
 
 def _decode(
-    folder: Path, plan: TileSetPlan, listing: Listing, tile_px: int, mpp: float, progress: Progress
+    folder: Path, plan: TileSetSettings, listing: Listing, tile_px: int, mpp: float, progress: Progress
 ) -> None:
     """Decode all tiles into a folder that is there whole or not at all."""
     seen = _Seen([], [], [], [], [])
@@ -215,7 +212,7 @@ def _decode(
 
 
 def _prepared(
-    plan: TileSetPlan, listing: Listing, tile_px: int, mpp: float, seen: _Seen, progress: Progress
+    plan: TileSetSettings, listing: Listing, tile_px: int, mpp: float, seen: _Seen, progress: Progress
 ) -> Iterator[UInt8Array]:
     """Tiles in the order of the listing, without those that cannot be read."""
 
@@ -242,7 +239,7 @@ def _prepared(
             progress.advance(len(rows))
 
 
-def _fit(plan: TileSetPlan, shape: tuple[int, ...], tile_px: int, mpp: float, where: str) -> Fit:
+def _fit(plan: TileSetSettings, shape: tuple[int, ...], tile_px: int, mpp: float, where: str) -> Fit:
     """How a tile of this shape is brought to the encoder's.
 
     Raises:
@@ -269,7 +266,7 @@ def _fit(plan: TileSetPlan, shape: tuple[int, ...], tile_px: int, mpp: float, wh
     return fit
 
 
-def _notes(plan: TileSetPlan, fits: list[Fit], mpp: float) -> list[str]:
+def _notes(plan: TileSetSettings, fits: list[Fit], mpp: float) -> list[str]:
     """What was done to the tiles, over all of them."""
     sides = (min(fit.side_px for fit in fits), max(fit.side_px for fit in fits))
     times = (min(fit.enlarged for fit in fits), max(fit.enlarged for fit in fits))

@@ -21,7 +21,7 @@ from histonic.data.tilesets.listing import SPLITS, Listing, file_stamp, nowhere,
 from histonic.data.tilesets.tables import GROUP
 
 if TYPE_CHECKING:
-    from histonic.data.tilesets.plan import TileSetPlan
+    from histonic.data.tilesets.plan import TileSetSettings
 
 PCAM_SUFFIXES = (".h5", ".hdf5", ".gz")
 PARTS = ("train", "valid", "test")
@@ -48,7 +48,7 @@ def has_pcam(folder: Path) -> bool:
     return any(folder.glob("*_split_*_[xy].h5")) or any(folder.glob("*_split_*_[xy].h5.gz"))
 
 
-def list_pcam(asked: str, folder: Path, plan: TileSetPlan) -> Listing:
+def list_pcam(asked: str, folder: Path, plan: TileSetSettings) -> Listing:
     """List camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5; slides are those of ``..._meta.csv``.
 
     The class ``tumor`` is where the centre of the tile holds tumour; ``normal`` is everywhere else.
@@ -93,7 +93,7 @@ def _refuse_packed(asked: str, folder: Path) -> None:
             raise TileSetError(asked, f"{packed.name} is packed.", f"Unpack it first: gunzip {packed.name}")
 
 
-def _part(asked: str, images: Path, split: str, plan: TileSetPlan) -> _Part:
+def _part(asked: str, images: Path, split: str, plan: TileSetSettings) -> _Part:
     truth = images.with_name(images.name.replace("_x.h5", "_y.h5"))
     if not truth.is_file():
         raise TileSetError(asked, f"{truth.name} is missing beside {images.name}.", "Download both.")
@@ -131,7 +131,7 @@ def _opened(asked: str, path: Path, name: str, look: Callable[[h5py.Dataset], Fo
 
 
 def _slides(
-    asked: str, images: Path, count: int, plan: TileSetPlan
+    asked: str, images: Path, count: int, plan: TileSetSettings
 ) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Slide and place of each tile, by the ``..._meta.csv`` beside the tiles if it is there."""
     meta = images.with_name(images.name.replace("_x.h5", "_meta.csv"))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from histonic.core.task import TaskKind
+import yaml
+from pydantic import Field
+
+from histonic.core.errors import SettingsError
+from histonic.core.settings import Settings, make_settings
+
+DECLARATION = "set.yaml"
+"""File in a folder of tiles that says what 'sets:' would say; 'histonic tiles extract' writes it."""
 
 
-@dataclass(frozen=True)
-class TileSetPlan:
-    """Where a set of tiles is, and what is known of it.
+class TileSetSettings(Settings):
+    """One set of labelled tiles: where it is, what is known of it, and how it is used.
 
     Attributes:
         name: Of the set, and of its task if it has one label column.
@@ -30,18 +35,52 @@ class TileSetPlan:
         duplicates: What to do about identical tiles in two splits or classes: refuse the set; or drop the
             training tile of a held-out one (val of test), also if it is turned or mirrored, and all copies of
             an image with two labels.
+        related: Sets that share this word are left out together.
     """
 
-    name: str
-    path: Path
-    kind: TaskKind | None = None
-    label: tuple[str, ...] = ("label",)
-    classes: tuple[str, ...] = ()
-    mpp: float | None = None
-    assumed_mpp: float | None = None
-    scale: Literal["mpp", "fill"] = "mpp"
-    group: str = "group"
-    split: str = "split"
-    path_column: str = "path"
-    licence: str = "unknown"
-    duplicates: Literal["refuse", "drop"] = "refuse"
+    name: str = Field(description="Name of the task in results.")
+    path: Path = Field(description="Folder per class, folder with tiles.csv, CSV, or PatchCamelyon .h5.")
+    kind: Literal["binary", "multiclass", "ordinal", "regression"] | None = Field(
+        None, description="Kind of target; by default binary for two classes, else multiclass."
+    )
+    label: tuple[str, ...] = Field(("label",), description="Label column; several for several labels a tile.")
+    classes: tuple[str, ...] = Field((), description="Class names in order; needed for ordinal.")
+    mpp: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Microns per pixel, as its source states it."
+    )
+    assumed_mpp: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Microns per pixel that is assumed where the source states none.",
+    )
+    scale: Literal["mpp", "fill"] = Field(
+        "mpp", description="fill: the whole tile fills the encoder's tile, whatever its mpp."
+    )
+    group: str = Field("group", description="Column of the group: patient, slide or field.")
+    split: str = Field("split", description="Column of the split: train, val, test.")
+    path_column: str = Field("path", description="Column of the file.")
+    licence: str = Field("unknown", description="Licence of the tiles, for the model card.")
+    duplicates: Literal["refuse", "drop"] = Field(
+        "refuse", description="Identical tiles in two splits or classes: refuse, or drop."
+    )
+    related: str = Field("", description="Related sets share this word; they are left out together.")
+
+
+def declare(path: Path, mpp: float | None) -> TileSetSettings:
+    """The settings of a set given by its path alone: its ``set.yaml``, or its name and ``mpp``.
+
+    Raises:
+        SettingsError: ``set.yaml`` cannot be read or holds an unknown key.
+    """
+    file = path / DECLARATION
+    if not file.is_file():
+        return TileSetSettings(name=path.stem, path=path, mpp=mpp)
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"Read {file}.", f"{' '.join(str(error).split())}.", "Correct it, or use 'sets:'."
+        ) from error
+    known = {key: value for key, value in dict(values or {}).items() if key in TileSetSettings.model_fields}
+    return make_settings(TileSetSettings, {"name": path.name, **known, "path": path}, str(file))

@@ -13,12 +13,12 @@ from histonic.data.tilesets.pcam import PCAM_SUFFIXES, has_pcam, list_pcam
 from histonic.data.tilesets.tables import GROUP, SPLIT, list_table
 
 if TYPE_CHECKING:
-    from histonic.data.tilesets.plan import TileSetPlan
+    from histonic.data.tilesets.plan import TileSetSettings
 
 TABLE = "tiles.csv"
 
 
-def list_tiles(plan: TileSetPlan) -> Listing:
+def list_tiles(plan: TileSetSettings) -> Listing:
     """List the tiles of a set in whichever form it comes.
 
     Its path is a folder with ``tiles.csv``, a folder per class (also below train, val, test), a table,
@@ -50,7 +50,7 @@ def list_tiles(plan: TileSetPlan) -> Listing:
     )
 
 
-def _list_folders(asked: str, root: Path, plan: TileSetPlan) -> Listing:
+def _list_folders(asked: str, root: Path, plan: TileSetSettings) -> Listing:
     _refuse_columns(asked, plan)
     found = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     files = [path for path in found if not _is_hidden(path.relative_to(root).parts) and path.is_file()]
@@ -78,7 +78,7 @@ def _list_folders(asked: str, root: Path, plan: TileSetPlan) -> Listing:
     )
 
 
-def _refuse_columns(asked: str, plan: TileSetPlan) -> None:
+def _refuse_columns(asked: str, plan: TileSetSettings) -> None:
     """Columns that are asked for by name do not exist in folders; a group overlooked would be a leak."""
     if len(plan.label) > 1:
         raise TileSetError(

@@ -15,13 +15,13 @@ from histonic.data.tables.values import is_missing, to_number
 from histonic.data.tilesets.listing import SPLITS, Listing, Texts, file_stamp, image_reader, texts, unknown
 
 if TYPE_CHECKING:
-    from histonic.data.tilesets.plan import TileSetPlan
+    from histonic.data.tilesets.plan import TileSetSettings
 
 SPLIT, GROUP, SLIDE = "split", "group", "slide"
 """Columns that are taken where they exist; others are named in the plan, and must exist."""
 
 
-def list_table(asked: str, file: Path, plan: TileSetPlan) -> Listing:
+def list_table(asked: str, file: Path, plan: TileSetSettings) -> Listing:
     """List the tiles of a table; paths are relative to it.
 
     Args:

@@ -15,14 +15,14 @@ from histonic.data.tables.values import natural_key, order_binary, to_number
 from histonic.data.tilesets.listing import Listing
 
 if TYPE_CHECKING:
-    from histonic.data.tilesets.plan import TileSetPlan
+    from histonic.data.tilesets.plan import TileSetSettings
 
 MOST_NUMBERS = 30
 """Different numbers in a label column beyond which they are taken for a forgotten 'kind: regression'."""
 Targets = dict[str, npt.NDArray[np.float64]]
 
 
-def read_targets(plan: TileSetPlan, listing: Listing) -> tuple[tuple[Task, ...], Targets]:
+def read_targets(plan: TileSetSettings, listing: Listing) -> tuple[tuple[Task, ...], Targets]:
     """Tasks and targets, one a label column.
 
     Args:
@@ -36,9 +36,6 @@ def read_targets(plan: TileSetPlan, listing: Listing) -> tuple[tuple[Task, ...],
         TileSetError: A label is no number or not among the classes; a class has no tiles; there is one class
             only, or the kind does not fit.
     """
-    asked = f"Read the labels of the tile set {plan.name!r}."
-    if plan.kind == "survival":
-        raise TileSetError(asked, "The kind is survival.", "Tiles have no follow-up; use another kind.")
     tasks, targets = [], {}
     for column in plan.label:
         name = plan.name if len(plan.label) == 1 else f"{plan.name}.{column}"
@@ -73,7 +70,7 @@ def _values(asked: str, column: str, listing: Listing) -> npt.NDArray[np.float64
     return found
 
 
-def _classes(asked: str, name: str, column: str, plan: TileSetPlan, listing: Listing) -> Task:
+def _classes(asked: str, name: str, column: str, plan: TileSetSettings, listing: Listing) -> Task:
     labels = listing.labels[column]
     counts = Counter(str(text) for text in labels if text)
     found = sorted(counts, key=natural_key)

@@ -24,7 +24,7 @@ from histonic.data.tilesets.checks import (
 )
 from histonic.data.tilesets.listing import Listing
 from histonic.data.tilesets.neighbours import nearest_tiles
-from histonic.data.tilesets.plan import TileSetPlan
+from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.sources import list_tiles
 from histonic.data.tilesets.splits import share_out
 from histonic.data.tilesets.targets import Targets, read_targets
@@ -57,7 +57,7 @@ class TileSet:
         hashes: ``(N,)`` of the pixels, to find the same image twice.
     """
 
-    plan: TileSetPlan
+    plan: TileSetSettings
     tasks: tuple[Task, ...]
     tiles: npt.NDArray[np.uint8]
     targets: dict[str, npt.NDArray[np.float64]]
@@ -76,7 +76,7 @@ class TileSet:
 
 
 def read_tile_set(
-    plan: TileSetPlan,
+    plan: TileSetSettings,
     *,
     tile_px: int,
     mpp: float,
@@ -108,7 +108,7 @@ def read_tile_set(
         ...         for number in range(10):
         ...             image = Image.new("RGB", (64, 64), (colour, number, 0))
         ...             image.save(f"{folder}/set/{label}/{number}.png")
-        ...     plan = TileSetPlan("tint", Path(folder, "set"), mpp=1.0)
+        ...     plan = TileSetSettings(name="tint", path=Path(folder, "set"), mpp=1.0)
         ...     tiles = read_tile_set(plan, tile_px=32, mpp=2.0, cache=Path(folder, "cache"))
         ...     tiles.tasks[0].classes, tiles.tiles.shape
         (('dark', 'pale'), (20, 32, 32, 3))
@@ -121,7 +121,7 @@ def read_tile_set(
 
 
 def read_unlabelled(
-    plan: TileSetPlan,
+    plan: TileSetSettings,
     *,
     tile_px: int,
     mpp: float,
@@ -134,7 +134,7 @@ def read_unlabelled(
     Labels that are there are left aside. Arguments and errors are those of :func:`read_tile_set`.
     """
     return read_tile_set(
-        replace(plan, label=(), kind=None, classes=()),
+        plan.model_copy(update={"label": (), "kind": None, "classes": ()}),
         tile_px=tile_px,
         mpp=mpp,
         cache=cache,
@@ -156,7 +156,7 @@ def check_across(sets: Sequence[TileSet]) -> None:
 
 
 def _checked(
-    plan: TileSetPlan,
+    plan: TileSetSettings,
     listing: Listing,
     packed: Packed,
     tasks: tuple[Task, ...],

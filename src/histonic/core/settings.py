@@ -1,0 +1,78 @@
+"""What all settings share: one model a verb serves the Python call, the YAML file and the command line.
+
+The models stand beside their verbs, in files that load neither torch nor pandas, so that ``--help`` answers
+at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from histonic.core.errors import SettingsError
+
+S = TypeVar("S", bound="Settings")
+Precision = Literal["32", "bf16"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def fields_of(model: type[Settings]) -> dict[str, FieldInfo]:
+    """The fields of a settings model: its own in order, then those that it shares with other verbs."""
+    own = [key for key in model.model_fields if key in model.__annotations__]
+    shared = [key for key in model.model_fields if key not in own]
+    return {key: model.model_fields[key] for key in (*own, *shared)}
+
+
+def make_settings(model: type[S], values: Mapping[str, Any], source: str = "the settings") -> S:
+    """Build a settings model; an error names the key, what was found, and the nearest known key.
+
+    Args:
+        model: The settings model.
+        values: Keys and values, as from a YAML file or a command line.
+        source: Where the values came from, for the message.
+
+    Raises:
+        SettingsError: A key is unknown or missing, or a value cannot be used.
+    """
+    unknown = [key for key in values if key not in model.model_fields]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], model.model_fields, n=1)
+        raise SettingsError(
+            f"Read {source}.",
+            f"There is no setting {unknown[0]!r}.",
+            f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(model.model_fields)}.",
+        )
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "settings"
+        found = "nothing" if first["type"] == "missing" else f"{first.get('input')!r}"
+        raise SettingsError(
+            f"Read {source}.", f"{key} is {found}: {first['msg']}.", f"Correct the value of {key}."
+        ) from error
+
+
+def resolve(model: type[S], settings: S | None, values: Mapping[str, Any]) -> S:
+    """The settings of a Python call: a ready model, or keywords, or a model with some keywords changed.
+
+    Raises:
+        SettingsError: A keyword is unknown or has a value that cannot be used.
+
+    Example:
+        >>> class Grid(Settings):
+        ...     mpp: float = 8.0
+        >>> resolve(Grid, None, {"mpp": 4}).mpp
+        4.0
+    """
+    given = {} if settings is None else {key: getattr(settings, key) for key in settings.model_fields_set}
+    return make_settings(model, {**given, **values}, f"the keywords of {model.__name__}")

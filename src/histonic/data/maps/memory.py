@@ -1,0 +1,153 @@
+"""Compressed slides in memory while they fit, else read window by window; checked once for bad numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.compressed import CompressedSlide, turn_back
+from histonic.core.errors import StoreError
+from histonic.core.progress import Progress
+from histonic.core.tissue_box import TissueBox
+from histonic.data.maps.views import TissueDensity, View, place_cut
+
+MEMORY_BYTES = 2 << 30
+"""Codes kept in memory; maps beyond that are read from disk, window by window."""
+BAND_ROWS = 64
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Number of tissue cells, and per channel the sum and sum of squares ``(D,)`` of their codes."""
+
+    cells: int
+    total: FloatArray
+    squares: FloatArray
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.cells + other.cells, self.total + other.total, self.squares + other.squares)
+
+    def scale(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation per channel; rounding noise of a constant channel counts as 0."""
+        mean = self.total / self.cells
+        variance = self.squares / self.cells - mean**2
+        noise = 1e-9 * np.maximum(mean**2, 1e-12)
+        return mean, np.sqrt(np.where(variance > noise, variance, 0))
+
+
+class Maps:
+    """The maps of a run.
+
+    Args:
+        slides: By slide_id.
+        progress: Told of every map that is read.
+        memory_bytes: See :data:`MEMORY_BYTES`.
+
+    Raises:
+        StoreError: A map holds a NaN or infinite code, has no tissue, or another code size.
+    """
+
+    def __init__(
+        self, slides: Mapping[str, CompressedSlide], progress: Progress, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
+        self._slides: dict[str, CompressedSlide] = {}
+        self._boxes: dict[str, TissueBox] = {}
+        self._densities: dict[str, TissueDensity] = {}
+        self.moments: dict[str, Moments] = {}
+        self.code_size = next(iter(slides.values())).code_size
+        progress.stage("read maps", len(slides))
+        for slide_id in sorted(slides):
+            slide = slides[slide_id]
+            size = _bytes(slide)
+            if size <= memory_bytes:
+                memory_bytes -= size
+                slide = _in_memory(slide)
+            self.moments[slide_id] = _examine(slide, self.code_size)
+            self._slides[slide_id] = slide
+            self._boxes[slide_id] = TissueBox.of(slide.mask)
+            progress.advance(1, slide_id)
+
+    def mask(self, slide_id: str) -> npt.NDArray[np.bool_]:
+        """``(R, K)``."""
+        return self._slides[slide_id].mask
+
+    def has_turned(self, slide_id: str) -> bool:
+        """Whether the codes of turned tiles are stored, so that a turned map holds other cells."""
+        return self._slides[slide_id].orientations is not None
+
+    def box(self, slide_id: str) -> TissueBox:
+        """Where the tissue lies."""
+        return self._boxes[slide_id]
+
+    def largest_side(self) -> int:
+        """The longest side of the tissue of all maps, in cells."""
+        return max(max(box.shape) for box in self._boxes.values())
+
+    def density(self, slide_id: str, side: int) -> TissueDensity | None:
+        """Density of crop centres; None if the tissue fits into a window of ``side`` cells."""
+        if self.box(slide_id).fits(side):
+            return None
+        if slide_id not in self._densities:
+            self._densities[slide_id] = TissueDensity(self.mask(slide_id))
+        return self._densities[slide_id]
+
+    def code_scale(self, slide_ids: Iterable[str]) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation per channel over the tissue of some maps."""
+        first, *others = (self.moments[slide_id] for slide_id in slide_ids)
+        return sum(others, start=first).scale()
+
+    def look(
+        self, views: Sequence[View], side: int
+    ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
+        """Codes ``(B, D, side, side)`` and mask ``(B, side, side)`` of views."""
+        codes = np.zeros((len(views), self.code_size, side, side), np.float16)
+        masks = np.zeros((len(views), side, side), np.float32)
+        for place, view in enumerate(views):
+            slide = self._slides[view.slide_id]
+            stored, first = (
+                (slide.features, ())
+                if slide.orientations is None
+                else (slide.orientations, (view.orientation,))
+            )
+            # Written through a turned-back view of the batch, so that no code is copied twice.
+            place_cut(turn_back(codes[place], view.orientation), stored, view.corner, *first)
+            place_cut(turn_back(masks[place], view.orientation), slide.mask, view.corner)
+        return codes, masks
+
+
+def _bytes(slide: CompressedSlide) -> int:
+    codes = slide.features if slide.orientations is None else slide.orientations
+    cells: int = math.prod(codes.shape)
+    return 2 * cells
+
+
+def _in_memory(slide: CompressedSlide) -> CompressedSlide:
+    if slide.orientations is None:
+        return replace(slide, features=np.asarray(slide.features[:]))
+    return replace(slide, orientations=np.asarray(slide.orientations[:]))
+
+
+def _examine(slide: CompressedSlide, code_size: int) -> Moments:
+    """Moments of the upright codes; refuses a map that no network could use."""
+    asked = f"Train on the map of {slide.slide_id!r}."
+    todo = "Compress that slide again, or take its map out of the store."
+    if not slide.mask.any():
+        raise StoreError(asked, "None of its cells holds tissue.", todo)
+    if slide.code_size != code_size:
+        raise StoreError(asked, f"It has {slide.code_size} numbers a cell, others have {code_size}.", todo)
+    found = Moments(0, np.zeros(code_size), np.zeros(code_size))
+    stored = slide.features if slide.orientations is None else slide.orientations
+    for top in range(0, slide.mask.shape[0], BAND_ROWS):
+        tissue = slide.mask[top : top + BAND_ROWS]
+        codes = np.asarray(stored[..., top : top + BAND_ROWS, :])[..., tissue].astype(np.float64)
+        if not np.isfinite(codes).all():
+            bad = int((~np.isfinite(codes)).sum())
+            raise StoreError(asked, f"It holds {bad} codes that are NaN or infinite.", todo)
+        upright = codes if codes.ndim == 2 else codes[0]
+        found += Moments(upright.shape[1], upright.sum(axis=1), (upright**2).sum(axis=1))
+    return found

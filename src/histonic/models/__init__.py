@@ -1,0 +1,1 @@
+"""Trained slide networks, and how they predict."""

@@ -1,0 +1,57 @@
+"""A trained slide network as a training leaves it on the disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from histonic.models.members import FloatArray, Member
+from histonic.nn.checkpoint import load_state
+from histonic.training.schedule import EpochRecord
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished network.
+
+    Attributes:
+        member: What it is, and what it knows of its training patients.
+        code_size: D.
+        weights: State of its :class:`~histonic.aggregators.base.SlideModel`.
+        history: Its epochs.
+        predictions: Per task ``(P, W)`` of the fold's test patients.
+    """
+
+    member: Member
+    code_size: int
+    weights: dict[str, Tensor]
+    history: tuple[EpochRecord, ...]
+    predictions: dict[str, FloatArray]
+
+    @property
+    def name(self) -> str:
+        """Its name in files and weights."""
+        return network_name(self.member.repeat, self.member.fold, self.member.initialisation)
+
+
+def read_network(path: Path) -> Trained:
+    """A finished network from its file.
+
+    Raises:
+        TrainingError: The file is damaged.
+    """
+    state = load_state(path)
+    return Trained(
+        Member.from_dict(state["member"]),
+        state["code_size"],
+        state["weights"],
+        tuple(EpochRecord(**record) for record in state["history"]),
+        {name: values.numpy() for name, values in state["predictions"].items()},
+    )
+
+
+def network_name(repeat: int, fold: int, initialisation: int) -> str:
+    """Name of a network in file names and weights."""
+    return f"repeat-{repeat}-fold-{fold}-init-{initialisation}"

@@ -1,0 +1,1 @@
+"""What a finished run left on the disk; no torch."""

@@ -1,0 +1,1 @@
+"""What but the tissue could explain the labels."""

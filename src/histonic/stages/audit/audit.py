@@ -1,0 +1,252 @@
+"""What but the tissue could explain the labels: equal slides, doubled patients, confounders, sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histonic.core.cohort import Cohort, Patient
+from histonic.core.errors import SettingsError, StoreError, TableError
+from histonic.core.files import require_writable_folder
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.core.task import parse_target
+from histonic.data.maps.store import Store
+from histonic.data.tables.issues import list_names, suggest
+from histonic.data.tables.joins import table_patients
+from histonic.data.tables.label_table import column_cells
+from histonic.data.tables.styles import NO_SPLIT
+from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
+from histonic.data.targets.survival_checks import doubt_coding
+from histonic.runs.run import read_slides, read_store_path
+from histonic.stages.audit.confounders import confounder_findings, tell
+from histonic.stages.audit.copies import (
+    OtherCohort,
+    copy_findings,
+    list_copies,
+    name_findings,
+    other_findings,
+    owners,
+)
+from histonic.stages.audit.facts import SlideFacts, list_confounders, read_slide_facts
+from histonic.stages.audit.findings import AuditResult, Finding, by_level, write_audit
+from histonic.stages.audit.settings import AuditSettings
+
+
+def audit(
+    settings: AuditSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> AuditResult:
+    """Look for what but the tissue could explain the labels, before any network is trained.
+
+    Equal slides (also turned, mirrored, recompressed or stained a little differently), patients under two
+    identifiers, patients and slides that another cohort has too, event columns that seem to mark the
+    censored, and confounders: whether site, scanner, file format, resolution, mean colour, area or number of
+    slides alone predict a target. The chance of any alarm about confounders is below 5 % in a cohort that has
+    none.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``store="store"``, ``labels="labels.csv"``, ``target=["grade"]``.
+
+    Returns:
+        Findings, and what each confounder tells; also written to ``out`` if that is given.
+
+    Raises:
+        SettingsError: A setting is wrong.
+        TableError: The label table is wrong.
+        CohortError: The patients cannot be joined with the maps.
+        StoreError: The store is empty, mixed or damaged.
+        OutputError: The folder cannot be written to.
+    """
+    resolved = resolve(AuditSettings, settings, values)
+    listener = progress or Silent()
+    store = Store.open(resolved.store)
+    if not store.slide_ids:
+        raise StoreError(
+            f"Audit the store {resolved.store}.", "It holds no map.", "Make maps with 'histonic compress'."
+        )
+    table = read_labels(
+        resolved.labels,
+        style=resolved.table_style,
+        columns=resolved.columns,
+        slide_table=resolved.slide_table,
+    )
+    requests = [parse_target(text) for text in resolved.target]
+    cohort = build_cohort(table, requests, store.slide_ids, event_coding=resolved.event_coding)
+    if resolved.out is not None:
+        require_writable_folder(resolved.out)
+    columns = {name: _column(table, name) for name in resolved.confounder}
+    others = [_other(name, Path(path), resolved, listener) for name, path in sorted(resolved.other.items())]
+    result = audit_cohort(
+        cohort,
+        read_slide_facts(store, sorted(owners(cohort.patients)), listener),
+        columns=columns,
+        others=others,
+        part=cohort.folds or cohort.roles,
+        permutations=resolved.permutations,
+        seed=resolved.seed,
+        progress=listener,
+    )
+    if resolved.out is not None:
+        write_audit(resolved.out, result, {"settings": resolved.model_dump(mode="json")})
+    return replace(result, out=resolved.out)
+
+
+def audit_cohort(
+    cohort: Cohort,
+    facts: Mapping[str, SlideFacts],
+    *,
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+    others: Sequence[OtherCohort] = (),
+    part: Mapping[str, object] | None = None,
+    permutations: int = 2000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> AuditResult:
+    """The audit of patients whose slides' facts are known.
+
+    Args:
+        cohort: Patients and targets.
+        facts: Per slide; slides without any are said to be unchecked.
+        columns: Further columns to test as confounders, value per patient.
+        others: Cohorts that must have nothing in common with this one.
+        part: Part of the split per patient, if there is one.
+        permutations: Exchanges of the targets, for the p-values.
+        seed: Of the exchanges.
+        progress: Listener to the progress.
+    """
+    listener = progress or Silent()
+    split = part or {}
+    copies = list_copies(facts, owners(cohort.patients))
+    findings = [
+        *copy_findings(copies, split),
+        *name_findings(cohort.patients, split),
+        *_coding_findings(cohort),
+    ]
+    for other in others:
+        findings += other_findings(cohort.patients, facts, other)[0]
+    told = tell(
+        cohort,
+        list_confounders(cohort.patients, facts, columns),
+        permutations=permutations,
+        seed=seed,
+        progress=listener,
+    )
+    findings += [*confounder_findings(told), *_unchecked(cohort.patients, facts)]
+    comparable = sum(each.look is not None and each.look.comparable for each in facts.values())
+    return AuditResult(
+        by_level(findings),
+        tuple(told),
+        copies=tuple(copies),
+        slides=len(facts),
+        compared=comparable,
+        permutations=permutations,
+    )
+
+
+def _coding_findings(cohort: Cohort) -> list[Finding]:
+    findings = []
+    for task in cohort.tasks:
+        if task.kind != "survival":
+            continue
+        values = cohort.targets(task)
+        known = values[~np.isnan(values).any(axis=1)]
+        doubt = doubt_coding(known[:, 0], known[:, 1])
+        if doubt:
+            where = f"target {task.name}, column {task.columns[-1]!r}"
+            todo = "Check what 1 means in that column. If it marks the censored, use --event-coding censored."
+            findings.append(
+                Finding("warning", "coding", "The events may be the censored patients", where, doubt, todo)
+            )
+    return findings
+
+
+def _unchecked(patients: Sequence[Patient], facts: Mapping[str, SlideFacts]) -> list[Finding]:
+    """What could not be looked at."""
+    slides = sorted(owners(patients))
+    absent = [name for name in slides if name not in facts]
+    empty = [name for name in slides if name in facts and not _comparable(facts[name])]
+    findings = []
+    if absent:
+        findings.append(
+            Finding(
+                "note",
+                "unchecked",
+                f"{len(absent)} of {len(slides)} slides could not be looked at",
+                list_names(absent),
+                "The store that holds their maps is not there, or not whole.",
+                "Put it where the run expects it, and write the report again.",
+            )
+        )
+    if empty:
+        findings.append(
+            Finding(
+                "note",
+                "unchecked",
+                f"{len(empty)} of {len(slides)} slides were compared by their files only",
+                list_names(empty),
+                "They hold too little tissue to be told from others, or have no picture.",
+                "",
+            )
+        )
+    return findings
+
+
+def _comparable(facts: SlideFacts) -> bool:
+    return facts.look is not None and facts.look.comparable
+
+
+def _column(table: LabelTable, name: str) -> dict[str, str]:
+    """A column of the label table, value per patient; several different ones are joined by +."""
+    if name not in table.text.columns:
+        raise TableError(
+            f"Test the column {name!r} of {table.path.name} as a confounder.",
+            "The table has no such column.",
+            suggest(name, table.text.columns),
+        )
+    values: dict[str, set[str]] = {}
+    for row, cell in column_cells(table, name).items():
+        if table.patients[row] and cell:
+            values.setdefault(table.patients[row], set()).add(cell)
+    return {patient: "+".join(sorted(cells)) for patient, cells in values.items()}
+
+
+def _other(name: str, path: Path, settings: AuditSettings, progress: Progress) -> OtherCohort:
+    """Another cohort from a store, a label table, or a finished run."""
+    if (path / "cohort.json").is_file():
+        return _other_run(name, path, progress)
+    if path.is_dir():
+        store = Store.open(path)
+        facts = read_slide_facts(store, store.slide_ids, progress, stage=f"facts of {name}")
+        return OtherCohort(name, tuple(store.slide_ids), facts)
+    if not path.exists():
+        raise SettingsError(
+            f"Compare with the cohort {name!r}.",
+            f"There is no {path}.",
+            "Give NAME=PATH, the path of a store, a run or a label table.",
+        )
+    table = read_labels(path, style=settings.table_style, columns=NO_SPLIT)
+    owner = (
+        {}
+        if table.links is None
+        else dict(zip(table.links["slide_id"], table.links["patient_id"], strict=True))
+    )
+    return OtherCohort(name, tuple(table_patients(table)), {}, owner)
+
+
+def _other_run(name: str, run: Path, progress: Progress) -> OtherCohort:
+    patients = read_slides(run)
+    owner = {slide: patient for patient, slides in patients.items() for slide in slides}
+    facts: dict[str, SlideFacts] = {}
+    if (run / "run.json").is_file():
+        store = read_store_path(run)
+        if store.is_dir():
+            opened = Store.open(store)
+            held = sorted(set(owner) & set(opened.slide_ids))
+            facts = read_slide_facts(opened, held, progress, stage=f"facts of {name}")
+    return OtherCohort(name, tuple(patients), facts, owner)

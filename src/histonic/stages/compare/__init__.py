@@ -1,0 +1,1 @@
+"""Runs compared on the patients that they share."""

@@ -1,0 +1,286 @@
+"""Slides to compressed maps: the second step of Neural Image Compression."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from histonic.core.compressed import ORIENTATIONS, orient
+from histonic.core.errors import EncoderError, HistonicError, MaskError, SettingsError, StoreError
+from histonic.core.files import replacing_file, require_writable_folder, write_text
+from histonic.core.memory import keep_memory
+from histonic.core.prefetch import prefetched
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.data.maps.store import (
+    Store,
+    encoder_path,
+    failure_path,
+    map_folder,
+    read_facts,
+    write_failure,
+    writing_map,
+)
+from histonic.data.tables.slide_lists import SlideRow, read_slide_list
+from histonic.encoders.base import Encoder, describe, load_encoder
+from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
+from histonic.slides.base import fingerprint_file
+from histonic.stages.compress.reading import Event, Failed, Opened, Tiles, mask_hash_of, read_slides
+from histonic.stages.compress.settings import CompressSettings
+from histonic.training.devices import pick_device
+
+BATCHES_AHEAD = 3
+STEPS_PER_SLIDE = 100
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One slide that could not be compressed: at which stage, and why."""
+
+    slide_id: str
+    path: str
+    stage: str
+    reason: str
+
+
+@dataclass
+class CompressResult:
+    """What a compression did.
+
+    Attributes:
+        store: The folder of the maps.
+        done: Slides compressed now.
+        skipped: Slides whose maps were there already.
+        failures: Slides that could not be compressed.
+        tiles: Tiles encoded now.
+        seconds: Wall time spent on them.
+        encoder_share: Share of that time in which the encoder worked, 0 to 1; the rest it waited for pixels.
+    """
+
+    store: Path
+    done: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    tiles: int = 0
+    seconds: float = 0.0
+    encoder_share: float = 0.0
+
+
+def compress(
+    settings: CompressSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> CompressResult:
+    """Compress slides to maps of codes, one Zarr group per slide.
+
+    Finished slides are skipped, so the same command resumes after an interruption, and an
+    interrupted run ends with the same bytes as an undisturbed one. A slide that fails is recorded
+    with stage and reason; the run goes on.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``slides=[...]``, ``encoder="colour"``, ``out="store"``.
+
+    Raises:
+        SettingsError: A setting is wrong, or no slide was given.
+        EncoderError: The encoder cannot be loaded.
+        StoreError: The store holds maps of another encoder or other settings.
+        OutputError: The store cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from histonic.slides.formats.pyramid import write_pyramid
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     image = np.full((300, 400, 3), (200, 120, 180), np.uint8)
+        ...     write_pyramid(f"{folder}/a.tif", image, mpp=0.5)
+        ...     result = compress(slides=[f"{folder}/a.tif"], encoder="colour", out=f"{folder}/store")
+        ...     result.done
+        ['a']
+    """
+    resolved = resolve(CompressSettings, settings, values)
+    listener = progress or Silent()
+    keep_memory()
+    rows = _rows(resolved)
+    encoder = load_encoder(
+        resolved.encoder, device=pick_device(resolved.device), precision=resolved.precision
+    )
+    folder = require_writable_folder(resolved.out)
+    job = _Job(resolved, encoder, folder)
+    job.require_own_store()
+    encoder.save(encoder_path(folder))
+    heads = heads_beside(resolved.encoder)
+    if heads is not None:
+        with replacing_file(folder / HEADS_FILE) as partial:
+            shutil.copyfile(heads, partial)
+    # Where the run stands on the disk does not change the maps, so the file holds no such settings.
+    kept = resolved.model_dump(mode="json", exclude={"shard", "slides"})
+    write_text(folder / "settings.yaml", yaml.safe_dump(kept, sort_keys=True, allow_unicode=True))
+    return job.run(rows, listener)
+
+
+def _rows(settings: CompressSettings) -> list[SlideRow]:
+    if not settings.slides:
+        raise SettingsError(
+            "Compress slides.",
+            "No slide was given.",
+            "Give slide files, folders or a CSV with a path column.",
+        )
+    part, parts = (int(number) for number in settings.shard.split("/"))
+    if not 1 <= part <= parts:
+        raise SettingsError(
+            f"Take shard {settings.shard}.", "There is no such part.", "Give i/n with i from 1 to n."
+        )
+    return read_slide_list(settings.slides)[part - 1 :: parts]
+
+
+class _Job:
+    """One run of the stage: a thread reads slides ahead, this one encodes and writes."""
+
+    def __init__(self, settings: CompressSettings, encoder: Encoder, folder: Path) -> None:
+        self.settings = settings
+        self.encoder = encoder
+        self.folder = folder
+        self.described = describe(encoder)
+        self.map_settings = {
+            "orientations": settings.orientations,
+            "precision": settings.precision,
+            "tissue": settings.tissue.model_dump(mode="json"),
+        }
+        self.facts = {
+            "encoder": self.described,
+            "settings": self.map_settings,
+            "versions": {name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},
+        }
+        self._encoding_s = 0.0
+
+    def require_own_store(self) -> None:
+        """Refuse a store that holds maps of another encoder or of other settings."""
+        store = Store.open(self.folder)
+        if not store.slide_ids:
+            return
+        asked = f"Compress with {self.described['name']!r} into {self.folder}."
+        if store.encoder["fingerprint"] != self.described["fingerprint"]:
+            raise StoreError(
+                asked,
+                f"The store holds {len(store.slide_ids)} maps by {store.encoder['name']!r}, another encoder "
+                "(or another version or precision of it).",
+                "Choose another --out, or delete the store.",
+            )
+        if store.settings != self.map_settings:
+            raise StoreError(
+                asked,
+                f"Its {len(store.slide_ids)} maps were made with other settings: {dict(store.settings)}.",
+                f"Use those instead of {self.map_settings}, choose another --out, or delete the store.",
+            )
+
+    def run(self, rows: Sequence[SlideRow], progress: Progress) -> CompressResult:
+        result = CompressResult(self.folder)
+        waiting = []
+        for row in rows:
+            if self._is_done(row):
+                result.skipped.append(row.slide_id)
+                failure_path(self.folder, row.slide_id).unlink(missing_ok=True)
+            else:
+                waiting.append(row)
+        progress.stage("compress", len(waiting) * STEPS_PER_SLIDE)
+        if result.skipped:
+            progress.say(f"{len(result.skipped)} slide(s) are compressed already and skipped")
+        began = time.perf_counter()
+        events = prefetched(read_slides(waiting, self.settings, self.encoder.spec), BATCHES_AHEAD)
+        try:
+            for event in events:
+                if isinstance(event, Failed):
+                    self._record(event, result, progress)
+                elif isinstance(event, Opened):
+                    self._encode_slide(event, events, result, progress)
+        finally:
+            events.close()  # type: ignore[attr-defined]
+        result.seconds = time.perf_counter() - began
+        result.encoder_share = self._encoding_s / result.seconds
+        return result
+
+    def _is_done(self, row: SlideRow) -> bool:
+        """Whether a map made of the same file, mpp and mask is there; the rest was compared before."""
+        folder = map_folder(self.folder, row.slide_id)
+        if not folder.is_dir() or not row.path.is_file():
+            return False
+        try:
+            found = read_facts(folder)["slide"]
+            same_mask = found["mask"] == mask_hash_of(row, self.settings)
+        except (StoreError, MaskError):
+            return False
+        same_file = found["fingerprint"] == fingerprint_file(row.path)
+        same_mpp = found["given_mpp"] == row.mpp and found["default_mpp"] in (None, self.settings.mpp)
+        return same_file and same_mask and same_mpp
+
+    def _encode_slide(
+        self, opened: Opened, events: Iterator[Event], result: CompressResult, progress: Progress
+    ) -> None:
+        slide_id = opened.row.slide_id
+        total, seen, shown = int(opened.mask.sum()), 0, 0
+        target = map_folder(self.folder, slide_id)
+        try:
+            with writing_map(
+                target, opened.mask, self.encoder.spec.code_size, self.settings.orientations
+            ) as writer:
+                for event in events:
+                    if isinstance(event, Failed):
+                        raise _SlideEnded(event)
+                    if not isinstance(event, Tiles):
+                        break
+                    codes = self._encode(event.tiles, opened.row)
+                    writer.put(event.cells, codes)
+                    seen += len(event.cells)
+                    result.tiles += len(event.cells)
+                    steps = seen * STEPS_PER_SLIDE // total - shown
+                    shown += steps
+                    progress.advance(steps, f"{slide_id} {seen}/{total} tiles")
+                writer.finish({**opened.facts, **self.facts})
+        except _SlideEnded as ended:
+            self._record(ended.failed, result, progress, shown)
+            return
+        failure_path(self.folder, slide_id).unlink(missing_ok=True)
+        result.done.append(slide_id)
+
+    def _encode(self, tiles: npt.NDArray[np.uint8], row: SlideRow) -> npt.NDArray[np.float32]:
+        """Codes ``(N, O, D)`` of tiles and, if asked for, of the turned tiles."""
+        began = time.perf_counter()
+        count = ORIENTATIONS if self.settings.orientations == ORIENTATIONS else 1
+        codes = [
+            self.encoder.encode(np.ascontiguousarray(orient(tiles, turn, axes=(1, 2))))
+            for turn in range(count)
+        ]
+        stacked = np.stack(codes, axis=1)
+        self._encoding_s += time.perf_counter() - began
+        if not np.isfinite(stacked).all() or np.abs(stacked).max() > np.finfo(np.float16).max:
+            raise EncoderError(
+                f"Encode {row.path} with {self.described['name']!r}.",
+                "Some codes are not finite, or beyond what float16 holds.",
+                "The weights are damaged: import or train the encoder again.",
+            )
+        return stacked
+
+    def _record(self, failed: Failed, result: CompressResult, progress: Progress, shown: int = 0) -> None:
+        error = failed.error
+        reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
+        failure = Failure(failed.row.slide_id, str(failed.row.path), failed.stage, reason)
+        write_failure(self.folder, failure.slide_id, failure.path, failure.stage, failure.reason)
+        result.failures.append(failure)
+        progress.advance(STEPS_PER_SLIDE - shown)
+        progress.say(f"{failure.path}: failed at {failure.stage}: {failure.reason}")
+
+
+class _SlideEnded(Exception):
+    """A slide broke off in the middle of its tiles; its half-written map is dropped."""
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.row.slide_id)
+        self.failed = failed

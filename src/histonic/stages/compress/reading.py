@@ -1,0 +1,212 @@
+"""The reading half of compression: slides in, tissue found, tiles out, each slide's failure handed on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
+from histonic.core.files import replacing_file
+from histonic.core.grid import TileGrid
+from histonic.data.maps.store import thumbnail_path
+from histonic.data.tables.slide_lists import SlideRow
+from histonic.encoders.base import EncoderSpec
+from histonic.slides.base import Slide, best_mpp, open_slide
+from histonic.slides.likeness import look_at
+from histonic.slides.masks import read_mask
+from histonic.slides.thumbnail import draw_cells, thumbnail
+from histonic.slides.tiles import walk_tiles
+from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue
+from histonic.stages.compress.settings import CompressSettings
+
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".geojson")
+MOST_ENLARGEMENT = 1.1
+Stage = Literal["open", "tissue", "tiles", "encode"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A slide whose tiles will follow: its grid, the cells to be filled, and the facts for its map."""
+
+    row: SlideRow
+    grid: TileGrid
+    mask: npt.NDArray[np.bool_]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Cells ``(N, 2)`` and their tiles uint8 ``(N, tile_px, tile_px, 3)``."""
+
+    cells: npt.NDArray[np.int64]
+    tiles: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Closed:
+    """All tiles of the slide were given."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The slide cannot be used, or not to its end."""
+
+    row: SlideRow
+    stage: Stage
+    error: Exception
+
+
+Event = Opened | Tiles | Closed | Failed
+
+
+def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: EncoderSpec) -> Iterator[Event]:
+    """Read slides one after the other, and write their thumbnails into the store.
+
+    Args:
+        rows: The slides.
+        settings: Of the compression.
+        spec: What the encoder expects.
+
+    Yields:
+        Per slide Opened, Tiles as often as needed, Closed; or Failed in place of what could not be had.
+
+    Raises:
+        OutputError: A thumbnail cannot be written.
+    """
+    for row in rows:
+        stage: Stage = "open"
+        try:
+            _check_slide_id(row)
+            with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
+                grid = lay_grid(slide, spec)
+                stage = "tissue"
+                tissue, mask_hash = _tissue(slide, row, settings)
+                mask = cell_coverage(tissue, grid) >= settings.tissue.min_cell_share
+                picture = thumbnail(slide)
+                _write_thumbnail(picture, thumbnail_path(settings.out, row.slide_id), grid, mask)
+                _require_tissue(row, mask)
+                facts = _facts(slide, row, grid, mask_hash, settings.mpp)
+                facts["look"] = look_at(picture, grid, mask, outlined=False).to_dict()
+                yield Opened(row, grid, mask, facts)
+                stage = "tiles"
+                for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):
+                    yield Tiles(cells, tiles)
+            yield Closed()
+        except OutputError:
+            raise
+        except Exception as error:  # noqa: BLE001 - listed with its stage; the run goes on
+            yield Failed(row, stage, error)
+
+
+def lay_grid(slide: Slide, spec: EncoderSpec) -> TileGrid:
+    """The grid on which an encoder sees a slide.
+
+    Tiles are read at the resolution nearest to the encoder's that needs no fractional resampling, if
+    it lies within 2 %.
+
+    Raises:
+        MissingMppError: The slide has no mpp.
+        SlideError: The slide is coarser than the encoder needs by more than a tenth.
+    """
+    if slide.mpp > spec.mpp * MOST_ENLARGEMENT:
+        raise SlideError(
+            f"Read {slide.name} at {spec.mpp} µm/px for the encoder {spec.name!r}.",
+            f"The slide has only {slide.mpp:.4g} µm/px ({slide.mpp_source}).",
+            "Correct its mpp if that is wrong, scan it finer, or use an encoder for coarser tiles.",
+        )
+    return TileGrid.over(
+        slide.size_wh, slide_mpp=slide.mpp, tile_px=spec.tile_px, mpp=best_mpp(slide, spec.mpp)
+    )
+
+
+def mask_hash_of(row: SlideRow, settings: CompressSettings) -> str | None:
+    """Hash of the mask file that a slide would be read with, None if tissue would be looked for.
+
+    Raises:
+        MaskError: There should be a mask file, but it cannot be read.
+    """
+    path = _mask_path(row, settings)
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MaskError(
+            f"Read the mask {path} of {row.path}.", f"{error.strerror}.", "Check the mask column or --masks."
+        ) from error
+
+
+def _mask_path(row: SlideRow, settings: CompressSettings) -> Path | None:
+    if row.mask is not None or settings.masks is None:
+        return row.mask
+    paths = [settings.masks / f"{row.slide_id}{suffix}" for suffix in MASK_SUFFIXES]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _check_slide_id(row: SlideRow) -> None:
+    if not re.fullmatch(r"[^/\\\x00.][^/\\\x00]*", row.slide_id):
+        raise SlideError(
+            f"Compress {row.path}.",
+            f"Its slide_id {row.slide_id!r} cannot name a file.",
+            "Use an identifier without slashes that does not begin with a point.",
+        )
+
+
+def _tissue(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[TissueMask, str | None]:
+    path = _mask_path(row, settings)
+    if path is not None:
+        mask_hash = mask_hash_of(row, settings)
+        return read_mask(path, slide), mask_hash
+    rule = settings.tissue
+    return find_tissue(slide, TissueRule(rule.mpp, rule.min_speck_um2, rule.max_hole_um2)), None
+
+
+def _require_tissue(row: SlideRow, mask: npt.NDArray[np.bool_]) -> None:
+    if not mask.any():
+        raise NoTissueError(
+            f"Find tissue on {row.path}.",
+            "No cell holds enough tissue.",
+            "Look at its thumbnail in the store; if there is tissue, give a mask.",
+        )
+
+
+def _write_thumbnail(
+    picture: npt.NDArray[np.uint8], path: Path, grid: TileGrid, mask: npt.NDArray[np.bool_]
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(draw_cells(picture, grid, mask)).save(buffer, "JPEG", quality=80)
+    with replacing_file(path) as partial:
+        partial.write_bytes(buffer.getvalue())
+
+
+def _facts(
+    slide: Slide, row: SlideRow, grid: TileGrid, mask_hash: str | None, default_mpp: float | None
+) -> dict[str, Any]:
+    return {
+        "slide_id": row.slide_id,
+        "grid": grid.to_dict(),
+        "slide": {
+            "file": row.path.name,
+            "path": str(row.path),
+            "fingerprint": slide.fingerprint,
+            "size_wh": list(slide.size_wh),
+            "mpp": slide.mpp,
+            "mpp_source": slide.mpp_source,
+            "given_mpp": row.mpp,
+            "default_mpp": default_mpp if slide.mpp_source == "given" and row.mpp is None else None,
+            "mask": mask_hash,
+            "scanner": slide.scanner,
+            "storage": slide.storage,
+        },
+        "reader": {"name": slide.reader, "version": slide.reader_version},
+    }

@@ -1,0 +1,44 @@
+"""Settings of 'histonic compress'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from histonic.core.settings import Precision, Settings
+
+
+class TissueSettings(Settings):
+    """What counts as tissue."""
+
+    mpp: float = Field(8.0, gt=0, description="Microns per pixel at which tissue is looked for.")
+    min_speck_um2: float = Field(20_000, ge=0, description="Pieces of tissue smaller than this are dropped.")
+    max_hole_um2: float = Field(40_000, ge=0, description="Holes smaller than this are filled.")
+    min_cell_share: float = Field(0.25, gt=0, le=1, description="Cells with less tissue than this are empty.")
+
+
+class CompressSettings(Settings):
+    """Slides to compressed maps."""
+
+    slides: tuple[Path, ...] = Field(
+        (), description="Slide files, folders, or a CSV with path, mpp, mask, slide_id."
+    )
+    encoder: str = Field(
+        "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."
+    )
+    out: Path = Field(description="Store: the folder that will hold one map per slide.")
+    mpp: float | None = Field(
+        None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    masks: Path | None = Field(
+        None, description="Folder with tissue masks named like the slides (.png, .tif, .geojson)."
+    )
+    reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
+    orientations: Literal[1, 8] = Field(1, description="8: also encode turned and mirrored tiles.")
+    batch: int = Field(256, ge=1, description="Tiles encoded at a time.")
+    precision: Precision = Field("32", description="Arithmetic of the encoder.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    shard: str = Field("1/1", pattern=r"^\d+/\d+$", description="i/n: the i-th of n parts of the slide list.")
+    tissue: TissueSettings = TissueSettings()

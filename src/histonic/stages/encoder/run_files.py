@@ -1,0 +1,264 @@
+"""What the training of an encoder leaves on the disk: settings, curves, pictures, heads, model card."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+import torch
+import yaml
+from matplotlib.figure import Figure
+from PIL import Image
+
+from histonic.core.errors import TrainingError
+from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
+from histonic.data.tilesets.tile_set import TileSet
+from histonic.encoders.base import Encoder, describe
+from histonic.runs.files import versions
+from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.training.devices import pick_device
+
+BF16_FLAGS = ("avx512_bf16", "amx_bf16")
+SETTINGS_APART = ("cache",)
+"""Settings that change no number."""
+
+
+def with_precision(settings: TrainEncoderSettings) -> TrainEncoderSettings:
+    """The settings with ``auto`` made plain: bf16 where the device computes it fast, else 32."""
+    if settings.precision != "auto":
+        return settings
+    if pick_device(settings.device) == "cpu":
+        fast = any(_cpu_has(flag) for flag in BF16_FLAGS)
+    else:
+        fast = torch.cuda.is_bf16_supported()
+    return settings.model_copy(update={"precision": "bf16" if fast else "32"})
+
+
+def _cpu_has(flag: str) -> bool:
+    try:
+        return flag in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+
+
+def saved_settings(settings: TrainEncoderSettings) -> dict[str, Any]:
+    """The settings as they are kept beside the result."""
+    return settings.model_dump(mode="json", exclude=set(SETTINGS_APART))
+
+
+def require_same_run(settings: TrainEncoderSettings) -> None:
+    """Refuse a folder that holds another run.
+
+    Raises:
+        TrainingError: Its settings differ; says which.
+    """
+    path = settings.out / "settings.yaml"
+    if not path.is_file():
+        return
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    now = saved_settings(settings)
+    different = [key for key in now if not isinstance(before, dict) or before.get(key) != now[key]]
+    if different:
+        key = different[0]
+        was = before.get(key) if isinstance(before, dict) else None
+        raise TrainingError(
+            f"Train into {settings.out}.",
+            f"It holds a run with other settings ({', '.join(different)}): "
+            f"{key} was {was!r}, now {now[key]!r}.",
+            "Give the same settings again, or choose another --out.",
+        )
+
+
+def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet]) -> None:
+    """Write what is known before training, or refuse to go on with changed tiles or packages.
+
+    Raises:
+        TrainingError: The run was begun with other tiles or versions.
+    """
+    out = settings.out
+    kept = yaml.safe_dump(saved_settings(settings), sort_keys=True, allow_unicode=True)
+    write_text(out / "settings.yaml", kept)
+    failures = [
+        {"set": each.plan.name, "path": failure.path, "reason": failure.reason}
+        for each in sets
+        for failure in each.failures
+    ]
+    write_json(out / "failures.json", failures)
+    origin = {"versions": versions(), "sets": {each.plan.name: each.fingerprint for each in sets}}
+    path = out / "checkpoints" / "origin.json"
+    if not path.is_file():
+        write_json(path, origin)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if before != origin:
+        different = [key for key in origin if before.get(key) != origin[key]]
+        raise TrainingError(
+            f"Go on with the run in {out}.",
+            f"Since it began, these have changed: {', '.join(different)}.",
+            "Restore them, or delete the run and begin again.",
+        )
+
+
+def write_history(out: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``history.csv``: one row an epoch with all curves; epoch 0 is the untrained network."""
+    names = list(history[0]["scores"])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", "learning_rate", "train_loss", "validation_loss", *names])
+    for record in history:
+        first = [record["learning_rate"], record["train_loss"], record["validation_loss"]]
+        values = [*first, *(record["scores"].get(name) for name in names)]
+        writer.writerow([record["epoch"], *("" if value is None else f"{value:.9g}" for value in values)])
+    write_text(out / "history.csv", text.getvalue())
+
+
+def draw_curves(path: Path, history: Sequence[Mapping[str, Any]], best_epoch: int) -> None:
+    """Draw training and validation loss, and every named curve, over epochs."""
+    names = list(history[0]["scores"])
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        columns = min(3, 1 + len(names))
+        rows = -(-(1 + len(names)) // columns)
+        figure = Figure(figsize=(3.6 * columns, 2.6 * rows), layout="constrained")
+        axes = np.ravel(figure.subplots(rows, columns))
+        epochs = [record["epoch"] for record in history]
+        trained = [record for record in history if record["train_loss"] is not None]
+        axes[0].plot(
+            [each["epoch"] for each in trained], [each["train_loss"] for each in trained], label="training"
+        )
+        axes[0].plot(epochs, [record["validation_loss"] for record in history], label="validation")
+        axes[0].set_title("loss")
+        axes[0].legend(frameon=False)
+        for axis, name in zip(axes[1:], names, strict=False):
+            axis.plot(epochs, [record["scores"][name] for record in history], color="C1")
+            axis.set_title(name)
+        for axis in axes[: 1 + len(names)]:
+            axis.axvline(best_epoch, color="0.8", zorder=0)
+            axis.set_xlabel("epoch")
+        for axis in axes[1 + len(names) :]:
+            axis.set_visible(False)
+        with replacing_file(path) as partial:
+            # Without the library's version in it, the same curves give the same bytes.
+            figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+
+
+def draw_tiles(path: Path, tiles: npt.NDArray[np.float32]) -> None:
+    """Draw tiles ``(rows, columns, 3, H, W)`` of -1..1 side by side."""
+    rows, columns, _, height, width = tiles.shape
+    pixels = np.clip((tiles + 1) * 127.5, 0, 255).round().astype(np.uint8)
+    page = pixels.transpose(0, 3, 1, 4, 2).reshape(rows * height, columns * width, 3)
+    with replacing_file(path) as partial:
+        Image.fromarray(page).save(partial, format="png")
+
+
+def run_facts(
+    settings: TrainEncoderSettings, encoder: Encoder, sets: Sequence[TileSet], state: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of ``run.json``."""
+    best = next(record for record in state["history"] if record["epoch"] == state["best_epoch"])
+    return {
+        "versions": versions(),
+        "encoder": describe(encoder),
+        "objective": settings.objective,
+        "seed": settings.seed,
+        "precision": settings.precision,
+        "tasks": [task.to_dict() for each in sets for task in each.tasks],
+        "sets": [set_facts(each) for each in sets],
+        "epochs": len(state["history"]) - 1,
+        "best_epoch": state["best_epoch"],
+        "validation": {"loss": best["validation_loss"], **best["scores"]},
+    }
+
+
+def set_facts(each: TileSet) -> dict[str, Any]:
+    """What is told of a tile set: counts, licence, resolution, notes."""
+    plan = each.plan
+    return {
+        "name": plan.name,
+        "tiles": {split: len(each.rows(split)) for split in ("train", "val", "test")},
+        "groups": len({group for group in each.group if group}),
+        "classes": {task.name: list(task.classes) for task in each.tasks},
+        "mpp": plan.mpp,
+        "assumed_mpp": plan.assumed_mpp,
+        "scale": plan.scale,
+        "licence": plan.licence,
+        "skipped": len(each.failures),
+        "notes": list(each.notes),
+        "fingerprint": each.fingerprint,
+    }
+
+
+def write_card(
+    path: Path,
+    settings: TrainEncoderSettings,
+    encoder: Encoder,
+    sets: Sequence[TileSet],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write the model card: what the encoder is, of what data and settings, and how it was judged."""
+    spec = encoder.spec
+    lines = [
+        f"# {spec.name}",
+        "",
+        f"A tile encoder, {spec.architecture}, trained by {settings.objective}; "
+        f"histonic {versions()['histonic']}.",
+        "",
+        f"- Tiles of {spec.tile_px} px at {spec.mpp} µm/px to codes of {spec.code_size} numbers.",
+        f"- Licence of the weights: {spec.licence}.",
+        f"- Fingerprint: `{encoder.fingerprint}`.",
+        "",
+        "## Data",
+        "",
+        "| set | training / validation / test tiles | groups | classes | resolution | licence |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for each in facts["sets"]:
+        counts = " / ".join(str(each["tiles"][split]) for split in ("train", "val", "test"))
+        classes = "; ".join(", ".join(names) for names in each["classes"].values()) or "no labels used"
+        lines.append(
+            f"| {each['name']} | {counts} | {each['groups'] or 'unknown'} | {classes} | {_resolution(each)} "
+            f"| {each['licence']} |"
+        )
+    notes = [f"- {each['name']}: {note}" for each in facts["sets"] for note in each["notes"]]
+    skipped = [
+        f"- {each['name']}: {each['skipped']} tiles could not be read and were skipped."
+        for each in facts["sets"]
+        if each["skipped"]
+    ]
+    lines += [
+        "",
+        "Only training tiles were learned from; validation tiles chose the epoch.",
+        "",
+        *notes,
+        *skipped,
+    ]
+    lines += ["", "## Validation", "", f"Epoch {facts['best_epoch']} of {facts['epochs']}.", ""]
+    lines += [f"- {name}: {value:.4f}" for name, value in facts["validation"].items()]
+    kept = yaml.safe_dump(saved_settings(settings), sort_keys=True, allow_unicode=True).rstrip()
+    lines += ["", "## Settings", "", "```yaml", kept, "```", ""]
+    write_text(path, "\n".join(lines))
+
+
+def _resolution(each: Mapping[str, Any]) -> str:
+    if each["scale"] == "fill":
+        stated = f"{each['mpp']} µm/px stated" if each["mpp"] else "mpp not stated"
+        return f"whole tile fills the encoder's ({stated})"
+    return f"{each['mpp']} µm/px" if each["mpp"] else f"{each['assumed_mpp']} µm/px, assumed"
+
+
+def clear_leftovers(out: Path) -> None:
+    """Remove checkpoints and decoded tiles, and temporary files that a killed run left behind."""
+    for name in ("checkpoints", "cache"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for path in sorted(out.rglob(f"{PARTIAL_PREFIX}*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

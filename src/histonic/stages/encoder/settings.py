@@ -1,0 +1,95 @@
+"""Settings of 'histonic encoder train' and 'histonic encoder import'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from histonic.core.settings import Settings
+from histonic.data.tilesets.plan import TileSetSettings
+
+
+class MultitaskSettings(Settings):
+    """How tasks share one trunk (Mormont et al. 2020)."""
+
+    balance: bool = Field(True, description="Draw the classes of a task equally often.")
+    rescale: bool = Field(True, description="Multiply the gradients of a task's head by B / B_i.")
+    head_rate: float = Field(1.0, gt=0, description="Learning rate of the heads, times that of the trunk.")
+    warmup_epochs: int = Field(0, ge=0, description="First epochs, with a frozen trunk, heads at 1e-3.")
+    norm_fix: bool = Field(
+        False, description="Fit the batch normalisation of given weights to the tiles before training."
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the code hidden from the heads.")
+    contrast: float = Field(
+        0.0, ge=0, description="Weight of the self-supervised NT-Xent loss beside the tasks."
+    )
+    appearance: float = Field(
+        0.0, ge=0, description="Weight of a self-supervised task: statistics of colour, stain and texture."
+    )
+
+
+OBJECTIVES = ("multitask", "vae", "contrastive", "ntxent", "bigan")
+
+
+class TrainEncoderSettings(Settings):
+    """Tiles to a trained encoder."""
+
+    objective: Literal["multitask", "vae", "contrastive", "ntxent", "bigan"] = Field(
+        "multitask", description="What the encoder is trained by."
+    )
+    out: Path = Field(description="Run: the folder for encoder, model card, curves and pictures.")
+    name: str | None = Field(None, description="The encoder's own name; by default that of the folder.")
+    sets: tuple[TileSetSettings, ...] = Field((), description="Tile sets, a list in the YAML file.")
+    tiles: tuple[Path, ...] = Field((), description="Tile sets that need no more words than --mpp.")
+    mpp_of_tiles: float | None = Field(None, gt=0, description="Microns per pixel of --tiles.")
+    slides: tuple[Path, ...] = Field((), description="Slides whose tissue gives unlabelled tiles.")
+    tiles_per_slide: int = Field(500, ge=1, description="Unlabelled tiles taken from a slide, at most.")
+    trunk: str | None = Field(
+        None,
+        description="nic, nic-appearance, tellez2019 or timm:MODEL; by default the objective's own.",
+    )
+    weights: Path | None = Field(None, description="Weights to begin with.")
+    code_layer: Literal["given", "pooled"] = Field(
+        "given", description="pooled: begin with the mean of the last filters as code (trunk nic)."
+    )
+    code_size: int = Field(128, ge=1, description="D, numbers in a code.")
+    tile_px: int = Field(128, ge=16, description="Side of the encoder's tiles, in pixels.")
+    mpp: float = Field(0.5, gt=0, description="Microns per pixel of the encoder's tiles.")
+    augment: str = Field(
+        "hed-light",
+        description="none, basic, morphology, bc, hsv-light, hsv-strong, hed-light or hed-strong.",
+    )
+    batch: int = Field(64, ge=2, description="Tiles in a batch.")
+    steps: int = Field(100, ge=1, description="Steps in an epoch.")
+    max_epochs: int = Field(40, ge=1, description="Epochs at most.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Epochs without a better validation loss until the rate falls or training ends.",
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description="First learning rate; by default the paper's."
+    )
+    decay: Literal["plateau", "cosine", "constant"] | None = Field(
+        None, description="How the learning rate falls; by default as the objective's paper has it."
+    )
+    optimizer: Literal["adam", "adamw", "sgd"] | None = Field(None, description="By default the objective's.")
+    weight_decay: float | None = Field(None, ge=0, description="By default the objective's.")
+    multitask: MultitaskSettings = MultitaskSettings()
+    cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside the run.")
+    licence: str = Field("Apache-2.0", description="Licence of the trained weights, for the model card.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    device: str = Field("auto", description="auto, cpu or cuda.")
+    devices: int = Field(1, ge=1, description="Number of devices (processes on a CPU).")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto", description="Arithmetic of training; auto: bf16 where the device computes it fast."
+    )
+
+
+class ImportSettings(Settings):
+    """A released Keras encoder to histonic's own file."""
+
+    file: Path = Field(description="Released encoder (.h5).")
+    out: Path = Field(description="Where to write it (.safetensors).")

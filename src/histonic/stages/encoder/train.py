@@ -1,0 +1,289 @@
+"""Tiles to a trained encoder: the first step of Neural Image Compression."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from histonic.core.errors import HistonicError, SettingsError
+from histonic.core.files import require_writable_folder, write_json
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.data.tilesets.tile_set import TileSet
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.networks.nic_appearance import NicAppearanceNetwork
+from histonic.encoders.objectives.multitask import MultitaskObjective
+from histonic.encoders.tile_heads import HEADS_FILE, save_heads
+from histonic.nn.augmentation.augment import AUGMENT_LEVELS
+from histonic.nn.checkpoint import load_state, save_state
+from histonic.nn.heads import Heads
+from histonic.nn.norms import refit_norms
+from histonic.nn.pixels import unit_pixels
+from histonic.stages.encoder import run_files as encoder_run
+from histonic.stages.encoder.inputs import read_inputs
+from histonic.stages.encoder.lessons import Pupil, TileLesson
+from histonic.stages.encoder.recipes import (
+    RECIPES,
+    build_objective,
+    build_schedule,
+    build_spec,
+    build_trunk,
+    encoder_class,
+)
+from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.trunk_weights import load_weights, pool_code
+from histonic.training.devices import deterministic, make_fabric, run_on
+from histonic.training.loop import Training
+from histonic.training.seeds import torch_seed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+NORM_BATCHES = 20
+"""Mixed batches to which given batch normalisation (Mormont et al. 2020) or statistics are fitted."""
+PICTURED = 12
+"""Tiles in the picture of what the method learned."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training, ready to be done in this process or another one.
+
+    Attributes:
+        settings: Resolved settings.
+        spec: What the encoder will expect and give.
+    """
+
+    settings: TrainEncoderSettings
+    spec: EncoderSpec
+
+    @property
+    def checkpoint(self) -> Path:
+        """State of an unfinished training."""
+        return self.settings.out / "checkpoints" / "training.safetensors"
+
+    @property
+    def trained(self) -> Path:
+        """State of the finished training."""
+        return self.settings.out / "checkpoints" / "trained.safetensors"
+
+
+def train_encoder(
+    settings: TrainEncoderSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> Path:
+    """Train a tile encoder on tile sets, and write it with a model card.
+
+    An interrupted run goes on with the same command and ends with the same weights as an undisturbed one
+    on the same machine; a finished run is left as it is.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``objective="multitask"``, ``sets=[...]``, ``out="encoder"``.
+
+    Returns:
+        The run's folder: ``encoder.safetensors``, ``model_card.md``, ``settings.yaml``, ``run.json``,
+        ``history.csv``, ``curves.png``, ``failures.json``; ``heads.safetensors`` of a multitask encoder;
+        ``picture.png`` of what an unsupervised one learned.
+
+    Raises:
+        SettingsError: A setting is wrong, or a device does not exist.
+        TileSetError: A tile set cannot be used; names set, file or class.
+        EncoderError: Trunk or given weights do not fit.
+        TrainingError: The folder holds another run, or a loss is no longer finite.
+        OutputError: The run cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> rng = np.random.default_rng(0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, base in (("pale", 200), ("dark", 60)):
+        ...         Path(folder, "set", name).mkdir(parents=True)
+        ...         for number in range(20):
+        ...             pixels = rng.integers(base, base + 40, (64, 64, 3)).astype(np.uint8)
+        ...             Image.fromarray(pixels).save(f"{folder}/set/{name}/{number}.png")
+        ...     run = train_encoder(
+        ...         sets=[{"name": "tint", "path": f"{folder}/set", "mpp": 1.0}], out=f"{folder}/run",
+        ...         tile_px=64, mpp=1.0, code_size=8, batch=8, steps=2, max_epochs=1, device="cpu",
+        ...     )
+        ...     sorted(path.name for path in run.iterdir())[:3]
+        ['curves.png', 'encoder.safetensors', 'failures.json']
+    """
+    resolved = encoder_run.with_precision(resolve(TrainEncoderSettings, settings, values))
+    listener = progress or Silent()
+    if resolved.augment not in AUGMENT_LEVELS:
+        raise SettingsError(
+            f"Augment tiles as {resolved.augment!r}.",
+            "There is no such level.",
+            f"Use one of {', '.join(AUGMENT_LEVELS)}.",
+        )
+    spec = build_spec(resolved)
+    # Built once to be refused now rather than after hours of training.
+    encoder_class(spec).build(spec)
+    encoder_run.require_same_run(resolved)
+    if (resolved.out / "run.json").is_file():
+        listener.say(f"{resolved.out} is finished already")
+        encoder_run.clear_leftovers(resolved.out)
+        return resolved.out
+    plan = Plan(resolved, spec)
+    fabric = make_fabric(resolved.device, resolved.devices, resolved.precision)
+    is_new = not resolved.out.exists()
+    require_writable_folder(resolved.out)
+    try:
+        sets = _sets(plan, listener)
+    except HistonicError:
+        if is_new:
+            shutil.rmtree(resolved.out)
+        raise
+    encoder_run.write_begin(resolved, sets)
+    if not plan.trained.is_file():
+        run_on(fabric, resolved.devices, _train, plan, listener)
+    _write_results(plan, sets, load_state(plan.trained))
+    return resolved.out
+
+
+def _sets(plan: Plan, progress: Progress) -> list[TileSet]:
+    """The tile sets, from their files or from the cache.
+
+    Raises:
+        SettingsError: There is none, or none with labels where labels are needed.
+    """
+    sets = read_inputs(plan.settings, progress)
+    needs_labels = RECIPES[plan.settings.objective].needs_labels
+    if not sets or (needs_labels and not all(each.tasks for each in sets)):
+        bare = [each.plan.name for each in sets if not each.tasks]
+        raise SettingsError(
+            f"Train an encoder by {plan.settings.objective}.",
+            f"{', '.join(bare)} has no labels." if bare else "No tile set was given.",
+            "List tile sets under 'sets:' in the YAML file, or give --tiles"
+            + ("." if needs_labels else " or --slides."),
+        )
+    return sets
+
+
+def _train(fabric: Fabric, plan: Plan, progress: Progress) -> None:
+    """The training of one process; the first leaves the result in ``plan.trained``."""
+    settings = plan.settings
+    sets = _sets(plan, Silent())
+    keys = (settings.seed, 7)
+    torch.manual_seed(torch_seed(*keys))
+    trunk, working_px = build_trunk(plan.spec)
+    if settings.weights is not None:
+        load_weights(trunk, plan.spec, settings.weights)
+    if settings.code_layer == "pooled":
+        pool_code(trunk, plan.spec)
+    tasks = [task for each in sets for task in each.tasks]
+    objective = build_objective(settings, trunk, tasks, working_px)
+    if isinstance(objective, MultitaskObjective):
+        tell_heads(objective.heads, sets, settings.multitask.balance)
+    pupil = Pupil(objective, AUGMENT_LEVELS[settings.augment], working_px)
+    pupil.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lesson = TileLesson(
+        sets,
+        pupil,
+        batch=settings.batch,
+        steps=settings.steps,
+        keys=keys,
+        balance=settings.multitask.balance,
+        warmup_epochs=settings.multitask.warmup_epochs,
+        head_rate=settings.multitask.head_rate,
+    )
+    if settings.multitask.norm_fix and settings.weights is not None:
+        refit_norms(trunk, _plain_batches(pupil, lesson))
+    if isinstance(trunk, NicAppearanceNetwork):
+        trunk.fit_appearance(_plain_batches(pupil, lesson))
+    schedule = build_schedule(settings, objective)
+    progress.stage(f"training by {settings.objective}", schedule.max_epochs)
+    with deterministic():
+        training = Training(
+            pupil,
+            lesson,
+            schedule,
+            fabric=fabric,
+            keys=keys,
+            name=plan.spec.name,
+            checkpoint=plan.checkpoint,
+        )
+        pace = training.run(progress)
+    if not fabric.is_global_zero:
+        return
+    spent = training.waited_s + training.worked_s
+    if spent:
+        shown = settings.steps * settings.batch * sum(record.epoch > 0 for record in training.pace.history)
+        progress.say(
+            f"{shown / spent:.0f} tiles/s while learning; "
+            f"waited for data {training.waited_s / spent:.1%} of the time"
+        )
+    picture = objective.picture(*_pictured(lesson, pupil, fabric))
+    save_state(
+        plan.trained,
+        {
+            "trunk": {name: value.cpu() for name, value in trunk.state_dict().items()},
+            "heads": objective.heads.state_dict() if isinstance(objective, MultitaskObjective) else {},
+            "history": pace.to_dict()["history"],
+            "best_epoch": pace.best_epoch,
+            "picture": None if picture is None else picture.float().cpu().contiguous(),
+        },
+    )
+
+
+def tell_heads(heads: Heads, sets: Sequence[TileSet], balance: bool) -> None:
+    """Tell each head the class shares, or mean and spread, of its set's training tiles."""
+    for each in sets:
+        rows = each.rows("train")
+        for number, task in enumerate(each.tasks):
+            values = each.targets[task.name][rows]
+            values = values[~np.isnan(values)]
+            if not task.is_classification:
+                heads[task.name].set_scale(float(values.mean()), float(values.std()))
+                continue
+            shares = torch.from_numpy(
+                np.bincount(values.astype(int), minlength=len(task.classes)).astype(float)
+            )
+            equal = torch.full_like(shares, 1.0)
+            heads[task.name].set_shares(shares, equal if balance and number == 0 else shares)
+
+
+def _plain_batches(pupil: Pupil, lesson: TileLesson) -> Iterator[torch.Tensor]:
+    """Mixed batches of training tiles, not augmented, as the trunk takes them."""
+    with closing(lesson.batches(0, 0, 1)) as batches:  # type: ignore[type-var]
+        for inputs, _ in islice(batches, NORM_BATCHES):
+            yield unit_pixels(inputs[1], pupil.working_px).mul(2).sub(1)
+
+
+def _pictured(lesson: TileLesson, pupil: Pupil, fabric: Fabric) -> list[torch.Tensor]:
+    """Some validation tiles, prepared as the objective is shown them."""
+    pupil.eval()
+    rows = lesson.judged[:PICTURED]
+    generator = torch.Generator(fabric.device).manual_seed(0)
+    tiles = fabric.to_device(lesson.tiles(rows))
+    both = (tiles,) if pupil.objective.shows == "tile" else (tiles, tiles)
+    return [pupil.prepared(part, generator) for part in both]
+
+
+def _write_results(plan: Plan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:
+    """Everything after training; ``run.json`` comes last and says that the run is finished."""
+    out, settings = plan.settings.out, plan.settings
+    tensors = {name: value.numpy() for name, value in state["trunk"].items()}
+    encoder = encoder_class(plan.spec).from_tensors(plan.spec, tensors, "cpu", "32")
+    encoder.save(out / "encoder.safetensors")
+    tasks = [task for each in sets for task in each.tasks]
+    if state["heads"]:
+        save_heads(out / HEADS_FILE, tasks, settings.code_size, state["heads"], encoder.fingerprint)
+    encoder_run.write_history(out, state["history"])
+    encoder_run.draw_curves(out / "curves.png", state["history"], state["best_epoch"])
+    if state["picture"] is not None:
+        encoder_run.draw_tiles(out / "picture.png", state["picture"].numpy())
+    facts = encoder_run.run_facts(settings, encoder, sets, state)
+    encoder_run.write_card(out / "model_card.md", settings, encoder, sets, facts)
+    write_json(out / "run.json", facts)
+    encoder_run.clear_leftovers(out)

@@ -1,0 +1,201 @@
+"""Out-of-fold predictions of a run to metrics with intervals, and the data of their figures.
+
+The predictions of all folds are pooled: each patient was predicted by networks that never saw that
+patient. With repeated cross-validation a metric is the mean of its values in the repeats; patients, with all
+their predictions, are resampled. The intervals say how the metrics of *these* networks would vary with other
+patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from histonic.core.errors import CohortError
+from histonic.core.task import Task, TaskKind
+from histonic.metrics.inference.intervals import bootstrap, percentile_band
+from histonic.metrics.inference.scores import Score, score_measures
+from histonic.runs.predictions import PredictionTable, read_predictions
+from histonic.runs.repeats import mean_measures, mean_table, split_repeats
+from histonic.runs.run import read_tasks
+from histonic.stages.evaluate.evaluated import Evaluated, listed, number_or_none
+from histonic.stages.evaluate.labels import evaluate_classes, evaluate_ordinal
+from histonic.stages.evaluate.survival import evaluate_survival
+from histonic.stages.evaluate.values import evaluate_regression
+
+BAND_RESAMPLES = 500
+"""Resamples for the bands of curves, which need no more to be drawn."""
+
+
+@dataclass(frozen=True)
+class TaskEvaluation:
+    """What the predictions of one target are worth.
+
+    Attributes:
+        task: The target.
+        n: Patients with a truth; the others are left out.
+        scores: Metrics with intervals, the leading one first.
+        curves: Data of the figures, JSON-able; see :func:`evaluate_task`.
+    """
+
+    task: Task
+    n: int
+    scores: tuple[Score, ...]
+    curves: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without NaN."""
+        return {
+            "task": self.task.to_dict(),
+            "n": self.n,
+            "scores": [score.to_dict() for score in self.scores],
+            "curves": dict(self.curves),
+        }
+
+
+def evaluate_task(
+    task: Task,
+    predictions: pd.DataFrame,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    reference: pd.DataFrame | None = None,
+) -> TaskEvaluation:
+    """Score the predictions of one target.
+
+    The curves of each kind:
+
+    - classification: ``roc`` and ``pr`` (a list of class, x, y: one item for the positive class, or
+      one per class), ``calibration`` (the same of predicted, observed, count), ``confusion``
+      (classes, and counts with the truth in rows); ordinal also ``scatter``; binary also ``decision``
+      (threshold, net benefit of the model with its band, of treating all);
+    - regression: ``scatter`` (truth, predicted, fold), ``calibration`` (bins, slope, intercept);
+    - survival: ``km``, see :func:`histonic.stages.evaluate.survival.kaplan_meier_groups`,
+      ``hazard_ratios``, and where the follow-up has a span ``auc_t`` and ``brier_t`` (time, value and band;
+      ``blind`` is the Brier score of the Kaplan-Meier curve), ``calibration`` and ``decision`` at the
+      ``horizon``, and ``survival_from``, ``parts`` or ``run`` (see ``reference``);
+    - all: ``folds`` (repeat, fold, n, and value of the leading metric there, None if undefined) and
+      ``repeats``, their number. With several, figures show each patient's mean prediction.
+
+    Args:
+        task: The target.
+        predictions: One row a patient and repeat, columns as in ``predictions/<task>.csv`` of a run.
+        resamples: Resamples of the patients for the 95 % intervals.
+        seed: Of the resamples; the same for all targets.
+        reference: For a cohort from elsewhere, the predictions of the run's own patients. For survival, the
+            step from risk to predicted survival is fitted to them (with repeats, to each patient's mean
+            risk) and to nobody of the cohort that is scored; other targets need none.
+
+    Raises:
+        TableError: A column is absent or a cell cannot be used.
+        CohortError: Too few patients, one class only, a constant truth, no comparable survival times.
+
+    Example:
+        >>> table = pd.DataFrame({
+        ...     "patient_id": list("abcd"), "site": "", "fold": [0, 1, 0, 1],
+        ...     "truth": [1.0, 2.0, 3.0, 4.0], "predicted": [1.5, 2.0, 2.5, 3.0]})
+        >>> result = evaluate_task(Task("ki67", "regression", ("ki67",)), table, resamples=100)
+        >>> result.scores[0].name, result.scores[0].value
+        ('Spearman correlation', 1.0)
+    """
+    tables = split_repeats(PredictionTable(task, predictions))
+    evaluate = EVALUATORS[task.kind]
+    if task.kind == "survival" and reference is not None:
+        own = mean_table(split_repeats(PredictionTable(task, reference)))
+        evaluate = partial(evaluate_survival, reference=own)
+    each = [evaluate(table) for table in tables]
+    shown = each[0] if len(each) == 1 else evaluate(mean_table(tables))
+    n = len(shown.fold)
+    rng = np.random.default_rng(seed)
+    measures = mean_measures([one.measures for one in each])
+    scores = score_measures(measures, n, resamples=resamples, rng=rng)
+    curves = _with_bands(shown, n, min(resamples, BAND_RESAMPLES), seed)
+    return TaskEvaluation(task, n, scores, {**curves, "repeats": len(each), "folds": _per_fold(each)})
+
+
+def _with_bands(shown: Evaluated, n: int, resamples: int, seed: int) -> dict[str, Any]:
+    """The curves, those that have one with the ends of their 95 % band."""
+    curves = dict(shown.curves)
+    for name, statistic in shown.bands.items():
+        drawn = bootstrap([statistic], n, resamples, np.random.default_rng(seed))[0]
+        low, high = percentile_band(drawn)
+        curves[name] = {**curves[name], "low": listed(low), "high": listed(high)}
+    return curves
+
+
+def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> list[TaskEvaluation]:
+    """Score all targets of a run folder, in the order in which they were trained.
+
+    Args:
+        run: Folder made by ``histonic train``.
+        resamples: Resamples of the patients for the 95 % intervals.
+        seed: Of the resamples.
+
+    Raises:
+        TableError: ``run.json`` or a table of predictions is absent or damaged.
+        CohortError: A target cannot be evaluated; see :func:`evaluate_task`.
+    """
+    folder = Path(run)
+    return [
+        evaluate_task(
+            task,
+            read_predictions(folder / "predictions" / f"{task.name}.csv"),
+            resamples=resamples,
+            seed=seed,
+        )
+        for task in read_tasks(folder)
+    ]
+
+
+def _per_fold(each: Sequence[Evaluated]) -> list[dict[str, Any]]:
+    """The leading metric on each fold's patients alone; None where it is undefined."""
+    rows = []
+    for repeat, one in enumerate(each):
+        names = np.unique(one.fold)
+        here = (one.fold == names[:, None]).astype(np.float64)
+        values = one.measures[0].statistic(here)
+        rows += [
+            {"repeat": repeat, "fold": int(name), "n": int(row.sum()), "value": number_or_none(value)}
+            for name, row, value in zip(names, here, values, strict=True)
+        ]
+    return rows
+
+
+EVALUATORS: dict[TaskKind, Callable[[PredictionTable], Evaluated]] = {
+    "binary": evaluate_classes,
+    "multiclass": evaluate_classes,
+    "ordinal": evaluate_ordinal,
+    "regression": evaluate_regression,
+    "survival": evaluate_survival,
+}
+"""One evaluator per kind of target."""
+
+
+def evaluate_target(
+    table: PredictionTable, *, resamples: int, seed: int, reference: PredictionTable | None = None
+) -> TaskEvaluation | CohortError:
+    """Score one target; one that cannot be scored must not cost the reader the others.
+
+    Args:
+        table: Its predictions.
+        resamples: Resamples of the patients.
+        seed: Of the resamples.
+        reference: For a cohort from elsewhere, the run's own predictions.
+
+    Returns:
+        The evaluation, or what was found instead: too few patients, one class only, no event.
+
+    Raises:
+        TableError: The table of predictions is damaged.
+    """
+    try:
+        own = None if reference is None else reference.frame
+        return evaluate_task(table.task, table.frame, resamples=resamples, seed=seed, reference=own)
+    except CohortError as error:
+        return error

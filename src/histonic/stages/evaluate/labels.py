@@ -1,0 +1,204 @@
+"""Evaluation of classes, ordered or not: measures and the data of ROC, calibration and confusion."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.metrics.calibration import probabilities as calibration
+from histonic.metrics.calibration.decision import net_benefit
+from histonic.metrics.calibration.probabilities import calibration_bins
+from histonic.metrics.discrimination import labels, regression
+from histonic.metrics.inference.scores import Measure
+from histonic.metrics.ranks import FloatArray
+from histonic.runs.predictions import PredictionTable
+from histonic.stages.evaluate.evaluated import (
+    Evaluated,
+    bins_of,
+    decision_thresholds,
+    listed,
+    require_patients,
+)
+
+
+class _Labelled(NamedTuple):
+    """Classification predictions of the patients with a truth."""
+
+    table: PredictionTable
+    truth: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    probabilities: FloatArray
+    fold: npt.NDArray[Any]
+
+    def one_hot(self) -> FloatArray:
+        return np.eye(self.probabilities.shape[1])[self.truth]
+
+    def confusion(self, counts: FloatArray | None = None) -> FloatArray:
+        return labels.confusion(self.truth, self.predicted, self.probabilities.shape[1], counts)
+
+
+def _read_labelled(table: PredictionTable) -> _Labelled:
+    task = table.task
+    table = table.rows(table.has_truth())
+    truth = table.classes("truth")
+    found = np.unique(truth)
+    only = f"All {len(truth)} patients are {task.classes[found[0]]!r}." if len(found) else ""
+    require_patients(task, n=len(truth), varies=len(found) > 1, constant=only)
+    fold = table.numbers("fold")
+    return _Labelled(table, truth, table.classes("predicted"), table.probabilities(), fold)
+
+
+def _class_measures(cases: _Labelled) -> list[Measure]:
+    """AUROC and AUPRC of the positive class, or their means over all classes."""
+    truth, probabilities = cases.truth, cases.probabilities
+    smallest = int(np.bincount(truth)[np.unique(truth)].min())
+    if cases.table.task.kind == "binary":
+        positive, score = truth == 1, probabilities[:, 1]
+        chance = labels.chance_precision(int(positive.sum()), len(truth))
+        area = partial(labels.auroc, positive, score)
+        precision = partial(labels.average_precision, positive, score)
+        return [
+            Measure("AUROC", area, 0.5, units=smallest),
+            Measure("AUPRC", precision, chance, units=int(positive.sum()), scale="logit"),
+        ]
+    present = np.bincount(truth)[np.unique(truth)]
+    chance = float(np.mean([labels.chance_precision(int(m), len(truth)) for m in present]))
+    note = "Mean over the classes, each against the rest."
+    area = partial(labels.macro, labels.auroc, truth, probabilities)
+    precision = partial(labels.macro, labels.average_precision, truth, probabilities)
+    return [
+        Measure("AUROC", area, 0.5, note=note, units=smallest),
+        Measure("AUPRC", precision, chance, note=note, units=smallest, scale="logit"),
+        *_per_class_measures(cases),
+    ]
+
+
+def _per_class_measures(cases: _Labelled) -> list[Measure]:
+    return [
+        Measure(
+            f"AUROC of {cases.table.task.classes[k]}",
+            partial(labels.auroc, cases.truth == k, cases.probabilities[:, k]),
+            0.5,
+            note="Against all other classes.",
+            units=int(min(np.sum(cases.truth == k), np.sum(cases.truth != k))),
+        )
+        for k in np.unique(cases.truth)
+    ]
+
+
+def _decision_measures(cases: _Labelled) -> list[Measure]:
+    """Of the called classes, and of the probabilities as such."""
+    table = cases.confusion()
+    present = table.sum(axis=1) > 0
+    smallest = int(table.sum(axis=1)[present].min())
+    uninformed = regression.mean_of_other_folds(cases.one_hot(), cases.fold)
+    return [
+        Measure(
+            "Balanced accuracy",
+            lambda counts: labels.balanced_accuracy(cases.confusion(counts), present),
+            _chance_balanced_accuracy(table, present),
+            units=smallest,
+        ),
+        Measure(
+            "Accuracy",
+            lambda counts: labels.accuracy(cases.confusion(counts)),
+            labels.chance_accuracy(table),
+            note="Chance: calls as frequent as these, made blindly.",
+            units=len(cases.truth),
+        ),
+        Measure(
+            "Brier score",
+            partial(labels.brier, cases.truth, cases.probabilities),
+            float(labels.brier(cases.truth, uninformed)),
+            higher_is_better=False,
+            note="Chance: the class shares of the other folds as probabilities.",
+        ),
+    ]
+
+
+def _calibration_measures(cases: _Labelled) -> list[Measure]:
+    """Of the positive class's probability."""
+    positive, chance = cases.truth == 1, cases.probabilities[:, 1]
+    error = calibration.calibration_error(positive, chance)
+    note = f"A perfect model of as many patients would show {error.by_noise:.2f}, by noise alone."
+    return [
+        Measure("Calibration intercept", partial(calibration.calibration_intercept, positive, chance), None),
+        Measure("Calibration slope", partial(calibration.calibration_slope, positive, chance), None),
+        Measure(
+            "Expected calibration error",
+            lambda counts: np.full(len(counts), error.value),
+            None,
+            higher_is_better=False,
+            note=note,
+            ends=lambda: error.interval,
+        ),
+    ]
+
+
+def _decision(cases: _Labelled) -> dict[str, Any]:
+    """The decision curve of the positive class; its band comes with the resamples."""
+    positive, chance = cases.truth == 1, cases.probabilities[:, 1]
+    thresholds = decision_thresholds(chance)
+    return {
+        "threshold": listed(thresholds),
+        "value": listed(net_benefit(positive, chance, thresholds)),
+        "all": listed(net_benefit(positive, np.ones_like(chance), thresholds)),
+    }
+
+
+def _chance_balanced_accuracy(table: FloatArray, present: npt.NDArray[np.bool_]) -> float:
+    """Balanced accuracy of calls as frequent as these that know nothing; 1/K if all classes occur."""
+    return float(table.sum(axis=0)[present].sum() / table.sum() / present.sum())
+
+
+def _class_curves(cases: _Labelled) -> dict[str, Any]:
+    classes = cases.table.task.classes
+    shown = [1] if cases.table.task.kind == "binary" else [int(k) for k in np.unique(cases.truth)]
+    curves: dict[str, Any] = {"roc": [], "pr": [], "calibration": []}
+    for k in shown:
+        positive, score = cases.truth == k, cases.probabilities[:, k]
+        for name, draw in (("roc", labels.roc_curve), ("pr", labels.precision_recall_curve)):
+            x, y = draw(positive, score)
+            curves[name].append({"class": classes[k], "x": listed(x), "y": listed(y)})
+        bins = calibration_bins(positive.astype(np.float64), score)
+        curves["calibration"].append({"class": classes[k], **bins_of(bins)})
+    curves["confusion"] = {"classes": list(classes), "counts": cases.confusion().astype(int).tolist()}
+    return curves
+
+
+def evaluate_classes(table: PredictionTable) -> Evaluated:
+    """Measures and curves of a binary or multiclass target."""
+    cases = _read_labelled(table)
+    measures, curves = _class_measures(cases) + _decision_measures(cases), _class_curves(cases)
+    if table.task.kind != "binary":
+        return Evaluated(measures, curves, cases.fold)
+    positive, chance = cases.truth == 1, cases.probabilities[:, 1]
+    band = partial(net_benefit, positive, chance, decision_thresholds(chance))
+    curves["decision"] = _decision(cases)
+    return Evaluated(measures + _calibration_measures(cases), curves, cases.fold, {"decision": band})
+
+
+def evaluate_ordinal(table: PredictionTable) -> Evaluated:
+    """Measures and curves of an ordinal target: those of its classes, and of their order."""
+    cases = _read_labelled(table)
+    truth, score = cases.truth.astype(np.float64), cases.table.numbers("score")
+    order = [
+        Measure(
+            "Quadratic weighted kappa", lambda counts: labels.quadratic_kappa(cases.confusion(counts)), 0.0
+        ),
+        Measure(
+            "Spearman correlation",
+            partial(regression.spearman, truth, score),
+            0.0,
+            note="Of the expected class index with the true one.",
+            scale="fisher",
+        ),
+    ]
+    curves = _class_curves(cases)
+    curves["scatter"] = {
+        "truth": listed(truth), "predicted": listed(score), "fold": cases.fold.astype(int).tolist()
+    }  # fmt: skip
+    return Evaluated([*order, *_class_measures(cases), *_decision_measures(cases)], curves, cases.fold)

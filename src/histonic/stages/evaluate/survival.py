@@ -1,0 +1,256 @@
+"""Evaluation of survival: order of the risks, predicted survival over time, and risk groups."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.errors import CohortError
+from histonic.metrics.calibration.decision import net_benefit_by
+from histonic.metrics.calibration.probabilities import observed_to_expected
+from histonic.metrics.inference.intervals import Statistic
+from histonic.metrics.inference.scores import Measure
+from histonic.metrics.ranks import FloatArray, ratio
+from histonic.metrics.survival import censoring
+from histonic.metrics.survival import concordance as survival
+from histonic.metrics.survival.curves import kaplan_meier, log_rank, numbers_at_risk
+from histonic.metrics.survival.hazard import hazard_ratio
+from histonic.metrics.survival.outcome import Survival, check_survival, has_comparable_pair
+from histonic.runs.predictions import PredictionTable
+from histonic.stages.evaluate.evaluated import Evaluated, decision_thresholds, listed, require_patients
+from histonic.stages.evaluate.survival_times import (
+    Predicted,
+    RiskModel,
+    Times,
+    judged_times,
+    parts_of,
+    predict_survival,
+    round_times,
+)
+
+RISK_GROUPS = ("low risk", "high risk")
+CALIBRATION_GROUPS = 4
+FITTED_TO = {
+    "parts": "Survival is predicted by a Cox model of the risk, fitted to the patients of the other parts.",
+    "run": "Survival is predicted by a Cox model of the risk, fitted to the run's own patients and their "
+    "out-of-fold risks; nothing was fitted to the patients shown here.",
+}
+"""Where predicted survival comes from: the cohort itself, cross-fitted, or the run that is tested on it."""
+
+
+def evaluate_survival(table: PredictionTable, reference: PredictionTable | None = None) -> Evaluated:
+    """Measures and curves of a survival target.
+
+    Args:
+        table: Predictions with follow-up.
+        reference: For a cohort from elsewhere, the out-of-fold predictions of the run's own patients, one row
+            a patient. The model that turns risks into survival is fitted to them and kept as it is. Without
+            it, the model of each part of ``table`` is fitted to the other parts.
+    """
+    table = table.rows(table.has_truth())
+    outcome = _follow_up(table)
+    require_patients(
+        table.task,
+        n=len(outcome.time),
+        varies=has_comparable_pair(outcome),
+        constant="No patient is known to have outlived another: no event, or all at the last time.",
+    )
+    risk, fold = table.numbers("risk"), table.numbers("fold")
+    high = table.numbers("high_risk") > 0.5
+    model = None if reference is None else _risk_model(reference)
+    # Beyond the follow-up of those who were fitted there is no predicted survival.
+    times = judged_times(outcome, np.inf if model is None else judged_times(model.outcome).last)
+    measures = [*_order_measures(outcome, risk, fold, times)]
+    curves: dict[str, Any] = {"km": kaplan_meier_groups(outcome, high), "horizon": times.horizon}
+    curves["hazard_ratios"] = hazard_ratios(outcome, risk, high)
+    bands: dict[str, Statistic] = {}
+    if len(times.grid):
+        found, at_horizon = (
+            predict_survival(outcome, risk, parts_of(fold), at) if model is None else model.predict(risk, at)
+            for at in (times.grid, np.array([times.horizon]))
+        )
+        chance = 1 - at_horizon.by_risk[:, 0]
+        source = "parts" if model is None else "run"
+        curves["survival_from"] = source
+        measures += _survival_measures(outcome, found, times, chance, FITTED_TO[source])
+        curves |= _survival_curves(outcome, risk, found, times, chance)
+        bands = _bands(outcome, risk, found, times, chance)
+    return Evaluated(measures, curves, fold, bands)
+
+
+def _risk_model(reference: PredictionTable) -> RiskModel:
+    """Of the run's patients whose follow-up is known; without any event, of no hazard."""
+    known = reference.rows(reference.has_truth())
+    if not len(known.frame):
+        raise CohortError(
+            f"Predict survival ({reference.task.name!r}) from the run's own patients.",
+            "None of them has a known follow-up.",
+            "Test a run that was evaluated on this target.",
+        )
+    return RiskModel.fit(_follow_up(known), known.numbers("risk"))
+
+
+def _follow_up(table: PredictionTable) -> Survival:
+    """Of patients whose follow-up is known."""
+    time, event = (table.numbers(name) for name in ("time", "event"))
+    return check_survival(time, event, target=table.task.name, patients=table.texts("patient_id"))
+
+
+def _order_measures(
+    outcome: Survival, risk: FloatArray, fold: npt.NDArray[Any], times: Times
+) -> list[Measure]:
+    events = int(outcome.event.sum())
+    measures = [Measure("C-index", partial(survival.concordance, outcome, risk), 0.5, units=events)]
+    if len(np.unique(fold)) > 1:
+        within = partial(survival.concordance, outcome, risk, within=fold)
+        note = "Only pairs of patients that the same networks predicted."
+        measures.append(Measure("C-index within folds", within, 0.5, note=note, units=events))
+    if not len(times.grid):
+        return measures
+    uno = partial(censoring.uno_concordance, outcome, risk, until=times.last)
+    measures.append(Measure("Uno's C", uno, 0.5, note=f"Of events before {times.last:.3g}.", units=events))
+    mean = partial(censoring.mean_auc, outcome, risk, times.grid)
+    measures.append(Measure("Mean AUC over time", mean, 0.5, note=f"Up to {times.last:.3g}.", units=events))
+    return measures + [
+        Measure(f"AUC at {time:g}", _auc_statistic(outcome, risk, time), 0.5, units=_cases(outcome, time))
+        for time in times.quartiles
+    ]
+
+
+def _auc_statistic(outcome: Survival, risk: FloatArray, time: float) -> Statistic:
+    return lambda counts: censoring.auc_at(outcome, risk, np.array([time]), counts)[..., 0]
+
+
+def _cases(outcome: Survival, time: float) -> int:
+    return int((outcome.event & (outcome.time <= time)).sum())
+
+
+def _survival_measures(
+    outcome: Survival, found: Predicted, times: Times, chance: FloatArray, source: str
+) -> list[Measure]:
+    grid = times.grid
+    error = partial(censoring.integrated_brier, outcome, found.by_risk, grid)
+    blind = partial(censoring.integrated_brier, outcome, found.by_none, grid)
+    return [
+        Measure(
+            "Integrated Brier score",
+            error,
+            float(blind()),
+            higher_is_better=False,
+            note=f"Up to {times.last:.3g}. {source} Chance: their Kaplan-Meier curve for everyone.",
+        ),
+        Measure("Brier skill", lambda counts: 1 - ratio(error(counts), blind(counts)), 0.0),
+        Measure(
+            f"Observed / expected events by {times.horizon:g}",
+            partial(observed_to_expected, outcome, chance, times.horizon),
+            None,
+            note=source,
+        ),
+    ]
+
+
+def _survival_curves(
+    outcome: Survival, risk: FloatArray, found: Predicted, times: Times, chance: FloatArray
+) -> dict[str, Any]:
+    """``auc_t``, ``brier_t``, ``calibration`` and ``decision``; the bands come with the resamples."""
+    grid, thresholds = times.grid, decision_thresholds(chance)
+    everyone = np.ones_like(chance)
+    return {
+        "auc_t": {"time": listed(grid), "value": listed(censoring.auc_at(outcome, risk, grid))},
+        "brier_t": {
+            "time": listed(grid),
+            "value": listed(censoring.brier_at(outcome, found.by_risk, grid)),
+            "blind": listed(censoring.brier_at(outcome, found.by_none, grid)),
+        },
+        "calibration": _calibration_groups(outcome, chance, times.horizon),
+        "decision": {
+            "threshold": listed(thresholds),
+            "value": listed(net_benefit_by(outcome, chance, times.horizon, thresholds)),
+            "all": listed(net_benefit_by(outcome, everyone, times.horizon, thresholds)),
+        },
+    }
+
+
+def _bands(
+    outcome: Survival, risk: FloatArray, found: Predicted, times: Times, chance: FloatArray
+) -> dict[str, Statistic]:
+    return {
+        "auc_t": partial(censoring.auc_at, outcome, risk, times.grid),
+        "brier_t": partial(censoring.brier_at, outcome, found.by_risk, times.grid),
+        "decision": partial(net_benefit_by, outcome, chance, times.horizon, decision_thresholds(chance)),
+    }
+
+
+def _calibration_groups(outcome: Survival, chance: FloatArray, time: float) -> dict[str, Any]:
+    """Predicted and Kaplan-Meier share of events by ``time``, in groups of equally many patients."""
+    cuts = np.quantile(chance, np.arange(1, CALIBRATION_GROUPS) / CALIBRATION_GROUPS)
+    group = np.searchsorted(cuts, chance, side="left")
+    rows: dict[str, list[Any]] = {key: [] for key in ("predicted", "observed", "low", "high", "count")}
+    for name in np.unique(group):
+        here = group == name
+        curve = kaplan_meier(Survival(outcome.time[here], outcome.event[here]))
+        place = int(np.searchsorted(curve.time, time, side="right")) - 1
+        rows["predicted"].append(float(chance[here].mean()))
+        rows["observed"].append(float(1 - curve.survival[place]))
+        rows["low"].append(float(1 - curve.high[place]))
+        rows["high"].append(float(1 - curve.low[place]))
+        rows["count"].append(int(here.sum()))
+    return rows
+
+
+def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Of the high- against the low-risk group, and per standard deviation of the risk.
+
+    Returns:
+        Items with name, value, low, high and p (Wald); value None where no finite ratio exists.
+    """
+    spread = float(risk.std())
+    asked = [("High against low risk", high.astype(np.float64))]
+    if spread > 0:
+        asked.append(("Per standard deviation of risk", (risk - risk.mean()) / spread))
+    items = []
+    for name, covariate in asked:
+        found = hazard_ratio(outcome, covariate) if np.ptp(covariate) > 0 else None
+        values = (None,) * 4 if found is None else tuple(found)
+        items.append({"name": name, **dict(zip(("value", "low", "high", "p"), values, strict=True))})
+    return items
+
+
+def kaplan_meier_groups(outcome: Survival, high: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Survival of the low- and the high-risk group, and whether they differ.
+
+    Args:
+        outcome: Follow-up of all patients.
+        high: ``(n,)``, above the cut-off that the training patients of the fold gave.
+
+    Returns:
+        ``groups`` (a list with name, n, events, median or None, and lists time, survival, low, high,
+        censored and at_risk), ``at`` (the times of ``at_risk``), ``p`` and ``chi2`` of the log-rank
+        test (None with a single group).
+    """
+    at = round_times(float(outcome.time.max()))
+    groups = []
+    for name, chosen in zip(RISK_GROUPS, (~high, high), strict=True):
+        if chosen.any():
+            groups.append({"name": name, **_group(Survival(outcome.time[chosen], outcome.event[chosen]), at)})
+    test = log_rank(outcome, high)
+    p, chi2 = (None, None) if test is None else (test.p, test.chi2)
+    return {"groups": groups, "at": listed(at), "p": p, "chi2": chi2}
+
+
+def _group(outcome: Survival, at: FloatArray) -> dict[str, Any]:
+    curve = kaplan_meier(outcome)
+    return {
+        "n": curve.n,
+        "events": curve.events,
+        "median": curve.median,
+        "time": listed(curve.time),
+        "survival": listed(curve.survival),
+        "low": listed(curve.low),
+        "high": listed(curve.high),
+        "censored": listed(np.unique(outcome.time[~outcome.event])),
+        "at_risk": numbers_at_risk(outcome.time, at).astype(int).tolist(),
+    }

@@ -1,0 +1,47 @@
+"""Evaluation of values: measures and the data of the scatter and the calibration figure."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from histonic.metrics.calibration.probabilities import calibration_bins
+from histonic.metrics.discrimination import regression
+from histonic.metrics.inference.scores import Measure
+from histonic.runs.predictions import PredictionTable
+from histonic.stages.evaluate.evaluated import Evaluated, bins_of, listed, require_patients
+
+
+def evaluate_regression(table: PredictionTable) -> Evaluated:
+    """Measures and curves of a regression target."""
+    table = table.rows(table.has_truth())
+    truth = table.numbers("truth")
+    varies = len(np.unique(truth)) > 1
+    require_patients(table.task, n=len(truth), varies=varies, constant="All patients have the same value.")
+    predicted, fold = table.numbers("predicted"), table.numbers("fold")
+    blind = float(np.mean(np.abs(truth - regression.mean_of_other_folds(truth, fold))))
+    measures = [
+        Measure("Spearman correlation", partial(regression.spearman, truth, predicted), 0.0, scale="fisher"),
+        Measure(
+            "Mean absolute error",
+            partial(regression.mean_absolute_error, truth, predicted),
+            blind,
+            higher_is_better=False,
+            note="Chance: the mean of the other folds' patients as prediction.",
+        ),
+        Measure("R²", partial(regression.explained_variance, truth, predicted), 0.0),
+        Measure("Calibration slope", partial(regression.calibration_slope, truth, predicted), None),
+    ]
+    line = regression.calibration_line(truth, predicted)
+    curves = {
+        "scatter": {
+            "truth": listed(truth), "predicted": listed(predicted), "fold": fold.astype(int).tolist()
+        },
+        "calibration": {
+            **bins_of(calibration_bins(truth, predicted)),
+            "slope": None if line is None else line.slope,
+            "intercept": None if line is None else line.intercept,
+        },
+    }  # fmt: skip
+    return Evaluated(measures, curves, fold)

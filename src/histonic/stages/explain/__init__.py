@@ -1,0 +1,1 @@
+"""What on a slide speaks for a prediction."""

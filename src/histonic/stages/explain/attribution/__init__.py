@@ -1,0 +1,1 @@
+"""Methods that give a number to every cell of a map, and their checks."""

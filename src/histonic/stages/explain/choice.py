@@ -1,0 +1,199 @@
+"""Which slides of a run are explained, and by which networks: those that never saw the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from histonic.core.compressed import CompressedSlide
+from histonic.core.errors import SettingsError, StoreError
+from histonic.core.task import Task
+from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map
+from histonic.runs.predictions import PredictionTable, read_predictions
+from histonic.runs.run import read_json, read_store_path, read_tasks
+from histonic.stages.explain.attribution.views import Network
+
+Role = Literal["most certain", "least certain"]
+
+
+@dataclass(frozen=True)
+class ExplainedRun:
+    """What explaining needs of a finished run besides its bundle.
+
+    Attributes:
+        folder: The run.
+        tasks: The targets.
+        store: Where the maps lay in training.
+        patients: ``cohort.json``'s patients.
+        tables: Out-of-fold predictions per target.
+    """
+
+    folder: Path
+    tasks: tuple[Task, ...]
+    store: Path
+    patients: Sequence[Mapping[str, Any]]
+    tables: Mapping[str, pd.DataFrame] = field(repr=False)
+
+    def patient_of(self, slide_id: str) -> Mapping[str, Any] | None:
+        """The patient of a slide; None if it is not of the cohort."""
+        return next((each for each in self.patients if slide_id in each["slide_ids"]), None)
+
+    def task(self, name: str) -> Task:
+        """A target by name.
+
+        Raises:
+            SettingsError: There is none.
+        """
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise SettingsError(
+            f"Explain the target {name!r} of {self.folder}.",
+            f"Its targets are {', '.join(task.name for task in self.tasks)}.",
+            "Name one of them with --target.",
+        )
+
+
+def read_explained_run(folder: Path) -> ExplainedRun:
+    """Read what a run says of its targets, patients and predictions.
+
+    Raises:
+        SettingsError: There is no such run.
+        TableError: It is not finished, or a file of it is damaged.
+    """
+    if not folder.is_dir():
+        raise SettingsError(
+            f"Explain the run {folder}.",
+            "There is no such folder.",
+            "Give the --out folder of 'histonic train'.",
+        )
+    tasks, store = tuple(read_tasks(folder)), read_store_path(folder)
+    patients = read_json(folder / "cohort.json", lambda cohort: cohort["patients"])
+    tables = {task.name: read_predictions(folder / "predictions" / f"{task.name}.csv") for task in tasks}
+    return ExplainedRun(folder, tasks, store, patients, tables)
+
+
+def require_store(store: Path, names: Sequence[str]) -> None:
+    """Refuse to look for maps where there is no store.
+
+    Raises:
+        StoreError: A map is to be found by its name, but the store is not there.
+    """
+    if not store.is_dir() and any(not name.endswith(MAP_SUFFIX) for name in names):
+        raise StoreError(
+            f"Explain slides from the store {store}.",
+            "There is no such folder; maps are explained, not slides.",
+            "Say where the store lies with --store, or make it again with 'histonic compress'.",
+        )
+
+
+def find_map(store: Path, name: str) -> CompressedSlide:
+    """The map of a slide: by its path, or by its name in the store.
+
+    Raises:
+        SettingsError: The store has no such map.
+        StoreError: The map is damaged.
+    """
+    if name.rstrip("/").endswith(MAP_SUFFIX):
+        return read_map(name.rstrip("/"))
+    folder = map_folder(store, name)
+    if not folder.is_dir():
+        known = Store.open(store).slide_ids
+        raise SettingsError(
+            f"Explain the slide {name!r}.",
+            f"The store {store} has {len(known)} maps, none of that name"
+            + (f"; the first are {', '.join(known[:3])}." if known else "."),
+            "Give the name of a map of the store, or the path of a map (.zarr).",
+        )
+    return read_map(folder)
+
+
+def unseen_networks(
+    run: ExplainedRun, networks: Sequence[Network], task: Task, slide_id: str
+) -> list[Network]:
+    """The networks that had no part of a slide's patient in training or validation.
+
+    All networks for a slide that is not of the cohort; else those by which the patient was predicted out of
+    fold.
+    """
+    patient = run.patient_of(slide_id)
+    if patient is None:
+        return list(networks)
+    table = run.tables[task.name]
+    rows = table[table["patient_id"].astype(str) == str(patient["patient_id"])]
+    repeats = rows["repeat"] if "repeat" in rows else pd.Series(0, index=rows.index)
+    own = {(int(repeat), int(fold)) for repeat, fold in zip(repeats, rows["fold"], strict=True)}
+    return [each for each in networks if (each.member.repeat, each.member.fold) in own]
+
+
+def require_unseen(networks: Sequence[Network], task: Task, slide_id: str) -> None:
+    """Refuse to explain a patient by networks that learned from that patient.
+
+    Raises:
+        SettingsError: No network is left.
+    """
+    if not networks:
+        raise SettingsError(
+            f"Explain {task.name!r} on the slide {slide_id!r}.",
+            "Its patient was used for the training of every network, so that none can be asked honestly.",
+            "Explain patients that were predicted: see predictions/*.csv of the run.",
+        )
+
+
+def chosen_patients(run: ExplainedRun, task: Task, count: int) -> dict[str, Role]:
+    """The most and the least certain patients of one target.
+
+    Classes: certainty is the distance between the two highest probabilities, each divided by its mean over
+    the patients; the most certain are taken from each predicted class in turn. A value or a risk has no
+    probability: certain is what lies far from the middle patient, from above and below in turn.
+
+    Args:
+        run: The run.
+        task: The target.
+        count: Of each kind, at most; half of the patients if there are fewer.
+
+    Returns:
+        Role per patient_id, the most certain first.
+    """
+    table = PredictionTable(task, run.tables[task.name])
+    value = "risk" if task.kind == "survival" else "predicted"
+    columns = [f"p_{name}" for name in task.classes] if task.is_classification else [value]
+    numbers = pd.DataFrame({name: table.numbers(name) for name in columns})
+    means = numbers.groupby(np.array(table.texts("patient_id"))).mean()
+    certainty, side = _class_certainty(means) if task.is_classification else _distance(means[value])
+    count = min(count, len(means) // 2)
+    order = np.argsort(-certainty, kind="stable")
+    names = [str(name) for name in means.index]
+    most = _in_turn(order, side, count)
+    least = [row for row in order[::-1] if row not in most][:count]
+    roles: dict[str, Role] = {names[row]: "most certain" for row in most}
+    return roles | {names[row]: "least certain" for row in least}
+
+
+def _class_certainty(means: pd.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    values = means.to_numpy(float)
+    balanced = values / np.maximum(values.mean(axis=0), 1e-9)
+    balanced /= balanced.sum(axis=1, keepdims=True)
+    ranked = np.sort(balanced, axis=1)
+    return ranked[:, -1] - ranked[:, -2], balanced.argmax(axis=1)
+
+
+def _distance(values: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    away = values.to_numpy(float) - float(values.median())
+    return np.abs(away), (away < 0).astype(np.int64)
+
+
+def _in_turn(order: npt.NDArray[np.int64], side: npt.NDArray[np.int64], count: int) -> list[int]:
+    """The first of each side, then the second of each, and so on."""
+    place = np.zeros(len(order), int)
+    for each in np.unique(side):
+        mine = order[side[order] == each]
+        place[mine] = np.arange(len(mine))
+    ranked = sorted((int(place[row]), rank, int(row)) for rank, row in enumerate(order))
+    return [row for _, _, row in ranked[:count]]

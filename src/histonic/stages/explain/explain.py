@@ -1,0 +1,386 @@
+"""Maps of what speaks for a prediction: a number per cell, on the map's own grid, with checks beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.compressed import CellMap, CompressedSlide
+from histonic.core.errors import HistonicError, SettingsError
+from histonic.core.files import require_writable_folder, write_json
+from histonic.core.memory import keep_memory
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.core.task import Task
+from histonic.data.maps.fusion import Fusion
+from histonic.data.maps.store import thumbnail_path
+from histonic.data.tables.issues import list_names
+from histonic.models.bundle import read_bundle, require_own_maps
+from histonic.models.members import prediction_columns
+from histonic.models.predicting import predict_slides
+from histonic.stages.explain.attribution.checks import (
+    LESION_SHARE,
+    cell_auc,
+    deletion_insertion,
+    randomise_weights,
+)
+from histonic.stages.explain.attribution.methods import METHODS
+from histonic.stages.explain.attribution.output import Asked, choose_output
+from histonic.stages.explain.attribution.sight import Sight, sight_of
+from histonic.stages.explain.attribution.views import Network, explain_map, networks_of
+from histonic.stages.explain.choice import (
+    ExplainedRun,
+    chosen_patients,
+    find_map,
+    read_explained_run,
+    require_store,
+    require_unseen,
+    unseen_networks,
+)
+from histonic.stages.explain.files import RECORD, write_explanation, write_summary
+from histonic.stages.explain.lesion import find_lesions, lesion_shares
+from histonic.stages.explain.settings import ExplainSettings
+from histonic.stages.explain.slide import find_slide_file, slide_picture
+from histonic.training.devices import Here
+
+FOLDER = "explain"
+METHOD_WORDS = {
+    "integrated-gradients": "what the cell adds beyond average tissue",
+    "gradcam": "gradient times activation",
+    "occlusion": "what is lost when the cell becomes average tissue",
+    "attention": "attention, 1 = an average cell",
+}
+
+
+@dataclass
+class ExplainResult:
+    """What an explanation did.
+
+    Attributes:
+        folder: ``RUN/explain/METHOD``.
+        records: What ``explanation.json`` says, one item per target and slide that was asked for.
+        failures: Target, slide and reason of what could not be explained.
+    """
+
+    folder: Path
+    records: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One target on one slide."""
+
+    task: Task
+    slide: str
+    why: str
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What all jobs share."""
+
+    settings: ExplainSettings
+    run: ExplainedRun
+    networks: Sequence[Network]
+    fusion: Fusion
+    store: Path
+    lesions: Mapping[str, Path]
+    bundle_fingerprint: str
+    require_own: Callable[[CompressedSlide], None]
+
+
+def explain(
+    settings: ExplainSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> ExplainResult:
+    """Explain predictions of a run: for every cell of a slide how much it speaks for the prediction.
+
+    A slide of the cohort is explained by the networks that never saw its patient, any other by all. For each
+    target and slide the folder ``RUN/explain/METHOD/TARGET/SLIDE`` gets ``overlay.png``, ``tiles.png``,
+    ``cells.geojson`` (QuPath), ``values.zarr``, ``curves.png`` and ``explanation.json``; above them stand
+    ``summary.csv`` and ``summary.json``. What is there already, by the same settings, is kept.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``run="run"``, ``slide=["s1"]``, ``method="gradcam"``.
+
+    Raises:
+        SettingsError: A setting is wrong, a slide or target is unknown, the aggregator has no attention, or
+            all networks were trained on the patient of a slide that was asked for.
+        BundleError: The bundle is damaged, or a map was made by another encoder.
+        StoreError: The store is not there, or a map is damaged.
+        MaskError: An annotation file of a slide cannot be used.
+        OutputError: The folder cannot be written.
+    """
+    resolved = resolve(ExplainSettings, settings, values)
+    listener = progress or Silent()
+    run = read_explained_run(resolved.run)
+    bundle = read_bundle(resolved.run / "bundle")
+    names = [slide_id for patient in run.patients for slide_id in patient["slide_ids"]]
+    lesions = find_lesions(resolved.masks, sorted({*names, *map(_slide_name, resolved.slide)}))
+    bench = _Bench(
+        settings=resolved,
+        run=run,
+        networks=networks_of(bundle),
+        fusion=bundle.fusion,
+        store=resolved.store or run.store,
+        lesions=lesions,
+        bundle_fingerprint=hashlib.sha256((resolved.run / "bundle" / "bundle.json").read_bytes()).hexdigest(),
+        require_own=lambda slide: require_own_maps(bundle, [slide]),
+    )
+    jobs = _jobs(bench)
+    require_store(bench.store, [job.slide for job in jobs])
+    result = ExplainResult(require_writable_folder(resolved.run / FOLDER / resolved.method))
+    keep_memory()
+    listener.stage("explain", len(jobs))
+    for job in jobs:
+        try:
+            result.records.append(_explain_one(bench, job, result.folder, listener))
+        except HistonicError as error:
+            # A slide that was asked for by name must not fail silently; of many, the others go on.
+            if len(jobs) == 1 or isinstance(error, SettingsError):
+                raise
+            result.failures.append((job.task.name, job.slide, error.reason))
+        listener.advance(note=f"{job.task.name} {_slide_name(job.slide)}")
+    write_summary(result.folder)
+    return result
+
+
+def _folder_name(bench: _Bench, job: _Job, slide: CompressedSlide) -> str:
+    """Of one explanation: other questions to the same slide lie beside the usual one, not in its place."""
+    output = "" if bench.settings.output is None else "--" + re.sub(r"[^\w.+-]+", "_", bench.settings.output)
+    return slide.slide_id + output + ("--by-path" if job.slide != slide.slide_id else "")
+
+
+def _slide_name(name: str) -> str:
+    return Path(name).name.removesuffix(".zarr")
+
+
+def _jobs(bench: _Bench) -> list[_Job]:
+    """Target and slide, in the order of the targets."""
+    settings, run = bench.settings, bench.run
+    tasks = [run.task(name) for name in settings.target] or list(run.tasks)
+    if settings.slide and settings.all_slides:
+        raise SettingsError(
+            "Explain slides.", "Both --slide and --all-slides are given.", "Give one of the two."
+        )
+    if settings.output is not None and len(tasks) > 1:
+        raise SettingsError(
+            f"Explain the output {settings.output!r}.",
+            f"There are {len(tasks)} targets: {', '.join(task.name for task in tasks)}.",
+            "Say which one with --target.",
+        )
+    jobs = []
+    for task in tasks:
+        if settings.slide:
+            jobs += [_Job(task, name, "asked") for name in settings.slide]
+            continue
+        roles = chosen_patients(run, task, settings.patients)
+        for patient in _ordered(run, task, list(roles), everyone=settings.all_slides):
+            why = roles.get(str(patient["patient_id"]), "asked")
+            jobs += [_Job(task, slide_id, why) for slide_id in patient["slide_ids"]]
+    return jobs
+
+
+def _ordered(run: ExplainedRun, task: Task, first: list[str], *, everyone: bool) -> list[Mapping[str, Any]]:
+    """The chosen patients, or all who were predicted by a network that had not seen them."""
+    by_name = {str(patient["patient_id"]): patient for patient in run.patients}
+    chosen = [by_name[name] for name in first if name in by_name]
+    if not everyone:
+        return chosen
+    predicted = set(run.tables[task.name]["patient_id"].astype(str))
+    return [patient for name, patient in by_name.items() if name in predicted]
+
+
+def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> dict[str, Any]:
+    slide = find_map(bench.store, job.slide)
+    bench.require_own(slide)
+    target = folder / job.task.name / _folder_name(bench, job, slide)
+    inputs = _inputs(bench, job, slide)
+    if (kept := _finished(target, inputs)) is not None:
+        if kept["why"] != job.why and job.why != "asked":
+            kept["why"] = job.why
+            write_json(target / RECORD, kept)
+        return kept
+    # A map given by its path is none of the cohort, even if it has the name of one that is.
+    named_by_path = job.slide != slide.slide_id
+    networks = (
+        list(bench.networks)
+        if named_by_path
+        else unseen_networks(bench.run, bench.networks, job.task, slide.slide_id)
+    )
+    require_unseen(networks, job.task, slide.slide_id)
+    patient = None if named_by_path else bench.run.patient_of(slide.slide_id)
+    sight = sight_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
+    began = time.perf_counter()
+    prediction = _predict(networks, sight, job.task)
+    asked = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
+    seen = explain_map(networks, sight.maps, sight.name, asked, METHODS[bench.settings.method])
+    values = sight.here(seen)
+    seconds = time.perf_counter() - began
+    cells = CellMap(slide.slide_id, values.astype(np.float32), slide.grid, _meaning(bench, asked))
+    record: dict[str, Any] = {
+        "inputs": inputs,
+        "why": job.why,
+        "slide_id": slide.slide_id,
+        "patient_id": patient["patient_id"] if patient else "",
+        "target": job.task.name,
+        "kind": job.task.kind,
+        "method": bench.settings.method,
+        "output": asked.name,
+        "meaning": cells.meaning,
+        "prediction": prediction,
+        "patient_prediction": _of_patient(bench.run, job.task, patient),
+        "joined": sight.is_joined,
+        "truth": patient["targets"].get(job.task.name) if patient else None,
+        "networks": [_network_facts(each) for each in networks],
+        "unseen": patient is not None,
+        "trust": float(np.mean([float(each.model.heads[job.task.name].trust) for each in networks])),
+        "cells": int(np.isfinite(values).sum()),
+        "seconds": round(seconds, 3),
+    }
+    lesion = None
+    if slide.slide_id in bench.lesions:
+        lesion, other = lesion_shares(bench.lesions[slide.slide_id], slide, bench.settings.lesion)
+        if other:
+            progress.say(
+                f"{slide.slide_id}: the annotation knows {list_names(other)} but none of the classes "
+                f"{list_names(bench.settings.lesion)}: taken as a slide without a lesion"
+            )
+    record |= _checks(bench, asked, networks, sight, seen, lesion)
+    picture = slide_picture(slide, _thumbnail(bench, slide.slide_id), bench.settings.slides_at)
+    record["picture_note"] = picture.note
+    write_explanation(target, record, slide, cells, picture, lesion, bench.settings.tiles)
+    if record["trust"] == 0:
+        progress.say(
+            f"{job.task.name}, {slide.slide_id}: validation gave the networks no trust, so that the "
+            "prediction is the baseline and no cell speaks for anything"
+        )
+    return record
+
+
+def _thumbnail(bench: _Bench, slide_id: str) -> Path | None:
+    places = (thumbnail_path(bench.store, slide_id), bench.run.folder / "thumbnails" / f"{slide_id}.jpg")
+    return next((place for place in places if place.is_file()), None)
+
+
+def _inputs(bench: _Bench, job: _Job, slide: CompressedSlide) -> dict[str, Any]:
+    """What an explanation depends on; another set of inputs is computed anew."""
+    settings = bench.settings
+    mask = bench.lesions.get(slide.slide_id)
+    return {
+        "bundle": bench.bundle_fingerprint,
+        "slide": str(slide.slide.get("fingerprint", "")),
+        "tissue": hashlib.sha256(np.packbits(np.asarray(slide.mask) > 0).tobytes()).hexdigest(),
+        "picture": str(find_slide_file(slide, settings.slides_at)),
+        "by_path": job.slide != slide.slide_id,
+        "output": settings.output,
+        "checks": settings.checks,
+        "tiles": settings.tiles,
+        "seed": settings.seed,
+        "lesion": list(settings.lesion),
+        "mask": hashlib.sha256(mask.read_bytes()).hexdigest() if mask else None,
+    }
+
+
+def _finished(target: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    try:
+        record = json.loads((target / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = isinstance(record, dict) and record.get("inputs") == inputs and "why" in record
+    return record if same else None
+
+
+def _of_patient(run: ExplainedRun, task: Task, patient: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The patient's prediction in the run's table, mean and majority over repeats; None if there is none."""
+    if patient is None:
+        return None
+    table = run.tables[task.name]
+    rows = table[table["patient_id"].astype(str) == str(patient["patient_id"])]
+    if not len(rows):
+        return None
+    numbers = ("risk", "score", *(() if task.is_classification else ("predicted",)))
+    found: dict[str, Any] = {}
+    for name in map(str, rows.columns):
+        if name in numbers or name.startswith("p_"):
+            found[name] = float(rows[name].astype(float).mean())
+        elif name == "high_risk":
+            found[name] = float(rows[name].astype(float).mean() > 0.5)
+        elif name == "predicted":
+            found[name] = str(rows[name].astype(str).mode().iloc[0])
+    return found
+
+
+def _predict(networks: Sequence[Network], sight: Sight, task: Task) -> dict[str, Any]:
+    """The prediction of what the networks see, in the columns of the run's tables."""
+    found = [
+        predict_slides(
+            network.model,
+            sight.maps,
+            [sight.name],
+            fabric=Here(),
+            crop_cells=network.crop_cells,
+            crops=network.test_crops,
+            orientations=network.orientations,
+        )[task.name]
+        for network in networks
+    ]
+    columns = prediction_columns(task, found, [network.member for network in networks])
+    return {name: cells[0] for name, cells in columns.items()}
+
+
+def _meaning(bench: _Bench, asked: Asked) -> str:
+    words = METHOD_WORDS[bench.settings.method]
+    return words if bench.settings.method == "attention" else f"{words} ({asked.unit})"
+
+
+def _network_facts(network: Network) -> dict[str, int]:
+    member = network.member
+    return {
+        "repeat": member.repeat,
+        "fold": member.fold,
+        "initialisation": member.initialisation,
+    }
+
+
+def _checks(
+    bench: _Bench,
+    asked: Asked,
+    networks: Sequence[Network],
+    sight: Sight,
+    values: npt.NDArray[np.float64],
+    lesion: npt.NDArray[np.float64] | None,
+) -> dict[str, Any]:
+    """Curves, randomisation and AUC against a lesion, as far as they are asked for and can be had."""
+    settings, maps, name = bench.settings, sight.maps, sight.name
+    mask = sight.here(maps.mask(name))
+    found: dict[str, Any] = {"curves": None, "randomisation": None, "lesion": None}
+    if lesion is not None:
+        inside = int((lesion[mask] >= LESION_SHARE).sum())
+        found["lesion"] = {
+            "cells": inside,
+            "auc": cell_auc(sight.here(values), lesion, mask),
+            "auc_randomised": None,
+        }
+    if settings.checks:
+        rng = np.random.default_rng([settings.seed, *name.encode()])
+        curves = deletion_insertion(networks, maps, name, asked, values, rng)
+        method = METHODS[settings.method]
+        random = randomise_weights(networks, maps, name, asked, method, values, settings.seed)
+        found |= {"curves": curves.to_dict(), "randomisation": random.to_dict()}
+        found["prediction_name"] = asked.prediction_name
+        if lesion is not None and found["lesion"]["auc"] is not None:
+            aucs = [cell_auc(sight.here(each), lesion, mask) for each in random.values]
+            found["lesion"]["auc_randomised"] = float(np.mean([auc for auc in aucs if auc is not None]))
+    return found

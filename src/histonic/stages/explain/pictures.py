@@ -1,0 +1,293 @@
+"""Pictures of an explanation: overlay on the slide, the cells of highest and lowest value, and the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from histonic.core.compressed import CellMap
+from histonic.core.files import replacing_file
+from histonic.slides.outlines import rings
+from histonic.stages.explain.attribution.checks import LESION_SHARE, Curves
+from histonic.stages.explain.slide import SlidePicture, UInt8Image
+
+FOR, AGAINST, LESION = "#b35806", "#2166ac", "#1b1b1b"
+"""Orange and blue are told apart by all common kinds of colour vision, and from grey."""
+SIGNED = LinearSegmentedColormap.from_list(
+    "against-for", ["#053061", "#2166ac", "#67a9cf", "#f7f7f7", "#f1a340", "#b35806", "#662506"]
+)
+UNSIGNED = LinearSegmentedColormap.from_list(
+    "little-much", ["#f7f7f7", "#fee0b6", "#f1a340", "#b35806", "#662506"]
+)
+STYLE = {"font.size": 9, "font.family": "DejaVu Sans", "text.parse_math": False}
+ROBUST = 99.0
+"""Percentile of the size of values at which colours end, so that one cell does not pale all others."""
+GREATEST_ALPHA, LEAST_ALPHA = 0.85, 0.12
+DPI = 100
+TILES = 8
+"""Cells in a row of the sheet."""
+
+
+def colour_scale(values: npt.NDArray[np.float32], signed: bool) -> tuple[float, float]:
+    """Values at the two ends of the colours.
+
+    Example:
+        >>> colour_scale(np.array([[-1.0, 1.0]], np.float32), True)
+        (-1.0, 1.0)
+    """
+    known = values[np.isfinite(values)]
+    most = float(np.percentile(np.abs(known), ROBUST)) if len(known) else 0.0
+    most = most or float(np.abs(known).max(initial=0.0)) or 1.0
+    return (-most, most) if signed else (0.0, most)
+
+
+def paint_overlay(picture: UInt8Image, cells: CellMap, signed: bool) -> UInt8Image:
+    """The slide in grey with cells in colour, the stronger the greater the value.
+
+    Args:
+        picture: uint8 ``(h, w, 3)`` of the whole slide.
+        cells: The explanation.
+        signed: Whether values speak for and against, or are attention.
+
+    Returns:
+        uint8 ``(h, w, 3)``.
+    """
+    height, width = picture.shape[:2]
+    per_pixel = cells.grid.slide_wh.w / width
+    rows = ((np.arange(height) + 0.5) * per_pixel - cells.grid.origin_xy.y) // cells.grid.stride_level0
+    cols = ((np.arange(width) + 0.5) * per_pixel - cells.grid.origin_xy.x) // cells.grid.stride_level0
+    on_rows = (rows >= 0) & (rows < cells.values.shape[0])
+    on_cols = (cols >= 0) & (cols < cells.values.shape[1])
+    places = np.ix_(
+        np.clip(rows, 0, cells.values.shape[0] - 1).astype(int),
+        np.clip(cols, 0, cells.values.shape[1] - 1).astype(int),
+    )
+    values = np.where(on_rows[:, None] & on_cols, cells.values[places], np.nan)
+    low, high = colour_scale(cells.values, signed)
+    shade = np.nan_to_num((values - low) / (high - low), nan=0.5)
+    colour = (SIGNED if signed else UNSIGNED)(np.clip(shade, 0, 1))[..., :3] * 255
+    strength = np.clip(np.abs(np.nan_to_num(values)) / high, 0, 1)
+    alpha = LEAST_ALPHA + (GREATEST_ALPHA - LEAST_ALPHA) * strength
+    alpha = np.where(np.isfinite(values), alpha, 0.0)[..., None]
+    grey = picture.astype(np.float32).mean(axis=2, keepdims=True)
+    painted: UInt8Image = np.clip((1 - alpha) * grey + alpha * colour, 0, 255).round().astype(np.uint8)
+    return painted
+
+
+def draw_overlay(
+    path: Path,
+    picture: SlidePicture,
+    cells: CellMap,
+    *,
+    title: str,
+    name: str,
+    signed: bool,
+    lesion: npt.NDArray[np.float64] | None = None,
+) -> None:
+    """Draw the slide beside its explanation, with colour bar and legend.
+
+    Args:
+        path: Where to (PNG).
+        picture: Of the slide.
+        cells: The explanation.
+        title: Slide, target, prediction.
+        name: What positive cells speak for.
+        signed: Whether values speak for and against, or are attention.
+        lesion: ``(R, K)`` share covered by an annotated lesion, drawn as an outline.
+    """
+    height, width = picture.whole.shape[:2]
+    panel = 5.2 * width / max(height, width), 5.2 * height / max(height, width)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2 * panel[0] + 1.6, panel[1] + 1.25), layout="constrained", dpi=DPI)
+        left, right = figure.subplots(1, 2)
+        figure.suptitle(title, fontsize=10)
+        for axes, shown, heading in (
+            (left, picture.whole, "Slide"),
+            (right, paint_overlay(picture.whole, cells, signed), _heading(name, signed)),
+        ):
+            axes.imshow(shown, extent=(0, cells.grid.slide_wh.w, cells.grid.slide_wh.h, 0))
+            axes.set_title(heading, fontsize=10)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            outline(axes, np.isfinite(cells.values), cells, "#555555", 0.8, "-")
+            if lesion is not None:
+                outline(axes, lesion >= LESION_SHARE, cells, LESION, 1.6, (0, (3, 1.5)))
+        _scale_bar(left, cells)
+        _colour_bar(figure, right, cells, name, signed)
+        handles = [Line2D([], [], color="#555555", linewidth=0.8, label="tissue that was used")]
+        if lesion is not None:
+            dashed = Line2D(
+                [], [], color=LESION, linewidth=1.6, linestyle=(0, (3, 1.5)), label="annotated lesion"
+            )
+            handles.append(dashed)
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=2,
+            frameon=False,
+            title=picture.note or None,
+            title_fontsize=7,
+        )
+        save_png(figure, path)
+
+
+def _heading(name: str, signed: bool) -> str:
+    return f"What speaks for “{name}”, what against" if signed else "How much each cell counts (attention)"
+
+
+def _colour_bar(figure: Figure, axes: Any, cells: CellMap, name: str, signed: bool) -> None:
+    low, high = colour_scale(cells.values, signed)
+    shades = np.linspace(0, 1, 256)
+    colours = (SIGNED if signed else UNSIGNED)(shades)[:, :3]
+    # As on the slide: laid over grey of middle brightness, the fainter the nearer to 0.
+    strength = np.abs(2 * shades - 1) if signed else shades
+    alpha = (LEAST_ALPHA + (GREATEST_ALPHA - LEAST_ALPHA) * strength)[:, None]
+    mapped = matplotlib.cm.ScalarMappable(
+        matplotlib.colors.Normalize(low, high), ListedColormap(alpha * colours + (1 - alpha) * 0.85)
+    )
+    bar = figure.colorbar(mapped, ax=axes, fraction=0.045, pad=0.02)
+    bar.outline.set_visible(False)
+    ticks = [low, 0.0, high] if signed else [0.0, 1.0, high] if high > 1.5 else [0.0, high]
+    words = {high: f"for\n{high:.2g}", low: f"against\n{low:.2g}", 0.0: "0"} if signed else {}
+    bar.set_ticks(ticks, labels=[words.get(tick, f"{tick:.3g}") for tick in ticks])
+    bar.set_label(cells.meaning, fontsize=8)
+
+
+def _scale_bar(axes: Any, cells: CellMap) -> None:
+    """A line of a round number of millimetres at the lower left."""
+    grid = cells.grid
+    width_um = grid.slide_wh.w * grid.slide_mpp
+    length = next(
+        each for each in (10000, 5000, 2000, 1000, 500, 200, 100, 50, 20, 10, 5, 0) if each <= width_um / 4
+    )
+    if not length:
+        return
+    pixels = length / grid.slide_mpp
+    x, y = 0.03 * grid.slide_wh.w, 0.97 * grid.slide_wh.h
+    axes.add_patch(Rectangle((x, y), pixels, 0.008 * grid.slide_wh.h, color="black", linewidth=0))
+    words = f"{length / 1000:g} mm" if length >= 1000 else f"{length} µm"
+    axes.text(x + pixels / 2, y - 0.008 * grid.slide_wh.h, words, ha="center", va="bottom", fontsize=8)
+
+
+def outline(
+    axes: Any, inside: npt.NDArray[np.bool_], cells: CellMap, colour: str, width: float, dash: Any
+) -> None:
+    """Draw the outline of cells in level-0 pixels."""
+    step, origin = cells.grid.stride_level0, cells.grid.origin_xy
+    for shape in rings(inside):
+        for ring in shape:
+            corners = np.array(ring, float) * step + origin
+            axes.plot(corners[:, 0], corners[:, 1], color=colour, linewidth=width, linestyle=dash)
+
+
+def choose_cells(
+    values: npt.NDArray[np.float32], count: int, *, signed: bool = False
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The cells of highest and of lowest value, no cell in both, the most extreme first.
+
+    Args:
+        values: ``(R, K)``, NaN on glass.
+        count: Of each, at most; half of the cells if there are fewer.
+        signed: Only cells above 0 are highest, and only cells below 0 lowest.
+
+    Example:
+        >>> choose_cells(np.array([[3.0, np.nan, 1.0, 2.0]], np.float32), 1)
+        ([(0, 0)], [(0, 2)])
+        >>> choose_cells(np.array([[3.0, np.nan, 1.0, 2.0]], np.float32), 1, signed=True)
+        ([(0, 0)], [])
+    """
+    cells = np.argwhere(np.isfinite(values))
+    order = np.argsort(-values[cells[:, 0], cells[:, 1]], kind="stable")
+    count = min(count, len(cells) // 2)
+    ranked = [(int(row), int(col)) for row, col in cells[order]]
+    highest, lowest = ranked[:count], ranked[::-1][:count]
+    if not signed:
+        return highest, lowest
+    return [cell for cell in highest if values[cell] > 0], [cell for cell in lowest if values[cell] < 0]
+
+
+def draw_sheet(
+    path: Path,
+    cells: CellMap,
+    tiles: tuple[Sequence[UInt8Image], Sequence[UInt8Image]],
+    chosen: tuple[Sequence[tuple[int, int]], Sequence[tuple[int, int]]],
+    *,
+    title: str,
+    names: tuple[str, str],
+    note: str = "",
+) -> None:
+    """Draw the cells of highest value above those of lowest value, each with its value and place.
+
+    Args:
+        path: Where to (PNG).
+        cells: The explanation.
+        tiles: Pictures of the highest and of the lowest.
+        chosen: Their rows and columns.
+        title: Slide and target.
+        names: Headings of the two parts.
+        note: Whatever is to be said of the pictures.
+    """
+    rows = [max(1, -(-len(part) // TILES)) for part in chosen]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.15 * TILES + 0.2, 1.42 * sum(rows) + 1.25), layout="constrained", dpi=DPI)
+        figure.suptitle(title + (f"\n{note}" if note else ""), fontsize=9)
+        parts: Any = figure.subfigures(2, 1, height_ratios=rows)
+        for part, name, colour, pictures, places in zip(
+            parts, names, (FOR, AGAINST), tiles, chosen, strict=True
+        ):
+            none = "" if places else ": no cell does"
+            part.suptitle(name + none, fontsize=10, color=colour, x=0.01, ha="left", fontweight="bold")
+            grid = part.subplots(max(1, -(-len(places) // TILES)), TILES, squeeze=False)
+            for axes in grid.ravel():
+                axes.axis("off")
+            for axes, picture, (row, col) in zip(grid.ravel(), pictures, places, strict=False):
+                axes.imshow(picture)
+                axes.set_title(f"{cells.values[row, col]:+.2g}  r{row} c{col}", fontsize=7, pad=2)
+                edge = Rectangle(
+                    (0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=colour, linewidth=2
+                )
+                axes.add_patch(edge)
+        save_png(figure, path)
+
+
+def draw_curves(path: Path, curves: Curves, prediction: str, order: str) -> None:
+    """Draw how the prediction changes while cells are deleted or inserted in the order of their values."""
+    areas = curves.areas()
+    with matplotlib.rc_context({**STYLE, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(6.6, 3.1), layout="constrained", dpi=DPI)
+        left, right = figure.subplots(1, 2, sharey=True)
+        share = 100 * np.array(curves.share)
+        backwards = curves.random[::-1]
+        for axes, values, chance, colour, heading in (
+            (left, curves.deletion, curves.random, AGAINST, "Deletion"),
+            (right, curves.insertion, backwards, FOR, "Insertion"),
+        ):
+            area = areas[heading.lower()]
+            axes.plot(share, values, color=colour, linewidth=2, label=f"{order} first (area {area:.3g})")
+            axes.plot(
+                share,
+                chance,
+                color="#777777",
+                linestyle=(0, (4, 2)),
+                label=f"random order ({areas['random']:.3g})",
+            )
+            axes.set_title(heading)
+            axes.legend(frameon=False, fontsize=8)
+        left.set(xlabel="cells replaced by average tissue (%)", ylabel=prediction)
+        right.set(xlabel="cells shown, the rest average tissue (%)")
+        save_png(figure, path)
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure, all or nothing, the same bytes for the same numbers."""
+    with replacing_file(path) as partial:
+        figure.savefig(partial, format="png", metadata={"Software": None})

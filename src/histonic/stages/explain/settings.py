@@ -1,0 +1,44 @@
+"""Settings of 'histonic explain'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from histonic.core.settings import Settings
+
+
+class ExplainSettings(Settings):
+    """A run to maps of what speaks for its predictions."""
+
+    run: Path = Field(description="Run folder made by 'histonic train'.")
+    slide: tuple[str, ...] = Field(
+        (),
+        description="Slide to explain: its name, or a map (.zarr); repeat for several. "
+        "By default the slides of the most and least certain patients.",
+    )
+    all_slides: bool = Field(False, description="Explain every slide of the cohort.")
+    target: tuple[str, ...] = Field((), description="Target to explain; by default all.")
+    method: Literal["integrated-gradients", "gradcam", "occlusion", "attention"] = Field(
+        "integrated-gradients", description="How values of cells are found."
+    )
+    output: str | None = Field(
+        None,
+        description="Class that cells speak for; by default the predicted one, or the positive one of two.",
+    )
+    patients: int = Field(
+        2, ge=1, description="Most certain, and as many least certain, patients of each target."
+    )
+    store: Path | None = Field(None, description="Store of the maps, if it has moved since the training.")
+    slides_at: Path | None = Field(None, description="Folder of the slide files, if they have moved.")
+    masks: Path | None = Field(
+        None, description="Folder with annotated lesions named like the slides (GeoJSON, XML, PNG, TIFF)."
+    )
+    lesion: tuple[str, ...] = Field(
+        (), description="Class of the annotations that is lesion; by default all."
+    )
+    checks: bool = Field(True, description="Deletion and insertion curves, and randomised weights.")
+    tiles: int = Field(16, ge=1, le=64, description="Cells of highest, and of lowest, value that are shown.")
+    seed: int = Field(0, ge=0, description="Seed of the random orders and the randomised weights.")

@@ -1,0 +1,1 @@
+"""A bundle and slides, or another cohort, to predictions."""

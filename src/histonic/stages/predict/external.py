@@ -1,0 +1,189 @@
+"""A finished run tested on another cohort by all of its networks together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from histonic.core.cohort import Cohort, Fold, Patient
+from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
+from histonic.core.files import replacing_folder, write_json
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.core.task import TargetRequest, Task, parse_target
+from histonic.data.maps.store import Store
+from histonic.data.tables.joins import table_patients
+from histonic.data.tables.styles import NO_SPLIT
+from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
+from histonic.models.bundle import Bundle, read_bundle
+from histonic.models.members import prediction_columns
+from histonic.runs.files import truth_columns, write_frame
+from histonic.stages.predict.predict import predict_by_bundle
+from histonic.stages.predict.settings import ExternalSettings
+
+EXTERNAL_FOLD = -1
+"""Stands in the column fold: patients of no fold, predicted by the networks of all folds together."""
+
+
+def external_test(
+    settings: ExternalSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> Path:
+    """Predict another cohort with all networks of a run, beside what its label table says.
+
+    Writes ``RUN/external/NAME/predictions/<task>.csv``, columns as in the run's own predictions (repeat 0,
+    fold -1), and ``external.json``; the report then scores them under a heading of their own. Choose
+    nothing by this result: a cohort that has had a say in a choice is no external one any more.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``run="run"``, ``store="other/store"``, ``labels="other.csv"``,
+            ``name="Utrecht"``.
+
+    Returns:
+        The folder of the results; one of the same name is replaced.
+
+    Raises:
+        SettingsError: There is no such run, or a target that the run does not have.
+        BundleError: The maps were made by another encoder or at another resolution than those of the run.
+        TableError: The label table is wrong, or names a class that the run does not know.
+        CohortError: Nobody can be joined.
+        StoreError: The store is empty or a map is damaged.
+    """
+    resolved = resolve(ExternalSettings, settings, values)
+    listener = progress or Silent()
+    bundle = _bundle(resolved.run)
+    store = Store.open(resolved.store)
+    _require_same_maps(bundle, store)
+    table = read_labels(
+        resolved.labels,
+        style=resolved.table_style,
+        columns={**resolved.columns, **NO_SPLIT},
+        slide_table=resolved.slide_table,
+    )
+    requests, absent = _requests(bundle.tasks, resolved.target, table)
+    for name in absent:
+        listener.say(f"{name} is not tested: {resolved.labels.name} has no such column")
+    found = build_cohort(table, requests, store.slide_ids, event_coding=resolved.event_coding, varied=False)
+    tested = [task for task in bundle.tasks if task.name not in absent]
+    cohort = with_tasks(found, tested, resolved.labels)
+    predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener)
+    out = resolved.run / "external" / resolved.name
+    fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
+    with replacing_folder(out) as partial:
+        for task in cohort.tasks:
+            joined = prediction_columns(task, [each[task.name] for each in predictions], bundle.members)
+            frame = pd.DataFrame({**truth_columns(task, cohort, fold), **joined})
+            write_frame(partial / "predictions" / f"{task.name}.csv", frame)
+        write_json(partial / "external.json", _facts(resolved, store, cohort, len(table_patients(table))))
+    return out
+
+
+def with_tasks(cohort: Cohort, tasks: Sequence[Task], path: Path) -> Cohort:
+    """The cohort with the classes numbered as the run has them.
+
+    Args:
+        cohort: As its own table has it.
+        tasks: Of the run, in the same order.
+        path: The label table, for the message.
+
+    Raises:
+        TableError: A class that the run does not know.
+    """
+    places: dict[str, dict[float, float]] = {}
+    for mine, task in zip(cohort.tasks, tasks, strict=True):
+        if not task.is_classification:
+            continue
+        unknown = [name for name in mine.classes if name not in task.classes]
+        if unknown:
+            raise TableError(
+                f"Test the target {task.name!r} on {path.name}.",
+                f"The run does not know {', '.join(map(repr, unknown))}; it knows {', '.join(task.classes)}.",
+                "Write the classes as in the table the run was trained with, or leave these rows empty.",
+            )
+        places[task.name] = {float(k): float(task.classes.index(name)) for k, name in enumerate(mine.classes)}
+    return replace(
+        cohort, tasks=tuple(tasks), patients=tuple(_recoded(each, places) for each in cohort.patients)
+    )
+
+
+def _recoded(patient: Patient, places: dict[str, dict[float, float]]) -> Patient:
+    targets = {
+        name: places[name][value] if name in places and not isinstance(value, tuple) else value
+        for name, value in patient.targets.items()
+    }
+    return replace(patient, targets=targets)
+
+
+def _bundle(run: Path) -> Bundle:
+    if not (run / "run.json").is_file():
+        raise SettingsError(
+            f"Test the run {run}.",
+            "It has no run.json: it is not there, or not finished.",
+            "Give the folder of a run that 'histonic train' has finished.",
+        )
+    return read_bundle(run / "bundle")
+
+
+def _require_same_maps(bundle: Bundle, store: Store) -> None:
+    asked = f"Test {bundle.folder.parent} on the maps of {store.path}."
+    todo = f"Compress the slides with --encoder {bundle.encoder_path} and the settings of the run's own maps."
+    if not store.slide_ids:
+        raise StoreError(asked, "The store holds no map.", "Make maps with 'histonic compress'.")
+    if store.encoder["fingerprint"] != bundle.encoder["fingerprint"]:
+        found = f"They were made by {store.encoder['name']!r}, those of the run by {bundle.encoder['name']!r}"
+        raise BundleError(asked, f"{found} (or the same name with other weights or precision).", todo)
+    if dict(store.settings) != dict(bundle.compress_settings):
+        wanted = bundle.compress_settings
+        other = [key for key in wanted if store.settings.get(key) != wanted[key]]
+        raise BundleError(asked, f"They were made with another setting of {', '.join(other)}.", todo)
+
+
+def _requests(
+    tasks: Sequence[Task], given: Sequence[str], table: LabelTable
+) -> tuple[list[TargetRequest], list[str]]:
+    """The run's targets, with the columns of the other table where they are given, and those it lacks."""
+    named = {request.name: request for request in map(parse_target, given)}
+    unknown = [name for name in named if name not in {task.name for task in tasks}]
+    if unknown:
+        raise SettingsError(
+            f"Test the target {unknown[0]!r}.",
+            f"The run has the targets {', '.join(task.name for task in tasks)}.",
+            "Give --target only for those whose columns differ.",
+        )
+    requests = [
+        TargetRequest(task.name, task.kind, named[task.name].columns if task.name in named else task.columns)
+        for task in tasks
+    ]
+    here = [each for each in requests if each.name in named or set(each.columns) <= set(table.text.columns)]
+    # With none of them the table's own error says what is absent.
+    here = here or requests
+    return here, [each.name for each in requests if each not in here]
+
+
+def _facts(
+    settings: ExternalSettings, store: Store, cohort: Cohort, patients_in_table: int
+) -> dict[str, Any]:
+    return {
+        "name": settings.name,
+        "store": str(settings.store.resolve()),
+        "labels": str(settings.labels),
+        "settings": settings.model_dump(mode="json"),
+        "patients": [
+            {"patient_id": each.patient_id, "site": each.site, "slide_ids": list(each.slide_ids)}
+            for each in cohort.patients
+        ],
+        "exclusions": [
+            {"what": each.what, "name": each.name, "reason": each.reason} for each in cohort.exclusions
+        ],
+        "counts": {
+            "slides_in_store": len(store.slide_ids),
+            "slides_used": sum(len(each.slide_ids) for each in cohort.patients),
+            "patients_in_table": patients_in_table,
+            "patients_used": len(cohort.patients),
+        },
+    }

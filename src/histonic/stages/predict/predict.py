@@ -1,0 +1,205 @@
+"""Slides or maps to predictions, with one portable bundle."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from histonic.core.cohort import Patient
+from histonic.core.compressed import CompressedSlide
+from histonic.core.errors import BundleError, CohortError, SettingsError
+from histonic.core.files import require_writable_folder, write_text
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.data.maps.fusion import fuse_patient, maps_of
+from histonic.data.maps.memory import Maps
+from histonic.data.maps.store import MAP_SUFFIX, Store, read_map
+from histonic.data.tables.issues import raise_first
+from histonic.data.tables.joins import join_slides
+from histonic.data.tables.label_table import read_labels
+from histonic.data.tables.styles import NO_SPLIT
+from histonic.models.bundle import Bundle, read_bundle, require_own_maps
+from histonic.models.members import FloatArray, prediction_columns
+from histonic.models.predicting import predict_patients
+from histonic.runs.files import FLOAT_FORMAT
+from histonic.stages.compress.compress import Failure, compress
+from histonic.stages.compress.settings import CompressSettings, TissueSettings
+from histonic.stages.predict.settings import PredictSettings
+from histonic.training.devices import deterministic, make_fabric, pick_device
+
+
+@dataclass
+class PredictResult:
+    """What a prediction did.
+
+    Attributes:
+        out: The table.
+        rows: Slides in it.
+        failures: Slides that could not be predicted.
+    """
+
+    out: Path
+    rows: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+
+def predict(
+    settings: PredictSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> PredictResult:
+    """Predict every target of a bundle for slides or maps, one row a slide or patient.
+
+    Slides are compressed with the bundle's own encoder and settings; maps must have been made by that
+    encoder. Columns are ``slide_id`` (``patient_id`` if a table of patients is given) and, per target, those
+    of a run's predictions with the target's name and a point before them. A slide that fails is listed, and
+    the others go on.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``bundle="run/bundle"``, ``slides=["a.svs"]``.
+
+    Raises:
+        SettingsError: A setting is wrong, or no slide was given.
+        BundleError: The bundle is damaged, or a map was made by another encoder.
+        StoreError: A map is damaged.
+        OutputError: The table cannot be written.
+    """
+    resolved = resolve(PredictSettings, settings, values)
+    listener = progress or Silent()
+    bundle = read_bundle(resolved.bundle)
+    if not resolved.slides:
+        raise SettingsError(
+            "Predict.", "No slide was given.", "Give slide files, folders, a CSV with a path column, or maps."
+        )
+    pick_device(resolved.device)
+    require_writable_folder(resolved.out.parent)
+    maps, files = _sort_out(resolved.slides)
+    result = PredictResult(resolved.out)
+    with tempfile.TemporaryDirectory(prefix="histonic-") as folder:
+        if files:
+            store = _compress(bundle, files, resolved, Path(folder), result, listener)
+            maps += [store.map(slide_id) for slide_id in store.slide_ids]
+        require_own_maps(bundle, maps)
+        frame = _predict_maps(bundle, maps, resolved, listener)
+    result.rows = len(frame)
+    write_text(resolved.out, frame.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
+    return result
+
+
+def _sort_out(paths: Sequence[Path]) -> tuple[list[CompressedSlide], list[Path]]:
+    """Maps opened, and the paths that hold slides."""
+    maps: list[CompressedSlide] = []
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir() and path.name.endswith(MAP_SUFFIX):
+            maps.append(read_map(path))
+        elif path.is_dir() and any(path.glob(f"*{MAP_SUFFIX}")):
+            store = Store.open(path)
+            maps += [store.map(slide_id) for slide_id in store.slide_ids]
+        else:
+            files.append(path)
+    return maps, files
+
+
+def _compress(
+    bundle: Bundle,
+    files: Sequence[Path],
+    settings: PredictSettings,
+    folder: Path,
+    result: PredictResult,
+    progress: Progress,
+) -> Store:
+    """A temporary store of the slides, made as the training maps were."""
+    if not bundle.encoder_path.is_file():
+        raise BundleError(
+            f"Predict from slides with {bundle.folder}.",
+            f"It holds no encoder; its maps were made by {bundle.encoder['name']!r}.",
+            "Compress the slides with that encoder first, and predict from the maps.",
+        )
+    made = bundle.compress_settings
+    done = compress(
+        CompressSettings(
+            slides=tuple(files),
+            encoder=str(bundle.encoder_path),
+            out=folder / "store",
+            mpp=settings.mpp,
+            orientations=made["orientations"],
+            precision=made["precision"],
+            device=settings.device,
+            tissue=TissueSettings(**made["tissue"]),
+        ),
+        progress=progress,
+    )
+    result.failures += done.failures
+    return Store.open(folder / "store")
+
+
+def _predict_maps(
+    bundle: Bundle, slides: Sequence[CompressedSlide], settings: PredictSettings, progress: Progress
+) -> pd.DataFrame:
+    """One row a slide or patient, sorted by name."""
+    by_id = {slide.slide_id: slide for slide in slides}
+    if settings.patients is None:
+        key = "slide_id"
+        patients = [Patient(slide_id, (slide_id,)) for slide_id in sorted(by_id)]
+    else:
+        key = "patient_id"
+        patients = _read_patients(settings.patients, by_id)
+    columns: dict[str, list[Any]] = {key: [patient.patient_id for patient in patients]}
+    if patients:
+        found = predict_by_bundle(bundle, patients, by_id.__getitem__, settings.device, progress)
+        for task in bundle.tasks:
+            joined = prediction_columns(task, [each[task.name] for each in found], bundle.members)
+            columns.update({f"{task.name}.{name}": cells for name, cells in joined.items()})
+    return pd.DataFrame(columns)
+
+
+def _read_patients(path: Path, slides: Collection[str]) -> list[Patient]:
+    """The patients of a table who have a slide here, each with those slides."""
+    join = join_slides(read_labels(path, columns=NO_SPLIT), sorted(slides))
+    raise_first(join.issues)
+    if join.unlabelled:
+        raise CohortError(
+            f"Predict by patient with {path}.",
+            f"It names no patient for the slides {', '.join(sorted(join.unlabelled)[:20])}.",
+            "Add their rows (patient_id, slide_id), or leave these slides out.",
+        )
+    return [Patient(patient, found) for patient, found in join.slides.items() if found]
+
+
+def predict_by_bundle(
+    bundle: Bundle,
+    patients: Sequence[Patient],
+    read: Callable[[str], CompressedSlide],
+    device: str,
+    progress: Progress,
+) -> list[dict[str, FloatArray]]:
+    """Predictions ``(P, W)`` per task of every network of a bundle.
+
+    Args:
+        bundle: The networks.
+        patients: With their slides, which come together as they did in training.
+        read: Opens the map of a slide.
+        device: auto, cpu or cuda.
+        progress: Told of every map and network.
+    """
+    maps = Maps(maps_of(patients, bundle.fusion, read), progress)
+    seen = [fuse_patient(patient, bundle.fusion) for patient in patients]
+    fabric = make_fabric(device)
+    found = []
+    progress.stage("predict", len(bundle.models))
+    with deterministic():
+        for member, model in zip(bundle.members, bundle.models, strict=True):
+            fabric.to_device(model)
+            found.append(
+                predict_patients(
+                    model, maps, seen, fabric=fabric, crop_cells=member.crop_cells, crops=bundle.test_crops
+                )
+            )
+            progress.advance(1)
+    return found

@@ -1,0 +1,38 @@
+"""Settings of 'histonic predict' and 'histonic external'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from histonic.core.settings import Settings
+from histonic.data.tables.settings import TableSettings
+
+
+class ExternalSettings(TableSettings):
+    """A finished run tested on another cohort."""
+
+    run: Path = Field(description="Run folder made by 'histonic train'.")
+    store: Path = Field(description="Store of the other cohort, compressed by the same encoder.")
+    labels: Path = Field(description="Its label table: CSV, TSV, Excel or Parquet.")
+    name: str = Field("external", pattern=r"^[\w][\w .-]*$", description="What the report calls the cohort.")
+    target: tuple[str, ...] = Field(
+        (), description="NAME[:KIND[:COLUMNS]] where its columns differ from those of the run's own table."
+    )
+    device: str = Field("auto", description="auto, cpu or cuda.")
+
+
+class PredictSettings(Settings):
+    """A bundle and slides to predictions."""
+
+    bundle: Path = Field(description="Bundle folder of a run (RUN/bundle).")
+    slides: tuple[Path, ...] = Field((), description="Slide files, folders, a CSV, or maps (.zarr).")
+    out: Path = Field(Path("predictions.csv"), description="Predictions as CSV, one row a slide or patient.")
+    patients: Path | None = Field(
+        None, description="Table with patient_id and slide_id: one row a patient, from all of his slides."
+    )
+    mpp: float | None = Field(
+        None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    device: str = Field("auto", description="auto, cpu or cuda.")

@@ -1,0 +1,313 @@
+"""All that the report says, as plain values: the page and report.json are made from the same ones."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from histonic.core.errors import CohortError
+from histonic.core.progress import Progress
+from histonic.core.settings import Settings, fields_of
+from histonic.core.task import Task
+from histonic.runs.patient_columns import read_patient_columns
+from histonic.runs.predictions import PredictionTable
+from histonic.runs.repeats import split_repeats
+from histonic.runs.run import External, Run
+from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.evaluate.evaluate import evaluate_target
+from histonic.stages.evaluate.groups import site_grouping
+from histonic.stages.report import words
+from histonic.stages.report.audit import audit_content
+from histonic.stages.report.evidence import evidence_of, groups_of
+from histonic.stages.report.settings import ReportSettings
+from histonic.stages.train.settings import TrainSettings
+
+SEED = 0
+"""Of the resamples for the intervals; fixed, so that the same run gives the same page."""
+SLIDES_SHOWN = 60
+CURVES = ("learning_rate", "train_loss", "validation_loss")
+"""Columns of ``history.csv`` over the epochs of one network."""
+ROWS_SHOWN = 1000
+"""Rows of a list of exclusions or failures on the page; report.json has all."""
+
+
+def report_content(run: Run, settings: ReportSettings, progress: Progress) -> dict[str, Any]:
+    """Everything the page says.
+
+    Args:
+        run: The run.
+        settings: Resamples for the 95 % intervals, and columns of the label table.
+        progress: Advances once per target.
+
+    Raises:
+        CohortError: Not one target can be evaluated.
+        TableError: A table of predictions or the label table is damaged.
+        SettingsError: The label table has moved.
+    """
+    resamples = settings.resamples
+    full = {task.name: run.predictions(task) for task in run.tasks}
+    tables = {name: split_repeats(table)[0] for name, table in full.items()}
+    patients = _tested(run.cohort["patients"])
+    columns = read_patient_columns(run.folder, (*settings.subgroups, *settings.clinical), settings.labels)
+    targets = []
+    for task in run.tasks:
+        target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
+        evidence = evidence_of(full[task.name], target, columns, settings, SEED, run.training(task))
+        targets.append({**target, **evidence})
+        progress.advance(note=task.name)
+    audited = audit_content(run, progress)
+    content = {
+        "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},
+        "run": dict(run.facts),
+        "settings": dict(run.settings),
+        "counts": dict(run.cohort["counts"]),
+        "exclusions": [dict(item) for item in run.cohort["exclusions"]],
+        "targets": targets,
+        "audit": audited,
+        "external": [
+            {**_external(external, full, resamples), "overlap": _overlap(external.name, audited["findings"])}
+            for external in run.externals()
+        ],
+        "tested": len(patients),
+        "search": search_rows(run.search),
+        "folds": _groups(patients, tables, "fold"),
+        "sites": _groups(patients, tables, "site"),
+        "slides": _slides(run),
+        "failures": [dict(item) for item in run.failures],
+        "history": _history(run),
+        "commands": _commands(run, settings),
+    }
+    return {**_plain(content), "summary": words.opening(content)}
+
+
+def _plain(value: Any) -> Any:
+    """The value with None for what JSON cannot say (NaN, infinity)."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# ----------------------------------------------------------------------------- targets
+
+
+def _external(external: External, own: Mapping[str, PredictionTable], resamples: int) -> dict[str, Any]:
+    """A cohort from elsewhere, its targets evaluated by what was fitted to the run's ``own`` patients."""
+    targets = []
+    for name, table in external.tables.items():
+        target = _target(table, resamples, alone=False, reference=own[name])
+        sites = site_grouping(table)
+        groups = (
+            [] if target["problem"] else groups_of(table, {"site": sites} if sites else {}, resamples, SEED)
+        )
+        targets.append({**target, "groups": groups, "clinical": None})
+    return {"name": external.name, "about": dict(external.facts), "targets": targets}
+
+
+def _overlap(name: str, findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the audit found of the run's own patients and slides in an external cohort."""
+    return [each["what"] for each in findings if (each["level"], each["cohort"]) == ("error", name)]
+
+
+def _target(
+    table: PredictionTable, resamples: int, *, alone: bool, reference: PredictionTable | None = None
+) -> dict[str, Any]:
+    """Scores, curves and words of one target; ``alone``: without it there is no report."""
+    found = evaluate_target(table, resamples=resamples, seed=SEED, reference=reference)
+    task = table.task
+    if isinstance(found, CohortError):
+        if alone:
+            raise found
+        values: dict[str, Any] = {"task": task.to_dict(), "n": 0, "scores": [], "curves": {}}
+    else:
+        values = found.to_dict()
+    values["problem"] = found.reason if isinstance(found, CohortError) else ""
+    # One fold is a fixed test part or an external cohort, whose patients trained nothing.
+    crossed = table.is_crossed()
+    values["crossed"] = crossed
+    values["scores"] = [
+        {**score, "against_chance": words.chance_verdict(score, crossed)} for score in values["scores"]
+    ]
+    values["label"] = words.label_of(task.name)
+    values["summary"] = words.target_summary(values)
+    if values["scores"]:
+        leading = values["scores"][0]
+        values["meaning"] = [
+            words.pair_words(leading, values["task"]),
+            words.chance_words(leading, values["label"], crossed),
+        ]
+    return values
+
+
+# ---------------------------------------------------------------------- folds and sites
+
+
+def _tested(patients: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The patients who were tested, each with the fold that did it (of several repeats the first)."""
+    return [{**each, "fold": each["tested_in"][0][1]} for each in patients if each["tested_in"]]
+
+
+def _groups(
+    patients: Sequence[Mapping[str, Any]], tables: Mapping[str, PredictionTable], key: str
+) -> list[dict[str, Any]]:
+    """Patients, slides and targets per fold or site.
+
+    Args:
+        patients: Of ``cohort.json``.
+        tables: Predictions per target, which hold the truth.
+        key: ``fold`` or ``site``.
+    """
+    names = sorted({patient[key] for patient in patients})
+    spread = {task: _spread(table, key) for task, table in tables.items()}
+    return [
+        {
+            "name": name,
+            "patients": sum(patient[key] == name for patient in patients),
+            "slides": sum(len(patient["slide_ids"]) for patient in patients if patient[key] == name),
+            "targets": {task: values.get(str(name), {"n": 0}) for task, values in spread.items()},
+        }
+        for name in names
+    ]
+
+
+def _spread(table: PredictionTable, column: str) -> dict[str, dict[str, Any]]:
+    """What is known of one target's truth, per value of ``column``."""
+    first, describe = _describer(table)
+    rows: dict[str, list[int]] = {}
+    for row, (group, truth) in enumerate(zip(table.texts(column), first, strict=True)):
+        if truth:
+            rows.setdefault(group, []).append(row)
+    return {group: {"n": len(found), **describe(found)} for group, found in rows.items()}
+
+
+def _describer(table: PredictionTable) -> tuple[list[str], Callable[[Sequence[int]], dict[str, Any]]]:
+    """The column that tells whether the truth is known, and the description of some rows."""
+    kind = table.task.kind
+    if table.task.is_classification:
+        truth = table.texts("truth")
+        return truth, lambda rows: {"classes": _class_counts(table.task, [truth[row] for row in rows])}
+    values = table.numbers("event" if kind == "survival" else "truth", missing=True)
+    if kind == "survival":
+        time = table.texts("time")
+        known = [text if math.isfinite(event) else "" for text, event in zip(time, values, strict=True)]
+        return known, lambda rows: {"events": int(sum(values[row] == 1 for row in rows))}
+    return table.texts("truth"), lambda rows: {
+        "mean": float(sum(values[row] for row in rows) / len(rows)),
+        "low": float(min(values[row] for row in rows)),
+        "high": float(max(values[row] for row in rows)),
+    }
+
+
+def _class_counts(task: Task, truth: Iterable[str]) -> list[dict[str, Any]]:
+    found = Counter(truth)
+    return [{"name": name, "n": found[name]} for name in task.classes]
+
+
+# ------------------------------------------------------------------------------ slides
+
+
+def _slides(run: Run) -> dict[str, Any]:
+    """The slides that were used, and which of them the page shows: spread evenly over the list."""
+    used = sorted(
+        (slide_id, patient["patient_id"])
+        for patient in run.cohort["patients"]
+        for slide_id in patient["slide_ids"]
+    )
+    pictured = [pair for pair in used if run.thumbnail(pair[0]).is_file()]
+    count = min(SLIDES_SHOWN, len(pictured))
+    shown = [pictured[index * len(pictured) // count] for index in range(count)]
+    return {
+        "used": len(used),
+        "shown": [{"slide_id": slide, "patient_id": patient} for slide, patient in shown],
+        "without_picture": [slide for slide, _ in used if not run.thumbnail(slide).is_file()],
+    }
+
+
+def _history(run: Run) -> list[dict[str, Any]]:
+    """Losses by epoch, one item per network."""
+    networks = ["repeat", "fold", "initialisation"]
+    ordered = run.history.sort_values([*networks, "epoch"])
+    return [
+        {
+            "repeat": int(repeat),
+            "fold": int(fold),
+            "initialisation": int(initialisation),
+            **{key: [float(value) for value in rows[key]] for key in CURVES},
+            "epoch": [int(value) for value in rows["epoch"]],
+        }
+        for (repeat, fold, initialisation), rows in ordered.groupby(networks)
+    ]
+
+
+def search_rows(search: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """What each fold chose among the settings that were tried; empty without a search."""
+    if search is None:
+        return []
+    keys = [name for name in search.columns if name not in ("repeat", "fold", "validation_loss", "chosen")]
+    tried = len(search[keys].drop_duplicates())
+    kept = search[search["chosen"] == 1]
+    differ = len(kept[keys].drop_duplicates()) > 1
+    return [
+        {
+            "repeat": int(row["repeat"]),
+            "fold": int(row["fold"]),
+            "chosen": ", ".join(f"{key} {row[key]}" for key in keys),
+            "tried": tried,
+            "differ": differ,
+        }
+        for row in kept.to_dict("records")
+    ]
+
+
+# ------------------------------------------------------------------------ reproduction
+
+
+def _commands(run: Run, settings: ReportSettings) -> list[str]:
+    """The command lines that lead to this page, with all settings that are not the default."""
+    compress = {**run.facts.get("compress_settings", {}), "out": run.facts["store"]}
+    compress["encoder"] = compress.get("encoder") or run.facts["encoder"]["name"]
+    report = settings.model_dump(mode="json", exclude={"labels"})
+    report["run"] = str(run.settings.get("out", run.folder))
+    return [
+        f"histonic compress {_arguments(CompressSettings, compress, 'slides')}",
+        f"histonic train {_arguments(TrainSettings, run.settings, 'store')}",
+        f"histonic report {_arguments(ReportSettings, report, 'run')}",
+    ]
+
+
+def _arguments(model: type[Settings], values: Mapping[str, Any], positional: str) -> str:
+    """Settings as a command line; keys that the model lacks, and defaults, are left out."""
+    given = values.get(positional) or positional.upper()
+    items = [given] if isinstance(given, str) else given
+    parts = [shlex.quote(str(item)) for item in items]
+    for key, field in fields_of(model).items():
+        default = field.get_default(call_default_factory=True)
+        if key == positional or key not in values:
+            continue
+        inner = values[key]
+        if isinstance(default, Settings):
+            plain = default.model_dump(mode="json")
+            for name, value in sorted(inner.items()):
+                parts += _option(f"{key}-{name}", value, plain.get(name))
+        else:
+            # The encoder decides everything, so it is named even where it is the default.
+            usual = list(default) if isinstance(default, tuple) else default
+            parts += _option(key, inner, None if key == "encoder" else usual)
+    return " \\\n  ".join(parts)
+
+
+def _option(key: str, value: Any, default: Any) -> list[str]:
+    if value is None or value == default:
+        return []
+    flag = f"--{key.replace('_', '-')}"
+    if isinstance(value, Mapping):
+        value = [f"{name}={item}" for name, item in sorted(value.items())]
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [f"{flag} {shlex.quote(str(item))}" for item in values]

@@ -1,0 +1,162 @@
+"""Where the model looks: what the report shows of explanations, computed if it is absent."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from histonic.core.errors import HistonicError
+from histonic.core.progress import Progress
+from histonic.core.task import Task
+from histonic.stages.explain.choice import ExplainedRun, chosen_patients, read_explained_run
+from histonic.stages.explain.explain import FOLDER, explain
+from histonic.stages.explain.files import prediction_words, read_records, summary_row
+from histonic.stages.explain.settings import ExplainSettings
+
+METHOD = "integrated-gradients"
+PATIENTS = 2
+"""Most certain, and as many least certain, patients of a target; one where there are many targets."""
+MANY_TARGETS = 4
+WIDTH_PX = {"overlay.png": 1000, "tiles.png": 760}
+QUALITY = 72
+NUMBERS = ("gain", "deletion", "insertion", "random", "randomised", "lesion_cells", "auc", "auc_randomised")
+
+
+def report_explanations(folder: Path, progress: Progress) -> dict[str, Any]:
+    """What the page says of the most and least certain patients of each target.
+
+    Explanations that lie in the run are shown as they are; what is absent is computed if bundle and store are
+    at hand.
+
+    Args:
+        folder: The run.
+        progress: Told what cannot be had.
+
+    Returns:
+        ``problem`` (a sentence, or empty), ``method``, and per target a list of patients: patient_id,
+        slide_id, role, slides, prediction, truth, output, numbers of the checks, folder.
+    """
+    found: dict[str, Any] = {"problem": "", "method": METHOD, "targets": {}}
+    bundle = folder / "bundle" / "bundle.json"
+    if not bundle.is_file():
+        return found | {"problem": "The run holds no bundle, so that nothing can be explained."}
+    try:
+        run = read_explained_run(folder)
+        fingerprint = hashlib.sha256(bundle.read_bytes()).hexdigest()
+        for task in run.tasks:
+            shown, reasons = _of_target(run, task, fingerprint, progress)
+            found["targets"][task.name] = shown
+            found["problem"] = found["problem"] or " ".join(reasons[:1])
+    except HistonicError as error:
+        progress.say(f"no explanations: {error.found}")
+        found["problem"] = (
+            f"There are no maps of what the model looks at: {error.found} {error.todo} "
+            f"Then run histonic explain {folder}, and the report again."
+        )
+    return found
+
+
+def _of_target(
+    run: ExplainedRun, task: Task, bundle: str, progress: Progress
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is shown of one target, and why the rest could not be explained."""
+    reasons = []
+    count = PATIENTS if len(run.tasks) <= MANY_TARGETS else 1
+    roles = chosen_patients(run, task, count)
+    patients = {str(each["patient_id"]): each for each in run.patients}
+    slides = {name: patients[name]["slide_ids"][0] for name in roles if name in patients}
+    known = _records(run, task, bundle)
+    absent = tuple(slide for slide in slides.values() if slide not in known)
+    if absent:
+        settings = ExplainSettings(run=run.folder, target=(task.name,), slide=absent, method=METHOD)
+        result = explain(settings, progress=progress)
+        for _, slide, reason in result.failures:
+            progress.say(f"{task.name}, {slide}: not explained: {reason}")
+            reasons.append(reason)
+        known = _records(run, task, bundle)
+    shown = [
+        _shown(known[slide], roles[name], len(patients[name]["slide_ids"]))
+        for name, slide in slides.items()
+        if slide in known
+    ]
+    return shown, reasons
+
+
+def _records(run: ExplainedRun, task: Task, bundle: str) -> dict[str, dict[str, Any]]:
+    """Checked records of one target by slide, as far as they explain the networks that lie in the run."""
+    return {
+        record["slide_id"]: record
+        for record in read_records(run.folder / FOLDER / METHOD)
+        if record["target"] == task.name
+        and record["inputs"]["bundle"] == bundle
+        and record["unseen"]
+        # Of the usual output and with its checks: a map without them is not shown.
+        and record["inputs"]["output"] is None
+        and record["curves"]
+    }
+
+
+def _shown(record: Mapping[str, Any], role: str, slides: int) -> dict[str, Any]:
+    row, kind = summary_row(record), str(record["kind"])
+    truth = record["truth"]
+    if isinstance(truth, list):
+        truth = f"event at {truth[0]:g}" if truth[1] else f"no event until {truth[0]:g}"
+    elif truth is not None and not isinstance(truth, str):
+        truth = f"{truth:.3g}"
+    return {
+        "patient_id": record["patient_id"],
+        "slide_id": record["slide_id"],
+        "slides": slides,
+        "role": role,
+        "prediction": prediction_words(record["prediction"], kind),
+        "of_patient": prediction_words(
+            (record["patient_prediction"] if slides > 1 and not record["joined"] else None)
+            or record["prediction"],
+            kind,
+        ),
+        "joined": record["joined"],
+        "truth": truth or "unknown",
+        "output": record["output"],
+        "better": _better(record["curves"]),
+        "trusted": record["trust"] > 0,
+        "note": record["picture_note"],
+        "folder": f"{FOLDER}/{record['method']}/{record['target']}/{record['slide_id']}",
+        **{key: row[key] for key in NUMBERS},
+    }
+
+
+def _better(curves: Mapping[str, Any]) -> bool:
+    """Whether the order of the cells is better than each random order, both in deletion and in insertion."""
+    areas, orders = curves["areas"], curves["orders"]
+    # Keeping a random part is deleting the other part: both have the same area.
+    return bool(areas["deletion"] < min(orders) and areas["insertion"] > max(orders))
+
+
+def explanation_pictures(folder: Path, explanations: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Overlay and sheet of every shown slide as data URIs, by their folder; empty if damaged."""
+    return {
+        shown["folder"]: {
+            name.removesuffix(".png"): _small(folder / shown["folder"] / name, width)
+            for name, width in WIDTH_PX.items()
+        }
+        for target in explanations["targets"].values()
+        for shown in target
+    }
+
+
+def _small(path: Path, width: int) -> str:
+    buffer = io.BytesIO()
+    try:
+        with Image.open(path) as picture:
+            small = picture.convert("RGB")
+    except OSError:
+        return ""
+    small.thumbnail((width, 2 * width))
+    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

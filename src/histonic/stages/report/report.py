@@ -1,0 +1,157 @@
+"""The report of a run: one page that needs no network, and all its numbers as JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from histonic.core.files import require_writable_folder, write_json, write_text
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.runs.run import Run, read_run
+from histonic.stages.report import words
+from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
+from histonic.stages.report.content import ROWS_SHOWN, report_content
+from histonic.stages.report.curves import forest_picture
+from histonic.stages.report.figures import target_pictures, training_picture
+from histonic.stages.report.maps import explanation_pictures, report_explanations
+from histonic.stages.report.settings import ReportSettings
+from histonic.stages.report.terms import RANGES
+
+THUMBNAIL_PX = 380
+"""Longer side of a slide's picture on the page; twice what a phone shows of it."""
+THUMBNAIL_QUALITY = 70
+
+
+def write_report(
+    settings: ReportSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> Path:
+    """Write ``report.html`` and ``report.json`` into a finished run.
+
+    The same run and settings give the same bytes. Nothing on the page is loaded from elsewhere.
+
+    Args:
+        settings: The run, resamples for the intervals, and columns of the label table for subgroups and for a
+            clinical model; None to give them as keywords.
+        progress: Advances once per target and per picture.
+        **values: Settings by name, such as ``run="run"``.
+
+    Returns:
+        Path of ``report.html``.
+
+    Raises:
+        SettingsError: There is no such run, it is not finished, or its label table has moved.
+        TableError: A table of predictions is damaged, or a column that was asked for is absent.
+        CohortError: No target can be evaluated.
+        OutputError: The folder cannot be written to.
+    """
+    resolved = resolve(ReportSettings, settings, values)
+    listener = progress or Silent()
+    run = read_run(resolved.run)
+    require_writable_folder(run.folder)
+    listener.stage("evaluate", len(run.tasks))
+    content = report_content(run, resolved, listener)
+    content["explanations"] = report_explanations(run.folder, listener)
+    pictures = _pictures(content, run, listener)
+    pictures["explanations"] = explanation_pictures(run.folder, content["explanations"])
+    page = render_page(content, pictures)
+    write_json(run.folder / "report.json", content)
+    path = run.folder / "report.html"
+    write_text(path, page)
+    return path
+
+
+def render_page(content: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
+    """The page as HTML.
+
+    Args:
+        content: What ``report.json`` holds.
+        pictures: ``targets`` (a list of figures per target), ``forests`` (a figure or None per target),
+            ``external`` (per cohort a list of figures per target), ``audit`` (a list of figures),
+            ``training`` (a figure or None), ``slides`` (a data URI per slide_id) and ``explanations``
+            (overlay and tiles per folder).
+    """
+    environment = Environment(
+        loader=PackageLoader("histonic.stages.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        compact=words.compact, counted=lambda count, noun: words.counted(count, noun), yaml=_yaml
+    )
+    environment.globals.update(words=words, interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN)
+    environment.globals.update(audit_levels=LEVEL_WORDS)
+    return environment.get_template("report.html.j2").render(**content, pictures=pictures)
+
+
+def interval_drawing(score: Mapping[str, Any]) -> dict[str, float] | None:
+    """Where value, interval and chance lie on a small line, in % of its length.
+
+    Args:
+        score: Of ``report.json``.
+
+    Returns:
+        ``value``, ``low``, ``high`` and, if there is one, ``chance``; None if the value is undefined.
+
+    Example:
+        >>> interval_drawing({"name": "AUROC", "value": 0.75, "low": 0.5, "high": 1.0, "chance": 0.5})
+        {'value': 75.0, 'low': 50.0, 'high': 100.0, 'chance': 50.0}
+    """
+    if score["value"] is None:
+        return None
+    marks = {key: score[key] for key in ("value", "low", "high", "chance") if score[key] is not None}
+    ends = RANGES.get(words.base_name(score["name"]), (0.0, 1.15 * max(marks.values())))
+    left, right = min(ends[0], 0.0), ends[1] or 1.0
+    return {
+        key: round(100 * min(max((mark - left) / (right - left), 0), 1), 2) for key, mark in marks.items()
+    }
+
+
+def _pictures(content: Mapping[str, Any], run: Run, progress: Progress) -> dict[str, Any]:
+    shown = content["slides"]["shown"]
+    progress.stage("draw", len(content["targets"]) + len(shown))
+    figures, forests = [], []
+    for target in content["targets"]:
+        figures.append(target_pictures(target))
+        forests.append(forest_picture(target))
+        progress.advance(note=target["task"]["name"])
+    external = [[target_pictures(target) for target in each["targets"]] for each in content["external"]]
+    slides = {}
+    for slide in shown:
+        slides[slide["slide_id"]] = _small_picture(run, slide["slide_id"], progress)
+        progress.advance(note=slide["slide_id"])
+    return {
+        "targets": figures,
+        "audit": audit_pictures(content["audit"]),
+        "forests": forests,
+        "external": external,
+        "training": training_picture(content["history"]),
+        "slides": slides,
+    }
+
+
+def _small_picture(run: Run, slide_id: str, progress: Progress) -> str:
+    """The thumbnail as a small data URI; empty if the file is damaged."""
+    buffer = io.BytesIO()
+    try:
+        with Image.open(run.thumbnail(slide_id)) as picture:
+            small = picture.convert("RGB")
+    except OSError as error:
+        progress.say(f"The picture of slide {slide_id} cannot be read and is left out: {error}")
+        return ""
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, sort_keys=True, allow_unicode=True, default_flow_style=False).rstrip()

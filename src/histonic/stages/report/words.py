@@ -1,0 +1,406 @@
+"""The sentences of the report: what a number means to a reader who does not work with metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from histonic.core.task import TaskKind
+from histonic.metrics.inference.comparisons import BOTH_WAYS
+from histonic.stages.report.terms import GLOSSARY as GLOSSARY
+from histonic.stages.report.terms import GLOSSES, RANGES
+from histonic.stages.report.terms import MINUS as MINUS
+
+NBSP = "\N{NO-BREAK SPACE}"
+VERDICTS = {
+    "better": "Better than chance:",
+    "near": "Hardly told apart from chance:",
+    "covers": "Not told apart from chance:",
+    "worse": "Worse than chance:",
+    "unknown": "No interval:",
+}
+"""How the leading score stands to chance, in the head of the page."""
+READING_ALL = (
+    "Every prediction shown is out-of-fold: it was made by networks that had never seen the patient, and "
+    "every cut-off comes from training patients.",
+    f"The 95{NBSP}% intervals take the patient as the unit: they say how much a number would vary with other "
+    "patients. They do not include that a network trained a second time would come out a little different.",
+    "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
+)
+"""How to read the results of all targets."""
+CROSSED_REACH = math.sqrt(BOTH_WAYS)
+"""In cross-validation each pair of patients counts twice, which up to doubles the variance of what networks
+that learned only noise show; so many half widths must lie between a score and chance."""
+KIND_WORDS: dict[TaskKind, str] = {
+    "binary": "one of two classes",
+    "multiclass": "one of several classes",
+    "ordinal": "one of several ordered classes",
+    "regression": "a number",
+    "survival": "time to an event",
+}
+READING: dict[TaskKind, str] = {
+    "binary": "The class that is called is the one with the higher probability after both classes were "
+    "given equal weight; no cut-off was tuned on the patients shown here.",
+    "multiclass": "The class that is called is the one with the highest probability after all classes were "
+    "given equal weight; no cut-off was tuned on the patients shown here.",
+    "ordinal": "The class that is called comes from probabilities in which all classes have equal weight; "
+    "no cut-off was tuned on the patients shown here.",
+    "regression": "Predictions are in the unit of the label table; nothing was rescaled on the patients "
+    "shown here.",
+    "survival": "The model gives each patient a risk; it does not predict a time. The cut-off between low "
+    "and high risk is the median risk of the training patients, so that the patients shown here had no part "
+    "in choosing it.",
+}
+"""How to read the predictions of one kind of target."""
+
+
+def base_name(name: str) -> str:
+    """The metric behind a score's name: ``AUROC of high`` is an AUROC.
+
+    Example:
+        >>> base_name("AUROC of high"), base_name("AUC at 12"), base_name("R²")
+        ('AUROC', 'AUC at a time', 'R²')
+    """
+    if name.startswith("AUROC of "):
+        return "AUROC"
+    if name.startswith("AUC at "):
+        return "AUC at a time"
+    return "Observed / expected events" if name.startswith("Observed / expected events") else name
+
+
+def gloss(name: str) -> str:
+    """What a metric means, in a sentence or two; empty for one of a single class and for a new name."""
+    return "" if name.startswith("AUROC of ") else GLOSSES.get(base_name(name), "")
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """A number with so many significant digits and without an exponent; a dash if there is none.
+
+    Example:
+        >>> significant(1234.4), significant(-0.01234), significant(2.0), significant(None)
+        ('1234', '−0.0123', '2.00', '–')
+    """
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return _signed(f"{value:.{min(decimals, 8)}f}")
+
+
+def compact(value: float | None) -> str:
+    """A number as short as it can be said, for means and times.
+
+    Example:
+        >>> compact(12.0), compact(0.5), compact(33.333)
+        ('12', '0.5', '33.3')
+    """
+    text = significant(value)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def score_number(name: str, value: float | None) -> str:
+    """A score's value as printed: two decimals on a fixed scale, else three digits.
+
+    Example:
+        >>> score_number("AUROC", 0.8349), score_number("Mean absolute error", 12.345)
+        ('0.83', '12.3')
+    """
+    if value is None:
+        return "–"
+    if base_name(name) not in RANGES:
+        return significant(value)
+    text = f"{value:.2f}"
+    return _signed("0.00" if text == "-0.00" else text)
+
+
+def line_words(slope: float, intercept: float) -> str:
+    """A fitted line as printed.
+
+    Example:
+        >>> line_words(-0.393, 60.71)
+        '60.7 − 0.393 × prediction'
+    """
+    sign = MINUS if slope < 0 else "+"
+    return f"{significant(intercept)} {sign} {significant(abs(slope))} × prediction"
+
+
+def p_words(p: float | None) -> str:
+    """A p-value as printed.
+
+    Example:
+        >>> p_words(0.0001), p_words(0.034), p_words(None)
+        ('p < 0.001', 'p = 0.034', 'no p-value: one group only')
+    """
+    if p is None:
+        return "no p-value: one group only"
+    return "p < 0.001" if p < 0.001 else f"p = {significant(p, 2)}"
+
+
+def interval_words(score: Mapping[str, Any]) -> str:
+    """``0.70 to 0.90``, or that there is none."""
+    if score["low"] is None or score["high"] is None:
+        return "none"
+    return f"{score_number(score['name'], score['low'])} to {score_number(score['name'], score['high'])}"
+
+
+def interval_text(row: Mapping[str, Any]) -> str:
+    """``0.81 (0.70 to 0.90)``, for the description of a figure."""
+    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+
+
+def chance_verdict(score: Mapping[str, Any], crossed: bool = False) -> str:
+    """How the interval lies to chance: ``better``, ``worse``, ``near``, ``covers`` or ``unknown``.
+
+    Args:
+        score: With value, low, high, chance and higher_is_better.
+        crossed: The predictions are cross-validated. The half width on the side of chance then counts
+            :data:`CROSSED_REACH` times, and a chance level that only this reaches is ``near``.
+    """
+    low, high, chance = score["low"], score["high"], score["chance"]
+    if low is None or high is None or chance is None:
+        return "unknown"
+    if low <= chance <= high:
+        return "covers"
+    half = score["value"] - low if low > chance else high - score["value"]
+    if crossed and abs(score["value"] - chance) <= CROSSED_REACH * half:
+        return "near"
+    return "better" if (low > chance) == score["higher_is_better"] else "worse"
+
+
+def chance_words(score: Mapping[str, Any], label: str, crossed: bool = False) -> str:
+    """What the interval of the leading score means, as a sentence or two."""
+    chance = score_number(score["name"], score["chance"])
+    wider = f", also if it is taken {CROSSED_REACH:.1f} times as wide for cross-validation" if crossed else ""
+    return {
+        "better": f"All of the interval is better than the chance level ({chance}){wider}: the predictions "
+        f"do carry information about {label}.",
+        "near": f"The interval ends close to the chance level ({chance}). In cross-validation, where "
+        "patients predict each other, networks that have learned nothing but noise stray from chance up to "
+        f"{CROSSED_REACH:.1f} times as far as an interval says, and then it would contain chance: this run "
+        f"does not show that the slides tell anything about {label}.",
+        "covers": f"The interval contains the chance level ({chance}): this run does not show that the "
+        f"slides tell anything about {label}.",
+        "worse": f"All of the interval is worse than the chance level ({chance}): the predictions point the "
+        "wrong way. Check the coding of the labels before reading on.",
+        "unknown": "There is no interval to set against chance.",
+    }[chance_verdict(score, crossed)]
+
+
+def score_words(score: Mapping[str, Any]) -> str:
+    """A score with its interval: ``AUROC 0.81 (95 % interval 0.70 to 0.90)``."""
+    if score["value"] is None:
+        return f"{score['name']} undefined"
+    value = score_number(score["name"], score["value"])
+    if score["low"] is None or score["high"] is None:
+        return f"{score['name']} {value} (no interval)"
+    return f"{score['name']} {value} (95{NBSP}% interval {interval_words(score)})"
+
+
+def pair_words(score: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+    """The leading score as a number of patients out of 100, where it is one; else what it means."""
+    if score["value"] is None:
+        return ""
+    hundred = round(100 * score["value"])
+    if score["name"] == "AUROC" and task["kind"] == "binary":
+        other, positive = task["classes"]
+        return (
+            f"Of 100 pairs of one “{positive}” and one “{other}” patient, the “{positive}” one gets the "
+            f"higher score in {hundred}; guessing would manage 50."
+        )
+    if score["name"] == "AUROC":
+        return (
+            "Of 100 pairs of one patient of a class and one of another class, the right one gets the higher "
+            f"score for that class in {hundred} (mean over the classes); guessing would manage 50."
+        )
+    if score["name"] == "C-index":
+        return (
+            "Of 100 pairs of patients of whom one is known to have had the event first, that one has the "
+            f"higher risk in {hundred}; guessing would manage 50."
+        )
+    return gloss(score["name"])
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 patient``, ``2 patients``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def label_of(name: str) -> str:
+    """A target's name for headings: ``overall_survival`` is overall survival."""
+    return name.replace("_", " ").strip() or name
+
+
+def joined(items: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def target_summary(target: Mapping[str, Any]) -> str:
+    """One target in a sentence or two, for the head of the page; its name stands before it."""
+    if target["problem"]:
+        return f"Could not be evaluated: {target['problem']}"
+    score = target["scores"][0]
+    chance = f"chance {score_number(score['name'], score['chance'])}"
+    result = (
+        score_words(score).removesuffix(")") + f"; {chance})" if score["value"] is not None else "undefined"
+    )
+    verdict = VERDICTS[chance_verdict(score, target["crossed"])]
+    return f"{verdict} {result}, in {counted(target['n'], 'patient')}."
+
+
+def opening(content: Mapping[str, Any]) -> str:
+    """The head of the page: what was done."""
+    counts = content["counts"]
+    return (
+        f"{counted(counts['slides_used'], 'slide')} of {counted(counts['patients_used'], 'patient')} were "
+        f"used to predict {joined([target['label'] for target in content['targets']])} from the slides "
+        f"alone. {split_words(content['run'])} The intervals say how far the result would vary with other "
+        "patients."
+    )
+
+
+def split_words(run: Mapping[str, Any]) -> str:
+    """How patients were kept apart."""
+    if run["split"] == "fixed":
+        return (
+            "The label table says which patients train and which are tested; those that are tested took no "
+            "part in training."
+        )
+    parts = f"{run['folds']} parts" + (" that keep every site whole" if run["split"] == "site" else "")
+    often = f", {run['repeats']} times anew," if run["repeats"] > 1 else ""
+    never = " nor the patient's site" if run["split"] == "site" else ""
+    return (
+        f"The patients were divided into {parts}{often} and every patient was predicted by networks that had "
+        f"never seen that patient{never}."
+    )
+
+
+def folds_words(run: Mapping[str, Any], used: int, tested: int) -> str:
+    """How the folds of the tables below came about."""
+    if run["split"] == "fixed":
+        return (
+            f"{counted(tested, 'patient')} of {used} were set aside by the label table and predicted; the "
+            "rest trained the networks and decided when training stopped. The tables count the tested ones."
+        )
+    how = {
+        "site": "every site lies in one part, so that no network was tested on a site it had seen",
+        "given parts": "the label table says who is in which",
+    }.get(run["split"], "they are alike in targets and sites as far as possible")
+    first = " The tables show the first of the repeats." if run["repeats"] > 1 else ""
+    return (
+        f"The patients were divided into {run['folds']} parts; all slides of a patient are in the same part, "
+        f"and {how}. In turn each part was set aside and predicted (its fold), another one decided when "
+        f"training stopped, and the networks learned from the rest.{first}"
+    )
+
+
+def few_words(level: Mapping[str, Any], kind: str) -> str:
+    """A warning where a group is too small to say much; empty else.
+
+    Example:
+        >>> few_words({"problem": "", "few": True, "n": 28, "cases": 9}, "survival")
+        'few: 28 patients, 9 events'
+    """
+    if level["problem"]:
+        return str(level["problem"])
+    if not level["few"]:
+        return ""
+    if level["cases"] is None:
+        return f"few: {counted(level['n'], 'patient')}"
+    cases = (
+        counted(level["cases"], "event") if kind == "survival" else f"{level['cases']} of the rarest class"
+    )
+    return f"few: {counted(level['n'], 'patient')}, {cases}"
+
+
+def spread_words(groups: Sequence[Mapping[str, Any]]) -> str:
+    """Whether the groups of each grouping differ by more than chance; empty if none can be compared.
+
+    Example:
+        >>> spread_words([{"name": "site", "p_value": 0.4}, {"name": "sex", "p_value": None}])
+        'Values by site differ no more than chance makes them differ (p = 0.40).'
+    """
+    tested = [grouping for grouping in groups if grouping["p_value"] is not None]
+    correction = ", corrected for several groupings" if len(tested) > 1 else ""
+    sentences = []
+    for grouping in tested:
+        likely = grouping["p_value"] >= 0.05
+        amount = "no more than chance makes them differ" if likely else "more than chance makes likely"
+        sentences.append(
+            f"Values by {grouping['name']} differ {amount} ({p_words(grouping['p_value'])}{correction})."
+        )
+    return " ".join(sentences)
+
+
+def difference_words(score: Mapping[str, Any]) -> str:
+    """A difference with its sign and interval.
+
+    Example:
+        >>> difference_words({"name": "AUROC", "value": 0.05, "low": -0.01, "high": 0.1})
+        '+0.05 (−0.01 to +0.10)'
+    """
+    if score["value"] is None:
+        return "undefined"
+    numbers = [_signed(f"{score[key]:+.2f}") for key in ("value", "low", "high") if score[key] is not None]
+    return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
+
+
+def clinical_words(clinical: Mapping[str, Any]) -> str:
+    """What the slides add to the clinical columns, as a sentence or two."""
+    names = joined([f"“{column['name']}”" for column in clinical["columns"]])
+    gain = next(row["score"] for row in clinical["gains"] if row["name"] == "both − clinical")
+    by_name = {row["name"]: row["score"] for row in clinical["models"]}
+    reached = (
+        f"{names} alone reach {score_words(by_name['clinical'])}; with the slides, "
+        f"{score_words(by_name['both'])}. The change is {difference_words(gain)}"
+    )
+    if gain["low"] is None or gain["high"] is None:
+        return f"{reached}."
+    if gain["low"] > 0:
+        doubt = _doubt_of_gain(gain, by_name["image"], clinical["test"])
+        if not doubt:
+            return f"{reached}: the slides add to what these columns tell."
+        return f"{reached}. But {doubt}, so this run does not show that the slides add to them."
+    if gain["high"] < 0:
+        return f"{reached}: adding the slides makes the order of the patients worse."
+    return (
+        f"{reached}: the interval contains no change, so this run does not show that the slides add to them."
+    )
+
+
+def _doubt_of_gain(gain: Mapping[str, Any], slides: Mapping[str, Any], test: Mapping[str, Any] | None) -> str:
+    """Why a gain whose interval lies above 0 is none; empty if it is one."""
+    if slides["value"] is None or slides["value"] <= slides["chance"]:
+        return (
+            f"the slides alone reach {score_words(slides)}, no better than chance, and it is their "
+            "prediction turned round that was added"
+        )
+    if test is not None and test["p"] >= 0.05:
+        return f"the test below does not find more than chance ({p_words(test['p'])})"
+    if (
+        test is not None
+        and test["crossed"]
+        and gain["value"] <= CROSSED_REACH * (gain["value"] - gain["low"])
+    ):
+        return (
+            f"in cross-validation chance reaches up to {CROSSED_REACH:.1f} times as far as an interval says, "
+            "and then the interval would contain no change"
+        )
+    return ""
+
+
+def missing_words(used: int, n: int) -> str:
+    """How many of the patients a target's label is missing for; empty if none."""
+    if n == used:
+        return ""
+    verb = "has" if used - n == 1 else "have"
+    return (
+        f"{used - n} of {counted(used, 'patient')} {verb} no value for this target in the label table and "
+        "cannot be scored here."
+    )
+
+
+def _signed(text: str) -> str:
+    return text.replace("-", MINUS)

@@ -1,0 +1,1 @@
+"""Slides to labelled tiles, and labelled tiles to slides of a known answer."""

@@ -1,0 +1,110 @@
+"""Which patient a slide belongs to, and in which split a patient is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from histonic.core.errors import SettingsError, TableError
+from histonic.data.names import slide_name
+from histonic.data.tables.files import TABLE_EXTENSIONS, read_table
+from histonic.data.tables.issues import list_names
+from histonic.data.tables.slide_lists import SlideRow
+from histonic.data.tables.styles import name_columns
+from histonic.data.tables.values import is_missing
+from histonic.stages.tiles.choice import seeded
+from histonic.stages.tiles.settings import ExtractSettings
+
+
+def groups_of(rows: Sequence[SlideRow], settings: ExtractSettings) -> dict[str, str]:
+    """The group of each slide: by a column of the slide table, by a pattern, or the slide itself.
+
+    Raises:
+        SettingsError: Both are given, or the pattern is none or does not fit a slide.
+        TableError: No slide table has the column, or a slide has no entry there.
+    """
+    if settings.group_column is not None and settings.group_pattern is not None:
+        raise SettingsError(
+            "Group the slides.", "Both a column and a pattern are given.", "Give only one of them."
+        )
+    if settings.group_column is not None:
+        return _by_column(rows, settings, settings.group_column)
+    if settings.group_pattern is not None:
+        return _by_pattern(rows, settings.group_pattern)
+    return {row.slide_id: row.slide_id for row in rows}
+
+
+def _by_pattern(rows: Sequence[SlideRow], pattern: str) -> dict[str, str]:
+    asked = f"Group the slides by the pattern {pattern!r}."
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise SettingsError(asked, f"It is no regular expression: {error}.", "Correct it.") from error
+    if not compiled.groups:
+        raise SettingsError(
+            asked, "It has no group in brackets.", "Put what names the patient in brackets: '^(P[0-9]+)'."
+        )
+    groups = {}
+    for row in rows:
+        found = compiled.search(row.slide_id)
+        if found is None or not found.group(1):
+            raise SettingsError(asked, f"It does not fit the slide {row.slide_id!r}.", "Change the pattern.")
+        groups[row.slide_id] = found.group(1)
+    return groups
+
+
+def _by_column(rows: Sequence[SlideRow], settings: ExtractSettings, column: str) -> dict[str, str]:
+    asked = f"Group the slides by the column {column!r}."
+    named: dict[str, str] = {}
+    columns: list[str] = []
+    for path in settings.slides:
+        if path.suffix.lower() in TABLE_EXTENSIONS and path.is_file():
+            table = read_table(path)
+            columns += table.columns
+            if column in table.columns:
+                known = name_columns(table.columns, "auto", file=path)
+                for _, cells in table.frame.iterrows():
+                    by_id = cells[known["slide_id"]] if "slide_id" in known else ""
+                    name = slide_name(by_id if by_id and not is_missing(by_id) else cells[known["path"]])
+                    named[name] = "" if is_missing(cells[column]) else str(cells[column])
+    if column not in columns:
+        found = f"The slide table has only {list_names(columns)}." if columns else "There is no slide table."
+        raise TableError(asked, found, "Give a CSV with the columns path and " + column + ".")
+    for row in rows:
+        if not named.get(row.slide_id):
+            raise TableError(
+                asked,
+                f"The slide {row.slide_id!r} has no entry there.",
+                "Fill the cell, or leave the slide out.",
+            )
+    return {row.slide_id: named[row.slide_id] for row in rows}
+
+
+def split_groups(
+    groups: Collection[str], *, val_share: float, test_share: float, seed: int
+) -> dict[str, str]:
+    """Draw the split of every group: ``train``, ``val`` or ``test``.
+
+    Shares are of the number of groups, rounded, at least one group where a share is not zero.
+
+    Raises:
+        SettingsError: There are too few groups.
+
+    Example:
+        >>> split = split_groups(["a", "b", "c", "d"], val_share=0.25, test_share=0.25, seed=0)
+        >>> sorted(split.values())
+        ['test', 'train', 'train', 'val']
+    """
+    names = sorted(set(groups))
+    test, val = (max(1, round(share * len(names))) if share else 0 for share in (test_share, val_share))
+    if names and test + val >= len(names):
+        raise SettingsError(
+            f"Split {len(names)} group(s) with val_share {val_share} and test_share {test_share}.",
+            "No group would be left to train on.",
+            "Give more slides or patients, or smaller shares.",
+        )
+    order = [names[index] for index in seeded(seed, "split").permutation(np.arange(len(names)))]
+    drawn = {name: "test" for name in order[:test]} | {name: "val" for name in order[test : test + val]}
+    return {name: drawn.get(name, "train") for name in names}

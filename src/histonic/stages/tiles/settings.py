@@ -1,0 +1,108 @@
+"""Settings of 'histonic tiles extract' and 'histonic simulate mosaic'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from histonic.core.settings import Settings
+from histonic.data.tilesets.plan import TileSetSettings
+from histonic.stages.compress.settings import TissueSettings
+
+
+class ExtractSettings(Settings):
+    """Slides and annotations to a set of tiles."""
+
+    slides: tuple[Path, ...] = Field(
+        (), description="Slide files, folders, or a CSV with path, mpp, mask, slide_id."
+    )
+    annotations: Path | None = Field(
+        None,
+        description="Folder with GeoJSON, ASAP XML or masks named like the slides, or a file for one slide; "
+        "without it tissue gives tiles without labels.",
+    )
+    out: Path = Field(description="Set: the folder for tiles, tiles.csv and set.yaml.")
+    labels: dict[str, str] = Field(
+        {}, description="Label of a class, group or mask code, as found=label (_0=tumour, 1=stroma)."
+    )
+    exclude: tuple[str, ...] = Field(
+        (),
+        description="Class whose area is taken out of all labels and of the background; repeat for several.",
+    )
+    skip: tuple[str, ...] = Field(
+        (), description="Class treated as if it had not been drawn; repeat for several."
+    )
+    tile_px: int = Field(128, ge=8, description="Side of a tile, in pixels.")
+    mpp: float = Field(0.5, gt=0, description="Microns per pixel of the tiles.")
+    slide_mpp: float | None = Field(
+        None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    stride_px: int | None = Field(
+        None, ge=1, description="Step from tile to tile, in pixels of the tiles; by default tiles touch."
+    )
+    min_share: float = Field(
+        0.75, gt=0, le=1, description="Tiles are cut where one label covers at least this share."
+    )
+    on_tissue: bool = Field(
+        False, description="Labelled tiles, too, must hold tissue; --tissue-... says how much."
+    )
+    background_label: str | None = Field(
+        None, description="Label of tiles on tissue that touch nothing drawn; by default none are cut."
+    )
+    unannotated: Literal["refuse", "background"] = Field(
+        "refuse", description="Slides without annotation file: list as failed, or all tissue is background."
+    )
+    point_distance_um: float = Field(
+        30.0, ge=0, description="Background tiles are at least this far from any point, from border to point."
+    )
+    max_per_class_per_slide: int | None = Field(
+        None, ge=1, description="Tiles of a label from one slide, at most; drawn at random by the seed."
+    )
+    group_column: str | None = Field(
+        None,
+        description="Column of the slide table that names the patient; by default each slide is a group.",
+    )
+    group_pattern: str | None = Field(
+        None, description="Regular expression whose first group, in the slide's name, is the patient."
+    )
+    val_share: float = Field(0.0, ge=0, lt=1, description="Share of the groups for validation.")
+    test_share: float = Field(0.0, ge=0, lt=1, description="Share of the groups for the test.")
+    licence: str = Field("unknown", description="Licence of the slides and so of the tiles.")
+    reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
+    seed: int = Field(0, ge=0, description="Seed of the sample and the split.")
+    tissue: TissueSettings = TissueSettings()
+
+
+class MosaicSettings(Settings):
+    """Labelled tiles to slides of real tissue whose right answer is known."""
+
+    tiles: Path | None = Field(None, description="Tile set: folder per class, tiles.csv, CSV, .h5.")
+    mpp_of_tiles: float | None = Field(None, gt=0, description="Microns per pixel of --tiles.")
+    scale_of_tiles: Literal["mpp", "fill"] = Field(
+        "mpp", description="fill: each tile fills a cell whatever its mpp."
+    )
+    set: TileSetSettings | None = Field(None, description="The same with all that can be said, in YAML.")
+    out: Path = Field(description="Folder for slides/, masks/ (GeoJSON), labels.csv and truth.csv.")
+    kind: Literal["needle", "fraction", "arrangement", "survival"] = Field(
+        description="needle: is a lesion there; fraction: its share; arrangement: in the core or at the rim; "
+        "survival: hazard from share and arrangement."
+    )
+    lesion: tuple[str, ...] = Field((), description="Classes shown as lesion; by default the last one.")
+    background: tuple[str, ...] = Field((), description="Classes shown elsewhere; by default all others.")
+    patients: int = Field(60, ge=2, description="Patients made of training and validation tiles.")
+    test_patients: int = Field(40, ge=0, description="Patients made of test tiles.")
+    lesion_share: float = Field(0.05, gt=0, lt=1, description="Share of the tissue of a lesion (needle).")
+    most_slides: int = Field(1, ge=1, description="Slides a patient at most; 1 to so many are drawn.")
+    cells: int = Field(20, ge=6, description="Tiles along the side of a slide, glass included.")
+    tile_px: int = Field(128, ge=16, description="Side of a tile on the slide, in pixels.")
+    mpp: float = Field(0.5, gt=0, description="Microns per pixel of the slides.")
+    sites: int = Field(3, ge=1, description="Sites, each with its shade of stain.")
+    site_effect: float = Field(
+        0.0, ge=0, le=1, description="Chance that the site follows from the outcome; 0 plants no confounding."
+    )
+    stain_variation: float = Field(1.0, ge=0, description="Spread of the stain; 0 leaves the tiles' colours.")
+    seam_px: int = Field(8, ge=0, description="Pixels on either side of a seam in which tiles are blended.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside --out.")

@@ -1,0 +1,1 @@
+"""Maps and a label table to a cross-validated model."""

@@ -1,0 +1,200 @@
+"""Linear heads on vectors that are not learned: a convex problem, solved for a path of penalties."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from histonic.models.predicting import slide_vectors
+from histonic.nn.heads import Head, prediction_width
+from histonic.nn.losses import LOSSES
+from histonic.nn.trust import choose_trust, prediction_loss
+from histonic.stages.train.lessons import SlideLesson
+from histonic.training.schedule import EpochRecord
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+PENALTIES = tuple(float(10**power) for power in np.arange(1.5, -3.1, -0.5))
+"""Weights of half the squared coefficients of standardised features, the strongest first."""
+PARTS = 5
+"""Parts of the inner cross-validation that chooses the penalty."""
+MAX_ITERATIONS = 200
+Losses = list[tuple[float | None, float]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Patients, their slides' features and one target.
+
+    Attributes:
+        features: ``(S, E)`` of slides, float64.
+        owner: ``(S,)`` whose slide it is, sorted from 0 to P - 1.
+        targets: ``(P,)`` or ``(P, 2)``.
+    """
+
+    features: Tensor
+    owner: IntArray
+    targets: FloatArray
+
+    def take(self, patients: IntArray) -> Sample:
+        """Some of the patients."""
+        slides = [np.flatnonzero(self.owner == patient) for patient in patients]
+        owner = np.repeat(np.arange(len(patients)), [len(rows) for rows in slides])
+        return Sample(self.features[np.concatenate(slides)], owner, self.targets[patients])
+
+    def mean(self, values: FloatArray) -> FloatArray:
+        """Values of slides ``(S, W)`` averaged over each patient's."""
+        counts = np.bincount(self.owner)
+        return np.asarray(np.add.reduceat(values, np.cumsum(counts) - counts) / counts[:, None])
+
+
+def fit_heads(lesson: SlideLesson, fabric: Fabric) -> tuple[EpochRecord, ...]:
+    """Fit the heads of a model whose aggregator has no weights.
+
+    The mean loss of the patients plus ``penalty / 2`` times the squared coefficients of standardised
+    features is minimised: ridge regression, ridge logistic regression, proportional odds, or ridge Cox, by
+    the target. Each target takes the penalty that is best in a cross-validation among the training and
+    validation patients, to all of whom the head is then fitted: nothing else here needs validation
+    patients, and a handful of them chooses badly.
+
+    Args:
+        lesson: Patients, maps and model; the model's heads are set.
+        fabric: Device for the features.
+
+    Returns:
+        In place of epochs the penalties, the strongest first; number 0 is the baseline.
+    """
+    model = lesson.model
+    fabric.to_device(model)
+    patients = [*lesson.train, *lesson.validation]
+    slides = [slide_id for patient in patients for slide_id in patient.slide_ids]
+    looks = {"fabric": fabric, "crop_cells": lesson.crop_cells, "crops": lesson.crops}
+    features = torch.from_numpy(slide_vectors(model, lesson.maps, slides, **looks))  # type: ignore[arg-type]
+    owner = np.repeat(np.arange(len(patients)), [len(patient.slide_ids) for patient in patients])
+    paths = []
+    for task in lesson.tasks:
+        targets = np.concatenate([lesson.targets[task.name], lesson.judged_by[task.name]])
+        head = model.heads[task.name]
+        if task.is_classification:
+            # Every patient counts once, so the classes are as common as they are.
+            head.set_shares(head.prevalence, head.prevalence)
+        judged = np.arange(len(lesson.train), len(patients))
+        paths.append(fit_head(head, Sample(features, owner, targets), judged))
+    return tuple(_record(lesson, number, [path[number] for path in paths]) for number in range(len(paths[0])))
+
+
+def fit_head(head: Head, sample: Sample, judged: IntArray) -> Losses:
+    """Fit one head to patients.
+
+    Args:
+        head: Knows the class shares or the scale of its target; its weights and its trust are set.
+        sample: The patients.
+        judged: Those of them whose loss is told, so that it can be compared with that of a network.
+
+    Returns:
+        For the baseline and then each penalty, the mean loss in fitting, and that of the judged patients in
+        the inner cross-validation.
+    """
+    base = copy.deepcopy(head).cpu().double()
+    parts = _deal(sample.targets)
+    everyone = np.arange(len(parts))
+    found = []
+    for part in range(PARTS):
+        fitted = _path(base, sample.take(everyone[parts != part])) if (parts == part).any() else []
+        found.append((np.flatnonzero(parts == part), fitted))
+    losses: Losses = []
+    trusts, inner = [], []
+    for number in range(len(PENALTIES) + 1):
+        predictions = np.full((len(parts), prediction_width(head.task)), np.nan)
+        for rows, fitted in found:
+            if len(rows):
+                predictions[rows] = _predict(fitted[number][0], sample.take(rows))
+        inner.append(choose_trust(base, predictions, sample.targets))
+        trusts.append(float(base.trust))
+        train = [fitted[number][1] for _, fitted in found if fitted]
+        baseline = base.baseline.double().numpy()
+        drawn = baseline + trusts[-1] * (predictions[judged] - baseline)
+        loss = prediction_loss(base, drawn, sample.targets[judged])
+        losses.append((float(np.mean(train)) if number else None, loss))
+    best = int(np.argmin(inner))
+    chosen = _path(base, sample)[best][0] if best else base
+    chosen.trust.fill_(trusts[best])
+    head.load_state_dict(chosen.state_dict())
+    return losses
+
+
+def _deal(targets: FloatArray) -> IntArray:
+    """The part of each patient; classes, values and times are spread evenly over the parts."""
+    keys = targets.T if targets.ndim > 1 else targets[None]
+    order = np.lexsort(keys)
+    parts = np.empty(len(order), np.int64)
+    parts[order] = np.arange(len(order)) % PARTS
+    return parts
+
+
+def _path(base: Head, sample: Sample) -> list[tuple[Head, float]]:
+    """The head as it is, and fitted with each penalty in turn, for features as they are; its mean loss."""
+    features = torch.from_numpy(sample.mean(sample.features.numpy()))
+    shift, spread = features.mean(dim=0), features.std(dim=0, unbiased=False)
+    # What does not vary, but for rounding, counts for nothing.
+    scale = torch.where(spread > 1e-6 * shift.abs().clamp_min(1e-6), spread, torch.inf)
+    trial = copy.deepcopy(base)
+    targets = trial.standardise(torch.from_numpy(sample.targets))
+    path = [(base, 0.0)]
+    for penalty in PENALTIES:
+        loss = _minimise(trial, (features - shift) / scale, targets, penalty)
+        path.append((_unscaled(trial, shift, scale), loss))
+    return path
+
+
+@torch.no_grad()
+def _predict(head: Head, sample: Sample) -> FloatArray:
+    """Predictions ``(P, W)`` of patients at full trust."""
+    head.trust.fill_(1)
+    return sample.mean(head.predict(head(sample.features)).double().numpy())
+
+
+@torch.no_grad()
+def _unscaled(head: Head, shift: Tensor, scale: Tensor) -> Head:
+    """A copy of a head for standardised features that takes them as they are."""
+    other = copy.deepcopy(head)
+    other.linear.weight.div_(scale)
+    moved = other.linear.weight @ shift
+    (other.first if other.task.kind == "ordinal" else other.linear.bias).sub_(moved)
+    return other
+
+
+def _minimise(head: Head, features: Tensor, targets: Tensor, penalty: float) -> float:
+    """Move a head to the minimum; the mean loss there, without the penalty."""
+    weights = [each for each in head.parameters() if each.requires_grad]
+    optimizer = torch.optim.LBFGS(
+        weights, max_iter=MAX_ITERATIONS, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
+    )
+    loss = LOSSES[head.task.kind]
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss(head(features), targets) + penalty / 2 * head.linear.weight.square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        return float(loss(head(features), targets))
+
+
+def _record(lesson: SlideLesson, number: int, losses: Sequence[tuple[float | None, float]]) -> EpochRecord:
+    """One penalty in the form of an epoch; there is no learning rate."""
+    train = [each for each, _ in losses if each is not None]
+    scores = {f"{task.name} loss": loss for task, (_, loss) in zip(lesson.tasks, losses, strict=True)}
+    return EpochRecord(number, 0.0, sum(train) if train else None, sum(scores.values()), scores)

@@ -1,0 +1,209 @@
+"""All networks of a cross-validation, one after the other, each left on the disk when it is finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from histonic.aggregators.base import SlideModel, build_model, first_rate
+from histonic.core.cohort import Cohort, Fold
+from histonic.core.progress import Progress, Silent
+from histonic.data.maps.memory import Maps
+from histonic.models.members import Member, Place
+from histonic.models.predicting import predict_patients
+from histonic.nn.checkpoint import load_state, save_state
+from histonic.stages.train.draws import BalancedDraws
+from histonic.stages.train.lessons import SlideLesson
+from histonic.stages.train.linear_heads import fit_heads
+from histonic.stages.train.plan import Network, Plan
+from histonic.stages.train.settings import TrainSettings
+from histonic.training.devices import deterministic
+from histonic.training.loop import Training
+from histonic.training.schedule import Schedule
+from histonic.training.seeds import torch_seed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+LEAST_CROP_CELLS = 8
+MARGIN_CELLS = 4
+"""Room around the largest tissue, so that convolutions without padding see its border and crops can lie
+differently."""
+LEAST_GAIN = 1e-3
+"""Of the validation loss: eight epochs that gain less wear a learning rate out."""
+
+
+def choose_crop(settings: TrainSettings, maps: Maps) -> int:
+    """Side of the crops: as set, but no more than the largest tissue needs."""
+    return min(settings.crop_cells, max(maps.largest_side() + MARGIN_CELLS, LEAST_CROP_CELLS))
+
+
+def train_networks(
+    fabric: Fabric, work: tuple[Plan, Sequence[Network], Maps | None], progress: Progress
+) -> None:
+    """Train every network that is not finished, and leave each in its file.
+
+    Trials of a search have to be finished before the networks to be kept are trained; the test patients of
+    a fold take no part in its trials.
+
+    Args:
+        fabric: Device, precision, number of devices.
+        work: The plan, what of it to train, and the maps if they are in memory already.
+        progress: Listener to the progress.
+
+    Raises:
+        TrainingError: A loss is no longer finite.
+        OutputError: A checkpoint cannot be written.
+    """
+    plan, networks, maps = work
+    maps = maps or plan.read_maps(Silent())
+    with deterministic():
+        for network in networks:
+            _train_unless_finished(fabric, plan, maps, network, progress)
+
+
+def _train_unless_finished(
+    fabric: Fabric, plan: Plan, maps: Maps, network: Network, progress: Progress
+) -> None:
+    path = plan.path(network)
+    if path.is_file() and load_state(path)["finished"]:
+        progress.advance(plan.settings.max_epochs, f"{plan.spoken(network)} is finished")
+        return
+    model = _build(plan, network, maps)
+    winner = _winning_trial(plan, network)
+    if winner is None:
+        history = _learn(fabric, plan, maps, network, model, progress)
+    else:
+        # The trial that has won was trained on the same patients by the same seed: it is this network.
+        state = load_state(winner)
+        model.load_state_dict(state["weights"])
+        fabric.to_device(model)
+        history = state["history"]
+        progress.advance(plan.settings.max_epochs)
+    finished = {
+        "finished": True,
+        "code_size": maps.code_size,
+        "weights": {name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
+        "history": history,
+    }
+    if not network.trial:
+        finished.update(_judge(fabric, plan, maps, network, model))
+    if fabric.is_global_zero:
+        save_state(path, finished)
+    fabric.barrier()
+
+
+def _build(plan: Plan, network: Network, maps: Maps) -> SlideModel:
+    """The untrained model of a network."""
+    torch.manual_seed(torch_seed(*_keys(network)))
+    return build_model(
+        network.settings.aggregator,
+        code_size=maps.code_size,
+        crop_cells=choose_crop(network.settings, maps),
+        tasks=plan.cohort.tasks,
+        tile_heads=plan.tile_heads,
+    )
+
+
+def _keys(network: Network) -> tuple[int, ...]:
+    keys = (network.settings.seed, network.fold.number, network.initialisation)
+    return keys if network.fold.repeat == 0 else (*keys, network.fold.repeat)
+
+
+def _winning_trial(plan: Plan, network: Network) -> Path | None:
+    """The trial that is this very network, if there is one."""
+    if network.trial or not plan.settings.search or plan.settings.search_folds > 1 or network.initialisation:
+        return None
+    number = plan.chosen(network.fold)
+    return next(plan.path(trial) for each, trial in plan.trials(network.fold) if each == number)
+
+
+def _learn(
+    fabric: Fabric, plan: Plan, maps: Maps, network: Network, model: SlideModel, progress: Progress
+) -> list[dict[str, Any]]:
+    """Train a model; its epochs."""
+    settings, fold = network.settings, network.fold
+    draws = _make_draws(plan, network, fabric.world_size)
+    whole = plan.sees_all
+    _tell_facts(model, plan.cohort, fold, maps, draws, whole)
+    lesson = SlideLesson(
+        plan.cohort,
+        fold.train,
+        fold.validation,
+        maps=maps,
+        model=model,
+        draws=draws,
+        crop_cells=choose_crop(settings, maps),
+        keys=_keys(network),
+        test_crops=settings.test_crops,
+        whole=whole,
+    )
+    name = plan.spoken(network)
+    if model.is_linear:
+        fitted = fit_heads(lesson, fabric)
+        progress.advance(settings.max_epochs, f"{name}: heads fitted")
+        return [asdict(record) for record in fitted]
+    rate = first_rate(settings.aggregator, settings.learning_rate)
+    training = Training(
+        model,
+        lesson,
+        Schedule(rate, settings.max_epochs, weight_decay=settings.weight_decay, least_gain=LEAST_GAIN),
+        fabric=fabric,
+        keys=_keys(network),
+        name=name,
+        checkpoint=plan.path(network),
+    )
+    history: list[dict[str, Any]] = training.run(progress).to_dict()["history"]
+    return history
+
+
+def _judge(fabric: Fabric, plan: Plan, maps: Maps, network: Network, model: SlideModel) -> dict[str, Any]:
+    """What a finished network knows of its training patients, and says of its test patients."""
+    settings, fold = network.settings, network.fold
+    crop_cells = choose_crop(settings, maps)
+    found = {}
+    for role, patients in (("train", fold.train), ("test", fold.test)):
+        found[role] = predict_patients(
+            model, maps, patients, fabric=fabric, crop_cells=crop_cells, crops=settings.test_crops
+        )
+    place = Place(fold.repeat, fold.number, network.initialisation, settings.aggregator, crop_cells)
+    return {
+        "member": Member.of(place, model.heads, found["train"]).to_dict(),
+        "predictions": {task: torch.from_numpy(values) for task, values in found["test"].items()},
+    }
+
+
+def _make_draws(plan: Plan, network: Network, world: int) -> BalancedDraws:
+    """Batches no larger than the training part, and a multiple of the devices."""
+    fold = network.fold
+    batch = max(2, min(network.settings.batch, len(fold.train)))
+    batch = -(-batch // world) * world
+    targets = {task.name: plan.cohort.targets(task, fold.train) for task in plan.cohort.tasks}
+    return BalancedDraws(plan.cohort.tasks, targets, batch)
+
+
+def _tell_facts(
+    model: SlideModel, cohort: Cohort, fold: Fold, maps: Maps, draws: BalancedDraws, whole: bool
+) -> None:
+    """Give the model what it needs to know of its training patients."""
+    slide_ids = [slide_id for patient in fold.train for slide_id in patient.slide_ids]
+    mean, spread = maps.code_scale(slide_ids)
+    model.scale.set(torch.from_numpy(mean), torch.from_numpy(spread))
+    for task in cohort.tasks:
+        targets = cohort.targets(task, fold.train)
+        if task.is_classification:
+            known = targets[~np.isnan(targets)].astype(int)
+            counts = np.bincount(known, minlength=len(task.classes))
+            sampled = counts / counts.sum() if whole else draws.class_shares(len(task.classes), targets)
+            model.heads[task.name].set_shares(
+                torch.from_numpy(counts / counts.sum()), torch.from_numpy(sampled)
+            )
+        elif task.intervals:
+            model.heads[task.name].set_times(torch.from_numpy(targets))
+        elif task.kind == "regression":
+            model.heads[task.name].set_scale(float(np.nanmean(targets)), float(np.nanstd(targets)))

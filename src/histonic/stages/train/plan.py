@@ -1,0 +1,168 @@
+"""What a cross-validation trains: every network with its fold and settings, and where it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from histonic.aggregators.base import is_fitted
+from histonic.core.cohort import Cohort, Fold
+from histonic.core.progress import Progress
+from histonic.data.maps.fusion import fuse_cohort, maps_of
+from histonic.data.maps.memory import Maps
+from histonic.data.maps.store import Store
+from histonic.models.trained import network_name
+from histonic.nn.checkpoint import load_state
+from histonic.nn.heads import Heads
+from histonic.stages.train.folds import Made, inner_folds
+from histonic.stages.train.search import best_choice, search_choices
+from histonic.stages.train.settings import TrainSettings
+from histonic.training.seeds import torch_seed
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a run: its place in the cross-validation, and its settings.
+
+    Attributes:
+        fold: Whose patients it learns from and is judged by.
+        settings: Its own; those that are searched may differ from network to network.
+        initialisation: Which of the fold's networks it is.
+        trial: Name of the trial of a search; empty for a network that is kept.
+    """
+
+    fold: Fold
+    settings: TrainSettings
+    initialisation: int = 0
+    trial: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in file names and weights."""
+        return network_name(self.fold.repeat, self.fold.number, self.initialisation) + self.trial
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides how the networks turn out; picklable.
+
+    Attributes:
+        settings: Of the training.
+        cohort: The patients, with their slides as the store names them.
+        made: How the split was made.
+        folds: Of all repeats, the patients as :mod:`histonic.data.maps.fusion` lets the networks see them.
+        checkpoints: Folder of the networks.
+        tile_heads: What the encoder says of a tile, for an aggregator that wants to know.
+    """
+
+    settings: TrainSettings
+    cohort: Cohort
+    made: Made
+    folds: tuple[Fold, ...]
+    checkpoints: Path
+    tile_heads: Heads | None = None
+
+    def all_trials(self) -> list[Network]:
+        """The trials of all folds."""
+        return [network for fold in self.folds for _, network in self.trials(fold)]
+
+    def all_networks(self) -> list[Network]:
+        """The networks of all folds that are kept, once all trials are finished."""
+        return [network for fold in self.folds for network in self.networks(fold)]
+
+    def trials(self, fold: Fold) -> list[tuple[int, Network]]:
+        """The networks by which a fold's settings are chosen, each with its number; none without a search."""
+        if not self.settings.search:
+            return []
+        seed = torch_seed(self.settings.seed, fold.repeat, fold.number) % 2**32
+        cohort = fuse_cohort(self.cohort, self.settings.fusion)
+        inner = inner_folds(cohort, fold, self.settings.search_folds, self.made, seed)
+        return [
+            # The inner fold takes the outer one's number, so that both are known by it.
+            (
+                number,
+                Network(replace(each, number=fold.number), settings, 0, f"-trial-{number}-{each.number}"),
+            )
+            for number, settings in enumerate(search_choices(self.settings))
+            for each in inner
+        ]
+
+    def networks(self, fold: Fold) -> list[Network]:
+        """The networks of a fold that are kept, with the settings that its trials have chosen.
+
+        Raises:
+            TrainingError: A trial is not finished, or its file is damaged.
+        """
+        settings = self.settings
+        if settings.search:
+            settings = search_choices(settings)[self.chosen(fold)]
+        # Without chance in it, a second network would be the first.
+        count = 1 if is_fitted(settings.aggregator) else settings.initialisations
+        return [Network(fold, settings, each) for each in range(count)]
+
+    def losses(self, fold: Fold) -> dict[int, list[float]]:
+        """Validation losses of a fold's trials, per combination one for each inner fold."""
+        found: dict[int, list[float]] = {}
+        for number, network in self.trials(fold):
+            state = load_state(self.path(network))
+            found.setdefault(number, []).append(min(each["validation_loss"] for each in state["history"]))
+        return found
+
+    def chosen(self, fold: Fold) -> int:
+        """Number of the combination that a fold's trials have chosen."""
+        return best_choice(self.losses(fold))
+
+    def path(self, network: Network) -> Path:
+        """Where a network lies, unfinished or finished."""
+        return self.checkpoints / f"{network.name}.safetensors"
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether every step needs all training patients, for the complete risk sets of Cox."""
+        return self.settings.risk_sets == "cohort" and any(
+            task.kind == "survival" and not task.intervals for task in self.cohort.tasks
+        )
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all networks and trials, at most."""
+        trials = (
+            len(search_choices(self.settings)) * self.settings.search_folds if self.settings.search else 0
+        )
+        each = trials + self.settings.initialisations
+        return len(self.folds) * each * self.settings.max_epochs
+
+    def read_maps(self, progress: Progress) -> Maps:
+        """The maps of all patients.
+
+        Raises:
+            StoreError: A map is damaged or holds bad numbers.
+        """
+        store = Store.open(self.settings.store)
+        return Maps(maps_of(self.cohort.patients, self.settings.fusion, store.map), progress)
+
+    def spoken(self, network: Network) -> str:
+        """What messages call a network."""
+        fold = network.fold
+        name = f"fold {fold.number + 1} of {len({each.number for each in self.folds})}"
+        if self.settings.repeats > 1:
+            name = f"repeat {fold.repeat + 1} of {self.settings.repeats}, {name}"
+        if network.trial:
+            number, inner = (int(part) for part in network.trial.split("-")[-2:])
+            name += f", trial {number + 1} of {len(search_choices(self.settings))}"
+            if self.settings.search_folds > 1:
+                name += f" (inner fold {inner + 1} of {self.settings.search_folds})"
+        elif network.settings.initialisations > 1:
+            name += f", network {network.initialisation + 1} of {network.settings.initialisations}"
+        return name
+
+
+def deal(networks: Sequence[Network], hands: int) -> list[list[Network]]:
+    """Networks dealt out to processes in turn; none gets nothing.
+
+    Args:
+        networks: To be trained.
+        hands: Processes, at most.
+    """
+    return [list(networks[k::hands]) for k in range(min(hands, len(networks)))]

@@ -1,0 +1,87 @@
+"""Settings of 'histonic train'."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from histonic.core.settings import Precision
+from histonic.data.tables.settings import TableSettings
+
+
+def _listed(value: Any) -> Any:
+    """Lists of a YAML file as the command line has them: joined by commas."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: ",".join(str(each) for each in values) if isinstance(values, list | tuple) else str(values)
+        for key, values in value.items()
+    }
+
+
+SEARCHABLE = ("aggregator", "learning_rate", "weight_decay", "batch", "crop_cells")
+
+
+class TrainSettings(TableSettings):
+    """Maps and a label table to a cross-validated model."""
+
+    store: Path = Field(description="Store made by 'histonic compress'.")
+    labels: Path = Field(description="Label table: CSV, TSV, Excel or Parquet.")
+    target: tuple[str, ...] = Field(
+        min_length=1, description="NAME[:KIND[:COLUMNS]]; repeat for several targets at once."
+    )
+    out: Path = Field(description="Run: the folder for predictions, bundle and report.")
+    aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
+    split: Literal["auto", "random", "site", "table"] = Field(
+        "auto",
+        description="site: no site is both trained on and tested; table: its column 'fold' or 'split' "
+        "(train, val, test); auto: that if there is one, else random.",
+    )
+    folds: int = Field(4, ge=3, description="Parts of the rotation: 1 test, 1 validation, the rest train.")
+    repeats: int = Field(1, ge=1, description="Cross-validations, each with a split of its own.")
+    search: Annotated[dict[str, str], BeforeValidator(_listed)] = Field(
+        {},
+        description="Settings to choose inside each fold, as KEY=VALUE,VALUE; keys: "
+        f"{', '.join(SEARCHABLE)}.",
+    )
+    search_trials: int | None = Field(
+        None, ge=1, description="Combinations to try, drawn at random; by default all of them."
+    )
+    search_folds: int = Field(
+        1, ge=1, description="1: chosen by the fold's validation patients; more: by an inner rotation."
+    )
+    initialisations: int = Field(2, ge=1, description="Networks per fold; their predictions are averaged.")
+    fusion: Literal["late", "early"] = Field(
+        "late",
+        description="Slides of one patient. late: predicted one by one and averaged; early: side by side "
+        "in one map.",
+    )
+    crop_cells: int = Field(400, ge=8, description="Side of a training crop, in cells, at most.")
+    batch: int = Field(16, ge=2, description="Maps in a batch.")
+    max_epochs: int = Field(200, ge=1, description="Epochs at most; training stops early.")
+    risk_sets: Literal["cohort", "batch"] = Field(
+        "cohort",
+        description="Survival: every step sees all training patients, or only those of a batch.",
+    )
+    hazard_intervals: int = Field(
+        0,
+        ge=0,
+        description="Survival: 0: one log risk, by Cox; 2 or more: hazards in so many intervals of time.",
+    )
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="First learning rate, lowered on plateaus to 1e-5; by default the aggregator's.",
+    )
+    weight_decay: float = Field(2e-5, ge=0, description="Pull of the weights towards zero, times their size.")
+    test_crops: int = Field(10, ge=1, description="Crops per map at test time, each in 8 orientations.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    device: str = Field("auto", description="auto, cpu or cuda.")
+    devices: int = Field(1, ge=1, description="Number of devices (processes on a CPU).")
+    precision: Precision = Field("32", description="Arithmetic of the network.")
+    workers: int = Field(
+        1, ge=1, description="Networks trained side by side, each in a process of its own (CPU only)."
+    )

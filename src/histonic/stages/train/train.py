@@ -1,0 +1,298 @@
+"""Maps and a label table to a cross-validated, patient-level model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histonic.aggregators.base import first_rate, wants_tile_heads
+from histonic.core.cohort import Cohort, Fold
+from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
+from histonic.core.files import require_writable_folder, write_json
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.core.task import parse_target
+from histonic.data.maps.fusion import fuse_cohort
+from histonic.data.maps.memory import Maps
+from histonic.data.maps.store import Store, encoder_path
+from histonic.data.tables.issues import list_names
+from histonic.data.tables.joins import table_patients
+from histonic.data.tables.styles import NO_SPLIT
+from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
+from histonic.encoders.base import Encoder, load_encoder
+from histonic.encoders.shipped import MULTITASK
+from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads
+from histonic.models.bundle import write_bundle
+from histonic.models.trained import Trained, read_network
+from histonic.nn.heads import Heads
+from histonic.runs.files import versions
+from histonic.stages.train import run_files
+from histonic.stages.train.folds import make_folds
+from histonic.stages.train.networks import train_networks
+from histonic.stages.train.plan import Plan, deal
+from histonic.stages.train.search import search_choices
+from histonic.stages.train.settings import TrainSettings
+from histonic.training.devices import make_fabric, run_on, run_side_by_side
+
+
+def train_slides(
+    settings: TrainSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> Path:
+    """Cross-validate a slide network by patient, and write predictions and a portable bundle.
+
+    Every patient is predicted by networks that never saw that patient. An interrupted run goes on with
+    the same command, and ends with the same bytes as an undisturbed one; a finished run is left as it is.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``store="store"``, ``labels="labels.csv"``, ``target=["grade"]``,
+            ``out="run"``.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        SettingsError: A setting is wrong, or a device does not exist.
+        TableError: The label table is wrong.
+        CohortError: The patients cannot be joined or split.
+        StoreError: The store is empty, mixed or damaged, or a map holds a NaN.
+        TrainingError: The folder holds another run, or a loss is no longer finite.
+        OutputError: The run cannot be written.
+    """
+    resolved = resolve(TrainSettings, settings, values)
+    listener = progress or Silent()
+    store = _open_store(resolved)
+    table = _read_table(resolved)
+    cohort = _build_cohort(resolved, table, store)
+    for choice in (resolved, *search_choices(resolved)):
+        first_rate(choice.aggregator, None)
+    made, folds = make_folds(
+        fuse_cohort(cohort, resolved.fusion),
+        resolved.split,
+        folds=resolved.folds,
+        repeats=resolved.repeats,
+        seed=resolved.seed,
+    )
+    described = run_files.describe_cohort(cohort, made, folds, store, len(table_patients(table)))
+    run_files.require_same_run(resolved.out, resolved, described)
+    if (resolved.out / "run.json").is_file():
+        listener.say(f"{resolved.out} is finished already")
+        run_files.clear_leftovers(resolved.out)
+        return resolved.out
+    wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
+    heads = find_tile_heads(store) if wanted else None
+    plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints", heads)
+    for fold in folds:
+        # Before hours of training: whether the inner folds can be made, and hazards have events.
+        plan.trials(fold)
+        _require_events(cohort, fold)
+        _tell_unseen_classes(cohort, fold, listener)
+    for note in table.notes:
+        listener.say(note)
+    if made == "fixed" and resolved.folds != TrainSettings.model_fields["folds"].default:
+        listener.say(f"the table's own split has one test part: --folds {resolved.folds} is not used")
+    if len(cohort.tasks) > 1 and plan.sees_all:
+        listener.say(
+            "with a survival target every step sees all training patients, so that the classes of the other "
+            "targets are not balanced; --risk-sets batch balances them"
+        )
+    trained = _train(plan, store, described, listener)
+    _write_results(plan, store, trained, listener)
+    return resolved.out
+
+
+def _require_events(cohort: Cohort, fold: Fold) -> None:
+    """Refuse more intervals of time than there are events to fill them."""
+    for task in cohort.tasks:
+        events = int(np.nansum(cohort.targets(task, fold.train)[:, 1])) if task.intervals else 0
+        if events < task.intervals:
+            raise SettingsError(
+                f"Train {task.name!r} with hazards in {task.intervals} intervals.",
+                f"Fold {fold.number + 1} has {events} events to learn from.",
+                f"Use --hazard-intervals {max(events // 2, 0)} or fewer, or 0 for Cox.",
+            )
+
+
+def _tell_unseen_classes(cohort: Cohort, fold: Fold, progress: Progress) -> None:
+    """Say which classes cannot be learned, because no training patient has them."""
+    for task in cohort.tasks:
+        if not task.is_classification:
+            continue
+        found = cohort.targets(task, fold.train)
+        unseen = [name for index, name in enumerate(task.classes) if not (found == index).any()]
+        if unseen:
+            progress.say(
+                f"{task.name}: no training patient of fold {fold.number + 1} is {list_names(unseen)}, "
+                "which is therefore never predicted there"
+            )
+
+
+def _open_store(settings: TrainSettings) -> Store:
+    store = Store.open(settings.store)
+    if not store.slide_ids:
+        raise StoreError(
+            f"Train on the store {settings.store}.",
+            f"It holds no map ({len(store.failures())} slides failed).",
+            "Make maps with 'histonic compress'.",
+        )
+    return store
+
+
+def _read_table(settings: TrainSettings) -> LabelTable:
+    unused = NO_SPLIT if settings.split in ("random", "site") else {}
+    return read_labels(
+        settings.labels,
+        style=settings.table_style,
+        columns={**settings.columns, **unused},
+        slide_table=settings.slide_table,
+    )
+
+
+def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> Cohort:
+    requests = [parse_target(text) for text in settings.target]
+    names = [request.name for request in requests]
+    for name in names:
+        if names.count(name) > 1 or not re.fullmatch(r"[^/\\.\x00][^/\\\x00]*", name):
+            raise SettingsError(
+                f"Train the targets {', '.join(names)}.",
+                f"{name!r} is named twice, or cannot name a file.",
+                "Give each target a name of its own, without slashes: NAME:KIND:COLUMN.",
+            )
+    cohort = build_cohort(table, requests, store.slide_ids, event_coding=settings.event_coding)
+    if settings.hazard_intervals == 1:
+        raise SettingsError(
+            "Train hazards in 1 interval.", "One interval tells no time.", "Use 2 or more, or 0 for Cox."
+        )
+    tasks = tuple(
+        replace(task, intervals=settings.hazard_intervals) if task.kind == "survival" else task
+        for task in cohort.tasks
+    )
+    return replace(cohort, tasks=tasks)
+
+
+def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progress) -> list[Trained]:
+    """All networks, trained now or before."""
+    settings = plan.settings
+    fabric = make_fabric(settings.device, settings.devices, settings.precision)
+    if settings.workers > 1 and (fabric.device.type != "cpu" or settings.devices > 1):
+        raise SettingsError(
+            f"Train with {settings.workers} workers.",
+            f"They are processes on the CPU; asked for is {settings.devices} x {fabric.device.type}.",
+            "Give --device cpu, or --workers 1.",
+        )
+    is_new = not settings.out.exists()
+    require_writable_folder(settings.out)
+    try:
+        maps: Maps | None = plan.read_maps(progress)
+    except StoreError:
+        if is_new:
+            settings.out.rmdir()
+        raise
+    run_files.write_begin(settings.out, settings, described)
+    run_files.require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
+    progress.stage("train", plan.epochs)
+    if settings.workers > 1 or settings.devices > 1:
+        maps = None  # processes of their own read them for themselves
+    # What is kept is known when the trials are finished.
+    for find in (plan.all_trials, plan.all_networks):
+        networks = find()
+        if networks and settings.workers > 1:
+            work = [(plan, hand, None) for hand in deal(networks, settings.workers)]
+            run_side_by_side(train_networks, work, settings.precision, progress)
+        elif networks:
+            run_on(fabric, settings.devices, train_networks, (plan, networks, maps), progress)
+    return [read_network(plan.path(network)) for network in plan.all_networks()]
+
+
+def _origin(plan: Plan, store: Store) -> dict[str, Any]:
+    used = [slide_id for patient in plan.cohort.patients for slide_id in patient.slide_ids]
+    return {
+        "versions": versions(),
+        "encoder": store.encoder["fingerprint"],
+        "map settings": dict(store.settings),
+        "slides": {slide_id: dict(store.map(slide_id).slide) for slide_id in used},
+    }
+
+
+def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progress: Progress) -> None:
+    """Everything after training; ``run.json`` comes last and says that the run is finished."""
+    settings, out = plan.settings, plan.settings.out
+    encoder = find_encoder(store)
+    if encoder is None:
+        progress.say(
+            f"the encoder {store.encoder['name']!r} no longer lies in the store {store.path}: "
+            "the bundle will predict from maps only"
+        )
+    tasks = [task.to_dict() for task in plan.cohort.tasks]
+    facts = {
+        "tasks": tasks,
+        "fusion": settings.fusion,
+        "test_crops": settings.test_crops,
+        "encoder": dict(store.encoder),
+        "compress_settings": dict(store.settings),
+    }
+    fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
+    run_files.write_predictions(out, plan.cohort, plan.folds, trained)
+    run_files.write_history(out, trained)
+    run_files.write_search(out, plan)
+    run_files.copy_from_store(out, store, plan.cohort)
+    run = {
+        **facts,
+        "aggregator": ", ".join(sorted({each.member.aggregator for each in trained})),
+        "split": plan.made,
+        "histonic": versions()["histonic"],
+        "versions": versions(),
+        "seed": settings.seed,
+        "store": str(settings.store.resolve()),
+        "code_size": trained[0].code_size,
+        "crop_cells": max(each.member.crop_cells for each in trained),
+        "folds": len({fold.number for fold in plan.folds}),
+        "repeats": settings.repeats,
+        "initialisations": settings.initialisations,
+        "learning_rate": first_rate(settings.aggregator, settings.learning_rate),
+        "device": settings.device,
+        "precision": settings.precision,
+        "bundle_fingerprint": fingerprint,
+    }
+    write_json(out / "run.json", run)
+    run_files.clear_leftovers(out)
+
+
+def find_tile_heads(store: Store) -> Heads:
+    """The heads of the encoder of a store's maps.
+
+    Raises:
+        EncoderError: There are none.
+        TrainingError: Their file is damaged.
+    """
+    path = heads_beside(encoder_path(store.path))
+    shipped = store.encoder["name"] == MULTITASK and find_encoder(store, MULTITASK) is not None
+    if path is None and shipped:
+        # Made before stores kept heads.
+        path = heads_beside(MULTITASK)
+    if path is None:
+        raise EncoderError(
+            f"Look at the tiles of the store {store.path} by its encoder's heads.",
+            f"The encoder {store.encoder['name']!r} has none that belong to it: no multitask encoder, or its "
+            f"{HEADS_FILE} was not beside it when the slides were compressed.",
+            f"Copy the {HEADS_FILE} of the encoder's own training into the store, compress with "
+            f"{MULTITASK}, or use another --aggregator.",
+        )
+    return load_heads(path)
+
+
+def find_encoder(store: Store, name: str | None = None) -> Encoder | None:
+    """The encoder of a store's maps, from beside them or by a name; None if it is gone or another one."""
+    try:
+        encoder = load_encoder(
+            name or encoder_path(store.path), precision=store.settings.get("precision", "32")
+        )
+    except HistonicError:
+        return None
+    return encoder if encoder.fingerprint == store.encoder["fingerprint"] else None

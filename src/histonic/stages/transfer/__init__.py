@@ -1,0 +1,1 @@
+"""Which encoder finds most in tasks that none has seen."""

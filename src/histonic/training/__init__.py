@@ -1,0 +1,1 @@
+"""What the training of tile encoders and of slide networks share."""

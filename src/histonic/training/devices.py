@@ -1,0 +1,253 @@
+"""From device, number and precision in the settings to work that runs there, on one process or several."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from histonic.core.errors import HistonicError, SettingsError, TrainingError
+from histonic.core.memory import keep_memory
+from histonic.core.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+A = TypeVar("A")
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
+Work = Callable[["Fabric", A, Progress], None]
+
+
+def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
+    """The fabric for settings; several devices are processes of their own (on a CPU too).
+
+    Raises:
+        SettingsError: The device does not exist here, or there are fewer.
+    """
+    from lightning_fabric import Fabric  # More than a second.
+
+    kind, _, number = pick_device(device).partition(":")
+    there = torch.cuda.device_count() if kind == "cuda" else devices
+    if devices > there or (number and devices > 1):
+        raise SettingsError(
+            f"Compute on {devices} devices ({device}).", f"There are {there} here.", "Lower --devices."
+        )
+    # It tells the precision on every call, in its own words.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    return Fabric(
+        accelerator=kind,
+        devices=[int(number)] if number else devices,
+        strategy="ddp_spawn" if devices > 1 else "auto",
+        precision=PRECISIONS[precision],
+    )
+
+
+class Here:
+    """What predicting asks of a fabric, for the CPU of this process; it costs no import of one."""
+
+    world_size = 1
+    global_rank = 0
+
+    def to_device(self, tensor: Tensor) -> Tensor:
+        """The tensor, which is there already."""
+        return tensor
+
+    def all_gather(self, tensor: Tensor) -> Tensor:
+        """``(1, ...)``, of the only process there is."""
+        return tensor[None]
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Nothing: single precision."""
+        return nullcontext()
+
+
+def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: Progress) -> None:
+    """Do work on the devices of a fabric.
+
+    On several devices ``work`` runs in one new process each, so it and its argument must be picklable,
+    and its results have to be left on the disk. The progress of the first process comes back here.
+
+    Args:
+        fabric: From :func:`make_fabric`.
+        devices: Their number.
+        work: A function of a module, called with fabric, argument and progress.
+        argument: What it works on.
+        progress: Listener to the progress.
+    """
+    if devices == 1:
+        work(fabric, argument, progress)
+        return
+    messages = multiprocessing.get_context("spawn").SimpleQueue()
+    errors: list[HistonicError] = []
+    listener = threading.Thread(target=_relay, args=(messages, progress, errors), daemon=True)
+    listener.start()
+    try:
+        # Bound to the function, because fabric takes arguments apart in search of tensors.
+        fabric.launch(partial(_work_in_process, work=work, argument=argument, messages=messages))
+    except ProcessRaisedException:
+        messages.put(None)
+        listener.join()
+        if errors:
+            raise errors[0] from None
+        raise
+    finally:
+        messages.put(None)
+        listener.join()
+
+
+def run_side_by_side(work: Work[A], arguments: Sequence[A], precision: str, progress: Progress) -> None:
+    """Do pieces of work at the same time on the CPU, each in a new process with its share of the cores.
+
+    The processes' results have to be left on the disk. The progress of all of them comes back here, where
+    the stage has been announced already: theirs is not heard.
+
+    Args:
+        work: A function of a module, called with fabric, argument and progress.
+        arguments: What each process works on; picklable.
+        precision: Of the arithmetic.
+        progress: Listener to the progress.
+
+    Raises:
+        HistonicError: Of the first process that raised one; the others are ended.
+        TrainingError: A process was killed, such as for want of memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    messages = context.SimpleQueue()
+    errors: list[HistonicError] = []
+    listener = threading.Thread(target=_relay, args=(messages, _Unstaged(progress), errors), daemon=True)
+    listener.start()
+    threads = max(1, torch.get_num_threads() // len(arguments))
+    processes = [
+        context.Process(target=_work_beside, args=(work, argument, precision, threads, messages), daemon=True)
+        for argument in arguments
+    ]
+    try:
+        for process in processes:
+            process.start()
+        while any(process.is_alive() for process in processes) and not _failed(processes):
+            wait([process.sentinel for process in processes if process.is_alive()], timeout=1.0)
+        failed = _failed(processes)
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.terminate()
+            if process.pid is not None:
+                process.join()
+        messages.put(None)
+        listener.join()
+    if errors:
+        raise errors[0]
+    if failed:
+        raise TrainingError(
+            f"Train in {len(arguments)} processes.",
+            f"One of them ended with exit code {failed[0].exitcode}.",
+            "If memory ran out, give the same command with fewer --workers; it goes on from there.",
+        )
+
+
+def _failed(processes: Sequence[SpawnProcess]) -> list[SpawnProcess]:
+    return [process for process in processes if process.exitcode not in (None, 0)]
+
+
+def _end_with_parent() -> None:
+    """Wait for the parent process to end, however it does, and end this one."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work_beside(work: Work[A], argument: A, precision: str, threads: int, messages: Any) -> None:
+    # A parent that was killed cannot end its processes; they would go on and write into its run.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    # An interruption reaches all processes of a terminal; the parent tells it to the user.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        work(make_fabric("cpu", precision=precision), argument, _Sender(messages))
+    except HistonicError as error:
+        messages.put(("error", (error,)))
+        sys.exit(1)
+
+
+class _Unstaged(Silent):
+    """A progress that passes on what is done and said, but no new stages."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.advance = progress.advance  # type: ignore[method-assign]
+        self.say = progress.say  # type: ignore[method-assign]
+
+
+class _Sender:
+    """A progress that sends what it is told to the parent process."""
+
+    def __init__(self, messages: Any) -> None:
+        self._messages = messages
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self._messages.put(("stage", (name, total)))
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self._messages.put(("advance", (steps, note)))
+
+    def say(self, line: str) -> None:
+        self._messages.put(("say", (line,)))
+
+
+def _work_in_process(fabric: Fabric, work: Work[A], argument: A, messages: Any) -> None:
+    try:
+        work(fabric, argument, _Sender(messages) if fabric.is_global_zero else Silent())
+    except HistonicError as error:
+        messages.put(("error", (error,)))
+        raise
+    # A process that ends while still connected to the others is now and then aborted, with all work done.
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def _relay(messages: Any, progress: Progress, errors: list[HistonicError]) -> None:
+    while (message := messages.get()) is not None:
+        name, arguments = message
+        if name == "error":
+            errors.extend(arguments)
+        else:
+            getattr(progress, name)(*arguments)
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Ask torch for algorithms that give the same numbers each time, and restore what was asked before."""
+    keep_memory()
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+
+
+def pick_device(device: str) -> str:
+    """``auto`` becomes cuda where there is one, else cpu.
+
+    Raises:
+        SettingsError: The device does not exist here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" or (device.split(":")[0] == "cuda" and torch.cuda.is_available()):
+        return device
+    raise SettingsError(f"Compute on {device!r}.", "There is no such device here.", "Use --device cpu.")

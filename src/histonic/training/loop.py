@@ -1,0 +1,355 @@
+"""The only training loop: steps, plateaus, the best weights kept, and exact resumption."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from histonic.core.errors import TrainingError
+from histonic.core.progress import Progress
+from histonic.nn.checkpoint import load_state, save_state
+from histonic.nn.losses import Verdict
+from histonic.training.schedule import EpochRecord, Pace, Schedule
+from histonic.training.seeds import torch_seed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+B = TypeVar("B")
+CHECKPOINT_SECONDS = 5.0
+"""Least time between two checkpoints; it decides what an interruption costs, never a result."""
+NORM_BATCHES = 4
+"""Batches from which the statistics of batch normalisation are measured after an epoch."""
+
+
+Inputs = tuple[Tensor, ...]
+
+
+class Chunks(Iterable[Inputs]):
+    """A batch too large to be held at once, for a loss that must see all of its outputs together.
+
+    Args:
+        make: The inputs, piece by piece, the same whenever it is called.
+    """
+
+    def __init__(self, make: Callable[[], Iterator[Inputs]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Inputs]:
+        return self._make()
+
+
+class Lesson:
+    """What a network learns from: batches, the loss of their outputs, and how it is judged."""
+
+    def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[Inputs | Chunks, Any]]:
+        """The batches of an epoch, the same whenever it is asked for.
+
+        Yields:
+            This rank's inputs, and the targets of all ranks' inputs in the order of the ranks. All ranks get
+            inputs of the same length.
+        """
+        raise TypeError(f"{type(self).__name__} has no batches")
+
+    def loss(self, outputs: dict[str, Tensor], targets: Any) -> Tensor:
+        """Loss of the whole batch, a scalar."""
+        raise TypeError(f"{type(self).__name__} has no loss")
+
+    def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
+        """Verdict on the validation part, the same on all ranks; a lower loss is better."""
+        raise TypeError(f"{type(self).__name__} has no validation")
+
+    def parts(self, network: nn.Module) -> dict[str, list[nn.Parameter]]:
+        """Parameters by part of the network; a part can have a learning rate of its own."""
+        return {"all": list(network.parameters())}
+
+    def begin(self, network: nn.Module, epoch: int, rate: float) -> Mapping[str, float]:
+        """Called before an epoch's steps, with the network in training mode.
+
+        Args:
+            network: May be changed, such as a part put into evaluation mode, to stay frozen.
+            epoch: From 1.
+            rate: The learning rate of the schedule.
+
+        Returns:
+            Learning rates of those parts that differ from ``rate``.
+        """
+        return {}
+
+    def blame(self, outputs: dict[str, Tensor], targets: Any) -> str:
+        """What to tell the user about a loss that is not finite, such as the tasks and files that made it."""
+        return ""
+
+
+def _pieces(batches: Iterator[tuple[Inputs | Chunks, Any]]) -> Iterator[Inputs]:
+    """The inputs of batches, those of chunks one by one."""
+    for inputs, _ in batches:
+        if isinstance(inputs, Chunks):
+            yield from inputs
+        else:
+            yield inputs
+
+
+def _chance(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Where torch's generators stand."""
+    return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+
+def _restore_chance(device: torch.device, chance: tuple[Tensor, Tensor | None]) -> None:
+    torch.set_rng_state(chance[0])
+    if chance[1] is not None:
+        torch.cuda.set_rng_state(chance[1], device)
+
+
+class Training:
+    """One network learning one lesson.
+
+    All chance comes from ``keys`` and the number of the epoch, and the checkpoint holds the rest, so that an
+    interrupted training ends with the same weights as an undisturbed one on the same machine.
+
+    Args:
+        network: Learns in place; :meth:`run` leaves the best weights in it.
+        lesson: What it learns.
+        schedule: How long and how fast.
+        fabric: Device, precision and number of devices.
+        keys: What makes this training's chance its own, such as seed, fold and initialisation.
+        name: Of the network, in messages.
+        checkpoint: Where the state is kept; None keeps none.
+        clock: Seconds, for the time between checkpoints.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        lesson: Lesson,
+        schedule: Schedule,
+        *,
+        fabric: Fabric,
+        keys: tuple[int, ...],
+        name: str,
+        checkpoint: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.network = network
+        self.lesson = lesson
+        self.schedule = schedule
+        self.fabric = fabric
+        self.keys = keys
+        self.name = name
+        self.checkpoint = checkpoint
+        self.clock = clock
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        self.wrapped, self.optimizer = fabric.setup(self.network, schedule.build(lesson.parts(self.network)))
+        self.waited_s = self.worked_s = 0.0
+        self.pace = Pace()
+        self.best = self._weights()
+        self._saved_at = clock()
+
+    def run(self, progress: Progress) -> Pace:
+        """Learn to the end of the schedule and load the best weights.
+
+        Args:
+            progress: Advanced by ``max_epochs`` in all, also if training ends early.
+
+        Raises:
+            TrainingError: The loss is no longer finite; the last checkpoint is from before.
+            OutputError: The checkpoint cannot be written.
+        """
+        if self.checkpoint is not None and self.checkpoint.is_file():
+            self._resume(load_state(self.checkpoint))
+            progress.say(f"{self.name} goes on after epoch {self.pace.epoch}")
+            progress.advance(self.pace.epoch)
+        self.fabric.barrier()
+        if not self.pace.history:
+            self._note(None)
+        while not self.pace.is_over(self.schedule):
+            self._note(self._learn(self.pace.epoch + 1))
+            self._save()
+            last = self.pace.history[-1]
+            progress.advance(
+                1, f"{self.name}, epoch {last.epoch}: validation loss {last.validation_loss:.3f}"
+            )
+        if self.schedule.keep == "best":
+            self.network.load_state_dict(self.best)
+        progress.advance(self.schedule.max_epochs - self.pace.epoch)
+        return self.pace
+
+    def _learn(self, epoch: int) -> float:
+        """One epoch of steps; the mean loss."""
+        torch.manual_seed(torch_seed(*self.keys, epoch, self.fabric.global_rank))
+        if self.pace.restart:
+            self.network.load_state_dict(self.best)
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": {}})
+            self.pace.restart = False
+        rate = self.pace.rate(self.schedule)
+        self.network.train()
+        own_rates = self.lesson.begin(self.network, epoch, rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = own_rates.get(group["part"], rate)
+        losses = []
+        with closing(
+            self._watched(self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size))
+        ) as batches:
+            for inputs, targets in batches:
+                losses.append(self._step(inputs, targets, epoch))
+        self._measure_norms(epoch)
+        return float(np.mean(losses))
+
+    def _step(self, inputs: Inputs | Chunks, targets: Any, epoch: int) -> float:
+        """One step of the optimizer; the loss before it."""
+        targets = self.fabric.to_device(targets)
+        if isinstance(inputs, Chunks):
+            return self._step_through(inputs, targets, epoch)
+        outputs = self._gather(self._outputs(inputs))
+        loss = self._loss(outputs, targets, epoch)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _step_through(self, chunks: Chunks, targets: Any, epoch: int) -> float:
+        """One step by the loss of all chunks' outputs together, with one chunk in memory at a time.
+
+        The chunks go through the network twice: first for the outputs, whose loss tells the gradient of
+        each output; then again, by the same dropout, to carry that gradient to the weights.
+        """
+        chances, found = [], []
+        with torch.no_grad():
+            for chunk in chunks:
+                chances.append(_chance(self.fabric.device))
+                found.append({name: part.float() for name, part in self._outputs(chunk).items()})
+        whole = {name: torch.cat([part[name] for part in found]).requires_grad_() for name in found[0]}
+        loss = self._loss(self._gather(whole), targets, epoch)
+        given = torch.autograd.grad(loss, list(whole.values()), allow_unused=True, materialize_grads=True)
+        slopes = dict(zip(whole, given, strict=True))
+        self.optimizer.zero_grad()
+        start = 0
+        for chunk, chance in zip(chunks, chances, strict=True):
+            _restore_chance(self.fabric.device, chance)
+            outputs = self._outputs(chunk)
+            stop = start + len(next(iter(outputs.values())))
+            parts = [(part.float() * slopes[name][start:stop]).sum() for name, part in outputs.items()]
+            self.fabric.backward(torch.stack(parts).sum())
+            start = stop
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _outputs(self, inputs: Inputs) -> dict[str, Tensor]:
+        outputs: dict[str, Tensor] = self.wrapped(*(self.fabric.to_device(part) for part in inputs))
+        return outputs
+
+    def _loss(self, outputs: dict[str, Tensor], targets: Any, epoch: int) -> Tensor:
+        """The lesson's loss, if it is finite."""
+        loss = self.lesson.loss(outputs, targets)
+        self._finite(float(loss.detach()), "training", epoch, lambda: self.lesson.blame(outputs, targets))
+        return loss
+
+    def _watched(self, batches: Iterator[B]) -> Generator[B, None, None]:
+        """The same batches, with the time taken that the device waited for them and that it worked."""
+        with closing(batches):  # type: ignore[type-var]
+            asked = time.perf_counter()
+            for batch in batches:
+                given = time.perf_counter()
+                yield batch
+                self.waited_s += given - asked
+                asked = time.perf_counter()
+                self.worked_s += asked - given
+
+    @torch.no_grad()
+    def _measure_norms(self, epoch: int) -> None:
+        """Measure the statistics of batch normalisation anew on some of the epoch's batches, without dropout.
+
+        Running averages lag behind weights that change fast, and an epoch of a small cohort has few steps.
+        """
+        # A frozen part is in evaluation mode and keeps its statistics.
+        norms = [
+            layer for layer in self.network.modules() if isinstance(layer, _BatchNorm) and layer.training
+        ]
+        momenta = [layer.momentum for layer in norms]
+        self.network.eval()
+        for layer in norms:
+            layer.reset_running_stats()
+            layer.train()
+            layer.momentum = None  # the plain mean over batches
+        batches = self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size)
+        with closing(batches):  # type: ignore[type-var]
+            for inputs in islice(_pieces(batches), NORM_BATCHES if norms else 0):
+                with self.fabric.autocast():
+                    self.network(*(self.fabric.to_device(part) for part in inputs))
+        for layer, momentum in zip(norms, momenta, strict=True):
+            layer.momentum = momentum
+        self._join_statistics()
+
+    def _note(self, train_loss: float | None) -> None:
+        """Judge the network as it is now and keep its weights if they are the best."""
+        epoch = 0 if train_loss is None else self.pace.epoch + 1
+        self.network.eval()
+        verdict = self.lesson.validate(self.network, self.fabric)
+        judged = self._finite(verdict.loss, "validation", epoch, str)
+        record = EpochRecord(epoch, self.pace.rate(self.schedule), train_loss, judged, verdict.scores)
+        if self.pace.note(record, self.schedule):
+            self.best = self._weights()
+
+    def _gather(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs of all ranks, rank by rank, with gradients to each.
+
+        Every rank computes the same loss of all outputs. Gathering adds up the gradients of all ranks' losses
+        and DDP divides by their number, so that the gradients are those of one loss on one device.
+        """
+        if self.fabric.world_size == 1:
+            return outputs
+        return {
+            name: torch.as_tensor(self.fabric.all_gather(part.float(), sync_grads=True)).flatten(0, 1)
+            for name, part in outputs.items()
+        }
+
+    def _join_statistics(self) -> None:
+        """Average the running statistics of batch normalisation over the ranks."""
+        if self.fabric.world_size > 1:
+            for buffer in self.network.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(torch.as_tensor(self.fabric.all_reduce(buffer.clone(), reduce_op="mean")))
+
+    def _finite(self, loss: float, what: str, epoch: int, blame: Callable[[], str]) -> float:
+        if math.isfinite(loss):
+            return loss
+        raise TrainingError(
+            f"Train {self.name}.",
+            f"The {what} loss of epoch {epoch} is {loss}. {blame()}".rstrip(),
+            "Lower --learning-rate, or use --precision 32.",
+        )
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().cpu().clone() for name, value in self.network.state_dict().items()}
+
+    def _save(self) -> None:
+        due = self.clock() - self._saved_at >= CHECKPOINT_SECONDS
+        if self.checkpoint is None or not due or not self.fabric.is_global_zero:
+            return
+        state = {
+            "finished": False,
+            "network": self._weights(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "pace": self.pace.to_dict(),
+        }
+        save_state(self.checkpoint, state)
+        self._saved_at = self.clock()
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.best = state["best"]
+        self.pace = Pace.from_dict(state["pace"])

@@ -1,0 +1,87 @@
+"""Maps in memory and on disk give the same windows; bad numbers are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histonic.core.compressed import CompressedSlide, orient
+from histonic.core.errors import StoreError
+from histonic.core.progress import Silent
+from histonic.core.units import RC
+from histonic.data.maps.memory import Maps
+from histonic.data.maps.store import read_map, write_map
+from histonic.data.maps.views import View
+
+Maker = Callable[..., CompressedSlide]
+
+
+def random_slide(maker: Maker, slide_id: str = "a", shape: tuple[int, int] = (70, 80)) -> CompressedSlide:
+    rng = np.random.default_rng(len(slide_id))
+    return maker(slide_id, rng.normal(3, 2, (4, *shape)), rng.random(shape) < 0.6)
+
+
+def test_disk_and_memory_agree(slide_maker: Maker, tmp_path: Path) -> None:
+    write_map(tmp_path / "a.zarr", random_slide(slide_maker))
+    views = [View("a", RC(-5, 60), 3), View("a", RC(30, 10), 6), View("a", RC(63, 63), 0)]
+    kept, lazy = (
+        Maps({"a": read_map(tmp_path / "a.zarr")}, Silent(), memory_bytes=size) for size in (1 << 30, 0)
+    )
+    for one, other in zip(kept.look(views, 24), lazy.look(views, 24), strict=True):
+        assert np.array_equal(one, other)
+    assert np.array_equal(kept.moments["a"].total, lazy.moments["a"].total)
+    assert isinstance(kept._slides["a"].features, np.ndarray)
+    assert not isinstance(lazy._slides["a"].features, np.ndarray)
+
+
+def test_windows_turn_codes_and_mask_together(slide_maker: Maker) -> None:
+    slide = random_slide(slide_maker, shape=(12, 12))
+    maps = Maps({"a": slide}, Silent())
+    for turn in range(8):
+        codes, mask = maps.look([View("a", RC(0, 0), turn)], 12)
+        assert np.array_equal(codes[0], slide.oriented(turn)[0])
+        assert np.array_equal(mask[0] > 0, slide.oriented(turn)[1])
+        assert not codes[0][:, mask[0] == 0].any()
+
+
+def test_encoded_orientations_are_used(slide_maker: Maker, tmp_path: Path) -> None:
+    slide = random_slide(slide_maker, shape=(12, 10))
+    turned = np.stack([slide.features[:] * (1 + o) for o in range(8)]).astype(np.float16)
+    write_map(tmp_path / "a.zarr", replace(slide, orientations=turned))
+    for size in (1 << 30, 0):
+        maps = Maps({"a": read_map(tmp_path / "a.zarr")}, Silent(), memory_bytes=size)
+        codes, _ = maps.look([View("a", RC(2, 1), 5)], 8)
+        assert np.array_equal(codes[0], orient(turned[5][:, 2:10, 1:9], 5))
+
+
+def test_the_code_scale_is_that_of_all_tissue_cells(slide_maker: Maker) -> None:
+    slides = {name: random_slide(slide_maker, name) for name in ("a", "bb", "ccc")}
+    slides["a"].features[1] = np.where(slides["a"].mask, 7, 0)  # type: ignore[index]
+    mean, spread = Maps(slides, Silent()).code_scale(["a", "ccc"])
+    cells = np.concatenate(
+        [np.asarray(slides[n].features[:], np.float64)[:, slides[n].mask] for n in ("a", "ccc")], axis=1
+    )
+    assert np.allclose(mean, cells.mean(axis=1)) and np.allclose(spread, cells.std(axis=1))
+    assert Maps(slides, Silent()).code_scale(["a"])[1][1] == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_bad_numbers_name_the_slide(bad: float, slide_maker: Maker) -> None:
+    slide = random_slide(slide_maker, "broken")
+    row, col = np.argwhere(slide.mask)[-1]
+    slide.features[2, row, col] = bad  # type: ignore[index]
+    with pytest.raises(StoreError, match=r"'broken'.*\n.*1 codes"):
+        Maps({"broken": slide}, Silent())
+
+
+def test_maps_without_tissue_or_of_another_size_are_refused(slide_maker: Maker) -> None:
+    empty = slide_maker("empty", np.zeros((4, 8, 8)), np.zeros((8, 8), bool))
+    with pytest.raises(StoreError, match="'empty'"):
+        Maps({"empty": empty}, Silent())
+    wide = slide_maker("wide", np.ones((5, 8, 8)), np.ones((8, 8), bool))
+    with pytest.raises(StoreError, match="5 numbers"):
+        Maps({"a": random_slide(slide_maker), "wide": wide}, Silent())

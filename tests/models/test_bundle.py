@@ -1,0 +1,177 @@
+"""Bundles: what is written is what is read, the same bytes each time, and damage is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from histonic.core.errors import BundleError, SettingsError
+from histonic.data.maps.store import Store, encoder_path
+from histonic.encoders.base import load_encoder
+from histonic.models.bundle import read_bundle
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.compress import compress
+from histonic.stages.predict.predict import predict
+from histonic.stages.train.train import find_encoder, train_slides
+
+TARGETS = ["grade", "score", "os:survival:os_months,os_event"]
+
+
+@pytest.fixture(scope="module")
+def run(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_slides(
+        store=cohort_folder / "store",
+        labels=cohort_folder / "labels.csv",
+        target=TARGETS,
+        out=tmp_path_factory.mktemp("run") / "run",
+        folds=3,
+        max_epochs=2,
+        batch=8,
+        learning_rate=1e-3,
+    )
+
+
+def test_networks_are_read_back_ready_to_use(run: Path) -> None:
+    bundle = read_bundle(run / "bundle")
+    members = [(each.fold, each.initialisation) for each in bundle.members]
+    assert members == [(fold, network) for fold in range(3) for network in range(2)]
+    assert [task.name for task in bundle.tasks] == ["grade", "score", "os"]
+    assert bundle.test_crops == 10
+    assert {(each.aggregator, each.crop_cells, each.repeat) for each in bundle.members} == {
+        ("convnet", 14, 0)
+    }
+    assert not any(model.training for model in bundle.models)
+    assert load_encoder(bundle.encoder_path).fingerprint == bundle.encoder["fingerprint"]
+
+
+def test_no_file_is_a_pickle(run: Path) -> None:
+    for path in run.rglob("*"):
+        if path.is_file():
+            assert not path.read_bytes().startswith((b"PK", b"\x80"))
+
+
+def test_damage_is_found(run: Path, tmp_path: Path) -> None:
+    for name in ("weights.safetensors", "encoder.safetensors"):
+        bundle = tmp_path / name
+        shutil.copytree(run / "bundle", bundle)
+        content = bytearray((bundle / name).read_bytes())
+        content[-1] ^= 1
+        (bundle / name).write_bytes(bytes(content))
+        with pytest.raises(BundleError, match=f"{name} has changed"):
+            read_bundle(bundle)
+        (bundle / name).unlink()
+        with pytest.raises(BundleError, match=f"{name} is absent"):
+            read_bundle(bundle)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": "other"}'])
+def test_what_is_no_bundle_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle"):
+        read_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text(text)
+    with pytest.raises(BundleError):
+        read_bundle(tmp_path)
+
+
+def test_maps_are_predicted_as_the_networks_would(run: Path, cohort_folder: Path, tmp_path: Path) -> None:
+    store = cohort_folder / "store"
+    result = predict(bundle=run / "bundle", slides=[store], out=tmp_path / "p.csv")
+    frame = pd.read_csv(tmp_path / "p.csv")
+    assert result.rows == len(frame) == 20 and not result.failures
+    assert frame.slide_id.tolist() == Store.open(store).slide_ids
+    bundle = read_bundle(run / "bundle")
+    slide = Store.open(store).map("s04a")
+    side = bundle.members[0].crop_cells
+    codes, mask = np.zeros((8, 18, side, side), np.float16), np.zeros((8, side, side), np.float32)
+    features, tissue = (centred(each, slide.mask, side) for each in (slide.features[:], slide.mask))
+    for turn in range(8):
+        codes[turn] = np.rot90(np.flip(features, 2) if turn > 3 else features, turn, (1, 2))
+        mask[turn] = np.rot90(np.flip(tissue, 1) if turn > 3 else tissue, turn)
+    values, risks = [], []
+    for model, member in zip(bundle.models, bundle.members, strict=True):
+        with torch.no_grad():
+            found = model.heads.predict(model(torch.from_numpy(codes), torch.from_numpy(mask)))
+        values.append(found["score"].mean().item())
+        scale = member.risks["os"]
+        risks.append((found["os"].mean().item() - scale.mean) / scale.spread)
+    row = frame[frame.slide_id == "s04a"].iloc[0]
+    assert row["score.predicted"] == pytest.approx(np.mean(values), abs=1e-3)
+    assert row["os.risk"] == pytest.approx(np.mean(risks), abs=1e-3)
+    assert row[["grade.p_high", "grade.p_low", "grade.p_mid"]].sum() == pytest.approx(1)
+
+
+def centred(array: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
+    """The box around the tissue in the middle of a window."""
+    rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    box = array[..., rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    free = [side - extent for extent in box.shape[-2:]]
+    return np.pad(box, [(0, 0)] * (box.ndim - 2) + [(each // 2, each - each // 2) for each in free])
+
+
+def test_one_map_or_all_give_the_same_row(run: Path, cohort_folder: Path, tmp_path: Path) -> None:
+    store = cohort_folder / "store"
+    predict(bundle=run / "bundle", slides=[store], out=tmp_path / "all.csv")
+    predict(bundle=run / "bundle", slides=[store / "s07a.zarr"], out=tmp_path / "one.csv")
+    every, one = ((tmp_path / f"{name}.csv").read_text().splitlines() for name in ("all", "one"))
+    assert one[0] == every[0] and one[1] in every
+
+
+def test_maps_of_another_encoder_are_refused(
+    run: Path, slide_maker: Callable[..., object], tmp_path: Path
+) -> None:
+    from histonic.data.maps.store import write_map
+
+    other = {"name": "other", "fingerprint": "f", "spec": {}}
+    write_map(tmp_path / "x.zarr", slide_maker("x", np.ones((18, 9, 9)), np.ones((9, 9), bool), other))  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match=r"'x'.*\n.*'other'.*'colour'"):
+        predict(bundle=run / "bundle", slides=[tmp_path / "x.zarr"], out=tmp_path / "p.csv")
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_slides_become_the_same_predictions_as_their_maps(run: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = np.full((1400, 1400, 3), 245, np.uint8)
+    image[200:1200, 200:1200] = np.array([190, 110, 170]) + rng.integers(-30, 30, (1000, 1000, 1))
+    write_pyramid(tmp_path / "a.tif", image, mpp=0.5)
+    (tmp_path / "b.svs").write_text("no slide")
+    slides = [tmp_path / "a.tif", tmp_path / "b.svs"]
+    result = predict(bundle=run / "bundle", slides=slides, out=tmp_path / "by_slide.csv")
+    assert result.rows == 1
+    assert [(each.path, each.stage) for each in result.failures] == [(str(slides[1]), "open")]
+    compress(slides=[slides[0]], encoder="colour", out=tmp_path / "store")
+    predict(bundle=run / "bundle", slides=[tmp_path / "store"], out=tmp_path / "by_map.csv")
+    assert (tmp_path / "by_slide.csv").read_bytes() == (tmp_path / "by_map.csv").read_bytes()
+
+
+def test_without_its_encoder_only_maps_can_be_predicted(
+    run: Path, cohort_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(run / "bundle", tmp_path / "bundle")
+    (tmp_path / "bundle/encoder.safetensors").unlink()
+    content = json.loads((tmp_path / "bundle/bundle.json").read_text())
+    del content["files"]["encoder.safetensors"]
+    (tmp_path / "bundle/bundle.json").write_text(json.dumps(content))
+    store = cohort_folder / "store"
+    assert predict(bundle=tmp_path / "bundle", slides=[store], out=tmp_path / "p.csv").rows == 20
+    with pytest.raises(BundleError, match="holds no encoder"):
+        predict(bundle=tmp_path / "bundle", slides=[tmp_path / "a.svs"], out=tmp_path / "p.csv")
+
+
+def test_no_slides_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No slide"):
+        predict(bundle=run / "bundle", out=tmp_path / "p.csv")
+
+
+def test_the_encoder_of_a_store_is_found_beside_its_maps(cohort_folder: Path, tmp_path: Path) -> None:
+    encoder = find_encoder(Store.open(cohort_folder / "store"))
+    assert encoder is not None and encoder.spec.name == "colour"
+    shutil.copytree(cohort_folder / "store", tmp_path / "store")
+    load_encoder("mean-rgb").save(encoder_path(tmp_path / "store"))
+    assert find_encoder(Store.open(tmp_path / "store")) is None

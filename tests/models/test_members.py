@@ -1,0 +1,78 @@
+"""Joining networks: means, balanced decisions, standardised risks and votes, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from histonic.core.task import Task
+from histonic.models.members import Member, Place, RiskScale, prediction_columns
+
+GRADE = Task("grade", "ordinal", ("g",), ("a", "b", "c"))
+SCORE = Task("score", "regression", ("s",))
+OS = Task("os", "survival", ("t", "e"))
+
+
+def member(shares: list[float] | None = None, scale: RiskScale | None = None) -> Member:
+    return Member(
+        Place(0, 0, 0, "convnet", 20), {"grade": shares} if shares else {}, {"os": scale} if scale else {}
+    )
+
+
+def test_probabilities_are_averaged_and_decided_against_the_prevalence() -> None:
+    one, two = np.array([[0.6, 0.3, 0.1]]), np.array([[0.4, 0.3, 0.3]])
+    members = [member([0.8, 0.1, 0.1]), member([0.6, 0.2, 0.2])]
+    found = prediction_columns(GRADE, [one, two], members)
+    assert [found[f"p_{name}"][0] for name in "abc"] == pytest.approx([0.5, 0.3, 0.2])
+    assert found["predicted"] == ["b"]  # 0.5 / 0.7 < 0.3 / 0.15 > 0.2 / 0.15
+    assert found["score"] == pytest.approx([0.3 + 2 * 0.2])
+
+
+def test_a_class_that_no_network_has_seen_is_never_predicted() -> None:
+    """Its share is the floor, against which a probability of nearly nothing would look large."""
+    certain, floor = np.array([[0.9, 0.0996, 0.0004]]), [0.6, 0.3999, 1e-4]
+    assert prediction_columns(GRADE, [certain], [member(floor)])["predicted"] == ["a"]
+    # A network that has seen the class may name it, whatever the others know.
+    some = [member(floor), member([0.6, 0.3, 0.1])]
+    assert prediction_columns(GRADE, [certain, np.array([[0.1, 0.1, 0.8]])], some)["predicted"] == ["c"]
+
+
+def test_values_are_averaged() -> None:
+    found = prediction_columns(SCORE, [np.array([[1.0], [5.0]]), np.array([[3.0], [6.0]])], [member()] * 2)
+    assert found == {"predicted": [2.0, 5.5]}
+
+
+def test_risks_are_standardised_before_they_are_averaged() -> None:
+    scales = [RiskScale(10.0, 2.0, 9.0), RiskScale(0.0, 0.5, 0.1)]
+    risks = [np.array([[12.0], [8.0]]), np.array([[0.5], [-0.5]])]
+    found = prediction_columns(OS, risks, [member(scale=scale) for scale in scales])
+    assert found["risk"] == pytest.approx([1.0, -1.0])
+    assert found["high_risk"] == [1, 0]
+
+
+def test_the_majority_decides_and_the_mean_distance_at_a_draw() -> None:
+    scales = [RiskScale(0.0, 1.0, 0.0)] * 3
+    members = [member(scale=scale) for scale in scales]
+    risks = [np.array([[0.1]]), np.array([[0.1]]), np.array([[-9.0]])]
+    assert prediction_columns(OS, risks, members)["high_risk"] == [1]
+    assert prediction_columns(OS, risks[1:], members[1:])["high_risk"] == [0]
+    assert prediction_columns(OS, [np.array([[9.0]]), risks[2] / 9], members[1:])["high_risk"] == [1]
+
+
+def test_equal_risks_are_low_and_finite() -> None:
+    scale = RiskScale.of(np.zeros(5))
+    assert prediction_columns(OS, [np.zeros((2, 1))], [member(scale=scale)]) == {
+        "risk": [0.0, 0.0],
+        "high_risk": [0, 0],
+    }
+
+
+def test_the_scale_of_risks() -> None:
+    scale = RiskScale.of(np.array([1.0, 2.0, 6.0]))
+    assert (scale.mean, scale.cut) == (3.0, 2.0)
+    assert scale.spread == pytest.approx(np.sqrt(14 / 3))
+
+
+def test_members_survive_json() -> None:
+    one = Member(Place(1, 2, 1, "abmil", 40), {"grade": [0.5, 0.25, 0.25]}, {"os": RiskScale(0.1, 2.0, 0.3)})
+    assert Member.from_dict(one.to_dict()) == one

@@ -1,0 +1,281 @@
+"""Compression: maps of the right codes, bad slides listed, and the same bytes after any interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from histonic.core.errors import EncoderError, OutputError, SettingsError, StoreError
+from histonic.data.maps.store import Store, read_map
+from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.encoders.networks.nic import NicEncoder, NicNetwork
+from histonic.slides.base import open_slide
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.compress import compress
+from histonic.stages.compress.reading import lay_grid
+
+
+def tissue_image(seed: int, side: int = 900) -> np.ndarray:
+    """Pink, noisy tissue in the middle of white glass."""
+    rng = np.random.default_rng(seed)
+    image = np.full((side, side + 100, 3), 245, np.uint8)
+    inner = slice(side // 5, side - side // 5)
+    noise = rng.integers(-30, 30, (*image[inner, inner].shape[:2], 1))
+    image[inner, inner] = np.clip(np.array([190, 110, 170]) + noise, 0, 255)
+    return image
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("slides")
+    for seed in range(3):
+        write_pyramid(folder / f"s{seed}.tif", tissue_image(seed), mpp=0.5)
+    return folder
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_codes_are_those_of_the_tiles(slides: Path, tmp_path: Path) -> None:
+    result = compress(slides=[slides], encoder="colour", out=tmp_path / "store")
+    assert result.done == ["s0", "s1", "s2"] and not result.failures
+    slide = Store.open(tmp_path / "store").map("s1")
+    assert result.tiles == 3 * int(slide.mask.sum())
+    encoder = load_encoder("colour")
+    with open_slide(slides / "s1.tif") as opened:
+        for rc in np.argwhere(slide.mask):
+            tile = opened.read(slide.grid.cell_xy(tuple(rc)), (128, 128), slide.grid.mpp)
+            code = slide.features[:, rc[0], rc[1]]
+            assert np.allclose(code, encoder.encode(tile[None])[0], atol=2e-3)
+    assert not slide.features[:][:, ~slide.mask].any()
+    assert slide.slide["mpp"] == pytest.approx(0.5, rel=1e-3)
+    assert slide.slide["size_wh"] == [1000, 900]
+    assert Store.open(tmp_path / "store").thumbnail("s1") is not None
+
+
+def test_the_same_command_skips_what_is_done(slides: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    compress(slides=[slides / "s0.tif"], encoder="colour", out=store)
+    before = digest(store)
+    again = compress(slides=[slides / "s0.tif"], encoder="colour", out=store)
+    assert again.skipped == ["s0"] and not again.done
+    assert digest(store) == before
+
+
+def test_a_changed_slide_is_compressed_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    write_pyramid(path, tissue_image(0), mpp=0.5)
+    compress(slides=[path], encoder="colour", out=tmp_path / "store")
+    write_pyramid(path, tissue_image(1), mpp=0.5)
+    assert compress(slides=[path], encoder="colour", out=tmp_path / "store").done == ["a"]
+
+
+def test_bad_slides_are_listed_and_the_run_goes_on(slides: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    (folder / "good.tif").write_bytes((slides / "s0.tif").read_bytes())
+    (folder / "text.svs").write_text("no slide")
+    whole = (slides / "s1.tif").read_bytes()
+    (folder / "torn.tif").write_bytes(whole[: len(whole) // 2])
+    write_pyramid(folder / "white.tif", np.full((600, 600, 3), 250, np.uint8), mpp=0.5)
+    write_pyramid(folder / "coarse.tif", tissue_image(2), mpp=2.0)
+    result = compress(slides=[folder], encoder="colour", out=tmp_path / "store")
+    assert result.done == ["good"]
+    stages = {failure.slide_id: failure.stage for failure in result.failures}
+    assert stages == {"text": "open", "torn": "open", "white": "tissue", "coarse": "open"}
+    store = Store.open(tmp_path / "store")
+    assert store.slide_ids == ["good"]
+    assert {failure["slide_id"] for failure in store.failures()} == set(stages)
+    assert store.thumbnail("white") is not None
+
+
+def test_a_mended_slide_leaves_the_failure_list(slides: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_text("no slide")
+    assert compress(slides=[path], encoder="colour", out=tmp_path / "store").failures
+    path.write_bytes((slides / "s0.tif").read_bytes())
+    assert compress(slides=[path], encoder="colour", out=tmp_path / "store").done == ["a"]
+    assert Store.open(tmp_path / "store").failures() == []
+
+
+def test_shards_make_the_whole(slides: Path, tmp_path: Path) -> None:
+    for part in (1, 2):
+        compress(slides=[slides], encoder="colour", out=tmp_path / "parts", shard=f"{part}/2")
+    compress(slides=[slides], encoder="colour", out=tmp_path / "whole")
+    parts, whole = digest(tmp_path / "parts"), digest(tmp_path / "whole")
+    del parts["settings.yaml"], whole["settings.yaml"]  # names the folder
+    assert parts == whole
+
+
+def test_another_encoder_or_other_settings_are_refused(slides: Path, tmp_path: Path) -> None:
+    compress(slides=[slides / "s0.tif"], encoder="colour", out=tmp_path / "store")
+    with pytest.raises(StoreError, match="another encoder"):
+        compress(slides=[slides / "s0.tif"], encoder="mean-rgb", out=tmp_path / "store")
+    with pytest.raises(StoreError, match="other settings"):
+        compress(slides=[slides / "s0.tif"], encoder="colour", out=tmp_path / "store", orientations=8)
+
+
+def test_eight_orientations_turn_tiles_and_grid(slides: Path, tmp_path: Path) -> None:
+    import torch
+
+    torch.manual_seed(0)
+    NicEncoder(EncoderSpec("r", "nic", 128, 0.5, 8), NicNetwork(8)).save(tmp_path / "e.safetensors")
+    encoder = load_encoder(tmp_path / "e.safetensors")
+    for turn in range(4):
+        # A slide of whole tiles, so that a turned slide has the same cells.
+        image = np.rot90(np.pad(tissue_image(5)[:896, :896], ((0, 0), (0, 128), (0, 0)), mode="edge"), turn)
+        write_pyramid(tmp_path / f"t{turn}.tif", np.ascontiguousarray(image), mpp=0.5, quality=100)
+    mask_png = _full_mask(tmp_path)
+    table = tmp_path / "slides.csv"
+    table.write_text("path,mask\n" + "".join(f"t{turn}.tif,{mask_png.name}\n" for turn in (0, 2)))
+    compress(slides=[table], encoder=str(tmp_path / "e.safetensors"), out=tmp_path / "store", orientations=8)
+    store = Store.open(tmp_path / "store")
+    turned, mask = store.map("t0").oriented(2)
+    wanted = store.map("t2")
+    # JPEG is not the same after a turn, hence the loose bound; codes differ by far more between cells.
+    difference = np.abs(turned.astype(float) - wanted.features[:].astype(float))[:, mask]
+    spread = wanted.features[:].astype(float)[:, mask].std()
+    assert np.array_equal(mask, wanted.mask)
+    assert difference.mean() < 0.1 * spread
+    assert store.map("t0").orientations.shape == (8, 8, 7, 8)  # type: ignore[union-attr]
+    assert encoder.fingerprint == store.encoder["fingerprint"]
+
+
+def _full_mask(folder: Path) -> Path:
+    from PIL import Image
+
+    path = folder / "mask.png"
+    Image.fromarray(np.full((70, 80), 255, np.uint8)).save(path)
+    return path
+
+
+def test_wrong_settings_and_absent_slides(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No slide"):
+        compress(out=tmp_path / "s")
+    with pytest.raises(SettingsError, match="no such part"):
+        compress(slides=[tmp_path], out=tmp_path / "s", shard="3/2")
+    with pytest.raises(SettingsError, match="no file with a slide"):
+        compress(slides=[tmp_path], out=tmp_path / "s")
+    with pytest.raises(SettingsError, match="'encoder'"):
+        compress(slides=[tmp_path], out=tmp_path / "s", encode="colour")
+
+
+def test_an_output_that_cannot_be_written(slides: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="file"):
+        compress(slides=[slides], encoder="colour", out=tmp_path / "file" / "store")
+
+
+def test_a_full_disk_stops_the_run_without_half_maps(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from histonic.data.maps import store as store_module
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store_module.MapWriter, "put", full)
+    with pytest.raises(OutputError, match="No space left"):
+        compress(slides=[slides], encoder="colour", out=tmp_path / "store")
+    assert not [path for path in (tmp_path / "store").iterdir() if "zarr" in path.name]
+
+
+def test_codes_that_are_not_finite_are_refused(slides: Path, tmp_path: Path) -> None:
+    network = NicNetwork(4)
+    network.code.bias.data[0] = 1e9
+    NicEncoder(EncoderSpec("wild", "nic", 128, 0.5, 4), network).save(tmp_path / "e.safetensors")
+    with pytest.raises(EncoderError, match="float16"):
+        compress(slides=[slides], encoder=str(tmp_path / "e.safetensors"), out=tmp_path / "store")
+
+
+def test_settings_are_saved_beside_the_maps(slides: Path, tmp_path: Path) -> None:
+    compress(slides=[slides / "s0.tif"], encoder="colour", out=tmp_path / "store", batch=7)
+    saved = yaml.safe_load((tmp_path / "store" / "settings.yaml").read_text())
+    assert saved["batch"] == 7 and saved["encoder"] == "colour"
+
+
+@pytest.mark.parametrize("delay_s", [0.05, 0.3])
+def test_a_killed_run_ends_with_the_same_bytes(slides: Path, tmp_path: Path, delay_s: float) -> None:
+    compress(slides=[slides], encoder="colour", out=tmp_path / "whole", batch=4)
+    words = ["compress", str(slides), "--encoder", "colour", "--out", str(tmp_path / "torn"), "--batch", "4"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "histonic", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "torn" / "settings.yaml").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(delay_s)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    compress(slides=[slides], encoder="colour", out=tmp_path / "torn", batch=4)
+    torn, whole = digest(tmp_path / "torn"), digest(tmp_path / "whole")
+    for name in ("settings.yaml",):  # holds the path of the store itself
+        torn.pop(name), whole.pop(name)
+    assert torn == whole
+
+
+def test_facts_name_everything_the_map_depends_on(slides: Path, tmp_path: Path) -> None:
+    compress(slides=[slides / "s0.tif"], encoder="colour", out=tmp_path / "store")
+    facts = json.loads((tmp_path / "store" / "s0.zarr" / "zarr.json").read_text())["attributes"]
+    assert facts["encoder"]["fingerprint"] == load_encoder("colour").fingerprint
+    assert len(facts["slide"]["fingerprint"]) == 64
+    assert facts["reader"]["name"] == "tiff" and facts["reader"]["version"]
+    assert facts["grid"]["mpp"] == pytest.approx(0.5, rel=1e-3)
+    assert set(facts["versions"]) == {"histonic", "numpy", "torch", "zarr"}
+
+
+@pytest.mark.parametrize(("mpp", "wanted"), [(0.5, 0.5), (0.25, 0.5), (0.2525, 0.505), (0.3, 0.5)])
+def test_tiles_are_read_by_whole_numbers_where_that_is_close(mpp: float, wanted: float) -> None:
+    from histonic.slides.formats.array import ArraySlide
+
+    slide = ArraySlide(np.zeros((600, 600, 3), np.uint8), mpp=mpp)
+    grid = lay_grid(slide, load_encoder("colour").spec)
+    assert grid.mpp == pytest.approx(wanted)
+
+
+class TestRealSlides:
+    def test_the_small_svs_with_the_released_encoder(self, data_dir: Path, tmp_path: Path) -> None:
+        from histonic.encoders.networks.released import import_encoder
+
+        path = tmp_path / "multitask-4.safetensors"
+        import_encoder(data_dir / "encoders" / "encoder_multitask-4.h5", path)
+        slide = data_dir / "slides" / "CMU-1-Small-Region.svs"
+        result = compress(slides=[slide], encoder=str(path), out=tmp_path / "store")
+        assert result.done == ["CMU-1-Small-Region"]
+        found = read_map(tmp_path / "store" / "CMU-1-Small-Region.zarr")
+        assert found.features.shape == (128, 24, 18)
+        assert found.mask.mean() > 0.3
+
+    def test_a_mixed_folder_finishes_and_lists_each_failure(self, data_dir: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "slides"
+        folder.mkdir()
+        for path in sorted((data_dir / "slides").iterdir()):
+            (folder / path.name).write_bytes(path.read_bytes())
+        (folder / "text.svs").write_text("This is no slide.")
+        whole = (data_dir / "slides" / "CMU-1-Small-Region.svs").read_bytes()
+        (folder / "torn.svs").write_bytes(whole[: len(whole) // 2])
+        result = compress(slides=[folder], encoder="colour", out=tmp_path / "store")
+        assert result.done == ["CMU-1-Small-Region"]
+        reasons = {failure.slide_id: failure.reason for failure in result.failures}
+        assert set(reasons) == {"TCGA-CR-7395-01A-01-TS1", "kidney-48-5", "small_wsi", "text", "torn"}
+        assert "--mpp" in reasons["TCGA-CR-7395-01A-01-TS1"]
+        assert "--mpp" in reasons["kidney-48-5"]
+        again = compress(slides=[folder], encoder="colour", out=tmp_path / "store", mpp=0.5)
+        assert "TCGA-CR-7395-01A-01-TS1" in again.done
+        empty = {failure.slide_id: failure for failure in again.failures}["kidney-48-5"]
+        assert empty.stage == "tissue" and "tissue" in empty.reason

@@ -1,0 +1,306 @@
+"""Tables of predictions to scores and figure data, for every kind of target."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from lifelines.statistics import logrank_test
+from lifelines.utils import concordance_index
+from sklearn import metrics as sk
+
+from histonic.core.errors import CohortError, HistonicError, TableError
+from histonic.core.task import TASK_KINDS, Task
+from histonic.metrics.survival.outcome import check_survival
+from histonic.stages.evaluate.evaluate import EVALUATORS, TaskEvaluation, evaluate_run, evaluate_task
+from histonic.stages.evaluate.survival import kaplan_meier_groups
+
+TASKS = {
+    "binary": Task("her2", "binary", ("her2",), ("neg", "pos")),
+    "multiclass": Task("subtype", "multiclass", ("subtype",), ("NA", "1", "2")),
+    "ordinal": Task("grade", "ordinal", ("grade",), ("1", "2", "3")),
+    "regression": Task("ki67", "regression", ("ki67",)),
+    "survival": Task("os", "survival", ("months", "dead")),
+}
+
+
+NO_CHANCE = ("Calibration", "Expected calibration error", "Observed / expected")
+
+
+def table(kind: str, n: int = 60, seed: int = 0) -> pd.DataFrame:
+    """Predictions that know something."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {"patient_id": [f"p{i:03d}" for i in range(n)], "site": "a", "fold": np.arange(n) % 4}
+    )
+    if kind == "regression":
+        frame["truth"] = rng.normal(20, 5, n)
+        frame["predicted"] = frame["truth"] + rng.normal(0, 3, n)
+    elif kind == "survival":
+        risk = rng.normal(size=n)
+        frame["time"] = np.round(rng.exponential(20 * np.exp(-risk)), 1)
+        frame["event"] = (rng.random(n) < 0.6).astype(int)
+        frame["risk"] = risk
+        frame["high_risk"] = (risk > 0).astype(int)
+    else:
+        classes = TASKS[kind].classes
+        truth = rng.permutation(np.arange(n) % len(classes))
+        weight = rng.exponential(size=(n, len(classes))) + np.eye(len(classes))[truth]
+        weight /= weight.sum(axis=1, keepdims=True)
+        frame["truth"] = [classes[k] for k in truth]
+        frame["predicted"] = [classes[k] for k in weight.argmax(axis=1)]
+        for k, name in enumerate(classes):
+            frame[f"p_{name}"] = weight[:, k]
+        frame["score"] = weight @ np.arange(len(classes))
+    return frame
+
+
+def evaluate(kind: str, frame: pd.DataFrame, resamples: int = 100) -> TaskEvaluation:
+    return evaluate_task(TASKS[kind], frame, resamples=resamples)
+
+
+def values(result: TaskEvaluation) -> dict[str, float | None]:
+    return {score.name: score.value for score in result.scores}
+
+
+def test_every_kind_has_an_evaluator() -> None:
+    assert set(EVALUATORS) == set(TASK_KINDS)
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_every_kind_becomes_json_and_beats_chance(kind: str) -> None:
+    result = evaluate(kind, table(kind))
+    text = json.dumps(result.to_dict(), allow_nan=False)
+    assert json.loads(text)["n"] == 60
+    for score in result.scores:
+        assert score.value is not None and score.low is not None and score.high is not None
+        assert score.low <= score.value <= score.high
+        assert (score.chance is None) == score.name.startswith(NO_CHANCE), score.name
+        if score.chance is not None:
+            assert (score.value > score.chance) == score.higher_is_better, score.name
+    assert [part["n"] for part in result.curves["folds"]] == [15] * 4
+    assert evaluate(kind, table(kind)).to_dict() == result.to_dict()
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_the_order_of_rows_changes_no_value(kind: str) -> None:
+    frame = table(kind)
+    shuffled = frame.sample(frac=1, random_state=1)
+    assert values(evaluate(kind, shuffled)) == pytest.approx(values(evaluate(kind, frame)), abs=1e-12)
+
+
+def test_binary_equals_scikit_learn() -> None:
+    frame = table("binary")
+    found = values(evaluate("binary", frame))
+    truth = frame["truth"] == "pos"
+    assert found["AUROC"] == pytest.approx(sk.roc_auc_score(truth, frame["p_pos"]), abs=1e-12)
+    assert found["AUPRC"] == pytest.approx(sk.average_precision_score(truth, frame["p_pos"]), abs=1e-12)
+    assert found["Brier score"] == pytest.approx(sk.brier_score_loss(truth, frame["p_pos"]), abs=1e-12)
+    expected = sk.balanced_accuracy_score(frame["truth"], frame["predicted"])
+    assert found["Balanced accuracy"] == pytest.approx(expected, abs=1e-12)
+    assert found["Accuracy"] == pytest.approx(np.mean(frame["truth"] == frame["predicted"]))
+
+
+def test_multiclass_has_the_mean_and_each_class() -> None:
+    frame = table("multiclass")
+    result = evaluate("multiclass", frame)
+    found = values(result)
+    each = [sk.roc_auc_score(frame["truth"] == name, frame[f"p_{name}"]) for name in ("NA", "1", "2")]
+    assert [found[f"AUROC of {name}"] for name in ("NA", "1", "2")] == pytest.approx(each, abs=1e-12)
+    assert found["AUROC"] == pytest.approx(np.mean(each), abs=1e-12)
+    assert [curve["class"] for curve in result.curves["roc"]] == ["NA", "1", "2"]
+    assert np.sum(result.curves["confusion"]["counts"]) == 60
+
+
+def test_a_class_that_no_patient_has_is_left_out() -> None:
+    frame = table("multiclass")
+    frame = frame[frame["truth"] != "2"]
+    found = values(evaluate("multiclass", frame))
+    assert "AUROC of 2" not in found
+    chance = {score.name: score.chance for score in evaluate("multiclass", frame).scores}
+    assert chance["Balanced accuracy"] == pytest.approx(np.mean(frame["predicted"] != "2") / 2)
+
+
+def test_ordinal_leads_with_kappa() -> None:
+    frame = table("ordinal")
+    result = evaluate("ordinal", frame)
+    expected = sk.cohen_kappa_score(frame["truth"], frame["predicted"], weights="quadratic")
+    assert result.scores[0].name == "Quadratic weighted kappa"
+    assert result.scores[0].value == pytest.approx(expected, abs=1e-12)
+    assert values(result)["Spearman correlation"] == pytest.approx(
+        frame["score"].corr(frame["truth"].astype(float), method="spearman"), abs=1e-12
+    )
+
+
+def test_regression_chance_is_the_mean_of_the_other_folds() -> None:
+    frame = table("regression")
+    found = {score.name: score for score in evaluate("regression", frame).scores}
+    blind = [
+        abs(row.truth - frame.loc[frame["fold"] != row.fold, "truth"].mean()) for row in frame.itertuples()
+    ]
+    assert found["Mean absolute error"].chance == pytest.approx(np.mean(blind))
+    assert found["R²"].value == pytest.approx(sk.r2_score(frame["truth"], frame["predicted"]), abs=1e-12)
+
+
+def drawn_survival(hazard: float, seed: int, fold: int | None = None, n: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    risk = rng.normal(size=n)
+    time, end = rng.exponential(20 * np.exp(-risk) / hazard), rng.uniform(5, 60, n)
+    return pd.DataFrame(
+        {
+            "patient_id": [f"p{k:03d}" for k in range(n)], "site": "",
+            "fold": np.arange(n) % 4 if fold is None else fold,
+            "time": np.minimum(time, end), "event": (time <= end).astype(int),
+            "risk": risk, "high_risk": (risk > 0).astype(int),
+        }
+    )  # fmt: skip
+
+
+def observed_over_expected(result: TaskEvaluation) -> float:
+    return next(score.value for score in result.scores if score.name.startswith("Observed / expected"))
+
+
+def test_a_cohort_from_elsewhere_has_no_say_in_its_own_calibration() -> None:
+    own = drawn_survival(1.0, 0)
+    task, found = TASKS["survival"], {}
+    for hazard in (1.0, 4.0):
+        outside = drawn_survival(hazard, 1, fold=-1)
+        found[hazard] = evaluate_task(task, outside, resamples=100, reference=own)
+        assert found[hazard].curves["survival_from"] == "run"
+    assert observed_over_expected(found[1.0]) == pytest.approx(1.0, abs=0.15)
+    assert observed_over_expected(found[4.0]) > 1.5
+    skill = {hazard: values(result)["Brier skill"] for hazard, result in found.items()}
+    refitted = values(evaluate_task(task, drawn_survival(4.0, 1, fold=-1), resamples=100))
+    error = values(found[4.0])["Integrated Brier score"]
+    assert skill[1.0] > 0.1 and error > refitted["Integrated Brier score"] + 0.01
+
+
+def test_repeats_of_the_reference_count_once() -> None:
+    own, outside = drawn_survival(1.0, 0, n=60), drawn_survival(1.0, 1, fold=-1, n=60)
+    twice = pd.concat([own.assign(repeat=k) for k in range(2)])
+    once, again = (
+        evaluate_task(TASKS["survival"], outside, resamples=100, reference=each) for each in (own, twice)
+    )
+    assert once.to_dict() == again.to_dict()
+
+
+def test_survival_equals_lifelines() -> None:
+    frame = table("survival")
+    result = evaluate("survival", frame)
+    expected = concordance_index(frame["time"], -frame["risk"], frame["event"])
+    assert result.scores[0].value == pytest.approx(expected, abs=1e-12)
+    high, low = frame[frame["high_risk"] == 1], frame[frame["high_risk"] == 0]
+    test = logrank_test(high["time"], low["time"], high["event"], low["event"])
+    assert result.curves["km"]["p"] == pytest.approx(test.p_value, rel=1e-9)
+    groups = result.curves["km"]["groups"]
+    assert [group["n"] for group in groups] == [len(low), len(high)]
+    assert groups[0]["median"] > groups[1]["median"]
+    assert groups[0]["at_risk"][0] == len(low)
+
+
+def test_the_group_comes_from_the_column_and_not_from_the_pooled_risk() -> None:
+    frame = table("survival")
+    frame["high_risk"] = [1, 0] * 30
+    groups = evaluate("survival", frame).curves["km"]["groups"]
+    assert groups[1]["events"] == frame.loc[::2, "event"].sum()
+
+
+def test_one_risk_group_has_no_test() -> None:
+    frame = table("survival").assign(high_risk=1)
+    km = evaluate("survival", frame).curves["km"]
+    assert [group["name"] for group in km["groups"]] == ["high risk"]
+    assert km["p"] is None
+
+
+@pytest.mark.parametrize("last", [0.0, 0.7, 0.7 - 1e-12, 4.0, 9.9, 38.0, 61.2, 3650.0])
+def test_times_at_risk_are_few_and_round(last: float) -> None:
+    at = kaplan_meier_groups(check_survival([last], [1]), np.array([True]))["at"]
+    assert at[0] == 0
+    assert at[-1] <= last
+    assert len(at) <= 10
+    assert last == 0 or len(at) >= 5
+
+
+def test_patients_without_truth_are_left_out() -> None:
+    for kind in ("binary", "regression"):
+        frame = table(kind).astype(object)
+        frame.loc[:9, "truth"] = ""
+        assert evaluate(kind, frame).n == 50
+        frame.loc[:9, "truth"] = np.nan
+        assert evaluate(kind, frame).n == 50
+    frame = table("survival").astype(object)
+    frame.loc[:4, "time"] = ""
+    frame.loc[3:6, "event"] = None
+    assert evaluate("survival", frame).n == 53
+
+
+def test_equal_predictions_are_chance_or_undefined() -> None:
+    frame = table("regression").assign(predicted=20.0)
+    scores = {score.name: score for score in evaluate("regression", frame).scores}
+    assert scores["Spearman correlation"].value is None
+    assert "do not vary" in scores["Spearman correlation"].note
+    assert evaluate("regression", frame).curves["calibration"]["slope"] is None
+    survival = evaluate("survival", table("survival").assign(risk=0.0))
+    assert values(survival)["C-index"] == 0.5
+
+
+BROKEN = {
+    "no rows": ("binary", lambda frame: frame.iloc[:0], CohortError, "0 patients"),
+    "three rows": ("regression", lambda frame: frame.iloc[:3], CohortError, "3 patients"),
+    "one class": ("binary", lambda frame: frame[frame["truth"] == "neg"], CohortError, "are 'neg'"),
+    "one value": ("regression", lambda frame: frame.assign(truth=1.0), CohortError, "the same value"),
+    "no event": ("survival", lambda frame: frame.assign(event=0), CohortError, "outlived"),
+    "negative time": ("survival", lambda frame: frame.assign(time=-1.0), CohortError, "patient p000 is -1"),
+    "event of 2": ("survival", lambda frame: frame.assign(event=2), CohortError, "patient p000 is 2"),
+    "no column": ("survival", lambda frame: frame.drop(columns="risk"), TableError, "'risk'"),
+    "no number": ("regression", lambda frame: frame.assign(predicted="high"), TableError, "p000"),
+    "not finite": ("regression", lambda frame: frame.assign(predicted=np.inf), TableError, "inf"),
+    "a missing prediction": ("regression", lambda frame: frame.assign(predicted=np.nan), TableError, "''"),
+    "unknown class": ("binary", lambda frame: frame.assign(truth="maybe"), TableError, "one of neg, pos"),
+    "no probability": ("binary", lambda frame: frame.assign(p_pos=1.5), TableError, "p_pos"),
+    "a wrong sum": ("binary", lambda frame: frame.assign(p_pos=0.9, p_neg=0.9), TableError, "sum of 1.8"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_tables_are_refused(name: str) -> None:
+    kind, change, error_type, found = BROKEN[name]
+    with pytest.raises(error_type) as error:
+        evaluate(kind, change(table(kind)))
+    assert found in error.value.found
+    assert repr(TASKS[kind].name) in error.value.asked
+
+
+def write_run(folder: Path) -> Path:
+    (folder / "predictions").mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"tasks": [task.to_dict() for task in TASKS.values()]}))
+    for kind, task in TASKS.items():
+        table(kind).to_csv(folder / "predictions" / f"{task.name}.csv", index=False)
+    return folder
+
+
+def test_a_run_is_evaluated_target_by_target(tmp_path: Path) -> None:
+    results = evaluate_run(write_run(tmp_path / "run"), resamples=100, seed=0)
+    assert [result.task for result in results] == list(TASKS.values())
+    for kind, result in zip(TASKS, results, strict=True):
+        assert values(result) == pytest.approx(values(evaluate(kind, table(kind))), abs=1e-12)
+
+
+@pytest.mark.parametrize("absent", ["run.json", "predictions/os.csv"])
+def test_an_unfinished_run_is_refused(tmp_path: Path, absent: str) -> None:
+    run = write_run(tmp_path / "run")
+    (run / absent).unlink()
+    with pytest.raises(HistonicError) as error:
+        evaluate_run(run, resamples=100)
+    assert "histonic train" in error.value.todo
+    assert Path(absent).name in str(error.value)
+
+
+def test_an_empty_table_is_refused(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "predictions" / "os.csv").write_text("")
+    with pytest.raises(TableError):
+        evaluate_run(run, resamples=100)

@@ -1,0 +1,46 @@
+"""A slide finds its own cells in the map of all slides of its patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from histonic.core.compressed import CompressedSlide
+from histonic.stages.explain.attribution.sight import sight_of
+
+PATIENT = {"patient_id": "P1", "slide_ids": ["a", "b", "c"]}
+
+
+@pytest.fixture
+def slides(slide_maker: Callable[..., CompressedSlide]) -> dict[str, CompressedSlide]:
+    made = {}
+    for number, (name, (top, left, rows, cols)) in enumerate(
+        {"a": (0, 0, 4, 3), "b": (3, 2, 5, 6), "c": (1, 4, 2, 2)}.items()
+    ):
+        mask = np.zeros((10, 9), bool)
+        mask[top : top + rows, left : left + cols] = True
+        codes = np.arange(90.0).reshape(1, 10, 9) + 100 * number
+        made[name] = slide_maker(name, np.repeat(codes, 4, axis=0) * mask, mask)
+    return made
+
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_a_slide_finds_its_cells_in_the_joined_map(slides: dict[str, CompressedSlide], name: str) -> None:
+    sight = sight_of(slides[name], PATIENT, "early", slides.__getitem__)
+    assert sight.is_joined
+    mask = sight.maps.mask(sight.name)
+    assert mask.size < sum(each.mask.size for each in slides.values())
+    joined = sight.maps._slides[sight.name].features[0].astype(float)
+    assert np.array_equal(sight.here(mask), slides[name].mask)
+    own = np.where(slides[name].mask, np.asarray(slides[name].features[0], float), np.nan)
+    assert np.array_equal(sight.here(np.where(mask, joined, np.nan)), own, equal_nan=True)
+
+
+def test_a_slide_by_itself_is_its_own_map(slides: dict[str, CompressedSlide]) -> None:
+    for patient, fusion in ((PATIENT, "late"), (None, "early")):
+        sight = sight_of(slides["b"], patient, fusion, slides.__getitem__)
+        assert not sight.is_joined and sight.name == "b"
+        values = np.random.default_rng(0).normal(size=(10, 9))
+        assert np.array_equal(sight.here(values), values)

@@ -1,0 +1,137 @@
+"""Another cohort tested by a finished run: the numbers of all networks together, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from histonic.core.errors import BundleError, SettingsError, TableError
+from histonic.core.progress import Silent
+from histonic.data.maps.store import Store
+from histonic.stages.predict.external import external_test
+from histonic.stages.predict.predict import predict
+from histonic.stages.train.train import train_slides
+
+TARGETS = ["grade:ordinal", "score:regression", "os:survival:os_months,os_event"]
+
+
+@pytest.fixture(scope="module", params=["late", "early"])
+def run(request: pytest.FixtureRequest, store_maker: Callable[..., Path], tmp_path_factory: Any) -> Path:
+    folder = store_maker(tmp_path_factory.mktemp("several"), patients=14, slides_each=2)
+    return train_slides(
+        store=folder / "store",
+        labels=folder / "labels.csv",
+        target=TARGETS,
+        out=folder / "run",
+        folds=3,
+        max_epochs=2,
+        batch=8,
+        initialisations=1,
+        fusion=request.param,
+    )
+
+
+@pytest.fixture(scope="module")
+def elsewhere(store_maker: Callable[..., Path], tmp_path_factory: Any) -> Path:
+    """Another hospital: other column names, and only two of the three grades."""
+    folder = store_maker(tmp_path_factory.mktemp("elsewhere"), patients=8, slides_each=2, strength=1.0)
+    table = pd.read_csv(folder / "labels.csv").rename(columns={"score": "ki67", "patient_id": "case"})
+    table.loc[table.grade == "high", "grade"] = "mid"
+    table.to_csv(folder / "labels.csv", index=False)
+    return folder
+
+
+def try_out(run: Path, elsewhere: Path, **values: Any) -> Path:
+    given = {
+        "name": "Oslo",
+        "labels": elsewhere / "labels.csv",
+        "columns": {"patient_id": "case"},
+        "target": ["score:regression:ki67"],
+        **values,
+    }
+    return external_test(run=run, store=elsewhere / "store", **given)
+
+
+class Listener(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.notes.append(line)
+
+
+def test_patients_are_predicted_by_all_networks_together(run: Path, elsewhere: Path, tmp_path: Path) -> None:
+    out = try_out(run, elsewhere)
+    assert out == run / "external" / "Oslo"
+    grade = pd.read_csv(out / "predictions/grade.csv")
+    own = pd.read_csv(run / "predictions/grade.csv")
+    assert grade.columns.tolist() == own.columns.tolist()
+    assert set(grade.fold) == {-1} and set(grade["repeat"]) == {0} and len(grade) == 8
+    labels = pd.read_csv(elsewhere / "labels.csv").drop_duplicates("case").set_index("case")
+    assert grade.truth.tolist() == labels.grade[grade.patient_id].tolist()
+    # The same as predicting by patient with the bundle, which knows no labels.
+    (tmp_path / "patients.csv").write_text(
+        "patient_id,slide_id\n"
+        + "".join(f"P{number:02d},s{number:02d}{part}\n" for number in range(8) for part in "ab")
+    )
+    predict(
+        bundle=run / "bundle",
+        slides=[elsewhere / "store"],
+        patients=tmp_path / "patients.csv",
+        out=tmp_path / "predictions.csv",
+    )
+    again = pd.read_csv(tmp_path / "predictions.csv")
+    assert again.patient_id.tolist() == grade.patient_id.tolist()
+    np.testing.assert_allclose(again["grade.p_mid"], grade.p_mid, atol=1e-7)
+    facts = json.loads((out / "external.json").read_text())
+    assert facts["counts"]["patients_used"] == 8 and facts["counts"]["slides_used"] == 16
+
+
+def test_unknown_classes_are_named_and_nothing_is_written(run: Path, elsewhere: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(elsewhere / "labels.csv")
+    table.loc[0:1, "grade"] = "G4"
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    with pytest.raises(TableError, match="does not know 'G4'; it knows"):
+        external_test(
+            run=run,
+            store=elsewhere / "store",
+            labels=tmp_path / "labels.csv",
+            name="Bergen",
+            columns={"patient_id": "case"},
+            target=["score:regression:ki67"],
+        )
+    assert not (run / "external" / "Bergen").exists()
+
+
+def test_targets_that_the_other_cohort_lacks_are_left_out(run: Path, elsewhere: Path, tmp_path: Path) -> None:
+    """A cohort of one class still has predictions, and no score."""
+    table = pd.read_csv(elsewhere / "labels.csv").drop(columns="ki67").assign(grade="mid")
+    table.to_csv(tmp_path / "few.csv", index=False)
+    heard = Listener()
+    out = try_out(run, elsewhere, name="few", labels=tmp_path / "few.csv", target=[], progress=heard)
+    assert sorted(path.stem for path in (out / "predictions").iterdir()) == ["grade", "os"]
+    assert "score is not tested: few.csv has no such column" in heard.notes
+    assert set(pd.read_csv(out / "predictions/grade.csv").truth) == {"mid"}
+    with pytest.raises(TableError, match="no such column"):
+        try_out(run, elsewhere, name="few", labels=tmp_path / "few.csv")
+    shutil.rmtree(out)
+
+
+def test_what_cannot_be_tested_is_refused(run: Path, elsewhere: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="has the targets grade, score, os"):
+        try_out(run, elsewhere, target=["msi"])
+    with pytest.raises(SettingsError, match="not there, or not finished"):
+        try_out(tmp_path, elsewhere)
+    shutil.copytree(elsewhere / "store", tmp_path / "store")
+    for slide_id in Store.open(tmp_path / "store").slide_ids:
+        path = tmp_path / "store" / f"{slide_id}.zarr" / "zarr.json"
+        path.write_text(path.read_text().replace('"min_cell_share": 0.25', '"min_cell_share": 0.5'))
+    with pytest.raises(BundleError, match="another setting of tissue"):
+        external_test(run=run, store=tmp_path / "store", labels=elsewhere / "labels.csv")

@@ -1,0 +1,642 @@
+"""The report of made-up runs: what it says, that it holds together, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from histonic.core.errors import CohortError, OutputError, SettingsError, TableError
+from histonic.core.progress import Silent
+from histonic.core.task import TASK_KINDS, Task
+from histonic.stages.report import words
+from histonic.stages.report.content import SLIDES_SHOWN
+from histonic.stages.report.figures import PICTURES, training_picture
+from histonic.stages.report.report import interval_drawing, write_report
+from histonic.stages.report.settings import ReportSettings
+
+MSI = Task("msi", "binary", ("msi",), ("stable", "instable"))
+SCORE = Task("proliferation_score", "regression", ("ki67_percent",))
+SURVIVAL = Task("overall_survival", "survival", ("os_months", "os_event"))
+MakeRun = Callable[..., Path]
+Facts = Callable[[Sequence[Task]], dict[str, Any]]
+
+
+# ------------------------------------------------------------------------- reading it
+
+
+class Page(HTMLParser):
+    """The parts of a page that the tests ask for."""
+
+    VOID = frozenset({"meta", "img", "br", "line"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+        if tag in ("td", "th", "p", "li", "h1", "h2", "h3"):
+            self.words.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def report_on(run: Path, resamples: int = 100) -> tuple[Page, dict[str, Any], str]:
+    path = write_report(ReportSettings(run=run, resamples=resamples), progress=Silent())
+    text = path.read_text(encoding="utf-8")
+    values = json.loads((run / "report.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    return Page(text), values, text
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun
+) -> tuple[Page, dict[str, Any], str, Path]:
+    run = make_run(tmp_path_factory.mktemp("whole") / "run", missing=0.15)
+    return (*report_on(run), run)
+
+
+def tell_cohort(run: Path) -> None:
+    """Copy the truth of the predictions into cohort.json, as a training does; MSI goes with the site."""
+    cohort = json.loads((run / "cohort.json").read_text(encoding="utf-8"))
+    with (run / "predictions" / "msi.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for patient, row in zip(cohort["patients"], rows, strict=True):
+        assert patient["patient_id"] == row["patient_id"]
+        patient["targets"] = {"msi": row["truth"]}
+        patient["site"] = row["site"] = "Oslo" if row["truth"] == "stable" else "Bergen"
+    (run / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
+    with (run / "predictions" / "msi.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+# ------------------------------------------------------------------------------- tests
+
+
+def test_a_planted_site_stands_in_the_head_and_in_the_audit(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", [MSI], skill=0.0)
+    tell_cohort(run)
+    page, values, _ = report_on(run, resamples=200)
+    assert [each["confounder"] for each in values["audit"]["told"] if each["alarm"]] == ["site"]
+    assert "Look at this before you believe a result: The site alone predicts msi." in page.text
+    assert "Can anything but the tissue explain the labels?" in page.text
+    assert "Train with --split site" in page.text
+    assert "60 of 60 slides could not be looked at" in page.text
+    described = [attrs["alt"] or "" for attrs in page.all("img")]
+    assert any("AUROC for msi: the model itself" in alt and "; site 1.00" in alt for alt in described)
+    for name in ("audit.json", "audit.csv", "confounders.csv"):
+        assert (run / name).is_file()
+
+
+def test_few_resamples_do_not_disarm_the_audit(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", [MSI])
+    report_on(run, resamples=100)
+    assert json.loads((run / "audit.json").read_text())["settings"]["permutations"] == 2000
+
+
+def test_a_run_without_confounding_says_so(tmp_path: Path, make_run: MakeRun) -> None:
+    page, values, _ = report_on(make_run(tmp_path / "run", [SCORE]), resamples=200)
+    assert values["audit"]["headline"] == ""
+    assert "No error and no warning." in page.text
+    assert "predicted within sites as across them" in page.text
+
+
+def test_page_is_one_whole_file(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    page, _, text, _ = whole
+    assert page.open == []
+    assert len(text.encode()) < 10e6
+    assert not page.all("script") and not page.all("link") and not page.all("iframe")
+    sources = [attrs.get("src") or "" for _, attrs in page.tags if "src" in attrs]
+    assert sources and all(source.startswith("data:image/") for source in sources)
+    links = [attrs["href"] or "" for attrs in page.all("a")]
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert all(link.startswith("#") and link[1:] in ids for link in links)
+    assert len(ids) == len(set(ids))
+    assert "@import" not in text and "url(" not in text and "://" not in text
+
+
+def test_page_can_be_read_without_eyes(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    page = whole[0]
+    assert page.all("html")[0]["lang"] == "en"
+    assert all(image.get("alt") for image in page.all("img"))
+    assert all(cell.get("scope") in ("col", "row") for cell in page.all("th"))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_page_says_what_went_in_and_what_came_out(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    page, values, _, _ = whole
+    for target in values["targets"]:
+        assert words.score_words(target["scores"][0]).replace(words.NBSP, " ") in page.text
+        assert target["summary"].replace(words.NBSP, " ") in page.text
+        assert words.missing_words(60, target["n"]) in page.text
+        for score in target["scores"]:
+            assert score["name"] in page.text
+            assert words.interval_words(score) in page.text
+    for item in values["exclusions"]:
+        assert f"{item['what']} {item['name']} {item['reason']}" in page.text
+    for item in values["failures"]:
+        assert f"{item['slide_id']} {item['stage']} {item['reason']}" in page.text
+    assert values["run"]["encoder"]["fingerprint"] in page.text and "Apache-2.0" in page.text
+    assert "63 given" in page.text and "61 compressed, in the store" in page.text
+    assert "62 in the label table" in page.text
+
+
+def test_every_kind_has_its_figures(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    assert tuple(PICTURES) == TASK_KINDS
+    alts = [image["alt"] or "" for image in whole[0].all("img")]
+    starts = {
+        "ROC curve": 3,
+        "Calibration": 4,
+        "Confusion": 3,
+        "Predicted score": 1,
+        "Scatter": 1,
+        "Kaplan": 1,
+        "Decision curve": 2,
+        "Time-dependent AUC": 1,
+        "Brier score over time": 1,
+        "Predicted and observed share": 1,
+    }
+    assert {start: sum(alt.startswith(start) for alt in alts) for start in starts} == starts
+    assert sum(alt.startswith("Training and validation loss") for alt in alts) == 1
+
+
+def test_history_is_kept_whole(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    _, values, _, run = whole
+    with (run / "history.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["fold"] == "1"]
+    second = values["history"][1]
+    assert second["fold"] == 1 and second["epoch"] == list(range(24))
+    for key in ("learning_rate", "train_loss", "validation_loss"):
+        assert second[key] == [float(row[key]) for row in rows]
+
+
+def test_folds_and_sites_add_up(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    _, values, _, run = whole
+    assert [row["name"] for row in values["folds"]] == [0, 1, 2, 3]
+    assert [row["name"] for row in values["sites"]] == ["Bergen", "Oslo", "Utrecht"]
+    for table in ("folds", "sites"):
+        assert sum(row["patients"] for row in values[table]) == 60
+        for target in values["targets"]:
+            name = target["task"]["name"]
+            assert sum(row["targets"][name]["n"] for row in values[table]) == target["n"]
+    with (run / "predictions" / "overall_survival.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["fold"] == "2" and row["time"]]
+    survival = values["folds"][2]["targets"]["overall_survival"]
+    assert survival == {"n": len(rows), "events": sum(row["event"] == "1" for row in rows)}
+    with (run / "predictions" / "grade.csv").open() as file:
+        high = sum(row["truth"] == "high" for row in csv.DictReader(file) if row["site"] == "Oslo")
+    assert values["sites"][1]["targets"]["grade"]["classes"][2] == {"name": "high", "n": high}
+
+
+def test_same_run_same_bytes(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", patients=24)
+    report_on(run)
+    first = [(run / name).read_bytes() for name in ("report.html", "report.json")]
+    os.utime(run / "run.json", (1, 1))
+    report_on(run)
+    assert [(run / name).read_bytes() for name in ("report.html", "report.json")] == first
+
+
+def test_no_skill_is_not_told_apart_from_chance(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI, SURVIVAL), skill=0, sites=(), seed=3, pictures=False)
+    page, values, _ = report_on(run, 500)
+    assert [target["scores"][0]["against_chance"] for target in values["targets"]] == ["covers", "covers"]
+    assert page.text.count("Not told apart from chance:") == 2
+    assert "The label table names no sites." in page.text
+
+
+def test_commands_hold_what_is_not_default(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    compress, train, report = (" ".join(text.replace("\\\n", "").split()) for text in whole[1]["commands"])
+    assert (
+        compress
+        == "histonic compress SLIDES --encoder colour --out store --mpp 0.5 --tissue-min-speck-um2 30000.0"
+    )
+    assert train.startswith("histonic train store --labels labels.csv --target msi:binary --target subtype:")
+    assert train.endswith("--out run --max-epochs 60 --columns patient_id=case")
+    assert report == "histonic report run --resamples 100"
+
+
+def test_names_from_tables_cannot_break_the_page(tmp_path: Path, make_run: MakeRun, run_facts: Facts) -> None:
+    odd = Task("<b>$x$ &", "binary", ("x",), ("_no <i>", "$yes$ & more"))
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=24, sites=("<script>alert(1)</script>",))
+    (run / "run.json").write_text(json.dumps({**run_facts((SCORE, odd)), "aggregator": "<u>"}))
+    rows = {"patient_id": list("abcdefgh"), "site": [""] * 8, "fold": list("01230123")}
+    rows |= {"truth": list(odd.classes) * 4, "predicted": list(odd.classes) * 4}
+    rows |= {"p__no <i>": [0.7, 0.4] * 4, "p_$yes$ & more": [0.3, 0.6] * 4}
+    with (run / "predictions" / f"{odd.name}.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([list(rows), *zip(*rows.values(), strict=True)])
+    page, _, _ = report_on(run)
+    assert not page.all("script") and not page.all("i") and not page.all("u") and not page.all("b")
+    assert "$yes$ & more" in page.text and "<script>alert(1)</script>" in page.text
+
+
+def test_one_target_that_cannot_be_scored_costs_nothing_else(
+    tmp_path: Path, make_run: MakeRun, run_facts: Facts
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI, SCORE), patients=24, pictures=False)
+    path = run / "predictions" / "msi.csv"
+    path.write_text(path.read_text().replace(",instable,", ",stable,"))
+    page, values, _ = report_on(run)
+    assert "This target could not be evaluated. All 24 patients are 'stable'." in page.text
+    assert values["targets"][1]["scores"][0]["value"] > 0
+    (run / "run.json").write_text(json.dumps(run_facts((MSI,))))
+    with pytest.raises(CohortError, match="All 24 patients are 'stable'"):
+        report_on(run)
+
+
+def test_many_slides_are_thinned_out(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=24, slides_each=3)
+    os.remove(run / "thumbnails" / "P003-B.jpg")
+    (run / "thumbnails" / "P000-A.jpg").write_bytes(b"\xff\xd8 no picture")
+    said: list[str] = []
+
+    class Listener(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    path = write_report(ReportSettings(run=run, resamples=100), progress=Listener())
+    page, values = Page(path.read_text(encoding="utf-8")), json.loads((run / "report.json").read_text())
+    assert values["slides"]["without_picture"] == ["P003-B"]
+    assert len(values["slides"]["shown"]) == SLIDES_SHOWN
+    assert "60 of 72 slides are shown, spread evenly over the list; 11 more" in page.text
+    assert "1 slide without a stored picture: P003-B" in page.text
+    assert sum("jpeg" in (image["src"] or "") for image in page.all("img")) == SLIDES_SHOWN - 1
+    assert len(said) == 1 and "P000-A" in said[0]
+
+
+@pytest.mark.parametrize("name", ["run.json", "cohort.json", "settings.yaml", "history.csv", "failures.json"])
+def test_unfinished_run_is_named(tmp_path: Path, name: str, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=12, pictures=False)
+    os.remove(run / name)
+    with pytest.raises(SettingsError, match=f"not finished: it has no {re.escape(name)}") as caught:
+        report_on(run)
+    assert "histonic train" in caught.value.todo
+    assert not (run / "report.html").exists()
+
+
+def test_refusals(tmp_path: Path, make_run: MakeRun) -> None:
+    with pytest.raises(SettingsError, match="no such folder"):
+        report_on(tmp_path / "nowhere")
+    run = make_run(tmp_path / "run", tasks=(SCORE, MSI), patients=12, pictures=False)
+    good = (run / "cohort.json").read_text()
+    (run / "cohort.json").write_text('{"patients": []}')
+    with pytest.raises(SettingsError, match="it lacks exclusions, counts"):
+        report_on(run)
+    (run / "cohort.json").write_text(good)
+    (run / "history.csv").write_text("fold,epoch\n0,0\n")
+    with pytest.raises(TableError, match="no column repeat, initialisation"):
+        report_on(run)
+    os.remove(run / "predictions" / "msi.csv")
+    with pytest.raises(SettingsError, match=r"it has no predictions.msi\.csv"):
+        report_on(run)
+    assert not list(run.glob("*report*"))
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everywhere")
+def test_read_only_run(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=12, pictures=False)
+    run.chmod(0o500)
+    with pytest.raises(OutputError, match="may not write"):
+        report_on(run)
+
+
+def test_full_disk_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=12, pictures=False)
+
+    def full(self: Path, *_: Any, **__: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_report(ReportSettings(run=run, resamples=100), progress=Silent())
+    assert not list(run.glob("*report*"))
+
+
+def test_training_without_epochs_has_no_figure() -> None:
+    empty = {"fold": 0, "initialisation": 0, "epoch": [0], "validation_loss": [None], "train_loss": [1.0]}
+    assert training_picture([]) is None and training_picture([empty]) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "chance", "higher", "verdict"),
+    [
+        (0.6, 0.9, 0.5, True, "better"),
+        (0.5, 0.9, 0.5, True, "covers"),
+        (0.2, 0.4, 0.5, True, "worse"),
+        (2.0, 4.0, 5.0, False, "better"),
+        (6.0, 7.0, 5.0, False, "worse"),
+        (None, None, 0.5, True, "unknown"),
+        (0.1, 0.2, None, True, "unknown"),
+    ],
+)
+def test_verdicts(low: float, high: float, chance: float, higher: bool, verdict: str) -> None:
+    value = None if low is None else (low + high) / 2
+    score = {"name": "x", "value": value, "low": low, "high": high}
+    score |= {"chance": chance, "higher_is_better": higher}
+    assert words.chance_verdict(score) == verdict
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "plain", "crossed"),
+    [
+        (0.62, 0.52, 0.70, "better", "near"),  # 0.12 from chance, 1.2 half widths
+        (0.66, 0.56, 0.74, "better", "better"),  # 1.6 half widths
+        (0.38, 0.30, 0.48, "worse", "near"),
+        (0.30, 0.20, 0.38, "worse", "worse"),
+        (0.55, 0.45, 0.64, "covers", "covers"),
+    ],
+)
+def test_cross_validated_predictions_must_lie_further_from_chance(
+    value: float, low: float, high: float, plain: str, crossed: str
+) -> None:
+    score = {"name": "AUROC", "value": value, "low": low, "high": high, "chance": 0.5}
+    score["higher_is_better"] = True
+    assert [words.chance_verdict(score, each) for each in (False, True)] == [plain, crossed]
+    said = words.chance_words(score, "msi", True)
+    assert ("networks that have learned nothing but noise" in said) == (crossed == "near")
+    assert ("taken 1.4 times as wide for cross-validation" in said) == (crossed == "better")
+    assert "cross-validation" not in words.chance_words(score, "msi")
+
+
+def test_drawings_stay_on_their_line() -> None:
+    score = {"name": "R²", "value": -3.0, "low": -7.0, "high": 0.5, "chance": 0.0}
+    assert interval_drawing(score) == {"value": 0, "low": 0, "high": 75, "chance": 50}
+    error = {"name": "Mean absolute error", "value": 5.0, "low": 4.0, "high": 10.0, "chance": 8.0}
+    assert interval_drawing(error) == {"value": 43.48, "low": 34.78, "high": 86.96, "chance": 69.57}
+    assert interval_drawing({**error, "value": None}) is None
+
+
+# ------------------------------------------------- groups, clinical columns, other cohorts
+
+
+def gained(low: float, *, slides: float = 0.7, p: float = 0.01, crossed: bool = True) -> str:
+    """What is said of a gain of 0.2 whose interval begins at ``low``."""
+
+    def area(value: float) -> dict[str, Any]:
+        return {"name": "AUROC", "value": value, "low": value - 0.1, "high": value + 0.1, "chance": 0.5}
+
+    return words.clinical_words(
+        {
+            "columns": [{"name": "age"}],
+            "models": [
+                {"name": n, "score": area(v)}
+                for n, v in (("clinical", 0.55), ("image", slides), ("both", 0.75))
+            ],
+            "gains": [{"name": "both − clinical", "score": {**area(0.2), "low": low, "high": 0.4 - low}}],
+            "test": {"p": p, "crossed": crossed},
+        }
+    )
+
+
+def test_slides_are_said_to_add_only_where_all_evidence_agrees() -> None:
+    assert gained(0.12).endswith("the slides add to what these columns tell.")
+    assert "turned round" in gained(0.12, slides=0.24)
+    assert "p = 0.27" in gained(0.12, p=0.27)
+    # The lower half of the interval is 0.16: 1.4 times as wide it would reach below 0.
+    assert "1.4 times" in gained(0.04)
+    assert gained(0.04, crossed=False).endswith("add to what these columns tell.")
+    for doubtful in (gained(0.12, slides=0.24), gained(0.12, p=0.27), gained(0.04), gained(-0.02)):
+        assert "does not show that the slides add" in doubtful
+
+
+def label_table(run: Path, **columns: Callable[[int], str]) -> Path:
+    """A label table for the patients of a made-up run."""
+    patients = [item["patient_id"] for item in json.loads((run / "cohort.json").read_text())["patients"]]
+    path = run.parent / "moved.csv"
+    rows = [[name, *(make(k) for make in columns.values())] for k, name in enumerate(patients)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["case", *columns], *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory: pytest.TempPathFactory, make_run: MakeRun) -> tuple[Page, dict[str, Any]]:
+    """A run with repeats of one target, an external cohort, subgroups and clinical columns."""
+    run = make_run(tmp_path_factory.mktemp("rich") / "run", tasks=(MSI, SURVIVAL), pictures=False)
+    path = run / "predictions" / "msi.csv"
+    once = pd.read_csv(path)
+    pd.concat([once, once.assign(repeat=1)]).to_csv(path, index=False)
+    outside = run / "external" / "Tromsø"
+    (outside / "predictions").mkdir(parents=True)
+    (outside / "external.json").write_text(json.dumps({"name": "Tromsø", "counts": {}}), encoding="utf-8")
+    survival = (run / "predictions" / "overall_survival.csv").read_text().splitlines()
+    cells = [line.split(",") for line in survival]
+    lines = [",".join([*row[:3], "fold" if k == 0 else "-1", *row[4:]]) for k, row in enumerate(cells)]
+    (outside / "predictions" / "overall_survival.csv").write_text("\n".join(lines[:41]) + "\n")
+    table = label_table(
+        run,
+        age=lambda k: "" if k == 5 else str(40 + k),
+        sex=lambda k: "f" if k % 2 else "m",
+        stage=lambda k: "I" * (1 + k % 3),
+    )
+    report = ReportSettings(
+        run=run, resamples=100, subgroups=("sex", "age"), clinical=("age", "stage"), labels=table
+    )
+    text = write_report(report).read_text(encoding="utf-8")
+    return Page(text), json.loads((run / "report.json").read_text(encoding="utf-8"))
+
+
+def test_groups_are_told_with_a_warning(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    for target in values["targets"]:
+        names = [(group["name"], [level["name"] for level in group["levels"]]) for group in target["groups"]]
+        assert names == [
+            ("site", ["Bergen", "Oslo", "Utrecht"]), ("sex", ["f", "m"]), ("age", ["≤ 70", "> 70"])
+        ]  # fmt: skip
+        assert sum(level["n"] for level in target["groups"][1]["levels"]) == target["n"]
+        assert words.spread_words(target["groups"]) in page.text and "corrected for several" in page.text
+    assert "sex: f 30" in page.text
+    site = values["targets"][0]["groups"][0]["levels"][0]
+    assert site["few"] and site["warning"] in page.text
+
+
+def test_clinical_columns_stand_beside_the_slides(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    for target in values["targets"]:
+        clinical = target["clinical"]
+        assert clinical["summary"].replace(words.NBSP, " ") in page.text
+        assert [column["missing"] for column in clinical["columns"]] == [1, 0]
+        assert words.p_words(clinical["test"]["p"]) in page.text
+        for row in clinical["gains"]:
+            assert words.difference_words(row["score"]) in page.text
+
+
+def test_with_a_fixed_split_clinical_columns_learn_from_those_who_trained(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI, SURVIVAL), patients=80, pictures=False)
+    facts, cohort = (json.loads((run / name).read_text()) for name in ("run.json", "cohort.json"))
+    frames = {name: pd.read_csv(run / "predictions" / f"{name}.csv") for name in ("msi", "overall_survival")}
+    for k, patient in enumerate(cohort["patients"]):
+        patient["tested_in"] = [[0, 0]] if k < 40 else []
+        months, event = frames["overall_survival"].loc[k, ["time", "event"]]
+        patient["targets"] = {
+            "msi": frames["msi"].loc[k, "truth"], "overall_survival": [float(months), float(event)]
+        }  # fmt: skip
+    for name, frame in frames.items():
+        frame.iloc[:40].assign(fold=0).to_csv(run / "predictions" / f"{name}.csv", index=False)
+    (run / "run.json").write_text(json.dumps({**facts, "split": "fixed", "folds": 1}), encoding="utf-8")
+    (run / "cohort.json").write_text(json.dumps(cohort), encoding="utf-8")
+    table = label_table(run, age=lambda k: str(40 + k % 37), sex=lambda k: "f" if k % 2 else "m")
+    report = ReportSettings(run=run, resamples=100, clinical=("age", "sex"), labels=table)
+    page = Page(write_report(report).read_text(encoding="utf-8"))
+    values = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    for target in values["targets"]:
+        assert (target["clinical"]["n"], target["clinical"]["trained"]) == (40, 40)
+        assert not target["crossed"] and not target["clinical"]["test"]["crossed"]
+    assert "fitted to the 40 patients who trained or validated" in page.text
+    assert "surer than they should be" not in page.text
+
+
+def test_an_external_cohort_has_a_heading_of_its_own(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    (cohort,) = values["external"]
+    assert cohort["name"] == "Tromsø" and "External cohort: Tromsø" in page.text
+    (target,) = cohort["targets"]
+    assert target["n"] == 40 and "C-index within folds" not in {score["name"] for score in target["scores"]}
+    assert sum((image["alt"] or "").startswith("Kaplan") for image in page.all("img")) == 2
+
+
+def test_events_that_come_sooner_elsewhere_show_in_the_calibration(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SURVIVAL,), pictures=False)
+    outside = run / "external" / "Graz"
+    (outside / "predictions").mkdir(parents=True)
+    (outside / "external.json").write_text(json.dumps({"name": "Graz", "counts": {}}), encoding="utf-8")
+    frame = pd.read_csv(run / "predictions" / "overall_survival.csv")
+    sooner = frame.assign(fold=-1, time=frame["time"] / 4)
+    sooner.to_csv(outside / "predictions" / "overall_survival.csv", index=False)
+    page, values, _ = report_on(run)
+    scores = values["external"][0]["targets"][0]["scores"]
+    assert next(s["value"] for s in scores if s["name"].startswith("Observed / expected")) > 1.5
+    assert "nothing was fitted to the patients shown here" in page.text
+
+
+def test_an_external_cohort_of_the_runs_own_patients_is_called_no_test(
+    tmp_path: Path, make_run: MakeRun
+) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI,), pictures=False)
+    for path in (run / "cohort.json", run / "predictions" / "msi.csv"):
+        # Names that are the same patient wherever they stand.
+        path.write_text(re.sub(r"\bP(\d{3})\b", r"TCGA-AA-0\1", path.read_text()))
+    frame = pd.read_csv(run / "predictions" / "msi.csv")
+    strangers = frame.assign(patient_id=[f"stranger{number}" for number in range(len(frame))])
+    for name, table in (("Graz", strangers), ("a hospital in Graz", frame)):
+        outside = run / "external" / name
+        (outside / "predictions").mkdir(parents=True)
+        (outside / "external.json").write_text(json.dumps({"name": name, "counts": {}}), encoding="utf-8")
+        table.assign(fold=-1).to_csv(outside / "predictions" / "msi.csv", index=False)
+    page, values, _ = report_on(run)
+    assert {each["name"]: each["overlap"] for each in values["external"]} == {
+        "Graz": [],
+        "a hospital in Graz": [f"{len(frame)} patient(s) both in this cohort and in a hospital in Graz"],
+    }
+    assert page.text.count("This is no test on new patients.") == 1
+    assert page.text.count("took no part in training") == 1
+
+
+def test_repeats_are_said(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    assert values["targets"][0]["curves"]["repeats"] == 2 and values["targets"][0]["n"] == 60
+    assert sum(row["targets"]["msi"]["n"] for row in values["sites"]) == 60
+    assert "repeated 2 times" in page.text
+
+
+def test_hazard_ratios_are_on_the_page(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    for row in values["targets"][1]["curves"]["hazard_ratios"]:
+        assert row["low"] < row["value"] < row["high"]
+        assert f"{row['name']} {words.significant(row['value'])} (" in page.text
+
+
+def test_only_cross_validated_predictions_carry_the_caveat(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    assert [target["crossed"] for target in values["targets"]] == [True, True]
+    assert [target["crossed"] for target in values["external"][0]["targets"]] == [False]
+    # Once beside the hazard ratios of the run, not of the external cohort.
+    assert page.text.count("surer than they should be") == 1
+
+
+def test_a_label_table_that_moved_is_asked_for(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(SCORE,), patients=24, pictures=False)
+    with pytest.raises(SettingsError, match="--labels"):
+        write_report(run=run, resamples=100, subgroups=["sex"])
+    table = label_table(run, sex=lambda k: "")
+    write_report(run=run, resamples=100, clinical=["sex"], labels=table)
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert "The column &#39;sex&#39; is empty for all patients." in text
+
+
+def test_differences_carry_their_sign() -> None:
+    score = {"value": -0.021, "low": -0.05, "high": None}
+    assert words.difference_words(score) == f"{words.MINUS}0.02"
+    assert words.difference_words({"value": None, "low": None, "high": None}) == "undefined"
+
+
+def test_a_fixed_split_is_told_as_such(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI,), pictures=False)
+    table = pd.read_csv(run / "predictions" / "msi.csv")
+    tested = table[table.fold == 0].assign(fold=0)
+    tested.to_csv(run / "predictions" / "msi.csv", index=False)
+    cohort = json.loads((run / "cohort.json").read_text())
+    for patient in cohort["patients"]:
+        patient["tested_in"] = [place for place in patient["tested_in"] if place[1] == 0]
+    (run / "cohort.json").write_text(json.dumps(cohort))
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "split": "fixed", "folds": 1}))
+    page = Page(write_report(run=run, resamples=100).read_text(encoding="utf-8"))
+    assert "15 patients of 60 were set aside by the label table" in page.text.replace(words.NBSP, " ")
+    assert "have no value for this target" not in page.text
+    assert "cross-validated model" not in page.text
+
+
+def test_a_search_and_repeats_are_shown(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", tasks=(MSI,), pictures=False)
+    rows = ["repeat,fold,aggregator,learning_rate,validation_loss,chosen"]
+    for fold in range(4):
+        for number, name in enumerate(("abmil", "convnet")):
+            rows.append(f"0,{fold},{name},0.01,{0.5 + number / 10},{int(number == (fold == 3))}")
+    (run / "search.csv").write_text("\n".join(rows) + "\n")
+    history = pd.read_csv(run / "history.csv")
+    pd.concat([history, history.assign(repeat=1)]).to_csv(run / "history.csv", index=False)
+    path = write_report(run=run, resamples=100)
+    page, values = Page(path.read_text(encoding="utf-8")), json.loads((run / "report.json").read_text())
+    assert "Fold 1: aggregator abmil, learning_rate 0.01" in page.text
+    assert "Fold 4: aggregator convnet" in page.text and "chose differently" in page.text
+    assert len(values["history"]) == 8
+    assert all(np.diff(network["epoch"]).tolist() == [1] * 23 for network in values["history"])

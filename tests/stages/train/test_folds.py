@@ -1,0 +1,146 @@
+"""The rotation: every patient tested once, validated once, and never in two roles."""
+
+from __future__ import annotations
+
+import pytest
+
+from histonic.core.cohort import Cohort, Fold, Patient
+from histonic.core.errors import CohortError
+from histonic.core.task import Task
+from histonic.stages.train.folds import inner_folds, make_folds, rotate
+
+SCORE = Task("score", "regression", ("s",))
+OS = Task("os", "survival", ("t", "e"))
+
+
+def people(n: int = 12) -> tuple[Patient, ...]:
+    return tuple(Patient(f"P{i:02d}", (f"s{i}",), targets={"score": float(i)}) for i in range(n))
+
+
+@pytest.mark.parametrize("parts", [3, 4, 5])
+def test_roles_rotate(parts: int) -> None:
+    cohort = Cohort((SCORE,), people())
+    split = {patient.patient_id: i % parts for i, patient in enumerate(cohort.patients)}
+    folds = rotate(cohort, split, parts)
+    for fold in folds:
+        everyone = [*fold.train, *fold.validation, *fold.test]
+        assert sorted(patient.patient_id for patient in everyone) == [p.patient_id for p in people()]
+        assert {split[p.patient_id] for p in fold.test} == {fold.number}
+        assert {split[p.patient_id] for p in fold.validation} == {(fold.number + 1) % parts}
+    assert sorted(p.patient_id for fold in folds for p in fold.test) == [p.patient_id for p in people()]
+
+
+def test_a_part_that_can_judge_nothing_is_refused() -> None:
+    outcomes = [
+        (5.0, 1.0),
+        (6.0, 1.0),
+        (7.0, 0.0),
+        (4.0, 0.0),
+        (9.0, 0.0),
+        (8.0, 0.0),
+        (3.0, 1.0),
+        (4.0, 0.0),
+    ]
+    patients = tuple(Patient(f"P{i}", (f"s{i}",), targets={"os": out}) for i, out in enumerate(outcomes))
+    split = {f"P{i}": i // 3 for i in range(8)}
+    with pytest.raises(CohortError, match="Validate fold 1"):
+        rotate(Cohort((OS,), patients), split, 3)
+
+
+def with_roles(count: int, roles: str) -> Cohort:
+    patients = people(count)
+    return Cohort(
+        (SCORE,), patients, roles={p.patient_id: r for p, r in zip(patients, roles.split(), strict=True)}
+    )
+
+
+def ids(patients: tuple[Patient, ...]) -> set[str]:
+    return {patient.patient_id for patient in patients}
+
+
+def test_repeats_split_anew_and_the_first_is_that_of_a_single_run() -> None:
+    cohort = Cohort((SCORE,), people(24))
+    made, folds = make_folds(cohort, "auto", folds=3, repeats=3, seed=5)
+    assert made == "random"
+    assert [(fold.repeat, fold.number) for fold in folds] == [(r, n) for r in range(3) for n in range(3)]
+    assert folds[:3] == make_folds(cohort, "random", folds=3, repeats=1, seed=5)[1]
+    parts = [{frozenset(ids(fold.test)) for fold in folds if fold.repeat == r} for r in range(3)]
+    assert parts[0] != parts[1] != parts[2]
+
+
+def test_a_fixed_split_is_one_fold_with_validation_from_training() -> None:
+    cohort = with_roles(15, "train " * 10 + "test " * 5)
+    made, folds = make_folds(cohort, "auto", folds=4, repeats=2, seed=0)
+    assert made == "fixed" and [fold.repeat for fold in folds] == [0, 1]
+    for fold in folds:
+        assert ids(fold.test) == {f"P{i}" for i in range(10, 15)}
+        assert len(fold.validation) == 2 and ids(fold.train) | ids(fold.validation) == {
+            f"P{i:02d}" for i in range(10)
+        }
+    given = with_roles(8, "train train train train val val test test")
+    assert ids(make_folds(given, "table", folds=4, repeats=1, seed=0)[1][0].validation) == {"P04", "P05"}
+
+
+def test_the_tables_own_split_can_be_set_aside_or_demanded() -> None:
+    cohort = with_roles(15, "train " * 10 + "test " * 5)
+    assert make_folds(cohort, "random", folds=3, repeats=1, seed=0)[0] == "random"
+    with pytest.raises(CohortError, match="no column 'fold' with parts and no column 'split'"):
+        make_folds(Cohort((SCORE,), people()), "table", folds=3, repeats=1, seed=0)
+    with pytest.raises(CohortError, match="is in test"):
+        make_folds(with_roles(6, "train train train train val val"), "table", folds=3, repeats=1, seed=0)
+    parts = {patient.patient_id: i % 3 for i, patient in enumerate(people())}
+    given = Cohort((SCORE,), people(), folds=parts)
+    assert make_folds(given, "auto", folds=3, repeats=1, seed=0)[0] == "given parts"
+    with pytest.raises(CohortError, match="gives one split"):
+        make_folds(given, "auto", folds=3, repeats=2, seed=0)
+
+
+def test_sites_stay_whole_in_outer_and_inner_folds() -> None:
+    patients = tuple(
+        Patient(f"P{i:02d}", (f"s{i}",), "ABCDEF"[i % 6], {"score": float(i)}) for i in range(36)
+    )
+    cohort = Cohort((SCORE,), patients)
+    made, folds = make_folds(cohort, "site", folds=3, repeats=1, seed=0)
+    for fold in folds:
+        for group in (fold, *inner_folds(cohort, fold, 2, made, seed=1)):
+            sites = [{p.site for p in role} for role in (group.train, group.validation, fold.test)]
+            assert not sites[0] & sites[1] and not (sites[0] | sites[1]) & sites[2]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_inner_folds_never_hold_the_outer_test_patients(count: int) -> None:
+    cohort = Cohort((SCORE,), people(24))
+    made, folds = make_folds(cohort, "random", folds=3, repeats=1, seed=0)
+    inner = inner_folds(cohort, folds[1], count, made, seed=3)
+    assert len(inner) == count
+    for each in inner:
+        assert not ids(folds[1].test) & (ids(each.train) | ids(each.validation))
+        assert not ids(each.train) & ids(each.validation)
+    if count > 1:
+        judged = [name for each in inner for name in sorted(ids(each.validation))]
+        assert sorted(judged) == sorted(ids(folds[1].train) | ids(folds[1].validation))
+
+
+def test_a_fixed_split_that_teaches_nothing_is_refused() -> None:
+    patients = tuple(
+        Patient(f"P{i}", (f"s{i}",), targets={"score": 1.0 if i < 4 else float(i)}) for i in range(8)
+    )
+    parts = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+    roles = {patient.patient_id: part for patient, part in zip(patients, parts, strict=True)}
+    with pytest.raises(CohortError, match="'score' has no event, or one value only, in 4 training"):
+        make_folds(Cohort((SCORE,), patients, roles=roles), "table", folds=3, repeats=1, seed=0)
+
+
+def test_few_sites_cannot_be_divided_anew() -> None:
+    patients = tuple(Patient(f"P{i:02d}", (f"s{i}",), "ABC"[i % 3], {"score": float(i)}) for i in range(36))
+    with pytest.raises(CohortError, match="gave 1 different division"):
+        make_folds(Cohort((SCORE,), patients), "site", folds=3, repeats=2, seed=0)
+
+
+def test_an_inner_rotation_needs_no_part_to_spare() -> None:
+    """Three positive patients of 30 do for inner folds that leave out one part each."""
+    task = Task("msi", "binary", ("m",), ("no", "yes"))
+    patients = tuple(Patient(f"P{i:02d}", (f"s{i}",), targets={"msi": float(i < 3)}) for i in range(30))
+    cohort = Cohort((task,), patients)
+    fold = Fold(0, patients[:20], patients[20:25], patients[25:])
+    assert len(inner_folds(cohort, fold, 3, "random", seed=0)) == 3

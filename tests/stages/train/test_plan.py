@@ -1,0 +1,58 @@
+"""The plan of a cross-validation: what it names, counts and says of its networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from histonic.core.cohort import Cohort, Patient
+from histonic.core.settings import make_settings
+from histonic.core.task import Task
+from histonic.stages.train.folds import make_folds
+from histonic.stages.train.plan import Plan, deal
+from histonic.stages.train.settings import TrainSettings
+
+SCORE = Task("score", "regression", ("s",))
+
+
+def plan(**values: Any) -> Plan:
+    given = {"store": "s", "labels": "l.csv", "target": ("score",), "out": "run", "folds": 3, **values}
+    settings = make_settings(TrainSettings, given)
+    patients = tuple(Patient(f"P{i:02d}", (f"s{i}",), targets={"score": float(i)}) for i in range(24))
+    cohort = Cohort((SCORE,), patients)
+    made, folds = make_folds(cohort, "random", folds=3, repeats=settings.repeats, seed=0)
+    return Plan(settings, cohort, made, folds, Path("checkpoints"))
+
+
+def test_every_network_has_a_name_of_its_own() -> None:
+    made = plan(repeats=2, search={"batch": "4,8"}, search_folds=2)
+    trials = [network for fold in made.folds for _, network in made.trials(fold)]
+    assert len(trials) == 2 * 3 * 2 * 2
+    assert len({made.path(network) for network in trials}) == len(trials)
+    kept = [network for fold in plan(repeats=2).folds for network in plan(repeats=2).networks(fold)]
+    assert len({made.path(network) for network in [*kept, *trials]}) == len(kept) + len(trials)
+
+
+def test_the_epochs_are_those_of_all_networks() -> None:
+    assert plan(max_epochs=10, initialisations=2).epochs == 3 * 2 * 10
+    searched = plan(max_epochs=10, initialisations=2, repeats=2, search={"batch": "4,8"}, search_folds=3)
+    assert searched.epochs == 6 * (2 + 2 * 3) * 10
+
+
+def test_networks_are_told_apart_in_messages() -> None:
+    made = plan(repeats=2, search={"batch": "4,8"}, search_folds=2)
+    trial = made.trials(made.folds[4])[3][1]
+    assert made.spoken(trial) == "repeat 2 of 2, fold 2 of 3, trial 2 of 2 (inner fold 2 of 2)"
+    assert plan().spoken(plan().networks(plan().folds[2])[1]) == "fold 3 of 3, network 2 of 2"
+
+
+def test_processes_share_all_networks() -> None:
+    made = plan(search={"batch": "4,8"})
+    every = [network.name for network in made.all_trials()]
+    parts = [[each.name for each in hand] for hand in deal(made.all_trials(), 4)]
+    assert sorted(name for part in parts for name in part) == sorted(every) and len(every) == 6
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    kept = [[each.name for each in hand] for hand in deal(plan().all_networks(), 2)]
+    together = [name for part in kept for name in part]
+    assert sorted(together) == sorted(each.name for each in plan().all_networks())
+    assert len(deal(plan().all_networks(), 99)) == 6

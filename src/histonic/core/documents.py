@@ -1,0 +1,141 @@
+"""Files that leave a process: one model each, by which they are written and by which all readers read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from histonic.core.errors import HistonicError
+from histonic.core.files import write_json
+
+D = TypeVar("D", bound="Document")
+_FORMAT = re.compile(r"(histonic-[a-z-]+)-(\d+)")
+MOST_FIELDS_NAMED = 3
+"""Of a damaged file, so many wrong fields are named."""
+
+
+class Part(BaseModel):
+    """Base of what stands inside a document: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Document(Part):
+    """Base of a JSON file that leaves a process.
+
+    A subclass sets ``FORMAT``, such as ``histonic-run-1``, which stands in the file under ``format``; its
+    number goes up when an older reader could no longer read the file.
+    """
+
+    FORMAT: ClassVar[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with the format."""
+        return {"format": self.FORMAT, **self.model_dump(mode="json")}
+
+
+def write_document(path: str | os.PathLike[str], document: Document) -> None:
+    """Write a document as JSON with sorted keys, all or nothing.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    write_json(path, document.to_dict())
+
+
+def read_document(model: type[D], path: Path, error: type[HistonicError], todo: str) -> D:
+    """Read a JSON file by its model.
+
+    Args:
+        model: What the file has to be.
+        path: The file.
+        error: What is raised.
+        todo: What the user can do about a file that is absent or damaged.
+
+    Raises:
+        error: The file is absent, unreadable, damaged (the field is named), older, newer or foreign.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise error(f"Read {path}.", "There is no such file.", todo) from cause
+    except (OSError, ValueError, RecursionError) as cause:
+        found = " ".join(f"{type(cause).__name__}: {cause}".split())
+        raise error(f"Read {path}.", f"It cannot be read: {found}.", todo) from cause
+    return parse_document(model, values, path, error, todo)
+
+
+def parse_document(
+    model: type[D], values: Any, source: str | os.PathLike[str], error: type[HistonicError], todo: str
+) -> D:
+    """A document from plain values, as they stand in JSON, in a map's attributes or in a file's metadata.
+
+    Args:
+        model: What the values have to be.
+        values: Plain values with the key ``format``.
+        source: The file, for the message.
+        error: What is raised.
+        todo: What the user can do about a damaged file.
+
+    Raises:
+        error: The values are damaged (the field is named), older, newer or foreign.
+
+    Example:
+        >>> from histonic.core.errors import TableError
+        >>> class Note(Document):
+        ...     FORMAT = "histonic-note-2"
+        ...     text: str
+        >>> parse_document(Note, {"format": "histonic-note-2", "text": "a"}, "n.json", TableError, "Go.").text
+        'a'
+        >>> parse_document(Note, {"format": "histonic-note-3", "text": "a"}, "n.json", TableError, "Go.")
+        Traceback (most recent call last):
+        histonic.core.errors.TableError: Read n.json.
+          found: Its format is 'histonic-note-3', newer than 'histonic-note-2', which this version reads.
+          to do: Update histonic to the version that wrote it.
+    """
+    asked = f"Read {os.fspath(source)}."
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != model.FORMAT:
+        raise error(asked, *_other_format(model.FORMAT, found, todo))
+    rest = {key: value for key, value in values.items() if key != "format"}
+    try:
+        # By way of JSON, so that types are strict and yet a list may stand for a tuple.
+        return model.model_validate_json(json.dumps(rest), strict=True)
+    except ValidationError as cause:
+        raise error(asked, _wrong_fields(cause), todo) from cause
+
+
+def _other_format(wanted: str, found: Any, todo: str) -> tuple[str, str]:
+    mine, its = _FORMAT.fullmatch(wanted), _FORMAT.fullmatch(found) if isinstance(found, str) else None
+    if mine is None or its is None or mine[1] != its[1]:
+        return f"It is no file of the format {wanted!r}: its format is {found!r}.", todo
+    if int(its[2]) > int(mine[2]):
+        return (
+            f"Its format is {found!r}, newer than {wanted!r}, which this version reads.",
+            "Update histonic to the version that wrote it.",
+        )
+    return (
+        f"Its format is {found!r}, older than {wanted!r}, which this version reads.",
+        f"Use the version of histonic that wrote it, or make it anew. {todo}",
+    )
+
+
+def _wrong_fields(error: ValidationError) -> str:
+    details = error.errors(include_url=False)
+    named = []
+    for detail in details[:MOST_FIELDS_NAMED]:
+        field = ".".join(str(part) for part in detail["loc"]) or "its content"
+        given = "absent" if detail["type"] == "missing" else f"{_short(detail['input'])}: {detail['msg']}"
+        named.append(f"{field} is {given}")
+    more = f" ({len(details) - len(named)} more)" if len(details) > len(named) else ""
+    return f"It is damaged: {'; '.join(named)}{more}."
+
+
+def _short(value: Any, most: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."

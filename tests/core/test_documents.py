@@ -1,0 +1,73 @@
+"""Files by their models: written and read alike, and every other file refused by its field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from histonic.core.documents import Document, Part, read_document, write_document
+from histonic.core.errors import TableError
+
+
+class Row(Part):
+    name: str
+    values: tuple[float, ...]
+
+
+class Sheet(Document):
+    FORMAT = "histonic-sheet-2"
+
+    rows: tuple[Row, ...]
+    path: Path
+    note: str | None = None
+
+
+SHEET = Sheet(rows=(Row(name="a", values=(1.0, 0.1 + 0.2)),), path=Path("here"))
+
+
+def read(path: Path) -> Sheet:
+    return read_document(Sheet, path, TableError, "Make it again.")
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    write_document(tmp_path / "sheet.json", SHEET)
+    assert read(tmp_path / "sheet.json") == SHEET
+    assert json.loads((tmp_path / "sheet.json").read_text())["format"] == "histonic-sheet-2"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "histonic-sheet-1"}, "older than 'histonic-sheet-2'"),
+        ({"format": "histonic-sheet-10"}, "newer than 'histonic-sheet-2'"),
+        ({"format": "histonic-map-2"}, "no file of the format"),
+        ({"format": None}, "its format is None"),
+        ({"path": 3}, "path is 3"),
+        ({"rows": [{"name": "a"}]}, r"rows\.0\.values is absent"),
+        ({"rows": [{"name": "a", "values": ["1"]}]}, r"rows\.0\.values\.0 is '1'"),
+        ({"rows": "x" * 500}, r"rows is 'x+\.\.\."),
+        ({"colour": "red"}, "colour is 'red'"),
+    ],
+)
+def test_another_file_is_refused_by_its_field(change: dict[str, Any], words: str, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.json"
+    path.write_text(json.dumps({**SHEET.to_dict(), **change}), encoding="utf-8")
+    with pytest.raises(TableError, match=words) as error:
+        read(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b"null", b"[" * 100_000])
+def test_what_is_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.json"
+    path.write_bytes(content)
+    with pytest.raises(TableError, match=r"sheet\.json"):
+        read(path)
+
+
+def test_an_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="no such file"):
+        read(tmp_path / "sheet.json")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "histonic"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)[^)]*\)")
@@ -29,6 +30,26 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
 def test_links_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("name", ["architecture.md", "walks.md"])
+def test_files_that_the_plan_names_exist(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    plain = "\n".join(part for part in page.split("\n\n") if not part.startswith("| what | place |"))
+    known = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
+    tails = {"/".join(path.split("/")[-count:]) for path in known for count in (1, 2, 3, 4)}
+    for file in re.findall(r"`([a-z_/]+\.py)`", plain):
+        assert file in tails or (ROOT / file).is_file(), f"docs/{name} names {file}"
+    for folder in re.findall(r"`([a-z_/]+)/`", plain):
+        assert (SOURCE / folder).is_dir() or (ROOT / folder).is_dir() or folder == "templates", (
+            f"docs/{name} names {folder}/"
+        )
+
+
+def test_a_slide_passes_few_files() -> None:
+    page = (ROOT / "docs" / "walks.md").read_text(encoding="utf-8")
+    slide = page[page.index("## One slide") : page.index("## One label")]
+    assert len(re.findall(r"^\| \d+ \|", slide, re.MULTILINE)) <= 12
 
 
 def test_the_shelves_are_there() -> None:

@@ -5,13 +5,14 @@
 
 ``make`` runs every stage once, small, by the public names of the package that stands in SRC (a checkout's
 ``src``; by default the installed one), with paths relative to FOLDER, on one thread. ``compare`` prints
-every file that is missing on one side or differs. JSON, YAML and HTML are compared after removing times,
-versions and folders' names; pictures, arrays, weights and tables as they are.
+every file that is missing on one side or differs. Text is compared after removing times, versions,
+formats and folders' names; pictures, arrays and weights as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import re
@@ -29,7 +30,17 @@ from PIL import Image
 TARGETS = ("grade:multiclass", "proliferation_score:regression", "os:survival:os_months,os_event")
 QUICK = {"tile_px": 64, "mpp": 1.0, "code_size": 8, "batch": 8, "steps": 3, "max_epochs": 2, "device": "cpu"}
 CLASSES = {"pale": (220, 180, 210), "dark": (120, 60, 130), "red": (200, 80, 90)}
-FREE_KEYS = {"versions", "seconds", "encoder_seconds", "created", "written", "started", "finished", "peak_mb"}
+FREE_KEYS = {
+    "format",
+    "versions",
+    "seconds",
+    "encoder_seconds",
+    "created",
+    "written",
+    "started",
+    "finished",
+    "peak_mb",
+}
 TEXTS = (".html", ".md")
 DATES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?")
 
@@ -119,7 +130,7 @@ def make(folder: Path, source: Path | None, patients: int) -> int:
 
 
 def plain(value: Any) -> Any:
-    """JSON without what differs from run to run."""
+    """Plain values without what differs from run to run."""
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items() if key not in FREE_KEYS}
     return [plain(each) for each in value] if isinstance(value, list) else value
@@ -135,6 +146,8 @@ def reader(path: Path, root: Path) -> Callable[[Path], Any]:
         return lambda file: plain(json.loads(words(file)))
     if path.suffix == ".yaml":
         return lambda file: plain(yaml.safe_load(words(file)))
+    if path.suffix == ".csv":
+        return lambda file: plain(list(csv.DictReader(words(file).splitlines())))
     return words if path.suffix in TEXTS else Path.read_bytes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from histonic.aggregators.base import AGGREGATORS
+from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.registry import Registry
 from histonic.encoders.base import ENCODERS
 from histonic.slides.base import READERS

@@ -30,7 +30,8 @@ from sklearn.preprocessing import StandardScaler
 
 from histonic import Store, compress, evaluate_run, simulate_mosaic, train_slides
 from histonic.aggregators import transmil
-from histonic.aggregators.base import AGGREGATORS, build_model
+from histonic.aggregators.base import build_model
+from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
 from histonic.core.memory import keep_memory
 from histonic.core.progress import Silent

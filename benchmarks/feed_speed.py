@@ -6,7 +6,7 @@ Makes 256 tiles of 128 px by simulation, once as one packed ``.npy`` file and on
 random batches of 64 from both, augmented at the level hed-strong, on the same cores (Linux) in turns:
 
 - *histonic*: rows of the memory-mapped file in a thread ahead, then ``histonic.nn.augmentation.augment`` on
-  the batch with a thread of torch for each core, as ``histonic train-encoder`` does;
+  the batch with a thread of torch for each core, as ``histonic encoder train`` does;
 - *DataLoader*: ``torch.utils.data.DataLoader`` with a worker for each core, a tile at a time: PIL opens,
   turns, scales and lights it, SciPy bends and blurs it, NumPy changes stains and adds noise, at the same
   strengths.

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from histonic import evaluate_run, train_slides
-from histonic.app.progress import TerminalProgress
+from histonic.app.terminal.progress import TerminalProgress
 from histonic.core.compressed import CompressedSlide
 from histonic.core.grid import TileGrid
 from histonic.data.maps.store import encoder_path, write_map

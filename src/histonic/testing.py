@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from histonic.aggregators.base import AggregatorClass, CodeScale, OwnLoss, SlideModel
+from histonic.aggregators.base import CodeScale, SlideModel
+from histonic.aggregators.registry import AggregatorClass, OwnLoss
 from histonic.core.task import TASK_KINDS, Task
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.nn.losses import joint_loss

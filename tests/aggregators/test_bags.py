@@ -8,9 +8,9 @@ import torch
 
 from histonic.aggregators.abmil import AttentionPool, GatedAttention
 from histonic.aggregators.bags import cells_of, maps_of
-from histonic.aggregators.base import AGGREGATORS
 from histonic.aggregators.dsmil import CRITERIA, DualStream
 from histonic.aggregators.pool import MaxPool, MeanPool
+from histonic.aggregators.registry import AGGREGATORS
 from histonic.testing import BagContract
 
 

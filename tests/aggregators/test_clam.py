@@ -8,8 +8,9 @@ from functools import partial
 import pytest
 import torch
 
-from histonic.aggregators.base import AggregatorClass, build_model
+from histonic.aggregators.base import build_model
 from histonic.aggregators.clam import CHOSEN, Clam, both_ends, clustering_loss, memberships
+from histonic.aggregators.registry import AggregatorClass
 from histonic.core.task import Task
 from histonic.testing import TASKS, BagContract
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from histonic.aggregators.base import AGGREGATORS, CodeScale, build_model
+from histonic.aggregators.base import CodeScale, build_model
 from histonic.aggregators.convnet import ConvNet, plan_strides
+from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.testing import AggregatorContract

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from histonic.aggregators.base import AGGREGATORS
+from histonic.aggregators.registry import AGGREGATORS
 from histonic.aggregators.squares import squares_of
 
 CHEAP = ("convnet", "mean", "max", "abmil", "dsmil")

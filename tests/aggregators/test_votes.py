@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from histonic.aggregators.base import AggregatorClass, build_model
+from histonic.aggregators.base import build_model
+from histonic.aggregators.registry import AggregatorClass
 from histonic.aggregators.votes import (
     FIELD_CELLS,
     SUMMARIES,

@@ -46,6 +46,13 @@ def test_missing_package_says_what_to_install():
         family(entry).get("dicom")
 
 
+@pytest.mark.parametrize("target", ["no_such_package_here:Slide", "json:no_such_name_here"])
+def test_what_cannot_be_imported_says_why(target):
+    with pytest.raises(SettingsError, match=f"{target} cannot be imported: .*Error: .*no_such") as caught:
+        family(Entry("mine", target, origin="other")).get("mine")
+    assert "reinstall other" in caught.value.todo
+
+
 def test_same_name_twice_is_an_error():
     with pytest.raises(SettingsError, match="'tiff' comes from both histonic and other"):
         family(Entry("tiff", "a:b"), Entry("tiff", "c:d", origin="other")).entries()

@@ -29,7 +29,7 @@ def test_it_is_the_architecture_of_the_papers() -> None:
 def test_it_is_small_and_has_a_card_with_data_licences_settings_and_results() -> None:
     assert len((WEIGHTS / f"{MULTITASK}.safetensors").read_bytes()) < 4_000_000
     card = (WEIGHTS / f"{MULTITASK}.md").read_text(encoding="utf-8")
-    for words in ("CC0", "## Data", "## Validation", "## Settings", "histonic train-encoder", "assumed"):
+    for words in ("CC0", "## Data", "## Validation", "## Settings", "histonic encoder train", "assumed"):
         assert words in card
     assert load_encoder(MULTITASK).fingerprint in card
 

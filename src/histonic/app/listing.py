@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from histonic.aggregators.base import AGGREGATORS
-from histonic.core.registry import Registry
+from histonic.aggregators.registry import AGGREGATORS
+from histonic.core.errors import SettingsError
+from histonic.core.registry import Entry, Registry
 from histonic.encoders.base import ENCODERS
 from histonic.slides.base import READERS
 
+FAMILIES: tuple[Registry[Any], ...] = (READERS, ENCODERS, AGGREGATORS)
 
-def plugin_lines() -> Iterator[str]:
-    """One line a plugin: family, name, whether it can be used, what it is."""
-    families: tuple[Registry[Any], ...] = (READERS, ENCODERS, AGGREGATORS)
-    for registry in families:
+
+def list_plugins(check: bool = False) -> tuple[list[str], int]:
+    """One line a plugin: family, name, whether it can be used, what it is.
+
+    Args:
+        check: Import what is ready; without it nothing is imported.
+
+    Returns:
+        The lines, and how many plugins could not be imported.
+    """
+    lines, failed = [], 0
+    for registry in FAMILIES:
         for entry in registry.entries().values():
-            absent = entry.missing()
-            state = f"needs: pip install {' '.join(absent)}" if absent else "ready"
+            state = _state(registry, entry, check)
+            failed += state.startswith("fails")
             origin = "" if entry.origin == "histonic" else f" (from {entry.origin})"
-            yield f"{registry.family:<11} {entry.name:<12} {state:<7} {entry.summary}{origin}"
+            lines.append(f"{registry.family:<11} {entry.name:<12} {state:<7} {entry.summary}{origin}")
+    return lines, failed
+
+
+def _state(registry: Registry[Any], entry: Entry, check: bool) -> str:
+    if absent := entry.missing():
+        return f"needs: pip install {' '.join(absent)}"
+    try:
+        if check:
+            registry.get(entry.name)
+    except SettingsError as error:
+        return f"fails: {error.reason}"
+    return "ready"

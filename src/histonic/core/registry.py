@@ -84,7 +84,8 @@ class Registry(Generic[T]):
         """Import and return the member called ``name``.
 
         Raises:
-            SettingsError: No such name (the nearest one is given), or a package it needs is missing.
+            SettingsError: No such name (the nearest one is given), a package it needs is missing, or it
+                cannot be imported.
         """
         entries = self.entries()
         if name not in entries:
@@ -103,5 +104,12 @@ class Registry(Generic[T]):
                 f"Install it: pip install {' '.join(absent)}",
             )
         module, _, attribute = entry.target.partition(":")
-        member: Any = getattr(importlib.import_module(module), attribute)
+        try:
+            member: Any = getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise SettingsError(
+                f"Use the {self.family} {name!r}.",
+                f"{entry.target} cannot be imported: {' '.join(f'{type(error).__name__}: {error}'.split())}.",
+                f"Update or reinstall {entry.origin}; 'histonic list --check' tries all plugins.",
+            ) from error
         return member  # type: ignore[no-any-return]

@@ -54,7 +54,7 @@ def heads_beside(encoder: str | os.PathLike[str]) -> Path | None:
 
     Args:
         encoder: ``histonic-mtl``, or the file of an encoder; its heads lie in the same folder as
-            ``heads.safetensors``, where ``histonic train-encoder`` and stores have them.
+            ``heads.safetensors``, where ``histonic encoder train`` and stores have them.
 
     Raises:
         TrainingError: The file of the heads is damaged.

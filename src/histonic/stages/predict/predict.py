@@ -27,8 +27,9 @@ from histonic.models.bundle import Bundle, read_bundle, require_own_maps
 from histonic.models.members import FloatArray, prediction_columns
 from histonic.models.predicting import predict_patients
 from histonic.runs.files import FLOAT_FORMAT
+from histonic.slides.settings import TissueSettings
 from histonic.stages.compress.compress import Failure, compress
-from histonic.stages.compress.settings import CompressSettings, TissueSettings
+from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.predict.settings import PredictSettings
 from histonic.training.devices import deterministic, make_fabric, pick_device
 

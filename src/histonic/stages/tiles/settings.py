@@ -9,7 +9,7 @@ from pydantic import Field
 
 from histonic.core.settings import Settings
 from histonic.data.tilesets.plan import TileSetSettings
-from histonic.stages.compress.settings import TissueSettings
+from histonic.slides.settings import TissueSettings
 
 
 class ExtractSettings(Settings):

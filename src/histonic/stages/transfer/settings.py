@@ -17,7 +17,7 @@ class JudgeSettings(Settings):
     out: Path = Field(description="Folder for the table, the figure and all trained encoders.")
     sets: tuple[TileSetSettings, ...] = Field(min_length=2, description="Tile sets, a list in the YAML file.")
     base: dict[str, Any] = Field(
-        {}, description="Settings of 'histonic train-encoder' for every encoder trained here."
+        {}, description="Settings of 'histonic encoder train' for every encoder trained here."
     )
     encoders: tuple[str, ...] = Field(
         ("colour",), description="Encoders to compare with: names from 'histonic list', .safetensors files."

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from histonic.aggregators.base import AGGREGATORS, SlideModel, build_model
+from histonic.aggregators.base import SlideModel, build_model
+from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.nn.heads import Heads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -15,56 +15,20 @@ from histonic.core.settings import Settings, fields_of, make_settings
 S = TypeVar("S", bound=Settings)
 
 
-def settings_command(
-    group: click.Group,
-    name: str,
-    model: type[S],
-    positional: tuple[str, ...] = (),
-    *,
-    config_first: bool = False,
-) -> Callable[[Callable[[S], int | None]], Callable[[S], int | None]]:
-    """Make a command whose arguments are the fields of a settings model.
-
-    Every field becomes an option (fields of a nested model as ``--outer-inner``), those in
-    ``positional`` become arguments. ``--config FILE`` reads the same keys from YAML; the command line
-    wins. The decorated function gets the settings and returns the exit code.
+def parameters(model: type[Settings], positional: Sequence[str] = ()) -> list[click.Parameter]:
+    """What the command line takes: arguments, then required options, those of the verb, those it shares.
 
     Args:
-        group: The group that gets the command.
-        name: Name of the command.
-        model: Its settings.
-        positional: Fields given by position, the last of which may take several values.
-        config_first: The YAML file is an argument, for stages whose settings hold lists that the command
-            line cannot say.
+        model: The settings model.
+        positional: Fields given by position.
     """
-
-    def decorate(run: Callable[[S], int | None]) -> Callable[[S], int | None]:
-        def callback(**given: Any) -> None:
-            settings = _settings(model, given)
-            raise SystemExit(run(settings) or 0)
-
-        parameters: list[click.Parameter] = []
-        for key, field in _options(model):
-            parameters.append(_argument(key, field) if key in positional else _option(key, field))
-        parameters.sort(key=lambda item: isinstance(item, click.Option))
-        parameters.append(_config_argument() if config_first else _config_option())
-        command = click.Command(
-            name, callback=callback, params=parameters, help=run.__doc__, no_args_is_help=_has_required(model)
-        )
-        group.add_command(command)
-        return run
-
-    return decorate
-
-
-def _config_option() -> click.Option:
-    return click.Option(
-        ["--config"], metavar="YAML", help="Read settings from this YAML file; options given here win."
+    arguments = [_argument(key, model.model_fields[key]) for key in positional]
+    options = [(key, field) for key, field in _options(model) if key not in positional]
+    options.sort(key=lambda option: not option[1].is_required())
+    config = click.Option(
+        ["--config"], metavar="FILE.yaml", help="Read settings from this YAML file; options given here win."
     )
-
-
-def _config_argument() -> click.Argument:
-    return click.Argument(["config"], required=False, metavar="[CONFIG.yaml]")
+    return [*arguments, *(_option(key, field) for key, field in options), config]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -88,7 +52,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def _settings(model: type[S], given: Mapping[str, Any]) -> S:
+def settings_from(model: type[S], given: Mapping[str, Any]) -> S:
+    """Settings from what was typed, and from the file given with ``--config``.
+
+    Args:
+        model: The settings model.
+        given: Values of :func:`parameters` by name.
+
+    Raises:
+        SettingsError: A value cannot be used, or the file cannot be read.
+    """
     values: dict[str, Any] = {}
     source = "the command line"
     if given.get("config"):
@@ -148,10 +121,6 @@ def _options(model: type[Settings]) -> Iterator[tuple[str, FieldInfo]]:
 
 def _parameter_name(key: str) -> str:
     return key.replace(".", "_")
-
-
-def _has_required(model: type[Settings]) -> bool:
-    return any(field.is_required() for field in model.model_fields.values())
 
 
 def _is_many(field: FieldInfo) -> bool:

@@ -1,0 +1,74 @@
+"""Commands on slides and their label table, before any training: doctor, compress, audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from histonic.app.terminal.command import settings_command, show_failures, with_progress
+
+if TYPE_CHECKING:
+    from histonic.app.settings import DoctorSettings
+    from histonic.stages.audit.settings import AuditSettings
+    from histonic.stages.compress.settings import CompressSettings
+
+
+@settings_command("doctor", "histonic.app.settings:DoctorSettings", "slides")
+def doctor(settings: DoctorSettings) -> int:
+    """Open every slide and read every row before any compute, and say what is wrong.
+
+    One line for each slide and each problem. Exit code 1 if anything would fail.
+    """
+    from histonic.app.doctor import examine
+
+    findings = with_progress(examine, settings)
+    for finding in findings:
+        click.echo(finding.line())
+    errors = sum(finding.verdict == "error" for finding in findings)
+    warnings = sum(finding.verdict == "warning" for finding in findings)
+    click.echo(f"{len(findings) - errors - warnings} ok, {warnings} warning(s), {errors} error(s)")
+    return 1 if errors else 0
+
+
+@settings_command("compress", "histonic.stages.compress.settings:CompressSettings", "slides")
+def compress(settings: CompressSettings) -> int:
+    """Compress slides (files, folders, or a CSV with path, mpp, mask) to maps of codes in a store.
+
+    Finished slides are skipped; the same command resumes after an interruption.
+    """
+    from histonic.stages.compress.compress import compress as run
+
+    result = with_progress(run, settings)
+    click.echo(
+        f"{result.store}: {len(result.done)} compressed, {len(result.skipped)} there already, "
+        f"{len(result.failures)} failed"
+    )
+    if result.tiles:
+        waiting = 1 - result.encoder_share
+        click.echo(
+            f"{result.tiles} tiles in {result.seconds:.1f} s ({result.tiles / result.seconds:.0f} tiles/s); "
+            f"the encoder worked {result.encoder_share:.0%} of the time, "
+            f"{'so it' if waiting < 0.5 else 'so reading'} sets the pace"
+        )
+    return show_failures(result.failures)
+
+
+@settings_command("audit", "histonic.stages.audit.settings:AuditSettings", "store")
+def audit(settings: AuditSettings) -> int:
+    """Look for what but the tissue could explain the labels, before training: copies, site, colour.
+
+    One line a finding; exit code 1 for an error. 'histonic report' looks for the same in a finished run.
+    """
+    from histonic.stages.audit.audit import audit as run
+
+    result = with_progress(run, settings)
+    for finding in result.findings:
+        click.echo(finding.line())
+    tested = [each for each in result.told if each.value is not None]
+    alarms = sum(each.alarm for each in tested)
+    click.echo(
+        f"{result.slides} slides, {len(tested)} confounder(s) tested, {alarms} predict a target; "
+        f"{result.count('error')} error(s), {result.count('warning')} warning(s)"
+    )
+    return 1 if result.count("error") else 0

@@ -1,0 +1,72 @@
+"""Commands on tile encoders: encoder train, import, transfer, tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from histonic.app.terminal.command import settings_command, with_progress
+
+if TYPE_CHECKING:
+    from histonic.stages.encoder.settings import ImportSettings, TrainEncoderSettings
+    from histonic.stages.transfer.settings import StudyTasksSettings, TransferSettings
+
+
+@settings_command("train", "histonic.stages.encoder.settings:TrainEncoderSettings")
+def train(settings: TrainEncoderSettings) -> int:
+    """Train a tile encoder: supervised on several tile sets, or unsupervised (VAE, contrastive, BiGAN).
+
+    Tile sets stand in the YAML file under 'sets:', or are given by --tiles and --slides. Writes the encoder
+    with a model card. The same command resumes after an interruption.
+    """
+    from histonic.stages.encoder.train import train_encoder
+
+    out = with_progress(train_encoder, settings)
+    click.echo(f"{out}: trained; use it with: histonic compress --encoder {out / 'encoder.safetensors'}")
+    return 0
+
+
+@settings_command("import", "histonic.stages.encoder.settings:ImportSettings", "file")
+def import_(settings: ImportSettings) -> int:
+    """Convert a released Keras encoder (.h5) to a safetensors file."""
+    from histonic.encoders.networks.released import import_encoder
+
+    spec = import_encoder(settings.file, settings.out).spec
+    click.echo(
+        f"{settings.out}: {spec.name}, {spec.tile_px} px at {spec.mpp} µm/px to {spec.code_size} numbers, "
+        f"licence {spec.licence}"
+    )
+    return 0
+
+
+@settings_command("transfer", "histonic.stages.transfer.settings:TransferSettings")
+def transfer(settings: TransferSettings) -> int:
+    """Compare encoders on tasks that they never saw: train on all tile sets but one, judge on that one.
+
+    Frozen codes with a linear model, fine-tuning, and training from scratch, by several seeds. The YAML file
+    lists the tile sets under 'sets:'. The same command resumes after an interruption.
+    """
+    from histonic.stages.transfer.transfer import transfer as run
+
+    out = with_progress(run, settings)
+    click.echo(f"Table: {out / 'transfer.md'}, figure: {out / 'transfer.png'}")
+    return 0
+
+
+@settings_command("tasks", "histonic.stages.transfer.settings:StudyTasksSettings")
+def tasks(settings: StudyTasksSettings) -> int:
+    """Train encoders on 1, 2, 3 ... tile sets and judge each on the sets that it has not seen.
+
+    The YAML file lists the tile sets under 'sets:'. The same command resumes after an interruption.
+    """
+    from histonic.stages.transfer.tasks import study_tasks
+
+    out = with_progress(study_tasks, settings)
+    click.echo(f"Table: {out / 'tasks.md'}, figure: {out / 'tasks.png'}")
+    return 0
+
+
+encoder = click.Group(
+    "encoder", [train, import_, transfer, tasks], help="Train, import and compare tile encoders."
+)

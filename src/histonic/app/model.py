@@ -1,0 +1,49 @@
+"""Commands that make models of slides and use them: train, external, predict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from histonic.app.terminal.command import settings_command, show_failures, with_progress
+
+if TYPE_CHECKING:
+    from histonic.stages.predict.settings import ExternalSettings, PredictSettings
+    from histonic.stages.train.settings import TrainSettings
+
+
+@settings_command("train", "histonic.stages.train.settings:TrainSettings", "store")
+def train(settings: TrainSettings) -> int:
+    """Cross-validate the slide network by patient on one or several targets at once.
+
+    Writes out-of-fold predictions and a portable bundle. The same command resumes after an interruption.
+    """
+    from histonic.stages.train.train import train_slides
+
+    run = with_progress(train_slides, settings)
+    click.echo(f"{run}: trained; see it with: histonic report {run}")
+    return 0
+
+
+@settings_command("external", "histonic.stages.predict.settings:ExternalSettings", "run", "store")
+def external(settings: ExternalSettings) -> int:
+    """Test a finished run on another cohort: its maps in a store, and its label table.
+
+    Writes predictions into RUN/external/NAME; the report scores them under a heading of their own.
+    """
+    from histonic.stages.predict.external import external_test
+
+    out = with_progress(external_test, settings)
+    click.echo(f"{out}: predicted; see it with: histonic report {settings.run}")
+    return 0
+
+
+@settings_command("predict", "histonic.stages.predict.settings:PredictSettings", "bundle", "slides")
+def predict(settings: PredictSettings) -> int:
+    """Predict from slide files or maps with one portable bundle."""
+    from histonic.stages.predict.predict import predict as run
+
+    result = with_progress(run, settings)
+    click.echo(f"Predictions: {result.out} ({result.rows} rows)")
+    return show_failures(result.failures)

@@ -1,0 +1,53 @@
+"""Commands on finished runs: report, explain, compare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from histonic.app.terminal.command import settings_command, with_progress
+
+if TYPE_CHECKING:
+    from histonic.stages.compare.settings import CompareSettings
+    from histonic.stages.explain.settings import ExplainSettings
+    from histonic.stages.report.settings import ReportSettings
+
+
+@settings_command("report", "histonic.stages.report.settings:ReportSettings", "run")
+def report(settings: ReportSettings) -> int:
+    """Write report.html (one file, no network) and report.json into a run."""
+    from histonic.stages.report.report import write_report
+
+    click.echo(f"Report: {with_progress(write_report, settings)}")
+    return 0
+
+
+@settings_command("explain", "histonic.stages.explain.settings:ExplainSettings", "run")
+def explain(settings: ExplainSettings) -> int:
+    """Show what on a slide speaks for a prediction: a number per cell, with checks beside it.
+
+    Writes overlay.png, tiles.png, cells.geojson (QuPath), values.zarr and curves.png for each target and
+    slide under RUN/explain, from the stored maps. What is there already is kept.
+    """
+    from histonic.app.explanations import explain_lines
+    from histonic.stages.explain.explain import explain as run
+
+    result = with_progress(run, settings)
+    for line in explain_lines(result):
+        click.echo(line)
+    return 1 if result.failures else 0
+
+
+@settings_command("compare", "histonic.stages.compare.settings:CompareSettings", "runs")
+def compare(settings: CompareSettings) -> int:
+    """Compare runs on the patients they share: paired differences with intervals, p-values corrected.
+
+    Prints tables; with --out also writes comparison.md, comparison.csv and comparison.json.
+    """
+    from histonic.stages.compare.compare import compare_runs
+
+    click.echo(with_progress(compare_runs, settings).markdown())
+    if settings.out is not None:
+        click.echo(f"Written: {settings.out / 'comparison.json'}, .csv and .md")
+    return 0

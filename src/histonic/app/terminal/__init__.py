@@ -1,0 +1,1 @@
+"""What all commands share: arguments made of settings, progress on a terminal."""

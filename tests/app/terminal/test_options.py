@@ -1,0 +1,95 @@
+"""One settings model behind the Python call, the YAML file and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from histonic.app.terminal.command import SettingsCommand
+from histonic.app.terminal.options import parameters, read_yaml
+from histonic.core.errors import SettingsError
+from histonic.core.settings import Settings, make_settings
+from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.train.settings import TrainSettings
+
+
+def settings_of(model: type[Settings], positional: tuple[str, ...], *words: str) -> Settings:
+    caught: list[Settings] = []
+    target = f"{model.__module__}:{model.__name__}"
+    command = SettingsCommand("x", settings=target, positional=positional, callback=caught.append)
+    result = CliRunner().invoke(command, words)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return caught[0]
+
+
+def test_python_yaml_and_command_line_are_the_same_settings(tmp_path: Path) -> None:
+    values = {
+        "slides": ["a.svs", "b"],
+        "out": "s",
+        "mpp": 0.5,
+        "orientations": 8,
+        "tissue": {"mpp": 4.0},
+    }
+    by_python = make_settings(CompressSettings, values)
+    (tmp_path / "c.yaml").write_text(
+        "slides: [a.svs, b]\nout: s\nmpp: 0.5\norientations: 8\ntissue: {mpp: 4.0}\n"
+    )
+    by_yaml = settings_of(CompressSettings, ("slides",), "--config", str(tmp_path / "c.yaml"))
+    words = ["a.svs", "b", "--out", "s", "--mpp", "0.5", "--orientations", "8", "--tissue-mpp", "4"]
+    by_words = settings_of(CompressSettings, ("slides",), *words)
+    assert by_python == by_yaml == by_words
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("slides: [a.svs]\nout: s\ntissue: {mpp: 4.0, min_cell_share: 0.5}\n")
+    words = ("--config", str(tmp_path / "c.yaml"), "--tissue-mpp", "2")
+    settings = settings_of(CompressSettings, ("slides",), *words)
+    assert isinstance(settings, CompressSettings)
+    assert settings.tissue.mpp == 2 and settings.tissue.min_cell_share == 0.5
+
+
+def test_pairs_become_a_mapping() -> None:
+    words = ("s", "--labels", "l.csv", "--target", "a", "--target", "b", "--out", "r")
+    settings = settings_of(TrainSettings, ("store",), *words, "--columns", "patient_id=case")
+    assert isinstance(settings, TrainSettings)
+    assert settings.columns == {"patient_id": "case"} and settings.target == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("slidez: [a]\nout: s\n", "'slides'"),
+        ("slides: [a]\nout: s\ntissue: {mp: 3}\n", "'mpp'"),
+        ("slides: [a]\nout: s\nbatch: many\n", "batch is 'many'"),
+        ("slides: [a]\nout: s\nbatch: 0\n", "batch is 0"),
+        ("slides: [a]\n", "out is nothing"),
+        ("- a\n- b\n", "no keys"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_wrong_settings_files(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=words):
+        settings_of(CompressSettings, ("slides",), "--config", str(tmp_path / "c.yaml"))
+
+
+def test_an_absent_settings_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+def test_pairs_need_a_sign() -> None:
+    with pytest.raises(SettingsError, match="NAME=VALUE"):
+        settings_of(
+            TrainSettings, ("store",), "s", "--labels", "l", "--target", "a", "--out", "r", "--columns", "x"
+        )
+
+
+def test_required_options_come_first_then_own_then_shared() -> None:
+    names = [parameter.name for parameter in parameters(TrainSettings, ("store",))]
+    assert names[:5] == ["store", "labels", "target", "out", "aggregator"]
+    assert names[-5:] == ["table_style", "columns", "slide_table", "event_coding", "config"]

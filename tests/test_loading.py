@@ -1,0 +1,86 @@
+"""What is loaded: a command imports its own settings, and nothing heavy before it has work to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+THIRD_PARTY = {
+    *("PIL", "click", "filelock", "h5py", "imagecodecs", "jinja2", "lifelines", "lightning_fabric"),
+    *("matplotlib", "numpy", "openpyxl", "openslide", "pandas", "pyarrow", "pydantic", "rich", "safetensors"),
+    *("scipy", "simplejpeg", "sklearn", "tifffile", "timm", "torch", "torchvision", "yaml", "zarr"),
+}
+TABLE, TISSUE = "histonic.data.tables.settings", "histonic.slides.settings"
+SETTINGS = {
+    "doctor": {"histonic.app.settings", TABLE},
+    "demo": {"histonic.app.settings", TABLE},
+    "compress": {"histonic.stages.compress.settings", TISSUE},
+    "audit": {"histonic.stages.audit.settings", TABLE},
+    "train": {"histonic.stages.train.settings", TABLE},
+    "external": {"histonic.stages.predict.settings", TABLE},
+    "predict": {"histonic.stages.predict.settings", TABLE},
+    "report": {"histonic.stages.report.settings"},
+    "explain": {"histonic.stages.explain.settings"},
+    "compare": {"histonic.stages.compare.settings"},
+    "encoder train": {"histonic.stages.encoder.settings"},
+    "encoder import": {"histonic.stages.encoder.settings"},
+    "encoder transfer": {"histonic.stages.transfer.settings"},
+    "encoder tasks": {"histonic.stages.transfer.settings"},
+    "tiles extract": {"histonic.stages.tiles.settings", TISSUE},
+    "simulate mosaic": {"histonic.stages.tiles.settings", TISSUE},
+}
+"""The settings modules that the help of a command may load, beside their base."""
+OF_TILE_SETS = ("encoder", "tiles", "simulate")
+
+
+def loaded(code: str, *words: str) -> tuple[set[str], set[str], set[str]]:
+    """Settings modules, other modules of stages, and packages of others that are there after some code."""
+    code += "\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    shown = subprocess.run(
+        [sys.executable, "-c", f"import json, sys\n{code}", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = set(json.loads(shown.stderr.splitlines()[-1]))
+    settings = {name for name in modules if name.startswith("histonic.") and name.endswith(".settings")}
+    stages = {name for name in modules if name.startswith("histonic.stages.") and name.count(".") > 2}
+    return settings, stages - settings, modules & THIRD_PARTY
+
+
+def loaded_by(*words: str) -> tuple[set[str], set[str], set[str]]:
+    run = "from histonic.app.cli import main\ntry:\n    main()\n"
+    return loaded(f"{run}except SystemExit as end:\n    assert not end.code", *words)
+
+
+def test_the_face_loads_nothing() -> None:
+    assert loaded("import histonic") == (set(), set(), set())
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "encoder --help", "tiles --help", "list --help"])
+def test_help_of_all_loads_no_settings(words: str) -> None:
+    assert loaded_by(*words.split()) == (set(), set(), {"click"})
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_help_of_a_command_loads_its_own_settings(name: str) -> None:
+    yaml = {"yaml"} if name.startswith(OF_TILE_SETS) else set()
+    own = {"histonic.core.settings", *SETTINGS[name]}
+    assert loaded_by(*name.split(), "--help") == (own, set(), {"click", "pydantic", *yaml})
+
+
+def test_every_command_is_tried() -> None:
+    from histonic.app.cli import histonic
+
+    groups = [name for name, command in histonic.commands.items() if hasattr(command, "commands")]
+    assert set(histonic.commands) == {name.split()[0] for name in SETTINGS} | {"list"}
+    for group in groups:
+        names = {f"{group} {name}" for name in histonic.commands[group].commands}
+        assert names == {name for name in SETTINGS if name.startswith(f"{group} ")}
+
+
+def test_the_list_imports_no_plugin() -> None:
+    assert loaded_by("list") == (set(), set(), {"click", "numpy", "safetensors"})

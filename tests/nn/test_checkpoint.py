@@ -67,6 +67,9 @@ def test_every_kind_of_value_survives(tmp_path: Path) -> None:
     }
     save_state(tmp_path / "s", state)
     assert same(load_state(tmp_path / "s"), state)
+    plain = load_state(tmp_path / "s", tensors=False)
+    assert plain["shared"] == [None, None] and plain["scalar"] is None
+    assert plain["float"] == state["float"] and plain[3] == state[3]
 
 
 def test_the_same_state_gives_the_same_bytes(tmp_path: Path) -> None:

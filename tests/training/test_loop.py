@@ -58,9 +58,13 @@ class Risks(Lesson):
     def loss(self, outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
         return cox_efron(outputs["os"], targets)
 
-    def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
-        with torch.no_grad():
-            return Verdict(float(cox_efron(network(fabric.to_device(self.x))["os"], self.y)))
+    @torch.no_grad()
+    def predict(self, network: nn.Module, fabric: Fabric) -> Tensor:
+        found: Tensor = network(fabric.to_device(self.x))["os"]
+        return found
+
+    def validate(self, predictions: Tensor) -> Verdict:
+        return Verdict(float(cox_efron(predictions, self.y)))
 
 
 def train(
@@ -95,7 +99,29 @@ def fail(fabric: Fabric, path: str, progress: Progress) -> None:
 def test_learning_lowers_the_loss_and_keeps_the_best_weights() -> None:
     pace, network = train(make_fabric("cpu"), epochs=30)
     assert pace.best_loss < pace.history[0].validation_loss * 0.8
-    assert Risks().validate(network, make_fabric("cpu")).loss == pytest.approx(pace.best_loss, abs=1e-6)
+    verdict = Risks().validate(Risks().predict(network, make_fabric("cpu")))
+    assert verdict.loss == pytest.approx(pace.best_loss, abs=1e-6)
+
+
+def test_the_weights_that_are_kept_are_calibrated_before_they_are_judged() -> None:
+    class Calibrated(Risks):
+        calls: ClassVar[list[str]] = []
+
+        def calibrate(self, predictions: Tensor) -> None:
+            self.calls.append("calibrate")
+            network.body[2].bias.data.fill_(len(self.calls))
+
+        def validate(self, predictions: Tensor) -> Verdict:
+            self.calls.append("validate")
+            return super().validate(predictions)
+
+    network = Tiny()
+    training = Training(
+        network, Calibrated(), Schedule(0.0, 2), fabric=make_fabric("cpu"), keys=(0,), name="t"
+    )
+    training._note(None)
+    assert Calibrated.calls == ["calibrate", "validate"]
+    assert training.best["body.2.bias"] == 1
 
 
 def test_the_rate_falls_on_plateaus_and_then_training_ends() -> None:
@@ -182,7 +208,7 @@ def test_a_loss_that_is_not_finite_names_fold_and_epoch(
         good = lesson.loss
         lesson.loss = lambda o, t: good(o, t) * (float("nan") if next(calls) == 3 else 1)  # type: ignore
     else:
-        lesson.validate = lambda n, f: Verdict(float("nan") if next(calls) == 2 else 1.0)  # type: ignore
+        lesson.validate = lambda p: Verdict(float("nan") if next(calls) == 2 else 1.0)  # type: ignore
     training = Training(
         Tiny(),
         lesson,
@@ -273,7 +299,7 @@ def test_without_a_plateau_schedule_patience_ends_training() -> None:
 
 def test_the_last_weights_are_kept_where_the_schedule_says_so() -> None:
     class Worse(Risks):
-        def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
+        def validate(self, predictions: Tensor) -> Verdict:
             return Verdict(float(next(counter)), {"round": 1.0})
 
     for keep in ("best", "last"):

@@ -43,8 +43,12 @@ def save_state(path: str | os.PathLike[str], state: Any) -> None:
         partial.write_bytes(content)
 
 
-def load_state(path: str | os.PathLike[str]) -> Any:
+def load_state(path: str | os.PathLike[str], *, tensors: bool = True) -> Any:
     """Read what :func:`save_state` wrote, onto the CPU.
+
+    Args:
+        path: The file.
+        tensors: False reads the plain values alone, which costs little; every tensor is None.
 
     Raises:
         TrainingError: The file is damaged or was not written by it.
@@ -52,12 +56,13 @@ def load_state(path: str | os.PathLike[str]) -> Any:
     try:
         with safe_open(path, "pt") as file:
             plain = json.loads((file.metadata() or {}).get("histonic", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = file.keys() if tensors else ()
+            found = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, f"It cannot be read: {error}.") from error
     if plain.get("format") != FORMAT:
         raise _damaged(path, "It holds no state of a training.")
-    return _unpack(plain["state"], tensors)
+    return _unpack(plain["state"], found)
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -91,7 +96,7 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
         return value
     ((kind, content),) = value.items()
     if kind == _TENSOR:
-        return tensors[content]
+        return tensors.get(content)
     if kind == _TUPLE:
         return tuple(_unpack(item, tensors) for item in content)
     return {key: _unpack(item, tensors) for key, item in content}

@@ -152,11 +152,12 @@ class Head(nn.Module):
             return targets
         return (targets - self.centre) / self.spread
 
-    def predict(self, outputs: Tensor) -> Tensor:
+    def predict(self, outputs: Tensor, trust: float | None = None) -> Tensor:
         """What a user reads.
 
         Args:
             outputs: ``(B, task.outputs)``.
+            trust: In place of :attr:`trust`.
 
         Returns:
             Classification ``(B, C)`` probabilities, corrected from the class shares of the batches to the
@@ -165,17 +166,18 @@ class Head(nn.Module):
             that of the training patients. All are drawn towards the baseline by :attr:`trust`.
         """
         outputs = outputs.float()
+        share = self.trust if trust is None else trust
         if self.task.kind == "regression":
-            return self.centre + self.trust * self.spread * outputs
+            return self.centre + share * self.spread * outputs
         if self.task.intervals:
             # -log(1 - hazard) = softplus(logit)
             cumulative = F.softplus(outputs).sum(dim=1, keepdim=True).log()
-            return self.trust * (cumulative - self.baseline_hazard)
+            return share * (cumulative - self.baseline_hazard)
         if self.task.kind == "survival":
-            return self.trust * outputs
+            return share * outputs
         weighted = self.probabilities(outputs) * (self.prevalence / self.sampled)
         corrected = weighted / weighted.sum(dim=1, keepdim=True)
-        return self.prevalence + self.trust * (corrected - self.prevalence)
+        return self.prevalence + share * (corrected - self.prevalence)
 
     @property
     def baseline(self) -> Tensor:
@@ -220,9 +222,9 @@ class Heads(nn.Module):
         """Targets of all tasks as the losses want them."""
         return {task.name: self[task.name].standardise(targets[task.name]) for task in self.tasks}
 
-    def predict(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def predict(self, outputs: Mapping[str, Tensor], trust: float | None = None) -> dict[str, Tensor]:
         """Predictions of all tasks, see :meth:`Head.predict`."""
-        return {task.name: self[task.name].predict(outputs[task.name]) for task in self.tasks}
+        return {task.name: self[task.name].predict(outputs[task.name], trust) for task in self.tasks}
 
 
 def _shares(shares: Tensor) -> Tensor:

@@ -14,34 +14,38 @@ TRUSTS = tuple(step / 10 for step in range(11))
 LEAST_PROBABILITY = 1e-6
 
 
-def choose_trust(head: Head, predictions: FloatArray, targets: FloatArray) -> float:
-    """Set the trust of a head by its validation predictions; the loss with it.
+def best_trust(head: Head, predictions: FloatArray, targets: FloatArray) -> float:
+    """Which of the trusts 0, 0.1 .. 1 suits a head's validation predictions best; the head stays as it is.
 
     Args:
-        head: Its :attr:`~histonic.nn.heads.Head.trust` is set to the best of 0, 0.1 .. 1.
+        head: Of the task.
         predictions: ``(P, W)`` at full trust, see :meth:`histonic.nn.heads.Head.predict`.
         targets: ``(P,)`` or ``(P, 2)``, NaN where missing.
     """
-    baseline = head.baseline.cpu().double().numpy()
-    losses = [prediction_loss(head, baseline + trust * (predictions - baseline), targets) for trust in TRUSTS]
+    losses = [prediction_loss(head, predictions, targets, trust) for trust in TRUSTS]
     # Without a known target every trust is as good: the network has the word.
-    best = int(np.argmin(losses)) if any(losses) else len(TRUSTS) - 1
-    head.trust.fill_(TRUSTS[best])
-    return losses[best]
+    return TRUSTS[int(np.argmin(losses))] if any(losses) else TRUSTS[-1]
 
 
-def prediction_loss(head: Head, predictions: FloatArray, targets: FloatArray) -> float:
+def prediction_loss(
+    head: Head, predictions: FloatArray, targets: FloatArray, trust: float | None = None
+) -> float:
     """How far predictions are off: -log probability of the class, standardised squared error, or Cox loss.
 
     Args:
         head: Of the task; its scale standardises regression.
-        predictions: ``(P, W)``, see :meth:`histonic.nn.heads.Head.predict`.
+        predictions: ``(P, W)`` at full trust, see :meth:`histonic.nn.heads.Head.predict`.
         targets: ``(P,)`` or ``(P, 2)``, NaN where missing.
+        trust: With which they are drawn towards the baseline; None takes the head's own.
 
     Returns:
         Mean over known targets, 0 if none is.
     """
     task = head.task
+    # A head's trust is a number of single precision: 0.3 is meant, not 0.30000001.
+    share = round(float(head.trust), 6) if trust is None else trust
+    baseline = head.baseline.cpu().double().numpy()
+    predictions = baseline + share * (predictions - baseline)
     if task.kind == "survival":
         return float(cox_efron(torch.from_numpy(predictions), torch.from_numpy(targets)))
     known = np.flatnonzero(~np.isnan(targets))

@@ -66,8 +66,15 @@ class Lesson:
         """Loss of the whole batch, a scalar."""
         raise TypeError(f"{type(self).__name__} has no loss")
 
-    def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
-        """Verdict on the validation part, the same on all ranks; a lower loss is better."""
+    def predict(self, network: nn.Module, fabric: Fabric) -> Any:
+        """What the network says of the validation part, the same on all ranks; changes nothing."""
+        raise TypeError(f"{type(self).__name__} predicts nothing")
+
+    def calibrate(self, predictions: Any) -> None:
+        """Suit the heads to the predictions for the validation part; no head has to be."""
+
+    def validate(self, predictions: Any) -> Verdict:
+        """Verdict on the predictions for the validation part; a lower loss is better. Changes nothing."""
         raise TypeError(f"{type(self).__name__} has no validation")
 
     def parts(self, network: nn.Module) -> dict[str, list[nn.Parameter]]:
@@ -296,7 +303,9 @@ class Training:
         """Judge the network as it is now and keep its weights if they are the best."""
         epoch = 0 if train_loss is None else self.pace.epoch + 1
         self.network.eval()
-        verdict = self.lesson.validate(self.network, self.fabric)
+        predictions = self.lesson.predict(self.network, self.fabric)
+        self.lesson.calibrate(predictions)
+        verdict = self.lesson.validate(predictions)
         judged = self._finite(verdict.loss, "validation", epoch, str)
         record = EpochRecord(epoch, self.pace.rate(self.schedule), train_loss, judged, verdict.scores)
         if self.pace.note(record, self.schedule):

@@ -173,11 +173,25 @@ def test_tiles_are_scaled_averaged_and_augmented_in_training_only() -> None:
 def test_validation_looks_at_every_validation_tile_and_is_the_same_each_time() -> None:
     one = lesson(Recording("tile"))
     fabric = make_fabric("cpu")
-    verdict = one.validate(one.pupil.eval(), fabric)
+    verdict = one.validate(one.predict(one.pupil.eval(), fabric))
     assert verdict.loss == (SMALL.split == "val").sum() + (LARGE.split == "val").sum()
-    real = lesson()
-    assert real.validate(real.pupil.eval(), fabric) == real.validate(real.pupil.eval(), fabric)
-    assert set(real.validate(real.pupil.eval(), fabric).scores) == {"small loss", "large loss"}
+
+
+@pytest.mark.parametrize("trust", [0.3, 1.0])
+def test_validating_twice_changes_nothing(trust: float) -> None:
+    one, fabric = lesson(), make_fabric("cpu")
+    heads = one.objective.heads
+    for head in (heads["small"], heads["large"]):  # type: ignore[operator, union-attr]
+        nn.init.normal_(head.linear.weight)
+        head.trust.fill_(trust)
+    before = {name: value.clone() for name, value in one.pupil.state_dict().items()}
+    first, second = (one.validate(one.predict(one.pupil.eval(), fabric)) for _ in range(2))
+    assert first == second and set(first.scores) == {"small loss", "large loss"}
+    assert all(torch.equal(value, before[name]) for name, value in one.pupil.state_dict().items())
+    one.calibrate(one.predict(one.pupil, fabric))
+    changed = [n for n, value in one.pupil.state_dict().items() if not torch.equal(value, before[n])]
+    assert {name.rsplit(".")[-1] for name in changed} == {"trust"}
+    assert one.validate(one.predict(one.pupil, fabric)).loss < first.loss
 
 
 def test_the_warm_up_freezes_the_trunk_with_its_norms() -> None:

@@ -43,12 +43,13 @@ def test_a_record_names_its_tiles_and_forgetting_removes_them(tmp_path: Path) ->
     folder.keep(record)
     folder.write_tile(rows[0]["path"], np.zeros((4, 4, 3), np.uint8))
     (tmp_path / "a" / "mine.png").write_bytes(b"")
-    assert folder.record("s1") == record and folder.records() == []
+    assert folder.read_record("s1") == record and folder.read_records() == []
     record.done = True
     folder.keep(record)
-    assert folder.records() == [record]
+    assert folder.read_records() == [record]
     folder.forget("s1")
-    assert folder.record("s1") is None and [file.name for file in tmp_path.rglob("*.png")] == ["mine.png"]
+    assert folder.read_record("s1") is None
+    assert [file.name for file in tmp_path.rglob("*.png")] == ["mine.png"]
     folder.forget("s1")
 
 

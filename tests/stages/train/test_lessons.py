@@ -151,23 +151,39 @@ def test_validation_begins_at_the_baseline(maps: Maps) -> None:
     torch.nn.init.zeros_(one.model.heads["score"].linear.weight)
     values = np.array([1.0, 2.0, 4.0])
     one.model.heads["score"].set_scale(float(values.mean()), float(values.std()))
-    assert one.validate(one.model, make_fabric("cpu")).loss == pytest.approx(1.0, abs=1e-5)
+    found = one.predict(one.model, make_fabric("cpu"))
+    assert one.validate(found).loss == pytest.approx(1.0, abs=1e-5)
 
 
-def test_validation_chooses_the_trust_that_predicts_best(maps: Maps) -> None:
+def test_validating_twice_changes_nothing(maps: Maps) -> None:
+    one, fabric = lesson(maps), make_fabric("cpu")
+    one.model.heads["score"].set_scale(2.0, 1.0)
+    for trust in (0.3, 1.0):
+        one.model.heads["score"].trust.fill_(trust)
+        before = {name: value.clone() for name, value in one.model.state_dict().items()}
+        found = [one.predict(one.model, fabric) for _ in range(2)]
+        assert np.array_equal(found[0]["score"], found[1]["score"])
+        assert one.validate(found[0]) == one.validate(found[0]) == one.validate(found[1])
+        assert all(torch.equal(value, before[name]) for name, value in one.model.state_dict().items())
+
+
+def test_calibration_chooses_the_trust_that_predicts_best(maps: Maps) -> None:
     one, fabric = lesson(maps), make_fabric("cpu")
     head = one.model.heads["score"]
     head.set_scale(2.0, 1.0)
     looks = {"fabric": fabric, "crop_cells": 12, "crops": 4}
     raw = predict_patients(one.model, maps, PATIENTS, **looks)["score"][:, 0]  # type: ignore[arg-type]
-    one.judged_by = {"score": 2.0 + 0.3 * (raw - 2.0)}
-    assert one.validate(one.model, fabric).loss == pytest.approx(0, abs=1e-9)
-    assert float(head.trust) == pytest.approx(0.3)
-    one.judged_by = {"score": 2.0 - (raw - 2.0)}
-    one.validate(one.model, fabric)
-    assert float(head.trust) == 0
-    one.judged_by = {"score": np.full(3, np.nan)}
-    assert one.validate(one.model, fabric).loss == 0 and float(head.trust) == 1
+    off = raw - 2.0
+    for targets, trust, loss in (
+        (2.0 + 0.3 * off, 0.3, 0.0),
+        (2.0 - off, 0.0, (off**2).mean()),
+        (np.full(3, np.nan), 1.0, 0.0),
+    ):
+        one.judged_by = {"score": targets}
+        found = one.predict(one.model, fabric)
+        one.calibrate(found)
+        assert float(head.trust) == pytest.approx(trust)
+        assert one.validate(found).loss == pytest.approx(loss, abs=1e-9)
 
 
 @pytest.mark.parametrize(("patients", "batch", "world"), [(7, 3, 1), (9, 4, 2), (5, 2, 2), (1, 4, 1)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.settings import make_settings
 from histonic.core.task import Task
@@ -26,10 +28,10 @@ def plan(**values: Any) -> Plan:
 
 def test_every_network_has_a_name_of_its_own() -> None:
     made = plan(repeats=2, search={"batch": "4,8"}, search_folds=2)
-    trials = [network for fold in made.folds for _, network in made.trials(fold)]
+    trials = made.all_trials()
     assert len(trials) == 2 * 3 * 2 * 2
     assert len({made.path(network) for network in trials}) == len(trials)
-    kept = [network for fold in plan(repeats=2).folds for network in plan(repeats=2).networks(fold)]
+    kept = plan(repeats=2).all_networks({})
     assert len({made.path(network) for network in [*kept, *trials]}) == len(kept) + len(trials)
 
 
@@ -41,9 +43,21 @@ def test_the_epochs_are_those_of_all_networks() -> None:
 
 def test_networks_are_told_apart_in_messages() -> None:
     made = plan(repeats=2, search={"batch": "4,8"}, search_folds=2)
-    trial = made.trials(made.folds[4])[3][1]
+    trial = made.trials(made.folds[4])[1][1]
     assert made.spoken(trial) == "repeat 2 of 2, fold 2 of 3, trial 2 of 2 (inner fold 2 of 2)"
-    assert plan().spoken(plan().networks(plan().folds[2])[1]) == "fold 3 of 3, network 2 of 2"
+    assert plan().spoken(plan().all_networks({})[-1]) == "fold 3 of 3, network 2 of 2"
+
+
+@pytest.mark.parametrize("search_folds", [1, 2])
+def test_kept_networks_have_the_settings_that_their_trials_chose(search_folds: int) -> None:
+    made = plan(search={"batch": "4,8"}, search_folds=search_folds)
+    losses = {(0, 0): {0: [1.0], 1: [0.9]}, (0, 1): {0: [0.7], 1: [0.8]}, (0, 2): {0: [0.5], 1: [0.5]}}
+    kept = made.all_networks(losses)
+    assert [each.settings.batch for each in kept] == [8, 8, 4, 4, 4, 4]
+    twins = [each.twin and each.twin.name for each in kept]
+    # A single inner fold is known by the number of its outer one.
+    first = [f"repeat-0-fold-{fold}-init-0-trial-{number}-{fold}" for fold, number in enumerate((1, 0, 0))]
+    assert twins == ([None] * 6 if search_folds > 1 else [first[0], None, first[1], None, first[2], None])
 
 
 def test_processes_share_all_networks() -> None:
@@ -52,7 +66,7 @@ def test_processes_share_all_networks() -> None:
     parts = [[each.name for each in hand] for hand in deal(made.all_trials(), 4)]
     assert sorted(name for part in parts for name in part) == sorted(every) and len(every) == 6
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    kept = [[each.name for each in hand] for hand in deal(plan().all_networks(), 2)]
+    kept = [[each.name for each in hand] for hand in deal(plan().all_networks({}), 2)]
     together = [name for part in kept for name in part]
-    assert sorted(together) == sorted(each.name for each in plan().all_networks())
-    assert len(deal(plan().all_networks(), 99)) == 6
+    assert sorted(together) == sorted(each.name for each in plan().all_networks({}))
+    assert len(deal(plan().all_networks({}), 99)) == 6

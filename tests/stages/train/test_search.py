@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from histonic.core.errors import SettingsError
 from histonic.core.progress import Silent
 from histonic.core.settings import make_settings
 from histonic.data.maps.store import Store
+from histonic.models import trained
 from histonic.models.bundle import read_bundle
+from histonic.nn.checkpoint import load_state
 from histonic.stages.predict.predict import predict
+from histonic.stages.train import networks, train
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainSettings
 from histonic.stages.train.train import train_slides
+from histonic.training import loop
 
 GRID = {"aggregator": ["convnet", "mean"], "learning_rate": [0.01, 0.0001]}
 
@@ -165,6 +170,46 @@ def test_an_interrupted_search_ends_with_the_same_predictions(cohort_folder: Pat
     train_slides(out=tmp_path / "run", **given)
     for name in ("predictions/score.csv", "predictions/os.csv", "search.csv", "history.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_every_trial_is_read_once_for_what_it_found(
+    cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond that, weights are read where they are needed, and whether it is finished where that is asked."""
+    seen: Counter[tuple[str, bool]] = Counter()
+
+    def counted(path: Path, *, tensors: bool = True) -> Any:
+        seen["trial" if "-trial-" in path.name else "kept", tensors] += 1
+        return load_state(path, tensors=tensors)
+
+    def killed(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    for module in (networks, trained, loop):
+        monkeypatch.setattr(module, "load_state", counted)
+    given: dict[str, Any] = {
+        "store": cohort_folder / "store",
+        "labels": cohort_folder / "labels.csv",
+        "target": ["score:regression"],
+        "out": tmp_path / "run",
+        "folds": 3,
+        "max_epochs": 2,
+        "batch": 8,
+        "initialisations": 2,
+        "search": {"learning_rate": "0.01,0.001"},
+    }
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train, "write_bundle", killed)
+        train_slides(**given)
+    # The weights of the three that won are those of the first network of their fold.
+    assert seen == {("trial", False): 6, ("trial", True): 3, ("kept", True): 6}
+    seen.clear()
+    train_slides(**given)
+    # Each is also asked whether it is finished.
+    assert seen == {("trial", False): 6 + 6, ("kept", False): 6, ("kept", True): 6}
+    seen.clear()
+    train_slides(**given)
+    assert not seen
 
 
 def test_repeats_predict_every_patient_once_each(cohort_folder: Path, tmp_path: Path) -> None:

@@ -57,9 +57,12 @@ class Objective(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} has no loss")
 
+    def calibrate(self, outputs: Outputs, targets: Targets) -> None:
+        """Suit the heads, where there are any, to the outputs of the whole validation part."""
+
     @torch.no_grad()
     def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
-        """Verdict on the outputs of the whole validation part, made in evaluation mode."""
+        """Verdict on the outputs of the whole validation part, made in evaluation mode; changes nothing."""
         return Verdict(float(self.loss(outputs, targets)))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
@@ -13,9 +13,9 @@ from histonic.core.task import Task
 from histonic.encoders.objectives.base import Objective, Outputs, Targets
 from histonic.encoders.objectives.contrastive import nt_xent, projection
 from histonic.nn import appearance as looks
-from histonic.nn.heads import Heads
+from histonic.nn.heads import Head, Heads
 from histonic.nn.losses import LOSSES, Verdict
-from histonic.nn.trust import choose_trust
+from histonic.nn.trust import FloatArray, best_trust, prediction_loss
 
 VIEW = "view"
 APPEARANCE = "appearance"
@@ -111,18 +111,27 @@ class MultitaskObjective(Objective):
             total = total + self.contrast * nt_xent(outputs[VIEW + " 1"], outputs[VIEW + " 2"])
         return total
 
-    @torch.no_grad()
-    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
-        """Mean over tasks of the validation loss, each head trusted as far as is best.
+    def calibrate(self, outputs: Outputs, targets: Targets) -> None:
+        """Trust each head as far as is best.
 
         A head that ranks tiles rightly but is too sure of itself is thus not taken for a bad one.
         """
-        losses: dict[str, float] = {}
-        for task in self.tasks:
-            head = self.heads[task.name]
-            head.trust.fill_(1)
-            predictions = head.predict(outputs[task.name]).double().cpu().numpy()
-            losses[f"{task.name} loss"] = choose_trust(
-                head, predictions, targets[task.name].double().cpu().numpy()
-            )
+        for head, predictions, wanted in self._predictions(outputs, targets):
+            head.trust.fill_(best_trust(head, predictions, wanted))
+
+    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
+        """Mean over tasks of the validation loss, at the trust that each head has."""
+        losses = {
+            f"{head.task.name} loss": prediction_loss(head, predictions, wanted)
+            for head, predictions, wanted in self._predictions(outputs, targets)
+        }
         return Verdict(sum(losses.values()) / len(losses), losses)
+
+    @torch.no_grad()
+    def _predictions(
+        self, outputs: Outputs, targets: Targets
+    ) -> Iterator[tuple[Head, FloatArray, FloatArray]]:
+        """Each head, its predictions at full trust, and its targets."""
+        for name in (task.name for task in self.tasks):
+            predictions = self.heads[name].predict(outputs[name], trust=1.0).double().cpu().numpy()
+            yield self.heads[name], predictions, targets[name].double().cpu().numpy()

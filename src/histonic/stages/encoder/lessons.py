@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from histonic.core.prefetch import prefetched
-from histonic.encoders.objectives.base import SAME, Objective, Outputs
+from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.nn.augmentation.augment import AugmentRule, augment
 from histonic.nn.losses import Verdict
 from histonic.nn.pixels import unit_pixels
@@ -246,8 +246,8 @@ class TileLesson(Lesson):
         return rng.permutation(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
     @torch.no_grad()
-    def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
-        """The objective's verdict on the validation tiles; with no chance in it but the same at each call."""
+    def predict(self, network: nn.Module, fabric: Fabric) -> tuple[Outputs, Targets]:
+        """Outputs and targets of the validation tiles; what is drawn for them is the same at each call."""
         rng = seeded(*self.keys, 0, 1)
         outputs: list[Outputs] = []
         targets: list[dict[str, Tensor]] = []
@@ -259,7 +259,15 @@ class TileLesson(Lesson):
                 found = network(seed, *(fabric.to_device(part) for part in inputs))
             outputs.append({name: value.float().cpu() for name, value in found.items()})
             targets.append(wanted)
-        return self.objective.judge(_joined(outputs), _joined(targets))
+        return _joined(outputs), _joined(targets)
+
+    def calibrate(self, predictions: tuple[Outputs, Targets]) -> None:
+        """As the objective does it."""
+        self.objective.calibrate(*predictions)
+
+    def validate(self, predictions: tuple[Outputs, Targets]) -> Verdict:
+        """The objective's verdict on the validation tiles."""
+        return self.objective.judge(*predictions)
 
     def parts(self, network: nn.Module) -> dict[str, list[nn.Parameter]]:
         """Trunk, which warm-up freezes, and rest."""

@@ -154,7 +154,7 @@ class _Job:
     def run(self) -> ExtractResult:
         """Cut all slides, then write the table."""
         self.folder.require_own(self.settings)
-        before = self.folder.records()
+        before = self.folder.read_records()
         self.labels = {tile["label"] for record in before for tile in record.tiles}
         splits = split_groups(
             [*self.groups.values(), *(record.group for record in before)],
@@ -211,7 +211,7 @@ class _Job:
 
     def _is_done(self, row: SlideRow) -> bool:
         """Whether the tiles of the same slide and annotations are there."""
-        record = self.folder.record(row.slide_id)
+        record = self.folder.read_record(row.slide_id)
         try:
             same = record is not None and record.done and record.made_of == self._made_of(row)
         except (HistonicError, OSError):
@@ -315,7 +315,7 @@ class _Job:
 
     def _look_back(self) -> None:
         """Say which labels gave no tile, and refuse a set that holds nothing at all."""
-        records = self.folder.records()
+        records = self.folder.read_records()
         largest: dict[str, float] = {}
         for record in records:
             for label, share in record.largest.items():

@@ -98,15 +98,15 @@ class TileFolder:
         """Note the settings that decide what is cut."""
         write_json(self.folder / RECORDS / "settings.json", deciding(settings))
 
-    def record(self, slide_id: str) -> SlideRecord | None:
-        """The record of a slide, None if there is none."""
+    def read_record(self, slide_id: str) -> SlideRecord | None:
+        """Read the record of a slide, None if there is none."""
         file = self._record_file(slide_id)
         if not file.is_file():
             return None
         return SlideRecord(**json.loads(file.read_text(encoding="utf-8")))
 
-    def records(self) -> list[SlideRecord]:
-        """The records of all finished slides, sorted by name."""
+    def read_records(self) -> list[SlideRecord]:
+        """Read the records of all finished slides, sorted by name."""
         files = sorted((self.folder / RECORDS).glob("slide-*.json"))
         read = [SlideRecord(**json.loads(file.read_text(encoding="utf-8"))) for file in files]
         return sorted((each for each in read if each.done), key=lambda each: each.slide_id)
@@ -117,7 +117,7 @@ class TileFolder:
 
     def forget(self, slide_id: str) -> None:
         """Remove a slide's tiles and then its record."""
-        record = self.record(slide_id)
+        record = self.read_record(slide_id)
         for tile in record.tiles if record else ():
             file = self.folder / tile["path"]
             file.unlink(missing_ok=True)
@@ -160,7 +160,7 @@ class TileFolder:
         Returns:
             Number of tiles of each label and split, sorted.
         """
-        records = self.records()
+        records = self.read_records()
         labelled = settings.annotations is not None
         columns = [name for name in COLUMNS if labelled or name not in ("label", "share")]
         text = io.StringIO()

@@ -19,7 +19,7 @@ from histonic.data.maps.memory import Maps
 from histonic.data.maps.views import View, draw_view
 from histonic.models.predicting import SMALL_CROP, predict_patients
 from histonic.nn.losses import Verdict, joint_loss
-from histonic.nn.trust import choose_trust
+from histonic.nn.trust import FloatArray, best_trust, prediction_loss
 from histonic.stages.train.draws import BalancedDraws
 from histonic.training.loop import Chunks, Inputs, Lesson
 from histonic.training.seeds import seeded
@@ -154,16 +154,9 @@ class SlideLesson(Lesson):
         known = self.model.heads.standardise({name: values.float() for name, values in targets.items()})
         return joint_loss(self.tasks, outputs, known) + self.model.own_loss(outputs, known)
 
-    def validate(self, network: nn.Module, fabric: Fabric) -> Verdict:
-        """Sum over tasks of the loss of the patients' joined predictions.
-
-        Each head is first given the trust with which its predictions are best. A network that ranks patients
-        rightly but overstates the differences, as small cohorts make it, is thus not taken for a bad one,
-        and one that has learned nothing falls back on the baseline.
-        """
-        for task in self.tasks:
-            self.model.heads[task.name].trust.fill_(1)
-        predictions = predict_patients(
+    def predict(self, network: nn.Module, fabric: Fabric) -> dict[str, FloatArray]:
+        """The patients' joined predictions at full trust."""
+        return predict_patients(
             self.model,
             self.maps,
             self.validation,
@@ -171,12 +164,24 @@ class SlideLesson(Lesson):
             crop_cells=self.crop_cells,
             crops=self.crops,
             orientations=self.orientations,
+            trust=1.0,
         )
+
+    def calibrate(self, predictions: Mapping[str, FloatArray]) -> None:
+        """Give each head the trust with which its predictions are best.
+
+        A network that ranks patients rightly but overstates the differences, as small cohorts make it, is
+        thus not taken for a bad one, and one that has learned nothing falls back on the baseline.
+        """
+        for name, targets in self.judged_by.items():
+            head = self.model.heads[name]
+            head.trust.fill_(best_trust(head, predictions[name], targets))
+
+    def validate(self, predictions: Mapping[str, FloatArray]) -> Verdict:
+        """Sum over tasks of the loss of the predictions, at the trust that each head has."""
         losses = {
-            f"{task.name} loss": choose_trust(
-                self.model.heads[task.name], predictions[task.name], self.judged_by[task.name]
-            )
-            for task in self.tasks
+            f"{name} loss": prediction_loss(self.model.heads[name], predictions[name], targets)
+            for name, targets in self.judged_by.items()
         }
         return Verdict(sum(losses.values()), losses)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from histonic.models.predicting import slide_vectors
 from histonic.nn.heads import Head, prediction_width
 from histonic.nn.losses import LOSSES
-from histonic.nn.trust import choose_trust, prediction_loss
+from histonic.nn.trust import best_trust, prediction_loss
 from histonic.stages.train.lessons import SlideLesson
 from histonic.training.schedule import EpochRecord
 
@@ -119,12 +119,10 @@ def fit_head(head: Head, sample: Sample, judged: IntArray) -> Losses:
         for rows, fitted in found:
             if len(rows):
                 predictions[rows] = _predict(fitted[number][0], sample.take(rows))
-        inner.append(choose_trust(base, predictions, sample.targets))
-        trusts.append(float(base.trust))
+        trusts.append(best_trust(base, predictions, sample.targets))
+        inner.append(prediction_loss(base, predictions, sample.targets, trusts[-1]))
         train = [fitted[number][1] for _, fitted in found if fitted]
-        baseline = base.baseline.double().numpy()
-        drawn = baseline + trusts[-1] * (predictions[judged] - baseline)
-        loss = prediction_loss(base, drawn, sample.targets[judged])
+        loss = prediction_loss(base, predictions[judged], sample.targets[judged], trusts[-1])
         losses.append((float(np.mean(train)) if number else None, loss))
     best = int(np.argmin(inner))
     chosen = _path(base, sample)[best][0] if best else base
@@ -160,8 +158,7 @@ def _path(base: Head, sample: Sample) -> list[tuple[Head, float]]:
 @torch.no_grad()
 def _predict(head: Head, sample: Sample) -> FloatArray:
     """Predictions ``(P, W)`` of patients at full trust."""
-    head.trust.fill_(1)
-    return sample.mean(head.predict(head(sample.features)).double().numpy())
+    return sample.mean(head.predict(head(sample.features), trust=1.0).double().numpy())
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from histonic.stages.train.draws import BalancedDraws
 from histonic.stages.train.lessons import SlideLesson
 from histonic.stages.train.linear_heads import fit_heads
 from histonic.stages.train.plan import Network, Plan
+from histonic.stages.train.search import TrialLosses
 from histonic.stages.train.settings import TrainSettings
 from histonic.training.devices import deterministic
 from histonic.training.loop import Training
@@ -67,20 +68,38 @@ def train_networks(
             _train_unless_finished(fabric, plan, maps, network, progress)
 
 
+def read_losses(plan: Plan) -> TrialLosses:
+    """Read what the trials of a plan have found, each file once.
+
+    Raises:
+        TrainingError: A trial is not finished, or its file is damaged.
+    """
+    return {
+        (fold.repeat, fold.number): {
+            number: [_read_loss(plan.path(trial)) for trial in trials]
+            for number, trials in plan.trials(fold).items()
+        }
+        for fold in plan.folds
+    }
+
+
+def _read_loss(path: Path) -> float:
+    history = load_state(path, tensors=False)["history"]
+    return float(min(record["validation_loss"] for record in history))
+
+
 def _train_unless_finished(
     fabric: Fabric, plan: Plan, maps: Maps, network: Network, progress: Progress
 ) -> None:
     path = plan.path(network)
-    if path.is_file() and load_state(path)["finished"]:
+    if path.is_file() and load_state(path, tensors=False)["finished"]:
         progress.advance(plan.settings.max_epochs, f"{plan.spoken(network)} is finished")
         return
     model = _build(plan, network, maps)
-    winner = _winning_trial(plan, network)
-    if winner is None:
+    if network.twin is None:
         history = _learn(fabric, plan, maps, network, model, progress)
     else:
-        # The trial that has won was trained on the same patients by the same seed: it is this network.
-        state = load_state(winner)
+        state = load_state(plan.path(network.twin))
         model.load_state_dict(state["weights"])
         fabric.to_device(model)
         history = state["history"]
@@ -91,7 +110,7 @@ def _train_unless_finished(
         "weights": {name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
         "history": history,
     }
-    if not network.trial:
+    if network.trial is None:
         finished.update(_judge(fabric, plan, maps, network, model))
     if fabric.is_global_zero:
         save_state(path, finished)
@@ -113,14 +132,6 @@ def _build(plan: Plan, network: Network, maps: Maps) -> SlideModel:
 def _keys(network: Network) -> tuple[int, ...]:
     keys = (network.settings.seed, network.fold.number, network.initialisation)
     return keys if network.fold.repeat == 0 else (*keys, network.fold.repeat)
-
-
-def _winning_trial(plan: Plan, network: Network) -> Path | None:
-    """The trial that is this very network, if there is one."""
-    if network.trial or not plan.settings.search or plan.settings.search_folds > 1 or network.initialisation:
-        return None
-    number = plan.chosen(network.fold)
-    return next(plan.path(trial) for each, trial in plan.trials(network.fold) if each == number)
 
 
 def _learn(

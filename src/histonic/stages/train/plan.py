@@ -13,10 +13,9 @@ from histonic.data.maps.fusion import fuse_cohort, maps_of
 from histonic.data.maps.memory import Maps
 from histonic.data.maps.store import Store
 from histonic.models.trained import network_name
-from histonic.nn.checkpoint import load_state
 from histonic.nn.heads import Heads
 from histonic.stages.train.folds import Made, inner_folds
-from histonic.stages.train.search import best_choice, search_choices
+from histonic.stages.train.search import TrialLosses, best_choice, search_choices
 from histonic.stages.train.settings import TrainSettings
 from histonic.training.seeds import torch_seed
 
@@ -29,18 +28,21 @@ class Network:
         fold: Whose patients it learns from and is judged by.
         settings: Its own; those that are searched may differ from network to network.
         initialisation: Which of the fold's networks it is.
-        trial: Name of the trial of a search; empty for a network that is kept.
+        trial: Numbers of the combination that it tries and of the inner fold; None for a network to be kept.
+        twin: The trial that was trained on the same patients by the same seed, and so is this very network.
     """
 
     fold: Fold
     settings: TrainSettings
     initialisation: int = 0
-    trial: str = ""
+    trial: tuple[int, int] | None = None
+    twin: Network | None = None
 
     @property
     def name(self) -> str:
         """Its name in file names and weights."""
-        return network_name(self.fold.repeat, self.fold.number, self.initialisation) + self.trial
+        name = network_name(self.fold.repeat, self.fold.number, self.initialisation)
+        return name if self.trial is None else f"{name}-trial-{self.trial[0]}-{self.trial[1]}"
 
 
 @dataclass(frozen=True)
@@ -65,53 +67,43 @@ class Plan:
 
     def all_trials(self) -> list[Network]:
         """The trials of all folds."""
-        return [network for fold in self.folds for _, network in self.trials(fold)]
+        found = [self.trials(fold) for fold in self.folds]
+        return [network for trials in found for each in trials.values() for network in each]
 
-    def all_networks(self) -> list[Network]:
-        """The networks of all folds that are kept, once all trials are finished."""
-        return [network for fold in self.folds for network in self.networks(fold)]
-
-    def trials(self, fold: Fold) -> list[tuple[int, Network]]:
-        """The networks by which a fold's settings are chosen, each with its number; none without a search."""
+    def trials(self, fold: Fold) -> dict[int, list[Network]]:
+        """The networks by which a fold's settings are chosen: per combination one for each inner fold."""
         if not self.settings.search:
-            return []
+            return {}
         seed = torch_seed(self.settings.seed, fold.repeat, fold.number) % 2**32
         cohort = fuse_cohort(self.cohort, self.settings.fusion)
         inner = inner_folds(cohort, fold, self.settings.search_folds, self.made, seed)
-        return [
+        return {
             # The inner fold takes the outer one's number, so that both are known by it.
-            (
-                number,
-                Network(replace(each, number=fold.number), settings, 0, f"-trial-{number}-{each.number}"),
-            )
+            number: [
+                Network(replace(each, number=fold.number), settings, trial=(number, each.number))
+                for each in inner
+            ]
             for number, settings in enumerate(search_choices(self.settings))
-            for each in inner
-        ]
+        }
 
-    def networks(self, fold: Fold) -> list[Network]:
-        """The networks of a fold that are kept, with the settings that its trials have chosen.
+    def all_networks(self, losses: TrialLosses) -> list[Network]:
+        """The networks of all folds that are kept, with the settings that their trials have chosen.
 
-        Raises:
-            TrainingError: A trial is not finished, or its file is damaged.
+        Args:
+            losses: Of all trials.
         """
-        settings = self.settings
+        return [network for fold in self.folds for network in self._networks(fold, losses)]
+
+    def _networks(self, fold: Fold, losses: TrialLosses) -> list[Network]:
+        settings, twin = self.settings, None
         if settings.search:
-            settings = search_choices(settings)[self.chosen(fold)]
+            number = best_choice(losses[fold.repeat, fold.number])
+            settings = search_choices(settings)[number]
+            if settings.search_folds == 1:
+                (twin,) = self.trials(fold)[number]
         # Without chance in it, a second network would be the first.
         count = 1 if is_fitted(settings.aggregator) else settings.initialisations
-        return [Network(fold, settings, each) for each in range(count)]
-
-    def losses(self, fold: Fold) -> dict[int, list[float]]:
-        """Validation losses of a fold's trials, per combination one for each inner fold."""
-        found: dict[int, list[float]] = {}
-        for number, network in self.trials(fold):
-            state = load_state(self.path(network))
-            found.setdefault(number, []).append(min(each["validation_loss"] for each in state["history"]))
-        return found
-
-    def chosen(self, fold: Fold) -> int:
-        """Number of the combination that a fold's trials have chosen."""
-        return best_choice(self.losses(fold))
+        return [Network(fold, settings, each, twin=None if each else twin) for each in range(count)]
 
     def path(self, network: Network) -> Path:
         """Where a network lies, unfinished or finished."""
@@ -148,8 +140,8 @@ class Plan:
         name = f"fold {fold.number + 1} of {len({each.number for each in self.folds})}"
         if self.settings.repeats > 1:
             name = f"repeat {fold.repeat + 1} of {self.settings.repeats}, {name}"
-        if network.trial:
-            number, inner = (int(part) for part in network.trial.split("-")[-2:])
+        if network.trial is not None:
+            number, inner = network.trial
             name += f", trial {number + 1} of {len(search_choices(self.settings))}"
             if self.settings.search_folds > 1:
                 name += f" (inner fold {inner + 1} of {self.settings.search_folds})"

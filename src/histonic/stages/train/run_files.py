@@ -20,8 +20,7 @@ from histonic.models.members import prediction_columns
 from histonic.models.trained import Trained
 from histonic.runs.files import truth_columns, write_frame
 from histonic.stages.train.folds import Made
-from histonic.stages.train.plan import Plan
-from histonic.stages.train.search import best_choice, chosen_values, search_choices
+from histonic.stages.train.search import TrialLosses, best_choice, chosen_values, search_choices
 from histonic.stages.train.settings import TrainSettings
 
 FREE_SETTINGS = ("workers",)
@@ -179,16 +178,15 @@ def write_history(out: Path, trained: Sequence[Trained]) -> None:
     write_frame(out / "history.csv", pd.DataFrame(rows))
 
 
-def write_search(out: Path, plan: Plan) -> None:
+def write_search(out: Path, settings: TrainSettings, losses: TrialLosses) -> None:
     """Write ``search.csv``, one row a fold and combination, if settings were searched."""
     rows = []
-    choices = search_choices(plan.settings)
-    for fold in plan.folds if plan.settings.search else ():
-        losses = plan.losses(fold)
-        chosen = best_choice(losses)
-        for number, found in losses.items():
-            row = {"repeat": fold.repeat, "fold": fold.number, **chosen_values(choices[number])}
-            rows.append({**row, "validation_loss": float(np.mean(found)), "chosen": int(number == chosen)})
+    choices = search_choices(settings)
+    for (repeat, fold), trials in losses.items():
+        for number, found in trials.items():
+            row = {"repeat": repeat, "fold": fold, **chosen_values(choices[number])}
+            row |= {"validation_loss": float(np.mean(found)), "chosen": int(number == best_choice(trials))}
+            rows.append(row)
     if rows:
         write_frame(out / "search.csv", pd.DataFrame(rows))
 

@@ -12,6 +12,9 @@ from histonic.core.errors import SettingsError
 from histonic.core.settings import make_settings
 from histonic.stages.train.settings import SEARCHABLE, TrainSettings
 
+TrialLosses = Mapping[tuple[int, int], Mapping[int, Sequence[float]]]
+"""Per repeat and fold, per combination that is tried in it, its validation loss in each inner fold."""
+
 
 def search_choices(settings: TrainSettings) -> tuple[TrainSettings, ...]:
     """The settings of every combination to try, in the order of the grid; only themselves without a search.

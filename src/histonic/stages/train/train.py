@@ -33,8 +33,8 @@ from histonic.nn.heads import Heads
 from histonic.runs.files import versions
 from histonic.stages.train import run_files
 from histonic.stages.train.folds import make_folds
-from histonic.stages.train.networks import train_networks
-from histonic.stages.train.plan import Plan, deal
+from histonic.stages.train.networks import read_losses, train_networks
+from histonic.stages.train.plan import Network, Plan, deal
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainSettings
 from histonic.training.devices import make_fabric, run_on, run_side_by_side
@@ -199,15 +199,21 @@ def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progre
     progress.stage("train", plan.epochs)
     if settings.workers > 1 or settings.devices > 1:
         maps = None  # processes of their own read them for themselves
-    # What is kept is known when the trials are finished.
-    for find in (plan.all_trials, plan.all_networks):
-        networks = find()
-        if networks and settings.workers > 1:
+
+    def train(networks: Sequence[Network]) -> None:
+        if settings.workers > 1:
             work = [(plan, hand, None) for hand in deal(networks, settings.workers)]
             run_side_by_side(train_networks, work, settings.precision, progress)
-        elif networks:
+        else:
             run_on(fabric, settings.devices, train_networks, (plan, networks, maps), progress)
-    return [read_network(plan.path(network)) for network in plan.all_networks()]
+
+    if settings.search:
+        train(plan.all_trials())
+    losses = read_losses(plan)
+    run_files.write_search(settings.out, settings, losses)
+    kept = plan.all_networks(losses)
+    train(kept)
+    return [read_network(plan.path(network)) for network in kept]
 
 
 def _origin(plan: Plan, store: Store) -> dict[str, Any]:
@@ -240,7 +246,6 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
     fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
     run_files.write_predictions(out, plan.cohort, plan.folds, trained)
     run_files.write_history(out, trained)
-    run_files.write_search(out, plan)
     run_files.copy_from_store(out, store, plan.cohort)
     run = {
         **facts,

@@ -120,9 +120,8 @@ def head_set(tiles: TileSet, codes: npt.NDArray[Any], heads_file: Path, split: s
         here = labelled(tiles, codes, task, [split])
         has = np.isfinite(here.targets)
         head = heads[task.name]
-        head.trust.fill_(1)
         with torch.inference_mode():
-            outputs = head.predict(head(torch.from_numpy(here.codes[has]).float()))
+            outputs = head.predict(head(torch.from_numpy(here.codes[has]).float()), trust=1.0)
             if task.is_classification:
                 outputs = outputs / head.prevalence
                 outputs = outputs / outputs.sum(dim=1, keepdim=True)

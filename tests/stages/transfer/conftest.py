@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +16,7 @@ from histonic.core.task import Task
 from histonic.encoders.base import EncoderSpec
 from histonic.nn.heads import Heads
 from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.transfer.probe import ProbeResult, probe_codes
 
 
 class FakeSet:
@@ -57,17 +57,30 @@ class FakeEncoder:
 
 
 class FakeWorld:
-    """Trainings that take no time, kept in the order in which they were asked for."""
+    """Trainings that take no time, kept in the order in which they were asked for.
+
+    Attributes:
+        done: Trainings that were not found finished.
+        steps: The same, and linear models.
+        stop_at: Number of steps after which the next is interrupted.
+    """
 
     def __init__(self) -> None:
         self.trainings: list[TrainEncoderSettings] = []
-        self.done = 0
+        self.done = self.steps = 0
+        self.stop_at: int | None = None
+
+    def step(self) -> None:
+        if self.steps == self.stop_at:
+            raise KeyboardInterrupt
+        self.steps += 1
 
     def train(self, settings: TrainEncoderSettings, progress: object = None) -> Path:
         self.trainings.append(settings)
         out = settings.out
         if (out / "run.json").is_file():
             return out
+        self.step()
         self.done += 1
         out.mkdir(parents=True)
         skill = 4.0 if settings.learning_rate == 0.1 else 1.0
@@ -90,20 +103,24 @@ class FakeWorld:
         path = Path(name)
         return FakeEncoder(json.loads(path.read_text()) if path.is_file() else {"skill": 0.3, "seed": 1})
 
+    def probe(self, *tiles: Any, **how: Any) -> ProbeResult:
+        self.step()
+        # Two values of C instead of eleven: the linear models are most of the time.
+        return probe_codes(*tiles, **how, grid=(0.01, 1.0))
+
 
 @pytest.fixture
 def fake_world(monkeypatch: pytest.MonkeyPatch) -> FakeWorld:
-    """Judging of encoders without tiles on the disk and without training."""
-    from histonic.stages.transfer import judge, transfer
+    """Evaluation of encoders without tiles on the disk and without training."""
+    from histonic.stages.transfer import evaluated, evaluator, transfer
 
     world = FakeWorld()
     monkeypatch.setattr(
-        judge, "read_set", lambda declared, *_: FakeSet(declared.name, 2 + (declared.name == "kind"))
+        evaluator, "read_set", lambda declared, *_: FakeSet(declared.name, 2 + (declared.name == "kind"))
     )
-    monkeypatch.setattr(judge, "check_across", lambda sets: None)
-    monkeypatch.setattr(judge, "train_encoder", world.train)
-    monkeypatch.setattr(judge, "load_encoder", world.load)
-    # Two values of C instead of eleven: the linear models are most of the time.
-    monkeypatch.setattr(judge, "probe_codes", partial(judge.probe_codes, grid=(0.01, 1.0)))
+    monkeypatch.setattr(evaluator, "check_across", lambda sets: None)
+    monkeypatch.setattr(evaluator, "train_encoder", world.train)
+    monkeypatch.setattr(evaluator, "load_encoder", world.load)
+    monkeypatch.setattr(evaluated, "probe_codes", world.probe)
     monkeypatch.setattr(transfer, "can_be_tuned", lambda name: name.endswith(".safetensors"))
     return world

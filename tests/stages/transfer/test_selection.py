@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from histonic.core.errors import SettingsError
-from histonic.stages.transfer.selection import expand_grid, mean_ranks, select_by_rank, with_changes
+from histonic.stages.transfer.selection import expand_grid, mean_ranks, with_changes
 
 SCORES = {
     "slow": {"a": 0.99, "b": 0.70, "c": 0.60},
@@ -17,20 +17,18 @@ SCORES = {
 def test_mean_ranks_by_hand() -> None:
     # a: 1, 3, 2; b: 2, 1, 3; c: 2.5, 2.5, 1
     assert mean_ranks(SCORES) == pytest.approx({"slow": 5.5 / 3, "middle": 6.5 / 3, "fast": 2.0})
-    assert select_by_rank(SCORES) == "slow"
 
 
 def test_the_task_under_test_has_no_say() -> None:
     assert mean_ranks(SCORES, ["a"]) == {"slow": 2.25, "middle": 1.75, "fast": 2.0}
-    assert select_by_rank(SCORES, ["a"]) == "middle"
     worse = {setting: {**tasks, "a": -tasks["a"]} for setting, tasks in SCORES.items()}
-    assert select_by_rank(worse, ["a"]) == "middle"
-    assert select_by_rank(worse) != select_by_rank(SCORES)
+    assert mean_ranks(worse, ["a"]) == mean_ranks(SCORES, ["a"])
+    assert mean_ranks(worse) != mean_ranks(SCORES)
 
 
-def test_related_tasks_have_no_say_either_and_of_equals_the_first_wins() -> None:
-    assert select_by_rank(SCORES, ["a", "c"]) == "middle"
-    assert select_by_rank({"x": {"t": 0.5}, "y": {"t": 0.5}}) == "x"
+def test_related_tasks_have_no_say_either_and_equals_share_their_rank() -> None:
+    assert mean_ranks(SCORES, ["a", "c"]) == {"slow": 2.0, "middle": 1.0, "fast": 3.0}
+    assert mean_ranks({"x": {"t": 0.5}, "y": {"t": 0.5}}) == {"x": 1.5, "y": 1.5}
 
 
 def test_nothing_left_to_choose_by_is_said() -> None:

@@ -27,7 +27,7 @@ def table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_encoder_is_judged_on_what_it_has_not_seen(fake_world: Any, tmp_path: Path) -> None:
+def test_every_encoder_is_evaluated_on_what_it_has_not_seen(fake_world: Any, tmp_path: Path) -> None:
     out = study_tasks(out=tmp_path / "run", sets=sets(), resamples=200)
     assert fake_world.done == 4 + 6 + 4
     trials = [row for row in table(out / "trials.csv") if row["tasks"] != "0"]
@@ -51,21 +51,14 @@ def test_every_encoder_is_judged_on_what_it_has_not_seen(fake_world: Any, tmp_pa
     assert "| 3 tasks |" in (out / "tasks.md").read_text() and (out / "tasks.png").is_file()
 
 
-def test_it_goes_on_where_it_stopped(fake_world: Any, tmp_path: Path) -> None:
-    out = study_tasks(out=tmp_path / "run", sets=sets(), counts=[1], resamples=200)
-    before = (out / "tasks.csv").read_bytes()
-    study_tasks(out=out, sets=sets(), counts=[1], resamples=200)
-    assert fake_world.done == 4 and (out / "tasks.csv").read_bytes() == before
-
-
-def test_related_sets_are_not_judged(fake_world: Any, tmp_path: Path) -> None:
+def test_related_sets_are_not_evaluated(fake_world: Any, tmp_path: Path) -> None:
     out = study_tasks(
         out=tmp_path / "run", sets=sets({"nodes": "x", "colon": "x"}), counts=[1, 3], resamples=200
     )
-    judged = {(row["trained_on"], row["task"]) for row in table(out / "trials.csv") if row["tasks"] != "0"}
-    assert ("nodes", "colon") not in judged and ("nodes", "kind") in judged
+    evaluated = {(row["trained_on"], row["task"]) for row in table(out / "trials.csv") if row["tasks"] != "0"}
+    assert ("nodes", "colon") not in evaluated and ("nodes", "kind") in evaluated
     # With three of four sets, only those choices count whose left-out set has no relative among them.
-    assert {each for each in judged if "," in each[0]} == {
+    assert {each for each in evaluated if "," in each[0]} == {
         ("nodes,colon,breast", "kind"), ("nodes,colon,kind", "breast")
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The transfer protocol with trainings that take no time: what is trained and judged on what, chosen how."""
+"""The transfer protocol with trainings that take no time: what is trained and evaluated on what."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from histonic.core.errors import SettingsError
+from histonic.stages.transfer.selection import mean_ranks
 from histonic.stages.transfer.transfer import transfer
 
 NAMES = ("nodes", "colon", "breast", "kind")
@@ -58,23 +59,6 @@ def test_a_left_out_task_is_never_trained_on(fake_world: Any, tmp_path: Path) ->
     for row in rows:
         assert float(row["low"]) <= float(row["score"]) <= float(row["high"])
         assert row["groups"] == "15" and row["tiles"] == "80"
-
-
-def test_the_same_command_trains_nothing_again_and_writes_the_same(
-    fake_world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = transfer(**values(tmp_path / "run"))
-    before = {path.name: path.read_bytes() for path in out.glob("transfer.*")}
-    assert set(before) == {"transfer.csv", "transfer.json", "transfer.md", "transfer.png"}
-    done = fake_world.done
-
-    def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("probed again")
-
-    monkeypatch.setattr("histonic.stages.transfer.judge.probe_codes", never)
-    transfer(**values(out))
-    assert fake_world.done == done
-    assert {path.name: path.read_bytes() for path in out.glob("transfer.*")} == before
 
 
 def test_all_modes_and_the_comparisons(fake_world: Any, tmp_path: Path) -> None:
@@ -132,25 +116,25 @@ def test_settings_are_chosen_without_the_task_under_test(fake_world: Any, tmp_pa
 def test_selection_reads_validation_tiles_of_other_tasks_only(
     fake_world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from histonic.stages.transfer import judge
+    from histonic.stages.transfer import evaluator
 
     asked: list[tuple[str, str]] = []
-    plain = judge.probe_set
+    plain = evaluator.probe_set
 
     def watched(tiles: Any, codes: Any, **how: Any) -> Any:
         asked.append((tiles.plan.name, how["split"]))
         return plain(tiles, codes, **how)
 
-    monkeypatch.setattr(judge, "probe_set", watched)
-    calls: list[list[Any]] = []
+    monkeypatch.setattr(evaluator, "probe_set", watched)
+    excluded: list[str] = []
 
-    def select(scores: Any, excluded: Any) -> str:
-        calls.append(list(excluded))
-        return next(iter(scores))
+    def ranks(scores: Any, away: Any) -> dict[str, float]:
+        excluded.extend(task[0] for task in away)
+        return mean_ranks(scores, away)
 
-    monkeypatch.setattr("histonic.stages.transfer.transfer.select_by_rank", select)
+    monkeypatch.setattr("histonic.stages.transfer.transfer.mean_ranks", ranks)
     transfer(**values(tmp_path / "run", grid={"learning_rate": [0.001, 0.1]}, encoders=[]))
-    assert [each[0][0] for each in calls] == list(NAMES)
+    assert excluded == list(NAMES)
     last_validation = max(number for number, each in enumerate(asked) if each[1] == "val")
     first_test = min(number for number, each in enumerate(asked) if each[1] == "test")
     assert last_validation < first_test
@@ -179,6 +163,9 @@ def test_variants_are_trained_side_by_side(fake_world: Any, tmp_path: Path) -> N
         ({"sets": [*sets(), sets()[0]]}, "Two are named 'nodes'"),
         ({"encoders": ["colour", "colour"]}, "Two encoders are named 'colour'"),
         ({"finetune": {"max_epochs": 0}}, "max_epochs"),
+        ({"base": {"seed": "first"}}, "seed"),
+        ({"modes": []}, "modes"),
+        ({"variants": {}, "modes": ["finetuned"]}, "None is trained here or given"),
     ],
 )
 def test_wrong_settings_are_refused_before_any_training(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +83,12 @@ def tile_measures(predictions: TilePredictions) -> list[Measure]:
             Measure("Spearman correlation", partial(regression.spearman, truth, expected), 0.0),
         ]
     return measures
+
+
+def leading_value(predictions: TilePredictions) -> float:
+    """The leading measure; a constant prediction has no rank correlation and is then as good as chance, 0."""
+    value = float(tile_measures(predictions)[0].statistic(np.ones((1, len(predictions.truth))))[0])
+    return value if np.isfinite(value) else 0.0
 
 
 def _class_measures(predictions: TilePredictions) -> list[Measure]:
@@ -201,7 +206,7 @@ def resample_leading(
     """
     statistic = partial(_mean_leading, models)
     groups = int(models[0].group.max()) + 1
-    value = float(statistic(np.ones((1, groups)))[0])
+    value = float(np.mean([leading_value(model) for model in models]))
     if groups == 1:
         return Resampled(value, None)
     return Resampled(value, bootstrap([statistic], groups, resamples, np.random.default_rng([seed, 13]))[0])
@@ -243,10 +248,6 @@ class Paired:
     high: float | None
     p: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"difference": self.difference, "low": self.low, "high": self.high, "p": self.p}
-
 
 def compare_resampled(first: Resampled, second: Resampled) -> Paired:
     """Paired bootstrap test of two models on the same resamples of the same groups.
@@ -273,6 +274,11 @@ def compare_resampled(first: Resampled, second: Resampled) -> Paired:
     return Paired(value, *middle(drawn), float(np.clip(p, 1 / len(drawn), 1.0)))
 
 
+def standard_deviation(values: Sequence[float]) -> float | None:
+    """Of a sample; None for one value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
 def beyond_two_sd(first: Sequence[float], second: Sequence[float]) -> bool:
     """Whether the means over seeds differ by more than twice the larger standard deviation.
 
@@ -283,10 +289,10 @@ def beyond_two_sd(first: Sequence[float], second: Sequence[float]) -> bool:
         >>> beyond_two_sd([0.80, 0.82, 0.81], [0.70, 0.72, 0.71])
         True
     """
-    if min(len(first), len(second)) < 2:
+    one, other = standard_deviation(first), standard_deviation(second)
+    if one is None or other is None:
         return False
-    spread = max(float(np.std(first, ddof=1)), float(np.std(second, ddof=1)))
-    return bool(abs(np.mean(first) - np.mean(second)) > 2 * spread)
+    return bool(abs(np.mean(first) - np.mean(second)) > 2 * max(one, other))
 
 
 def _mean_leading(models: Sequence[TilePredictions], counts: FloatArray) -> FloatArray:

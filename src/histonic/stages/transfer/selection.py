@@ -54,9 +54,12 @@ def with_changes(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
 def mean_ranks(scores: Mapping[str, Mapping[T, float]], excluded: Collection[T] = ()) -> dict[str, float]:
     """Mean rank of each setting over the tasks that are not excluded; 1 is best, ties share their ranks.
 
+    Mormont et al., IEEE JBHI (2021): the task under test has no say in its own settings, nor have the
+    tasks related to it.
+
     Args:
         scores: Setting -> task -> validation score; higher is better. All settings have the same tasks.
-        excluded: Tasks that have no say.
+        excluded: The task under test and its relatives.
 
     Raises:
         SettingsError: No task is left.
@@ -75,20 +78,3 @@ def mean_ranks(scores: Mapping[str, Mapping[T, float]], excluded: Collection[T] 
     table = np.array([[scores[setting][task] for task in tasks] for setting in scores])
     ranks = rankdata(-table, axis=0).mean(axis=1)
     return {setting: float(rank) for setting, rank in zip(scores, ranks, strict=True)}
-
-
-def select_by_rank(scores: Mapping[str, Mapping[T, float]], excluded: Collection[T] = ()) -> str:
-    """The setting of the lowest mean rank; of equals the first.
-
-    Mormont et al., IEEE JBHI (2021): the task under test has no say in its own settings, nor have the
-    tasks related to it.
-
-    Args:
-        scores: As for :func:`mean_ranks`.
-        excluded: The task under test and its relatives.
-
-    Raises:
-        SettingsError: No task is left.
-    """
-    ranks = mean_ranks(scores, excluded)
-    return min(ranks, key=lambda setting: ranks[setting])

@@ -11,7 +11,7 @@ from histonic.core.settings import Settings
 from histonic.data.tilesets.plan import TileSetSettings
 
 
-class JudgeSettings(Settings):
+class EvaluatorSettings(Settings):
     """How encoders are compared on tile sets that they never saw."""
 
     out: Path = Field(description="Folder for the table, the figure and all trained encoders.")
@@ -31,7 +31,7 @@ class JudgeSettings(Settings):
     cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside --out.")
 
 
-class TransferSettings(JudgeSettings):
+class TransferSettings(EvaluatorSettings):
     """Each task left out in turn: encoders trained on the others, judged on it."""
 
     variants: dict[str, dict[str, Any]] = Field(
@@ -43,13 +43,14 @@ class TransferSettings(JudgeSettings):
     selection_seeds: int = Field(1, ge=1, description="Seeds by which settings are chosen from the grid.")
     modes: tuple[Literal["frozen", "finetuned", "scratch"], ...] = Field(
         ("frozen", "finetuned", "scratch"),
+        min_length=1,
         description="frozen codes with a linear model, fine-tuning, training from scratch.",
     )
     finetune: dict[str, Any] = Field({}, description="What fine-tuning changes in base.")
     scratch: dict[str, Any] = Field({}, description="What training from scratch changes in base.")
 
 
-class StudyTasksSettings(JudgeSettings):
+class StudyTasksSettings(EvaluatorSettings):
     """Encoders trained on 1, 2, 3 ... tasks, judged on the tasks left out."""
 
     seeds: int = Field(1, ge=1, description="Trainings on each choice of tasks.")

@@ -1,4 +1,4 @@
-"""Training and judging of encoders on tile sets, where everything that is finished is found again."""
+"""Training and evaluation of encoders on tile sets, where everything that is finished is found again."""
 
 from __future__ import annotations
 
@@ -7,150 +7,71 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+import yaml
 
 from histonic.core.errors import SettingsError
-from histonic.core.files import replacing_file
-from histonic.core.progress import Progress
+from histonic.core.files import require_writable_folder, write_text
+from histonic.core.progress import Progress, Silent
 from histonic.core.settings import make_settings
-from histonic.core.task import Task
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.tile_set import TileSet, check_across
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.networks.convolutional import NetworkEncoder
-from histonic.encoders.tile_heads import load_heads
 from histonic.runs.files import versions
 from histonic.stages.encoder.inputs import read_set
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
-from histonic.stages.transfer.probe import LabelledCodes, LinearModel, probe_codes
-from histonic.stages.transfer.scores import TilePredictions, group_numbers
+from histonic.stages.transfer.evaluated import (
+    Evaluated,
+    encode_tiles,
+    head_set,
+    load_evaluated,
+    probe_set,
+    save_evaluated,
+)
 from histonic.stages.transfer.selection import with_changes
-from histonic.stages.transfer.settings import JudgeSettings
+from histonic.stages.transfer.settings import EvaluatorSettings
 from histonic.training.devices import pick_device
 
-TILES_AT_ONCE = 256
 GIVEN = ("out", "sets", "tiles", "slides", "cache")
-"""Settings of a training that the judge gives itself; a seed in base is the first of the seeds."""
-FITTED = {"val": ("train",), "test": ("train", "val")}
-"""Splits to which the linear model is fitted, by the split that it is judged on."""
+"""Settings of a training that the evaluator gives itself; a seed in base is the first of the seeds."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """One encoder on one task.
+class Evaluator:
+    """Trains and evaluates encoders in one folder; the same settings go on where they stopped.
+
+    Args:
+        settings: Tile sets, base settings, and how to evaluate. They are kept as ``settings.yaml``.
+        progress: Listener to the progress.
+        taken: Names that no given encoder may have.
 
     Attributes:
-        set_name: Tile set.
-        predictions: Of its judged tiles.
-        c: The C of the linear model; None where the network's own head was judged.
-    """
-
-    set_name: str
-    predictions: TilePredictions
-    c: float | None
-
-    @property
-    def task(self) -> Task:
-        """The target."""
-        return self.predictions.task
-
-
-def encode_rows(encoder: Encoder, tiles: TileSet, rows: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Codes ``(len(rows), D)`` of some tiles of a set."""
-    parts = [
-        encoder.encode(np.ascontiguousarray(tiles.tiles[rows[start : start + TILES_AT_ONCE]]))
-        for start in range(0, len(rows), TILES_AT_ONCE)
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, encoder.spec.code_size), np.float32)
-
-
-def labelled(tiles: TileSet, codes: npt.NDArray[Any], task: Task, splits: Sequence[str]) -> LabelledCodes:
-    """Codes, targets and groups of the tiles of some splits; ``codes`` are of all tiles."""
-    rows = np.concatenate([tiles.rows(split) for split in splits]).astype(np.int64)
-    return LabelledCodes(codes[rows], tiles.targets[task.name][rows], np.asarray(tiles.group)[rows])
-
-
-def probe_set(
-    tiles: TileSet,
-    codes: npt.NDArray[Any],
-    *,
-    seed: int,
-    split: str = "test",
-    linear: LinearModel = "logistic",
-    code_size: int | None = None,
-) -> list[Judged]:
-    """Linear models on frozen codes, for each task of a tile set.
-
-    Args:
-        tiles: The set.
-        codes: ``(N, D)`` of all its tiles.
-        seed: Of the folds.
-        split: The tiles to judge: ``test`` (fitted to train and val) or ``val`` (fitted to train).
-        linear: ``logistic`` or ``svm``.
-        code_size: Compare at equal code size.
-    """
-    judged = []
-    for task in tiles.tasks:
-        train = labelled(tiles, codes, task, FITTED[split])
-        result = probe_codes(
-            train,
-            labelled(tiles, codes, task, [split]),
-            task,
-            seed=seed,
-            model=linear,
-            code_size=code_size,
-            resamples=0,
-        )
-        judged.append(Judged(tiles.plan.name, result.predictions, result.chosen_c))
-    return judged
-
-
-def head_set(tiles: TileSet, codes: npt.NDArray[Any], heads_file: Path, split: str = "test") -> list[Judged]:
-    """What the network's own heads say, for each task of a set; classes weigh equally, as in the probe."""
-    heads = load_heads(heads_file)
-    judged = []
-    for task in tiles.tasks:
-        here = labelled(tiles, codes, task, [split])
-        has = np.isfinite(here.targets)
-        head = heads[task.name]
-        with torch.inference_mode():
-            outputs = head.predict(head(torch.from_numpy(here.codes[has]).float()), trust=1.0)
-            if task.is_classification:
-                outputs = outputs / head.prevalence
-                outputs = outputs / outputs.sum(dim=1, keepdim=True)
-        predictions = TilePredictions(
-            task, here.targets[has], outputs.double().numpy(), group_numbers(here.groups[has])
-        )
-        judged.append(Judged(tiles.plan.name, predictions, None))
-    return judged
-
-
-class Judge:
-    """Trains and judges encoders in one folder.
-
-    Args:
-        settings: Tile sets, base settings, and how to judge.
-        progress: Listener to the progress.
+        given: Encoders that are not trained here: name -> as given.
+        first_seed: Of the trainings.
 
     Raises:
-        SettingsError: A setting of ``base`` is wrong, or two sets share a name.
+        SettingsError: A setting of ``base`` is wrong, or two sets or encoders share a name.
+        EncoderError: A given encoder cannot be loaded.
         TileSetError: A set cannot be used.
+        OutputError: The folder cannot be written to.
     """
 
-    def __init__(self, settings: JudgeSettings, progress: Progress) -> None:
+    def __init__(
+        self, settings: EvaluatorSettings, progress: Progress | None, taken: Sequence[str] = ()
+    ) -> None:
         self.settings = settings
-        self.progress = progress
+        self.progress = progress or Silent()
         self.cache = settings.cache or settings.out / "cache"
-        self.base = dict(settings.base)
-        self.first_seed = int(self.base.pop("seed", 0))
-        if given := [key for key in self.base if key in GIVEN]:
+        self.given = encoder_names(settings, taken)
+        require_writable_folder(settings.out)
+        kept = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True)
+        write_text(settings.out / "settings.yaml", kept)
+        if given := [key for key in settings.base if key in GIVEN]:
             raise SettingsError(
                 "Read the settings under 'base'.",
                 f"{given[0]!r} stands there, which differs from encoder to encoder.",
@@ -161,7 +82,8 @@ class Judge:
         names = [each.name for each in settings.sets]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise SettingsError("Read 'sets'.", f"Two are named {twice[0]!r}.", "Give each its own name.")
-        plain = self.training({}, settings.sets[:1], settings.out / "runs", 0)
+        plain = self.training({}, seed=settings.base.get("seed", 0))
+        self.first_seed = plain.seed
         self.device = pick_device(plain.device)
         ready = [self.tiles(each, plain.tile_px, plain.mpp) for each in settings.sets]
         check_across(ready)
@@ -182,20 +104,29 @@ class Judge:
         )
 
     def training(
-        self, changes: Mapping[str, Any], sets: Sequence[TileSetSettings], out: Path, seed: int
+        self,
+        changes: Mapping[str, Any],
+        sets: Sequence[TileSetSettings] = (),
+        out: Path | None = None,
+        seed: int = 0,
     ) -> TrainEncoderSettings:
-        """Settings of one training.
+        """Settings of one training; without sets and folder only to see whether they can be used.
 
         Raises:
             SettingsError: ``base`` or the changes hold an unknown key or a wrong value.
         """
-        values = with_changes(self.base, changes)
-        given = {"out": out, "sets": tuple(sets), "seed": seed, "cache": self.cache}
+        values = with_changes(self.settings.base, changes)
+        given = {
+            "out": out or self.settings.out,
+            "sets": tuple(sets or self.settings.sets[:1]),
+            "seed": seed,
+            "cache": self.cache,
+        }
         return make_settings(TrainEncoderSettings, {**values, **given}, "the settings under 'base'")
 
     def train(
         self, changes: Mapping[str, Any], sets: Sequence[TileSetSettings], folder: str, seed: int
-    ) -> Path:
+    ) -> str:
         """Train an encoder, or find it finished.
 
         Args:
@@ -205,19 +136,20 @@ class Judge:
             seed: Of the training.
 
         Returns:
-            The run's folder.
+            The encoder's file.
         """
         out = self.settings.out / "runs" / slug(folder) / f"seed-{seed}"
         if not (out / "run.json").is_file():
             self.progress.say(f"{folder}, seed {seed}: training on {', '.join(each.name for each in sets)}")
-        return train_encoder(self.training(changes, sets, out, seed), progress=self.progress)
+        run = train_encoder(self.training(changes, sets, out, seed), progress=self.progress)
+        return str(run / "encoder.safetensors")
 
     def tiles(self, declared: TileSetSettings, tile_px: int, mpp: float) -> TileSet:
         """A tile set at an encoder's tile size and resolution."""
         key = (declared.name, tile_px, mpp)
         if key not in self._sets:
             at = {"objective": "multitask", "tile_px": tile_px, "mpp": mpp}
-            training = self.training(at, [declared], self.settings.out / "runs", self.first_seed)
+            training = self.training(at, seed=self.first_seed)
             self._sets[key] = read_set(declared, training, self.progress)
         return self._sets[key]
 
@@ -227,30 +159,25 @@ class Judge:
         if self.settings.cache is None:
             shutil.rmtree(self.cache, ignore_errors=True)
 
-    def frozen(self, encoder: str, declared: TileSetSettings, seed: int, split: str = "test") -> list[Judged]:
+    def frozen(
+        self, encoder: str, declared: TileSetSettings, seed: int, split: str = "test"
+    ) -> list[Evaluated]:
         """Linear models on an encoder's frozen codes of a set."""
-        how = {
+        how: dict[str, Any] = {
             "linear": self.settings.linear,
             "code_size": self.settings.equal_code_size,
             "seed": seed,
             "split": split,
         }
-        linear = self.settings.linear
-        size = self.settings.equal_code_size
         return self._kept(
-            encoder,
-            declared,
-            {"mode": "frozen", **how},
-            lambda tiles, codes: probe_set(
-                tiles, codes, seed=seed, split=split, linear=linear, code_size=size
-            ),
+            encoder, declared, {"mode": "frozen", **how}, lambda tiles, codes: probe_set(tiles, codes, **how)
         )
 
-    def headed(self, run: Path, declared: TileSetSettings) -> list[Judged]:
-        """A trained network's own heads on a set."""
-        heads = run / "heads.safetensors"
+    def headed(self, encoder: str, declared: TileSetSettings) -> list[Evaluated]:
+        """The heads of a network that was trained here, on a set."""
+        heads = Path(encoder).with_name("heads.safetensors")
         return self._kept(
-            str(run / "encoder.safetensors"),
+            encoder,
             declared,
             {"mode": "head", "heads": identity(str(heads))},
             lambda tiles, codes: head_set(tiles, codes, heads),
@@ -261,8 +188,8 @@ class Judge:
         encoder: str,
         declared: TileSetSettings,
         how: dict[str, Any],
-        judge: Callable[[TileSet, npt.NDArray[np.float32]], list[Judged]],
-    ) -> list[Judged]:
+        evaluate: Callable[[TileSet, npt.NDArray[np.float32]], list[Evaluated]],
+    ) -> list[Evaluated]:
         """Predictions from the file of an earlier run with the same encoder, tiles and settings, or now."""
         loaded = load_encoder(encoder, device=self.device)
         tiles = self.tiles(declared, loaded.spec.tile_px, loaded.spec.mpp)
@@ -276,21 +203,21 @@ class Judge:
         name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
         path = self.settings.out / "predictions" / f"{slug(declared.name)}-{name}.npz"
         if not path.is_file():
-            save_judged(path, judge(tiles, self._encoded(encoder, loaded, declared.name, tiles)))
-        return load_judged(path)
+            save_evaluated(path, evaluate(tiles, self._encoded(encoder, loaded, declared.name, tiles)))
+        return load_evaluated(path)
 
     def _encoded(self, name: str, encoder: Encoder, set_name: str, tiles: TileSet) -> npt.NDArray[np.float32]:
         """Codes of all tiles of a set; those of the last pair of encoder and set are kept."""
         key = (name, set_name)
         if self._codes is None or self._codes[0] != key:
             self.progress.stage(f"encoding {set_name}", 1)
-            self._codes = (key, encode_rows(encoder, tiles, np.arange(len(tiles.tiles))))
+            self._codes = (key, encode_tiles(encoder, tiles))
             self.progress.advance(1, encoder.spec.name)
         return self._codes[1]
 
 
 def _require_test(tiles: TileSet) -> None:
-    """Refuse a set that nothing can be judged on, before any training.
+    """Refuse a set that nothing can be evaluated on, before any training.
 
     Raises:
         SettingsError: Its test tiles show fewer than two classes of a task.
@@ -301,7 +228,7 @@ def _require_test(tiles: TileSet) -> None:
             found = len(np.unique(values[np.isfinite(values)]))
             if found < 2:
                 raise SettingsError(
-                    f"Judge encoders on {task.name!r} of the set {tiles.plan.name!r}.",
+                    f"Evaluate encoders on {task.name!r} of the set {tiles.plan.name!r}.",
                     f"Its {split} tiles have {found} different targets.",
                     f"Give tiles of at least two classes the split {split!r}.",
                 )
@@ -336,7 +263,7 @@ def begin_with(encoder: str) -> dict[str, Any]:
     }
 
 
-def encoder_names(settings: JudgeSettings, taken: Sequence[str]) -> dict[str, str]:
+def encoder_names(settings: EvaluatorSettings, taken: Sequence[str]) -> dict[str, str]:
     """Short names of the encoders to compare with: name -> as given.
 
     Raises:
@@ -352,33 +279,3 @@ def encoder_names(settings: JudgeSettings, taken: Sequence[str]) -> dict[str, st
         load_encoder(given)
         named[name] = given
     return named
-
-
-def save_judged(path: Path, judged: Sequence[Judged]) -> None:
-    """Keep predictions in one .npz file, all or nothing."""
-    facts = [{"set": each.set_name, "task": each.task.to_dict(), "c": each.c} for each in judged]
-    arrays: dict[str, Any] = {}
-    for number, each in enumerate(judged):
-        arrays[f"truth{number}"] = each.predictions.truth
-        arrays[f"outputs{number}"] = each.predictions.outputs
-        arrays[f"group{number}"] = each.predictions.group
-    with replacing_file(path) as partial, partial.open("wb") as file:
-        np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
-
-
-def load_judged(path: Path) -> list[Judged]:
-    """Predictions that :func:`save_judged` kept."""
-    with np.load(path) as file:
-        return [
-            Judged(
-                each["set"],
-                TilePredictions(
-                    Task.from_dict(each["task"]),
-                    file[f"truth{number}"],
-                    file[f"outputs{number}"],
-                    file[f"group{number}"],
-                ),
-                each["c"],
-            )
-            for number, each in enumerate(json.loads(str(file["facts"])))
-        ]

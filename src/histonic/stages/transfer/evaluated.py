@@ -1,0 +1,134 @@
+"""One encoder on one tile set: by a linear model or its own heads, and how the predictions are kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from histonic.core.files import replacing_file
+from histonic.core.task import Task
+from histonic.data.tilesets.tile_set import TileSet
+from histonic.encoders.base import Encoder
+from histonic.encoders.tile_heads import load_heads
+from histonic.stages.transfer.probe import LabelledCodes, LinearModel, probe_codes
+from histonic.stages.transfer.scores import TilePredictions, group_numbers
+
+TILES_AT_ONCE = 256
+ARRAYS = ("truth", "outputs", "group")
+FITTED = {"val": ("train",), "test": ("train", "val")}
+"""Splits to which the linear model is fitted, by the split that it is evaluated on."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One encoder on one task.
+
+    Attributes:
+        set_name: Tile set.
+        predictions: Of its evaluated tiles.
+        c: The C of the linear model; None where the network's own head was evaluated.
+    """
+
+    set_name: str
+    predictions: TilePredictions
+    c: float | None
+
+
+def encode_tiles(encoder: Encoder, tiles: TileSet) -> npt.NDArray[np.float32]:
+    """Codes ``(N, D)`` of all tiles of a set."""
+    starts = range(0, len(tiles.tiles), TILES_AT_ONCE)
+    return np.concatenate(
+        [encoder.encode(np.ascontiguousarray(tiles.tiles[at : at + TILES_AT_ONCE])) for at in starts]
+    )
+
+
+def labelled(tiles: TileSet, codes: npt.NDArray[Any], task: Task, splits: Sequence[str]) -> LabelledCodes:
+    """Codes, targets and groups of the tiles of some splits; ``codes`` are of all tiles."""
+    rows = np.concatenate([tiles.rows(split) for split in splits]).astype(np.int64)
+    return LabelledCodes(codes[rows], tiles.targets[task.name][rows], np.asarray(tiles.group)[rows])
+
+
+def probe_set(
+    tiles: TileSet,
+    codes: npt.NDArray[Any],
+    *,
+    seed: int,
+    split: str = "test",
+    linear: LinearModel = "logistic",
+    code_size: int | None = None,
+) -> list[Evaluated]:
+    """Linear models on frozen codes, for each task of a tile set.
+
+    Args:
+        tiles: The set.
+        codes: ``(N, D)`` of all its tiles.
+        seed: Of the folds.
+        split: The tiles to evaluate: ``test`` (fitted to train and val) or ``val`` (fitted to train).
+        linear: ``logistic`` or ``svm``.
+        code_size: Compare at equal code size.
+    """
+    evaluated = []
+    for task in tiles.tasks:
+        train = labelled(tiles, codes, task, FITTED[split])
+        result = probe_codes(
+            train,
+            labelled(tiles, codes, task, [split]),
+            task,
+            seed=seed,
+            model=linear,
+            code_size=code_size,
+            resamples=0,
+        )
+        evaluated.append(Evaluated(tiles.plan.name, result.predictions, result.chosen_c))
+    return evaluated
+
+
+def head_set(tiles: TileSet, codes: npt.NDArray[Any], heads_file: Path) -> list[Evaluated]:
+    """What a network's own heads say of each task's test tiles; classes weigh equally, as in the probe."""
+    heads = load_heads(heads_file)
+    evaluated = []
+    for task in tiles.tasks:
+        here = labelled(tiles, codes, task, ["test"])
+        has = np.isfinite(here.targets)
+        head = heads[task.name]
+        with torch.inference_mode():
+            outputs = head.predict(head(torch.from_numpy(here.codes[has]).float()), trust=1.0)
+            if task.is_classification:
+                outputs = outputs / head.prevalence
+                outputs = outputs / outputs.sum(dim=1, keepdim=True)
+        predictions = TilePredictions(
+            task, here.targets[has], outputs.double().numpy(), group_numbers(here.groups[has])
+        )
+        evaluated.append(Evaluated(tiles.plan.name, predictions, None))
+    return evaluated
+
+
+def save_evaluated(path: Path, evaluated: Sequence[Evaluated]) -> None:
+    """Keep predictions in one .npz file, all or nothing."""
+    facts: list[dict[str, Any]] = []
+    arrays: dict[str, Any] = {}
+    for number, each in enumerate(evaluated):
+        facts.append({"set": each.set_name, "task": each.predictions.task.to_dict(), "c": each.c})
+        arrays |= {f"{name}{number}": getattr(each.predictions, name) for name in ARRAYS}
+    with replacing_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
+
+
+def load_evaluated(path: Path) -> list[Evaluated]:
+    """Predictions that :func:`save_evaluated` kept."""
+    with np.load(path) as file:
+        return [
+            Evaluated(
+                each["set"],
+                TilePredictions(Task.from_dict(each["task"]), *(file[f"{name}{number}"] for name in ARRAYS)),
+                each["c"],
+            )
+            for number, each in enumerate(json.loads(str(file["facts"])))
+        ]

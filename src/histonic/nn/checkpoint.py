@@ -51,13 +51,16 @@ def load_state(path: str | os.PathLike[str]) -> Any:
     """
     try:
         with safe_open(path, "pt") as file:
-            plain = json.loads((file.metadata() or {}).get("histonic", "{}"))
+            plain = json.loads((file.metadata() or {}).get("histonic", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise _damaged(path, f"It cannot be read: {error}.") from error
-    if plain.get("format") != FORMAT:
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise _damaged(path, "It holds no state of a training.")
-    return _unpack(plain["state"], tensors)
+    try:
+        return _unpack(plain["state"], tensors)
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, f"It is damaged: {type(error).__name__}: {error}.") from error
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

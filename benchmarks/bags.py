@@ -23,7 +23,7 @@ import pandas as pd
 
 from histonic import train_slides
 from histonic.aggregators.base import first_rate
-from histonic.core.compressed import CompressedSlide
+from histonic.core.compressed import CompressedSlide, EncoderDescription, EncoderSpec, SlideDescription
 from histonic.core.grid import TileGrid
 from histonic.data.maps.store import write_map
 
@@ -38,14 +38,14 @@ PUBLISHED = {
     ("elephant", "abmil"): "0.857 ± 0.027",
     ("elephant", "dsmil"): "0.925 ± 0.007",
 }
-MAP_SETTINGS = {"orientations": 1, "precision": "32", "tissue": {}}
 
 
 def write_store(table: Path, folder: Path) -> None:
     """``folder/store`` with a map a bag, its instances row by row in a square, and ``folder/labels.csv``."""
     rows = pd.read_csv(table, header=None)
     labels = []
-    encoder = {"name": table.stem, "fingerprint": table.stem, "spec": {}}
+    spec = EncoderSpec(table.stem, "none", 128, 0.5, rows.shape[1] - 2)
+    encoder = EncoderDescription(name=table.stem, fingerprint=table.stem, spec=spec)
     for number, bag in rows.groupby(1):
         slide_id = f"bag{number:03d}"
         write_map(
@@ -55,7 +55,7 @@ def write_store(table: Path, folder: Path) -> None:
     pd.DataFrame(labels).to_csv(folder / "labels.csv", index=False)
 
 
-def bag_map(slide_id: str, instances: np.ndarray, encoder: dict[str, Any]) -> CompressedSlide:
+def bag_map(slide_id: str, instances: np.ndarray, encoder: EncoderDescription) -> CompressedSlide:
     """Instances ``(N, D)`` as a map."""
     side = math.ceil(math.sqrt(len(instances)))
     codes = np.zeros((side * side, instances.shape[1]), np.float16)
@@ -63,7 +63,7 @@ def bag_map(slide_id: str, instances: np.ndarray, encoder: dict[str, Any]) -> Co
     mask = (np.arange(side * side) < len(instances)).reshape(side, side)
     grid = TileGrid.over((side * 128, side * 128), slide_mpp=0.5, tile_px=128, mpp=0.5)
     maps = codes.reshape(side, side, -1).transpose(2, 0, 1)
-    return CompressedSlide(slide_id, maps, mask, grid, encoder, {"fingerprint": slide_id}, {}, MAP_SETTINGS)
+    return CompressedSlide(slide_id, maps, mask, grid, encoder, SlideDescription(fingerprint=slide_id))
 
 
 def measure(folder: Path, aggregator: str, seed: int, more: dict[str, Any]) -> tuple[float, float]:

@@ -22,7 +22,7 @@ import torch
 
 from histonic import evaluate_run, train_slides
 from histonic.app.terminal.progress import TerminalProgress
-from histonic.core.compressed import CompressedSlide
+from histonic.core.compressed import CompressedSlide, SlideDescription
 from histonic.core.grid import TileGrid
 from histonic.data.maps.store import encoder_path, write_map
 from histonic.encoders.base import describe, load_encoder
@@ -38,7 +38,6 @@ def make_store(folder: Path) -> None:
     grid = TileGrid.over((SIDE * 128, SIDE * 128), slide_mpp=0.5, tile_px=128, mpp=0.5)
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2
     mask = np.hypot(x, y) < 0.4 * SIDE
-    settings = {"orientations": 1, "precision": "32", "tissue": {}}
     rows = []
     for number in range(PATIENTS):
         severity = rng.normal()
@@ -51,9 +50,7 @@ def make_store(folder: Path) -> None:
             mask,
             grid,
             describe(encoder),
-            {"fingerprint": name},
-            {},
-            settings,
+            SlideDescription(fingerprint=name),
         )
         write_map(folder / "store" / f"{name}.zarr", made)
         rows.append({"patient_id": f"P{number:03d}", "slide_id": name, "score": severity + rng.normal()})

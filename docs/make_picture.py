@@ -31,7 +31,7 @@ def main() -> None:
     demo = Path(sys.argv[1])
     store = Store.open(demo / "store")
     slide = store.map(store.slide_ids[0])
-    with open_slide(demo / "slides" / slide.slide["file"]) as opened:
+    with open_slide(demo / "slides" / slide.slide.file) as opened:
         picture = thumbnail(opened, 900)
     table = pd.read_csv(demo / "run" / "predictions" / "proliferation_score.csv")
     figure = Figure(figsize=(10.5, 3.7), layout="constrained")

@@ -13,11 +13,11 @@ THIRD_PARTY = {
     *("matplotlib", "numpy", "openpyxl", "openslide", "pandas", "pyarrow", "pydantic", "rich", "safetensors"),
     *("scipy", "simplejpeg", "sklearn", "tifffile", "timm", "torch", "torchvision", "yaml", "zarr"),
 }
-TABLE, TISSUE = "histonic.data.tables.settings", "histonic.slides.settings"
+TABLE = "histonic.data.tables.settings"
 SETTINGS = {
     "doctor": {"histonic.app.settings", TABLE},
     "demo": {"histonic.app.settings", TABLE},
-    "compress": {"histonic.stages.compress.settings", TISSUE},
+    "compress": {"histonic.stages.compress.settings"},
     "audit": {"histonic.stages.audit.settings", TABLE},
     "train": {"histonic.stages.train.settings", TABLE},
     "external": {"histonic.stages.predict.settings", TABLE},
@@ -29,8 +29,8 @@ SETTINGS = {
     "encoder import": {"histonic.stages.encoder.settings"},
     "encoder transfer": {"histonic.stages.transfer.settings"},
     "encoder tasks": {"histonic.stages.transfer.settings"},
-    "tiles extract": {"histonic.stages.tiles.settings", TISSUE},
-    "simulate mosaic": {"histonic.stages.tiles.settings", TISSUE},
+    "tiles extract": {"histonic.stages.tiles.settings"},
+    "simulate mosaic": {"histonic.stages.tiles.settings"},
 }
 """The settings modules that the help of a command may load, beside their base."""
 OF_TILE_SETS = ("encoder", "tiles", "simulate")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.stores import made_by
 from histonic.core.compressed import ORIENTATIONS, CompressedSlide, orient
 from histonic.core.grid import TileGrid
 
@@ -53,7 +54,7 @@ def make_map(orientations: np.ndarray | None = None) -> CompressedSlide:
     grid = TileGrid.over((4 * 8, 3 * 8), slide_mpp=0.5, tile_px=8, mpp=0.5)
     features = np.arange(2 * 3 * 4, dtype=np.float16).reshape(2, 3, 4)
     mask = features[0] % 2 == 0
-    return CompressedSlide("a", features, mask, grid, {}, {}, {}, orientations=orientations)
+    return CompressedSlide("a", features, mask, grid, made_by(), orientations=orientations)
 
 
 def test_map_turns_features_and_mask_together():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from histonic.core.documents import parse_part
 from histonic.core.errors import SettingsError
 from histonic.core.grid import TileGrid
 from histonic.core.units import RC, WH, XY, Shape
@@ -61,8 +63,9 @@ def test_no_row_or_column_lies_wholly_outside(grid):
 
 @given(grid=grids())
 def test_plain_values_come_back_through_json(grid):
-    again = TileGrid.from_dict(json.loads(json.dumps(grid.to_dict())))
-    assert again == grid
+    plain = json.loads(json.dumps(asdict(grid)))
+    again = parse_part(TileGrid, plain, "x", SettingsError, "Go.")
+    assert again == grid and json.loads(json.dumps(asdict(again))) == plain
     assert isinstance(again.origin_xy, XY)
     assert isinstance(again.shape, Shape)
 
@@ -92,7 +95,14 @@ def test_overlap_counts_only_tiles_that_add_something():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("mpp", 0.0), ("mpp", math.nan), ("slide_mpp", -1.0), ("tile_px", 0), ("stride_px", 0)],
+    [
+        ("mpp", 0.0),
+        ("mpp", math.nan),
+        ("slide_mpp", -1.0),
+        ("tile_px", 0),
+        ("stride_px", 0),
+        ("slide_wh", WH(0, 1)),
+    ],
 )
 def test_sizes_that_are_not_positive_are_refused(name, value):
     fields = {

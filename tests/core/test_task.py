@@ -60,3 +60,18 @@ def test_every_kind_is_known_and_no_other():
     assert set(TASK_KINDS) == {"binary", "multiclass", "ordinal", "regression", "survival"}
     with pytest.raises(SettingsError, match="ranking"):
         Task("t", "ranking", ("c",))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "name is absent"),
+        ([], "its content"),
+        ({"name": "t", "kind": "guess", "columns": ["c"]}, "kind is 'guess'"),
+        ({"name": "t", "kind": "binary", "columns": "c"}, "columns is 'c'"),
+        ({"name": "t", "kind": "survival", "columns": ["c"], "intervals": "4"}, "intervals is '4'"),
+    ],
+)
+def test_damaged_values_are_refused_by_their_field(values, words):
+    with pytest.raises(SettingsError, match=words):
+        Task.from_dict(values)

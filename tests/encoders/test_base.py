@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from fixtures.damage import ABSENT, with_value
 from histonic.core.errors import EncoderError, SettingsError
-from histonic.encoders.base import EncoderSpec, check_tiles, load_encoder, save_encoder
+from histonic.encoders.base import EncoderMetadata, EncoderSpec, check_tiles, load_encoder, save_encoder
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.testing import EncoderContract
 
@@ -57,6 +61,63 @@ def test_tensors_of_something_else(tmp_path: Path) -> None:
     save_file({"a": np.zeros(3)}, tmp_path / "e.safetensors")
     with pytest.raises(EncoderError, match="no histonic encoder"):
         load_encoder(tmp_path / "e.safetensors")
+
+
+SPEC = EncoderSpec("x", "nic", 64, 0.5, 8)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("format", "histonic-encoder-0", "older than"),
+        ("format", "histonic-encoder-2", "newer than"),
+        ("format", "histonic-map-1", "no file of the format"),
+        ("format", ABSENT, "its format is None"),
+        ("spec", [], r"spec is \[\]"),
+        ("spec.tile_px", ABSENT, r"spec\.tile_px is absent"),
+        ("spec.tile_px", 64.5, r"spec\.tile_px is 64\.5"),
+        ("spec.mpp", "0.5", r"spec\.mpp is '0.5'"),
+        ("spec.code_size", 0, r"spec\.code_size is 0"),
+        ("spec.colour", "red", r"spec\.colour is 'red'"),
+    ],
+)
+def test_damaged_metadata_are_refused_by_their_field(
+    place: str, value: Any, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "e.safetensors"
+    facts = with_value(EncoderMetadata(spec=SPEC).to_dict(), place, value)
+    save_file({"a": np.zeros(3)}, path, {"histonic": json.dumps(facts)})
+    with pytest.raises(EncoderError, match=words) as error:
+        load_encoder(path)
+    assert str(path) in error.value.asked
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000])
+def test_metadata_that_are_no_document_are_refused(text: str, tmp_path: Path) -> None:
+    save_file({"a": np.zeros(3)}, tmp_path / "e.safetensors", {"histonic": text})
+    with pytest.raises(EncoderError, match=r"e\.safetensors"):
+        load_encoder(tmp_path / "e.safetensors")
+
+
+@pytest.mark.parametrize("left", [0, 4, 100, 2000])
+def test_a_truncated_file_is_refused(left: int, tmp_path: Path) -> None:
+    path = tmp_path / "e.safetensors"
+    NicEncoder(SPEC, NicNetwork(8, 64)).save(path)
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(EncoderError, match="cannot be read"):
+        load_encoder(path)
+
+
+@pytest.mark.parametrize("mpp", [1, 1.0, 0.25])
+def test_a_resolution_keeps_its_type_and_so_the_fingerprint(mpp: float, tmp_path: Path) -> None:
+    encoder = NicEncoder(dataclasses.replace(SPEC, mpp=mpp), NicNetwork(8, 64))
+    encoder.save(tmp_path / "e.safetensors")
+    again = load_encoder(tmp_path / "e.safetensors")
+    assert again.fingerprint == encoder.fingerprint and type(again.spec.mpp) is type(mpp)
+
+
+def test_the_shipped_encoder_is_the_one_that_was_measured() -> None:
+    assert load_encoder("histonic-mtl").fingerprint.startswith("324916183fa6da50")
 
 
 def test_weights_that_do_not_fit(tmp_path: Path) -> None:

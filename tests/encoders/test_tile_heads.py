@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from fixtures.damage import ABSENT, NO_DOCUMENTS, with_value
+from histonic.core.errors import TrainingError
 from histonic.core.task import Task
 from histonic.encoders.base import EncoderSpec, load_encoder, save_encoder
 from histonic.encoders.networks.nic import NicNetwork
-from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads, save_heads
+from histonic.encoders.tile_heads import HEADS_FILE, HeadsFacts, heads_beside, load_heads, save_heads
+from histonic.nn.checkpoint import save_state
 from histonic.nn.heads import Heads
 
 TASK = Task("mitosis", "binary", ("m",), ("no", "yes"))
@@ -58,3 +63,43 @@ def test_the_shipped_heads_fit_the_shipped_encoder() -> None:
     found = heads.predict(heads(torch.from_numpy(codes)))
     assert {name: values.shape[1] for name, values in found.items()}["breast_mitosis"] == 2
     assert heads_beside("colour") is None
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("tasks", ABSENT, "tasks is absent"),
+        ("tasks.0.kind", "guess", r"tasks\.0\.kind is 'guess'"),
+        ("tasks.0.columns", ABSENT, r"tasks\.0\.columns is absent"),
+        ("tasks.0.classes", [], "'mitosis' has 0 classes"),
+        ("code_size", "8", "code_size is '8'"),
+        ("code_size", 9, "do not fit"),
+        ("encoder", None, "encoder is None"),
+        ("taste", 1, "taste is 1"),
+    ],
+)
+def test_damaged_heads_are_refused_by_their_field(place: str, value: Any, words: str, tmp_path: Path) -> None:
+    heads, path = Heads([TASK], 8), tmp_path / HEADS_FILE
+    facts = with_value(HeadsFacts(tasks=heads.tasks, code_size=8).to_dict(), place, value)
+    save_state(path, {**facts, "weights": dict(heads.state_dict())})
+    with pytest.raises(TrainingError, match=words) as error:
+        load_heads(path)
+    assert str(path) in error.value.asked
+
+
+@pytest.mark.parametrize("weights", [None, {}, {"heads.0.linear.weight": torch.zeros(3)}, 5])
+def test_heads_without_their_weights_are_refused(weights: Any, tmp_path: Path) -> None:
+    facts = HeadsFacts(tasks=(TASK,), code_size=8).to_dict()
+    save_state(tmp_path / HEADS_FILE, {**facts, "weights": weights})
+    with pytest.raises(TrainingError, match="do not fit"):
+        load_heads(tmp_path / HEADS_FILE)
+
+
+@pytest.mark.parametrize("content", NO_DOCUMENTS)
+def test_what_are_no_heads_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / HEADS_FILE).write_bytes(content)
+    with pytest.raises(TrainingError, match=HEADS_FILE):
+        load_heads(tmp_path / HEADS_FILE)
+    save_state(tmp_path / HEADS_FILE, [1, 2])
+    with pytest.raises(TrainingError, match=HEADS_FILE):
+        load_heads(tmp_path / HEADS_FILE)

@@ -6,12 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from fixtures.damage import ABSENT, NO_DOCUMENTS, damage
+from fixtures.stores import made_by
 from histonic.core.errors import BundleError, SettingsError
 from histonic.data.maps.store import Store, encoder_path
 from histonic.encoders.base import load_encoder
@@ -48,7 +52,7 @@ def test_networks_are_read_back_ready_to_use(run: Path) -> None:
         ("convnet", 14, 0)
     }
     assert not any(model.training for model in bundle.models)
-    assert load_encoder(bundle.encoder_path).fingerprint == bundle.encoder["fingerprint"]
+    assert load_encoder(bundle.encoder_path).fingerprint == bundle.encoder.fingerprint
 
 
 def test_no_file_is_a_pickle(run: Path) -> None:
@@ -73,11 +77,79 @@ def test_damage_is_found(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": "other"}'])
 def test_what_is_no_bundle_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no bundle"):
+    with pytest.raises(BundleError, match=r"bundle\.json"):
         read_bundle(tmp_path)
     (tmp_path / "bundle.json").write_text(text)
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError, match=r"bundle\.json"):
         read_bundle(tmp_path)
+
+
+@pytest.fixture
+def copied(run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run / "bundle", tmp_path / "bundle"))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        ("format", "histonic-bundle-0", "older than"),
+        ("format", "histonic-bundle-2", "newer than"),
+        ("format", "histonic-run-1", "no file of the format"),
+        ("tasks", [], r"tasks is \[\]"),
+        ("tasks.0.kind", "guess", r"tasks\.0\.kind is 'guess'"),
+        ("tasks.0.classes", ["low"], "'grade' has 1 classes"),
+        ("networks", [], r"networks is \[\]"),
+        ("networks.1.fold", ABSENT, r"networks\.1\.fold is absent"),
+        ("networks.1.aggregator", 3, r"networks\.1\.aggregator is 3"),
+        ("networks.1.aggregator", "other", "'other'"),
+        ("networks.1.prevalence", {}, r"networks\.1\.prevalence has not one share a class of 'grade'"),
+        ("networks.1.risks", {}, r"networks\.1\.risks has nothing of 'os'"),
+        ("networks.1.risks.os.cut", ABSENT, r"networks\.1\.risks\.os\.cut is absent"),
+        ("networks.1.fold", 7, "does not hold the network repeat-0-fold-7"),
+        ("code_size", 17, "weights.safetensors does not hold"),
+        ("code_size", -1, "code_size is -1"),
+        ("fusion", "sometimes", "fusion is 'sometimes'"),
+        ("test_crops", "10", "test_crops is '10'"),
+        ("encoder.fingerprint", ABSENT, r"encoder\.fingerprint is absent"),
+        ("compress_settings.precision", "16", r"compress_settings\.precision is '16'"),
+        ("files", ["weights.safetensors"], "files is"),
+        ("files.absent", "0", "absent is absent"),
+        ("taste", 1, "taste is 1"),
+    ],
+)
+def test_damaged_content_is_refused_by_its_field(copied: Path, place: str, value: Any, words: str) -> None:
+    damage(copied / "bundle.json", place, value)
+    with pytest.raises(BundleError, match=words) as error:
+        read_bundle(copied)
+    assert str(copied) in error.value.asked
+
+
+@pytest.mark.parametrize("content", NO_DOCUMENTS)
+@pytest.mark.parametrize("name", ["bundle.json", "weights.safetensors"])
+def test_files_that_are_something_else_are_refused(copied: Path, name: str, content: bytes) -> None:
+    (copied / name).write_bytes(content)
+    if name != "bundle.json":
+        damage(copied / "bundle.json", "files", {})  # so that no hash tells
+    with pytest.raises(BundleError, match=name.replace(".", r"\.")):
+        read_bundle(copied)
+
+
+@pytest.mark.parametrize("change", ["lacks a network", "lacks a layer", "other shapes", "gone"])
+def test_weights_of_other_networks_are_refused(copied: Path, change: str) -> None:
+    path = copied / "weights.safetensors"
+    weights = load_file(path)
+    if change == "lacks a network":
+        weights = {key: value for key, value in weights.items() if "fold-1-init-0" not in key}
+    elif change == "lacks a layer":
+        del weights[next(key for key in weights if "fold-1-init-0" in key and key.endswith("linear.weight"))]
+    elif change == "other shapes":
+        weights = {key: value[None].clone() for key, value in weights.items()}
+    save_file(weights, path)
+    if change == "gone":
+        path.unlink()
+    damage(copied / "bundle.json", "files", {})
+    with pytest.raises(BundleError, match=r"weights\.safetensors"):
+        read_bundle(copied)
 
 
 def test_maps_are_predicted_as_the_networks_would(run: Path, cohort_folder: Path, tmp_path: Path) -> None:
@@ -128,9 +200,9 @@ def test_maps_of_another_encoder_are_refused(
 ) -> None:
     from histonic.data.maps.store import write_map
 
-    other = {"name": "other", "fingerprint": "f", "spec": {}}
-    write_map(tmp_path / "x.zarr", slide_maker("x", np.ones((18, 9, 9)), np.ones((9, 9), bool), other))  # type: ignore[arg-type]
-    with pytest.raises(BundleError, match=r"'x'.*\n.*'other'.*'colour'"):
+    slide = slide_maker("x", np.ones((18, 9, 9)), np.ones((9, 9), bool), made_by("f", 18))
+    write_map(tmp_path / "x.zarr", slide)  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match=r"'x'.*\n.*'example'.*'colour'"):
         predict(bundle=run / "bundle", slides=[tmp_path / "x.zarr"], out=tmp_path / "p.csv")
     assert not (tmp_path / "p.csv").exists()
 

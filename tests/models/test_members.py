@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histonic.core.task import Task
-from histonic.models.members import Member, Place, RiskScale, prediction_columns
+from histonic.models.members import Member, RiskScale, prediction_columns
 
 GRADE = Task("grade", "ordinal", ("g",), ("a", "b", "c"))
 SCORE = Task("score", "regression", ("s",))
@@ -14,9 +14,7 @@ OS = Task("os", "survival", ("t", "e"))
 
 
 def member(shares: list[float] | None = None, scale: RiskScale | None = None) -> Member:
-    return Member(
-        Place(0, 0, 0, "convnet", 20), {"grade": shares} if shares else {}, {"os": scale} if scale else {}
-    )
+    return Member(0, 0, 0, "convnet", 20, {"grade": shares} if shares else {}, {"os": scale} if scale else {})
 
 
 def test_probabilities_are_averaged_and_decided_against_the_prevalence() -> None:
@@ -74,5 +72,5 @@ def test_the_scale_of_risks() -> None:
 
 
 def test_members_survive_json() -> None:
-    one = Member(Place(1, 2, 1, "abmil", 40), {"grade": [0.5, 0.25, 0.25]}, {"os": RiskScale(0.1, 2.0, 0.3)})
+    one = Member(1, 2, 1, "abmil", 40, {"grade": [0.5, 0.25, 0.25]}, {"os": RiskScale(0.1, 2.0, 0.3)})
     assert Member.from_dict(one.to_dict()) == one

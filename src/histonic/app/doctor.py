@@ -8,10 +8,10 @@ from typing import Literal
 from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Progress
+from histonic.core.settings import TissueSettings
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import check_labels
 from histonic.slides.base import open_slide
-from histonic.slides.settings import TissueSettings
 from histonic.slides.tissue import TissueRule, find_tissue
 
 Verdict = Literal["ok", "warning", "error"]

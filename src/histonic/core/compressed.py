@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import PositiveInt
 
+from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
+from histonic.core.settings import Precision, TissueSettings
+from histonic.core.units import WH, Number
 
 ORIENTATIONS = 8
 """Four quarter turns, each plain and mirrored."""
@@ -59,6 +62,98 @@ def turn_back(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True)
+class EncoderSpec:
+    """What an encoder expects and gives.
+
+    Attributes:
+        name: The encoder's own name, written into every map.
+        architecture: The entry of the ``ENCODERS`` registry that runs it; for a family of architectures
+            the one that is meant follows a colon, such as ``timm:resnet18``.
+        tile_px: Side of the tiles that it takes, in pixels.
+        mpp: Microns per pixel of those tiles.
+        code_size: D, the numbers it gives per tile.
+        normalisation: What happens to the bytes first: ``none`` (0..255), ``minus_one_to_one``, or what an
+            encoder from elsewhere calls its own.
+        licence: Licence of the weights.
+        provenance: Where the weights come from.
+    """
+
+    name: str
+    architecture: str
+    tile_px: PositiveInt
+    mpp: Number
+    code_size: PositiveInt
+    normalisation: str = "minus_one_to_one"
+    licence: str = "Apache-2.0"
+    provenance: str = "histonic"
+
+
+class EncoderDescription(Part):
+    """Which encoder made a map, as stored in every map, run and bundle.
+
+    Attributes:
+        name: Its name.
+        fingerprint: Hash of everything that the codes depend on.
+        spec: What it expects and gives.
+    """
+
+    name: str
+    fingerprint: str
+    spec: EncoderSpec
+
+
+class SlideDescription(Part):
+    """What a map knows of its slide; everything is left out of a map that no slide file stands behind.
+
+    Attributes:
+        file: Name of the file.
+        path: Where it lay.
+        fingerprint: Hash of its content.
+        size_wh: Size of level 0 in pixels.
+        mpp: Microns per pixel of level 0.
+        mpp_source: Where the resolution comes from.
+        given_mpp: The resolution that a slide table gave.
+        default_mpp: The resolution of the settings, where it was used.
+        mask: Hash of the mask file; None if tissue was looked for.
+        scanner: As the file says; empty if it does not.
+        storage: Format and compression of the pixels; empty if not known.
+    """
+
+    file: str = ""
+    path: str = ""
+    fingerprint: str = ""
+    size_wh: WH | None = None
+    mpp: Number | None = None
+    mpp_source: str = ""
+    given_mpp: Number | None = None
+    default_mpp: Number | None = None
+    mask: str | None = None
+    scanner: str = ""
+    storage: str = ""
+
+
+class ReaderDescription(Part):
+    """Name and version of what read a slide."""
+
+    name: str = ""
+    version: str = ""
+
+
+class MapSettings(Part):
+    """What else a map depends on.
+
+    Attributes:
+        orientations: 1, or 8 if turned and mirrored tiles were encoded too.
+        precision: Arithmetic of the encoder.
+        tissue: How tissue was told from glass; None if the map was not made from a slide.
+    """
+
+    orientations: Literal[1, 8] = 1
+    precision: Precision = "32"
+    tissue: TissueSettings | None = None
+
+
+@dataclass(frozen=True)
 class CompressedSlide:
     """A whole slide as codes on a grid.
 
@@ -67,9 +162,9 @@ class CompressedSlide:
         features: ``(D, R, K)`` float16, zero where the mask is False. Empty is not zero: ask the mask.
         mask: ``(R, K)`` bool, True where the cell holds tissue and a code.
         grid: Geometry of the cells.
-        encoder: Name, fingerprint and spec of the encoder.
-        slide: File name, fingerprint, size, mpp and where the mpp came from.
-        reader: Name and version of the reader.
+        encoder: What made it.
+        slide: What is known of the slide's file.
+        reader: What read the slide.
         settings: What else the map depends on.
         orientations: ``(8, D, R, K)`` float16 codes of turned tiles, *in the unturned grid*; None if
             only the upright one was encoded.
@@ -79,10 +174,10 @@ class CompressedSlide:
     features: ArrayLike3
     mask: npt.NDArray[np.bool_]
     grid: TileGrid
-    encoder: Mapping[str, Any]
-    slide: Mapping[str, Any]
-    reader: Mapping[str, Any]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    encoder: EncoderDescription
+    slide: SlideDescription = field(default_factory=SlideDescription)
+    reader: ReaderDescription = field(default_factory=ReaderDescription)
+    settings: MapSettings = field(default_factory=MapSettings)
     orientations: ArrayLike3 | None = None
 
     @property

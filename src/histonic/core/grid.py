@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from histonic.core.errors import SettingsError
-from histonic.core.units import RC, WH, XY, Shape
+from histonic.core.units import RC, WH, XY, Number, Shape
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,16 @@ class TileGrid:
     origin_xy: XY
     tile_px: int
     stride_px: int
-    mpp: float
-    slide_mpp: float
+    mpp: Number
+    slide_mpp: Number
     slide_wh: WH
     shape: Shape
 
     def __post_init__(self) -> None:
-        for name in ("tile_px", "stride_px", "mpp", "slide_mpp"):
+        for name in ("tile_px", "stride_px", "mpp", "slide_mpp", "slide_wh", "shape"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
+            least, most = (min(value), max(value)) if isinstance(value, tuple) else (value, value)
+            if not 0 < least <= most < math.inf:
                 raise SettingsError("Lay a tile grid.", f"{name} is {value!r}.", f"Give a positive {name}.")
 
     @classmethod
@@ -111,19 +110,3 @@ class TileGrid:
             math.floor((y - self.origin_xy.y) / self.stride_level0),
             math.floor((x - self.origin_xy.x) / self.stride_level0),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, for JSON."""
-        values = asdict(self)
-        for pair in ("origin_xy", "slide_wh", "shape"):
-            values[pair] = list(values[pair])
-        return values
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TileGrid:
-        """The inverse of :meth:`to_dict`."""
-        fields = dict(values)
-        fields["origin_xy"] = XY(*fields["origin_xy"])
-        fields["slide_wh"] = WH(*fields["slide_wh"])
-        fields["shape"] = Shape(*fields["shape"])
-        return cls(**fields)

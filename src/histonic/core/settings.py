@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from histonic.core.errors import SettingsError
@@ -23,6 +23,15 @@ class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TissueSettings(Settings):
+    """What counts as tissue."""
+
+    mpp: float = Field(8.0, gt=0, description="Microns per pixel at which tissue is looked for.")
+    min_speck_um2: float = Field(20_000, ge=0, description="Pieces of tissue smaller than this are dropped.")
+    max_hole_um2: float = Field(40_000, ge=0, description="Holes smaller than this are filled.")
+    min_cell_share: float = Field(0.25, gt=0, le=1, description="Cells with less tissue than this are empty.")
 
 
 def fields_of(model: type[Settings]) -> dict[str, FieldInfo]:

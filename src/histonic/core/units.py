@@ -6,7 +6,9 @@ Three frames exist: grid cell ``(row, col)``, level-0 pixel ``(x, y)`` and micro
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
 MPP_TOLERANCE = 0.02
 """Relative difference in microns per pixel below which two resolutions count as the same.
@@ -16,11 +18,19 @@ to correct a scale error that no encoder notices. The true mpp is kept in the gr
 """
 
 
+def _whole_stays_whole(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    return value if type(value) is int else check(value)
+
+
+Number = Annotated[float, WrapValidator(_whole_stays_whole), PlainSerializer(lambda value: value)]
+"""A float of a file; a whole number stays one, so that it is written and hashed as it was read."""
+
+
 class XY(NamedTuple):
     """A point in pixels: x to the right, y down, level-0 frame unless the name says otherwise."""
 
-    x: float
-    y: float
+    x: Number
+    y: Number
 
 
 class WH(NamedTuple):

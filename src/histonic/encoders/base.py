@@ -6,58 +6,31 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from histonic.core.compressed import EncoderDescription
+from histonic.core.compressed import EncoderSpec as EncoderSpec
+from histonic.core.documents import Document, parse_document
 from histonic.core.errors import EncoderError
 from histonic.core.files import replacing_file
 from histonic.core.registry import Entry, Registry
 
-FILE_FORMAT = "histonic-encoder-1"
-Normalisation = Literal["none", "minus_one_to_one"]
 Tensors = Mapping[str, npt.NDArray[Any]]
 UInt8Tiles = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
-    """What an encoder expects and gives.
+class EncoderMetadata(Document):
+    """What stands in an encoder's file beside its weights."""
 
-    Attributes:
-        name: The encoder's own name, written into every map.
-        architecture: The entry of the ``ENCODERS`` registry that runs it; for a family of architectures
-            the one that is meant follows a colon, such as ``timm:resnet18``.
-        tile_px: Side of the tiles that it takes, in pixels.
-        mpp: Microns per pixel of those tiles.
-        code_size: D, the numbers it gives per tile.
-        normalisation: What happens to the bytes first: ``none`` (0..255) or ``minus_one_to_one``.
-        licence: Licence of the weights.
-        provenance: Where the weights come from.
-    """
+    FORMAT = "histonic-encoder-1"
 
-    name: str
-    architecture: str
-    tile_px: int
-    mpp: float
-    code_size: int
-    normalisation: Normalisation = "minus_one_to_one"
-    licence: str = "Apache-2.0"
-    provenance: str = "histonic"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EncoderSpec:
-        """The inverse of :meth:`to_dict`."""
-        return cls(**values)
+    spec: EncoderSpec
 
 
 class Encoder(Protocol):
@@ -174,8 +147,7 @@ def check_tiles(spec: EncoderSpec, tiles: UInt8Tiles) -> None:
 def save_encoder(path: str | os.PathLike[str], spec: EncoderSpec, tensors: Tensors) -> None:
     """Write spec and weights to one safetensors file, all or nothing."""
     # One key only: safetensors writes several in an order that changes from run to run.
-    facts = {"format": FILE_FORMAT, "spec": spec.to_dict()}
-    metadata = {"histonic": json.dumps(facts, sort_keys=True)}
+    metadata = {"histonic": json.dumps(EncoderMetadata(spec=spec).to_dict(), sort_keys=True)}
     # safetensors stores Fortran-ordered arrays wrong without a word.
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     with replacing_file(path) as partial:
@@ -224,26 +196,22 @@ def _load_file(path: Path, device: str, precision: str) -> Encoder:
         )
     try:
         with safe_open(path, "numpy") as file:
-            facts = json.loads((file.metadata() or {}).get("histonic", "{}"))
+            facts = json.loads((file.metadata() or {}).get("histonic", "null"))
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise EncoderError(asked, f"The file cannot be read: {error}.", "Copy or import it again.") from error
-    if facts.get("format") != FILE_FORMAT:
+    if facts is None:
         raise EncoderError(
             asked,
             "The file holds tensors but no histonic encoder.",
             "Make one with 'histonic encoder import'.",
         )
-    spec = EncoderSpec.from_dict(facts["spec"])
+    spec = parse_document(EncoderMetadata, facts, path, EncoderError, "Copy or import it again.").spec
     return ENCODERS.get(architecture_entry(spec)).from_tensors(
         spec, cast("dict[str, npt.NDArray[Any]]", tensors), device, precision
     )
 
 
-def describe(encoder: Encoder) -> dict[str, Any]:
+def describe(encoder: Encoder) -> EncoderDescription:
     """Name, fingerprint and spec, as stored in every map, run and bundle."""
-    return {
-        "name": encoder.spec.name,
-        "fingerprint": encoder.fingerprint,
-        "spec": encoder.spec.to_dict(),
-    }
+    return EncoderDescription(name=encoder.spec.name, fingerprint=encoder.fingerprint, spec=encoder.spec)

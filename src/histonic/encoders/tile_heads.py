@@ -5,17 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from pydantic import PositiveInt
 from torch import Tensor
 
-from histonic.core.errors import HistonicError
-from histonic.core.task import Task
+from histonic.core.documents import Part, parse_part
+from histonic.core.errors import HistonicError, TrainingError
+from histonic.core.task import Task, Tasks
 from histonic.encoders.base import load_encoder
 from histonic.encoders.shipped import MULTITASK
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
 
 HEADS_FILE = "heads.safetensors"
+AGAIN = "Copy it again from beside its encoder, or train the encoder again."
+
+
+class HeadsFacts(Part):
+    """What stands in the file of heads beside their weights.
+
+    Attributes:
+        tasks: What the heads tell.
+        code_size: D.
+        encoder: Fingerprint of the encoder at 32 bits; empty if not known.
+    """
+
+    tasks: Tasks
+    code_size: PositiveInt
+    encoder: str = ""
 
 
 def save_heads(
@@ -33,8 +51,8 @@ def save_heads(
     Raises:
         OutputError: The file cannot be written.
     """
-    facts = {"tasks": [task.to_dict() for task in tasks], "code_size": code_size, "encoder": encoder}
-    save_state(path, {**facts, "weights": dict(state)})
+    facts = HeadsFacts(tasks=tuple(tasks), code_size=code_size, encoder=encoder)
+    save_state(path, {**facts.to_dict(), "weights": dict(state)})
 
 
 def load_heads(path: Path) -> Heads:
@@ -43,10 +61,20 @@ def load_heads(path: Path) -> Heads:
     Raises:
         TrainingError: The file is damaged.
     """
-    state = load_state(path)
-    heads = Heads([Task.from_dict(task) for task in state["tasks"]], state["code_size"])
-    heads.load_state_dict(state["weights"])
+    facts, weights = _read(path)
+    heads = Heads(facts.tasks, facts.code_size)
+    try:
+        heads.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise TrainingError(f"Read {path}.", f"Its weights do not fit its heads: {error}.", AGAIN) from error
     return heads.eval().requires_grad_(False)
+
+
+def _read(path: Path) -> tuple[HeadsFacts, Any]:
+    state = load_state(path)
+    facts = dict(state) if isinstance(state, dict) else {}
+    weights = facts.pop("weights", None)
+    return parse_part(HeadsFacts, facts, path, TrainingError, AGAIN), weights
 
 
 def heads_beside(encoder: str | os.PathLike[str]) -> Path | None:
@@ -68,7 +96,7 @@ def heads_beside(encoder: str | os.PathLike[str]) -> Path | None:
     path = Path(encoder).with_name(HEADS_FILE)
     if Path(encoder).suffix != ".safetensors" or not path.is_file():
         return None
-    wanted = load_state(path).get("encoder")
+    wanted = _read(path)[0].encoder
     if not wanted:
         return path
     try:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Self
 
+from pydantic import Field, PositiveInt, model_validator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from histonic.aggregators.base import SlideModel, build_model
-from histonic.core.compressed import CompressedSlide
-from histonic.core.errors import BundleError, EncoderError, SettingsError
-from histonic.core.files import replacing_folder, write_json
-from histonic.core.task import Task
+from histonic.core.compressed import CompressedSlide, EncoderDescription, MapSettings
+from histonic.core.documents import Document, Part, read_document, write_document
+from histonic.core.errors import BundleError, HistonicError, SettingsError, TrainingError
+from histonic.core.files import replacing_folder
+from histonic.core.task import Task, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import HEADS_FILE, load_heads, save_heads
@@ -24,9 +27,57 @@ from histonic.models.members import Member
 from histonic.models.trained import Trained, network_name
 from histonic.nn.heads import Heads
 
-BUNDLE_FORMAT = "histonic-bundle-1"
 WEIGHTS_FILE = "weights.safetensors"
 ENCODER_FILE = "encoder.safetensors"
+AGAIN = "Give the folder RUN/bundle of a run; if it is one, copy it again or train again."
+
+
+class BundleFacts(Part):
+    """What a training says of its bundle, and of itself.
+
+    Attributes:
+        tasks: The targets.
+        fusion: How several slides of a patient come together.
+        test_crops: Crops per map.
+        encoder: What made the maps.
+        compress_settings: How the training maps were made.
+    """
+
+    tasks: Tasks = Field(min_length=1)
+    fusion: Fusion
+    test_crops: PositiveInt
+    encoder: EncoderDescription
+    compress_settings: MapSettings
+
+
+class BundleContent(BundleFacts, Document):
+    """``bundle.json``.
+
+    Attributes:
+        histonic: Version that wrote it.
+        code_size: D.
+        networks: What each network is, and what it knows of its training patients.
+        files: Hash of every other file.
+    """
+
+    FORMAT = "histonic-bundle-1"
+
+    histonic: str
+    code_size: PositiveInt
+    networks: tuple[Member, ...] = Field(min_length=1)
+    files: Mapping[str, str]
+
+    @model_validator(mode="after")
+    def _know_their_patients(self) -> Self:
+        for number, member in enumerate(self.networks):
+            for task in self.tasks:
+                if task.is_classification and len(member.prevalence.get(task.name, ())) != len(task.classes):
+                    raise ValueError(
+                        f"networks.{number}.prevalence has not one share a class of {task.name!r}"
+                    )
+                if task.kind == "survival" and task.name not in member.risks:
+                    raise ValueError(f"networks.{number}.risks has nothing of {task.name!r}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -40,7 +91,7 @@ class Bundle:
         models: The networks, in the same order.
         test_crops: Crops per map.
         fusion: How several slides of a patient come together.
-        encoder: Name, fingerprint and spec of the encoder of the maps.
+        encoder: What made the maps.
         compress_settings: How the training maps were made.
     """
 
@@ -50,8 +101,8 @@ class Bundle:
     models: tuple[SlideModel, ...]
     test_crops: int
     fusion: Fusion
-    encoder: Mapping[str, Any]
-    compress_settings: Mapping[str, Any]
+    encoder: EncoderDescription
+    compress_settings: MapSettings
 
     @property
     def encoder_path(self) -> Path:
@@ -61,7 +112,7 @@ class Bundle:
 
 def write_bundle(
     folder: Path,
-    facts: Mapping[str, Any],
+    facts: BundleFacts,
     trained: Sequence[Trained],
     encoder: Encoder | None,
     tile_heads: Heads | None = None,
@@ -70,7 +121,7 @@ def write_bundle(
 
     Args:
         folder: Where to; replaced if it exists.
-        facts: ``tasks``, ``test_crops``, ``fusion``, ``encoder`` and ``compress_settings``, plain values.
+        facts: What the training says of it.
         trained: The networks.
         encoder: Of the maps; None leaves it out, and the bundle then predicts from maps only.
         tile_heads: Of the encoder, where the networks look at them.
@@ -89,15 +140,14 @@ def write_bundle(
         if tile_heads is not None:
             code_size = trained[0].code_size
             save_heads(partial / HEADS_FILE, tile_heads.tasks, code_size, tile_heads.state_dict())
-        content = {
-            "format": BUNDLE_FORMAT,
-            "histonic": version("histonic"),
-            "code_size": trained[0].code_size,
-            "networks": [each.member.to_dict() for each in trained],
-            "files": {path.name: _hash(path) for path in sorted(partial.iterdir())},
-            **facts,
-        }
-        write_json(partial / "bundle.json", content)
+        content = BundleContent(
+            **dict(facts),
+            histonic=version("histonic"),
+            code_size=trained[0].code_size,
+            networks=tuple(each.member for each in trained),
+            files={path.name: _hash(path) for path in sorted(partial.iterdir())},
+        )
+        write_document(partial / "bundle.json", content)
         return _hash(partial / "bundle.json")
 
 
@@ -107,65 +157,60 @@ def read_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: It is absent, damaged, or of another format.
     """
-    content = _read_content(folder)
-    for name, wanted in content["files"].items():
-        if not (folder / name).is_file():
-            raise _damaged(folder, f"{name} is absent.")
-        if _hash(folder / name) != wanted:
-            raise _damaged(folder, f"{name} has changed since it was written.")
-    tasks = tuple(Task.from_dict(values) for values in content["tasks"])
-    members = tuple(Member.from_dict(values) for values in content["networks"])
-    weights = load_file(folder / WEIGHTS_FILE)
-    tile_heads = load_heads(folder / HEADS_FILE) if HEADS_FILE in content["files"] else None
-    models = []
-    for member in members:
-        prefix = f"{network_name(member.repeat, member.fold, member.initialisation)}/"
-        state = {
-            name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)
-        }
-        try:
-            model = build_model(
-                member.aggregator,
-                code_size=content["code_size"],
-                crop_cells=member.crop_cells,
-                tasks=tasks,
-                tile_heads=tile_heads,
-            )
-            model.load_state_dict(state)
-        except (SettingsError, EncoderError, RuntimeError) as error:
-            raise _damaged(folder, f"Its networks cannot be built: {error}.") from error
-        models.append(model.eval())
+    content = read_document(BundleContent, folder / "bundle.json", BundleError, AGAIN)
+    try:
+        for name, wanted in content.files.items():
+            if not (folder / name).is_file():
+                raise _damaged(folder, f"{name} is absent.")
+            if _hash(folder / name) != wanted:
+                raise _damaged(folder, f"{name} has changed since it was written.")
+        weights = load_file(folder / WEIGHTS_FILE)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(folder, f"{WEIGHTS_FILE} or another file cannot be read: {error}.") from error
+    try:
+        tile_heads = load_heads(folder / HEADS_FILE) if HEADS_FILE in content.files else None
+    except TrainingError as error:
+        raise _damaged(folder, f"{HEADS_FILE} cannot be used: {error.found}") from error
     return Bundle(
         folder,
-        tasks,
-        members,
-        tuple(models),
-        content["test_crops"],
-        content["fusion"],
-        content["encoder"],
-        content["compress_settings"],
+        content.tasks,
+        content.networks,
+        tuple(_build(folder, content, member, weights, tile_heads) for member in content.networks),
+        content.test_crops,
+        content.fusion,
+        content.encoder,
+        content.compress_settings,
     )
 
 
-def _read_content(folder: Path) -> dict[str, Any]:
-    path = folder / "bundle.json"
-    if not path.is_file():
-        raise BundleError(
-            f"Read the bundle {folder}.",
-            "There is no bundle.json in it.",
-            "Give the folder RUN/bundle of a run.",
-        )
+def _build(
+    folder: Path,
+    content: BundleContent,
+    member: Member,
+    weights: Mapping[str, Tensor],
+    tile_heads: Heads | None,
+) -> SlideModel:
+    """One network, ready to predict."""
+    name = network_name(member.repeat, member.fold, member.initialisation)
+    state = {
+        key.removeprefix(f"{name}/"): value for key, value in weights.items() if key.startswith(f"{name}/")
+    }
+    if not state:
+        raise _damaged(folder, f"{WEIGHTS_FILE} does not hold the network {name}.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(folder, f"bundle.json is no JSON: {error}.") from error
-    if not isinstance(content, dict) or content.get("format") != BUNDLE_FORMAT:
-        raise BundleError(
-            f"Read the bundle {folder}.",
-            f"It is not of the format {BUNDLE_FORMAT!r}.",
-            "Use the version of histonic that wrote it, or train again.",
+        model = build_model(
+            member.aggregator,
+            code_size=content.code_size,
+            crop_cells=member.crop_cells,
+            tasks=content.tasks,
+            tile_heads=tile_heads,
         )
-    return content
+        model.load_state_dict(state)
+    except (HistonicError, RuntimeError, ValueError) as error:
+        raise _damaged(
+            folder, f"{WEIGHTS_FILE} does not hold the network {name} that it names: {error}."
+        ) from error
+    return model.eval()
 
 
 def _hash(path: Path) -> str:
@@ -174,7 +219,7 @@ def _hash(path: Path) -> str:
 
 
 def _damaged(folder: Path, found: str) -> BundleError:
-    return BundleError(f"Read the bundle {folder}.", found, "Copy it again, or train again.")
+    return BundleError(f"Read the bundle {folder}.", found, AGAIN)
 
 
 def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
@@ -186,10 +231,10 @@ def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
     """
     names = [slide.slide_id for slide in maps]
     for slide in maps:
-        if slide.encoder["fingerprint"] != bundle.encoder["fingerprint"]:
+        if slide.encoder.fingerprint != bundle.encoder.fingerprint:
             raise BundleError(
                 f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
-                f"The map was made by {slide.encoder['name']!r}, the bundle needs {bundle.encoder['name']!r} "
+                f"The map was made by {slide.encoder.name!r}, the bundle needs {bundle.encoder.name!r} "
                 "(or the same name with other weights or precision).",
                 "Give the slide itself, or compress it with the bundle's encoder.safetensors.",
             )

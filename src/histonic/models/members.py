@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.documents import parse_part
+from histonic.core.errors import BundleError
 from histonic.core.task import Task
 from histonic.nn.heads import LEAST_SHARE, Heads
 
@@ -60,67 +62,41 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Member:
+class Member(Place):
     """What a network of an ensemble is, and what it knows of its training patients.
 
     Attributes:
-        place: Which network it is.
         prevalence: Per classification task the shares of the classes.
         risks: Per survival task the scale of the risks.
     """
 
-    place: Place
     prevalence: Mapping[str, Sequence[float]]
     risks: Mapping[str, RiskScale]
-
-    @property
-    def repeat(self) -> int:
-        """Which of the repeated cross-validations it belongs to."""
-        return self.place.repeat
-
-    @property
-    def fold(self) -> int:
-        """Number of the fold it was trained in."""
-        return self.place.fold
-
-    @property
-    def initialisation(self) -> int:
-        """Which of the fold's networks it is."""
-        return self.place.initialisation
-
-    @property
-    def aggregator(self) -> str:
-        """Name in ``AGGREGATORS``."""
-        return self.place.aggregator
-
-    @property
-    def crop_cells(self) -> int:
-        """Side of its crops."""
-        return self.place.crop_cells
 
     @classmethod
     def of(cls, place: Place, heads: Heads, train: Mapping[str, FloatArray]) -> Member:
         """From a trained network's heads and its predictions ``(P, 1)`` of its training patients."""
+        tasks = heads.tasks
         return cls(
-            place,
-            {t.name: heads[t.name].prevalence.double().tolist() for t in heads.tasks if t.is_classification},
-            {t.name: RiskScale.of(train[t.name][:, 0]) for t in heads.tasks if t.kind == "survival"},
+            **asdict(place),
+            prevalence={
+                t.name: heads[t.name].prevalence.double().tolist() for t in tasks if t.is_classification
+            },
+            risks={t.name: RiskScale.of(train[t.name][:, 0]) for t in tasks if t.kind == "survival"},
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {
-            **asdict(self.place),
-            "prevalence": {name: list(shares) for name, shares in self.prevalence.items()},
-            "risks": {name: asdict(scale) for name, scale in self.risks.items()},
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Member:
-        """The inverse of :meth:`to_dict`."""
-        place = Place(**{field.name: values[field.name] for field in fields(Place)})
-        risks = {name: RiskScale(**scale) for name, scale in values["risks"].items()}
-        return cls(place, values["prevalence"], risks)
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            BundleError: The values are damaged; the field is named.
+        """
+        return parse_part(cls, values, "a network", BundleError, "Make the file that holds it anew.")
 
 
 def prediction_columns(
@@ -141,7 +117,7 @@ def prediction_columns(
 
     Example:
         >>> task = Task("msi", "binary", ("msi",), ("no", "yes"))
-        >>> member = Member(Place(0, 0, 0, "convnet", 20), {"msi": [0.9, 0.1]}, {})
+        >>> member = Member(0, 0, 0, "convnet", 20, {"msi": [0.9, 0.1]}, {})
         >>> prediction_columns(task, [np.array([[0.8, 0.2]])], [member])
         {'predicted': ['yes'], 'p_no': [0.8], 'p_yes': [0.2]}
     """

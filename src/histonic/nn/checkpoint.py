@@ -55,14 +55,17 @@ def load_state(path: str | os.PathLike[str], *, tensors: bool = True) -> Any:
     """
     try:
         with safe_open(path, "pt") as file:
-            plain = json.loads((file.metadata() or {}).get("histonic", "{}"))
+            plain = json.loads((file.metadata() or {}).get("histonic", "null"))
             names = file.keys() if tensors else ()
             found = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise _damaged(path, f"It cannot be read: {error}.") from error
-    if plain.get("format") != FORMAT:
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise _damaged(path, "It holds no state of a training.")
-    return _unpack(plain["state"], found)
+    try:
+        return _unpack(plain["state"], found)
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(path, f"It is damaged: {type(error).__name__}: {error}.") from error
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures.stores import made_by
 from histonic.core.compressed import CompressedSlide
 from histonic.core.grid import TileGrid
 from histonic.core.units import Shape
@@ -18,7 +19,7 @@ def slide(name: str, rows: int, cols: int, rng: np.random.Generator, turned: boo
     mask = rng.random((rows, cols)) < 0.7
     codes = (rng.normal(size=(8, 3, rows, cols)) * mask).astype(np.float16)
     grid = TileGrid.over((cols * 128, rows * 128), slide_mpp=0.5, tile_px=128, mpp=0.5)
-    return CompressedSlide(name, codes[0], mask, grid, {}, {}, {}, {}, codes if turned else None)
+    return CompressedSlide(name, codes[0], mask, grid, made_by(), orientations=codes if turned else None)
 
 
 @settings(max_examples=60, deadline=None)

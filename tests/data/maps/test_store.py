@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from histonic.core.compressed import CompressedSlide, orient
+from fixtures.damage import ABSENT, NO_DOCUMENTS, damage
+from fixtures.stores import made_by
+from histonic.core.compressed import (
+    CompressedSlide,
+    MapSettings,
+    ReaderDescription,
+    SlideDescription,
+    orient,
+)
 from histonic.core.errors import OutputError, StoreError
 from histonic.core.grid import TileGrid
 from histonic.data.maps import store as store_module
-from histonic.data.maps.store import Store, read_map, write_failure, write_map, writing_map
+from histonic.data.maps.store import (
+    Failure,
+    Store,
+    read_facts,
+    read_map,
+    write_failure,
+    write_map,
+    writing_map,
+)
 
 
 def make_map(
@@ -29,10 +47,10 @@ def make_map(
         codes[0],
         mask,
         grid,
-        {"name": "test", "fingerprint": encoder, "spec": {}},
-        {"file": f"{slide_id}.tif", "fingerprint": "f"},
-        {"name": "array", "version": "1"},
-        {"orientations": 8 if turned else 1},
+        made_by(encoder, code),
+        SlideDescription(file=f"{slide_id}.tif", fingerprint="f"),
+        ReaderDescription(name="array", version="1"),
+        MapSettings(orientations=8 if turned else 1),
         codes if turned else None,
     )
 
@@ -60,7 +78,7 @@ def test_a_map_in_many_puts_equals_one_put(tmp_path: Path) -> None:
     write_map(tmp_path / "one.zarr", slide)
     cells = np.argwhere(slide.mask)
     codes = np.asarray(slide.features)[:, cells[:, 0], cells[:, 1]].T[:, None].astype(np.float32)
-    facts = json.loads((tmp_path / "one.zarr" / "zarr.json").read_text())["attributes"]
+    facts = read_facts(tmp_path / "one.zarr")
     with writing_map(tmp_path / "many.zarr", slide.mask, 3) as writer:
         for start in range(0, len(cells), 37):
             writer.put(cells[start : start + 37], codes[start : start + 37])
@@ -86,10 +104,8 @@ def test_store_lists_maps_failures_and_thumbnails(tmp_path: Path) -> None:
     (tmp_path / ".partial-d.zarr").mkdir()
     store = Store.open(tmp_path)
     assert store.slide_ids == ["a", "b"]
-    assert store.encoder["fingerprint"] == "e1"
-    assert store.failures() == [
-        {"slide_id": "c", "path": "slides/c.tif", "stage": "open", "reason": "damaged"}
-    ]
+    assert store.encoder.fingerprint == "e1"
+    assert store.failures() == [Failure("c", "slides/c.tif", "open", "damaged")]
     assert store.thumbnail("a") is not None and store.thumbnail("b") is None
     with pytest.raises(StoreError, match="none of that name"):
         store.map("zzz")
@@ -104,7 +120,7 @@ def test_mixed_encoders_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_mixed_settings_are_refused(tmp_path: Path) -> None:
     write_map(tmp_path / "a.zarr", make_map("a"))
-    write_map(tmp_path / "b.zarr", dataclasses.replace(make_map("b"), settings={"orientations": 8}))
+    write_map(tmp_path / "b.zarr", dataclasses.replace(make_map("b"), settings=MapSettings(precision="bf16")))
     with pytest.raises(StoreError, match="mixed"):
         Store.open(tmp_path)
 
@@ -114,29 +130,89 @@ def test_an_absent_store(tmp_path: Path) -> None:
         Store.open(tmp_path / "none")
 
 
-@pytest.mark.parametrize("damage", ["absent", "text", "format", "lacks", "features", "shape"])
-def test_damaged_maps_are_refused(tmp_path: Path, damage: str) -> None:
+FORMATS = [
+    ("format", "histonic-map-0", "older than"),
+    ("format", "histonic-map-2", "newer than"),
+    ("format", "histonic-bundle-1", "no file of the format"),
+    ("format", ABSENT, "its format is None"),
+]
+FIELDS = [
+    ("slide_id", 3, "slide_id is 3"),
+    ("grid", ABSENT, "grid is absent"),
+    ("grid.mpp", "0.5", r"grid\.mpp is '0.5'"),
+    ("grid.mpp", -1, "mpp is -1"),
+    ("grid.shape", [3], r"grid\.shape\.1 is absent"),
+    ("grid.slide_wh", [0, 5], "slide_wh is"),
+    ("grid.colour", "red", r"grid\.colour is 'red'"),
+    ("encoder.name", ABSENT, r"encoder\.name is absent"),
+    ("encoder.fingerprint", None, r"encoder\.fingerprint is None"),
+    ("encoder.spec", {}, r"encoder\.spec\.name is absent"),
+    ("encoder.spec.tile_px", 0, r"encoder\.spec\.tile_px is 0"),
+    ("slide", [], r"slide is \[\]"),
+    ("slide.fingerprint", 5, r"slide\.fingerprint is 5"),
+    ("reader", "tiff", "reader is 'tiff'"),
+    ("look", {"rgb": [1, 2], "cover": "", "texture": ""}, r"look\.rgb"),
+    ("settings.orientations", 4, r"settings\.orientations is 4"),
+    ("settings.tissue", {"mpp": 0}, r"settings\.tissue\.mpp is 0"),
+    ("versions", ABSENT, "versions is absent"),
+    ("taste", 1, "taste is 1"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "words"), FORMATS + FIELDS)
+def test_damaged_attributes_are_refused_by_their_field(
+    place: str, value: Any, words: str, tmp_path: Path
+) -> None:
     folder = tmp_path / "a.zarr"
     write_map(folder, make_map("a"))
-    described = folder / "zarr.json"
-    content = json.loads(described.read_text())
-    if damage == "absent":
-        described.unlink()
-    elif damage == "text":
-        described.write_text("{")
-    elif damage == "format":
-        content["attributes"]["format"] = "other"
-        described.write_text(json.dumps(content))
-    elif damage == "lacks":
-        del content["attributes"]["grid"]
-        described.write_text(json.dumps(content))
-    elif damage == "features":
-        (folder / "features" / "zarr.json").unlink()
-    else:
-        content["attributes"]["grid"]["shape"] = [3, 3]
-        described.write_text(json.dumps(content))
-    with pytest.raises(StoreError, match="Delete it"):
+    damage(folder / "zarr.json", f"attributes.{place}", value)
+    for read in (Store.open, lambda store: read_map(store / "a.zarr")):
+        with pytest.raises(StoreError, match=words) as error:
+            read(tmp_path)
+        assert str(folder / "zarr.json") in error.value.asked
+
+
+@pytest.mark.parametrize("content", NO_DOCUMENTS)
+@pytest.mark.parametrize("name", ["zarr.json", "features/zarr.json", "mask/zarr.json", "mask/c/0/0"])
+def test_what_is_no_map_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "a.zarr"
+    write_map(folder, make_map("a"))
+    (folder / name).write_bytes(content)
+    with pytest.raises(StoreError, match=r"a\.zarr"):
         read_map(folder)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "features", "mask"])
+def test_parts_of_a_map_that_are_gone_are_named(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a.zarr"
+    write_map(folder, make_map("a"))
+    (folder / name).rename(tmp_path / "gone")
+    with pytest.raises(StoreError, match=r"a\.zarr.*(\n.*)*Delete it"):
+        read_map(folder)
+
+
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    write_map(tmp_path / "a.zarr", make_map("a", turned=True))
+    write_map(tmp_path / "b.zarr", make_map("b", 4, 4, turned=True))
+    for name in ("features", "mask", "orientations"):
+        shutil.copytree(tmp_path / "a.zarr", tmp_path / "c.zarr", dirs_exist_ok=True)
+        shutil.rmtree(tmp_path / "c.zarr" / name)
+        shutil.copytree(tmp_path / "b.zarr" / name, tmp_path / "c.zarr" / name)
+        with pytest.raises(StoreError, match="differ"):
+            read_map(tmp_path / "c.zarr")
+
+
+@pytest.mark.parametrize("content", [*NO_DOCUMENTS, b"{}", b'{"slide_id": "c", "path": "p", "stage": 3}'])
+def test_damaged_failures_are_refused(content: bytes, tmp_path: Path) -> None:
+    write_failure(tmp_path, "c", "slides/c.tif", "open", "damaged")
+    (tmp_path / "failures" / "c.json").write_bytes(content)
+    with pytest.raises(StoreError, match=r"failures/c\.json"):
+        Store.open(tmp_path).failures()
+
+
+def test_a_store_without_maps_says_so(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no map"):
+        _ = Store.open(tmp_path).encoder
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,8 +63,8 @@ def test_codes_are_those_of_the_tiles(slides: Path, tmp_path: Path) -> None:
             code = slide.features[:, rc[0], rc[1]]
             assert np.allclose(code, encoder.encode(tile[None])[0], atol=2e-3)
     assert not slide.features[:][:, ~slide.mask].any()
-    assert slide.slide["mpp"] == pytest.approx(0.5, rel=1e-3)
-    assert slide.slide["size_wh"] == [1000, 900]
+    assert slide.slide.mpp == pytest.approx(0.5, rel=1e-3)
+    assert slide.slide.size_wh == (1000, 900)
     assert Store.open(tmp_path / "store").thumbnail("s1") is not None
 
 
@@ -100,7 +100,7 @@ def test_bad_slides_are_listed_and_the_run_goes_on(slides: Path, tmp_path: Path)
     assert stages == {"text": "open", "torn": "open", "white": "tissue", "coarse": "open"}
     store = Store.open(tmp_path / "store")
     assert store.slide_ids == ["good"]
-    assert {failure["slide_id"] for failure in store.failures()} == set(stages)
+    assert {failure.slide_id for failure in store.failures()} == set(stages)
     assert store.thumbnail("white") is not None
 
 
@@ -153,7 +153,7 @@ def test_eight_orientations_turn_tiles_and_grid(slides: Path, tmp_path: Path) ->
     assert np.array_equal(mask, wanted.mask)
     assert difference.mean() < 0.1 * spread
     assert store.map("t0").orientations.shape == (8, 8, 7, 8)  # type: ignore[union-attr]
-    assert encoder.fingerprint == store.encoder["fingerprint"]
+    assert encoder.fingerprint == store.encoder.fingerprint
 
 
 def _full_mask(folder: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from histonic.core.compressed import CellMap, CompressedSlide
+from histonic.core.compressed import CellMap, CompressedSlide, SlideDescription
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.explain.pictures import choose_cells, draw_overlay, paint_overlay
@@ -28,9 +28,9 @@ def placed(slide_maker: Callable[..., CompressedSlide], tmp_path: Path) -> Compr
     path.parent.mkdir()
     write_pyramid(path, picture, mpp=0.5)
     with open_slide(path) as opened:
-        facts = {"file": "s.tif", "path": str(path), "fingerprint": opened.fingerprint, "mpp": 0.5}
+        known = SlideDescription(file="s.tif", path=str(path), fingerprint=opened.fingerprint)
     slide = slide_maker("s", np.zeros((18, 3, 4)), np.ones((3, 4), bool))
-    return replace(slide, slide=facts)
+    return replace(slide, slide=known)
 
 
 def test_cells_come_from_the_slide_file(placed: CompressedSlide) -> None:

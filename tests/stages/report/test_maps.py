@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fixtures.stores import fake_slide, made_by
 from histonic.app.explanations import explain_lines
-from histonic.core.compressed import CompressedSlide
-from histonic.core.grid import TileGrid
 from histonic.core.progress import Silent
 from histonic.data.maps.store import write_map
 from histonic.stages.explain.explain import explain
@@ -25,19 +24,11 @@ from histonic.stages.train.train import train_slides
 def run(tmp_path: Path) -> Path:
     """A run of 12 patients whose store is at hand."""
     rng = np.random.default_rng(0)
-    made_by = {"name": "example", "fingerprint": "0", "spec": {}}
-    settings = {
-        "orientations": 1, "precision": "32",
-        "tissue": {"mpp": 8.0, "min_speck_um2": 1.0, "max_hole_um2": 1.0, "min_cell_share": 0.25},
-    }  # fmt: skip
     rows = []
     for number in range(12):
         mask, ill = np.ones((9, 8), bool), number % 2
-        grid = TileGrid.over((8 * 128, 9 * 128), slide_mpp=0.5, tile_px=128, mpp=0.5)
         codes = (rng.normal(size=(5, 9, 8)) + 2 * ill).astype(np.float16)
-        slide = CompressedSlide(
-            f"s{number}", codes, mask, grid, made_by, {"fingerprint": str(number)}, {}, settings
-        )
+        slide = fake_slide(f"s{number}", codes, mask, made_by(code_size=5))
         write_map(tmp_path / "store" / f"s{number}.zarr", slide)
         rows.append({"patient_id": f"P{number}", "slide_id": f"s{number}", "msi": "yes" if ill else "no"})
     pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)

@@ -9,13 +9,28 @@ from typing import Any
 
 import numpy as np
 import zarr
+from pydantic import ConfigDict
 
 from histonic.core.compressed import CellMap
+from histonic.core.documents import Document, parse_document
 from histonic.core.errors import StoreError
 from histonic.core.files import replacing_folder
 from histonic.core.grid import TileGrid
+from histonic.data.maps.store import ZARR_ERRORS
 
-CELL_MAP_FORMAT = "histonic-cells-1"
+AGAIN = "Write it again with 'histonic explain'."
+
+
+class CellMapFacts(Document):
+    """The attributes of a map of numbers; what else the numbers depend on stands beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    FORMAT = "histonic-cells-1"
+
+    slide_id: str
+    grid: TileGrid
+    meaning: str
 
 
 def write_cell_map(folder: str | os.PathLike[str], cells: CellMap, facts: Mapping[str, Any]) -> None:
@@ -36,15 +51,8 @@ def write_cell_map(folder: str | os.PathLike[str], cells: CellMap, facts: Mappin
             "values", shape=(rows, cols), chunks=(rows, cols), dtype="float32", fill_value=float("nan")
         )
         stored[:] = cells.values
-        group.update_attributes(
-            {
-                "format": CELL_MAP_FORMAT,
-                "slide_id": cells.slide_id,
-                "grid": cells.grid.to_dict(),
-                "meaning": cells.meaning,
-                **facts,
-            }
-        )
+        known = CellMapFacts(slide_id=cells.slide_id, grid=cells.grid, meaning=cells.meaning)
+        group.update_attributes({**known.to_dict(), **facts})
 
 
 def read_cell_map(folder: str | os.PathLike[str]) -> CellMap:
@@ -56,15 +64,10 @@ def read_cell_map(folder: str | os.PathLike[str]) -> CellMap:
     path = Path(folder)
     try:
         group = zarr.open_group(store=str(path), mode="r")
-        facts = dict(group.attrs)
-        if facts.get("format") != CELL_MAP_FORMAT:
-            raise ValueError(f"its format is {facts.get('format')!r}")
+        facts = parse_document(CellMapFacts, dict(group.attrs), path, StoreError, AGAIN)
         values = np.asarray(group["values"][:], np.float32)  # type: ignore[index]
-        grid = TileGrid.from_dict(facts["grid"])  # type: ignore[arg-type]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"Read the values of cells in {path}.",
-            f"It is no {CELL_MAP_FORMAT}: {error}.",
-            "Write it again with 'histonic explain'.",
-        ) from error
-    return CellMap(str(facts["slide_id"]), values, grid, str(facts["meaning"]))
+    except ZARR_ERRORS as error:
+        raise StoreError(f"Read {path}.", f"Its values cannot be read: {error}.", AGAIN) from error
+    if values.shape != tuple(facts.grid.shape):
+        raise StoreError(f"Read {path}.", f"Values {values.shape} and grid {facts.grid.shape} differ.", AGAIN)
+    return CellMap(facts.slide_id, values, facts.grid, facts.meaning)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.cohort import Cohort, Patient
-from histonic.core.compressed import ArrayLike3, CompressedSlide
+from histonic.core.compressed import ArrayLike3, CompressedSlide, SlideDescription
 from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
 
@@ -43,7 +43,7 @@ def side_by_side(name: str, slides: Sequence[CompressedSlide]) -> CompressedSlid
         features=Joined(tuple(slide.features for slide in slides), boxes, places, shape),
         mask=mask,
         grid=replace(slides[0].grid, shape=shape),
-        slide={"joined": [slide.slide_id for slide in slides]},
+        slide=SlideDescription(),
         orientations=Joined(tuple(turned), boxes, places, shape) if len(turned) == len(slides) else None,
     )
 

@@ -2,27 +2,91 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import zarr
+from pydantic import BaseModel
 
-from histonic.core.compressed import ORIENTATIONS, CompressedSlide
-from histonic.core.errors import StoreError
+from histonic.core.compressed import (
+    ORIENTATIONS,
+    CompressedSlide,
+    EncoderDescription,
+    MapSettings,
+    ReaderDescription,
+    SlideDescription,
+)
+from histonic.core.documents import Document, Part, parse_document, parse_part, read_values
+from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, replacing_folder, write_json
 from histonic.core.grid import TileGrid
+from histonic.core.units import Number
 
-MAP_FORMAT = "histonic-map-1"
 MAP_SUFFIX = ".zarr"
 CHUNK_CELLS = 64
-FACTS = ("slide_id", "grid", "encoder", "slide", "reader", "settings", "versions")
+AGAIN = "Delete it and run the same 'histonic compress' command again."
+ZARR_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+"""What Zarr raises on damaged files."""
+
+
+class StoredLook(Part):
+    """What a slide looks like, as :meth:`histonic.slides.likeness.Look.to_dict` writes it."""
+
+    rgb: tuple[Number, Number, Number]
+    cover: str
+    texture: str
+
+
+class MapFacts(Document):
+    """The attributes of a map: all but its arrays.
+
+    Attributes:
+        slide_id: Name of the slide in store and tables.
+        grid: Geometry of the cells.
+        slide: What is known of the slide's file.
+        reader: What read the slide.
+        look: Of the slide; None if there was no picture.
+        encoder: What made the codes.
+        settings: What else the map depends on.
+        versions: Of the packages.
+    """
+
+    FORMAT = "histonic-map-1"
+
+    slide_id: str
+    grid: TileGrid
+    slide: SlideDescription
+    reader: ReaderDescription
+    look: StoredLook | None = None
+    encoder: EncoderDescription
+    settings: MapSettings
+    versions: Mapping[str, str]
+
+
+class _Attributes(MapFacts):
+    format: Literal["histonic-map-1"]
+
+
+class _ZarrGroup(BaseModel):
+    """``zarr.json`` of a map, parsed in one go: to open a store is to read those of all its maps."""
+
+    attributes: _Attributes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One slide that could not be compressed: at which stage, and why."""
+
+    slide_id: str
+    path: str
+    stage: str
+    reason: str
 
 
 class MapWriter:
@@ -87,11 +151,11 @@ class MapWriter:
         self._band[:] = 0
         self._top = bottom
 
-    def finish(self, facts: Mapping[str, Any]) -> None:
+    def finish(self, facts: MapFacts) -> None:
         """Write the last band and the facts about grid, encoder, slide, reader and settings."""
         while self._top < self._rows:
             self._flush()
-        self._group.update_attributes({"format": MAP_FORMAT, **facts})
+        self._group.update_attributes(facts.to_dict())
 
 
 @contextmanager
@@ -116,39 +180,36 @@ def write_map(folder: str | os.PathLike[str], slide: CompressedSlide) -> None:
     with writing_map(Path(folder), slide.mask, slide.code_size, len(stack)) as writer:
         writer.put(cells, codes)
         writer.finish(
-            {
-                "slide_id": slide.slide_id,
-                "grid": slide.grid.to_dict(),
-                "encoder": dict(slide.encoder),
-                "slide": dict(slide.slide),
-                "reader": dict(slide.reader),
-                "settings": dict(slide.settings),
-                "versions": {},
-            }
+            MapFacts(
+                slide_id=slide.slide_id,
+                grid=slide.grid,
+                encoder=slide.encoder,
+                slide=slide.slide,
+                reader=slide.reader,
+                settings=slide.settings,
+                versions={},
+            )
         )
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+def read_facts(folder: Path) -> MapFacts:
     """The facts of a map without opening its arrays.
 
     Raises:
         StoreError: The folder holds no complete map of this format.
     """
+    path = folder / "zarr.json"
     try:
-        attributes = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-    except (OSError, ValueError, KeyError) as error:
-        raise _damaged(folder, f"Its zarr.json cannot be read: {error}.") from error
-    if attributes.get("format") != MAP_FORMAT:
-        raise _damaged(folder, f"Its format is {attributes.get('format')!r}, not {MAP_FORMAT!r}.")
-    if missing := [name for name in FACTS if name not in attributes]:
-        raise _damaged(folder, f"It lacks {', '.join(missing)}.")
-    return dict(attributes)
+        return _ZarrGroup.model_validate_json(path.read_bytes(), strict=True).attributes
+    except (OSError, ValueError, SettingsError):
+        # The long way says what is wrong.
+        values = read_values(path, StoreError, AGAIN)
+        attributes = values.get("attributes") if isinstance(values, dict) else None
+        return parse_document(MapFacts, attributes, path, StoreError, AGAIN)
 
 
 def _damaged(folder: Path, found: str) -> StoreError:
-    return StoreError(
-        f"Read the map {folder}.", found, "Delete it and run the same 'histonic compress' command again."
-    )
+    return StoreError(f"Read the map {folder}.", found, AGAIN)
 
 
 def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
@@ -164,20 +225,22 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
         mask = np.asarray(group["mask"][:], bool)  # type: ignore[index]
         features: Any = group["features"]
         turned: Any = group.get("orientations")
-    except (OSError, ValueError, KeyError) as error:
+        shape, code_size = tuple(facts.grid.shape), features.shape[0]
+        wanted = [(code_size, *shape), shape, (ORIENTATIONS, code_size, *shape)]
+        shapes = [features.shape, mask.shape, *([turned.shape] if turned is not None else ())]
+    except ZARR_ERRORS as error:
         raise _damaged(path, f"Its arrays cannot be read: {error}.") from error
-    grid = TileGrid.from_dict(facts["grid"])
-    if features.shape[1:] != mask.shape or mask.shape != tuple(grid.shape):
-        raise _damaged(path, f"Features {features.shape}, mask {mask.shape} and grid {grid.shape} differ.")
+    if shapes != wanted[: len(shapes)]:
+        raise _damaged(path, f"Features, mask and grid differ: {', '.join(map(str, shapes))} and {shape}.")
     return CompressedSlide(
-        slide_id=facts["slide_id"],
+        slide_id=facts.slide_id,
         features=features,
         mask=mask,
-        grid=grid,
-        encoder=facts["encoder"],
-        slide=facts["slide"],
-        reader=facts["reader"],
-        settings=facts["settings"],
+        grid=facts.grid,
+        encoder=facts.encoder,
+        slide=facts.slide,
+        reader=facts.reader,
+        settings=facts.settings,
         orientations=turned,
     )
 
@@ -191,7 +254,7 @@ def read_mask(folder: Path) -> npt.NDArray[np.bool_]:
     try:
         group = zarr.open_group(store=str(folder), mode="r")
         return np.asarray(group["mask"][:], bool)  # type: ignore[index]
-    except (OSError, ValueError, KeyError) as error:
+    except ZARR_ERRORS as error:
         raise _damaged(folder, f"Its mask cannot be read: {error}.") from error
 
 
@@ -202,14 +265,38 @@ class Store:
     Attributes:
         path: The folder.
         slide_ids: Names of the maps, sorted.
-        encoder: Name, fingerprint and spec of the encoder; empty if there is no map yet.
-        settings: Settings that all maps share; empty if there is no map yet.
+        first: The facts of the first map; None if there is no map yet.
     """
 
     path: Path
     slide_ids: list[str]
-    encoder: Mapping[str, Any]
-    settings: Mapping[str, Any]
+    first: MapFacts | None
+
+    @property
+    def encoder(self) -> EncoderDescription:
+        """The encoder of all maps.
+
+        Raises:
+            StoreError: There is no map yet.
+        """
+        return self._first.encoder
+
+    @property
+    def settings(self) -> MapSettings:
+        """The settings that all maps share.
+
+        Raises:
+            StoreError: There is no map yet.
+        """
+        return self._first.settings
+
+    @property
+    def _first(self) -> MapFacts:
+        if self.first is None:
+            raise StoreError(
+                f"Use the store {self.path}.", "It holds no map.", "Make maps with 'histonic compress'."
+            )
+        return self.first
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Store:
@@ -228,15 +315,12 @@ class Store:
             for entry in folder.iterdir()
             if entry.name.endswith(MAP_SUFFIX) and not entry.name.startswith(PARTIAL_PREFIX)
         )
-        encoder: Mapping[str, Any] = {}
-        settings: Mapping[str, Any] = {}
+        first: MapFacts | None = None
         for slide_id in maps:
             facts = read_facts(map_folder(folder, slide_id))
-            if not encoder:
-                encoder, settings = facts["encoder"], facts["settings"]
-            _require_same(folder, maps[0], slide_id, "encoder", encoder, facts["encoder"])
-            _require_same(folder, maps[0], slide_id, "settings", settings, facts["settings"])
-        return cls(folder, maps, encoder, settings)
+            first = first or facts
+            _require_same(folder, (maps[0], first), (slide_id, facts))
+        return cls(folder, maps, first)
 
     def map(self, slide_id: str) -> CompressedSlide:
         """One map.
@@ -252,10 +336,14 @@ class Store:
             )
         return read_map(map_folder(self.path, slide_id))
 
-    def failures(self) -> list[dict[str, str]]:
-        """Slides that could not be compressed: slide_id, path, stage and reason, sorted by slide_id."""
+    def failures(self) -> list[Failure]:
+        """Slides that could not be compressed, sorted by slide_id.
+
+        Raises:
+            StoreError: A record is damaged.
+        """
         return [
-            json.loads(path.read_text(encoding="utf-8"))
+            parse_part(Failure, read_values(path, StoreError, AGAIN), path, StoreError, AGAIN)
             for path in sorted((self.path / "failures").glob("*.json"))
             if not path.name.startswith(PARTIAL_PREFIX)
         ]
@@ -266,22 +354,19 @@ class Store:
         return path if path.is_file() else None
 
 
-def _require_same(
-    folder: Path, first: str, other: str, what: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
-) -> None:
-    if what == "encoder":
-        same = wanted.get("fingerprint") == found.get("fingerprint")
-        told = f"made by {wanted.get('name')}", f"by {found.get('name')}"
+def _require_same(folder: Path, first: tuple[str, MapFacts], other: tuple[str, MapFacts]) -> None:
+    (one, wanted), (two, found) = first, other
+    if wanted.encoder.fingerprint != found.encoder.fingerprint:
+        told = f"by {wanted.encoder.name}", f"by {found.encoder.name} (another fingerprint)"
+    elif wanted.settings != found.settings:
+        told = f"with {wanted.settings.to_dict()}", f"with {found.settings.to_dict()}"
     else:
-        same = wanted == found
-        told = f"made with {json.dumps(wanted)}", f"with {json.dumps(found)}"
-    if not same:
-        raise StoreError(
-            f"Open the store {folder}.",
-            f"It is mixed: the map of {first!r} was {told[0]}, that of {other!r} {told[1]}"
-            + (" (another fingerprint)." if what == "encoder" else "."),
-            "Keep one encoder and one set of settings per store: compress into separate folders.",
-        )
+        return
+    raise StoreError(
+        f"Open the store {folder}.",
+        f"It is mixed: the map of {one!r} was made {told[0]}, that of {two!r} {told[1]}.",
+        "Keep one encoder and one set of settings per store: compress into separate folders.",
+    )
 
 
 def map_folder(store: Path, slide_id: str) -> Path:
@@ -304,7 +389,8 @@ def failure_path(store: Path, slide_id: str) -> Path:
     return store / "failures" / f"{slide_id}.json"
 
 
-def write_failure(store: Path, slide_id: str, path: str, stage: str, reason: str) -> None:
+def write_failure(store: Path, slide_id: str, path: str, stage: str, reason: str) -> Failure:
     """Record that a slide could not be compressed."""
-    record = {"slide_id": slide_id, "path": path, "stage": stage, "reason": reason}
-    write_json(failure_path(store, slide_id), record)
+    failure = Failure(slide_id, path, stage, reason)
+    write_json(failure_path(store, slide_id), asdict(failure))
+    return failure

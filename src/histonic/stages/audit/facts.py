@@ -15,7 +15,7 @@ from histonic.core.cohort import Patient
 from histonic.core.errors import StoreError
 from histonic.core.grid import TileGrid
 from histonic.core.progress import Progress
-from histonic.data.maps.store import Store, map_folder, read_facts, read_mask
+from histonic.data.maps.store import Store, StoredLook, map_folder, read_facts, read_mask
 from histonic.metrics.discrimination.confounding import category_features, number_features
 from histonic.slides.likeness import Look, look_at
 
@@ -76,28 +76,28 @@ def read_slide_facts(
 def _slide_facts(store: Store, slide_id: str) -> SlideFacts:
     folder = map_folder(store.path, slide_id)
     facts = read_facts(folder)
-    grid, slide = TileGrid.from_dict(facts["grid"]), facts["slide"]
+    grid, slide = facts.grid, facts.slide
     mask = read_mask(folder)
     pixel_mm2 = (grid.slide_mpp / 1000) ** 2
     return SlideFacts(
         slide_id,
-        str(slide.get("fingerprint", "")),
-        str(slide.get("scanner", "")),
-        str(slide.get("storage", "")),
+        slide.fingerprint,
+        slide.scanner,
+        slide.storage,
         grid.slide_mpp,
         grid.slide_wh.w * grid.slide_wh.h * pixel_mm2,
         float(mask.sum()) * (grid.cell_um / 1000) ** 2,
-        _look(store, slide_id, facts.get("look"), grid, mask),
+        _look(store, slide_id, facts.look, grid, mask),
     )
 
 
 def _look(
-    store: Store, slide_id: str, kept: object, grid: TileGrid, mask: npt.NDArray[np.bool_]
+    store: Store, slide_id: str, kept: StoredLook | None, grid: TileGrid, mask: npt.NDArray[np.bool_]
 ) -> Look | None:
-    if isinstance(kept, Mapping):
+    if kept is not None:
         try:
-            return Look.from_dict(kept)
-        except (KeyError, TypeError, ValueError) as error:
+            return Look.from_dict(kept.to_dict())
+        except ValueError as error:
             raise StoreError(
                 f"Read the look of slide {slide_id!r} in {store.path}.",
                 f"{type(error).__name__}: {error}.",

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from histonic.core.compressed import ORIENTATIONS, orient
+from histonic.core.compressed import ORIENTATIONS, MapSettings, orient
 from histonic.core.errors import EncoderError, HistonicError, MaskError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
 from histonic.core.memory import keep_memory
@@ -22,6 +22,8 @@ from histonic.core.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.data.maps.store import (
+    Failure,
+    MapFacts,
     Store,
     encoder_path,
     failure_path,
@@ -40,16 +42,6 @@ from histonic.training.devices import pick_device
 
 BATCHES_AHEAD = 3
 STEPS_PER_SLIDE = 100
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One slide that could not be compressed: at which stage, and why."""
-
-    slide_id: str
-    path: str
-    stage: str
-    reason: str
 
 
 @dataclass
@@ -149,16 +141,9 @@ class _Job:
         self.encoder = encoder
         self.folder = folder
         self.described = describe(encoder)
-        self.map_settings = {
-            "orientations": settings.orientations,
-            "precision": settings.precision,
-            "tissue": settings.tissue.model_dump(mode="json"),
-        }
-        self.facts = {
-            "encoder": self.described,
-            "settings": self.map_settings,
-            "versions": {name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},
-        }
+        self.map_settings = MapSettings(
+            orientations=settings.orientations, precision=settings.precision, tissue=settings.tissue
+        )
         self._encoding_s = 0.0
 
     def require_own_store(self) -> None:
@@ -166,19 +151,20 @@ class _Job:
         store = Store.open(self.folder)
         if not store.slide_ids:
             return
-        asked = f"Compress with {self.described['name']!r} into {self.folder}."
-        if store.encoder["fingerprint"] != self.described["fingerprint"]:
+        asked = f"Compress with {self.described.name!r} into {self.folder}."
+        if store.encoder.fingerprint != self.described.fingerprint:
             raise StoreError(
                 asked,
-                f"The store holds {len(store.slide_ids)} maps by {store.encoder['name']!r}, another encoder "
+                f"The store holds {len(store.slide_ids)} maps by {store.encoder.name!r}, another encoder "
                 "(or another version or precision of it).",
                 "Choose another --out, or delete the store.",
             )
         if store.settings != self.map_settings:
             raise StoreError(
                 asked,
-                f"Its {len(store.slide_ids)} maps were made with other settings: {dict(store.settings)}.",
-                f"Use those instead of {self.map_settings}, choose another --out, or delete the store.",
+                f"Its {len(store.slide_ids)} maps were made with other settings: {store.settings.to_dict()}.",
+                f"Use those instead of {self.map_settings.to_dict()}, choose another --out, or delete the "
+                "store.",
             )
 
     def run(self, rows: Sequence[SlideRow], progress: Progress) -> CompressResult:
@@ -213,12 +199,12 @@ class _Job:
         if not folder.is_dir() or not row.path.is_file():
             return False
         try:
-            found = read_facts(folder)["slide"]
-            same_mask = found["mask"] == mask_hash_of(row, self.settings)
+            found = read_facts(folder).slide
+            same_mask = found.mask == mask_hash_of(row, self.settings)
         except (StoreError, MaskError):
             return False
-        same_file = found["fingerprint"] == fingerprint_file(row.path)
-        same_mpp = found["given_mpp"] == row.mpp and found["default_mpp"] in (None, self.settings.mpp)
+        same_file = found.fingerprint == fingerprint_file(row.path)
+        same_mpp = found.given_mpp == row.mpp and found.default_mpp in (None, self.settings.mpp)
         return same_file and same_mask and same_mpp
 
     def _encode_slide(
@@ -243,12 +229,24 @@ class _Job:
                     steps = seen * STEPS_PER_SLIDE // total - shown
                     shown += steps
                     progress.advance(steps, f"{slide_id} {seen}/{total} tiles")
-                writer.finish({**opened.facts, **self.facts})
+                writer.finish(self._facts(opened))
         except _SlideEnded as ended:
             self._record(ended.failed, result, progress, shown)
             return
         failure_path(self.folder, slide_id).unlink(missing_ok=True)
         result.done.append(slide_id)
+
+    def _facts(self, opened: Opened) -> MapFacts:
+        return MapFacts(
+            slide_id=opened.row.slide_id,
+            grid=opened.grid,
+            slide=opened.slide,
+            reader=opened.reader,
+            look=opened.look,
+            encoder=self.described,
+            settings=self.map_settings,
+            versions={name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},
+        )
 
     def _encode(self, tiles: npt.NDArray[np.uint8], row: SlideRow) -> npt.NDArray[np.float32]:
         """Codes ``(N, O, D)`` of tiles and, if asked for, of the turned tiles."""
@@ -262,7 +260,7 @@ class _Job:
         self._encoding_s += time.perf_counter() - began
         if not np.isfinite(stacked).all() or np.abs(stacked).max() > np.finfo(np.float16).max:
             raise EncoderError(
-                f"Encode {row.path} with {self.described['name']!r}.",
+                f"Encode {row.path} with {self.described.name!r}.",
                 "Some codes are not finite, or beyond what float16 holds.",
                 "The weights are damaged: import or train the encoder again.",
             )
@@ -271,8 +269,7 @@ class _Job:
     def _record(self, failed: Failed, result: CompressResult, progress: Progress, shown: int = 0) -> None:
         error = failed.error
         reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
-        failure = Failure(failed.row.slide_id, str(failed.row.path), failed.stage, reason)
-        write_failure(self.folder, failure.slide_id, failure.path, failure.stage, failure.reason)
+        failure = write_failure(self.folder, failed.row.slide_id, str(failed.row.path), failed.stage, reason)
         result.failures.append(failure)
         progress.advance(STEPS_PER_SLIDE - shown)
         progress.say(f"{failure.path}: failed at {failure.stage}: {failure.reason}")

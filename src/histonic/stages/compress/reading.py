@@ -8,16 +8,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from histonic.core.compressed import ReaderDescription, SlideDescription
 from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
 from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
-from histonic.data.maps.store import thumbnail_path
+from histonic.core.units import WH
+from histonic.data.maps.store import StoredLook, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
@@ -40,7 +42,9 @@ class Opened:
     row: SlideRow
     grid: TileGrid
     mask: npt.NDArray[np.bool_]
-    facts: dict[str, Any]
+    slide: SlideDescription
+    reader: ReaderDescription
+    look: StoredLook
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,14 @@ def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: Enco
                 picture = thumbnail(slide)
                 _write_thumbnail(picture, thumbnail_path(settings.out, row.slide_id), grid, mask)
                 _require_tissue(row, mask)
-                facts = _facts(slide, row, grid, mask_hash, settings.mpp)
-                facts["look"] = look_at(picture, grid, mask, outlined=False).to_dict()
-                yield Opened(row, grid, mask, facts)
+                yield Opened(
+                    row,
+                    grid,
+                    mask,
+                    _describe(slide, row, mask_hash, settings.mpp),
+                    ReaderDescription(name=slide.reader, version=slide.reader_version),
+                    StoredLook(**look_at(picture, grid, mask, outlined=False).to_dict()),
+                )
                 stage = "tiles"
                 for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):
                     yield Tiles(cells, tiles)
@@ -189,24 +198,19 @@ def _write_thumbnail(
         partial.write_bytes(buffer.getvalue())
 
 
-def _facts(
-    slide: Slide, row: SlideRow, grid: TileGrid, mask_hash: str | None, default_mpp: float | None
-) -> dict[str, Any]:
-    return {
-        "slide_id": row.slide_id,
-        "grid": grid.to_dict(),
-        "slide": {
-            "file": row.path.name,
-            "path": str(row.path),
-            "fingerprint": slide.fingerprint,
-            "size_wh": list(slide.size_wh),
-            "mpp": slide.mpp,
-            "mpp_source": slide.mpp_source,
-            "given_mpp": row.mpp,
-            "default_mpp": default_mpp if slide.mpp_source == "given" and row.mpp is None else None,
-            "mask": mask_hash,
-            "scanner": slide.scanner,
-            "storage": slide.storage,
-        },
-        "reader": {"name": slide.reader, "version": slide.reader_version},
-    }
+def _describe(
+    slide: Slide, row: SlideRow, mask_hash: str | None, default_mpp: float | None
+) -> SlideDescription:
+    return SlideDescription(
+        file=row.path.name,
+        path=str(row.path),
+        fingerprint=slide.fingerprint,
+        size_wh=WH(*slide.size_wh),
+        mpp=slide.mpp,
+        mpp_source=slide.mpp_source,
+        given_mpp=row.mpp,
+        default_mpp=default_mpp if slide.mpp_source == "given" and row.mpp is None else None,
+        mask=mask_hash,
+        scanner=slide.scanner,
+        storage=slide.storage,
+    )

@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from histonic.core.settings import Precision, Settings
-from histonic.slides.settings import TissueSettings
+from histonic.core.settings import Precision, Settings, TissueSettings
 
 
 class CompressSettings(Settings):

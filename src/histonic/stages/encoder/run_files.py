@@ -165,7 +165,7 @@ def run_facts(
     best = next(record for record in state["history"] if record["epoch"] == state["best_epoch"])
     return {
         "versions": versions(),
-        "encoder": describe(encoder),
+        "encoder": describe(encoder).to_dict(),
         "objective": settings.objective,
         "seed": settings.seed,
         "precision": settings.precision,

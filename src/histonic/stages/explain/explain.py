@@ -280,7 +280,7 @@ def _inputs(bench: _Bench, job: _Job, slide: CompressedSlide) -> dict[str, Any]:
     mask = bench.lesions.get(slide.slide_id)
     return {
         "bundle": bench.bundle_fingerprint,
-        "slide": str(slide.slide.get("fingerprint", "")),
+        "slide": slide.slide.fingerprint,
         "tissue": hashlib.sha256(np.packbits(np.asarray(slide.mask) > 0).tobytes()).hexdigest(),
         "picture": str(find_slide_file(slide, settings.slides_at)),
         "by_path": job.slide != slide.slide_id,

@@ -47,8 +47,8 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
     found: Path | str = find_slide_file(slide, folder)
     if isinstance(found, Path):
         try:
-            with open_slide(found, mpp=float(slide.slide["mpp"])) as opened:
-                if opened.fingerprint == slide.slide["fingerprint"]:
+            with open_slide(found, mpp=slide.grid.slide_mpp) as opened:
+                if opened.fingerprint == slide.slide.fingerprint:
                     return SlidePicture(thumbnail(opened, THUMBNAIL_PX), found)
             found = f"{found} is not the file that was compressed"
         except (HistonicError, OSError) as error:
@@ -69,7 +69,7 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
 
 def find_slide_file(slide: CompressedSlide, folder: Path | None) -> Path | str:
     """The slide's file, or why there is none."""
-    name, path = str(slide.slide.get("file", "")), str(slide.slide.get("path", ""))
+    name, path = slide.slide.file, slide.slide.path
     if not name or not path:
         return "the map does not name its slide file"
     places = [folder / name] if folder else []
@@ -89,7 +89,7 @@ def cell_pictures(
     if picture.file is not None:
         side = min(TILE_PX, grid.tile_px)
         try:
-            with open_slide(picture.file, mpp=float(slide.slide["mpp"])) as opened:
+            with open_slide(picture.file, mpp=grid.slide_mpp) as opened:
                 xys = [grid.cell_xy(cell) for cell in cells]
                 return list(opened.read_many(xys, (side, side), grid.mpp * grid.tile_px / side))
         except (HistonicError, OSError):

@@ -134,12 +134,12 @@ def _require_same_maps(bundle: Bundle, store: Store) -> None:
     todo = f"Compress the slides with --encoder {bundle.encoder_path} and the settings of the run's own maps."
     if not store.slide_ids:
         raise StoreError(asked, "The store holds no map.", "Make maps with 'histonic compress'.")
-    if store.encoder["fingerprint"] != bundle.encoder["fingerprint"]:
-        found = f"They were made by {store.encoder['name']!r}, those of the run by {bundle.encoder['name']!r}"
+    if store.encoder.fingerprint != bundle.encoder.fingerprint:
+        found = f"They were made by {store.encoder.name!r}, those of the run by {bundle.encoder.name!r}"
         raise BundleError(asked, f"{found} (or the same name with other weights or precision).", todo)
-    if dict(store.settings) != dict(bundle.compress_settings):
-        wanted = bundle.compress_settings
-        other = [key for key in wanted if store.settings.get(key) != wanted[key]]
+    if store.settings != bundle.compress_settings:
+        its, wanted = store.settings.to_dict(), bundle.compress_settings.to_dict()
+        other = [key for key in wanted if its[key] != wanted[key]]
         raise BundleError(asked, f"They were made with another setting of {', '.join(other)}.", todo)
 
 

@@ -15,10 +15,10 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, CohortError, SettingsError
 from histonic.core.files import require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
-from histonic.core.settings import resolve
+from histonic.core.settings import TissueSettings, resolve
 from histonic.data.maps.fusion import fuse_patient, maps_of
 from histonic.data.maps.memory import Maps
-from histonic.data.maps.store import MAP_SUFFIX, Store, read_map
+from histonic.data.maps.store import MAP_SUFFIX, Failure, Store, read_map
 from histonic.data.tables.issues import raise_first
 from histonic.data.tables.joins import join_slides
 from histonic.data.tables.label_table import read_labels
@@ -27,8 +27,7 @@ from histonic.models.bundle import Bundle, read_bundle, require_own_maps
 from histonic.models.members import FloatArray, prediction_columns
 from histonic.models.predicting import predict_patients
 from histonic.runs.files import FLOAT_FORMAT
-from histonic.slides.settings import TissueSettings
-from histonic.stages.compress.compress import Failure, compress
+from histonic.stages.compress.compress import compress
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.predict.settings import PredictSettings
 from histonic.training.devices import deterministic, make_fabric, pick_device
@@ -119,7 +118,7 @@ def _compress(
     if not bundle.encoder_path.is_file():
         raise BundleError(
             f"Predict from slides with {bundle.folder}.",
-            f"It holds no encoder; its maps were made by {bundle.encoder['name']!r}.",
+            f"It holds no encoder; its maps were made by {bundle.encoder.name!r}.",
             "Compress the slides with that encoder first, and predict from the maps.",
         )
     made = bundle.compress_settings
@@ -129,10 +128,10 @@ def _compress(
             encoder=str(bundle.encoder_path),
             out=folder / "store",
             mpp=settings.mpp,
-            orientations=made["orientations"],
-            precision=made["precision"],
+            orientations=made.orientations,
+            precision=made.precision,
             device=settings.device,
-            tissue=TissueSettings(**made["tissue"]),
+            tissue=made.tissue or TissueSettings(),
         ),
         progress=progress,
     )

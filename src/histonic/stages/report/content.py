@@ -289,7 +289,7 @@ def _arguments(model: type[Settings], values: Mapping[str, Any], positional: str
     parts = [shlex.quote(str(item)) for item in items]
     for key, field in fields_of(model).items():
         default = field.get_default(call_default_factory=True)
-        if key == positional or key not in values:
+        if key == positional or values.get(key) is None:
             continue
         inner = values[key]
         if isinstance(default, Settings):

@@ -36,11 +36,11 @@ from histonic.data.annotations.reading import (
     read_annotations,
 )
 from histonic.data.annotations.shapes import Annotations, LabelRule
+from histonic.data.maps.store import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide
 from histonic.slides.masks import read_mask
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
-from histonic.stages.compress.compress import Failure
 from histonic.stages.tiles.choice import Choice, choose_tiles
 from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, hash_of, require_own_folders
 from histonic.stages.tiles.groups import groups_of, split_groups

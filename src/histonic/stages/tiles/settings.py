@@ -7,9 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from histonic.core.settings import Settings
+from histonic.core.settings import Settings, TissueSettings
 from histonic.data.tilesets.plan import TileSetSettings
-from histonic.slides.settings import TissueSettings
 
 
 class ExtractSettings(Settings):

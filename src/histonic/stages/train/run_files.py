@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,7 @@ def write_search(out: Path, settings: TrainSettings, losses: TrialLosses) -> Non
 
 def copy_from_store(out: Path, store: Store, cohort: Cohort) -> None:
     """Copy the failure list and the pictures of the cohort's slides, so that the run stands by itself."""
-    write_json(out / "failures.json", store.failures())
+    write_json(out / "failures.json", [asdict(each) for each in store.failures()])
     for patient in cohort.patients:
         for slide_id in patient.slide_ids:
             picture = store.thumbnail(slide_id)

@@ -27,7 +27,7 @@ from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.shipped import MULTITASK
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads
-from histonic.models.bundle import write_bundle
+from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
 from histonic.runs.files import versions
@@ -220,9 +220,9 @@ def _origin(plan: Plan, store: Store) -> dict[str, Any]:
     used = [slide_id for patient in plan.cohort.patients for slide_id in patient.slide_ids]
     return {
         "versions": versions(),
-        "encoder": store.encoder["fingerprint"],
-        "map settings": dict(store.settings),
-        "slides": {slide_id: dict(store.map(slide_id).slide) for slide_id in used},
+        "encoder": store.encoder.fingerprint,
+        "map settings": store.settings.to_dict(),
+        "slides": {slide_id: store.map(slide_id).slide.to_dict() for slide_id in used},
     }
 
 
@@ -232,23 +232,22 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
     encoder = find_encoder(store)
     if encoder is None:
         progress.say(
-            f"the encoder {store.encoder['name']!r} no longer lies in the store {store.path}: "
+            f"the encoder {store.encoder.name!r} no longer lies in the store {store.path}: "
             "the bundle will predict from maps only"
         )
-    tasks = [task.to_dict() for task in plan.cohort.tasks]
-    facts = {
-        "tasks": tasks,
-        "fusion": settings.fusion,
-        "test_crops": settings.test_crops,
-        "encoder": dict(store.encoder),
-        "compress_settings": dict(store.settings),
-    }
+    facts = BundleFacts(
+        tasks=plan.cohort.tasks,
+        fusion=settings.fusion,
+        test_crops=settings.test_crops,
+        encoder=store.encoder,
+        compress_settings=store.settings,
+    )
     fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
     run_files.write_predictions(out, plan.cohort, plan.folds, trained)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)
     run = {
-        **facts,
+        **facts.to_dict(),
         "aggregator": ", ".join(sorted({each.member.aggregator for each in trained})),
         "split": plan.made,
         "histonic": versions()["histonic"],
@@ -277,14 +276,14 @@ def find_tile_heads(store: Store) -> Heads:
         TrainingError: Their file is damaged.
     """
     path = heads_beside(encoder_path(store.path))
-    shipped = store.encoder["name"] == MULTITASK and find_encoder(store, MULTITASK) is not None
+    shipped = store.encoder.name == MULTITASK and find_encoder(store, MULTITASK) is not None
     if path is None and shipped:
         # Made before stores kept heads.
         path = heads_beside(MULTITASK)
     if path is None:
         raise EncoderError(
             f"Look at the tiles of the store {store.path} by its encoder's heads.",
-            f"The encoder {store.encoder['name']!r} has none that belong to it: no multitask encoder, or its "
+            f"The encoder {store.encoder.name!r} has none that belong to it: no multitask encoder, or its "
             f"{HEADS_FILE} was not beside it when the slides were compressed.",
             f"Copy the {HEADS_FILE} of the encoder's own training into the store, compress with "
             f"{MULTITASK}, or use another --aggregator.",
@@ -295,9 +294,7 @@ def find_tile_heads(store: Store) -> Heads:
 def find_encoder(store: Store, name: str | None = None) -> Encoder | None:
     """The encoder of a store's maps, from beside them or by a name; None if it is gone or another one."""
     try:
-        encoder = load_encoder(
-            name or encoder_path(store.path), precision=store.settings.get("precision", "32")
-        )
+        encoder = load_encoder(name or encoder_path(store.path), precision=store.settings.precision)
     except HistonicError:
         return None
-    return encoder if encoder.fingerprint == store.encoder["fingerprint"] else None
+    return encoder if encoder.fingerprint == store.encoder.fingerprint else None

@@ -5,24 +5,32 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from histonic.core.errors import HistonicError
 from histonic.core.files import write_json
 
 D = TypeVar("D", bound="Document")
+P = TypeVar("P")
 _FORMAT = re.compile(r"(histonic-[a-z-]+)-(\d+)")
 MOST_FIELDS_NAMED = 3
 """Of a damaged file, so many wrong fields are named."""
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 class Part(BaseModel):
     """Base of what stands inside a document: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return self.model_dump(mode="json")
 
 
 class Document(Part):
@@ -36,7 +44,7 @@ class Document(Part):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the format."""
-        return {"format": self.FORMAT, **self.model_dump(mode="json")}
+        return {"format": self.FORMAT, **super().to_dict()}
 
 
 def write_document(path: str | os.PathLike[str], document: Document) -> None:
@@ -60,14 +68,22 @@ def read_document(model: type[D], path: Path, error: type[HistonicError], todo: 
     Raises:
         error: The file is absent, unreadable, damaged (the field is named), older, newer or foreign.
     """
+    return parse_document(model, read_values(path, error, todo), path, error, todo)
+
+
+def read_values(path: Path, error: type[HistonicError], todo: str) -> Any:
+    """The plain values of a JSON file; where it carries no format, :func:`parse_part` says what they are.
+
+    Raises:
+        error: The file is absent or unreadable.
+    """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as cause:
         raise error(f"Read {path}.", "There is no such file.", todo) from cause
     except (OSError, ValueError, RecursionError) as cause:
         found = " ".join(f"{type(cause).__name__}: {cause}".split())
         raise error(f"Read {path}.", f"It cannot be read: {found}.", todo) from cause
-    return parse_document(model, values, path, error, todo)
 
 
 def parse_document(
@@ -103,11 +119,33 @@ def parse_document(
     if found != model.FORMAT:
         raise error(asked, *_other_format(model.FORMAT, found, todo))
     rest = {key: value for key, value in values.items() if key != "format"}
+    return parse_part(model, rest, source, error, todo)
+
+
+def parse_part(
+    kind: type[P], values: Any, source: str | os.PathLike[str], error: type[HistonicError], todo: str
+) -> P:
+    """What stands inside a document, or in a file without a format: a :class:`Part` or a dataclass.
+
+    Args:
+        kind: What the values have to be.
+        values: Plain values.
+        source: The file, for the message.
+        error: What is raised.
+        todo: What the user can do about damaged values.
+
+    Raises:
+        error: The values are damaged; the field is named.
+    """
+    asked = f"Read {os.fspath(source)}."
     try:
         # By way of JSON, so that types are strict and yet a list may stand for a tuple.
-        return model.model_validate_json(json.dumps(rest), strict=True)
+        part: P = _adapter(kind).validate_json(json.dumps(values, default=repr), strict=True)
     except ValidationError as cause:
         raise error(asked, _wrong_fields(cause), todo) from cause
+    except HistonicError as cause:  # a rule of the part's own
+        raise error(asked, f"It is damaged: {cause.found}", todo) from cause
+    return part
 
 
 def _other_format(wanted: str, found: Any, todo: str) -> tuple[str, str]:

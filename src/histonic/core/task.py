@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
+from pydantic import PlainSerializer
+
+from histonic.core.documents import parse_part
 from histonic.core.errors import SettingsError
 
 TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
@@ -78,14 +81,16 @@ class Task:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Task:
-        """The inverse of :meth:`to_dict`."""
-        return cls(
-            values["name"],
-            values["kind"],
-            tuple(values["columns"]),
-            tuple(values["classes"]),
-            values.get("intervals", 0),
-        )
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            SettingsError: The values are damaged; the field is named.
+        """
+        return parse_part(cls, values, "a target", SettingsError, "Make the file that holds it anew.")
+
+
+Tasks = Annotated[tuple[Task, ...], PlainSerializer(lambda tasks: [task.to_dict() for task in tasks])]
+"""Targets as a document has them."""
 
 
 @dataclass(frozen=True)

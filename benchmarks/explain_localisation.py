@@ -39,12 +39,13 @@ from histonic.core.task import Task
 from histonic.data.maps.memory import Maps
 from histonic.encoders.tile_heads import heads_beside, load_heads
 from histonic.models.bundle import read_bundle
+from histonic.runs.run import Run, read_run
 from histonic.stages.explain.attribution import methods as explain_methods
 from histonic.stages.explain.attribution.checks import cell_auc
 from histonic.stages.explain.attribution.methods import METHODS, Windows
 from histonic.stages.explain.attribution.output import choose_output
 from histonic.stages.explain.attribution.views import Network, explain_map, networks_of, randomised
-from histonic.stages.explain.choice import ExplainedRun, read_explained_run, unseen_networks
+from histonic.stages.explain.choice import unseen_networks
 from histonic.stages.explain.lesion import lesion_shares
 
 RATES = {
@@ -99,7 +100,7 @@ class Cohort:
 
 def aucs(
     cohort: Cohort,
-    run: ExplainedRun,
+    run: Run,
     networks: list[Network],
     method: str,
     slides: list[str],
@@ -120,9 +121,9 @@ def aucs(
     return found
 
 
-def ceiling(cohort: Cohort, run: ExplainedRun) -> dict[str, float]:
+def ceiling(cohort: Cohort, run: Run) -> dict[str, float]:
     """AUC over cells of a logistic regression trained on the cells of other parts' patients."""
-    part = {slide: each["tested_in"][0][1] for each in run.patients for slide in each["slide_ids"]}
+    part = {slide: each.tested_in[0][1] for each in run.cohort.patients for slide in each.slide_ids}
     cells = {name: (cohort.codes[name][:, cohort.maps.mask(name)].T) for name in cohort.ill}
     truth = {name: cohort.lesions[name][cohort.maps.mask(name)] >= 0.5 for name in cohort.ill}
     found = {}
@@ -147,7 +148,7 @@ def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
         make_cohort(tiles, folder, seed)
         cohort = Cohort(folder)
         for name in RATES:
-            run = read_explained_run(folder / name)
+            run = read_run(folder / name)
             networks = networks_of(read_bundle(folder / name / "bundle"))
             score = evaluate_run(folder / name, resamples=100)[0].scores[0].value
             trust = float(np.mean([float(each.model.heads["lesion"].trust) for each in networks]))
@@ -245,9 +246,9 @@ def compare_steps(runs: list[Path], slides: int) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     found: dict[tuple[str, int], list[tuple[float, float, float | None]]] = {}
     for folder in runs:
-        run, networks = read_explained_run(folder), networks_of(read_bundle(folder / "bundle"))
-        cohort = Cohort(run.store.parent)
-        for name in [slide for patient in run.patients for slide in patient["slide_ids"]][-slides:]:
+        run, networks = read_run(folder), networks_of(read_bundle(folder / "bundle"))
+        cohort = Cohort(run.facts.store.parent)
+        for name in [slide for patient in run.cohort.patients for slide in patient.slide_ids][-slides:]:
             own = unseen_networks(run, networks, run.tasks[0], name)
             values = {steps: _stepped(own, cohort, name, run.tasks[0], steps) for steps in STEPS}
             fine = values[STEPS[0]]

@@ -13,7 +13,6 @@ before training. The tables go to standard output.
 from __future__ import annotations
 
 import argparse
-import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from histonic import compress, simulate_mosaic, train_slides
-from histonic.core.task import Task
 from histonic.encoders.networks.released import import_encoder
-from histonic.runs.predictions import PredictionTable, read_predictions
+from histonic.runs.predictions import read_predictions
+from histonic.runs.run import read_facts
 from histonic.stages.evaluate.evaluate import EVALUATORS
 
 SETS: dict[str, dict[str, Any]] = {
@@ -167,9 +166,8 @@ def test_scores(cell: Cell, arguments: argparse.Namespace) -> np.ndarray | None:
     run = arguments.scratch / cell.key / cell.aggregator
     if not (run / "run.json").is_file():
         return None
-    task = Task.from_dict(json.loads((run / "run.json").read_text())["tasks"][0])
-    table = PredictionTable(task, read_predictions(run / "predictions" / f"{task.name}.csv"))
-    evaluated = EVALUATORS[task.kind](table)
+    task = read_facts(run).tasks[0]
+    evaluated = EVALUATORS[task.kind](read_predictions(run, task))
     n = len(evaluated.fold)
     # Every encoder and aggregator on the same resamples of a cohort's patients.
     rng = np.random.default_rng(zlib.crc32(cell.cohort.encode()))

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from fixtures.runs import make_run, run_facts  # noqa: F401
+from fixtures.runs import make_run, reads, run_facts  # noqa: F401
 from fixtures.stores import cohort_folder, slide_maker, store_maker  # noqa: F401
 
 _declared: list[object] = []

@@ -5,47 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from histonic.core.errors import SettingsError, TableError
+from histonic.runs.documents import RunSettings
 from histonic.runs.patient_columns import as_levels, as_numbers, read_patient_columns, sorted_levels
 
 
-def run(folder: Path, rows: list[str], **settings: object) -> Path:
-    (folder / "run").mkdir()
+def run(folder: Path, rows: list[str], **settings: object) -> RunSettings:
     table = folder / "labels.csv"
     table.write_text("\n".join(["case,slide_id,age,stage", *rows]), encoding="utf-8")
-    values = {"labels": str(table), "columns": {"patient_id": "case"}, **settings}
-    (folder / "run" / "settings.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    return folder / "run"
+    values = {"store": folder, "labels": table, "out": folder, "columns": {"patient_id": "case"}, **settings}
+    return RunSettings.model_validate(values)
 
 
 def test_rows_of_a_patient_are_joined(tmp_path: Path) -> None:
-    folder = run(tmp_path, ["P1,a,61,II", "P1,b,,II", "P2,c,NA,"])
-    found = read_patient_columns(folder, ["age", "stage"])
+    settings = run(tmp_path, ["P1,a,61,II", "P1,b,,II", "P2,c,NA,"])
+    found = read_patient_columns(settings, ["age", "stage"])
     assert found == {"age": {"P1": "61", "P2": ""}, "stage": {"P1": "II", "P2": ""}}
-    assert read_patient_columns(tmp_path / "nowhere", []) == {}
+    assert read_patient_columns(settings, []) == {}
 
 
 def test_a_table_that_moved_can_be_named(tmp_path: Path) -> None:
-    folder = run(tmp_path, ["P1,a,61,II"])
+    settings = run(tmp_path, ["P1,a,61,II"])
     (tmp_path / "labels.csv").rename(tmp_path / "other.csv")
     with pytest.raises(SettingsError, match="--labels") as error:
-        read_patient_columns(folder, ["age"])
+        read_patient_columns(settings, ["age"])
     assert "labels.csv" in error.value.found
-    assert read_patient_columns(folder, ["age"], tmp_path / "other.csv") == {"age": {"P1": "61"}}
+    assert read_patient_columns(settings, ["age"], tmp_path / "other.csv") == {"age": {"P1": "61"}}
 
 
 def test_refusals(tmp_path: Path) -> None:
-    folder = run(tmp_path, ["P1,a,61,II", "P1,b,62,II"])
+    settings = run(tmp_path, ["P1,a,61,II", "P1,b,62,II"])
     with pytest.raises(TableError, match="Did you mean 'stage'"):
-        read_patient_columns(folder, ["stag"])
+        read_patient_columns(settings, ["stag"])
     with pytest.raises(TableError) as error:
-        read_patient_columns(folder, ["age"])
+        read_patient_columns(settings, ["age"])
     assert "P1" in error.value.found and "'61'" in error.value.found
-    (folder / "settings.yaml").unlink()
-    with pytest.raises(SettingsError):
-        read_patient_columns(folder, ["age"])
 
 
 def test_numbers_and_words() -> None:
@@ -66,7 +61,7 @@ def test_levels() -> None:
 
 def test_a_split_that_the_run_set_aside_is_not_read(tmp_path: Path) -> None:
     """A run trained with --split random has a report with subgroups, whatever the table's split says."""
-    folder = run(tmp_path, [], split="random")
+    settings = run(tmp_path, [], split="random")
     rows = ["case,slide_id,age,split,fold", "P1,a,61,train,1", "P1,b,61,test,2", "P2,c,70,train,1"]
     (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
-    assert read_patient_columns(folder, ["age"]) == {"age": {"P1": "61", "P2": "70"}}
+    assert read_patient_columns(settings, ["age"]) == {"age": {"P1": "61", "P2": "70"}}

@@ -15,6 +15,7 @@ HistonicError
 ├── StoreError             a store of compressed slides is mixed, damaged or empty
 ├── TrainingError          training cannot start or has left the finite numbers
 ├── BundleError            a model bundle is damaged or belongs to another encoder
+├── RunError               a run is not finished, or a file of it is damaged
 └── OutputError            a result cannot be written: read-only folder, full disk
 ```
 """
@@ -102,6 +103,10 @@ class TrainingError(HistonicError):
 
 class BundleError(HistonicError):
     """A model bundle is damaged or belongs to another encoder."""
+
+
+class RunError(HistonicError):
+    """A run is not finished, or one of its files is absent, damaged or of another version."""
 
 
 class OutputError(HistonicError):

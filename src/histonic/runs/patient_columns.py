@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.data.tables.label_table import LabelTable, column_cells, read_labels
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.tables.values import natural_key
+from histonic.runs.documents import RunSettings
 
 MOST_LEVELS = 6
 """A column of numbers with more different values than this is cut at its median for subgroups."""
 
 
 def read_patient_columns(
-    run: Path, columns: Sequence[str], labels: Path | None = None
+    settings: RunSettings, columns: Sequence[str], labels: Path | None = None
 ) -> dict[str, dict[str, str]]:
     """Columns of the label table that the run was trained with.
 
     A run keeps the path of its label table, no copy of it: clinical facts stay where they are.
 
     Args:
-        run: Run folder.
+        settings: Of the run.
         columns: Names in the label table, or ``site``.
         labels: The table, if it is no longer where it was in training.
 
@@ -35,16 +35,15 @@ def read_patient_columns(
         Per column and patient the cell as text, empty where missing.
 
     Raises:
-        SettingsError: The label table has moved, or ``settings.yaml`` is damaged.
+        SettingsError: The label table has moved.
         TableError: A column is absent, two rows of a patient disagree, or one cell of many is no number.
     """
     if not columns:
         return {}
-    settings = _settings(run)
-    path = Path(labels or settings["labels"])
+    path = labels or settings.labels
     if not path.is_file():
         raise SettingsError(
-            f"Read the columns {', '.join(columns)} for the run {run}.",
+            f"Read the columns {', '.join(columns)} for the run {settings.out}.",
             f"The label table is not at {path}"
             + (
                 "."
@@ -53,29 +52,15 @@ def read_patient_columns(
             ),
             "Say where it is with --labels TABLE.",
         )
-    slide_table = settings.get("slide_table")
+    slide_table = settings.slide_table
     table = read_labels(
         path,
-        style=settings.get("table_style", "auto"),
-        columns={**(settings.get("columns") or {}), **NO_SPLIT},
+        style=settings.table_style,
+        columns={**settings.columns, **NO_SPLIT},
         # The slide table only joins slides; without it patients are the same.
-        slide_table=slide_table if slide_table and Path(slide_table).is_file() else None,
+        slide_table=slide_table if slide_table and slide_table.is_file() else None,
     )
     return {column: _by_patient(table, column) for column in columns}
-
-
-def _settings(run: Path) -> Mapping[str, Any]:
-    path = run / "settings.yaml"
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        values["labels"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f"Find the label table of the run {run}.",
-            f"{path.name} cannot be used: {type(error).__name__}: {error}.",
-            "Give the folder of a run that 'histonic train' has finished.",
-        ) from error
-    return dict(values)
 
 
 def _by_patient(table: LabelTable, column: str) -> dict[str, str]:

@@ -10,29 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from histonic.core.errors import TableError
+from histonic.core.errors import RunError, TableError
 from histonic.core.task import Task
+from histonic.runs.documents import TODO
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 SUM_TOLERANCE = 1e-3
 """By how much a row of probabilities may miss 1: they are written with few decimals."""
-
-
-def read_predictions(path: Path) -> pd.DataFrame:
-    """Read ``predictions/<task>.csv`` as text, so that a class may be called 1, NA or 01.
-
-    Raises:
-        TableError: The file is absent or no table.
-    """
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise TableError(
-            f"Read the predictions {path}.",
-            f"{type(error).__name__}: {error}",
-            "Give the folder of a run that 'histonic train' has finished.",
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -142,6 +127,32 @@ class PredictionTable:
 
     def _error(self, found: str, todo: str) -> TableError:
         return TableError(f"Evaluate the predictions of {self.task.name!r}.", found, todo)
+
+
+def read_predictions(folder: Path, task: Task, todo: str = TODO) -> PredictionTable:
+    """Read ``predictions/<task>.csv`` as text, so that a class may be called 1, NA or 01.
+
+    Args:
+        folder: Of a run, or of an external cohort.
+        task: The target.
+        todo: What the user can do about a file that is absent or damaged.
+
+    Raises:
+        RunError: The file is absent or no table.
+    """
+    path = predictions_path(folder, task)
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"Read {path}.", f"It cannot be read: {type(error).__name__}: {error}.", todo
+        ) from error
+    return PredictionTable(task, frame)
+
+
+def predictions_path(folder: Path, task: Task) -> Path:
+    """Where the predictions of a target lie."""
+    return folder / "predictions" / f"{task.name}.csv"
 
 
 def _text(value: Any) -> str:

@@ -1,21 +1,30 @@
-"""What the report reads from a finished run: its files, checked, and nothing computed yet."""
+"""Reading a finished run: each of its files once, checked, and nothing computed yet."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 import yaml
 
-from histonic.core.errors import SettingsError, TableError
+from histonic.core.documents import parse_part, read_document, read_values
+from histonic.core.errors import RunError
 from histonic.core.task import Task
-from histonic.runs.predictions import PredictionTable, read_predictions
+from histonic.runs.documents import (
+    TODO,
+    CohortDocument,
+    ExternalDocument,
+    Failure,
+    RunDocument,
+    RunSettings,
+)
+from histonic.runs.predictions import PredictionTable, predictions_path, read_predictions
 
-FINISH = "Run the same 'histonic train' command again; it goes on where it stopped."
+TEST_AGAIN = "Test the run on that cohort again with 'histonic external', or delete the folder."
 HISTORY_COLUMNS = (
     "repeat",
     "fold",
@@ -25,53 +34,29 @@ HISTORY_COLUMNS = (
     "train_loss",
     "validation_loss",
 )
-RUN_KEYS = (
-    "histonic",
-    "versions",
-    "seed",
-    "encoder",
-    "store",
-    "aggregator",
-    "folds",
-    "repeats",
-    "split",
-    "tasks",
-    "device",
-)
-COHORT_KEYS = ("patients", "exclusions", "counts")
+SEARCH_COLUMNS = ("repeat", "fold", "validation_loss", "chosen")
 
 
 @dataclass(frozen=True)
 class Run:
-    """The files of a run folder.
+    """What every verb reads of a run folder.
 
     Attributes:
         folder: The run.
         facts: ``run.json``.
-        settings: ``settings.yaml``, the resolved settings of the training.
-        cohort: ``cohort.json``: patients, exclusions and counts.
-        failures: ``failures.json``: slides that could not be compressed.
-        history: ``history.csv``: losses by repeat, fold, initialisation and epoch.
-        search: ``search.csv``: what was tried and chosen; None without a search.
-        tasks: The targets.
+        cohort: ``cohort.json``.
+        tables: Out-of-fold predictions per target.
     """
 
     folder: Path
-    facts: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    cohort: Mapping[str, Any]
-    failures: Sequence[Mapping[str, str]]
-    history: pd.DataFrame
-    search: pd.DataFrame | None
-    tasks: tuple[Task, ...]
+    facts: RunDocument
+    cohort: CohortDocument
+    tables: Mapping[str, PredictionTable]
 
-    def predictions(self, task: Task) -> PredictionTable:
-        """The out-of-fold predictions of one target.
-
-        Raises:
-            TableError: The table is absent or damaged.
-        """
-        return PredictionTable(task, read_predictions(_predictions_path(self.folder, task)))
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The targets, in the order in which they were trained."""
+        return self.facts.tasks
 
     def training(self, task: Task) -> pd.DataFrame | None:
         """With a fixed split, who trained or validated and what is known of them; None in cross-validation.
@@ -79,25 +64,15 @@ class Run:
         Returns:
             ``patient_id`` and ``truth``, or ``time`` and ``event``, of the patients with this target.
         """
-        if self.facts["split"] != "fixed":
+        if self.facts.split != "fixed":
             return None
         names = ("time", "event") if task.kind == "survival" else ("truth",)
         rows = [
-            (each["patient_id"], *(value if isinstance(value, list) else [value]))
-            for each in self.cohort["patients"]
-            if not each["tested_in"] and (value := each["targets"].get(task.name)) is not None
+            (each.patient_id, *(value if isinstance(value, tuple) else [value]))
+            for each in self.cohort.patients
+            if not each.tested_in and (value := each.targets.get(task.name)) is not None
         ]
         return pd.DataFrame(rows, columns=["patient_id", *names])
-
-    def externals(self) -> tuple[External, ...]:
-        """The cohorts from elsewhere that the run's networks have predicted, by name.
-
-        Raises:
-            SettingsError: Their description is damaged.
-            TableError: A table of predictions is damaged.
-        """
-        folders = sorted(path.parent for path in (self.folder / "external").glob("*/external.json"))
-        return tuple(_external(folder, self.tasks) for folder in folders)
 
     def thumbnail(self, slide_id: str) -> Path:
         """Where the picture of a slide lies, if there is one."""
@@ -106,173 +81,160 @@ class Run:
 
 @dataclass(frozen=True)
 class External:
-    """A cohort from elsewhere.
+    """A cohort from elsewhere that the run's networks have predicted.
 
     Attributes:
-        name: Of its folder.
         facts: ``external.json``.
         tables: Predictions per target that the cohort has labels for.
     """
 
-    name: str
-    facts: Mapping[str, Any]
+    facts: ExternalDocument
     tables: Mapping[str, PredictionTable]
 
 
-def _external(folder: Path, tasks: Sequence[Task]) -> External:
-    facts = _read(folder / "external.json", _json_with(("name",)))
-    present = [task for task in tasks if _predictions_path(folder, task).is_file()]
-    tables = {
-        task.name: PredictionTable(task, read_predictions(_predictions_path(folder, task)))
-        for task in present
-    }
-    return External(str(facts["name"]), facts, tables)
+@dataclass(frozen=True)
+class WholeRun(Run):
+    """All files of a run folder.
+
+    Attributes:
+        settings: ``settings.yaml``, the resolved settings of the training.
+        failures: ``failures.json``: slides that could not be compressed.
+        history: ``history.csv``: losses by repeat, fold, initialisation and epoch.
+        search: ``search.csv``: what was tried and chosen; None without a search.
+        externals: Cohorts from elsewhere, by the name of their folder.
+    """
+
+    settings: RunSettings
+    failures: tuple[Failure, ...]
+    history: pd.DataFrame
+    search: pd.DataFrame | None
+    externals: tuple[External, ...]
+
+
+def read_facts(folder: Path) -> RunDocument:
+    """Read ``run.json``, which is written last: a run that has it is finished.
+
+    Raises:
+        RunError: There is no such run, it is not finished, or the file is damaged.
+    """
+    if not folder.is_dir():
+        raise RunError(f"Read the run {folder}.", "There is no such folder.", TODO)
+    return read_document(RunDocument, folder / "run.json", RunError, TODO)
+
+
+def read_cohort(folder: Path) -> CohortDocument:
+    """Read ``cohort.json``.
+
+    Raises:
+        RunError: The file is absent or damaged.
+    """
+    return read_document(CohortDocument, folder / "cohort.json", RunError, TODO)
 
 
 def read_run(folder: Path) -> Run:
-    """Read the run folder and check that it is whole.
+    """Read what every verb needs of a finished run.
 
     Args:
         folder: As made by ``histonic train``.
 
     Raises:
-        SettingsError: There is no such folder, or a file is absent or damaged; all absent ones are named.
+        RunError: There is no such run, it is not finished, or a file of it is damaged.
     """
-    asked = f"Report on the run {folder}."
-    if not folder.is_dir():
-        raise SettingsError(asked, "There is no such folder.", "Give the --out folder of 'histonic train'.")
-    needed = ["settings.yaml", "run.json", "cohort.json", "history.csv", "failures.json"]
-    _require(folder, needed, asked)
-    facts = _read(folder / "run.json", _json_with(RUN_KEYS))
-    tasks = _read(folder / "run.json", lambda text: tuple(map(Task.from_dict, json.loads(text)["tasks"])))
-    _require(folder, [str(_predictions_path(folder, task).relative_to(folder)) for task in tasks], asked)
-    return Run(
-        folder,
-        facts,
-        _read(folder / "settings.yaml", _mapping),
-        _read(folder / "cohort.json", _json_with(COHORT_KEYS)),
-        _read(folder / "failures.json", _json_list),
-        _history(folder / "history.csv"),
-        _search(folder / "search.csv"),
-        tasks,
+    facts, cohort = read_facts(folder), read_cohort(folder)
+    for task in facts.tasks:
+        _require_known_targets(folder, cohort, task)
+    return Run(folder, facts, cohort, {task.name: read_predictions(folder, task) for task in facts.tasks})
+
+
+def read_whole_run(folder: Path) -> WholeRun:
+    """Read all files of a finished run.
+
+    Raises:
+        RunError: There is no such run, it is not finished, or a file of it is damaged.
+    """
+    run = read_run(folder)
+    failures = folder / "failures.json"
+    return WholeRun(
+        **vars(run),
+        settings=read_settings(folder),
+        failures=parse_part(
+            tuple[Failure, ...], read_values(failures, RunError, TODO), failures, RunError, TODO
+        ),
+        history=_read_table(folder / "history.csv", HISTORY_COLUMNS),
+        search=_read_table(search, SEARCH_COLUMNS) if (search := folder / "search.csv").is_file() else None,
+        externals=read_externals(run),
     )
 
 
-def _predictions_path(folder: Path, task: Task) -> Path:
-    return folder / "predictions" / f"{task.name}.csv"
+def read_externals(run: Run) -> tuple[External, ...]:
+    """Read the cohorts from elsewhere that the run's networks have predicted, by the name of their folder.
+
+    Raises:
+        RunError: A file of one is damaged.
+    """
+    paths = sorted((run.folder / "external").glob("*/external.json"))
+    return tuple(
+        External(
+            read_document(ExternalDocument, path, RunError, TEST_AGAIN),
+            {
+                task.name: read_predictions(path.parent, task, TEST_AGAIN)
+                for task in run.tasks
+                if predictions_path(path.parent, task).is_file()
+            },
+        )
+        for path in paths
+    )
 
 
-def _require(folder: Path, names: Sequence[str], asked: str) -> None:
-    absent = [name for name in names if not (folder / name).is_file()]
-    if absent:
-        raise SettingsError(asked, f"The run is not finished: it has no {', '.join(absent)}.", FINISH)
+def read_settings(folder: Path) -> RunSettings:
+    """Read ``settings.yaml``.
+
+    Raises:
+        RunError: The file is absent or damaged.
+    """
+    path = folder / "settings.yaml"
+    return parse_part(RunSettings, read_kept_settings(folder), path, RunError, TODO)
 
 
-def _read(path: Path, parse: Callable[[str], T]) -> T:
+def read_kept_settings(folder: Path) -> dict[str, Any]:
+    """The keys and values of a run's ``settings.yaml``, be it of slides or of an encoder.
+
+    Raises:
+        RunError: The file is absent, or holds no keys.
+    """
+    path = folder / "settings.yaml"
     try:
-        return parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        # By way of JSON: what it cannot say (a date, a list within itself) is no setting.
+        values = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         found = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SettingsError(f"Read {path}.", f"It cannot be used: {found}.", FINISH) from error
-
-
-def _json_with(keys: Sequence[str]) -> Callable[[str], Mapping[str, Any]]:
-    def parse(text: str) -> Mapping[str, Any]:
-        values: dict[str, Any] = json.loads(text)
-        if absent := [key for key in keys if key not in values]:
-            raise ValueError(f"it lacks {', '.join(absent)}")
-        return values
-
-    return parse
-
-
-def _json_list(text: str) -> list[Mapping[str, str]]:
-    values = json.loads(text)
-    if not isinstance(values, list):
-        raise ValueError("it holds no list")
-    return values
-
-
-def _mapping(text: str) -> Mapping[str, Any]:
-    values = yaml.safe_load(text)
+        raise RunError(f"Read {path}.", f"It cannot be read: {found}.", TODO) from error
     if not isinstance(values, dict):
-        raise ValueError("it holds no keys")
+        raise RunError(f"Read {path}.", "It holds no keys.", TODO)
     return values
 
 
-def _search(path: Path) -> pd.DataFrame | None:
-    if not path.is_file():
-        return None
+def _require_known_targets(folder: Path, cohort: CohortDocument, task: Task) -> None:
+    """Refuse what is known of a patient where it does not fit the kind of the target."""
+    kind = tuple if task.kind == "survival" else str if task.is_classification else float
+    for patient in cohort.patients:
+        value = patient.targets.get(task.name)
+        if value is None or (isinstance(value, kind) and (kind is not str or value in task.classes)):
+            continue
+        raise RunError(
+            f"Read {folder / 'cohort.json'}.",
+            f"The target {task.name!r} of patient {patient.patient_id} is {value!r}: not as run.json has it.",
+            TODO,
+        )
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
-        search = pd.read_csv(path)
+        table = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"Read {path}.", f"It is no CSV: {error}.", FINISH) from error
-    if absent := {"repeat", "fold", "validation_loss", "chosen"} - set(search.columns):
-        raise SettingsError(f"Read {path}.", f"It lacks the columns {', '.join(sorted(absent))}.", FINISH)
-    return search
-
-
-def _history(path: Path) -> pd.DataFrame:
-    try:
-        history = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise TableError(f"Read {path}.", f"{type(error).__name__}: {error}.", FINISH) from error
-    if absent := [name for name in HISTORY_COLUMNS if name not in history.columns]:
-        raise TableError(f"Read {path}.", f"It has no column {', '.join(absent)}.", FINISH)
-    return history
-
-
-T = TypeVar("T")
-FINISHED = "Give a finished run; the same 'histonic train' command goes on with one that is not."
-
-
-def read_json(path: Path, use: Callable[[Any], T], todo: str = FINISHED) -> T:
-    """What ``use`` makes of a JSON file of a run.
-
-    Args:
-        path: The file.
-        use: Takes the content; a KeyError, TypeError, AttributeError or ValueError of it means that the file
-            is damaged.
-        todo: What the user can do about it.
-
-    Raises:
-        TableError: The file is absent or damaged.
-    """
-    try:
-        return use(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TableError(
-            f"Read the run {path.parent}.",
-            f"{path.name} cannot be used: {type(error).__name__}: {error}",
-            todo,
+        raise RunError(
+            f"Read {path}.", f"It cannot be read: {type(error).__name__}: {error}.", TODO
         ) from error
-
-
-def read_tasks(run: Path) -> list[Task]:
-    """The targets of a run folder, in the order in which they were trained.
-
-    Raises:
-        TableError: ``run.json`` is absent or damaged.
-    """
-    return read_json(run / "run.json", lambda facts: [Task.from_dict(values) for values in facts["tasks"]])
-
-
-def read_store_path(run: Path) -> Path:
-    """Where the maps of a run were.
-
-    Raises:
-        TableError: ``run.json`` is absent or damaged.
-    """
-    return read_json(run / "run.json", lambda facts: Path(facts["store"]))
-
-
-def read_slides(run: Path) -> dict[str, tuple[str, ...]]:
-    """The slides of each patient of a run.
-
-    Raises:
-        TableError: ``cohort.json`` is absent or damaged.
-    """
-    return read_json(
-        run / "cohort.json",
-        lambda cohort: {each["patient_id"]: tuple(each["slide_ids"]) for each in cohort["patients"]},
-    )
+    if absent := [name for name in columns if name not in table.columns]:
+        raise RunError(f"Read {path}.", f"It has no column {', '.join(absent)}.", TODO)
+    return table

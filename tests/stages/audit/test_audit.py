@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fixtures.runs import cohort_document, run_document, write_external
 from histonic.core.cohort import Cohort, Patient
-from histonic.core.errors import SettingsError, StoreError, TableError
+from histonic.core.documents import write_document
+from histonic.core.errors import RunError, SettingsError, StoreError, TableError
 from histonic.core.task import Task
 from histonic.slides.likeness import SIDE, Look
 from histonic.stages.audit.audit import audit, audit_cohort
@@ -355,7 +358,7 @@ def test_wrong_calls_name_what_is_wrong(store: Path, tmp_path: Path) -> None:
         audit(**{**call, "store": tmp_path / "empty"})
     for damaged in ("{", "[]", '{"patients": [{"patient_id": "p"}]}'):
         (tmp_path / "empty" / "cohort.json").write_text(damaged)
-        with pytest.raises(TableError, match=r"cohort\.json cannot be used"):
+        with pytest.raises(RunError, match=r"cohort\.json"):
             audit(**call, other={"x": str(tmp_path / "empty")})
 
 
@@ -373,30 +376,28 @@ def write_run(folder: Path, store: Path) -> Path:
             "patient_id": name,
             "site": row["site"],
             "slide_ids": slides[name],
-            "tested_in": [[0, k % 4]],
+            "tested_in": ((0, k % 4),),
             "targets": {"msi": row["msi"]},
         }
         for k, (name, row) in enumerate(first.iterrows())
     ]
     task = Task("msi", "binary", ("msi",), ("no", "yes"))
-    (folder / "cohort.json").write_text(json.dumps({"patients": patients}))
-    (folder / "run.json").write_text(json.dumps({"tasks": [task.to_dict()], "store": str(store / "store")}))
+    write_document(folder / "cohort.json", cohort_document(patients))
+    write_document(folder / "run.json", run_document([task], store / "store"))
     return folder
 
 
-def test_audit_of_a_run(store: Path, tmp_path: Path) -> None:
+def test_audit_of_a_run(store: Path, tmp_path: Path, reads: Counter[Path]) -> None:
     run = write_run(tmp_path / "run", store)
-    outside = run / "external" / "Oslo"
-    (outside / "predictions").mkdir(parents=True)
     one = pd.read_csv(store / "labels.csv").iloc[0]
-    facts = {
-        "name": "Oslo",
-        "store": str(store / "store"),
-        "patients": [{"patient_id": "Z9", "slide_ids": [one.slide_id]}],
-    }
-    (outside / "external.json").write_text(json.dumps(facts))
+    stranger = {"patient_id": "Z9", "site": "x", "slide_ids": (one.slide_id,)}
+    outside = write_external(run, "Oslo", [stranger], store / "store")
     (outside / "predictions" / "msi.csv").write_text("patient_id,site\nP01,x\nZ9,x\n")
+    reads.clear()
     result = audit_run(run, permutations=200)
+    files = [folder / "predictions" / "msi.csv" for folder in (run, outside)]
+    files += [run / "run.json", run / "cohort.json", outside / "external.json"]
+    assert {path: reads[path] for path in files} == dict.fromkeys(files, 1)
     # The store holds slides of the audited cohort too; those are none of the external one.
     shared = [finding for finding in of_code(result, "cohort") if "One slide" in finding.what]
     assert len(shared) == 1 and "patient Z9" in shared[0].where
@@ -417,10 +418,10 @@ def test_run_without_its_store_says_what_was_not_looked_at(store: Path, tmp_path
     assert "48 of 48 slides could not be looked at" in [finding.what for finding in result.findings]
     (run / "external" / "x").mkdir(parents=True)
     (run / "external" / "x" / "external.json").write_text('{"patients": [{"patient_id": "p"}]}')
-    with pytest.raises(TableError, match=r"(?s)external\.json cannot be used.*histonic external"):
+    with pytest.raises(RunError, match=r"(?s)external\.json.*histonic external"):
         audit_run(run)
     (run / "run.json").unlink()
-    with pytest.raises(TableError, match=r"run\.json"):
+    with pytest.raises(RunError, match=r"run\.json"):
         audit_run(run)
 
 

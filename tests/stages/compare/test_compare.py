@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from histonic.core.errors import CohortError, HistonicError, SettingsError, TableError
+from fixtures.runs import run_document
+from histonic.core.documents import write_document
+from histonic.core.errors import CohortError, HistonicError, RunError, SettingsError
 from histonic.core.task import Task
 from histonic.metrics.inference.comparisons import crossed_p, delong, holm
 from histonic.metrics.inference.scores import Measure
@@ -57,8 +60,7 @@ def frame(task: Task, skill: float, seed: int, n: int = 60) -> pd.DataFrame:
 
 def write(folder: Path, tables: Sequence[tuple[Task, pd.DataFrame]]) -> Path:
     (folder / "predictions").mkdir(parents=True)
-    tasks = [task.to_dict() for task, _ in tables]
-    (folder / "run.json").write_text(json.dumps({"tasks": tasks}), encoding="utf-8")
+    write_document(folder / "run.json", run_document([task for task, _ in tables]))
     for task, table in tables:
         table.to_csv(folder / "predictions" / f"{task.name}.csv", index=False)
     return folder
@@ -138,6 +140,13 @@ def test_files(runs: list[Path], tmp_path: Path) -> None:
     assert quick(runs[:2], target=["os"]).to_dict()["differences"] == values["differences"]
 
 
+def test_every_file_is_read_once(runs: list[Path], reads: Counter[Path]) -> None:
+    quick(runs)
+    files = [run / "run.json" for run in runs]
+    files += [run / "predictions" / f"{task.name}.csv" for run in runs for task in TASKS]
+    assert reads == dict.fromkeys(files, 1)
+
+
 def test_only_shared_patients_count(tmp_path: Path) -> None:
     task = TASKS[0]
     one, other = frame(task, 2.0, 1), frame(task, 1.0, 2)
@@ -208,7 +217,7 @@ def test_refusals(runs: list[Path], tmp_path: Path) -> None:
         (runs[:1], {}, SettingsError, "nothing to compare"),
         ([runs[0], runs[0]], {}, SettingsError, "named twice"),
         (runs, {"target": ["msj"]}, SettingsError, "'msj'"),
-        ([runs[0], tmp_path / "absent"], {}, TableError, "run.json"),
+        ([runs[0], tmp_path / "absent"], {}, RunError, "no such folder"),
         (
             [runs[0], write(tmp_path / "x", [(TASKS[3], frame(TASKS[3], 1, 1))])],
             {"target": ["os"]},

@@ -12,7 +12,9 @@ from lifelines.statistics import logrank_test
 from lifelines.utils import concordance_index
 from sklearn import metrics as sk
 
-from histonic.core.errors import CohortError, HistonicError, TableError
+from fixtures.runs import run_document
+from histonic.core.documents import write_document
+from histonic.core.errors import CohortError, RunError, TableError
 from histonic.core.task import TASK_KINDS, Task
 from histonic.metrics.survival.outcome import check_survival
 from histonic.stages.evaluate.evaluate import EVALUATORS, TaskEvaluation, evaluate_run, evaluate_task
@@ -276,7 +278,7 @@ def test_broken_tables_are_refused(name: str) -> None:
 
 def write_run(folder: Path) -> Path:
     (folder / "predictions").mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({"tasks": [task.to_dict() for task in TASKS.values()]}))
+    write_document(folder / "run.json", run_document(tuple(TASKS.values())))
     for kind, task in TASKS.items():
         table(kind).to_csv(folder / "predictions" / f"{task.name}.csv", index=False)
     return folder
@@ -293,7 +295,7 @@ def test_a_run_is_evaluated_target_by_target(tmp_path: Path) -> None:
 def test_an_unfinished_run_is_refused(tmp_path: Path, absent: str) -> None:
     run = write_run(tmp_path / "run")
     (run / absent).unlink()
-    with pytest.raises(HistonicError) as error:
+    with pytest.raises(RunError) as error:
         evaluate_run(run, resamples=100)
     assert "histonic train" in error.value.todo
     assert Path(absent).name in str(error.value)
@@ -302,5 +304,5 @@ def test_an_unfinished_run_is_refused(tmp_path: Path, absent: str) -> None:
 def test_an_empty_table_is_refused(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     (run / "predictions" / "os.csv").write_text("")
-    with pytest.raises(TableError):
+    with pytest.raises(RunError, match=r"os\.csv"):
         evaluate_run(run, resamples=100)

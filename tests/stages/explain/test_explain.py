@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from histonic.core.compressed import CompressedSlide
-from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
+from histonic.core.errors import BundleError, RunError, SettingsError, StoreError
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.data.maps.store import read_map, write_map
 from histonic.models.bundle import read_bundle
-from histonic.stages.explain.choice import chosen_patients, read_explained_run
+from histonic.runs.run import read_run
+from histonic.stages.explain.choice import chosen_patients
 from histonic.stages.explain.explain import explain
 from histonic.stages.train.train import train_slides
 
@@ -111,7 +112,7 @@ def test_repeats_are_told_apart(run: Path) -> None:
     (record,) = explain(run=run, target=("score",), slide=("s03a",), checks=False, seed=9).records
     mine = table.loc[table["patient_id"] == record["patient_id"], "predicted"].item()
     assert record["patient_prediction"]["predicted"] == pytest.approx(mine + 1.0)
-    assert len(chosen_patients(read_explained_run(run), read_explained_run(run).task("score"), 3)) == 6
+    assert len(chosen_patients(read_run(run).tables["score"], 3)) == 6
 
 
 def test_a_map_from_elsewhere_is_explained_by_all(
@@ -234,22 +235,22 @@ def test_a_store_that_is_gone_and_one_that_moved(run: Path, cohort_folder: Path,
 
 
 def test_no_run_at_all(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no such folder"):
+    with pytest.raises(RunError, match="no such folder"):
         explain(run=tmp_path / "absent")
-    with pytest.raises(TableError, match="goes on with one that is not"):
+    with pytest.raises(RunError, match="goes on with a run that is not"):
         explain(run=tmp_path)
 
 
 def test_the_most_certain_come_from_all_classes_and_both_ends(run: Path) -> None:
-    known = read_explained_run(run)
+    known = read_run(run).tables
     for name, column in (("score", "predicted"), ("os", "risk")):
-        roles = chosen_patients(known, known.task(name), 2)
+        roles = chosen_patients(known[name], 2)
         table = pd.read_csv(run / "predictions" / f"{name}.csv").set_index("patient_id")[column]
         most = [table[patient] for patient, role in roles.items() if role == "most certain"]
         least = [table[patient] for patient, role in roles.items() if role == "least certain"]
         assert len(most) == len(least) == 2 and min(most) < table.median() < max(most)
         assert max(abs(np.array(least) - table.median())) < min(abs(np.array(most) - table.median()))
-    assert len(chosen_patients(known, known.task("msi"), 99)) == 20
+    assert len(chosen_patients(known["msi"], 99)) == 20
 
 
 def test_slides_that_were_seen_together_are_explained_together(

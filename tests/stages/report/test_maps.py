@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fixtures.runs import write_external
 from fixtures.stores import fake_slide, made_by
 from histonic.app.explanations import explain_lines
 from histonic.core.progress import Silent
 from histonic.data.maps.store import write_map
+from histonic.runs.run import read_run
 from histonic.stages.explain.explain import explain
 from histonic.stages.report.maps import _better, report_explanations
 from histonic.stages.report.report import write_report
@@ -48,10 +51,29 @@ def test_the_report_explains_by_itself_and_again_the_same(run: Path) -> None:
     assert write_report(run=run, resamples=100).read_text(encoding="utf-8") == page
 
 
+def test_every_file_of_a_run_is_read_once(run: Path, reads: Counter[Path]) -> None:
+    """Whoever evaluates, audits and explains is handed the same tables of predictions."""
+    outside = write_external(run, "Graz") / "predictions" / "msi.csv"
+    pd.read_csv(run / "predictions" / "msi.csv").assign(fold=-1).to_csv(outside, index=False)
+    reads.clear()
+    page = write_report(run=run, resamples=100).read_bytes()
+    assert b'class="explained"' in page and b"External cohort" in page
+    names = (
+        "run.json",
+        "cohort.json",
+        "failures.json",
+        "settings.yaml",
+        "history.csv",
+        "predictions/msi.csv",
+    )
+    files = [*(run / name for name in names), outside, outside.parents[1] / "external.json"]
+    assert {path: reads[path] for path in files} == dict.fromkeys(files, 1)
+
+
 def test_explanations_that_lie_there_are_kept(run: Path) -> None:
     explain(run=run)
     before = sorted((path, path.stat().st_mtime_ns) for path in run.glob("explain/*/*/*/*.png"))
-    found = report_explanations(run, Silent())
+    found = report_explanations(read_run(run), Silent())
     assert before == sorted((path, path.stat().st_mtime_ns) for path in run.glob("explain/*/*/*/*.png"))
     assert found["problem"] == "" and found["targets"]["msi"][0]["gain"] is not None
 
@@ -59,7 +81,7 @@ def test_explanations_that_lie_there_are_kept(run: Path) -> None:
 def test_maps_without_checks_are_made_anew(run: Path) -> None:
     explain(run=run, checks=False)
     explain(run=run, slide=("s0",), output="no")
-    shown = report_explanations(run, Silent())["targets"]["msi"]
+    shown = report_explanations(read_run(run), Silent())["targets"]["msi"]
     assert all(item["gain"] is not None and item["output"] == "yes" for item in shown)
 
 
@@ -79,7 +101,7 @@ def test_without_a_store_the_page_says_what_to_do(run: Path) -> None:
 
 def test_without_a_bundle_too(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    assert "holds no bundle" in report_explanations(run, Silent())["problem"]
+    assert "holds no bundle" in report_explanations(read_run(run), Silent())["problem"]
     assert "holds no bundle" in write_report(run=run, resamples=100).read_text(encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ from histonic.data.tables.label_table import column_cells
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.data.targets.survival_checks import doubt_coding
-from histonic.runs.run import read_slides, read_store_path
+from histonic.runs.run import read_cohort, read_facts
 from histonic.stages.audit.confounders import confounder_findings, tell
 from histonic.stages.audit.copies import (
     OtherCohort,
@@ -240,13 +240,13 @@ def _other(name: str, path: Path, settings: AuditSettings, progress: Progress) -
 
 
 def _other_run(name: str, run: Path, progress: Progress) -> OtherCohort:
-    patients = read_slides(run)
-    owner = {slide: patient for patient, slides in patients.items() for slide in slides}
+    patients = read_cohort(run).patients
+    owner = {slide: patient.patient_id for patient in patients for slide in patient.slide_ids}
     facts: dict[str, SlideFacts] = {}
     if (run / "run.json").is_file():
-        store = read_store_path(run)
+        store = read_facts(run).store
         if store.is_dir():
             opened = Store.open(store)
             held = sorted(set(owner) & set(opened.slide_ids))
             facts = read_slide_facts(opened, held, progress, stage=f"facts of {name}")
-    return OtherCohort(name, tuple(patients), facts, owner)
+    return OtherCohort(name, tuple(patient.patient_id for patient in patients), facts, owner)

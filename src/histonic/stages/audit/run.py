@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import HistonicError
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
 from histonic.data.maps.store import Store
-from histonic.runs.predictions import read_predictions
-from histonic.runs.run import read_json, read_store_path, read_tasks
+from histonic.runs.documents import CohortPatient
+from histonic.runs.run import External, Run, read_externals, read_run
 from histonic.stages.audit.audit import audit_cohort
 from histonic.stages.audit.copies import OtherCohort, owners
 from histonic.stages.audit.facts import SlideFacts, read_slide_facts
-from histonic.stages.audit.findings import AuditResult, ModelOrder, WithinSites, by_level, write_audit
+from histonic.stages.audit.findings import AuditResult, by_level, write_audit
 from histonic.stages.audit.sites import model_order, site_finding, within_sites
-
-AGAIN = "Test the run on that cohort again with 'histonic external', or delete the folder."
 
 
 def audit_run(
@@ -38,49 +35,52 @@ def audit_run(
         progress: Listener to the progress.
 
     Raises:
-        TableError: A file of the run is absent or damaged.
+        RunError: The run is not finished, or a file of it is damaged.
+        TableError: A column or cell of a table of predictions cannot be used.
         OutputError: The folder cannot be written to.
     """
-    folder, listener = Path(run), progress or Silent()
-    tasks = read_tasks(folder)
-    patients, part = read_json(
-        folder / "cohort.json", lambda described: (_patients(described, tasks), _parts(described))
+    read = read_run(Path(run))
+    return audit_read_run(
+        read, read_externals(read), permutations=permutations, seed=seed, progress=progress or Silent()
     )
-    cohort = Cohort(tuple(tasks), patients)
-    slides = _facts_of(read_store_path(folder), sorted(owners(cohort.patients)), listener)
-    others = _external(folder, listener)
+
+
+def audit_read_run(
+    run: Run, externals: Sequence[External], *, permutations: int = 2000, seed: int = 0, progress: Progress
+) -> AuditResult:
+    """The same of a run and external cohorts that are read already; see :func:`audit_run`."""
+    cohort = Cohort(run.tasks, tuple(_patient(each, run.tasks) for each in run.cohort.patients))
     result = audit_cohort(
         cohort,
-        slides,
-        others=others,
-        part=part,
+        _facts_of(run.facts.store, sorted(owners(cohort.patients)), progress),
+        others=[_other(each, progress) for each in externals],
+        part={each.patient_id: _part(each) for each in run.cohort.patients},
         permutations=permutations,
         seed=seed,
-        progress=listener,
+        progress=progress,
     )
-    sites, models = _of_predictions(folder, cohort.tasks)
+    pairs = [(task, run.tables[task.name].frame) for task in run.tasks]
+    sites = [found for pair in pairs if (found := within_sites(*pair)) is not None]
+    models = [order for pair in pairs if (order := model_order(*pair)) is not None]
     findings = [*filter(None, map(site_finding, sites)), *result.findings]
     result = replace(result, findings=by_level(findings), within_sites=tuple(sites), models=tuple(models))
-    write_audit(folder, result, {"settings": {"permutations": permutations, "seed": seed}})
-    return replace(result, out=folder)
+    write_audit(run.folder, result, {"settings": {"permutations": permutations, "seed": seed}})
+    return replace(result, out=run.folder)
 
 
-def _patients(described: Mapping[str, Any], tasks: Sequence[Task]) -> tuple[Patient, ...]:
-    """The patients of ``cohort.json``."""
-    return tuple(_patient(values, tasks) for values in described["patients"])
-
-
-def _patient(values: Mapping[str, Any], tasks: Sequence[Task]) -> Patient:
+def _patient(known: CohortPatient, tasks: Sequence[Task]) -> Patient:
+    """A patient of ``cohort.json``, with the targets as numbers."""
     targets: dict[str, float | tuple[float, float]] = {}
     for task in tasks:
-        value = values["targets"].get(task.name)
-        if value is None:
-            continue
-        if task.kind == "survival":
-            targets[task.name] = float(value[0]), float(value[1])
-        else:
-            targets[task.name] = float(task.classes.index(str(value)) if task.is_classification else value)
-    return Patient(values["patient_id"], tuple(values["slide_ids"]), values["site"] or "", targets)
+        value = known.targets.get(task.name)
+        if value is not None:
+            targets[task.name] = float(task.classes.index(value)) if isinstance(value, str) else value
+    return Patient(known.patient_id, known.slide_ids, known.site, targets)
+
+
+def _part(patient: CohortPatient) -> str:
+    """Where a patient was tested, of several repeats in the first."""
+    return f"fold {patient.tested_in[0][1] + 1}" if patient.tested_in else "training"
 
 
 def _facts_of(store: Path, slides: Sequence[str], progress: Progress) -> dict[str, SlideFacts]:
@@ -96,53 +96,11 @@ def _facts_of(store: Path, slides: Sequence[str], progress: Progress) -> dict[st
         return {}
 
 
-def _external(run: Path, progress: Progress) -> list[OtherCohort]:
-    """The external cohorts of a run: patients from their predictions, slides from their stores."""
-    found = []
-    for path in sorted((run / "external").glob("*/external.json")):
-        name, store, owner = read_json(path, _described_external, todo=AGAIN)
-        patients = sorted(
-            {
-                patient
-                for table in sorted((path.parent / "predictions").glob("*.csv"))
-                for patient in read_predictions(table).get("patient_id", ())
-            }
-        )
-        facts = _facts_of(Path(store), sorted(owner), progress) if owner and store else {}
-        found.append(OtherCohort(name or path.parent.name, tuple(patients), facts, owner))
-    return found
-
-
-def _described_external(values: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
-    """Name, store and the patient of each slide of ``external.json``.
-
-    Only slides of the cohort: a store may hold those of others, even of the audited one.
-    """
-    owner = {
-        str(slide): str(each["patient_id"])
-        for each in values.get("patients", ())
-        for slide in each["slide_ids"]
-    }
-    return str(values.get("name", "")), str(values.get("store", "")), owner
-
-
-def _of_predictions(run: Path, tasks: Sequence[Task]) -> tuple[list[WithinSites], list[ModelOrder]]:
-    sites, models = [], []
-    for task in tasks:
-        path = run / "predictions" / f"{task.name}.csv"
-        if not path.is_file():
-            continue
-        table = read_predictions(path)
-        if (model := model_order(task, table)) is not None:
-            models.append(model)
-        if (within := within_sites(task, table)) is not None:
-            sites.append(within)
-    return sites, models
-
-
-def _parts(described: Mapping[str, Any]) -> dict[str, str]:
-    """Where each patient of ``cohort.json`` was tested, of several repeats in the first."""
-    return {
-        each["patient_id"]: f"fold {each['tested_in'][0][1] + 1}" if each["tested_in"] else "training"
-        for each in described["patients"]
-    }
+def _other(external: External, progress: Progress) -> OtherCohort:
+    """An external cohort: patients from its predictions, slides from its store."""
+    facts = external.facts
+    patients = {name for table in external.tables.values() for name in table.texts("patient_id")}
+    # Only slides of the cohort: a store may hold those of others, even of the audited one.
+    owner = {slide: each.patient_id for each in facts.patients for slide in each.slide_ids}
+    slides = _facts_of(facts.store, sorted(owner), progress) if owner else {}
+    return OtherCohort(facts.name, tuple(sorted(patients)), slides, owner)

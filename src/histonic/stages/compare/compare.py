@@ -18,7 +18,7 @@ from histonic.metrics.inference.comparisons import crossed_p, delong, holm, perm
 from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.runs.predictions import PredictionTable, read_predictions
 from histonic.runs.repeats import mean_measures, split_repeats
-from histonic.runs.run import read_tasks
+from histonic.runs.run import read_facts
 from histonic.stages.compare.comparison import Comparison, PairDifference, RunScore, write_comparison
 from histonic.stages.compare.exchanges import exchanged
 from histonic.stages.compare.settings import CompareSettings
@@ -71,7 +71,8 @@ def compare_runs(
 
     Raises:
         SettingsError: Fewer than two runs, or no target that all have.
-        TableError: A run is not finished or a table is damaged.
+        RunError: A run is not finished, or a file of it is damaged.
+        TableError: A column or cell of a table of predictions cannot be used.
         CohortError: Runs disagree on a target or its truth, or share fewer than ten patients.
         OutputError: The folder cannot be written to.
     """
@@ -122,7 +123,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 
 def _shared_tasks(settings: CompareSettings) -> list[Task]:
-    each = [{task.name: task for task in read_tasks(run)} for run in settings.runs]
+    each = [{task.name: task for task in read_facts(run).tasks} for run in settings.runs]
     asked = f"Compare the runs {', '.join(map(str, settings.runs))}."
     shared = [name for name in each[0] if all(name in tasks for tasks in each)]
     listed = "; ".join(f"{run}: {', '.join(tasks)}" for run, tasks in zip(settings.runs, each, strict=True))
@@ -152,10 +153,7 @@ def _kind(task: Task) -> str:
 
 def _entries(task: Task, runs: Sequence[Path], names: Sequence[str]) -> list[_Entry]:
     """Each run's predictions of the patients that all runs have with a truth."""
-    read = [
-        split_repeats(PredictionTable(task, read_predictions(run / "predictions" / f"{task.name}.csv")))
-        for run in runs
-    ]
+    read = [split_repeats(read_predictions(run, task)) for run in runs]
     truths = [_truths(tables[0]) for tables in read]
     shared = sorted(set.intersection(*(set(truth) for truth in truths)))
     asked = f"Compare the predictions of {task.name!r} of {', '.join(names)}."

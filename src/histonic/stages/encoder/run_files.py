@@ -23,6 +23,7 @@ from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, writ
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder, describe
 from histonic.runs.files import versions
+from histonic.runs.run import read_kept_settings
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.training.devices import pick_device
 
@@ -59,20 +60,18 @@ def require_same_run(settings: TrainEncoderSettings) -> None:
 
     Raises:
         TrainingError: Its settings differ; says which.
+        RunError: Its settings cannot be read.
     """
-    path = settings.out / "settings.yaml"
-    if not path.is_file():
+    if not (settings.out / "settings.yaml").is_file():
         return
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    now = saved_settings(settings)
-    different = [key for key in now if not isinstance(before, dict) or before.get(key) != now[key]]
+    before, now = read_kept_settings(settings.out), saved_settings(settings)
+    different = [key for key in now if before.get(key) != now[key]]
     if different:
         key = different[0]
-        was = before.get(key) if isinstance(before, dict) else None
         raise TrainingError(
             f"Train into {settings.out}.",
             f"It holds a run with other settings ({', '.join(different)}): "
-            f"{key} was {was!r}, now {now[key]!r}.",
+            f"{key} was {before.get(key)!r}, now {now[key]!r}.",
             "Give the same settings again, or choose another --out.",
         )
 

@@ -23,7 +23,7 @@ from histonic.metrics.inference.intervals import bootstrap, percentile_band
 from histonic.metrics.inference.scores import Score, score_measures
 from histonic.runs.predictions import PredictionTable, read_predictions
 from histonic.runs.repeats import mean_measures, mean_table, split_repeats
-from histonic.runs.run import read_tasks
+from histonic.runs.run import read_facts
 from histonic.stages.evaluate.evaluated import Evaluated, listed, number_or_none
 from histonic.stages.evaluate.labels import evaluate_classes, evaluate_ordinal
 from histonic.stages.evaluate.survival import evaluate_survival
@@ -138,18 +138,14 @@ def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> li
         seed: Of the resamples.
 
     Raises:
-        TableError: ``run.json`` or a table of predictions is absent or damaged.
+        RunError: The run is not finished, or a file of it is damaged.
+        TableError: A column or cell of a table of predictions cannot be used.
         CohortError: A target cannot be evaluated; see :func:`evaluate_task`.
     """
     folder = Path(run)
     return [
-        evaluate_task(
-            task,
-            read_predictions(folder / "predictions" / f"{task.name}.csv"),
-            resamples=resamples,
-            seed=seed,
-        )
-        for task in read_tasks(folder)
+        evaluate_task(task, read_predictions(folder, task).frame, resamples=resamples, seed=seed)
+        for task in read_facts(folder).tasks
     ]
 
 

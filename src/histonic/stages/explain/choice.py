@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,68 +14,27 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.task import Task
 from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map
-from histonic.runs.predictions import PredictionTable, read_predictions
-from histonic.runs.run import read_json, read_store_path, read_tasks
+from histonic.runs.predictions import PredictionTable
+from histonic.runs.run import Run
 from histonic.stages.explain.attribution.views import Network
 
 Role = Literal["most certain", "least certain"]
 
 
-@dataclass(frozen=True)
-class ExplainedRun:
-    """What explaining needs of a finished run besides its bundle.
-
-    Attributes:
-        folder: The run.
-        tasks: The targets.
-        store: Where the maps lay in training.
-        patients: ``cohort.json``'s patients.
-        tables: Out-of-fold predictions per target.
-    """
-
-    folder: Path
-    tasks: tuple[Task, ...]
-    store: Path
-    patients: Sequence[Mapping[str, Any]]
-    tables: Mapping[str, pd.DataFrame] = field(repr=False)
-
-    def patient_of(self, slide_id: str) -> Mapping[str, Any] | None:
-        """The patient of a slide; None if it is not of the cohort."""
-        return next((each for each in self.patients if slide_id in each["slide_ids"]), None)
-
-    def task(self, name: str) -> Task:
-        """A target by name.
-
-        Raises:
-            SettingsError: There is none.
-        """
-        for task in self.tasks:
-            if task.name == name:
-                return task
-        raise SettingsError(
-            f"Explain the target {name!r} of {self.folder}.",
-            f"Its targets are {', '.join(task.name for task in self.tasks)}.",
-            "Name one of them with --target.",
-        )
-
-
-def read_explained_run(folder: Path) -> ExplainedRun:
-    """Read what a run says of its targets, patients and predictions.
+def find_task(run: Run, name: str) -> Task:
+    """A target of a run by its name.
 
     Raises:
-        SettingsError: There is no such run.
-        TableError: It is not finished, or a file of it is damaged.
+        SettingsError: There is none.
     """
-    if not folder.is_dir():
-        raise SettingsError(
-            f"Explain the run {folder}.",
-            "There is no such folder.",
-            "Give the --out folder of 'histonic train'.",
-        )
-    tasks, store = tuple(read_tasks(folder)), read_store_path(folder)
-    patients = read_json(folder / "cohort.json", lambda cohort: cohort["patients"])
-    tables = {task.name: read_predictions(folder / "predictions" / f"{task.name}.csv") for task in tasks}
-    return ExplainedRun(folder, tasks, store, patients, tables)
+    for task in run.tasks:
+        if task.name == name:
+            return task
+    raise SettingsError(
+        f"Explain the target {name!r} of {run.folder}.",
+        f"Its targets are {', '.join(task.name for task in run.tasks)}.",
+        "Name one of them with --target.",
+    )
 
 
 def require_store(store: Path, names: Sequence[str]) -> None:
@@ -114,22 +72,25 @@ def find_map(store: Path, name: str) -> CompressedSlide:
     return read_map(folder)
 
 
-def unseen_networks(
-    run: ExplainedRun, networks: Sequence[Network], task: Task, slide_id: str
-) -> list[Network]:
+def unseen_networks(run: Run, networks: Sequence[Network], task: Task, slide_id: str) -> list[Network]:
     """The networks that had no part of a slide's patient in training or validation.
 
     All networks for a slide that is not of the cohort; else those by which the patient was predicted out of
     fold.
     """
-    patient = run.patient_of(slide_id)
+    patient = run.cohort.patient_of(slide_id)
     if patient is None:
         return list(networks)
-    table = run.tables[task.name]
-    rows = table[table["patient_id"].astype(str) == str(patient["patient_id"])]
-    repeats = rows["repeat"] if "repeat" in rows else pd.Series(0, index=rows.index)
-    own = {(int(repeat), int(fold)) for repeat, fold in zip(repeats, rows["fold"], strict=True)}
+    table = rows_of(run.tables[task.name], patient.patient_id)
+    folds = table.numbers("fold")
+    repeats = table.numbers("repeat") if "repeat" in table.frame else np.zeros(len(folds))
+    own = set(zip(repeats.tolist(), folds.tolist(), strict=True))
     return [each for each in networks if (each.member.repeat, each.member.fold) in own]
+
+
+def rows_of(table: PredictionTable, patient_id: str) -> PredictionTable:
+    """The predictions of one patient, a row a repeat."""
+    return table.rows(np.array([name == patient_id for name in table.texts("patient_id")], bool))
 
 
 def require_unseen(networks: Sequence[Network], task: Task, slide_id: str) -> None:
@@ -146,7 +107,7 @@ def require_unseen(networks: Sequence[Network], task: Task, slide_id: str) -> No
         )
 
 
-def chosen_patients(run: ExplainedRun, task: Task, count: int) -> dict[str, Role]:
+def chosen_patients(table: PredictionTable, count: int) -> dict[str, Role]:
     """The most and the least certain patients of one target.
 
     Classes: certainty is the distance between the two highest probabilities, each divided by its mean over
@@ -154,14 +115,13 @@ def chosen_patients(run: ExplainedRun, task: Task, count: int) -> dict[str, Role
     probability: certain is what lies far from the middle patient, from above and below in turn.
 
     Args:
-        run: The run.
-        task: The target.
+        table: The predictions of the target.
         count: Of each kind, at most; half of the patients if there are fewer.
 
     Returns:
         Role per patient_id, the most certain first.
     """
-    table = PredictionTable(task, run.tables[task.name])
+    task = table.task
     value = "risk" if task.kind == "survival" else "predicted"
     columns = [f"p_{name}" for name in task.classes] if task.is_classification else [value]
     numbers = pd.DataFrame({name: table.numbers(name) for name in columns})

@@ -27,6 +27,9 @@ from histonic.data.tables.issues import list_names
 from histonic.models.bundle import read_bundle, require_own_maps
 from histonic.models.members import prediction_columns
 from histonic.models.predicting import predict_slides
+from histonic.runs.documents import CohortPatient
+from histonic.runs.predictions import PredictionTable
+from histonic.runs.run import Run, read_run
 from histonic.stages.explain.attribution.checks import (
     LESION_SHARE,
     cell_auc,
@@ -38,12 +41,12 @@ from histonic.stages.explain.attribution.output import Asked, choose_output
 from histonic.stages.explain.attribution.sight import Sight, sight_of
 from histonic.stages.explain.attribution.views import Network, explain_map, networks_of
 from histonic.stages.explain.choice import (
-    ExplainedRun,
     chosen_patients,
     find_map,
-    read_explained_run,
+    find_task,
     require_store,
     require_unseen,
+    rows_of,
     unseen_networks,
 )
 from histonic.stages.explain.files import RECORD, write_explanation, write_summary
@@ -90,7 +93,7 @@ class _Bench:
     """What all jobs share."""
 
     settings: ExplainSettings
-    run: ExplainedRun
+    run: Run
     networks: Sequence[Network]
     fusion: Fusion
     store: Path
@@ -115,6 +118,7 @@ def explain(
         **values: Settings by name, such as ``run="run"``, ``slide=["s1"]``, ``method="gradcam"``.
 
     Raises:
+        RunError: There is no such run, it is not finished, or a file of it is damaged.
         SettingsError: A setting is wrong, a slide or target is unknown, the aggregator has no attention, or
             all networks were trained on the patient of a slide that was asked for.
         BundleError: The bundle is damaged, or a map was made by another encoder.
@@ -123,24 +127,27 @@ def explain(
         OutputError: The folder cannot be written.
     """
     resolved = resolve(ExplainSettings, settings, values)
-    listener = progress or Silent()
-    run = read_explained_run(resolved.run)
-    bundle = read_bundle(resolved.run / "bundle")
-    names = [slide_id for patient in run.patients for slide_id in patient["slide_ids"]]
-    lesions = find_lesions(resolved.masks, sorted({*names, *map(_slide_name, resolved.slide)}))
+    return explain_read_run(read_run(resolved.run), resolved, progress or Silent())
+
+
+def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) -> ExplainResult:
+    """The same of a run that is read already; see :func:`explain`."""
+    bundle = read_bundle(run.folder / "bundle")
+    names = [slide_id for patient in run.cohort.patients for slide_id in patient.slide_ids]
+    lesions = find_lesions(settings.masks, sorted({*names, *map(_slide_name, settings.slide)}))
     bench = _Bench(
-        settings=resolved,
+        settings=settings,
         run=run,
         networks=networks_of(bundle),
         fusion=bundle.fusion,
-        store=resolved.store or run.store,
+        store=settings.store or run.facts.store,
         lesions=lesions,
-        bundle_fingerprint=hashlib.sha256((resolved.run / "bundle" / "bundle.json").read_bytes()).hexdigest(),
+        bundle_fingerprint=hashlib.sha256((run.folder / "bundle" / "bundle.json").read_bytes()).hexdigest(),
         require_own=lambda slide: require_own_maps(bundle, [slide]),
     )
     jobs = _jobs(bench)
     require_store(bench.store, [job.slide for job in jobs])
-    result = ExplainResult(require_writable_folder(resolved.run / FOLDER / resolved.method))
+    result = ExplainResult(require_writable_folder(run.folder / FOLDER / settings.method))
     keep_memory()
     listener.stage("explain", len(jobs))
     for job in jobs:
@@ -169,7 +176,7 @@ def _slide_name(name: str) -> str:
 def _jobs(bench: _Bench) -> list[_Job]:
     """Target and slide, in the order of the targets."""
     settings, run = bench.settings, bench.run
-    tasks = [run.task(name) for name in settings.target] or list(run.tasks)
+    tasks = [find_task(run, name) for name in settings.target] or list(run.tasks)
     if settings.slide and settings.all_slides:
         raise SettingsError(
             "Explain slides.", "Both --slide and --all-slides are given.", "Give one of the two."
@@ -185,20 +192,20 @@ def _jobs(bench: _Bench) -> list[_Job]:
         if settings.slide:
             jobs += [_Job(task, name, "asked") for name in settings.slide]
             continue
-        roles = chosen_patients(run, task, settings.patients)
+        roles = chosen_patients(run.tables[task.name], settings.patients)
         for patient in _ordered(run, task, list(roles), everyone=settings.all_slides):
-            why = roles.get(str(patient["patient_id"]), "asked")
-            jobs += [_Job(task, slide_id, why) for slide_id in patient["slide_ids"]]
+            why = roles.get(patient.patient_id, "asked")
+            jobs += [_Job(task, slide_id, why) for slide_id in patient.slide_ids]
     return jobs
 
 
-def _ordered(run: ExplainedRun, task: Task, first: list[str], *, everyone: bool) -> list[Mapping[str, Any]]:
+def _ordered(run: Run, task: Task, first: list[str], *, everyone: bool) -> list[CohortPatient]:
     """The chosen patients, or all who were predicted by a network that had not seen them."""
-    by_name = {str(patient["patient_id"]): patient for patient in run.patients}
+    by_name = {patient.patient_id: patient for patient in run.cohort.patients}
     chosen = [by_name[name] for name in first if name in by_name]
     if not everyone:
         return chosen
-    predicted = set(run.tables[task.name]["patient_id"].astype(str))
+    predicted = set(run.tables[task.name].texts("patient_id"))
     return [patient for name, patient in by_name.items() if name in predicted]
 
 
@@ -220,7 +227,7 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         else unseen_networks(bench.run, bench.networks, job.task, slide.slide_id)
     )
     require_unseen(networks, job.task, slide.slide_id)
-    patient = None if named_by_path else bench.run.patient_of(slide.slide_id)
+    patient = None if named_by_path else bench.run.cohort.patient_of(slide.slide_id)
     sight = sight_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
     began = time.perf_counter()
     prediction = _predict(networks, sight, job.task)
@@ -233,16 +240,16 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         "inputs": inputs,
         "why": job.why,
         "slide_id": slide.slide_id,
-        "patient_id": patient["patient_id"] if patient else "",
+        "patient_id": patient.patient_id if patient else "",
         "target": job.task.name,
         "kind": job.task.kind,
         "method": bench.settings.method,
         "output": asked.name,
         "meaning": cells.meaning,
         "prediction": prediction,
-        "patient_prediction": _of_patient(bench.run, job.task, patient),
+        "patient_prediction": _of_patient(bench.run.tables[job.task.name], patient),
         "joined": sight.is_joined,
-        "truth": patient["targets"].get(job.task.name) if patient else None,
+        "truth": patient.targets.get(job.task.name) if patient else None,
         "networks": [_network_facts(each) for each in networks],
         "unseen": patient is not None,
         "trust": float(np.mean([float(each.model.heads[job.task.name].trust) for each in networks])),
@@ -270,7 +277,7 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
 
 
 def _thumbnail(bench: _Bench, slide_id: str) -> Path | None:
-    places = (thumbnail_path(bench.store, slide_id), bench.run.folder / "thumbnails" / f"{slide_id}.jpg")
+    places = (thumbnail_path(bench.store, slide_id), bench.run.thumbnail(slide_id))
     return next((place for place in places if place.is_file()), None)
 
 
@@ -302,23 +309,22 @@ def _finished(target: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
     return record if same else None
 
 
-def _of_patient(run: ExplainedRun, task: Task, patient: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> dict[str, Any] | None:
     """The patient's prediction in the run's table, mean and majority over repeats; None if there is none."""
     if patient is None:
         return None
-    table = run.tables[task.name]
-    rows = table[table["patient_id"].astype(str) == str(patient["patient_id"])]
-    if not len(rows):
+    rows = rows_of(table, patient.patient_id)
+    if not len(rows.frame):
         return None
-    numbers = ("risk", "score", *(() if task.is_classification else ("predicted",)))
+    numbers = ("risk", "score", *(() if table.task.is_classification else ("predicted",)))
     found: dict[str, Any] = {}
-    for name in map(str, rows.columns):
+    for name in map(str, rows.frame.columns):
         if name in numbers or name.startswith("p_"):
-            found[name] = float(rows[name].astype(float).mean())
+            found[name] = float(rows.numbers(name).mean())
         elif name == "high_risk":
-            found[name] = float(rows[name].astype(float).mean() > 0.5)
+            found[name] = float(rows.numbers(name).mean() > 0.5)
         elif name == "predicted":
-            found[name] = str(rows[name].astype(str).mode().iloc[0])
+            found[name] = str(rows.frame[name].mode().iloc[0])
     return found
 
 

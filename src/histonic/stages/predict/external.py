@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from histonic.core.cohort import Cohort, Fold, Patient
+from histonic.core.documents import write_document
 from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
-from histonic.core.files import replacing_folder, write_json
+from histonic.core.files import replacing_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.task import TargetRequest, Task, parse_target
@@ -21,7 +22,9 @@ from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.models.bundle import Bundle, read_bundle
 from histonic.models.members import prediction_columns
+from histonic.runs.documents import Counts, ExternalDocument, SlidesOfPatient
 from histonic.runs.files import truth_columns, write_frame
+from histonic.runs.run import read_facts
 from histonic.stages.predict.predict import predict_by_bundle
 from histonic.stages.predict.settings import ExternalSettings
 
@@ -48,7 +51,8 @@ def external_test(
         The folder of the results; one of the same name is replaced.
 
     Raises:
-        SettingsError: There is no such run, or a target that the run does not have.
+        RunError: There is no such run, or it is not finished.
+        SettingsError: A target that the run does not have.
         BundleError: The maps were made by another encoder or at another resolution than those of the run.
         TableError: The label table is wrong, or names a class that the run does not know.
         CohortError: Nobody can be joined.
@@ -56,7 +60,8 @@ def external_test(
     """
     resolved = resolve(ExternalSettings, settings, values)
     listener = progress or Silent()
-    bundle = _bundle(resolved.run)
+    read_facts(resolved.run)
+    bundle = read_bundle(resolved.run / "bundle")
     store = Store.open(resolved.store)
     _require_same_maps(bundle, store)
     table = read_labels(
@@ -79,7 +84,7 @@ def external_test(
             joined = prediction_columns(task, [each[task.name] for each in predictions], bundle.members)
             frame = pd.DataFrame({**truth_columns(task, cohort, fold), **joined})
             write_frame(partial / "predictions" / f"{task.name}.csv", frame)
-        write_json(partial / "external.json", _facts(resolved, store, cohort, len(table_patients(table))))
+        write_document(partial / "external.json", _facts(resolved, store, cohort, len(table_patients(table))))
     return out
 
 
@@ -117,16 +122,6 @@ def _recoded(patient: Patient, places: dict[str, dict[float, float]]) -> Patient
         for name, value in patient.targets.items()
     }
     return replace(patient, targets=targets)
-
-
-def _bundle(run: Path) -> Bundle:
-    if not (run / "run.json").is_file():
-        raise SettingsError(
-            f"Test the run {run}.",
-            "It has no run.json: it is not there, or not finished.",
-            "Give the folder of a run that 'histonic train' has finished.",
-        )
-    return read_bundle(run / "bundle")
 
 
 def _require_same_maps(bundle: Bundle, store: Store) -> None:
@@ -167,23 +162,21 @@ def _requests(
 
 def _facts(
     settings: ExternalSettings, store: Store, cohort: Cohort, patients_in_table: int
-) -> dict[str, Any]:
-    return {
-        "name": settings.name,
-        "store": str(settings.store.resolve()),
-        "labels": str(settings.labels),
-        "settings": settings.model_dump(mode="json"),
-        "patients": [
-            {"patient_id": each.patient_id, "site": each.site, "slide_ids": list(each.slide_ids)}
+) -> ExternalDocument:
+    return ExternalDocument(
+        name=settings.name,
+        store=settings.store.resolve(),
+        labels=settings.labels,
+        settings=settings.model_dump(mode="json"),
+        patients=tuple(
+            SlidesOfPatient(patient_id=each.patient_id, site=each.site, slide_ids=each.slide_ids)
             for each in cohort.patients
-        ],
-        "exclusions": [
-            {"what": each.what, "name": each.name, "reason": each.reason} for each in cohort.exclusions
-        ],
-        "counts": {
-            "slides_in_store": len(store.slide_ids),
-            "slides_used": sum(len(each.slide_ids) for each in cohort.patients),
-            "patients_in_table": patients_in_table,
-            "patients_used": len(cohort.patients),
-        },
-    }
+        ),
+        exclusions=cohort.exclusions,
+        counts=Counts(
+            slides_in_store=len(store.slide_ids),
+            slides_used=sum(len(each.slide_ids) for each in cohort.patients),
+            patients_in_table=patients_in_table,
+            patients_used=len(cohort.patients),
+        ),
+    )

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from histonic.core.progress import Progress
-from histonic.runs.run import Run
-from histonic.stages.audit.run import audit_run
+from histonic.runs.run import WholeRun
+from histonic.stages.audit.run import audit_read_run
 from histonic.stages.report import words
 from histonic.stages.report.drawing import COLOURS, INK, PALE, Picture, draw_figure
 
@@ -24,14 +24,14 @@ HEADLINES_SHOWN = 6
 MODEL, ALARM = COLOURS[0], COLOURS[1]
 
 
-def audit_content(run: Run, progress: Progress) -> dict[str, Any]:
+def audit_content(run: WholeRun, progress: Progress) -> dict[str, Any]:
     """The audit as plain values, with the sentences of the page.
 
     Args:
         run: The run.
         progress: Listener to the progress.
     """
-    values = audit_run(run.folder, progress=progress).to_dict()
+    values = audit_read_run(run, run.externals, progress=progress).to_dict()
     tested = [each for each in values["told"] if each["value"] is not None]
     values["tested"] = len(tested)
     values["summary"] = audit_summary(values["findings"], len(tested))

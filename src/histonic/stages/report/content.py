@@ -6,6 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -15,10 +16,11 @@ from histonic.core.errors import CohortError
 from histonic.core.progress import Progress
 from histonic.core.settings import Settings, fields_of
 from histonic.core.task import Task
+from histonic.runs.documents import CohortPatient
 from histonic.runs.patient_columns import read_patient_columns
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import split_repeats
-from histonic.runs.run import External, Run
+from histonic.runs.run import External, WholeRun
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.evaluate.evaluate import evaluate_target
 from histonic.stages.evaluate.groups import site_grouping
@@ -37,7 +39,7 @@ ROWS_SHOWN = 1000
 """Rows of a list of exclusions or failures on the page; report.json has all."""
 
 
-def report_content(run: Run, settings: ReportSettings, progress: Progress) -> dict[str, Any]:
+def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) -> dict[str, Any]:
     """Everything the page says.
 
     Args:
@@ -51,10 +53,10 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
         SettingsError: The label table has moved.
     """
     resamples = settings.resamples
-    full = {task.name: run.predictions(task) for task in run.tasks}
+    full = run.tables
     tables = {name: split_repeats(table)[0] for name, table in full.items()}
-    patients = _tested(run.cohort["patients"])
-    columns = read_patient_columns(run.folder, (*settings.subgroups, *settings.clinical), settings.labels)
+    patients = [each for each in run.cohort.patients if each.tested_in]
+    columns = read_patient_columns(run.settings, (*settings.subgroups, *settings.clinical), settings.labels)
     targets = []
     for task in run.tasks:
         target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
@@ -64,22 +66,26 @@ def report_content(run: Run, settings: ReportSettings, progress: Progress) -> di
     audited = audit_content(run, progress)
     content = {
         "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},
-        "run": dict(run.facts),
-        "settings": dict(run.settings),
-        "counts": dict(run.cohort["counts"]),
-        "exclusions": [dict(item) for item in run.cohort["exclusions"]],
+        "run": run.facts.model_dump(mode="json"),
+        "settings": run.settings.model_dump(mode="json"),
+        "counts": run.cohort.counts.model_dump(),
+        "exclusions": [asdict(item) for item in run.cohort.exclusions],
         "targets": targets,
         "audit": audited,
         "external": [
-            {**_external(external, full, resamples), "overlap": _overlap(external.name, audited["findings"])}
-            for external in run.externals()
+            {
+                **_external(external, full, resamples),
+                "overlap": _overlap(external.facts.name, audited["findings"]),
+            }
+            for external in run.externals
         ],
         "tested": len(patients),
         "search": search_rows(run.search),
-        "folds": _groups(patients, tables, "fold"),
-        "sites": _groups(patients, tables, "site"),
+        # Of several repeats the first.
+        "folds": _groups(patients, tables, "fold", lambda patient: patient.tested_in[0][1]),
+        "sites": _groups(patients, tables, "site", lambda patient: patient.site),
         "slides": _slides(run),
-        "failures": [dict(item) for item in run.failures],
+        "failures": [item.model_dump() for item in run.failures],
         "history": _history(run),
         "commands": _commands(run, settings),
     }
@@ -108,7 +114,8 @@ def _external(external: External, own: Mapping[str, PredictionTable], resamples:
             [] if target["problem"] else groups_of(table, {"site": sites} if sites else {}, resamples, SEED)
         )
         targets.append({**target, "groups": groups, "clinical": None})
-    return {"name": external.name, "about": dict(external.facts), "targets": targets}
+    facts = external.facts
+    return {"name": facts.name, "about": facts.model_dump(mode="json"), "targets": targets}
 
 
 def _overlap(name: str, findings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -149,28 +156,27 @@ def _target(
 # ---------------------------------------------------------------------- folds and sites
 
 
-def _tested(patients: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The patients who were tested, each with the fold that did it (of several repeats the first)."""
-    return [{**each, "fold": each["tested_in"][0][1]} for each in patients if each["tested_in"]]
-
-
 def _groups(
-    patients: Sequence[Mapping[str, Any]], tables: Mapping[str, PredictionTable], key: str
+    patients: Sequence[CohortPatient],
+    tables: Mapping[str, PredictionTable],
+    column: str,
+    group_of: Callable[[CohortPatient], Any],
 ) -> list[dict[str, Any]]:
     """Patients, slides and targets per fold or site.
 
     Args:
-        patients: Of ``cohort.json``.
+        patients: Those who were tested.
         tables: Predictions per target, which hold the truth.
-        key: ``fold`` or ``site``.
+        column: ``fold`` or ``site``.
+        group_of: The same of a patient.
     """
-    names = sorted({patient[key] for patient in patients})
-    spread = {task: _spread(table, key) for task, table in tables.items()}
+    names = sorted({group_of(patient) for patient in patients})
+    spread = {task: _spread(table, column) for task, table in tables.items()}
     return [
         {
             "name": name,
-            "patients": sum(patient[key] == name for patient in patients),
-            "slides": sum(len(patient["slide_ids"]) for patient in patients if patient[key] == name),
+            "patients": sum(group_of(patient) == name for patient in patients),
+            "slides": sum(len(patient.slide_ids) for patient in patients if group_of(patient) == name),
             "targets": {task: values.get(str(name), {"n": 0}) for task, values in spread.items()},
         }
         for name in names
@@ -213,12 +219,10 @@ def _class_counts(task: Task, truth: Iterable[str]) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------------ slides
 
 
-def _slides(run: Run) -> dict[str, Any]:
+def _slides(run: WholeRun) -> dict[str, Any]:
     """The slides that were used, and which of them the page shows: spread evenly over the list."""
     used = sorted(
-        (slide_id, patient["patient_id"])
-        for patient in run.cohort["patients"]
-        for slide_id in patient["slide_ids"]
+        (slide_id, patient.patient_id) for patient in run.cohort.patients for slide_id in patient.slide_ids
     )
     pictured = [pair for pair in used if run.thumbnail(pair[0]).is_file()]
     count = min(SLIDES_SHOWN, len(pictured))
@@ -230,7 +234,7 @@ def _slides(run: Run) -> dict[str, Any]:
     }
 
 
-def _history(run: Run) -> list[dict[str, Any]]:
+def _history(run: WholeRun) -> list[dict[str, Any]]:
     """Losses by epoch, one item per network."""
     networks = ["repeat", "fold", "initialisation"]
     ordered = run.history.sort_values([*networks, "epoch"])
@@ -269,15 +273,15 @@ def search_rows(search: pd.DataFrame | None) -> list[dict[str, Any]]:
 # ------------------------------------------------------------------------ reproduction
 
 
-def _commands(run: Run, settings: ReportSettings) -> list[str]:
+def _commands(run: WholeRun, settings: ReportSettings) -> list[str]:
     """The command lines that lead to this page, with all settings that are not the default."""
-    compress = {**run.facts.get("compress_settings", {}), "out": run.facts["store"]}
-    compress["encoder"] = compress.get("encoder") or run.facts["encoder"]["name"]
-    report = settings.model_dump(mode="json", exclude={"labels"})
-    report["run"] = str(run.settings.get("out", run.folder))
+    facts = run.facts
+    compress = {"encoder": facts.encoder.name, **facts.compress_settings.to_dict(), "out": str(facts.store)}
+    train = run.settings.model_dump(mode="json")
+    report = settings.model_dump(mode="json", exclude={"labels"}) | {"run": str(run.settings.out)}
     return [
         f"histonic compress {_arguments(CompressSettings, compress, 'slides')}",
-        f"histonic train {_arguments(TrainSettings, run.settings, 'store')}",
+        f"histonic train {_arguments(TrainSettings, train, 'store')}",
         f"histonic report {_arguments(ReportSettings, report, 'run')}",
     ]
 
@@ -292,7 +296,7 @@ def _arguments(model: type[Settings], values: Mapping[str, Any], positional: str
         if key == positional or values.get(key) is None:
             continue
         inner = values[key]
-        if isinstance(default, Settings):
+        if isinstance(default, Settings) and isinstance(inner, Mapping):
             plain = default.model_dump(mode="json")
             for name, value in sorted(inner.items()):
                 parts += _option(f"{key}-{name}", value, plain.get(name))

@@ -14,8 +14,9 @@ from PIL import Image
 from histonic.core.errors import HistonicError
 from histonic.core.progress import Progress
 from histonic.core.task import Task
-from histonic.stages.explain.choice import ExplainedRun, chosen_patients, read_explained_run
-from histonic.stages.explain.explain import FOLDER, explain
+from histonic.runs.run import Run
+from histonic.stages.explain.choice import chosen_patients
+from histonic.stages.explain.explain import FOLDER, explain_read_run
 from histonic.stages.explain.files import prediction_words, read_records, summary_row
 from histonic.stages.explain.settings import ExplainSettings
 
@@ -28,14 +29,14 @@ QUALITY = 72
 NUMBERS = ("gain", "deletion", "insertion", "random", "randomised", "lesion_cells", "auc", "auc_randomised")
 
 
-def report_explanations(folder: Path, progress: Progress) -> dict[str, Any]:
+def report_explanations(run: Run, progress: Progress) -> dict[str, Any]:
     """What the page says of the most and least certain patients of each target.
 
     Explanations that lie in the run are shown as they are; what is absent is computed if bundle and store are
     at hand.
 
     Args:
-        folder: The run.
+        run: The run.
         progress: Told what cannot be had.
 
     Returns:
@@ -43,11 +44,10 @@ def report_explanations(folder: Path, progress: Progress) -> dict[str, Any]:
         slide_id, role, slides, prediction, truth, output, numbers of the checks, folder.
     """
     found: dict[str, Any] = {"problem": "", "method": METHOD, "targets": {}}
-    bundle = folder / "bundle" / "bundle.json"
+    bundle = run.folder / "bundle" / "bundle.json"
     if not bundle.is_file():
         return found | {"problem": "The run holds no bundle, so that nothing can be explained."}
     try:
-        run = read_explained_run(folder)
         fingerprint = hashlib.sha256(bundle.read_bytes()).hexdigest()
         for task in run.tasks:
             shown, reasons = _of_target(run, task, fingerprint, progress)
@@ -57,38 +57,38 @@ def report_explanations(folder: Path, progress: Progress) -> dict[str, Any]:
         progress.say(f"no explanations: {error.found}")
         found["problem"] = (
             f"There are no maps of what the model looks at: {error.found} {error.todo} "
-            f"Then run histonic explain {folder}, and the report again."
+            f"Then run histonic explain {run.folder}, and the report again."
         )
     return found
 
 
 def _of_target(
-    run: ExplainedRun, task: Task, bundle: str, progress: Progress
+    run: Run, task: Task, bundle: str, progress: Progress
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """What is shown of one target, and why the rest could not be explained."""
     reasons = []
     count = PATIENTS if len(run.tasks) <= MANY_TARGETS else 1
-    roles = chosen_patients(run, task, count)
-    patients = {str(each["patient_id"]): each for each in run.patients}
-    slides = {name: patients[name]["slide_ids"][0] for name in roles if name in patients}
+    roles = chosen_patients(run.tables[task.name], count)
+    patients = {each.patient_id: each for each in run.cohort.patients}
+    slides = {name: patients[name].slide_ids[0] for name in roles if name in patients}
     known = _records(run, task, bundle)
     absent = tuple(slide for slide in slides.values() if slide not in known)
     if absent:
         settings = ExplainSettings(run=run.folder, target=(task.name,), slide=absent, method=METHOD)
-        result = explain(settings, progress=progress)
+        result = explain_read_run(run, settings, progress)
         for _, slide, reason in result.failures:
             progress.say(f"{task.name}, {slide}: not explained: {reason}")
             reasons.append(reason)
         known = _records(run, task, bundle)
     shown = [
-        _shown(known[slide], roles[name], len(patients[name]["slide_ids"]))
+        _shown(known[slide], roles[name], len(patients[name].slide_ids))
         for name, slide in slides.items()
         if slide in known
     ]
     return shown, reasons
 
 
-def _records(run: ExplainedRun, task: Task, bundle: str) -> dict[str, dict[str, Any]]:
+def _records(run: Run, task: Task, bundle: str) -> dict[str, dict[str, Any]]:
     """Checked records of one target by slide, as far as they explain the networks that lie in the run."""
     return {
         record["slide_id"]: record

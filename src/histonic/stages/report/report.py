@@ -15,7 +15,7 @@ from PIL import Image
 from histonic.core.files import require_writable_folder, write_json, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
-from histonic.runs.run import Run, read_run
+from histonic.runs.run import Run, read_whole_run
 from histonic.stages.report import words
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
 from histonic.stages.report.content import ROWS_SHOWN, report_content
@@ -47,18 +47,20 @@ def write_report(
         Path of ``report.html``.
 
     Raises:
-        SettingsError: There is no such run, it is not finished, or its label table has moved.
-        TableError: A table of predictions is damaged, or a column that was asked for is absent.
+        RunError: There is no such run, it is not finished, or a file of it is damaged.
+        SettingsError: Its label table has moved.
+        TableError: A column or cell of a table of predictions cannot be used, or a column that was asked for
+            is absent.
         CohortError: No target can be evaluated.
         OutputError: The folder cannot be written to.
     """
     resolved = resolve(ReportSettings, settings, values)
     listener = progress or Silent()
-    run = read_run(resolved.run)
+    run = read_whole_run(resolved.run)
     require_writable_folder(run.folder)
     listener.stage("evaluate", len(run.tasks))
     content = report_content(run, resolved, listener)
-    content["explanations"] = report_explanations(run.folder, listener)
+    content["explanations"] = report_explanations(run, listener)
     pictures = _pictures(content, run, listener)
     pictures["explanations"] = explanation_pictures(run.folder, content["explanations"])
     page = render_page(content, pictures)

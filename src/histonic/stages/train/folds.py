@@ -10,11 +10,11 @@ import numpy as np
 
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.errors import CohortError
+from histonic.runs.documents import Made
 from histonic.stages.train.site_splits import split_by_site
 from histonic.stages.train.splits import given_parts, split_parts, teaches
 
 SplitKind = Literal["auto", "random", "site", "table"]
-Made = Literal["random", "site", "given parts", "fixed"]
 VALIDATION_PARTS = 5
 """Of the training patients of a fixed split without validation patients, one part of so many validates."""
 

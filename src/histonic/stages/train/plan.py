@@ -14,7 +14,8 @@ from histonic.data.maps.memory import Maps
 from histonic.data.maps.store import Store
 from histonic.models.trained import network_name
 from histonic.nn.heads import Heads
-from histonic.stages.train.folds import Made, inner_folds
+from histonic.runs.documents import Made
+from histonic.stages.train.folds import inner_folds
 from histonic.stages.train.search import TrialLosses, best_choice, search_choices
 from histonic.stages.train.settings import TrainSettings
 from histonic.training.seeds import torch_seed

@@ -14,13 +14,15 @@ import pandas as pd
 import yaml
 
 from histonic.core.cohort import Cohort, Fold, Patient
+from histonic.core.documents import write_document
 from histonic.core.errors import TrainingError
 from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
 from histonic.data.maps.store import Store
 from histonic.models.members import prediction_columns
 from histonic.models.trained import Trained
+from histonic.runs.documents import CohortCounts, CohortDocument, CohortPatient, Made, Target
 from histonic.runs.files import truth_columns, write_frame
-from histonic.stages.train.folds import Made
+from histonic.runs.run import read_cohort, read_kept_settings
 from histonic.stages.train.search import TrialLosses, best_choice, chosen_values, search_choices
 from histonic.stages.train.settings import TrainSettings
 
@@ -30,85 +32,77 @@ FREE_SETTINGS = ("workers",)
 
 def describe_cohort(
     cohort: Cohort, made: Made, folds: Sequence[Fold], store: Store, patients_in_table: int
-) -> dict[str, Any]:
-    """The content of ``cohort.json``; a patient's places are pairs of repeat and fold."""
+) -> CohortDocument:
+    """The content of ``cohort.json``."""
     tests, validates = _places(folds, "test"), _places(folds, "validation")
-    return {
-        "split": made,
-        "patients": [
-            {
-                "patient_id": patient.patient_id,
-                "site": patient.site,
-                "slide_ids": list(patient.slide_ids),
-                "tested_in": tests.get(patient.patient_id, []),
-                "validates_in": validates.get(patient.patient_id, []),
-                "targets": _readable_targets(cohort, patient),
-            }
+    return CohortDocument(
+        split=made,
+        patients=tuple(
+            CohortPatient(
+                patient_id=patient.patient_id,
+                site=patient.site,
+                slide_ids=patient.slide_ids,
+                tested_in=tuple(tests.get(patient.patient_id, ())),
+                validates_in=tuple(validates.get(patient.patient_id, ())),
+                targets=_readable_targets(cohort, patient),
+            )
             for patient in cohort.patients
-        ],
-        "exclusions": [
-            {"what": each.what, "name": each.name, "reason": each.reason} for each in cohort.exclusions
-        ],
-        "counts": {
-            "slides_in_store": len(store.slide_ids),
-            "slides_failed": len(store.failures()),
-            "slides_used": sum(len(patient.slide_ids) for patient in cohort.patients),
-            "patients_in_table": patients_in_table,
-            "patients_used": len(cohort.patients),
-        },
-    }
+        ),
+        exclusions=cohort.exclusions,
+        counts=CohortCounts(
+            slides_in_store=len(store.slide_ids),
+            slides_failed=len(store.failures()),
+            slides_used=sum(len(patient.slide_ids) for patient in cohort.patients),
+            patients_in_table=patients_in_table,
+            patients_used=len(cohort.patients),
+        ),
+    )
 
 
-def _places(folds: Sequence[Fold], role: str) -> dict[str, list[list[int]]]:
+def _places(folds: Sequence[Fold], role: str) -> dict[str, list[tuple[int, int]]]:
     """Repeat and fold of every place in which a patient has a role."""
-    found: dict[str, list[list[int]]] = {}
+    found: dict[str, list[tuple[int, int]]] = {}
     for fold in folds:
         for patient in getattr(fold, role):
-            found.setdefault(patient.patient_id, []).append([fold.repeat, fold.number])
+            found.setdefault(patient.patient_id, []).append((fold.repeat, fold.number))
     return found
 
 
-def _readable_targets(cohort: Cohort, patient: Patient) -> dict[str, Any]:
-    """Class name, value, or [time, event] per task that is known."""
-    found: dict[str, Any] = {}
+def _readable_targets(cohort: Cohort, patient: Patient) -> dict[str, Target]:
+    """Class name, value, or time and event per task that is known."""
+    found: dict[str, Target] = {}
     for task in cohort.tasks:
         value = patient.targets.get(task.name)
         if isinstance(value, tuple):
-            found[task.name] = list(value)
+            found[task.name] = value
         elif value is not None:
             found[task.name] = task.classes[int(value)] if task.is_classification else value
     return found
 
 
-def require_same_run(out: Path, settings: TrainSettings, cohort: Mapping[str, Any]) -> None:
+def require_same_run(out: Path, settings: TrainSettings, cohort: CohortDocument) -> None:
     """Refuse a folder that holds another run.
 
     Raises:
         TrainingError: The settings, the labels or the maps of the run differ; says which.
+        RunError: A file of the run is damaged.
     """
     todo = "Give the same settings and data again, or choose another --out."
     asked = f"Train into {out}."
-    path = out / "settings.yaml"
-    if not path.is_file():
+    if not (out / "settings.yaml").is_file():
         return
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    before = read_kept_settings(out)
     now = settings.model_dump(mode="json")
-    different = [
-        key
-        for key in now
-        if key not in FREE_SETTINGS and (not isinstance(before, dict) or before.get(key) != now[key])
-    ]
+    different = [key for key in now if key not in FREE_SETTINGS and before.get(key) != now[key]]
     if different:
         key = different[0]
-        was = before.get(key) if isinstance(before, dict) else None
         raise TrainingError(
             asked,
             f"It holds a run with other settings ({', '.join(different)}): "
-            f"{key} was {was!r}, now {now[key]!r}.",
+            f"{key} was {before.get(key)!r}, now {now[key]!r}.",
             todo,
         )
-    path = out / "cohort.json"
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != json.loads(json.dumps(cohort)):
+    if (out / "cohort.json").is_file() and read_cohort(out) != cohort:
         raise TrainingError(
             asked, "It holds a run on other patients, labels or maps (see its cohort.json).", todo
         )
@@ -137,9 +131,9 @@ def require_same_origin(path: Path, origin: Mapping[str, Any]) -> None:
         )
 
 
-def write_begin(out: Path, settings: TrainSettings, cohort: Mapping[str, Any]) -> None:
+def write_begin(out: Path, settings: TrainSettings, cohort: CohortDocument) -> None:
     """Write what is known before training: resolved settings and cohort."""
-    write_json(out / "cohort.json", cohort)
+    write_document(out / "cohort.json", cohort)
     write_text(
         out / "settings.yaml",
         yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True),

@@ -12,8 +12,9 @@ import numpy as np
 
 from histonic.aggregators.base import first_rate, wants_tile_heads
 from histonic.core.cohort import Cohort, Fold
+from histonic.core.documents import write_document
 from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
-from histonic.core.files import require_writable_folder, write_json
+from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.task import parse_target
@@ -30,6 +31,7 @@ from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads
 from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
+from histonic.runs.documents import CohortDocument, RunDocument
 from histonic.runs.files import versions
 from histonic.stages.train import run_files
 from histonic.stages.train.folds import make_folds
@@ -176,7 +178,7 @@ def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> C
     return replace(cohort, tasks=tasks)
 
 
-def _train(plan: Plan, store: Store, described: dict[str, Any], progress: Progress) -> list[Trained]:
+def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progress) -> list[Trained]:
     """All networks, trained now or before."""
     settings = plan.settings
     fabric = make_fabric(settings.device, settings.devices, settings.precision)
@@ -246,25 +248,25 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
     run_files.write_predictions(out, plan.cohort, plan.folds, trained)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)
-    run = {
-        **facts.to_dict(),
-        "aggregator": ", ".join(sorted({each.member.aggregator for each in trained})),
-        "split": plan.made,
-        "histonic": versions()["histonic"],
-        "versions": versions(),
-        "seed": settings.seed,
-        "store": str(settings.store.resolve()),
-        "code_size": trained[0].code_size,
-        "crop_cells": max(each.member.crop_cells for each in trained),
-        "folds": len({fold.number for fold in plan.folds}),
-        "repeats": settings.repeats,
-        "initialisations": settings.initialisations,
-        "learning_rate": first_rate(settings.aggregator, settings.learning_rate),
-        "device": settings.device,
-        "precision": settings.precision,
-        "bundle_fingerprint": fingerprint,
-    }
-    write_json(out / "run.json", run)
+    run = RunDocument(
+        **dict(facts),
+        aggregator=", ".join(sorted({each.member.aggregator for each in trained})),
+        split=plan.made,
+        histonic=versions()["histonic"],
+        versions=versions(),
+        seed=settings.seed,
+        store=settings.store.resolve(),
+        code_size=trained[0].code_size,
+        crop_cells=max(each.member.crop_cells for each in trained),
+        folds=len({fold.number for fold in plan.folds}),
+        repeats=settings.repeats,
+        initialisations=settings.initialisations,
+        learning_rate=first_rate(settings.aggregator, settings.learning_rate),
+        device=settings.device,
+        precision=settings.precision,
+        bundle_fingerprint=fingerprint,
+    )
+    write_document(out / "run.json", run)
     run_files.clear_leftovers(out)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from histonic.core.compressed import CompressedSlide
+from histonic.runs.documents import SlidesOfPatient
 from histonic.stages.explain.attribution.sight import sight_of
 
-PATIENT = {"patient_id": "P1", "slide_ids": ["a", "b", "c"]}
+PATIENT = SlidesOfPatient(patient_id="P1", site="", slide_ids=("a", "b", "c"))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
 from histonic.data.maps.fusion import JOINED_PREFIX, Fusion, fuse_patient, lay_out_tissue, maps_of
 from histonic.data.maps.memory import Maps
+from histonic.runs.documents import SlidesOfPatient
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Sight:
 
 def sight_of(
     slide: CompressedSlide,
-    patient: Mapping[str, Any] | None,
+    patient: SlidesOfPatient | None,
     fusion: Fusion,
     read: Callable[[str], CompressedSlide],
 ) -> Sight:
@@ -63,11 +64,11 @@ def sight_of(
         read: Opens the map of a slide.
     """
     shape = Shape(*slide.mask.shape)
-    names = tuple(patient["slide_ids"]) if patient else (slide.slide_id,)
+    names = patient.slide_ids if patient else (slide.slide_id,)
     if fusion == "late" or len(names) == 1:
         alone = Maps({slide.slide_id: slide}, Silent())
         return Sight(alone, slide.slide_id, shape, TissueBox(RC(0, 0), shape), RC(0, 0))
-    whole = Patient(str(patient["patient_id"]) if patient else "", names)
+    whole = Patient(patient.patient_id if patient else "", names)
     opened = {name: slide if name == slide.slide_id else read(name) for name in names}
     maps = Maps(maps_of([whole], fusion, opened.__getitem__), Silent())
     boxes, places, _ = lay_out_tissue([opened[name].mask for name in names])

@@ -1,0 +1,132 @@
+"""The files of a finished run, one model each: run.json, cohort.json, failures.json and external.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
+
+from histonic.core.cohort import Exclusion
+from histonic.core.compressed import EncoderDescription, MapSettings
+from histonic.core.documents import Document, Part
+from histonic.core.settings import Precision
+from histonic.core.task import Tasks
+from histonic.data.maps.fusion import Fusion
+from histonic.data.tables.settings import TableSettings
+
+TODO = (
+    "Give a folder that 'histonic train' has finished: the same command goes on with a run that is not. A "
+    "damaged one has to be trained again, into another folder."
+)
+"""What the user can do about a run that is unfinished or damaged."""
+Made = Literal["random", "site", "given parts", "fixed"]
+"""How patients were split."""
+Target = str | FiniteFloat | tuple[FiniteFloat, FiniteFloat]
+"""What is known of a patient: the name of a class, a value, or time and event."""
+
+
+class RunDocument(Document):
+    """``run.json``: what was trained, from what, by which versions; written last."""
+
+    FORMAT = "histonic-run-1"
+
+    tasks: Tasks
+    fusion: Fusion
+    test_crops: int
+    encoder: EncoderDescription
+    compress_settings: MapSettings
+    aggregator: str
+    split: Made
+    histonic: str
+    versions: dict[str, str]
+    seed: int
+    store: Path
+    code_size: int
+    crop_cells: int
+    folds: int
+    repeats: int
+    initialisations: int
+    learning_rate: float
+    device: str
+    precision: Precision
+    bundle_fingerprint: str
+
+
+class SlidesOfPatient(Part):
+    """A patient and the maps that were used."""
+
+    patient_id: str
+    site: str
+    slide_ids: tuple[str, ...] = Field(min_length=1)
+
+
+class CohortPatient(SlidesOfPatient):
+    """A patient of a run; places are pairs of repeat and fold."""
+
+    tested_in: tuple[tuple[int, int], ...]
+    validates_in: tuple[tuple[int, int], ...]
+    targets: dict[str, Target]
+
+
+class Counts(Part):
+    """How many slides and patients there were, and how many were used."""
+
+    slides_in_store: int
+    slides_used: int
+    patients_in_table: int
+    patients_used: int
+
+
+class CohortCounts(Counts):
+    """The same of a run's own cohort."""
+
+    slides_failed: int
+
+
+class CohortDocument(Document):
+    """``cohort.json``: who was split how, and who was left out and why."""
+
+    FORMAT = "histonic-cohort-1"
+
+    split: Made
+    patients: tuple[CohortPatient, ...]
+    exclusions: tuple[Exclusion, ...]
+    counts: CohortCounts
+
+    def patient_of(self, slide_id: str) -> CohortPatient | None:
+        """The patient of a slide; None if it is not of the cohort."""
+        return next((each for each in self.patients if slide_id in each.slide_ids), None)
+
+
+class ExternalDocument(Document):
+    """``external.json``: a cohort from elsewhere that the run's networks have predicted."""
+
+    FORMAT = "histonic-external-1"
+
+    name: str
+    store: Path
+    labels: Path
+    settings: dict[str, JsonValue]
+    patients: tuple[SlidesOfPatient, ...]
+    exclusions: tuple[Exclusion, ...]
+    counts: Counts
+
+
+class Failure(Part):
+    """A slide that could not be compressed; ``failures.json`` is a list of them."""
+
+    slide_id: str
+    path: str
+    stage: str
+    reason: str
+
+
+class RunSettings(TableSettings):
+    """``settings.yaml``: as far as later verbs read it, with all else that is there."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    store: Path
+    labels: Path
+    out: Path

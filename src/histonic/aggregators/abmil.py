@@ -19,19 +19,18 @@ class GatedAttention(nn.Module):
 
     Args:
         size: Length of a cell's vector.
-        hidden: Rows of V and U.
 
     Example:
-        >>> GatedAttention(8, 4)(torch.zeros(2, 10, 8)).shape
+        >>> GatedAttention(8)(torch.zeros(2, 10, 8)).shape
         torch.Size([2, 10, 1])
     """
 
-    def __init__(self, size: int, hidden: int = HIDDEN) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.content = nn.Linear(size, hidden)
-        self.gate = nn.Linear(size, hidden)
+        self.content = nn.Linear(size, HIDDEN)
+        self.gate = nn.Linear(size, HIDDEN)
         # A bias would shift all scores alike, and softmax would take it away again.
-        self.score = nn.Linear(hidden, 1, bias=False)
+        self.score = nn.Linear(HIDDEN, 1, bias=False)
 
     def forward(self, cells: Tensor) -> Tensor:
         """``(B, N, size)`` to ``(B, N, 1)``."""

@@ -95,7 +95,7 @@ def lay_out(latents: Latents, side_px: int, rng: np.random.Generator, *, glass: 
     """
     n = -(-side_px // COARSE) + 1
     tissue = _outline(rng, n) if glass else np.full((n, n), FAR_PX, np.float32)
-    fat = _fat(rng, tissue, side_px)
+    fat = _fat(rng, tissue)
     units = _units(latents, rng, side_px, tissue, fat)
     nests, lumens = _paint(units, n)
     nests = np.minimum(nests, np.minimum(tissue - 6, -fat))
@@ -125,7 +125,7 @@ def _outline(rng: np.random.Generator, n: int) -> FloatImage:
     return signed_distance(np.asarray(height - limit, np.float32), FAR_PX / COARSE) * COARSE
 
 
-def _fat(rng: np.random.Generator, tissue: FloatImage, side_px: int) -> FloatImage:
+def _fat(rng: np.random.Generator, tissue: FloatImage) -> FloatImage:
     n = len(tissue)
     noise = smooth_noise(rng, n, max(n / 4, 60.0)) + 0.25 * smooth_noise(rng, n, 25.0)
     inside = tissue > 0

@@ -34,7 +34,6 @@ NEAR_SHARE = 0.75
 """Share of the pairs of two places whose places are neighbours (Tellez et al. 2019)."""
 ROW = "row of the tile"
 WARMUP_RATE = 1e-3
-UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
 
 

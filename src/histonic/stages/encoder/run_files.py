@@ -199,7 +199,6 @@ def write_card(
     path: Path,
     settings: TrainEncoderSettings,
     encoder: Encoder,
-    sets: Sequence[TileSet],
     facts: Mapping[str, Any],
 ) -> None:
     """Write the model card: what the encoder is, of what data and settings, and how it was judged."""

@@ -30,9 +30,6 @@ class MultitaskSettings(Settings):
     )
 
 
-OBJECTIVES = ("multitask", "vae", "contrastive", "ntxent", "bigan")
-
-
 class TrainEncoderSettings(Settings):
     """Tiles to a trained encoder."""
 

@@ -284,6 +284,6 @@ def _write_results(plan: Plan, sets: Sequence[TileSet], state: dict[str, Any]) -
     if state["picture"] is not None:
         encoder_run.draw_tiles(out / "picture.png", state["picture"].numpy())
     facts = encoder_run.run_facts(settings, encoder, sets, state)
-    encoder_run.write_card(out / "model_card.md", settings, encoder, sets, facts)
+    encoder_run.write_card(out / "model_card.md", settings, encoder, facts)
     write_json(out / "run.json", facts)
     encoder_run.clear_leftovers(out)

@@ -122,7 +122,7 @@ def draw_overlay(
             if lesion is not None:
                 outline(axes, lesion >= LESION_SHARE, cells, LESION, 1.6, (0, (3, 1.5)))
         _scale_bar(left, cells)
-        _colour_bar(figure, right, cells, name, signed)
+        _colour_bar(figure, right, cells, signed)
         handles = [Line2D([], [], color="#555555", linewidth=0.8, label="tissue that was used")]
         if lesion is not None:
             dashed = Line2D(
@@ -144,7 +144,7 @@ def _heading(name: str, signed: bool) -> str:
     return f"What speaks for “{name}”, what against" if signed else "How much each cell counts (attention)"
 
 
-def _colour_bar(figure: Figure, axes: Any, cells: CellMap, name: str, signed: bool) -> None:
+def _colour_bar(figure: Figure, axes: Any, cells: CellMap, signed: bool) -> None:
     low, high = colour_scale(cells.values, signed)
     shades = np.linspace(0, 1, 256)
     colours = (SIGNED if signed else UNSIGNED)(shades)[:, :3]

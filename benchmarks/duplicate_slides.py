@@ -4,8 +4,8 @@
 
 SLIDES is a folder with slides of one kind, such as those of ``histonic demo`` or a mosaic: all in one stain
 and of nearly the same outline, which is the hard case. Each is turned, compressed again, stained otherwise,
-given another margin and scaled, described from its thumbnail with the cells drawn on it, and compared with
-itself; then all are compared with each other.
+given another margin and scaled, described from its thumbnail, and compared with itself; then all are
+compared with each other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from histonic.nn.stain import perturb_stains
 from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
 from histonic.slides.likeness import Look, compare, look_at
-from histonic.slides.thumbnail import draw_cells, thumbnail
+from histonic.slides.thumbnail import thumbnail
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
 
 RULE = TissueRule(8.0, 20_000, 40_000)
@@ -41,13 +41,13 @@ def recompress(picture: np.ndarray, quality: int) -> np.ndarray:
 
 
 def look(picture: np.ndarray, mpp: float) -> Look | None:
-    """The look from the stored thumbnail, which is coarser than what compress keeps now."""
+    """The look as compress keeps it."""
     slide = ArraySlide(np.ascontiguousarray(picture), mpp=mpp)
     grid = TileGrid.over(slide.size_wh, slide_mpp=mpp, tile_px=128, mpp=0.5)
     mask = cell_coverage(find_tissue(slide, RULE), grid) >= 0.25
     if not mask.any():
         return None
-    return look_at(recompress(draw_cells(thumbnail(slide), grid, mask), 80), grid, mask, outlined=True)
+    return look_at(thumbnail(slide), grid, mask)
 
 
 def restain(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,6 @@ from scipy import ndimage
 from histonic.core.compressed import orient
 from histonic.core.grid import TileGrid
 from histonic.slides.likeness import Look, compare, find_copies, look_at
-from histonic.slides.thumbnail import draw_cells
 
 MPP = 8.0
 CELL = 8
@@ -34,15 +33,15 @@ def tissue(seed: int, side: int = 320) -> np.ndarray:
     return picture.clip(0, 255).astype(np.uint8)
 
 
-def see(picture: np.ndarray, *, outlined: bool = True) -> Look:
-    """The look of a picture, as compress and the audit of older stores make it."""
+def see(picture: np.ndarray) -> Look:
+    """The look of a picture, as compress makes it."""
     height, width = picture.shape[:2]
     grid = TileGrid.over((width, height), slide_mpp=MPP, tile_px=CELL, mpp=MPP)
     rows, cols = grid.shape
     missing = ((0, rows * CELL - height), (0, cols * CELL - width))
     padded = np.pad(picture.mean(axis=2), missing, constant_values=255)
     mask = (padded < 235).reshape(rows, CELL, cols, CELL).mean(axis=(1, 3)) > 0.25
-    return look_at(draw_cells(picture, grid, mask) if outlined else picture, grid, mask, outlined=outlined)
+    return look_at(picture, grid, mask)
 
 
 def recompressed(picture: np.ndarray, quality: int) -> np.ndarray:
@@ -57,11 +56,10 @@ def restained(picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", range(8))
-@pytest.mark.parametrize("outlined", [True, False])
-def test_turned_copies_are_found(orientation: int, outlined: bool) -> None:
+def test_turned_copies_are_found(orientation: int) -> None:
     picture = tissue(0)
     copy = np.ascontiguousarray(orient(picture, orientation, (0, 1)))
-    found = compare(see(picture, outlined=outlined), see(copy, outlined=outlined))
+    found = compare(see(picture), see(copy))
     assert found.same and found.texture > 0.95
 
 
@@ -114,11 +112,9 @@ def test_look_survives_its_file() -> None:
     assert np.abs(back.cover - look.cover).max() < 0.01
 
 
-def test_colour_is_that_of_the_tissue_with_and_without_outline() -> None:
-    picture = tissue(3)
-    with_line, without = see(picture).rgb, see(picture, outlined=False).rgb
-    assert with_line == pytest.approx(without, abs=8)
-    assert without[0] > without[1] and max(without) < 235
+def test_colour_is_that_of_the_tissue() -> None:
+    found = see(tissue(3)).rgb
+    assert found[0] > found[1] and max(found) < 235
 
 
 def test_crops_of_a_real_slide_are_told_apart(data_dir: Path) -> None:

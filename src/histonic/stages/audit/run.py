@@ -108,8 +108,8 @@ def _external(run: Path, progress: Progress) -> list[OtherCohort]:
                 for patient in read_predictions(table).get("patient_id", ())
             }
         )
-        facts = _facts_of(Path(store), sorted(owner), progress) if owner and store else {}
-        found.append(OtherCohort(name or path.parent.name, tuple(patients), facts, owner))
+        facts = _facts_of(Path(store), sorted(owner), progress) if owner else {}
+        found.append(OtherCohort(name, tuple(patients), facts, owner))
     return found
 
 
@@ -119,11 +119,9 @@ def _described_external(values: Mapping[str, Any]) -> tuple[str, str, dict[str, 
     Only slides of the cohort: a store may hold those of others, even of the audited one.
     """
     owner = {
-        str(slide): str(each["patient_id"])
-        for each in values.get("patients", ())
-        for slide in each["slide_ids"]
+        str(slide): str(each["patient_id"]) for each in values["patients"] for slide in each["slide_ids"]
     }
-    return str(values.get("name", "")), str(values.get("store", "")), owner
+    return str(values["name"]), str(values["store"]), owner
 
 
 def _of_predictions(run: Path, tasks: Sequence[Task]) -> tuple[list[WithinSites], list[ModelOrder]]:

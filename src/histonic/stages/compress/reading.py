@@ -95,7 +95,7 @@ def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: Enco
                 _write_thumbnail(picture, thumbnail_path(settings.out, row.slide_id), grid, mask)
                 _require_tissue(row, mask)
                 facts = _facts(slide, row, grid, mask_hash, settings.mpp)
-                facts["look"] = look_at(picture, grid, mask, outlined=False).to_dict()
+                facts["look"] = look_at(picture, grid, mask).to_dict()
                 yield Opened(row, grid, mask, facts)
                 stage = "tiles"
                 for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):

@@ -298,7 +298,7 @@ def _finished(target: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
         record = json.loads((target / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = isinstance(record, dict) and record.get("inputs") == inputs and "why" in record
+    same = isinstance(record, dict) and record.get("inputs") == inputs
     return record if same else None
 
 

@@ -39,7 +39,7 @@ from histonic.stages.encoder.recipes import (
     encoder_class,
 )
 from histonic.stages.encoder.settings import TrainEncoderSettings
-from histonic.stages.encoder.trunk_weights import load_weights, pool_code
+from histonic.stages.encoder.trunk_weights import load_weights
 from histonic.training.devices import deterministic, make_fabric, run_on
 from histonic.training.loop import Training
 from histonic.training.seeds import torch_seed
@@ -179,8 +179,6 @@ def _train(fabric: Fabric, plan: Plan, progress: Progress) -> None:
     trunk, working_px = build_trunk(plan.spec)
     if settings.weights is not None:
         load_weights(trunk, plan.spec, settings.weights)
-    if settings.code_layer == "pooled":
-        pool_code(trunk, plan.spec)
     tasks = [task for each in sets for task in each.tasks]
     objective = build_objective(settings, trunk, tasks, working_px)
     if isinstance(objective, MultitaskObjective):

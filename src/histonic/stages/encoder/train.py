@@ -27,6 +27,7 @@ from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
 from histonic.nn.norms import refit_norms
 from histonic.nn.pixels import unit_pixels
+from histonic.runs.files import clear_leftovers, require_same_settings
 from histonic.stages.encoder import run_files as encoder_run
 from histonic.stages.encoder.inputs import read_inputs
 from histonic.stages.encoder.lessons import Pupil, TileLesson
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 NORM_BATCHES = 20
 """Mixed batches to which given batch normalisation (Mormont et al. 2020) or statistics are fitted."""
+SAME_AGAIN = "Give the same settings again, or choose another --out."
 PICTURED = 12
 """Tiles in the picture of what the method learned."""
 
@@ -129,10 +131,10 @@ def train_encoder(
     spec = build_spec(resolved)
     # Built once to be refused now rather than after hours of training.
     encoder_class(spec).build(spec)
-    encoder_run.require_same_run(resolved)
+    require_same_settings(resolved.out, encoder_run.saved_settings(resolved), SAME_AGAIN)
     if (resolved.out / "run.json").is_file():
         listener.say(f"{resolved.out} is finished already")
-        encoder_run.clear_leftovers(resolved.out)
+        clear_leftovers(resolved.out, "cache")
         return resolved.out
     plan = Plan(resolved, spec)
     fabric = make_fabric(resolved.device, resolved.devices, resolved.precision)
@@ -284,4 +286,4 @@ def _write_results(plan: Plan, sets: Sequence[TileSet], state: dict[str, Any]) -
     facts = encoder_run.run_facts(settings, encoder, sets, state)
     encoder_run.write_card(out / "model_card.md", settings, encoder, facts)
     write_json(out / "run.json", facts)
-    encoder_run.clear_leftovers(out)
+    clear_leftovers(out, "cache")

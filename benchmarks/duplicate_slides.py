@@ -25,7 +25,7 @@ from histonic.core.grid import TileGrid
 from histonic.nn.stain import perturb_stains
 from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
-from histonic.slides.likeness import Look, compare, look_at
+from histonic.slides.likeness import Look, look_at, measure_likeness
 from histonic.slides.thumbnail import thumbnail
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
 
@@ -90,7 +90,7 @@ def main() -> int:
         looks.append(own)
         for name, copy, copy_mpp in copies(picture, mpp, rng):
             other = look(copy, copy_mpp)
-            likeness = None if other is None else compare(own, other)
+            likeness = None if other is None else measure_likeness(own, other)
             if likeness is not None:
                 found.setdefault(name, []).append((likeness.texture, likeness.outline, likeness.same(PAIRS)))
     print("# Likeness of copies and of different slides\n")
@@ -103,7 +103,7 @@ def main() -> int:
             f"| {name} | {len(rows)} | {values[:, 0].min():.2f} | {np.median(values[:, 0]):.2f} "
             f"| {values[:, 1].min():.2f} | {values[:, 2].mean():.0%} |"
         )
-    pairs = [compare(one, other) for k, one in enumerate(looks) for other in looks[:k]]
+    pairs = [measure_likeness(one, other) for k, one in enumerate(looks) for other in looks[:k]]
     largest = max(pair.texture for pair in pairs)
     same = sum(pair.same(PAIRS) for pair in pairs)
     print(

@@ -17,14 +17,14 @@ from histonic.simulate.mosaic_patients import (
     MosaicPatient,
     MosaicPlan,
     allot_tiles,
-    draw_patients,
+    draw_mosaic_patients,
 )
 
 NO_TILES = (np.arange(1), np.arange(1, 2))
 
 
 def drawn(plan: MosaicPlan, count: int = 200, seed: int = 0) -> list[MosaicPatient]:
-    return draw_patients(plan, "train", [NO_TILES] * count, np.random.default_rng(seed))
+    return draw_mosaic_patients(plan, "train", [NO_TILES] * count, np.random.default_rng(seed))
 
 
 @given(

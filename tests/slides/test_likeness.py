@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from histonic.core.compressed import orient
 from histonic.core.grid import TileGrid
-from histonic.slides.likeness import Look, compare, find_copies, look_at
+from histonic.slides.likeness import Look, find_copies, look_at, measure_likeness
 
 MPP = 8.0
 CELL = 8
@@ -59,7 +59,7 @@ def restained(picture: np.ndarray) -> np.ndarray:
 def test_turned_copies_are_found(orientation: int) -> None:
     picture = tissue(0)
     copy = np.ascontiguousarray(orient(picture, orientation, (0, 1)))
-    found = compare(see(picture), see(copy))
+    found = measure_likeness(see(picture), see(copy))
     assert found.same and found.texture > 0.95
 
 
@@ -71,13 +71,13 @@ def test_changed_copies_are_found() -> None:
     changed = [recompressed(picture, 30), restained(picture), wider, small]
     changed.append(restained(recompressed(orient(wider, 6, (0, 1)), 50)))
     for number, copy in enumerate(changed):
-        assert compare(see(picture), see(np.ascontiguousarray(copy))).same, number
+        assert measure_likeness(see(picture), see(np.ascontiguousarray(copy))).same, number
 
 
 def test_different_slides_of_one_stain_are_not() -> None:
     looks = [see(tissue(seed)) for seed in range(30)]
     assert find_copies(looks) == []
-    likeness = [compare(looks[0], other).texture for other in looks[1:]]
+    likeness = [measure_likeness(looks[0], other).texture for other in looks[1:]]
     assert max(likeness) < 0.5
 
 
@@ -108,7 +108,7 @@ def test_look_survives_its_file() -> None:
     look = see(tissue(2))
     back = Look.from_dict(look.to_dict())
     assert back.rgb == pytest.approx(look.rgb, abs=0.01)
-    assert compare(look, back).texture > 0.99
+    assert measure_likeness(look, back).texture > 0.99
     assert np.abs(back.cover - look.cover).max() < 0.01
 
 

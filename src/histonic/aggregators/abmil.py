@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, maps_of, tissue_softmax
+from histonic.aggregators.bags import cells_of, cells_to_maps, tissue_softmax
 from histonic.aggregators.squares import weighted_mean_without
 
 EMBEDDED = 128
@@ -69,7 +69,7 @@ class AttentionPool(nn.Module):
     def attention(self, codes: Tensor, mask: Tensor) -> Tensor:
         """Weight of each cell, ``(B, R, K)``; they sum to 1 over the tissue."""
         _, weights = self._weighted(codes, mask)
-        return maps_of(weights, mask)[:, 0]
+        return cells_to_maps(weights, mask)[:, 0]
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``; 0 for a map without tissue."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, maps_of, tissue_max
+from histonic.aggregators.bags import cells_of, cells_to_maps, tissue_max
 from histonic.core.errors import EncoderError
 from histonic.nn.heads import Head, Heads
 
@@ -85,7 +85,7 @@ class Votes(nn.Module):
             tissue_max(votes, tissue),
             *(count / total for count in counts),
             *(count.log1p() for count in counts),
-            densest_field(maps_of(votes * here, mask), mask),
+            densest_field(cells_to_maps(votes * here, mask), mask),
         ]
         return torch.stack(summaries, dim=2).flatten(1)
 

@@ -122,7 +122,7 @@ def allot_tiles(
     ]
 
 
-def draw_patients(
+def draw_mosaic_patients(
     plan: MosaicPlan, split: str, tiles: list[tuple[ROWS, ROWS]], rng: np.random.Generator
 ) -> list[MosaicPatient]:
     """Draw the patients of one split, with outcomes spread evenly over them.

@@ -204,7 +204,7 @@ class Likeness(NamedTuple):
         return surprise >= -float(special.ndtri(CHANCE / max(looks, 1)))
 
 
-def compare(one: Look, other: Look, orientations: Sequence[int] = range(ORIENTATIONS)) -> Likeness:
+def measure_likeness(one: Look, other: Look, orientations: Sequence[int] = range(ORIENTATIONS)) -> Likeness:
     """The likeness of two slides in the best of some orientations, shifted by a pixel at most."""
     best, found_at = Likeness(-1.0, 0.0, 0, 0.0), one.texture
     for orientation in orientations:
@@ -295,7 +295,7 @@ def find_copies(
     found = []
     for (one, other), orientations in sorted(candidates.items()):
         a, b = looks[one], (looks if others is None else others)[other]
-        if a is not None and b is not None and (likeness := compare(a, b, orientations)).same(pairs):
+        if a is not None and b is not None and (likeness := measure_likeness(a, b, orientations)).same(pairs):
             found.append((one, other, likeness))
     return found
 

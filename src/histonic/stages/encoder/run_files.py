@@ -81,7 +81,7 @@ def write_history(out: Path, history: Sequence[Mapping[str, Any]]) -> None:
     write_text(out / "history.csv", text.getvalue())
 
 
-def draw_curves(path: Path, history: Sequence[Mapping[str, Any]], best_epoch: int) -> None:
+def draw_training_curves(path: Path, history: Sequence[Mapping[str, Any]], best_epoch: int) -> None:
     """Draw training and validation loss, and every named curve, over epochs."""
     names = list(history[0]["scores"])
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):

@@ -56,7 +56,7 @@ PICTURED = 12
 
 
 @dataclass(frozen=True)
-class Plan:
+class EncoderPlan:
     """A training, ready to be done in this process or another one.
 
     Attributes:
@@ -136,7 +136,7 @@ def train_encoder(
         listener.say(f"{resolved.out} is finished already")
         clear_leftovers(resolved.out, "cache")
         return resolved.out
-    plan = Plan(resolved, spec)
+    plan = EncoderPlan(resolved, spec)
     fabric = make_fabric(resolved.device, resolved.devices, resolved.precision)
     is_new = not resolved.out.exists()
     require_writable_folder(resolved.out)
@@ -153,7 +153,7 @@ def train_encoder(
     return resolved.out
 
 
-def _sets(plan: Plan, progress: Progress) -> list[TileSet]:
+def _sets(plan: EncoderPlan, progress: Progress) -> list[TileSet]:
     """The tile sets, from their files or from the cache.
 
     Raises:
@@ -172,7 +172,7 @@ def _sets(plan: Plan, progress: Progress) -> list[TileSet]:
     return sets
 
 
-def _train(fabric: Fabric, plan: Plan, progress: Progress) -> None:
+def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
     """The training of one process; the first leaves the result in ``plan.trained``."""
     settings = plan.settings
     sets = _sets(plan, Silent())
@@ -270,7 +270,7 @@ def _pictured(lesson: TileLesson, pupil: Pupil, fabric: Fabric) -> list[torch.Te
     return [pupil.prepared(part, generator) for part in both]
 
 
-def _write_results(plan: Plan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:
+def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:
     """Everything after training; ``run.json`` comes last and says that the run is finished."""
     out, settings = plan.settings.out, plan.settings
     tensors = {name: value.numpy() for name, value in state["trunk"].items()}
@@ -280,7 +280,7 @@ def _write_results(plan: Plan, sets: Sequence[TileSet], state: dict[str, Any]) -
     if state["heads"]:
         save_heads(out / HEADS_FILE, tasks, settings.code_size, state["heads"], encoder.fingerprint)
     encoder_run.write_history(out, state["history"])
-    encoder_run.draw_curves(out / "curves.png", state["history"], state["best_epoch"])
+    encoder_run.draw_training_curves(out / "curves.png", state["history"], state["best_epoch"])
     if state["picture"] is not None:
         encoder_run.draw_tiles(out / "picture.png", state["picture"].numpy())
     facts = encoder_run.run_facts(settings, encoder, sets, state)

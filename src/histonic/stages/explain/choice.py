@@ -17,7 +17,7 @@ from histonic.core.task import Task
 from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map
 from histonic.runs.predictions import PredictionTable, read_predictions
 from histonic.runs.run import read_json, read_store_path, read_tasks
-from histonic.stages.explain.attribution.views import Network
+from histonic.stages.explain.attribution.views import ExplainedNetwork
 
 Role = Literal["most certain", "least certain"]
 
@@ -115,8 +115,8 @@ def find_map(store: Path, name: str) -> CompressedSlide:
 
 
 def unseen_networks(
-    run: ExplainedRun, networks: Sequence[Network], task: Task, slide_id: str
-) -> list[Network]:
+    run: ExplainedRun, networks: Sequence[ExplainedNetwork], task: Task, slide_id: str
+) -> list[ExplainedNetwork]:
     """The networks that had no part of a slide's patient in training or validation.
 
     All networks for a slide that is not of the cohort; else those by which the patient was predicted out of
@@ -132,7 +132,7 @@ def unseen_networks(
     return [each for each in networks if (each.member.repeat, each.member.fold) in own]
 
 
-def require_unseen(networks: Sequence[Network], task: Task, slide_id: str) -> None:
+def require_unseen(networks: Sequence[ExplainedNetwork], task: Task, slide_id: str) -> None:
     """Refuse to explain a patient by networks that learned from that patient.
 
     Raises:

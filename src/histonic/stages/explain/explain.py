@@ -36,7 +36,7 @@ from histonic.stages.explain.attribution.checks import (
 from histonic.stages.explain.attribution.methods import METHODS
 from histonic.stages.explain.attribution.output import Asked, choose_output
 from histonic.stages.explain.attribution.sight import Sight, sight_of
-from histonic.stages.explain.attribution.views import Network, explain_map, networks_of
+from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map, networks_of
 from histonic.stages.explain.choice import (
     ExplainedRun,
     chosen_patients,
@@ -91,7 +91,7 @@ class _Bench:
 
     settings: ExplainSettings
     run: ExplainedRun
-    networks: Sequence[Network]
+    networks: Sequence[ExplainedNetwork]
     fusion: Fusion
     store: Path
     lesions: Mapping[str, Path]
@@ -322,7 +322,7 @@ def _of_patient(run: ExplainedRun, task: Task, patient: Mapping[str, Any] | None
     return found
 
 
-def _predict(networks: Sequence[Network], sight: Sight, task: Task) -> dict[str, Any]:
+def _predict(networks: Sequence[ExplainedNetwork], sight: Sight, task: Task) -> dict[str, Any]:
     """The prediction of what the networks see, in the columns of the run's tables."""
     found = [
         predict_slides(
@@ -345,7 +345,7 @@ def _meaning(bench: _Bench, asked: Asked) -> str:
     return words if bench.settings.method == "attention" else f"{words} ({asked.unit})"
 
 
-def _network_facts(network: Network) -> dict[str, int]:
+def _network_facts(network: ExplainedNetwork) -> dict[str, int]:
     member = network.member
     return {
         "repeat": member.repeat,
@@ -357,7 +357,7 @@ def _network_facts(network: Network) -> dict[str, int]:
 def _checks(
     bench: _Bench,
     asked: Asked,
-    networks: Sequence[Network],
+    networks: Sequence[ExplainedNetwork],
     sight: Sight,
     values: npt.NDArray[np.float64],
     lesion: npt.NDArray[np.float64] | None,

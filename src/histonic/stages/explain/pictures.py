@@ -259,7 +259,7 @@ def draw_sheet(
         save_png(figure, path)
 
 
-def draw_curves(path: Path, curves: Curves, prediction: str, order: str) -> None:
+def draw_deletion_curves(path: Path, curves: Curves, prediction: str, order: str) -> None:
     """Draw how the prediction changes while cells are deleted or inserted in the order of their values."""
     areas = curves.areas()
     with matplotlib.rc_context({**STYLE, "axes.spines.top": False, "axes.spines.right": False}):

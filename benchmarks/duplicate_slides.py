@@ -4,8 +4,8 @@
 
 SLIDES is a folder with slides of one kind, such as those of ``histonic demo`` or a mosaic: all in one stain
 and of nearly the same outline, which is the hard case. Each is turned, compressed again, stained otherwise,
-given another margin and scaled, described from its thumbnail with the cells drawn on it, and compared with
-itself; then all are compared with each other.
+given another margin and scaled, described from its thumbnail, and compared with itself; then all are
+compared with each other.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from histonic.core.grid import TileGrid
 from histonic.nn.stain import perturb_stains
 from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
-from histonic.slides.likeness import Look, compare, look_at
-from histonic.slides.thumbnail import draw_cells, thumbnail
+from histonic.slides.likeness import Look, look_at, measure_likeness
+from histonic.slides.thumbnail import thumbnail
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
 
 RULE = TissueRule(8.0, 20_000, 40_000)
@@ -41,13 +41,13 @@ def recompress(picture: np.ndarray, quality: int) -> np.ndarray:
 
 
 def look(picture: np.ndarray, mpp: float) -> Look | None:
-    """The look from the stored thumbnail, which is coarser than what compress keeps now."""
+    """The look as compress keeps it."""
     slide = ArraySlide(np.ascontiguousarray(picture), mpp=mpp)
     grid = TileGrid.over(slide.size_wh, slide_mpp=mpp, tile_px=128, mpp=0.5)
     mask = cell_coverage(find_tissue(slide, RULE), grid) >= 0.25
     if not mask.any():
         return None
-    return look_at(recompress(draw_cells(thumbnail(slide), grid, mask), 80), grid, mask, outlined=True)
+    return look_at(thumbnail(slide), grid, mask)
 
 
 def restain(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -90,7 +90,7 @@ def main() -> int:
         looks.append(own)
         for name, copy, copy_mpp in copies(picture, mpp, rng):
             other = look(copy, copy_mpp)
-            likeness = None if other is None else compare(own, other)
+            likeness = None if other is None else measure_likeness(own, other)
             if likeness is not None:
                 found.setdefault(name, []).append((likeness.texture, likeness.outline, likeness.same(PAIRS)))
     print("# Likeness of copies and of different slides\n")
@@ -103,7 +103,7 @@ def main() -> int:
             f"| {name} | {len(rows)} | {values[:, 0].min():.2f} | {np.median(values[:, 0]):.2f} "
             f"| {values[:, 1].min():.2f} | {values[:, 2].mean():.0%} |"
         )
-    pairs = [compare(one, other) for k, one in enumerate(looks) for other in looks[:k]]
+    pairs = [measure_likeness(one, other) for k, one in enumerate(looks) for other in looks[:k]]
     largest = max(pair.texture for pair in pairs)
     same = sum(pair.same(PAIRS) for pair in pairs)
     print(

@@ -44,7 +44,7 @@ from histonic.stages.explain.attribution import methods as explain_methods
 from histonic.stages.explain.attribution.checks import cell_auc
 from histonic.stages.explain.attribution.methods import METHODS, Windows
 from histonic.stages.explain.attribution.output import choose_output
-from histonic.stages.explain.attribution.views import Network, explain_map, networks_of, randomised
+from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map, networks_of, randomised
 from histonic.stages.explain.choice import unseen_networks
 from histonic.stages.explain.lesion import lesion_shares
 
@@ -101,7 +101,7 @@ class Cohort:
 def aucs(
     cohort: Cohort,
     run: Run,
-    networks: list[Network],
+    networks: list[ExplainedNetwork],
     method: str,
     slides: list[str],
     draws: int = 0,
@@ -268,7 +268,9 @@ def compare_steps(runs: list[Path], slides: int) -> Iterator[str]:
         )
 
 
-def _stepped(networks: list[Network], cohort: Cohort, name: str, task: Task, steps: int) -> np.ndarray:
+def _stepped(
+    networks: list[ExplainedNetwork], cohort: Cohort, name: str, task: Task, steps: int
+) -> np.ndarray:
     """Values ``(R, K)`` by so many steps."""
     before = explain_methods.PATH_STEPS
     explain_methods.PATH_STEPS = steps

@@ -206,7 +206,7 @@ METRICS: dict[str, Draw] = {
     "Spearman, good, heavy tails": partial(values, regression.spearman, 0.8, True),
     "MAE": partial(values, regression.mean_absolute_error, 0.5, False),
     "R2": partial(values, regression.explained_variance, 0.5, False),
-    "Slope of values": partial(values, regression.calibration_slope, 0.5, False),
+    "Slope of values": partial(values, regression.linear_calibration_slope, 0.5, False),
     "C-index, half censored": partial(ordered, "C", 0.7, 1.0),
     "C-index, 3 of 4 censored": partial(ordered, "C", 0.7, 3.0),
     "Uno's C, half censored": partial(ordered, "Uno", 0.7, 1.0),

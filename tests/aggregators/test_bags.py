@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from histonic.aggregators.abmil import AttentionPool, GatedAttention
-from histonic.aggregators.bags import cells_of, maps_of
+from histonic.aggregators.bags import cells_of, cells_to_maps
 from histonic.aggregators.dsmil import CRITERIA, DualStream
 from histonic.aggregators.pool import MaxPool, MeanPool
 from histonic.aggregators.registry import AGGREGATORS
@@ -47,7 +47,7 @@ def test_cells_come_back_to_their_places_and_so_do_gradients(count: int, side_by
     for number in range(count):
         by_hand = codes[number][:, mask[number] > 0].T
         assert torch.equal(cells[number][tissue[number]], by_hand)
-    maps = maps_of(cells * tissue[..., None], mask)
+    maps = cells_to_maps(cells * tissue[..., None], mask)
     assert torch.equal(maps, codes * mask[:, None])
     (found,) = torch.autograd.grad((maps * weight).sum(), codes)
     assert torch.equal(found, weight * mask[:, None])

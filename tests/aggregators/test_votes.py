@@ -112,15 +112,6 @@ def test_quantiles_of_nothing_are_zero() -> None:
 
 
 @torch.no_grad()
-def test_tile_votes_lie_in_their_places(maps: tuple[torch.Tensor, torch.Tensor]) -> None:
-    codes, mask = maps
-    heads = tile_heads(4)
-    found = Votes(4, 8, tile_heads=heads).tile_votes(codes, mask)
-    expected = heads["mitosis"](codes.permute(0, 2, 3, 1)).sigmoid()[..., 0] * mask
-    assert torch.allclose(found[:, 0], expected, atol=1e-6)
-
-
-@torch.no_grad()
 def test_codes_are_taken_as_the_encoder_gave_them(maps: tuple[torch.Tensor, torch.Tensor]) -> None:
     codes, mask = maps
     heads = tile_heads(4)

@@ -70,21 +70,12 @@ def test_plain_values_come_back_through_json(grid):
     assert isinstance(again.shape, Shape)
 
 
-@given(grid=grids(), rc=cells)
-def test_microns_and_level0_pixels_agree(grid, rc):
-    corner, centre = grid.cell_xy(rc), grid.cell_centre_um(rc)
-    half_um = grid.tile_px * grid.mpp / 2
-    assert math.isclose(centre.x, corner.x * grid.slide_mpp + half_um, rel_tol=1e-9)
-    assert math.isclose(centre.y, corner.y * grid.slide_mpp + half_um, rel_tol=1e-9)
-
-
 def test_golden_grid_by_hand():
     # 1000 x 300 level-0 px at 0.25 = 500 x 150 px at 0.5: tiles of 128 -> 4 columns, 2 rows.
     grid = TileGrid.over((1000, 300), slide_mpp=0.25, tile_px=128, mpp=0.5)
     assert grid.shape == (2, 4)
     assert grid.slide_wh == WH(1000, 300)
     assert grid.cell_um == 64
-    assert grid.cell_centre_um((0, 0)) == (32, 32)
     assert grid.cell_at((255.9, 256)) == (1, 0)
 
 

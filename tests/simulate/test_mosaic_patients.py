@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,13 +12,19 @@ from hypothesis import strategies as st
 from lifelines.utils import concordance_index
 
 from histonic.core.errors import SettingsError
-from histonic.simulate.mosaic_patients import KINDS, MosaicPatient, MosaicPlan, allot_tiles, draw_patients
+from histonic.simulate.mosaic_patients import (
+    MosaicKind,
+    MosaicPatient,
+    MosaicPlan,
+    allot_tiles,
+    draw_mosaic_patients,
+)
 
 NO_TILES = (np.arange(1), np.arange(1, 2))
 
 
 def drawn(plan: MosaicPlan, count: int = 200, seed: int = 0) -> list[MosaicPatient]:
-    return draw_patients(plan, "train", [NO_TILES] * count, np.random.default_rng(seed))
+    return draw_mosaic_patients(plan, "train", [NO_TILES] * count, np.random.default_rng(seed))
 
 
 @given(
@@ -53,7 +60,7 @@ def test_too_few_groups_are_counted() -> None:
         allot_tiles(np.array([1, 0, 1, 0, 0]) > 0, group, 3, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", get_args(MosaicKind))
 def test_sites_follow_the_outcome_only_if_asked(kind: str) -> None:
     plan = MosaicPlan(kind, sites=2, most_slides=3)  # type: ignore[arg-type]
     column = {"needle": "lesion", "arrangement": "arrangement", "fraction": None, "survival": "os_months"}[

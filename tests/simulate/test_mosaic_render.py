@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histonic.simulate.mosaic_layout import FINE, Outline
-from histonic.simulate.mosaic_render import Shade, choose_tiles, draw_shade, orient, paint
+from histonic.simulate.mosaic_render import Shade, draw_shade, fill_cells, paint, turn_tile
 
 PLAIN = Shade((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (240.0, 240.0, 240.0))
 
@@ -42,8 +42,8 @@ def test_seams_meet_and_reach_no_further_than_asked() -> None:
 
 def test_eight_orientations_differ_and_keep_the_pixels() -> None:
     tile = np.arange(27, dtype=np.uint8).reshape(3, 3, 3)
-    seen = {orient(tile, number).tobytes() for number in range(8)}
-    assert len(seen) == 8 and np.array_equal(orient(tile, 0), tile)
+    seen = {turn_tile(tile, number).tobytes() for number in range(8)}
+    assert len(seen) == 8 and np.array_equal(turn_tile(tile, 0), tile)
     assert all(sorted(each) == sorted(tile.tobytes()) for each in seen)
 
 
@@ -52,14 +52,14 @@ def test_tiles_of_a_kind_are_shown_equally_often_and_in_their_places() -> None:
     cells[0] = False
     lesion = np.zeros((6, 6), bool)
     lesion[2, :5] = True
-    chosen, turned = choose_tiles(
+    chosen, turned = fill_cells(
         lesion, square(cells), np.array([3, 4]), np.array([7, 8, 9]), np.random.default_rng(0)
     )
     assert (chosen[0] == -1).all() and set(chosen[lesion]) == {3, 4}
     counts = np.bincount(chosen[cells & ~lesion], minlength=10)[7:]
     assert counts.sum() == 25 and counts.max() - counts.min() <= 1 and set(turned.ravel()) <= set(range(8))
     # No lesion, no lesion tiles needed.
-    none, _ = choose_tiles(~cells, square(cells), np.array([], int), np.array([1]), np.random.default_rng(0))
+    none, _ = fill_cells(~cells, square(cells), np.array([], int), np.array([1]), np.random.default_rng(0))
     assert set(none[cells]) == {1}
 
 

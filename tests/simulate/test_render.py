@@ -13,7 +13,7 @@ from histonic.simulate.nuclei import nucleus_bank
 from histonic.simulate.patients import Latents
 from histonic.simulate.render import concentrations
 from histonic.simulate.slides import simulate_slide, simulate_tissue
-from histonic.simulate.tissue import lay_out
+from histonic.simulate.tissue import draw_layout
 
 SIDE_PX = 900
 
@@ -68,7 +68,7 @@ def test_layout_moves_tumour_nuclei_into_nests_and_leaves_their_number() -> None
 
 def counted(latents: Latents, seed: int) -> tuple[int, int]:
     rng = np.random.default_rng(seed)
-    plan = lay_out(latents, SIDE_PX, rng, glass=False)
+    plan = draw_layout(latents, SIDE_PX, rng, glass=False)
     _, nested, lone = cells.place_nuclei(latents, plan, rng)
     return len(nested), len(lone)
 

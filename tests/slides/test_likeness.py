@@ -12,8 +12,7 @@ from scipy import ndimage
 
 from histonic.core.compressed import orient
 from histonic.core.grid import TileGrid
-from histonic.slides.likeness import Look, compare, find_copies, look_at
-from histonic.slides.thumbnail import draw_cells
+from histonic.slides.likeness import Look, find_copies, look_at, measure_likeness
 
 MPP = 8.0
 CELL = 8
@@ -34,15 +33,15 @@ def tissue(seed: int, side: int = 320) -> np.ndarray:
     return picture.clip(0, 255).astype(np.uint8)
 
 
-def see(picture: np.ndarray, *, outlined: bool = True) -> Look:
-    """The look of a picture, as compress and the audit of older stores make it."""
+def see(picture: np.ndarray) -> Look:
+    """The look of a picture, as compress makes it."""
     height, width = picture.shape[:2]
     grid = TileGrid.over((width, height), slide_mpp=MPP, tile_px=CELL, mpp=MPP)
     rows, cols = grid.shape
     missing = ((0, rows * CELL - height), (0, cols * CELL - width))
     padded = np.pad(picture.mean(axis=2), missing, constant_values=255)
     mask = (padded < 235).reshape(rows, CELL, cols, CELL).mean(axis=(1, 3)) > 0.25
-    return look_at(draw_cells(picture, grid, mask) if outlined else picture, grid, mask, outlined=outlined)
+    return look_at(picture, grid, mask)
 
 
 def recompressed(picture: np.ndarray, quality: int) -> np.ndarray:
@@ -57,11 +56,10 @@ def restained(picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", range(8))
-@pytest.mark.parametrize("outlined", [True, False])
-def test_turned_copies_are_found(orientation: int, outlined: bool) -> None:
+def test_turned_copies_are_found(orientation: int) -> None:
     picture = tissue(0)
     copy = np.ascontiguousarray(orient(picture, orientation, (0, 1)))
-    found = compare(see(picture, outlined=outlined), see(copy, outlined=outlined))
+    found = measure_likeness(see(picture), see(copy))
     assert found.same and found.texture > 0.95
 
 
@@ -73,13 +71,13 @@ def test_changed_copies_are_found() -> None:
     changed = [recompressed(picture, 30), restained(picture), wider, small]
     changed.append(restained(recompressed(orient(wider, 6, (0, 1)), 50)))
     for number, copy in enumerate(changed):
-        assert compare(see(picture), see(np.ascontiguousarray(copy))).same, number
+        assert measure_likeness(see(picture), see(np.ascontiguousarray(copy))).same, number
 
 
 def test_different_slides_of_one_stain_are_not() -> None:
     looks = [see(tissue(seed)) for seed in range(30)]
     assert find_copies(looks) == []
-    likeness = [compare(looks[0], other).texture for other in looks[1:]]
+    likeness = [measure_likeness(looks[0], other).texture for other in looks[1:]]
     assert max(likeness) < 0.5
 
 
@@ -110,15 +108,13 @@ def test_look_survives_its_file() -> None:
     look = see(tissue(2))
     back = Look.from_dict(look.to_dict())
     assert back.rgb == pytest.approx(look.rgb, abs=0.01)
-    assert compare(look, back).texture > 0.99
+    assert measure_likeness(look, back).texture > 0.99
     assert np.abs(back.cover - look.cover).max() < 0.01
 
 
-def test_colour_is_that_of_the_tissue_with_and_without_outline() -> None:
-    picture = tissue(3)
-    with_line, without = see(picture).rgb, see(picture, outlined=False).rgb
-    assert with_line == pytest.approx(without, abs=8)
-    assert without[0] > without[1] and max(without) < 235
+def test_colour_is_that_of_the_tissue() -> None:
+    found = see(tissue(3)).rgb
+    assert found[0] > found[1] and max(found) < 235
 
 
 def test_crops_of_a_real_slide_are_told_apart(data_dir: Path) -> None:

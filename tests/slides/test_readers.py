@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
-from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide, slide_name
+from histonic.slides.base import Slide, best_mpp, file_stem, fingerprint_file, open_slide
 from histonic.slides.formats.array import ArraySlide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.formats.tiff import TiffSlide
@@ -320,4 +320,4 @@ def test_best_mpp(native: float, wanted: float, found: float) -> None:
 
 
 def test_slide_names() -> None:
-    assert slide_name(Path("x/a.ome.tif")) == "a" and slide_name(Path("a.b.svs")) == "a.b"
+    assert file_stem(Path("x/a.ome.tif")) == "a" and file_stem(Path("a.b.svs")) == "a.b"

@@ -19,7 +19,7 @@ from histonic.core.grid import TileGrid
 from histonic.core.units import RC
 from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
-from histonic.slides.masks import read_mask
+from histonic.slides.masks import read_tissue_mask
 from histonic.slides.thumbnail import OUTLINE, draw_cells, thumbnail
 from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue, otsu_threshold
 
@@ -134,7 +134,7 @@ def test_masks_from_images(tmp_path: Path, suffix: str) -> None:
         Image.fromarray(mask).save(path)
     else:
         tifffile.imwrite(path, mask)
-    found = read_mask(path, slide_of())
+    found = read_tissue_mask(path, slide_of())
     assert np.array_equal(found.mask, mask > 0) and found.mpp == pytest.approx(5.0)
 
 
@@ -143,7 +143,7 @@ def test_an_opaque_alpha_channel_is_no_tissue(tmp_path: Path) -> None:
     rgba[..., 3] = 255
     rgba[:20, :, 0] = 255
     Image.fromarray(rgba).save(tmp_path / "m.png")
-    assert read_mask(tmp_path / "m.png", slide_of()).mask.mean() == 0.5
+    assert read_tissue_mask(tmp_path / "m.png", slide_of()).mask.mean() == 0.5
 
 
 @pytest.mark.parametrize("wrapped", ["collection", "list", "feature", "geometry", "multi"])
@@ -162,7 +162,7 @@ def test_masks_from_qupath(tmp_path: Path, wrapped: str) -> None:
         "multi": [feature],
     }[wrapped]
     (tmp_path / "m.geojson").write_text(json.dumps(content))
-    found = read_mask(tmp_path / "m.geojson", slide_of())
+    found = read_tissue_mask(tmp_path / "m.geojson", slide_of())
     assert found.mask.shape == (400, 800) and found.mpp == 0.5
     assert found.mask.sum() == pytest.approx(400 * 300 - 200 * 100, rel=0.02)
     assert found.mask[60, 110] and not found.mask[150, 300] and not found.mask[10, 10]
@@ -184,13 +184,13 @@ def test_wrong_masks(tmp_path: Path, name: str, content: bytes | None, words: st
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(MaskError, match=words):
-        read_mask(tmp_path / name, slide_of())
+        read_tissue_mask(tmp_path / name, slide_of())
 
 
 def test_a_mask_of_another_shape_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.ones((80, 80), np.uint8)).save(tmp_path / "m.png")
     with pytest.raises(MaskError, match="another shape"):
-        read_mask(tmp_path / "m.png", slide_of())
+        read_tissue_mask(tmp_path / "m.png", slide_of())
 
 
 def test_thumbnail_and_cells() -> None:
@@ -250,7 +250,9 @@ def write_polygons(path: Path, rings: list[list[list[float]]]) -> Path:
 def test_polygons_over_the_border_and_beside_the_slide(tmp_path: Path) -> None:
     over = [[-300.0, -300.0], [200.0, -300.0], [200.0, 100.0], [-300.0, 100.0]]
     beside = [[2000.0, 2000.0], [2100.0, 2000.0], [2100.0, 2100.0]]
-    found = read_mask(write_polygons(tmp_path / "m.geojson", [over, beside, over[:2]]), slide_of()).mask
+    found = read_tissue_mask(
+        write_polygons(tmp_path / "m.geojson", [over, beside, over[:2]]), slide_of()
+    ).mask
     assert found.sum() == pytest.approx(200 * 100, rel=0.02) and found[:99, :199].all()
 
 
@@ -263,7 +265,7 @@ def test_thousands_of_polygons_on_a_large_slide_are_drawn_fast(tmp_path: Path) -
     path = write_polygons(tmp_path / "m.geojson", rings)
     slide = ArraySlide(np.broadcast_to(np.uint8(200), (20_000, 40_000, 3)), mpp=0.5)
     began = time.perf_counter()
-    mask = read_mask(path, slide).mask
+    mask = read_tissue_mask(path, slide).mask
     assert time.perf_counter() - began < 5
     assert mask.shape == (2048, 4096)
     assert mask.mean() == pytest.approx(len(rings) * 40**2 / 8e8, rel=0.6)
@@ -273,4 +275,4 @@ def test_a_gigantic_png_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.
     Image.fromarray(np.ones((40, 80), np.uint8)).save(tmp_path / "m.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(MaskError, match="smaller"):
-        read_mask(tmp_path / "m.png", slide_of())
+        read_tissue_mask(tmp_path / "m.png", slide_of())

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, maps_of, tissue_softmax
+from histonic.aggregators.bags import cells_of, cells_to_maps, tissue_softmax
 from histonic.aggregators.squares import weighted_mean_without
 
 EMBEDDED = 128
@@ -19,19 +19,18 @@ class GatedAttention(nn.Module):
 
     Args:
         size: Length of a cell's vector.
-        hidden: Rows of V and U.
 
     Example:
-        >>> GatedAttention(8, 4)(torch.zeros(2, 10, 8)).shape
+        >>> GatedAttention(8)(torch.zeros(2, 10, 8)).shape
         torch.Size([2, 10, 1])
     """
 
-    def __init__(self, size: int, hidden: int = HIDDEN) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self.content = nn.Linear(size, hidden)
-        self.gate = nn.Linear(size, hidden)
+        self.content = nn.Linear(size, HIDDEN)
+        self.gate = nn.Linear(size, HIDDEN)
         # A bias would shift all scores alike, and softmax would take it away again.
-        self.score = nn.Linear(hidden, 1, bias=False)
+        self.score = nn.Linear(HIDDEN, 1, bias=False)
 
     def forward(self, cells: Tensor) -> Tensor:
         """``(B, N, size)`` to ``(B, N, 1)``."""
@@ -70,7 +69,7 @@ class AttentionPool(nn.Module):
     def attention(self, codes: Tensor, mask: Tensor) -> Tensor:
         """Weight of each cell, ``(B, R, K)``; they sum to 1 over the tissue."""
         _, weights = self._weighted(codes, mask)
-        return maps_of(weights, mask)[:, 0]
+        return cells_to_maps(weights, mask)[:, 0]
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``; 0 for a map without tissue."""

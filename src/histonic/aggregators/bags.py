@@ -40,7 +40,7 @@ def cells_of(codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return cells, tissue.gather(1, places)
 
 
-def maps_of(values: Tensor, mask: Tensor) -> Tensor:
+def cells_to_maps(values: Tensor, mask: Tensor) -> Tensor:
     """Values ``(B, N, C)`` of the cells of :func:`cells_of` back in their places ``(B, C, R, K)``.
 
     What stands for glass comes to lie on glass, so it should be 0.

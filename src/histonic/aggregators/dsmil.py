@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, maps_of, tissue_max, tissue_only, tissue_softmax
+from histonic.aggregators.bags import cells_of, cells_to_maps, tissue_max, tissue_only, tissue_softmax
 from histonic.aggregators.squares import at_squares, largest_in_squares, weighted_mean_without
 
 EMBEDDED = 128
@@ -56,7 +56,7 @@ class DualStream(nn.Module):
     def attention(self, codes: Tensor, mask: Tensor) -> Tensor:
         """Weight of each cell, ``(B, R, K)``, the mean over the criteria; they sum to 1 over the tissue."""
         *_, weights = self._streams(codes, mask)
-        return maps_of(weights.mean(dim=-1, keepdim=True), mask)[:, 0]
+        return cells_to_maps(weights.mean(dim=-1, keepdim=True), mask)[:, 0]
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 132)``."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, maps_of
+from histonic.aggregators.bags import cells_of, cells_to_maps
 
 EMBEDDED = 128
 HEADS = 4
@@ -199,11 +199,11 @@ class TransMil(nn.Module):
         token, cells = torch.split(tokens, [1, cells.shape[1]], dim=1)
         if not tissue.all():
             cells = cells * tissue[..., None]
-        cells, _ = cells_of(self.places(maps_of(cells, mask)), mask)
+        cells, _ = cells_of(self.places(cells_to_maps(cells, mask)), mask)
         vectors, weights = self.second.first_asks(token, cells, tissue)
         heard = weights.mean(dim=1)
         heard = heard / heard.sum(dim=1, keepdim=True).clamp_min(torch.finfo(heard.dtype).tiny)
-        return self.norm(vectors), maps_of(heard[..., None], mask)[:, 0]
+        return self.norm(vectors), cells_to_maps(heard[..., None], mask)[:, 0]
 
     def _all(self, codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The same of any maps: those with few cells together, each of the others by itself."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from histonic.aggregators.bags import cells_of, maps_of, tissue_max
+from histonic.aggregators.bags import cells_of, cells_to_maps, tissue_max
 from histonic.core.errors import EncoderError
 from histonic.nn.heads import Head, Heads
 
@@ -69,32 +69,23 @@ class Votes(nn.Module):
     def _heads(self) -> list[Head]:
         return [head for head in self.tile_heads.heads if isinstance(head, Head)]
 
-    def tile_votes(self, codes: Tensor, mask: Tensor) -> Tensor:
-        """The votes of every tile, ``(B, V, R, K)``, 0 on glass."""
-        votes, tissue = self._votes(codes, mask)
-        return maps_of(votes * tissue[..., None], mask)
-
-    def _votes(self, codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """``(B, N, V)``, and bool ``(B, N)`` where there is tissue."""
-        cells, tissue = cells_of(codes.float(), mask)
-        return torch.cat([head_votes(head, cells) for head in self._heads()], dim=2), tissue
-
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` raw codes and ``(B, R, K)`` to summaries ``(B, V * S)``, vote by vote."""
-        votes, tissue = self._votes(codes, mask)
+        cells, tissue = cells_of(codes.float(), mask)
+        votes = torch.cat([head_votes(head, cells) for head in self._heads()], dim=2)
         here = tissue[..., None].to(votes.dtype)
-        cells = here.sum(dim=1).clamp_min(1)
-        mean = (votes * here).sum(dim=1) / cells
-        spread = (((votes - mean[:, None]).square() * here).sum(dim=1) / cells).sqrt()
+        total = here.sum(dim=1).clamp_min(1)
+        mean = (votes * here).sum(dim=1) / total
+        spread = (((votes - mean[:, None]).square() * here).sum(dim=1) / total).sqrt()
         counts = [((votes > threshold) * here).sum(dim=1) for threshold in THRESHOLDS]
         summaries = [
             mean,
             spread,
             *tissue_quantiles(votes, tissue, QUANTILES),
             tissue_max(votes, tissue),
-            *(count / cells for count in counts),
+            *(count / total for count in counts),
             *(count.log1p() for count in counts),
-            densest_field(maps_of(votes * here, mask), mask),
+            densest_field(cells_to_maps(votes * here, mask), mask),
         ]
         return torch.stack(summaries, dim=2).flatten(1)
 

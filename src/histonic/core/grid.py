@@ -97,12 +97,6 @@ class TileGrid:
         row, col = rc
         return XY(self.origin_xy.x + col * self.stride_level0, self.origin_xy.y + row * self.stride_level0)
 
-    def cell_centre_um(self, rc: tuple[int, int]) -> XY:
-        """Centre of a cell in microns from the slide's top-left corner."""
-        corner = self.cell_xy(rc)
-        half = self.tile_side_level0 / 2
-        return XY((corner.x + half) * self.slide_mpp, (corner.y + half) * self.slide_mpp)
-
     def cell_at(self, xy: tuple[float, float]) -> RC:
         """The cell whose stride square holds a level-0 pixel; it may lie outside :attr:`shape`."""
         x, y = xy

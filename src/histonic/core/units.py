@@ -52,13 +52,3 @@ class Shape(NamedTuple):
 
     rows: int
     cols: int
-
-
-def same_mpp(a: float, b: float) -> bool:
-    """Whether two resolutions agree within :data:`MPP_TOLERANCE`.
-
-    Example:
-        >>> same_mpp(0.499, 0.5), same_mpp(0.25, 0.5)
-        (True, False)
-    """
-    return abs(a - b) <= MPP_TOLERANCE * min(a, b)

@@ -40,16 +40,11 @@ def separate_stains(tiles: Tensor) -> Tensor:
     return torch.einsum("bchw,cs->bshw", tiles.clamp_min(LEAST_LIGHT).log_().neg_(), inverse)
 
 
-def combine_stains(amounts: Tensor) -> Tensor:
-    """Light that passes the amounts of :func:`separate_stains`, ``(B, 3, H, W)`` of 0..1."""
-    return torch.einsum("bshw,sc->bchw", amounts, -stain_matrix().to(amounts)).exp_().clamp_(max=1)
-
-
 def perturb_stains(tiles: Tensor, factor: Tensor, addend: Tensor) -> Tensor:
     """Tiles with every stain made stronger or weaker.
 
-    The same as :func:`combine_stains` of ``amount * factor + addend``; separating, perturbing and mixing
-    again are linear in the optical density, so that one matrix a tile does it.
+    Every amount becomes ``amount * factor + addend``; separating, perturbing and mixing again are linear in
+    the optical density, so that one matrix a tile does it.
 
     Args:
         tiles: ``(B, 3, H, W)`` of 0..1.

@@ -1,17 +1,23 @@
-"""Writing the tables and versions of a run."""
+"""The folder of a run: its settings and tables, that it is gone on with as it was begun, and clearing it."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from histonic.core.cohort import Cohort, Fold
-from histonic.core.files import write_text
+from histonic.core.errors import TrainingError
+from histonic.core.files import PARTIAL_PREFIX, write_json, write_text
 from histonic.core.task import Task
+from histonic.runs.run import read_kept_settings
 
 FLOAT_FORMAT = "%.9g"
 PACKAGES = ("histonic", "lightning-fabric", "numpy", "scipy", "torch")
@@ -20,6 +26,75 @@ PACKAGES = ("histonic", "lightning-fabric", "numpy", "scipy", "torch")
 def versions() -> dict[str, str]:
     """Versions of the packages that the numbers depend on."""
     return {name: version(name) for name in PACKAGES}
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """The content of ``settings.yaml``."""
+    return yaml.safe_dump(dict(settings), sort_keys=True, allow_unicode=True)
+
+
+def require_same_settings(
+    out: Path, settings: Mapping[str, Any], todo: str, *, free: Collection[str] = ()
+) -> None:
+    """Refuse a folder that holds a run with other settings.
+
+    Args:
+        out: The folder.
+        settings: As they would be written to its ``settings.yaml``.
+        todo: What the user can do about it.
+        free: Settings with which a run may go on otherwise.
+
+    Raises:
+        TrainingError: The settings differ; says which.
+        RunError: The settings of the run cannot be read.
+    """
+    if not (out / "settings.yaml").is_file():
+        return
+    before = read_kept_settings(out)
+    changed = [key for key, value in settings.items() if key not in before or before[key] != value]
+    different = [key for key in changed if key not in free]
+    if different:
+        key = different[0]
+        raise TrainingError(
+            f"Train into {out}.",
+            f"It holds a run with other settings ({', '.join(different)}): "
+            f"{key} was {before.get(key)!r}, now {settings[key]!r}.",
+            todo,
+        )
+
+
+def require_same_origin(path: Path, origin: Mapping[str, Any]) -> None:
+    """Keep what the networks are trained from and with, or refuse to go on if that has changed.
+
+    Args:
+        path: ``checkpoints/origin.json`` of an interrupted run; written if absent.
+        origin: Versions, and fingerprints of maps or tiles.
+
+    Raises:
+        TrainingError: The run was begun with something else.
+    """
+    if not path.is_file():
+        write_json(path, origin)
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if before != origin:
+        different = [key for key in origin if before.get(key) != origin[key]]
+        raise TrainingError(
+            f"Go on with the run in {path.parent.parent}.",
+            f"Since it began, these have changed: {', '.join(different)}.",
+            "Restore them, or delete the run and begin again.",
+        )
+
+
+def clear_leftovers(out: Path, *folders: str) -> None:
+    """Remove checkpoints and other ``folders``, and temporary files that a killed run left behind."""
+    for name in ("checkpoints", *folders):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for path in sorted(out.rglob(f"{PARTIAL_PREFIX}*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def truth_columns(task: Task, cohort: Cohort, fold: Fold) -> dict[str, list[Any]]:

@@ -18,7 +18,7 @@ from histonic.simulate.nuclei import (
 )
 from histonic.simulate.patients import Latents
 from histonic.simulate.textures import FloatImage, jittered_points, smooth_noise
-from histonic.simulate.tissue import COARSE, Floats, Plan
+from histonic.simulate.tissue import COARSE, Floats, TissueLayout
 
 # Nuclei for each pixel of tissue.
 TUMOUR_DENSITY = (0.00036, 0.00042)
@@ -28,7 +28,9 @@ SPINDLE_DENSITY = 0.00030
 LYMPHOCYTE_DENSITY = 0.00016
 
 
-def place_nuclei(latents: Latents, plan: Plan, rng: np.random.Generator) -> tuple[FloatImage, Floats, Floats]:
+def place_nuclei(
+    latents: Latents, plan: TissueLayout, rng: np.random.Generator
+) -> tuple[FloatImage, Floats, Floats]:
     """Draw all nuclei of a slide.
 
     Args:
@@ -60,7 +62,7 @@ def place_nuclei(latents: Latents, plan: Plan, rng: np.random.Generator) -> tupl
 
 
 def _nested(
-    latents: Latents, plan: Plan, rng: np.random.Generator
+    latents: Latents, plan: TissueLayout, rng: np.random.Generator
 ) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
     """Places, angles and shapes of the nuclei in solid nests and in the lining of glands."""
     density = NEST_DENSITY[0] + NEST_DENSITY[1] * latents.proliferation
@@ -90,14 +92,14 @@ def _nested(
     return found[fits], angle[fits], shape[fits]
 
 
-def _stroma_points(plan: Plan, spacing: float, rng: np.random.Generator) -> Floats:
+def _stroma_points(plan: TissueLayout, spacing: float, rng: np.random.Generator) -> Floats:
     """Jittered points in the stroma, away from nests, fat and glass."""
     points = jittered_points(rng, plan.side_px, spacing, 0.22)
     stroma = np.minimum(plan.tissue - 6, np.minimum(-plan.nests - 8, -plan.fat - 6))
     return points[plan.at(stroma, points) > 0]
 
 
-def _dispersed(plan: Plan, count: int, rng: np.random.Generator) -> Floats:
+def _dispersed(plan: TissueLayout, count: int, rng: np.random.Generator) -> Floats:
     """Tumour nuclei strewn over the stroma."""
     points = _stroma_points(plan, 21.0, rng)
     taken = rng.permutation(len(points))[: max(count, 0)]
@@ -129,7 +131,7 @@ def _stamp_tumour(
 
 
 def _stamp_stroma(
-    canvas: FloatImage, bank: Bank, plan: Plan, tissue_px: float, rng: np.random.Generator
+    canvas: FloatImage, bank: Bank, plan: TissueLayout, tissue_px: float, rng: np.random.Generator
 ) -> None:
     """Spindle nuclei along the fibres, and lymphocytes in clusters; their number says nothing."""
     places = _stroma_points(plan, 18.0, rng)
@@ -148,7 +150,7 @@ def _stamp_stroma(
         stamp(canvas, bank.lymphocyte[variant], int(x), int(y), 1.0)
 
 
-def _stamp_blood(canvas: FloatImage, bank: Bank, plan: Plan, rng: np.random.Generator) -> None:
+def _stamp_blood(canvas: FloatImage, bank: Bank, plan: TissueLayout, rng: np.random.Generator) -> None:
     """Red blood cells in most vessels, packed or few."""
     grid = jittered_points(rng, plan.side_px, 9.5, 0.2)
     filled = rng.random(len(plan.vessels)) ** 0.5

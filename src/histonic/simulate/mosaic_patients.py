@@ -13,7 +13,6 @@ from histonic.simulate.mosaic_layout import Pattern
 from histonic.simulate.patients import draw_follow_up
 
 MosaicKind = Literal["needle", "fraction", "arrangement", "survival"]
-KINDS: tuple[MosaicKind, ...] = ("needle", "fraction", "arrangement", "survival")
 FRACTIONS = (0.05, 0.95)
 FRACTION_SLOPE = 4.0
 RIM_SLOPE = 1.2
@@ -123,7 +122,7 @@ def allot_tiles(
     ]
 
 
-def draw_patients(
+def draw_mosaic_patients(
     plan: MosaicPlan, split: str, tiles: list[tuple[ROWS, ROWS]], rng: np.random.Generator
 ) -> list[MosaicPatient]:
     """Draw the patients of one split, with outcomes spread evenly over them.

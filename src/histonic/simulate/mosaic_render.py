@@ -47,7 +47,7 @@ def draw_shade(site: np.random.Generator, slide: np.random.Generator, amount: fl
     return Shade(*(tuple(float(each) for each in values) for values in (factor, amount * added, glass)))
 
 
-def choose_tiles(
+def fill_cells(
     lesion: BoolGrid,
     outline: Outline,
     lesion_rows: npt.NDArray[np.int64],
@@ -98,7 +98,7 @@ def paint(
     side, tile_px = len(chosen), tiles.shape[1]
     canvas = np.full((side, tile_px, side, tile_px, 3), 255, np.uint8)
     for row, col in np.argwhere(chosen >= 0):
-        canvas[row, :, col] = orient(tiles[chosen[row, col]], int(turned[row, col]))
+        canvas[row, :, col] = turn_tile(tiles[chosen[row, col]], int(turned[row, col]))
     shown = chosen >= 0
     _fade(canvas.transpose(0, 2, 1, 3, 4), shown, seam_px)
     _fade(canvas.transpose(2, 0, 3, 1, 4), shown.T, seam_px)
@@ -106,7 +106,7 @@ def paint(
     return _on_glass(stain(picture) if stain else picture, outline, shown, shade, tile_px, rng)
 
 
-def orient(tile: UInt8Image, orientation: int) -> UInt8Image:
+def turn_tile(tile: UInt8Image, orientation: int) -> UInt8Image:
     """A tile turned by quarters (``orientation % 4``) and mirrored (from 4 on)."""
     turned = np.rot90(tile, orientation % 4)
     return np.ascontiguousarray(turned[:, ::-1] if orientation >= 4 else turned)

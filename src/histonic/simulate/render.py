@@ -20,13 +20,13 @@ from histonic.simulate.textures import (
     widen,
     window,
 )
-from histonic.simulate.tissue import COARSE, FAR_PX, Plan, add_cell_bodies, lay_out
+from histonic.simulate.tissue import COARSE, FAR_PX, TissueLayout, add_cell_bodies, draw_layout
 
 # Few enough rows that the intermediate values of a band stay in the cache of the processor.
 BAND_PX = 64
 
 
-def render(
+def render_tissue(
     latents: Latents, stain: Stain, side_px: int, rng: np.random.Generator, *, glass: bool
 ) -> UInt8Image:
     """Draw one slide, uint8 ``(side_px, side_px, 3)``.
@@ -50,7 +50,7 @@ def concentrations(
     latents: Latents, side_px: int, rng: np.random.Generator, *, glass: bool
 ) -> Iterator[tuple[FloatImage, FloatImage]]:
     """Concentrations of haematoxylin and eosin in bands of rows, each float32 ``(h, side_px)``."""
-    plan = lay_out(latents, side_px, rng, glass=glass)
+    plan = draw_layout(latents, side_px, rng, glass=glass)
     canvas, nested, lone = place_nuclei(latents, plan, rng)
     walls = mosaic_edges(nested / COARSE, plan.nests > -COARSE, FAR_PX / COARSE) * COARSE
     add_cell_bodies(plan.nests, lone, rng.uniform(10.0, 16.0, len(lone)))
@@ -93,7 +93,7 @@ class _Layers:
         return _Band(maps, fibres, textures[-1])
 
 
-def _layers(plan: Plan, walls: FloatImage, rng: np.random.Generator) -> _Layers:
+def _layers(plan: TissueLayout, walls: FloatImage, rng: np.random.Generator) -> _Layers:
     shade = np.asarray(1 + 0.10 * smooth_noise(rng, len(plan.tissue), 40.0), np.float32)
     maps = {name: getattr(plan, name) for name in ("tissue", "nests", "lumens", "fat", "septa")}
     maps.update(walls=walls, shade=shade)

@@ -16,7 +16,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.files import write_json, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.simulate.patients import SLIDE_STREAM, Latents, SimulatedPatient, draw_patients
-from histonic.simulate.render import render
+from histonic.simulate.render import render_tissue
 from histonic.simulate.stains import UInt8Image, draw_stain
 from histonic.slides.formats.pyramid import write_pyramid
 
@@ -61,7 +61,7 @@ def simulate_slide(latents: Latents, site: str, rng: np.random.Generator, side_p
         >>> simulate_slide(Latents(0.5, 0.5, 0.5), "north", np.random.default_rng(0), 256).shape
         (256, 256, 3)
     """
-    return render(latents, draw_stain(site, rng), side_px, rng, glass=True)
+    return render_tissue(latents, draw_stain(site, rng), side_px, rng, glass=True)
 
 
 def simulate_tissue(
@@ -71,7 +71,7 @@ def simulate_tissue(
     site: str = "north",
 ) -> UInt8Image:
     """The same tissue without glass around it, uint8 ``(side_px, side_px, 3)``."""
-    return render(latents, draw_stain(site, rng), side_px, rng, glass=False)
+    return render_tissue(latents, draw_stain(site, rng), side_px, rng, glass=False)
 
 
 def simulate_cohort(

@@ -53,7 +53,7 @@ class Nest:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TissueLayout:
     """Where everything lies; maps have one pixel for :data:`COARSE` x :data:`COARSE` of the slide.
 
     Attributes:
@@ -84,7 +84,7 @@ class Plan:
         return field[cells[:, 1], cells[:, 0]]
 
 
-def lay_out(latents: Latents, side_px: int, rng: np.random.Generator, *, glass: bool) -> Plan:
+def draw_layout(latents: Latents, side_px: int, rng: np.random.Generator, *, glass: bool) -> TissueLayout:
     """Draw the plan of one slide.
 
     Args:
@@ -95,7 +95,7 @@ def lay_out(latents: Latents, side_px: int, rng: np.random.Generator, *, glass: 
     """
     n = -(-side_px // COARSE) + 1
     tissue = _outline(rng, n) if glass else np.full((n, n), FAR_PX, np.float32)
-    fat = _fat(rng, tissue, side_px)
+    fat = _fat(rng, tissue)
     units = _units(latents, rng, side_px, tissue, fat)
     nests, lumens = _paint(units, n)
     nests = np.minimum(nests, np.minimum(tissue - 6, -fat))
@@ -106,7 +106,7 @@ def lay_out(latents: Latents, side_px: int, rng: np.random.Generator, *, glass: 
     seeds = jittered_points(rng, side_px, FAT_CELL_PX, 0.20) / COARSE
     septa = mosaic_edges(seeds, fat > -8, FAR_PX) * COARSE
     directions = np.asarray(0.9 * smooth_noise(rng, n, max(n / 5, 60.0)) + rng.uniform(0, np.pi), np.float32)
-    return Plan(side_px, tissue, nests, lumens, fat, septa, directions, units, vessels)
+    return TissueLayout(side_px, tissue, nests, lumens, fat, septa, directions, units, vessels)
 
 
 def _outline(rng: np.random.Generator, n: int) -> FloatImage:
@@ -125,7 +125,7 @@ def _outline(rng: np.random.Generator, n: int) -> FloatImage:
     return signed_distance(np.asarray(height - limit, np.float32), FAR_PX / COARSE) * COARSE
 
 
-def _fat(rng: np.random.Generator, tissue: FloatImage, side_px: int) -> FloatImage:
+def _fat(rng: np.random.Generator, tissue: FloatImage) -> FloatImage:
     n = len(tissue)
     noise = smooth_noise(rng, n, max(n / 4, 60.0)) + 0.25 * smooth_noise(rng, n, 25.0)
     inside = tissue > 0

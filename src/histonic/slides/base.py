@@ -124,7 +124,7 @@ class LevelSlide(ABC):
     ) -> None:
         header = header or HeaderMpp()
         self.path = path
-        self.name = slide_name(path)
+        self.name = file_stem(path)
         self.level_whs = tuple(WH(*wh) for wh in level_whs)
         self.size_wh = self.level_whs[0]
         for value in (mpp, default_mpp):
@@ -378,7 +378,7 @@ def best_mpp(slide: Slide, mpp: float) -> float:
     return max(fitting)[1] if fitting else mpp
 
 
-def slide_name(path: Path) -> str:
+def file_stem(path: Path) -> str:
     """File name without its extension, also for ``.ome.tif``."""
     name = path.name
     for suffix in (".ome.tiff", ".ome.tif"):

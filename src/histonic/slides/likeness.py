@@ -54,8 +54,8 @@ SAME_TEXTURE = 0.6
 SAME_OUTLINE = 0.7
 """Likeness above which two slides are called the same; see ``benchmarks/duplicate_slides.md``."""
 SHIFTS = (-1, 0, 1)
-OUTLINE_PX = 3
-"""Width of the line around kept cells on stored thumbnails, with a pixel for compression."""
+RIM_PX = 3
+"""Pixels beside glass that say nothing of the texture."""
 
 
 @dataclass(frozen=True)
@@ -100,32 +100,28 @@ class Look:
         return cls((red, green, blue), cover, texture)
 
 
-def look_at(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_], *, outlined: bool) -> Look:
+def look_at(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_]) -> Look:
     """Describe the tissue on a thumbnail.
 
     Args:
         picture: uint8 ``(h, w, 3)`` RGB of the whole slide.
         grid: The cells.
         mask: ``(R, K)`` bool, kept cells, at least one.
-        outlined: Whether the kept cells are drawn on it, as on stored thumbnails; then the line is left out.
 
     Example:
         >>> grid = TileGrid.over((64, 64), slide_mpp=8.0, tile_px=8, mpp=8.0)
         >>> picture = np.full((64, 64, 3), (200, 120, 180), np.uint8)
-        >>> look = look_at(picture, grid, np.ones((8, 8), bool), outlined=False)
+        >>> look = look_at(picture, grid, np.ones((8, 8), bool))
         >>> look.rgb, look.comparable
         ((200.0, 120.0, 180.0), False)
     """
     kept = _kept_pixels(picture.shape, grid, mask)
-    inside = ndimage.binary_erosion(kept, iterations=OUTLINE_PX, border_value=0) if outlined else kept
-    # Where the tissue is narrower than the line, its colour cannot be had without it.
-    inside = inside if inside.any() else kept
-    mean = picture[inside].mean(axis=0)
+    mean = picture[kept].mean(axis=0)
     density = -np.log10((picture.astype(np.float32).mean(axis=2) + 1) / 256)
     box, size = _frame(kept)
     cover = _resample(kept.astype(np.float32), box, size)
     # The border between tissue and glass would make all slides of one outline alike.
-    tissue = inside & ndimage.binary_erosion(density > GLASS, iterations=OUTLINE_PX, border_value=0)
+    tissue = kept & ndimage.binary_erosion(density > GLASS, iterations=RIM_PX, border_value=0)
     held = _resample(tissue.astype(np.float32), box, size)
     total = _resample(density * tissue, box, size)
     value = np.divide(total, held, out=np.zeros_like(total), where=held > 0)
@@ -208,7 +204,7 @@ class Likeness(NamedTuple):
         return surprise >= -float(special.ndtri(CHANCE / max(looks, 1)))
 
 
-def compare(one: Look, other: Look, orientations: Sequence[int] = range(ORIENTATIONS)) -> Likeness:
+def measure_likeness(one: Look, other: Look, orientations: Sequence[int] = range(ORIENTATIONS)) -> Likeness:
     """The likeness of two slides in the best of some orientations, shifted by a pixel at most."""
     best, found_at = Likeness(-1.0, 0.0, 0, 0.0), one.texture
     for orientation in orientations:
@@ -299,7 +295,7 @@ def find_copies(
     found = []
     for (one, other), orientations in sorted(candidates.items()):
         a, b = looks[one], (looks if others is None else others)[other]
-        if a is not None and b is not None and (likeness := compare(a, b, orientations)).same(pairs):
+        if a is not None and b is not None and (likeness := measure_likeness(a, b, orientations)).same(pairs):
             found.append((one, other, likeness))
     return found
 

@@ -22,7 +22,7 @@ RASTER_SIDE_PX = 4096
 Ring = list[tuple[float, float]]
 
 
-def read_mask(path: str | Path, slide: Slide) -> TissueMask:
+def read_tissue_mask(path: str | Path, slide: Slide) -> TissueMask:
     """Read a tissue mask for a slide.
 
     Images may have any size but the slide's aspect; what is not zero is tissue. In GeoJSON every polygon

@@ -38,7 +38,6 @@ def test_points_of_excluded_classes_go() -> None:
     shapes = Annotations(points=(Point("a", XY(0, 0)), Point("b", XY(1, 1))))
     named = apply_rule(shapes, LabelRule({"a": "mitosis"}, exclude=("b",)))
     assert named.points == (Point("mitosis", XY(0, 0)),)
-    assert named.point_labels == ("mitosis",)
 
 
 def test_code_zero_is_nothing_unless_named() -> None:

@@ -44,13 +44,6 @@ def test_explicit_files_need_no_known_extension(tmp_path):
     assert read_slide_list([tmp_path / "scan.qptiff"]) == [SlideRow("scan.qptiff", tmp_path / "scan.qptiff")]
 
 
-def test_default_mpp_fills_only_gaps(tmp_path):
-    touch(tmp_path, "a.svs", "b.svs")
-    (tmp_path / "s.csv").write_text("path,mpp\na.svs,0.25\nb.svs,\n")
-    rows = read_slide_list([tmp_path / "s.csv"], default_mpp=0.5)
-    assert [row.mpp for row in rows] == [0.25, 0.5]
-
-
 def test_table_paths_start_at_its_folder_and_absent_files_are_listed(tmp_path):
     (tmp_path / "x").mkdir()
     absolute = tmp_path / "abs.svs"

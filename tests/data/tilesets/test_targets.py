@@ -11,7 +11,7 @@ import pytest
 from histonic.core.errors import TileSetError
 from histonic.data.tilesets.listing import Listing, nowhere, texts, unknown
 from histonic.data.tilesets.plan import TileSetSettings
-from histonic.data.tilesets.targets import read_targets
+from histonic.data.tilesets.targets import read_tile_targets
 
 
 def targets(labels: dict[str, list[str]], **facts: Any) -> Any:
@@ -29,7 +29,9 @@ def targets(labels: dict[str, list[str]], **facts: Any) -> Any:
         lambda row: np.zeros((1, 1, 3), np.uint8),
         "",
     )
-    return read_targets(TileSetSettings(name="set", path=Path("x"), label=tuple(labels), **facts), listing)
+    return read_tile_targets(
+        TileSetSettings(name="set", path=Path("x"), label=tuple(labels), **facts), listing
+    )
 
 
 def test_classes_are_in_natural_order() -> None:

@@ -20,7 +20,7 @@ def follow_up(hazard: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray,
     return np.minimum(death, end), death <= end
 
 
-def outcome_of(kind: str, latent: np.ndarray, rng: np.random.Generator) -> confounding.Outcome:
+def outcome_of(kind: str, latent: np.ndarray, rng: np.random.Generator) -> confounding.ScoredOutcome:
     if kind == "binary":
         return class_outcome((latent > 0).astype(int))
     if kind == "multiclass":

@@ -10,7 +10,7 @@ import torch
 from histonic.core.errors import TrainingError
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS, AugmentRule, augment
 from histonic.nn.augmentation.draws import Draws
-from histonic.nn.stain import combine_stains, separate_stains
+from histonic.nn.stain import separate_stains, stain_matrix
 
 LEVELS = sorted(AUGMENT_LEVELS)
 
@@ -118,7 +118,7 @@ def test_brightness_and_contrast_of_tiles_fill_their_ranges() -> None:
 def test_stains_of_tiles_are_multiplied_and_added_to_independently() -> None:
     """Two shades of one tile tell the factor from the addend."""
     amounts = torch.tensor([[0.5, 0.6, 0.5], [0.9, 1.1, 0.9]])
-    tile = combine_stains(amounts.T.view(1, 3, 1, 2)).expand(1, 3, 2, 2)
+    tile = torch.exp(-amounts @ stain_matrix().float()).T.reshape(1, 3, 1, 2).expand(1, 3, 2, 2)
     found = augment(tile.repeat(3000, 1, 1, 1), AugmentRule(stain=0.2), generator())
     after = separate_stains(found)[:, :, 0]
     factor = (after[:, :, 1] - after[:, :, 0]) / (amounts[1] - amounts[0])

@@ -425,11 +425,10 @@ def test_run_without_its_store_says_what_was_not_looked_at(store: Path, tmp_path
         audit_run(run)
 
 
-def test_stored_look_and_thumbnail_agree(tmp_path: Path) -> None:
+def test_a_map_without_a_look_is_compared_with_none(tmp_path: Path) -> None:
     from histonic.core.progress import Silent
     from histonic.data.maps.store import Store, map_folder
     from histonic.slides.formats.pyramid import write_pyramid
-    from histonic.slides.likeness import compare
     from histonic.stages.compress.compress import compress
 
     rng = np.random.default_rng(0)
@@ -440,15 +439,16 @@ def test_stored_look_and_thumbnail_agree(tmp_path: Path) -> None:
     compress(slides=[tmp_path / "a.tif"], encoder="colour", out=tmp_path / "store")
     opened = Store.open(tmp_path / "store")
     kept = read_slide_facts(opened, ["a"], Silent())["a"]
-    assert kept.storage.startswith("tiff") and kept.mpp == 0.5 and kept.tissue_mm2 > 0.2
+    assert (
+        kept.storage.startswith("tiff")
+        and kept.mpp == 0.5
+        and kept.tissue_mm2 > 0.2
+        and kept.look is not None
+    )
     path = map_folder(opened.path, "a") / "zarr.json"
     values = json.loads(path.read_text())
     del values["attributes"]["look"]
     path.write_text(json.dumps(values))
-    drawn = read_slide_facts(opened, ["a"], Silent())["a"]
-    assert drawn.look.rgb == pytest.approx(kept.look.rgb, abs=6)
-    assert compare(drawn.look, kept.look).same
-    (tmp_path / "store" / "thumbnails" / "a.jpg").write_bytes(b"broken")
     assert read_slide_facts(opened, ["a"], Silent())["a"].look is None
 
 

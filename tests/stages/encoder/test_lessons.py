@@ -16,7 +16,7 @@ from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.nn.losses import Verdict
-from histonic.stages.encoder.lessons import ROW, Draws, Pupil, TileLesson
+from histonic.stages.encoder.lessons import ROW, Pupil, TileLesson, TileSampler
 from histonic.training.devices import make_fabric
 
 Maker = Callable[..., Any]
@@ -60,7 +60,7 @@ def lesson(objective: Objective | None = None, sets: Any = (SMALL, LARGE), **opt
 
 
 def test_sets_come_equally_often_and_so_do_their_classes() -> None:
-    draws = Draws([SMALL, LARGE], balance=True)
+    draws = TileSampler([SMALL, LARGE], balance=True)
     rows = draws.rows(np.random.default_rng(0), 6000)
     assert np.mean(rows < 32) == pytest.approx(0.5, abs=0.03)
     labels = LARGE.targets["large"][rows[rows >= 32] - 32]
@@ -69,7 +69,7 @@ def test_sets_come_equally_often_and_so_do_their_classes() -> None:
 
 
 def test_without_balance_classes_come_as_often_as_they_are() -> None:
-    rows = Draws([LARGE], balance=False).rows(np.random.default_rng(0), 6000)
+    rows = TileSampler([LARGE], balance=False).rows(np.random.default_rng(0), 6000)
     shares = np.bincount(LARGE.targets["large"][rows].astype(int)) / 6000
     train = LARGE.targets["large"][LARGE.rows("train")].astype(int)
     assert shares == pytest.approx(np.bincount(train) / len(train), abs=0.03)
@@ -77,7 +77,7 @@ def test_without_balance_classes_come_as_often_as_they_are() -> None:
 
 def test_partners_are_neighbours_or_of_another_group() -> None:
     near = tile_set("near", 2, [20, 20], neighbours=(np.arange(40) + 1) % 40)
-    draws = Draws([SMALL, near], balance=False)
+    draws = TileSampler([SMALL, near], balance=False)
     rng = np.random.default_rng(0)
     rows = np.tile(np.arange(32, 72), 50)
     same = rng.random(len(rows)) < 0.5

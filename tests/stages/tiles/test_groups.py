@@ -8,7 +8,7 @@ import pytest
 
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.data.tables.slide_lists import read_slide_list
-from histonic.stages.tiles.groups import groups_of, split_groups
+from histonic.stages.tiles.groups import slide_groups, split_groups
 from histonic.stages.tiles.settings import ExtractSettings
 
 
@@ -23,7 +23,7 @@ def table(tmp_path: Path) -> Path:
 
 def groups(table: Path, **values: str) -> dict[str, str]:
     settings = ExtractSettings(out=Path("set"), slides=(table,), **values)
-    return groups_of(read_slide_list(settings.slides), settings)
+    return slide_groups(read_slide_list(settings.slides), settings)
 
 
 def test_each_slide_is_its_own_group_by_default(table: Path) -> None:

@@ -15,7 +15,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.progress import Silent
 from histonic.core.units import XY
 from histonic.slides.base import Slide, open_slide
-from histonic.slides.masks import read_mask
+from histonic.slides.masks import read_tissue_mask
 from histonic.stages.tiles.mosaic import simulate_mosaic
 
 PATIENTS, TEST_PATIENTS, PX = 6, 4, 32
@@ -105,7 +105,7 @@ def test_masks_and_labels_tell_what_is_painted(tiles: Path, tmp_path: Path) -> N
     for row in truth.itertuples():
         with open_slide(out / "slides" / f"{row.slide_id}.tif") as slide:
             colour, whole = cells_of(slide)
-            drawn = read_mask(out / "masks" / f"{row.slide_id}.geojson", slide).mask
+            drawn = read_tissue_mask(out / "masks" / f"{row.slide_id}.geojson", slide).mask
             assert slide.mpp == pytest.approx(0.5)
         content = json.loads((out / "masks" / f"{row.slide_id}.geojson").read_text())
         assert {each["properties"]["classification"]["name"] for each in content["features"]} == {"lesion"}

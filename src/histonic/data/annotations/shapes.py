@@ -75,11 +75,6 @@ class Annotations:
         named = [*(region.label for region in self.regions), *(point.label for point in self.points), *coded]
         return tuple(sorted({name for name in named if name is not None}))
 
-    @property
-    def point_labels(self) -> tuple[str, ...]:
-        """The labels that points have, sorted."""
-        return tuple(sorted({point.label for point in self.points}))
-
 
 @dataclass(frozen=True)
 class LabelRule:

@@ -24,7 +24,6 @@ class LabelTable:
     Attributes:
         text: The table's own cells; its frame's index is the row in the file.
         columns: Canonical name to the table's column.
-        style: The style that was asked for.
         patients: Patient identifier per row, empty where missing.
         sites: Site per row, empty where missing.
         folds: Part of a rotation per row (text), empty where missing; None if the table gives none.
@@ -37,7 +36,6 @@ class LabelTable:
 
     text: TextTable
     columns: Mapping[str, str]
-    style: str
     patients: pd.Series
     sites: pd.Series
     folds: pd.Series | None
@@ -143,7 +141,6 @@ def collect_labels(
     table = LabelTable(
         text,
         named,
-        style,
         patients,
         _sites(text, named),
         folds,

@@ -36,7 +36,7 @@ class SlideRow:
     mask: Path | None = None
 
 
-def read_slide_list(paths: Sequence[Path], *, default_mpp: float | None = None) -> list[SlideRow]:
+def read_slide_list(paths: Sequence[Path]) -> list[SlideRow]:
     """List the slides named by files, folders and tables.
 
     Folders are searched with their subfolders for files with a slide's extension; hidden and partial
@@ -47,7 +47,6 @@ def read_slide_list(paths: Sequence[Path], *, default_mpp: float | None = None) 
 
     Args:
         paths: Files, folders and tables.
-        default_mpp: Microns per pixel where the table says nothing.
 
     Returns:
         Sorted by ``slide_id``. Files that a table names are listed even if they do not exist.
@@ -72,8 +71,7 @@ def read_slide_list(paths: Sequence[Path], *, default_mpp: float | None = None) 
                 "Rename one, or give a table with the columns path and slide_id.",
             )
         rows[place] = names[row.slide_id] = row
-    listed = (row if row.mpp is not None else replace(row, mpp=default_mpp) for row in rows.values())
-    return sorted(listed, key=lambda row: row.slide_id)
+    return sorted(rows.values(), key=lambda row: row.slide_id)
 
 
 def _merge(first: SlideRow, second: SlideRow) -> SlideRow:

@@ -22,7 +22,7 @@ MOST_NUMBERS = 30
 Targets = dict[str, npt.NDArray[np.float64]]
 
 
-def read_targets(plan: TileSetSettings, listing: Listing) -> tuple[tuple[Task, ...], Targets]:
+def read_tile_targets(plan: TileSetSettings, listing: Listing) -> tuple[tuple[Task, ...], Targets]:
     """Tasks and targets, one a label column.
 
     Args:

@@ -27,7 +27,7 @@ from histonic.data.tilesets.neighbours import nearest_tiles
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.sources import list_tiles
 from histonic.data.tilesets.splits import share_out
-from histonic.data.tilesets.targets import Targets, read_targets
+from histonic.data.tilesets.targets import Targets, read_tile_targets
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def read_tile_set(
         (('dark', 'pale'), (20, 32, 32, 3))
     """
     listing = list_tiles(plan)
-    tasks, targets = read_targets(plan, listing)
+    tasks, targets = read_tile_targets(plan, listing)
     refuse_split_groups(plan.name, listing.split, listing.group)
     packed = packed_tiles(plan, listing, tile_px=tile_px, mpp=mpp, cache=cache, progress=progress or Silent())
     return _checked(plan, listing, packed, tasks, targets, seed)

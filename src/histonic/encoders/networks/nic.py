@@ -54,26 +54,6 @@ class NicNetwork(nn.Module):
         # Channels last before flattening, as the released dense weights expect.
         return torch.as_tensor(maps.permute(0, 2, 3, 1).flatten(1))
 
-    @torch.no_grad()
-    def pool_code(self) -> None:
-        """Begin with a code that is the mean of the last filters over their places.
-
-        A code that does not depend on where in the tile something lies transfers better to small tasks than
-        the layer that an unsupervised objective left behind. It stays one linear layer, and learns on.
-
-        Raises:
-            EncoderError: The code has another size than the last layer has filters.
-        """
-        if self.code.out_features != FILTERS:
-            raise EncoderError(
-                "Begin with the mean of the last filters as code.",
-                f"The code has {self.code.out_features} numbers, the last layer {FILTERS} filters.",
-                f"Use --code-size {FILTERS}.",
-            )
-        places = self.feature_size // FILTERS
-        self.code.weight.copy_(torch.eye(FILTERS).repeat(1, places) / places)
-        self.code.bias.zero_()
-
     def forward(self, tiles: Tensor) -> Tensor:
         """Codes ``(B, D)`` of tiles ``(B, 3, H, W)`` scaled to -1..1."""
         return torch.as_tensor(self.code(self.features(tiles)))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.networks.convolutional import NetworkEncoder
-from histonic.encoders.networks.timm_weights import load_state
+from histonic.encoders.networks.timm_weights import load_timm_weights
 
 
 class TimmNetwork(nn.Module):
@@ -79,7 +79,7 @@ class TimmNetwork(nn.Module):
         facts = cast("dict[str, Any]", self.trunk.pretrained_cfg)
         size = f"built for tiles of {self.tile_px} px"
         asked = f"Load the weights {os.fspath(path)} into the timm model {self.model_name!r}, {size}."
-        load_state(self.trunk, Path(path), asked, leave_out=facts.get("classifier") or ())
+        load_timm_weights(self.trunk, Path(path), asked, leave_out=facts.get("classifier") or ())
 
     def features(self, tiles: Tensor) -> Tensor:
         """The features of the model ``(B, F)``."""

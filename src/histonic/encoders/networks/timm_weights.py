@@ -20,7 +20,9 @@ PART = "trunk."
 """What the names of the model begin with in an encoder file of histonic."""
 
 
-def load_state(trunk: nn.Module, path: Path, asked: str, *, leave_out: str | tuple[str, ...] = ()) -> None:
+def load_timm_weights(
+    trunk: nn.Module, path: Path, asked: str, *, leave_out: str | tuple[str, ...] = ()
+) -> None:
     """Fill a model from a file of its state dict, or of a histonic encoder around it.
 
     Args:

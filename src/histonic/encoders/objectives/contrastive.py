@@ -11,6 +11,8 @@ from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.nn.blocks import DenseBlock
 from histonic.nn.losses import Verdict
 
+HIDDEN, PROJECTED = 256, 64
+"""Units of the dense layer above the code, and size of the projection that NT-Xent compares."""
 JUDGED_AT_ONCE = 256
 
 
@@ -30,7 +32,6 @@ class ContrastiveObjective(Objective):
     Args:
         encoder: The trunk.
         code_size: D.
-        hidden: Units of the dense layer.
 
     Example:
         >>> from histonic.encoders.networks.nic import NicNetwork
@@ -42,9 +43,9 @@ class ContrastiveObjective(Objective):
 
     shows = "pair"
 
-    def __init__(self, encoder: nn.Module, code_size: int, *, hidden: int = 256) -> None:
+    def __init__(self, encoder: nn.Module, code_size: int) -> None:
         super().__init__(encoder)
-        self.compare = nn.Sequential(DenseBlock(2 * code_size, hidden), nn.Linear(hidden, 1))
+        self.compare = nn.Sequential(DenseBlock(2 * code_size, HIDDEN), nn.Linear(HIDDEN, 1))
 
     def forward(self, *tiles: Tensor) -> Outputs:
         """``logit`` of every pair, float32 ``(B,)``; above 0 means one place."""
@@ -121,7 +122,7 @@ def _similarities(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     return similarity.masked_fill(itself, -torch.inf), partner
 
 
-def projection(code_size: int, hidden: int = 256, size: int = 64) -> nn.Sequential:
+def projection(code_size: int) -> nn.Sequential:
     """The layers between code and :func:`nt_xent`, not kept: dense (BN, leaky ReLU), then linear.
 
     The contrast is taken above them, so that the code may keep what it makes views forget (Chen et al. 2020).
@@ -130,7 +131,7 @@ def projection(code_size: int, hidden: int = 256, size: int = 64) -> nn.Sequenti
         >>> projection(16)(torch.zeros(4, 16)).shape
         torch.Size([4, 64])
     """
-    return nn.Sequential(DenseBlock(code_size, hidden), nn.Linear(hidden, size))
+    return nn.Sequential(DenseBlock(code_size, HIDDEN), nn.Linear(HIDDEN, PROJECTED))
 
 
 class NtXentObjective(Objective):
@@ -142,8 +143,6 @@ class NtXentObjective(Objective):
         encoder: The trunk.
         code_size: D.
         temperature: Of :func:`nt_xent`.
-        hidden: Units of the projection's dense layer.
-        projected: Size of the projection.
 
     Raises:
         EncoderError: The temperature is not positive.
@@ -158,22 +157,14 @@ class NtXentObjective(Objective):
 
     shows = "two views"
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        code_size: int,
-        *,
-        temperature: float = 0.2,
-        hidden: int = 256,
-        projected: int = 64,
-    ) -> None:
+    def __init__(self, encoder: nn.Module, code_size: int, *, temperature: float = 0.2) -> None:
         super().__init__(encoder)
         _check_temperature(temperature)
         self.temperature = temperature
-        self.project = projection(code_size, hidden, projected)
+        self.project = projection(code_size)
 
     def forward(self, *tiles: Tensor) -> Outputs:
-        """Projections ``first`` and ``second`` of the two views, float32 ``(B, projected)``."""
+        """Projections ``first`` and ``second`` of the two views, float32 ``(B, PROJECTED)``."""
         first, second = self.project(self.encoder(torch.cat(tiles))).float().chunk(2)
         return {"first": first, "second": second}
 

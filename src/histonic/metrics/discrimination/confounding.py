@@ -79,7 +79,7 @@ def number_features(values: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ScoredOutcome:
     """A target as the audit uses it.
 
     Attributes:
@@ -97,21 +97,21 @@ class Outcome:
         return len(self.scores)
 
 
-def class_outcome(classes: IntArray) -> Outcome:
+def class_outcome(classes: IntArray) -> ScoredOutcome:
     """Of a binary or multiclass target, from class indices ``(n,)``."""
     present = np.unique(classes)
     chosen = present[1:] if len(present) == 2 else present
     scores = np.stack([(classes == each).astype(np.float64) for each in chosen], axis=1)
-    return Outcome(scores, tuple(Order(column) for column in scores.T))
+    return ScoredOutcome(scores, tuple(Order(column) for column in scores.T))
 
 
-def number_outcome(values: FloatArray) -> Outcome:
+def number_outcome(values: FloatArray) -> ScoredOutcome:
     """Of an ordinal or regression target, from values ``(n,)``; the model learns their ranks."""
     ranks = stats.rankdata(values)[:, None]
-    return Outcome((ranks - ranks.mean()) / (ranks.std() or 1.0), (Order(values),))
+    return ScoredOutcome((ranks - ranks.mean()) / (ranks.std() or 1.0), (Order(values),))
 
 
-def survival_outcome(time: FloatArray, event: npt.NDArray[np.bool_]) -> Outcome:
+def survival_outcome(time: FloatArray, event: npt.NDArray[np.bool_]) -> ScoredOutcome:
     """Of a survival target; the model learns martingale residuals, higher = earlier event than expected.
 
     Event minus cumulated hazard (Nelson-Aalen) is the first step of a Cox model that begins at no effect:
@@ -122,7 +122,7 @@ def survival_outcome(time: FloatArray, event: npt.NDArray[np.bool_]) -> Outcome:
     left = len(time) - np.concatenate([[0], np.cumsum(np.bincount(row))[:-1]])
     hazard = np.cumsum(events / left)
     residual = event - hazard[row]
-    return Outcome((residual / (residual.std() or 1.0))[:, None], (Order(time, event),))
+    return ScoredOutcome((residual / (residual.std() or 1.0))[:, None], (Order(time, event),))
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _folds(n: int, rng: np.random.Generator) -> list[list[IntArray]]:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfounderScore:
     """What one confounder tells of one target.
 
     Attributes:
@@ -175,12 +175,12 @@ class Cell:
 
 
 def score_confounders(
-    outcomes: Sequence[tuple[Outcome, IntArray]],
+    outcomes: Sequence[tuple[ScoredOutcome, IntArray]],
     features: Sequence[FloatArray],
     *,
     permutations: int,
     rng: np.random.Generator,
-) -> list[list[Cell]]:
+) -> list[list[ConfounderScore]]:
     """Test every confounder against every target.
 
     A ridge regression, cross-validated (5 folds, 4 times), predicts the target's scores from the confounder.
@@ -225,7 +225,7 @@ def score_confounders(
         return []
     p, adjusted = _adjust(np.stack(columns, axis=1))
     cells = [
-        Cell(estimate, float(own), float(all_))
+        ConfounderScore(estimate, float(own), float(all_))
         for estimate, own, all_ in zip(estimates, p, adjusted, strict=True)
     ]
     return [cells[start : start + len(features)] for start in range(0, len(cells), len(features))]
@@ -263,7 +263,7 @@ def _spread(statistics: FloatArray, n: int) -> float:
     return spread * float(np.sqrt(max(n - FOLDS, 1)))
 
 
-def _estimate(outcome: Outcome, repeats: Sequence[Sequence[_Part]], spread: float) -> Estimate | None:
+def _estimate(outcome: ScoredOutcome, repeats: Sequence[Sequence[_Part]], spread: float) -> Estimate | None:
     """The share of pairs over all repeats; its standard error is that of a single repeat times ``spread``."""
     counts = [[_count(outcome, k, parts) for parts in repeats] for k in range(outcome.scores.shape[1])]
     whole = [PairCounts(*np.sum([np.stack(each) for each in column], axis=0)) for column in counts]
@@ -278,7 +278,7 @@ def _estimate(outcome: Outcome, repeats: Sequence[Sequence[_Part]], spread: floa
     return estimate_share(whole, widening=max(1.0, spread * float(np.sqrt(np.mean(errors))) / error))
 
 
-def _count(outcome: Outcome, column: int, parts: Sequence[_Part]) -> PairCounts:
+def _count(outcome: ScoredOutcome, column: int, parts: Sequence[_Part]) -> PairCounts:
     """Pairs within the folds of one repeat."""
     predicted, fold = np.zeros(outcome.n), np.zeros(outcome.n, dtype=np.int64)
     for number, part in enumerate(parts):

@@ -66,7 +66,7 @@ def explained_variance(
     return 1 - ratio(drawn @ (truth - predicted) ** 2, np.where(constant, 0.0, spread))
 
 
-def calibration_slope(
+def linear_calibration_slope(
     truth: FloatArray, predicted: FloatArray, counts: FloatArray | None = None
 ) -> FloatArray:
     """Slope of the least-squares line of truth on prediction; see :func:`calibration_line`.
@@ -76,7 +76,7 @@ def calibration_slope(
         not vary.
 
     Example:
-        >>> float(calibration_slope(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 4.0])))
+        >>> float(linear_calibration_slope(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 4.0])))
         0.5
     """
     drawn = as_counts(counts, len(truth))

@@ -43,14 +43,13 @@ class KaplanMeier:
         return float(self.time[below[0]]) if len(below) else None
 
 
-def kaplan_meier(outcome: Survival, confidence: float = 0.95) -> KaplanMeier:
+def kaplan_meier(outcome: Survival) -> KaplanMeier:
     """Kaplan-Meier curve with Greenwood's band on the log(-log) scale.
 
     Kaplan and Meier, JASA 53:457 (1958); Kalbfleisch and Prentice (1980) for the band.
 
     Args:
         outcome: From :func:`check_survival`, at least one patient.
-        confidence: Of the pointwise band.
 
     Example:
         >>> from histonic.metrics.survival.outcome import check_survival
@@ -61,7 +60,7 @@ def kaplan_meier(outcome: Survival, confidence: float = 0.95) -> KaplanMeier:
     # Imported late: it takes a second, and only the report draws curves.
     from lifelines import KaplanMeierFitter
 
-    fitted = KaplanMeierFitter(alpha=1 - confidence).fit(outcome.time, outcome.event)
+    fitted = KaplanMeierFitter().fit(outcome.time, outcome.event)
     table = fitted.event_table
     survival = fitted.survival_function_.to_numpy(np.float64)[:, 0]
     low, high = fitted.confidence_interval_.to_numpy(np.float64).T

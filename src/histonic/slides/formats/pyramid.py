@@ -24,6 +24,7 @@ ENCODING_THREADS = 2
 BUFFER_BYTES = 2**25
 # At the best quality a pixel can take more than a byte, and a plain TIFF ends at 4 GiB.
 BIG_PIXELS = 2**31
+TILE_PX = 256
 MICRONS_PER_CM = 10_000.0
 
 
@@ -33,7 +34,6 @@ def write_pyramid(
     *,
     mpp: float,
     size_wh: tuple[int, int] | None = None,
-    tile_px: int = 256,
     quality: int = 80,
 ) -> None:
     """Write a slide as JPEG tiles with coarser copies at a quarter, a sixteenth ... of the size.
@@ -45,7 +45,6 @@ def write_pyramid(
         image: uint8 ``(H, W, 3)``, or bands of rows ``(h, W, 3)`` from top to bottom.
         mpp: Microns per pixel, written as resolution tags.
         size_wh: Width and height; needed for bands.
-        tile_px: Side of a tile.
         quality: JPEG quality, 1 to 100; above 95 colours keep their full resolution.
 
     Raises:
@@ -58,13 +57,13 @@ def write_pyramid(
     """
     if isinstance(image, np.ndarray):
         size_wh = (image.shape[1], image.shape[0])
-        bands: Iterable[UInt8Image] = _bands_of(image, tile_px)
+        bands: Iterable[UInt8Image] = _bands_of(image, TILE_PX)
     elif size_wh is None:
         raise SettingsError(f"Write {path} from bands.", "Their size is not given.", "Give size_wh.")
     else:
         bands = image
     with replacing_file(path) as partial, tempfile.TemporaryDirectory() as scratch:
-        _write(partial, bands, size_wh, mpp, tile_px, quality, Path(scratch))
+        _write(partial, bands, size_wh, mpp, quality, Path(scratch))
 
 
 def _write(
@@ -72,7 +71,6 @@ def _write(
     bands: Iterable[UInt8Image],
     wh: tuple[int, int],
     mpp: float,
-    tile_px: int,
     quality: int,
     scratch: Path,
 ) -> None:
@@ -86,10 +84,9 @@ def _write(
             with nullcontext() if last else stored.open("wb") as coarse:
                 _write_level(
                     writer,
-                    _regroup(bands, wh, tile_px),
+                    _regroup(bands, wh),
                     wh,
                     mpp * LEVEL_FACTOR**level,
-                    tile_px,
                     quality,
                     coarse,
                     level,
@@ -97,7 +94,7 @@ def _write(
             if last:
                 return
             wh, level = coarse_wh, level + 1
-            bands = _stored_bands(stored, wh, tile_px)
+            bands = _stored_bands(stored, wh, TILE_PX)
 
 
 def _write_level(
@@ -105,17 +102,16 @@ def _write_level(
     bands: Iterator[UInt8Image],
     wh: tuple[int, int],
     mpp: float,
-    tile_px: int,
     quality: int,
     coarse: BinaryIO | None,
     level: int,
 ) -> None:
     resolution = MICRONS_PER_CM / mpp
     writer.write(
-        _tiles(bands, wh, tile_px, coarse),
+        _tiles(bands, wh, coarse),
         shape=(wh[1], wh[0], 3),
         dtype=np.uint8,
-        tile=(tile_px, tile_px),
+        tile=(TILE_PX, TILE_PX),
         photometric="rgb",
         compression="jpeg",
         compressionargs={"level": quality},
@@ -142,8 +138,8 @@ def _stored_bands(path: Path, wh: tuple[int, int], rows: int) -> Iterator[UInt8I
             yield np.frombuffer(data, np.uint8).reshape(-1, wh[0], 3)
 
 
-def _regroup(bands: Iterable[UInt8Image], wh: tuple[int, int], tile_px: int) -> Iterator[UInt8Image]:
-    """Bands of any height to bands of ``tile_px`` rows, the last one maybe lower."""
+def _regroup(bands: Iterable[UInt8Image], wh: tuple[int, int]) -> Iterator[UInt8Image]:
+    """Bands of any height to bands of ``TILE_PX`` rows, the last one maybe lower."""
     waiting = np.empty((0, wh[0], 3), np.uint8)
     seen = 0
     for band in bands:
@@ -154,9 +150,9 @@ def _regroup(bands: Iterable[UInt8Image], wh: tuple[int, int], tile_px: int) -> 
             raise _wrong_band(f"the bands have {seen} rows or more", wh)
         waiting = np.concatenate([waiting, band]) if len(waiting) else band
         # The last rows wait for the end of the bands: the writer stops asking once it has all its tiles.
-        while len(waiting) > tile_px:
-            yield waiting[:tile_px]
-            waiting = waiting[tile_px:]
+        while len(waiting) > TILE_PX:
+            yield waiting[:TILE_PX]
+            waiting = waiting[TILE_PX:]
     if seen != wh[1]:
         raise _wrong_band(f"the bands have {seen} rows", wh)
     if len(waiting):
@@ -169,17 +165,15 @@ def _wrong_band(found: str, wh: tuple[int, int]) -> SettingsError:
     )
 
 
-def _tiles(
-    bands: Iterator[UInt8Image], wh: tuple[int, int], tile_px: int, coarse: BinaryIO | None
-) -> Iterator[UInt8Image]:
+def _tiles(bands: Iterator[UInt8Image], wh: tuple[int, int], coarse: BinaryIO | None) -> Iterator[UInt8Image]:
     """Tiles in storage order, filled up with white at the border; the coarser copy is filled on the way."""
     for band in bands:
         if coarse is not None:
             _reduce_into(coarse, band)
-        for left in range(0, wh[0], tile_px):
-            tile = band[:, left : left + tile_px]
-            if tile.shape[:2] != (tile_px, tile_px):
-                whole = np.full((tile_px, tile_px, 3), 255, np.uint8)
+        for left in range(0, wh[0], TILE_PX):
+            tile = band[:, left : left + TILE_PX]
+            if tile.shape[:2] != (TILE_PX, TILE_PX):
+                whole = np.full((TILE_PX, TILE_PX, 3), 255, np.uint8)
                 whole[: tile.shape[0], : tile.shape[1]] = tile
                 tile = whole
             yield np.ascontiguousarray(tile)

@@ -12,8 +12,8 @@ from histonic.core.progress import Progress
 from histonic.core.task import Task
 from histonic.data.tables.issues import list_names
 from histonic.metrics.discrimination.confounding import (
-    Cell,
-    Outcome,
+    ConfounderScore,
+    ScoredOutcome,
     class_outcome,
     number_outcome,
     score_confounders,
@@ -45,7 +45,7 @@ OTHER_STEP = (
 PATIENTS_ALIKE = "It is the same for all patients: {spread}."
 
 
-def make_outcome(task: Task, targets: npt.NDArray[np.float64]) -> Outcome:
+def make_outcome(task: Task, targets: npt.NDArray[np.float64]) -> ScoredOutcome:
     """A target without missing values as the test takes it."""
     if task.kind == "survival":
         return survival_outcome(targets[:, 0], targets[:, 1] == 1)
@@ -78,7 +78,7 @@ def tell(
     """
     progress.stage("confounders", 1)
     varying = [each for each in confounders if each.features.shape[1]]
-    tested: list[tuple[Task, Outcome, npt.NDArray[np.int64]]] = []
+    tested: list[tuple[Task, ScoredOutcome, npt.NDArray[np.int64]]] = []
     problems: dict[str, str] = {}
     notes: dict[str, str] = {}
     for task in cohort.tasks:
@@ -88,7 +88,7 @@ def tell(
         problems[task.name] = _problem(task, targets[known])
         if not problems[task.name]:
             tested.append((task, make_outcome(task, targets[known]), known))
-    cells: list[list[Cell]] = []
+    cells: list[list[ConfounderScore]] = []
     if varying and tested:
         cells = score_confounders(
             [(outcome, rows) for _, outcome, rows in tested],
@@ -141,7 +141,7 @@ def _problem(task: Task, targets: npt.NDArray[np.float64]) -> str:
     return "" if len(np.unique(targets)) > 1 else "All patients have the same value."
 
 
-def _told(task: Task, confounder: Confounder, found: tuple[Cell, int] | None, note: str) -> Told:
+def _told(task: Task, confounder: Confounder, found: tuple[ConfounderScore, int] | None, note: str) -> Told:
     names = (task.name, confounder.name, confounder.label, confounder.spread)
     if found is None:
         note = note or PATIENTS_ALIKE.format(spread=confounder.spread)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from histonic.core.cohort import Patient
 from histonic.core.errors import StoreError
-from histonic.core.grid import TileGrid
 from histonic.core.progress import Progress
 from histonic.data.maps.store import Store, StoredLook, map_folder, read_facts, read_mask
 from histonic.metrics.discrimination.confounding import category_features, number_features
-from histonic.slides.likeness import Look, look_at
+from histonic.slides.likeness import Look
 
 FloatArray = npt.NDArray[np.float64]
 CATEGORIES_AT_MOST = 6
@@ -54,8 +51,6 @@ def read_slide_facts(
 ) -> dict[str, SlideFacts]:
     """The facts of some slides of a store; their codes are not read.
 
-    Maps made before 0.1.0 kept no look; theirs is taken from the stored thumbnail.
-
     Args:
         store: The store.
         slide_ids: Names of maps.
@@ -87,32 +82,21 @@ def _slide_facts(store: Store, slide_id: str) -> SlideFacts:
         grid.slide_mpp,
         grid.slide_wh.w * grid.slide_wh.h * pixel_mm2,
         float(mask.sum()) * (grid.cell_um / 1000) ** 2,
-        _look(store, slide_id, facts.look, grid, mask),
+        _look(store, slide_id, facts.look),
     )
 
 
-def _look(
-    store: Store, slide_id: str, kept: StoredLook | None, grid: TileGrid, mask: npt.NDArray[np.bool_]
-) -> Look | None:
-    if kept is not None:
-        try:
-            return Look.from_dict(kept.to_dict())
-        except ValueError as error:
-            raise StoreError(
-                f"Read the look of slide {slide_id!r} in {store.path}.",
-                f"{type(error).__name__}: {error}.",
-                "Delete the map and run the same 'histonic compress' command again.",
-            ) from error
-    path = store.thumbnail(slide_id)
-    if path is None or not mask.any():
+def _look(store: Store, slide_id: str, kept: StoredLook | None) -> Look | None:
+    if kept is None:  # a map that was not made from a slide file
         return None
     try:
-        with Image.open(io.BytesIO(path.read_bytes())) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-    except OSError:
-        # A damaged thumbnail costs the comparison of this slide, and the audit says so.
-        return None
-    return look_at(pixels, grid, mask, outlined=True)
+        return Look.from_dict(kept.to_dict())
+    except ValueError as error:
+        raise StoreError(
+            f"Read the look of slide {slide_id!r} in {store.path}.",
+            f"{type(error).__name__}: {error}.",
+            "Delete the map and run the same 'histonic compress' command again.",
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
 from histonic.slides.likeness import look_at
-from histonic.slides.masks import read_mask
+from histonic.slides.masks import read_tissue_mask
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tiles import walk_tiles
 from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue
@@ -104,7 +104,7 @@ def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: Enco
                     mask,
                     _describe(slide, row, mask_hash, settings.mpp),
                     ReaderDescription(name=slide.reader, version=slide.reader_version),
-                    StoredLook(**look_at(picture, grid, mask, outlined=False).to_dict()),
+                    StoredLook(**look_at(picture, grid, mask).to_dict()),
                 )
                 stage = "tiles"
                 for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):
@@ -175,7 +175,7 @@ def _tissue(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[Ti
     path = _mask_path(row, settings)
     if path is not None:
         mask_hash = mask_hash_of(row, settings)
-        return read_mask(path, slide), mask_hash
+        return read_tissue_mask(path, slide), mask_hash
     rule = settings.tissue
     return find_tissue(slide, TissueRule(rule.mpp, rule.min_speck_um2, rule.max_hole_um2)), None
 

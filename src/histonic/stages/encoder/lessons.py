@@ -34,7 +34,6 @@ NEAR_SHARE = 0.75
 """Share of the pairs of two places whose places are neighbours (Tellez et al. 2019)."""
 ROW = "row of the tile"
 WARMUP_RATE = 1e-3
-UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
 
 
@@ -76,7 +75,7 @@ class Pupil(nn.Module):
         return pixels.mul(2).sub(1).contiguous(memory_format=torch.channels_last)
 
 
-class Draws:
+class TileSampler:
     """Which tiles come into a batch: for each place a set drawn uniformly, then a tile of it.
 
     Args:
@@ -171,7 +170,7 @@ class TileLesson(Lesson):
         self.keys = keys
         self.warmup_epochs = warmup_epochs
         self.head_rate = head_rate
-        self.draws = Draws(sets, balance)
+        self.draws = TileSampler(sets, balance)
         self.tasks: list[Task] = [task for each in sets for task in each.tasks]
         self.judged = self._judged_rows()
 

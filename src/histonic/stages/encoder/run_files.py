@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,13 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 import torch
-import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
-from histonic.core.errors import TrainingError
-from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
+from histonic.core.files import replacing_file, write_json, write_text
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder, describe
-from histonic.runs.files import versions
-from histonic.runs.run import read_kept_settings
+from histonic.runs.files import require_same_origin, settings_text, versions
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.training.devices import pick_device
 
@@ -55,27 +50,6 @@ def saved_settings(settings: TrainEncoderSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude=set(SETTINGS_APART))
 
 
-def require_same_run(settings: TrainEncoderSettings) -> None:
-    """Refuse a folder that holds another run.
-
-    Raises:
-        TrainingError: Its settings differ; says which.
-        RunError: Its settings cannot be read.
-    """
-    if not (settings.out / "settings.yaml").is_file():
-        return
-    before, now = read_kept_settings(settings.out), saved_settings(settings)
-    different = [key for key in now if before.get(key) != now[key]]
-    if different:
-        key = different[0]
-        raise TrainingError(
-            f"Train into {settings.out}.",
-            f"It holds a run with other settings ({', '.join(different)}): "
-            f"{key} was {before.get(key)!r}, now {now[key]!r}.",
-            "Give the same settings again, or choose another --out.",
-        )
-
-
 def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet]) -> None:
     """Write what is known before training, or refuse to go on with changed tiles or packages.
 
@@ -83,8 +57,7 @@ def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet]) -> None
         TrainingError: The run was begun with other tiles or versions.
     """
     out = settings.out
-    kept = yaml.safe_dump(saved_settings(settings), sort_keys=True, allow_unicode=True)
-    write_text(out / "settings.yaml", kept)
+    write_text(out / "settings.yaml", settings_text(saved_settings(settings)))
     failures = [
         {"set": each.plan.name, "path": failure.path, "reason": failure.reason}
         for each in sets
@@ -92,18 +65,7 @@ def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet]) -> None
     ]
     write_json(out / "failures.json", failures)
     origin = {"versions": versions(), "sets": {each.plan.name: each.fingerprint for each in sets}}
-    path = out / "checkpoints" / "origin.json"
-    if not path.is_file():
-        write_json(path, origin)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    if before != origin:
-        different = [key for key in origin if before.get(key) != origin[key]]
-        raise TrainingError(
-            f"Go on with the run in {out}.",
-            f"Since it began, these have changed: {', '.join(different)}.",
-            "Restore them, or delete the run and begin again.",
-        )
+    require_same_origin(out / "checkpoints" / "origin.json", origin)
 
 
 def write_history(out: Path, history: Sequence[Mapping[str, Any]]) -> None:
@@ -119,7 +81,7 @@ def write_history(out: Path, history: Sequence[Mapping[str, Any]]) -> None:
     write_text(out / "history.csv", text.getvalue())
 
 
-def draw_curves(path: Path, history: Sequence[Mapping[str, Any]], best_epoch: int) -> None:
+def draw_training_curves(path: Path, history: Sequence[Mapping[str, Any]], best_epoch: int) -> None:
     """Draw training and validation loss, and every named curve, over epochs."""
     names = list(history[0]["scores"])
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
@@ -198,7 +160,6 @@ def write_card(
     path: Path,
     settings: TrainEncoderSettings,
     encoder: Encoder,
-    sets: Sequence[TileSet],
     facts: Mapping[str, Any],
 ) -> None:
     """Write the model card: what the encoder is, of what data and settings, and how it was judged."""
@@ -240,7 +201,7 @@ def write_card(
     ]
     lines += ["", "## Validation", "", f"Epoch {facts['best_epoch']} of {facts['epochs']}.", ""]
     lines += [f"- {name}: {value:.4f}" for name, value in facts["validation"].items()]
-    kept = yaml.safe_dump(saved_settings(settings), sort_keys=True, allow_unicode=True).rstrip()
+    kept = settings_text(saved_settings(settings)).rstrip()
     lines += ["", "## Settings", "", "```yaml", kept, "```", ""]
     write_text(path, "\n".join(lines))
 
@@ -250,14 +211,3 @@ def _resolution(each: Mapping[str, Any]) -> str:
         stated = f"{each['mpp']} µm/px stated" if each["mpp"] else "mpp not stated"
         return f"whole tile fills the encoder's ({stated})"
     return f"{each['mpp']} µm/px" if each["mpp"] else f"{each['assumed_mpp']} µm/px, assumed"
-
-
-def clear_leftovers(out: Path) -> None:
-    """Remove checkpoints and decoded tiles, and temporary files that a killed run left behind."""
-    for name in ("checkpoints", "cache"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for path in sorted(out.rglob(f"{PARTIAL_PREFIX}*")):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)

@@ -30,9 +30,6 @@ class MultitaskSettings(Settings):
     )
 
 
-OBJECTIVES = ("multitask", "vae", "contrastive", "ntxent", "bigan")
-
-
 class TrainEncoderSettings(Settings):
     """Tiles to a trained encoder."""
 
@@ -51,9 +48,6 @@ class TrainEncoderSettings(Settings):
         description="nic, nic-appearance, tellez2019 or timm:MODEL; by default the objective's own.",
     )
     weights: Path | None = Field(None, description="Weights to begin with.")
-    code_layer: Literal["given", "pooled"] = Field(
-        "given", description="pooled: begin with the mean of the last filters as code (trunk nic)."
-    )
     code_size: int = Field(128, ge=1, description="D, numbers in a code.")
     tile_px: int = Field(128, ge=16, description="Side of the encoder's tiles, in pixels.")
     mpp: float = Field(0.5, gt=0, description="Microns per pixel of the encoder's tiles.")

@@ -27,6 +27,7 @@ from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
 from histonic.nn.norms import refit_norms
 from histonic.nn.pixels import unit_pixels
+from histonic.runs.files import clear_leftovers, require_same_settings
 from histonic.stages.encoder import run_files as encoder_run
 from histonic.stages.encoder.inputs import read_inputs
 from histonic.stages.encoder.lessons import Pupil, TileLesson
@@ -39,7 +40,7 @@ from histonic.stages.encoder.recipes import (
     encoder_class,
 )
 from histonic.stages.encoder.settings import TrainEncoderSettings
-from histonic.stages.encoder.trunk_weights import load_weights, pool_code
+from histonic.stages.encoder.trunk_weights import load_weights
 from histonic.training.devices import deterministic, make_fabric, run_on
 from histonic.training.loop import Training
 from histonic.training.seeds import torch_seed
@@ -49,12 +50,13 @@ if TYPE_CHECKING:
 
 NORM_BATCHES = 20
 """Mixed batches to which given batch normalisation (Mormont et al. 2020) or statistics are fitted."""
+SAME_AGAIN = "Give the same settings again, or choose another --out."
 PICTURED = 12
 """Tiles in the picture of what the method learned."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class EncoderPlan:
     """A training, ready to be done in this process or another one.
 
     Attributes:
@@ -129,12 +131,12 @@ def train_encoder(
     spec = build_spec(resolved)
     # Built once to be refused now rather than after hours of training.
     encoder_class(spec).build(spec)
-    encoder_run.require_same_run(resolved)
+    require_same_settings(resolved.out, encoder_run.saved_settings(resolved), SAME_AGAIN)
     if (resolved.out / "run.json").is_file():
         listener.say(f"{resolved.out} is finished already")
-        encoder_run.clear_leftovers(resolved.out)
+        clear_leftovers(resolved.out, "cache")
         return resolved.out
-    plan = Plan(resolved, spec)
+    plan = EncoderPlan(resolved, spec)
     fabric = make_fabric(resolved.device, resolved.devices, resolved.precision)
     is_new = not resolved.out.exists()
     require_writable_folder(resolved.out)
@@ -151,7 +153,7 @@ def train_encoder(
     return resolved.out
 
 
-def _sets(plan: Plan, progress: Progress) -> list[TileSet]:
+def _sets(plan: EncoderPlan, progress: Progress) -> list[TileSet]:
     """The tile sets, from their files or from the cache.
 
     Raises:
@@ -170,7 +172,7 @@ def _sets(plan: Plan, progress: Progress) -> list[TileSet]:
     return sets
 
 
-def _train(fabric: Fabric, plan: Plan, progress: Progress) -> None:
+def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
     """The training of one process; the first leaves the result in ``plan.trained``."""
     settings = plan.settings
     sets = _sets(plan, Silent())
@@ -179,8 +181,6 @@ def _train(fabric: Fabric, plan: Plan, progress: Progress) -> None:
     trunk, working_px = build_trunk(plan.spec)
     if settings.weights is not None:
         load_weights(trunk, plan.spec, settings.weights)
-    if settings.code_layer == "pooled":
-        pool_code(trunk, plan.spec)
     tasks = [task for each in sets for task in each.tasks]
     objective = build_objective(settings, trunk, tasks, working_px)
     if isinstance(objective, MultitaskObjective):
@@ -270,7 +270,7 @@ def _pictured(lesson: TileLesson, pupil: Pupil, fabric: Fabric) -> list[torch.Te
     return [pupil.prepared(part, generator) for part in both]
 
 
-def _write_results(plan: Plan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:
+def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:
     """Everything after training; ``run.json`` comes last and says that the run is finished."""
     out, settings = plan.settings.out, plan.settings
     tensors = {name: value.numpy() for name, value in state["trunk"].items()}
@@ -280,10 +280,10 @@ def _write_results(plan: Plan, sets: Sequence[TileSet], state: dict[str, Any]) -
     if state["heads"]:
         save_heads(out / HEADS_FILE, tasks, settings.code_size, state["heads"], encoder.fingerprint)
     encoder_run.write_history(out, state["history"])
-    encoder_run.draw_curves(out / "curves.png", state["history"], state["best_epoch"])
+    encoder_run.draw_training_curves(out / "curves.png", state["history"], state["best_epoch"])
     if state["picture"] is not None:
         encoder_run.draw_tiles(out / "picture.png", state["picture"].numpy())
     facts = encoder_run.run_facts(settings, encoder, sets, state)
-    encoder_run.write_card(out / "model_card.md", settings, encoder, sets, facts)
+    encoder_run.write_card(out / "model_card.md", settings, encoder, facts)
     write_json(out / "run.json", facts)
-    encoder_run.clear_leftovers(out)
+    clear_leftovers(out, "cache")

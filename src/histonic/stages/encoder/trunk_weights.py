@@ -57,18 +57,3 @@ def _load_body(trunk: NicNetwork, given: Encoder, path: Path) -> None:
     trunk.body.load_state_dict(
         {name.removeprefix("body."): value for name, value in state.items() if name.startswith("body.")}
     )
-
-
-def pool_code(trunk: nn.Module, spec: EncoderSpec) -> None:
-    """Let the code begin as the mean of the last filters, see :meth:`NicNetwork.pool_code`.
-
-    Raises:
-        EncoderError: The trunk is another one, or its code has another size.
-    """
-    if not isinstance(trunk, NicNetwork):
-        raise EncoderError(
-            f"Begin the trunk {spec.architecture!r} with a pooled code.",
-            "Only the trunk 'nic' has a code layer over places.",
-            "Leave out --code-layer.",
-        )
-    trunk.pool_code()

@@ -31,7 +31,7 @@ def evaluate_regression(table: PredictionTable) -> Evaluated:
             note="Chance: the mean of the other folds' patients as prediction.",
         ),
         Measure("R²", partial(regression.explained_variance, truth, predicted), 0.0),
-        Measure("Calibration slope", partial(regression.calibration_slope, truth, predicted), None),
+        Measure("Calibration slope", partial(regression.linear_calibration_slope, truth, predicted), None),
     ]
     line = regression.calibration_line(truth, predicted)
     curves = {

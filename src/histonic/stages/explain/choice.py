@@ -16,7 +16,7 @@ from histonic.core.task import Task
 from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.run import Run
-from histonic.stages.explain.attribution.views import Network
+from histonic.stages.explain.attribution.views import ExplainedNetwork
 
 Role = Literal["most certain", "least certain"]
 
@@ -72,7 +72,9 @@ def find_map(store: Path, name: str) -> CompressedSlide:
     return read_map(folder)
 
 
-def unseen_networks(run: Run, networks: Sequence[Network], task: Task, slide_id: str) -> list[Network]:
+def unseen_networks(
+    run: Run, networks: Sequence[ExplainedNetwork], task: Task, slide_id: str
+) -> list[ExplainedNetwork]:
     """The networks that had no part of a slide's patient in training or validation.
 
     All networks for a slide that is not of the cohort; else those by which the patient was predicted out of
@@ -93,7 +95,7 @@ def rows_of(table: PredictionTable, patient_id: str) -> PredictionTable:
     return table.rows(np.array([name == patient_id for name in table.texts("patient_id")], bool))
 
 
-def require_unseen(networks: Sequence[Network], task: Task, slide_id: str) -> None:
+def require_unseen(networks: Sequence[ExplainedNetwork], task: Task, slide_id: str) -> None:
     """Refuse to explain a patient by networks that learned from that patient.
 
     Raises:

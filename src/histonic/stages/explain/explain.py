@@ -39,7 +39,7 @@ from histonic.stages.explain.attribution.checks import (
 from histonic.stages.explain.attribution.methods import METHODS
 from histonic.stages.explain.attribution.output import Asked, choose_output
 from histonic.stages.explain.attribution.sight import Sight, sight_of
-from histonic.stages.explain.attribution.views import Network, explain_map, networks_of
+from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map, networks_of
 from histonic.stages.explain.choice import (
     chosen_patients,
     find_map,
@@ -94,7 +94,7 @@ class _Bench:
 
     settings: ExplainSettings
     run: Run
-    networks: Sequence[Network]
+    networks: Sequence[ExplainedNetwork]
     fusion: Fusion
     store: Path
     lesions: Mapping[str, Path]
@@ -305,7 +305,7 @@ def _finished(target: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
         record = json.loads((target / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = isinstance(record, dict) and record.get("inputs") == inputs and "why" in record
+    same = isinstance(record, dict) and record.get("inputs") == inputs
     return record if same else None
 
 
@@ -328,7 +328,7 @@ def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> dict[s
     return found
 
 
-def _predict(networks: Sequence[Network], sight: Sight, task: Task) -> dict[str, Any]:
+def _predict(networks: Sequence[ExplainedNetwork], sight: Sight, task: Task) -> dict[str, Any]:
     """The prediction of what the networks see, in the columns of the run's tables."""
     found = [
         predict_slides(
@@ -351,7 +351,7 @@ def _meaning(bench: _Bench, asked: Asked) -> str:
     return words if bench.settings.method == "attention" else f"{words} ({asked.unit})"
 
 
-def _network_facts(network: Network) -> dict[str, int]:
+def _network_facts(network: ExplainedNetwork) -> dict[str, int]:
     member = network.member
     return {
         "repeat": member.repeat,
@@ -363,7 +363,7 @@ def _network_facts(network: Network) -> dict[str, int]:
 def _checks(
     bench: _Bench,
     asked: Asked,
-    networks: Sequence[Network],
+    networks: Sequence[ExplainedNetwork],
     sight: Sight,
     values: npt.NDArray[np.float64],
     lesion: npt.NDArray[np.float64] | None,

@@ -15,7 +15,7 @@ from histonic.core.files import PARTIAL_PREFIX, replacing_folder, write_csv, wri
 from histonic.data.maps.cell_maps import write_cell_map
 from histonic.stages.explain.attribution.checks import Curves
 from histonic.stages.explain.geojson import ATTENTION_LEVELS, cells_geojson, signed_levels
-from histonic.stages.explain.pictures import choose_cells, draw_curves, draw_overlay, draw_sheet
+from histonic.stages.explain.pictures import choose_cells, draw_deletion_curves, draw_overlay, draw_sheet
 from histonic.stages.explain.slide import SlidePicture, cell_pictures
 
 RECORD = "explanation.json"
@@ -97,7 +97,7 @@ def write_explanation(
         if record["curves"]:
             curves = Curves(**{key: record["curves"][key] for key in Curves.__dataclass_fields__})
             order = "highest value" if signed else "most attention"
-            draw_curves(partial / "curves.png", curves, record["prediction_name"], order)
+            draw_deletion_curves(partial / "curves.png", curves, record["prediction_name"], order)
         # The record comes last: it is the sign that all is there.
         write_json(partial / RECORD, record)
 

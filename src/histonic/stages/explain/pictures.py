@@ -122,7 +122,7 @@ def draw_overlay(
             if lesion is not None:
                 outline(axes, lesion >= LESION_SHARE, cells, LESION, 1.6, (0, (3, 1.5)))
         _scale_bar(left, cells)
-        _colour_bar(figure, right, cells, name, signed)
+        _colour_bar(figure, right, cells, signed)
         handles = [Line2D([], [], color="#555555", linewidth=0.8, label="tissue that was used")]
         if lesion is not None:
             dashed = Line2D(
@@ -144,7 +144,7 @@ def _heading(name: str, signed: bool) -> str:
     return f"What speaks for “{name}”, what against" if signed else "How much each cell counts (attention)"
 
 
-def _colour_bar(figure: Figure, axes: Any, cells: CellMap, name: str, signed: bool) -> None:
+def _colour_bar(figure: Figure, axes: Any, cells: CellMap, signed: bool) -> None:
     low, high = colour_scale(cells.values, signed)
     shades = np.linspace(0, 1, 256)
     colours = (SIGNED if signed else UNSIGNED)(shades)[:, :3]
@@ -259,7 +259,7 @@ def draw_sheet(
         save_png(figure, path)
 
 
-def draw_curves(path: Path, curves: Curves, prediction: str, order: str) -> None:
+def draw_deletion_curves(path: Path, curves: Curves, prediction: str, order: str) -> None:
     """Draw how the prediction changes while cells are deleted or inserted in the order of their values."""
     areas = curves.areas()
     with matplotlib.rc_context({**STYLE, "axes.spines.top": False, "axes.spines.right": False}):

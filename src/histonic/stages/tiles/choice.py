@@ -176,13 +176,13 @@ def _sample(cuts: Sequence[Cut], settings: ExtractSettings, slide_id: str, choic
         own = [cut for cut in cuts if cut.label == label]
         if most is not None and len(own) > most:
             choice.leave_out("more than max_per_class_per_slide", len(own) - most)
-            drawn = seeded(settings.seed, slide_id, label).choice(len(own), most, replace=False)
+            drawn = seeded_by_words(settings.seed, slide_id, label).choice(len(own), most, replace=False)
             own = [own[index] for index in np.sort(drawn)]
         kept += own
     return kept
 
 
-def seeded(seed: int, *words: str) -> np.random.Generator:
+def seeded_by_words(seed: int, *words: str) -> np.random.Generator:
     """A generator that a seed and some words fix, whatever else is drawn."""
     digest = hashlib.sha256("\0".join(words).encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])

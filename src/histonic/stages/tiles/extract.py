@@ -39,11 +39,11 @@ from histonic.data.annotations.shapes import Annotations, LabelRule
 from histonic.data.maps.store import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide
-from histonic.slides.masks import read_mask
+from histonic.slides.masks import read_tissue_mask
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
 from histonic.stages.tiles.choice import Choice, choose_tiles
 from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, hash_of, require_own_folders
-from histonic.stages.tiles.groups import groups_of, split_groups
+from histonic.stages.tiles.groups import slide_groups, split_groups
 from histonic.stages.tiles.settings import ExtractSettings
 
 TILES_AT_A_TIME = 64
@@ -138,7 +138,7 @@ class _Job:
         self.rows = rows
         self.progress = progress
         self.result = ExtractResult(settings.out)
-        self.groups = groups_of(rows, settings)
+        self.groups = slide_groups(rows, settings)
         self.rule = LabelRule()
         self.files: dict[str, Path] = {}
         if settings.annotations is not None:
@@ -279,7 +279,7 @@ class _Job:
         if settings.annotations is None or settings.background_label or settings.on_tissue:
             rule = settings.tissue
             tissue = (
-                read_mask(row.mask, slide)
+                read_tissue_mask(row.mask, slide)
                 if row.mask is not None
                 else find_tissue(slide, TissueRule(rule.mpp, rule.min_speck_um2, rule.max_hole_um2))
             )

@@ -14,11 +14,11 @@ from histonic.data.tables.issues import list_names
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.data.tables.styles import name_columns
 from histonic.data.tables.values import is_missing
-from histonic.stages.tiles.choice import seeded
+from histonic.stages.tiles.choice import seeded_by_words
 from histonic.stages.tiles.settings import ExtractSettings
 
 
-def groups_of(rows: Sequence[SlideRow], settings: ExtractSettings) -> dict[str, str]:
+def slide_groups(rows: Sequence[SlideRow], settings: ExtractSettings) -> dict[str, str]:
     """The group of each slide: by a column of the slide table, by a pattern, or the slide itself.
 
     Raises:
@@ -105,6 +105,6 @@ def split_groups(
             "No group would be left to train on.",
             "Give more slides or patients, or smaller shares.",
         )
-    order = [names[index] for index in seeded(seed, "split").permutation(np.arange(len(names)))]
+    order = [names[index] for index in seeded_by_words(seed, "split").permutation(np.arange(len(names)))]
     drawn = {name: "test" for name in order[:test]} | {name: "val" for name in order[test : test + val]}
     return {name: drawn.get(name, "train") for name in names}

@@ -30,9 +30,9 @@ from histonic.simulate.mosaic_patients import (
     MosaicPlan,
     MosaicSlide,
     allot_tiles,
-    draw_patients,
+    draw_mosaic_patients,
 )
-from histonic.simulate.mosaic_render import Shade, choose_tiles, draw_shade, paint
+from histonic.simulate.mosaic_render import Shade, draw_shade, fill_cells, paint
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.outlines import rings
 from histonic.stages.tiles.settings import MosaicSettings
@@ -157,7 +157,7 @@ def _cohort(
             raise SettingsError(
                 f"Make {count} {split} patients of the tile set {tiles.plan.name!r}.", error.found, error.todo
             ) from error
-        cohort += draw_patients(plan, split, [(rows[one], rows[other]) for one, other in parted], rng)
+        cohort += draw_mosaic_patients(plan, split, [(rows[one], rows[other]) for one, other in parted], rng)
     return cohort
 
 
@@ -232,7 +232,7 @@ def _draw_slide(settings: MosaicSettings, patient: MosaicPatient, slide: MosaicS
     rng = np.random.default_rng([settings.seed, SLIDE_STREAM, *slide.slide_id.encode()])
     outline = draw_outline(settings.cells, rng)
     lesion = place_lesion(outline.cells, slide.pattern, slide.share, rng)
-    chosen, turned = choose_tiles(lesion, outline, patient.lesion, patient.rest, rng)
+    chosen, turned = fill_cells(lesion, outline, patient.lesion, patient.rest, rng)
     return _Drawn(outline, lesion, chosen, turned, rng)
 
 

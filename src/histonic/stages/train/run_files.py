@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.documents import write_document
 from histonic.core.errors import TrainingError
-from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
+from histonic.core.files import replacing_file, write_json, write_text
 from histonic.data.maps.store import Store
 from histonic.models.members import prediction_columns
 from histonic.models.trained import Trained
 from histonic.runs.documents import CohortCounts, CohortDocument, CohortPatient, Made, Target
-from histonic.runs.files import truth_columns, write_frame
-from histonic.runs.run import read_cohort, read_kept_settings
+from histonic.runs.files import require_same_settings, settings_text, truth_columns, write_frame
+from histonic.runs.run import read_cohort
 from histonic.stages.train.search import TrialLosses, best_choice, chosen_values, search_choices
 from histonic.stages.train.settings import TrainSettings
 
@@ -88,56 +85,18 @@ def require_same_run(out: Path, settings: TrainSettings, cohort: CohortDocument)
         RunError: A file of the run is damaged.
     """
     todo = "Give the same settings and data again, or choose another --out."
-    asked = f"Train into {out}."
     if not (out / "settings.yaml").is_file():
         return
-    before = read_kept_settings(out)
-    now = settings.model_dump(mode="json")
-    different = [key for key in now if key not in FREE_SETTINGS and before.get(key) != now[key]]
-    if different:
-        key = different[0]
-        raise TrainingError(
-            asked,
-            f"It holds a run with other settings ({', '.join(different)}): "
-            f"{key} was {before.get(key)!r}, now {now[key]!r}.",
-            todo,
-        )
+    require_same_settings(out, settings.model_dump(mode="json"), todo, free=FREE_SETTINGS)
     if (out / "cohort.json").is_file() and read_cohort(out) != cohort:
-        raise TrainingError(
-            asked, "It holds a run on other patients, labels or maps (see its cohort.json).", todo
-        )
-
-
-def require_same_origin(path: Path, origin: Mapping[str, Any]) -> None:
-    """Keep what the networks are trained from and with, or refuse to go on if that has changed.
-
-    Args:
-        path: File of an interrupted run; written if absent.
-        origin: Versions, and fingerprints of the maps.
-
-    Raises:
-        TrainingError: The run was begun with something else.
-    """
-    if not path.is_file():
-        write_json(path, origin)
-        return
-    before = json.loads(path.read_text(encoding="utf-8"))
-    if before != origin:
-        different = [key for key in origin if before.get(key) != origin[key]]
-        raise TrainingError(
-            f"Go on with the run in {path.parent.parent}.",
-            f"Since it began, these have changed: {', '.join(different)}.",
-            "Restore them, or delete the run and begin again.",
-        )
+        found = "It holds a run on other patients, labels or maps (see its cohort.json)."
+        raise TrainingError(f"Train into {out}.", found, todo)
 
 
 def write_begin(out: Path, settings: TrainSettings, cohort: CohortDocument) -> None:
     """Write what is known before training: resolved settings and cohort."""
     write_document(out / "cohort.json", cohort)
-    write_text(
-        out / "settings.yaml",
-        yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True),
-    )
+    write_text(out / "settings.yaml", settings_text(settings.model_dump(mode="json")))
 
 
 def write_predictions(out: Path, cohort: Cohort, folds: Sequence[Fold], trained: Sequence[Trained]) -> None:
@@ -195,13 +154,3 @@ def copy_from_store(out: Path, store: Store, cohort: Cohort) -> None:
             if picture is not None:
                 with replacing_file(out / "thumbnails" / picture.name) as partial:
                     shutil.copyfile(picture, partial)
-
-
-def clear_leftovers(out: Path) -> None:
-    """Remove checkpoints, and temporary files that a killed run left behind."""
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    for path in sorted(out.rglob(f"{PARTIAL_PREFIX}*")):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
 from histonic.runs.documents import CohortDocument, RunDocument
-from histonic.runs.files import versions
+from histonic.runs.files import clear_leftovers, require_same_origin, versions
 from histonic.stages.train import run_files
 from histonic.stages.train.folds import make_folds
 from histonic.stages.train.networks import read_losses, train_networks
@@ -85,7 +85,7 @@ def train_slides(
     run_files.require_same_run(resolved.out, resolved, described)
     if (resolved.out / "run.json").is_file():
         listener.say(f"{resolved.out} is finished already")
-        run_files.clear_leftovers(resolved.out)
+        clear_leftovers(resolved.out)
         return resolved.out
     wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
     heads = find_tile_heads(store) if wanted else None
@@ -197,7 +197,7 @@ def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progre
             settings.out.rmdir()
         raise
     run_files.write_begin(settings.out, settings, described)
-    run_files.require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
+    require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
     progress.stage("train", plan.epochs)
     if settings.workers > 1 or settings.devices > 1:
         maps = None  # processes of their own read them for themselves
@@ -267,7 +267,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         bundle_fingerprint=fingerprint,
     )
     write_document(out / "run.json", run)
-    run_files.clear_leftovers(out)
+    clear_leftovers(out)
 
 
 def find_tile_heads(store: Store) -> Heads:

@@ -21,14 +21,14 @@ from histonic.stages.explain.attribution.checks import (
 )
 from histonic.stages.explain.attribution.methods import METHODS
 from histonic.stages.explain.attribution.output import Asked
-from histonic.stages.explain.attribution.views import Network, explain_map
+from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map
 
 TASK = Task("msi", "binary", ("msi",), ("no", "yes"))
 ASKED = Asked(TASK, 1)
 
 
 @pytest.fixture
-def world(slide_maker) -> tuple[list[Network], Maps, np.ndarray]:
+def world(slide_maker) -> tuple[list[ExplainedNetwork], Maps, np.ndarray]:
     """A linear network, a map, and what each cell truly adds."""
     rng = np.random.default_rng(0)
     mask = np.ones((10, 10), bool)
@@ -40,7 +40,7 @@ def world(slide_maker) -> tuple[list[Network], Maps, np.ndarray]:
     torch.nn.init.normal_(model.heads["msi"].linear.weight, std=8)
     weight = model.heads["msi"].linear.weight[0].detach().numpy()
     truth = np.where(mask, np.einsum("d,drk->rk", weight, slide.features[:].astype(float)), np.nan)
-    return [Network(model, None, 16, 10)], Maps({"s": slide}, Silent()), truth  # type: ignore[arg-type]
+    return [ExplainedNetwork(model, None, 16, 10)], Maps({"s": slide}, Silent()), truth  # type: ignore[arg-type]
 
 
 def curves_of(world, values: np.ndarray) -> Curves:

@@ -13,7 +13,13 @@ from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.nn.heads import Heads
 from histonic.stages.explain.attribution import methods as explain_methods
-from histonic.stages.explain.attribution.methods import METHODS, Windows, evidence_of, path_nodes, path_steps
+from histonic.stages.explain.attribution.methods import (
+    METHODS,
+    Windows,
+    explained_value,
+    path_nodes,
+    path_steps,
+)
 from histonic.stages.explain.attribution.output import Asked, choose_output
 
 BINARY = Task("msi", "binary", ("msi",), ("no", "yes"))
@@ -63,8 +69,8 @@ def test_integrated_gradients_sum_to_what_the_map_says(
     asked = choose_output(task, None, "b")
     found = METHODS["integrated-gradients"](model, windows, asked).sum()
     with torch.no_grad():
-        whole = evidence_of(model, windows.codes, windows.mask, asked)
-        average = evidence_of(model, windows.codes * 0, windows.mask, asked)
+        whole = explained_value(model, windows.codes, windows.mask, asked)
+        average = explained_value(model, windows.codes * 0, windows.mask, asked)
     assert float(found) == pytest.approx(float(whole - average), rel=0.05, abs=0.02)
 
 
@@ -90,13 +96,13 @@ def test_a_large_map_takes_few_steps(name: str, tissue: float, steps: int) -> No
 def test_the_steps_of_a_path(name: str, places: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     windows, taken = windows_of(count=1), []
     monkeypatch.setattr(explain_methods, "PATH_CELLS", 1)
-    evidence = explain_methods.evidence_of
+    evidence = explain_methods.explained_value
 
     def watched(model: SlideModel, codes: torch.Tensor, *asked: Any) -> torch.Tensor:
         taken.append(float((codes.abs().sum() / windows.codes.abs().sum()).detach()))
         return evidence(model, codes, *asked)
 
-    monkeypatch.setattr(explain_methods, "evidence_of", watched)
+    monkeypatch.setattr(explain_methods, "explained_value", watched)
     METHODS["integrated-gradients"](model_of(name), windows, Asked(BINARY, 1))
     assert taken == pytest.approx(places)
 
@@ -185,7 +191,7 @@ def test_large_maps_are_occluded_by_squares(monkeypatch: pytest.MonkeyPatch) -> 
     windows = Windows(torch.randn(1, 5, 16, 16), torch.ones(1, 16, 16))
     found = METHODS["occlusion"](model, windows, Asked(BINARY, 1))[0]
     assert torch.allclose(found[:4, :4], found[0, 0].expand(4, 4)) and found[0, 0] != found[0, 4]
-    whole = evidence_of(model, windows.codes, windows.mask, Asked(BINARY, 1))
+    whole = explained_value(model, windows.codes, windows.mask, Asked(BINARY, 1))
     bias = model.heads["msi"].linear.bias
     # Of a linear model the squares' losses sum to all that it says.
     assert float(found.sum().detach()) == pytest.approx(float((whole - bias).detach()), abs=1e-4)

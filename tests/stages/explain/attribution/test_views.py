@@ -18,7 +18,7 @@ from histonic.models.members import Member
 from histonic.stages.explain.attribution.methods import METHODS, Windows, attention
 from histonic.stages.explain.attribution.output import Asked
 from histonic.stages.explain.attribution.views import (
-    Network,
+    ExplainedNetwork,
     explain_map,
     looks,
     missing_corners,
@@ -37,13 +37,13 @@ class Told(Member):
         pass
 
 
-def network_of(name: str, side: int, trust: float = 1.0, seed: int = 0) -> Network:
+def network_of(name: str, side: int, trust: float = 1.0, seed: int = 0) -> ExplainedNetwork:
     torch.manual_seed(seed)
     model = build_model(name, code_size=4, crop_cells=side, tasks=(TASK,)).eval()
     torch.nn.init.normal_(model.heads["msi"].linear.weight)
     model.heads["msi"].trust.fill_(trust)
     model.scale.set(torch.full((4,), 0.5), torch.full((4,), 2.0))
-    return Network(model, Told(), side, 10)
+    return ExplainedNetwork(model, Told(), side, 10)
 
 
 def maps_of(slide_maker: Callable[..., CompressedSlide], shape: tuple[int, int]) -> tuple[Maps, np.ndarray]:

@@ -16,8 +16,8 @@ from histonic.slides.outlines import BoolGrid
 from histonic.stages.explain.attribution.methods import Method
 from histonic.stages.explain.attribution.output import Asked
 from histonic.stages.explain.attribution.views import (
+    ExplainedNetwork,
     FloatGrid,
-    Network,
     explain_map,
     predict_with,
     randomised,
@@ -86,7 +86,7 @@ class Curves:
 
 
 def deletion_insertion(
-    networks: Sequence[Network],
+    networks: Sequence[ExplainedNetwork],
     maps: Maps,
     slide_id: str,
     asked: Asked,
@@ -151,7 +151,7 @@ class Randomisation:
 
 
 def randomise_weights(
-    networks: Sequence[Network],
+    networks: Sequence[ExplainedNetwork],
     maps: Maps,
     slide_id: str,
     asked: Asked,

@@ -53,7 +53,7 @@ class Windows:
 Method = Callable[[SlideModel, Windows, Asked], Tensor]
 
 
-def evidence_of(model: SlideModel, codes: Tensor, mask: Tensor, asked: Asked) -> Tensor:
+def explained_value(model: SlideModel, codes: Tensor, mask: Tensor, asked: Asked) -> Tensor:
     """Normalised codes ``(V, D, S, S)`` and mask to the number ``(V,)`` that is explained."""
     head = model.heads[asked.task.name]
     return asked.evidence(head, head(model.of_scaled(codes, mask)))
@@ -72,7 +72,7 @@ def gradcam(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
     layers = getattr(model.aggregator, "cam_layers", ())
     codes = windows.codes.clone().requires_grad_()
     with _watching(layers) as seen:
-        evidence = evidence_of(model, codes, windows.mask, asked).sum()
+        evidence = explained_value(model, codes, windows.mask, asked).sum()
     kept = seen or [codes]
     gradients = torch.autograd.grad(evidence, kept)
     total = torch.zeros_like(windows.mask)
@@ -157,7 +157,7 @@ def _occlude(model: SlideModel, codes: Tensor, mask: Tensor, asked: Asked) -> Te
     if not len(squares):
         return torch.zeros_like(mask)
     vectors = cheap(codes, mask, squares, side) if cheap else _one_by_one(model, codes, mask, squares, side)
-    whole = evidence_of(model, codes[None], mask[None], asked)
+    whole = explained_value(model, codes[None], mask[None], asked)
     losses = whole - asked.evidence(head, head(vectors))
     spread = torch.zeros(-(-mask.shape[0] // side), -(-mask.shape[1] // side))
     counts = (
@@ -192,7 +192,7 @@ def integrated_gradients(model: SlideModel, windows: Windows, asked: Asked) -> T
     total = torch.zeros_like(windows.codes)
     for place, weight in path_nodes(steps, getattr(model.aggregator, "path_power", 1)):
         codes = (windows.codes * place).requires_grad_()
-        evidence = evidence_of(model, codes, windows.mask, asked).sum()
+        evidence = explained_value(model, codes, windows.mask, asked).sum()
         total.add_(torch.autograd.grad(evidence, codes)[0], alpha=weight)
     return (total * windows.codes).sum(dim=1) * windows.mask
 

@@ -28,7 +28,7 @@ FloatGrid = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Network:
+class ExplainedNetwork:
     """One network of a bundle with all that is needed to ask it.
 
     Attributes:
@@ -49,16 +49,16 @@ class Network:
         return ORIENTATIONS if self.crop_cells <= SMALL_CROP else 1
 
 
-def networks_of(bundle: Bundle) -> list[Network]:
+def networks_of(bundle: Bundle) -> list[ExplainedNetwork]:
     """All networks of a bundle, their weights frozen: only the gradients of maps are asked for."""
     return [
-        Network(model.requires_grad_(False), member, member.crop_cells, bundle.test_crops)
+        ExplainedNetwork(model.requires_grad_(False), member, member.crop_cells, bundle.test_crops)
         for model, member in zip(bundle.models, bundle.members, strict=True)
     ]
 
 
 def explain_map(
-    networks: Sequence[Network],
+    networks: Sequence[ExplainedNetwork],
     maps: Maps,
     slide_id: str,
     asked: Asked,
@@ -91,7 +91,7 @@ def explain_map(
 
 
 def _explain_by(
-    network: Network, maps: Maps, slide_id: str, asked: Asked, method: Method, upright: bool
+    network: ExplainedNetwork, maps: Maps, slide_id: str, asked: Asked, method: Method, upright: bool
 ) -> FloatGrid:
     mask = maps.mask(slide_id)
     side = network.crop_cells
@@ -106,7 +106,7 @@ def _explain_by(
 
 
 def looks(
-    network: Network, maps: Maps, slide_id: str, orientations: int = 1, *, cover: bool = False
+    network: ExplainedNetwork, maps: Maps, slide_id: str, orientations: int = 1, *, cover: bool = False
 ) -> Iterator[tuple[list[View], Windows]]:
     """What a network sees of a map: for each window its orientations, codes normalised.
 
@@ -163,7 +163,7 @@ def _add(total: FloatGrid, window: npt.NDArray[np.floating], corner: RC) -> None
 
 
 def predict_with(
-    networks: Sequence[Network],
+    networks: Sequence[ExplainedNetwork],
     maps: Maps,
     slide_id: str,
     asked: Asked,
@@ -194,7 +194,9 @@ def predict_with(
 
 
 @torch.no_grad()
-def _predict_kept(network: Network, windows: Windows, kept: Sequence[Tensor], asked: Asked) -> FloatGrid:
+def _predict_kept(
+    network: ExplainedNetwork, windows: Windows, kept: Sequence[Tensor], asked: Asked
+) -> FloatGrid:
     model, side = network.model, network.crop_cells
     head = model.heads[asked.task.name]
     at_once = max(1, (1 << 17) // side**2)
@@ -207,7 +209,7 @@ def _predict_kept(network: Network, windows: Windows, kept: Sequence[Tensor], as
     return np.concatenate(found)
 
 
-def randomised(network: Network, seed: int) -> Network:
+def randomised(network: ExplainedNetwork, seed: int) -> ExplainedNetwork:
     """The same network after its learning is undone: every matrix of weights is drawn anew around 0.
 
     A matrix keeps its spread, and each vector (biases, gains) its numbers in another order, so that only what

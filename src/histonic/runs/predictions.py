@@ -141,13 +141,23 @@ def read_predictions(folder: Path, task: Task, todo: str = TODO) -> PredictionTa
         RunError: The file is absent or no table.
     """
     path = predictions_path(folder, task)
+    return PredictionTable(task, read_frame(path, todo, dtype=str, keep_default_na=False, encoding="utf-8"))
+
+
+def read_frame(path: Path, todo: str = TODO, **options: Any) -> pd.DataFrame:
+    """Read a table of a run; ``options`` go to pandas.
+
+    Raises:
+        RunError: The file is absent or no table.
+    """
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        return pd.read_csv(path, **options)
+    except FileNotFoundError as error:
+        raise RunError(f"Read {path}.", "There is no such file.", todo) from error
     except (OSError, ValueError) as error:
         raise RunError(
             f"Read {path}.", f"It cannot be read: {type(error).__name__}: {error}.", todo
         ) from error
-    return PredictionTable(task, frame)
 
 
 def predictions_path(folder: Path, task: Task) -> Path:

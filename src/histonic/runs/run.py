@@ -22,7 +22,7 @@ from histonic.runs.documents import (
     RunDocument,
     RunSettings,
 )
-from histonic.runs.predictions import PredictionTable, predictions_path, read_predictions
+from histonic.runs.predictions import PredictionTable, predictions_path, read_frame, read_predictions
 
 TEST_AGAIN = "Test the run on that cohort again with 'histonic external', or delete the folder."
 HISTORY_COLUMNS = (
@@ -206,6 +206,8 @@ def read_kept_settings(folder: Path) -> dict[str, Any]:
     try:
         # By way of JSON: what it cannot say (a date, a list within itself) is no setting.
         values = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError as error:
+        raise RunError(f"Read {path}.", "There is no such file.", TODO) from error
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         found = " ".join(f"{type(error).__name__}: {error}".split())
         raise RunError(f"Read {path}.", f"It cannot be read: {found}.", TODO) from error
@@ -229,12 +231,7 @@ def _require_known_targets(folder: Path, cohort: CohortDocument, task: Task) -> 
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"Read {path}.", f"It cannot be read: {type(error).__name__}: {error}.", TODO
-        ) from error
+    table = read_frame(path)
     if absent := [name for name in columns if name not in table.columns]:
         raise RunError(f"Read {path}.", f"It has no column {', '.join(absent)}.", TODO)
     return table

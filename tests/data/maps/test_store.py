@@ -182,6 +182,16 @@ def test_what_is_no_map_is_refused(name: str, content: bytes, tmp_path: Path) ->
         read_map(folder)
 
 
+@pytest.mark.parametrize("content", NO_DOCUMENTS)
+def test_damaged_codes_are_refused_when_they_are_read(content: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / "a.zarr"
+    write_map(folder, make_map("a"))
+    (folder / "features/c/0/0/0").write_bytes(content)
+    slide = read_map(folder)
+    with pytest.raises(StoreError, match=r"a\.zarr.*\n.*codes cannot be read"):
+        slide.features[:]
+
+
 @pytest.mark.parametrize("name", ["zarr.json", "features", "mask"])
 def test_parts_of_a_map_that_are_gone_are_named(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "a.zarr"

@@ -212,6 +212,24 @@ def _damaged(folder: Path, found: str) -> StoreError:
     return StoreError(f"Read the map {folder}.", found, AGAIN)
 
 
+@dataclass(frozen=True)
+class _Codes:
+    """An array of a map, read piece by piece; damage is named where it is met."""
+
+    array: Any
+    folder: Path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.array.shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self.array[key]
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _damaged(self.folder, f"Its codes cannot be read: {error}.") from error
+
+
 def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
     """Open one map; its features are read piece by piece when they are sliced.
 
@@ -234,14 +252,14 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
         raise _damaged(path, f"Features, mask and grid differ: {', '.join(map(str, shapes))} and {shape}.")
     return CompressedSlide(
         slide_id=facts.slide_id,
-        features=features,
+        features=_Codes(features, path),
         mask=mask,
         grid=facts.grid,
         encoder=facts.encoder,
         slide=facts.slide,
         reader=facts.reader,
         settings=facts.settings,
-        orientations=turned,
+        orientations=None if turned is None else _Codes(turned, path),
     )
 
 

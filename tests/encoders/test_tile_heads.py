@@ -31,7 +31,7 @@ def write_encoder(path: Path) -> str:
 def test_saved_heads_come_back(tmp_path: Path) -> None:
     heads = Heads([TASK], 8)
     torch.nn.init.normal_(heads["mitosis"].linear.weight)
-    heads["mitosis"].trust.fill_(0.3)
+    heads["mitosis"].shrinkage.fill_(0.3)
     save_heads(tmp_path / HEADS_FILE, heads.tasks, 8, heads.state_dict())
     again = load_heads(tmp_path / HEADS_FILE)
     assert again.tasks == heads.tasks

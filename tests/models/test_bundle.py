@@ -172,7 +172,7 @@ def test_maps_are_predicted_as_the_networks_would(run: Path, cohort_folder: Path
             found = model.heads.predict(model(torch.from_numpy(codes), torch.from_numpy(mask)))
         values.append(found["score"].mean().item())
         scale = member.risks["os"]
-        risks.append((found["os"].mean().item() - scale.mean) / scale.spread)
+        risks.append((found["os"].mean().item() - scale.mean) / scale.std)
     row = frame[frame.slide_id == "s04a"].iloc[0]
     assert row["score.predicted"] == pytest.approx(np.mean(values), abs=1e-3)
     assert row["os.risk"] == pytest.approx(np.mean(risks), abs=1e-3)

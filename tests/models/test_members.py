@@ -68,7 +68,7 @@ def test_equal_risks_are_low_and_finite() -> None:
 def test_the_scale_of_risks() -> None:
     scale = RiskScale.of(np.array([1.0, 2.0, 6.0]))
     assert (scale.mean, scale.cut) == (3.0, 2.0)
-    assert scale.spread == pytest.approx(np.sqrt(14 / 3))
+    assert scale.std == pytest.approx(np.sqrt(14 / 3))
 
 
 def test_members_survive_json() -> None:

@@ -114,11 +114,13 @@ def test_trust_draws_predictions_to_the_baseline(kind: str) -> None:
         head.set_scale(5.0, 2.0)
     outputs = head(torch.randn(3, 4)).detach()
     full = head.predict(outputs)
-    drawn = head.predict(outputs, trust=0.25)
-    head.trust.fill_(0.25)
+    drawn = head.predict(outputs, shrinkage=0.25)
+    head.shrinkage.fill_(0.25)
     assert torch.allclose(head.predict(outputs), head.baseline + 0.25 * (full - head.baseline), atol=1e-6)
-    assert torch.equal(head.predict(outputs), drawn) and torch.equal(head.predict(outputs, trust=1.0), full)
-    head.trust.fill_(0)
+    assert torch.equal(head.predict(outputs), drawn) and torch.equal(
+        head.predict(outputs, shrinkage=1.0), full
+    )
+    head.shrinkage.fill_(0)
     assert torch.allclose(head.predict(outputs), head.baseline.expand_as(full))
     assert not torch.allclose(full, head.baseline.expand_as(full))
 

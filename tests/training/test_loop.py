@@ -18,11 +18,11 @@ from histonic.core.errors import TrainingError
 from histonic.core.progress import Progress, Silent
 from histonic.core.task import Task
 from histonic.nn.checkpoint import load_state, save_state
-from histonic.nn.losses import Verdict, cox_efron
+from histonic.nn.losses import ValidationResult, cox_efron
 from histonic.training import loop
 from histonic.training.devices import make_fabric, run_on
-from histonic.training.loop import Chunks, Lesson, Training
-from histonic.training.schedule import EpochRecord, Pace, Schedule
+from histonic.training.loop import Chunks, Training, TrainingData
+from histonic.training.schedule import EpochRecord, Schedule, TrainingState
 from histonic.training.seeds import torch_seed
 
 TASK = Task("os", "survival", ("t", "e"))
@@ -39,7 +39,7 @@ class Tiny(nn.Module):
         return {"os": self.body(x)}
 
 
-class Risks(Lesson):
+class Risks(TrainingData):
     """Survival that depends on the first number; the loss needs the whole batch's risk set."""
 
     def __init__(self, spoil_at: int | None = None) -> None:
@@ -63,13 +63,13 @@ class Risks(Lesson):
         found: Tensor = network(fabric.to_device(self.x))["os"]
         return found
 
-    def validate(self, predictions: Tensor) -> Verdict:
-        return Verdict(float(cox_efron(predictions, self.y)))
+    def validate(self, predictions: Tensor) -> ValidationResult:
+        return ValidationResult(float(cox_efron(predictions, self.y)))
 
 
 def train(
     fabric: Fabric, checkpoint: Path | None = None, epochs: int = 6, norm: bool = False, progress: Any = None
-) -> tuple[Pace, nn.Module]:
+) -> tuple[TrainingState, nn.Module]:
     torch.manual_seed(1)
     network = Tiny(norm)
     training = Training(
@@ -86,9 +86,9 @@ def train(
 
 def train_and_save(fabric: Fabric, path: str, progress: Progress) -> None:
     """The work of each process; must stand in a module."""
-    pace, network = train(fabric, progress=progress)
+    state, network = train(fabric, progress=progress)
     if fabric.is_global_zero:
-        save_state(path, {"pace": pace.to_dict(), "weights": dict(network.state_dict())})
+        save_state(path, {"training": state.to_dict(), "weights": dict(network.state_dict())})
 
 
 def fail(fabric: Fabric, path: str, progress: Progress) -> None:
@@ -97,10 +97,10 @@ def fail(fabric: Fabric, path: str, progress: Progress) -> None:
 
 
 def test_learning_lowers_the_loss_and_keeps_the_best_weights() -> None:
-    pace, network = train(make_fabric("cpu"), epochs=30)
-    assert pace.best_loss < pace.history[0].validation_loss * 0.8
-    verdict = Risks().validate(Risks().predict(network, make_fabric("cpu")))
-    assert verdict.loss == pytest.approx(pace.best_loss, abs=1e-6)
+    state, network = train(make_fabric("cpu"), epochs=30)
+    assert state.best_loss < state.history[0].validation_loss * 0.8
+    result = Risks().validate(Risks().predict(network, make_fabric("cpu")))
+    assert result.loss == pytest.approx(state.best_loss, abs=1e-6)
 
 
 def test_the_weights_that_are_kept_are_calibrated_before_they_are_judged() -> None:
@@ -111,7 +111,7 @@ def test_the_weights_that_are_kept_are_calibrated_before_they_are_judged() -> No
             self.calls.append("calibrate")
             network.body[2].bias.data.fill_(len(self.calls))
 
-        def validate(self, predictions: Tensor) -> Verdict:
+        def validate(self, predictions: Tensor) -> ValidationResult:
             self.calls.append("validate")
             return super().validate(predictions)
 
@@ -126,12 +126,12 @@ def test_the_weights_that_are_kept_are_calibrated_before_they_are_judged() -> No
 
 def test_the_rate_falls_on_plateaus_and_then_training_ends() -> None:
     schedule = Schedule(1e-2, 200, patience=3)
-    pace, rates = Pace(), []
-    while not pace.is_over(schedule):
-        rates.append(pace.rate(schedule))
-        epoch = len(pace.history)
-        pace.note(EpochRecord(epoch, rates[-1], None, 1.0 if epoch else 0.5), schedule)
-    assert pace.best_epoch == 0
+    state, rates = TrainingState(), []
+    while not state.is_over(schedule):
+        rates.append(state.rate(schedule))
+        epoch = len(state.history)
+        state.note(EpochRecord(epoch, rates[-1], None, 1.0 if epoch else 0.5), schedule)
+    assert state.best_epoch == 0
     assert rates == pytest.approx([1e-2] * 4 + [1e-3] * 3 + [1e-4] * 3 + [1e-5] * 3)
     assert schedule.rates == 4 and Schedule(1e-5).rates == 1 and Schedule(1e-6).rates == 1
 
@@ -142,10 +142,10 @@ def test_after_a_plateau_training_goes_on_from_the_best_weights() -> None:
     begin = {name: value.clone() for name, value in training.network.state_dict().items()}
     training._learn(1)
     assert not torch.equal(training.network.state_dict()["body.0.weight"], begin["body.0.weight"])
-    training.pace.restart, training.schedule = True, Schedule(0.0, 4)
+    training.state.restart, training.schedule = True, Schedule(0.0, 4)
     training._learn(2)
     assert all(torch.equal(training.network.state_dict()[name], begin[name]) for name in begin)
-    assert not training.pace.restart
+    assert not training.state.restart
 
 
 class Stop(Silent):
@@ -165,7 +165,7 @@ def test_resuming_is_exact(after: int, norm: bool, tmp_path: Path, monkeypatch: 
     whole, network = train(make_fabric("cpu"), norm=norm)
     with pytest.raises(KeyboardInterrupt):
         train(make_fabric("cpu"), tmp_path / "c", norm=norm, progress=Stop(after))
-    assert load_state(tmp_path / "c")["pace"]["epoch"] == after
+    assert load_state(tmp_path / "c")["training"]["epoch"] == after
     torn, other = train(make_fabric("cpu"), tmp_path / "c", norm=norm)
     assert torn == whole
     for name, value in network.state_dict().items():
@@ -203,15 +203,15 @@ def test_a_loss_that_is_not_finite_names_fold_and_epoch(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    lesson, calls = Risks(), iter(range(100))
+    data, calls = Risks(), iter(range(100))
     if what == "training":
-        good = lesson.loss
-        lesson.loss = lambda o, t: good(o, t) * (float("nan") if next(calls) == 3 else 1)  # type: ignore
+        good = data.loss
+        data.loss = lambda o, t: good(o, t) * (float("nan") if next(calls) == 3 else 1)  # type: ignore
     else:
-        lesson.validate = lambda p: Verdict(float("nan") if next(calls) == 2 else 1.0)  # type: ignore
+        data.validate = lambda p: ValidationResult(float("nan") if next(calls) == 2 else 1.0)  # type: ignore
     training = Training(
         Tiny(),
-        lesson,
+        data,
         Schedule(1e-2, 5),
         fabric=make_fabric("cpu"),
         keys=(0,),
@@ -221,7 +221,7 @@ def test_a_loss_that_is_not_finite_names_fold_and_epoch(
     with pytest.raises(TrainingError, match=f"fold 2 of 4.*\n.*{what} loss of epoch 2"):
         training.run(Silent())
     state = load_state(tmp_path / "c")
-    assert state["pace"]["epoch"] == 1
+    assert state["training"]["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in state["network"].values())
 
 
@@ -247,7 +247,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
         # A shift of all risks changes no Cox loss: the last bias follows rounding alone.
         if name != "body.2.bias":
             assert torch.allclose(value, two["weights"][name], atol=1e-4), name
-    losses = [record["validation_loss"] for record in two["pace"]["history"]]
+    losses = [record["validation_loss"] for record in two["training"]["history"]]
     assert losses == pytest.approx([record.validation_loss for record in one.history], abs=1e-4)
     assert len([note for note in ear.notes if note]) == 6
 
@@ -257,23 +257,23 @@ def test_an_error_in_a_process_keeps_its_three_parts(tmp_path: Path) -> None:
         run_on(make_fabric("cpu", 2), 2, fail, "", Silent())
 
 
-def rates_of(schedule: Schedule, losses: list[float]) -> tuple[list[float], Pace]:
-    pace, rates = Pace(), []
+def rates_of(schedule: Schedule, losses: list[float]) -> tuple[list[float], TrainingState]:
+    state, rates = TrainingState(), []
     for epoch, loss in enumerate(losses):
-        if pace.is_over(schedule):
+        if state.is_over(schedule):
             break
-        rates.append(pace.rate(schedule))
-        pace.note(EpochRecord(epoch, rates[-1], None, loss), schedule)
-    return rates, pace
+        rates.append(state.rate(schedule))
+        state.note(EpochRecord(epoch, rates[-1], None, loss), schedule)
+    return rates, state
 
 
 def test_tiny_gains_wear_a_rate_out_but_their_weights_are_kept() -> None:
     losses = [1.0, 0.9, *(0.9 - 1e-4 * k for k in range(1, 8))]
     patient, _ = rates_of(Schedule(1e-2, 200, patience=3), losses)
     assert patient == pytest.approx([1e-2] * 9)
-    rates, pace = rates_of(Schedule(1e-2, 200, patience=3, least_gain=1e-2), losses)
+    rates, state = rates_of(Schedule(1e-2, 200, patience=3, least_gain=1e-2), losses)
     assert rates == pytest.approx([1e-2] * 5 + [1e-3] * 3 + [1e-4])
-    assert pace.best_epoch == 8 and pace.best_loss == pytest.approx(0.9 - 7e-4)
+    assert state.best_epoch == 8 and state.best_loss == pytest.approx(0.9 - 7e-4)
 
 
 def test_losses_that_are_no_numbers_wear_a_rate_out() -> None:
@@ -283,24 +283,24 @@ def test_losses_that_are_no_numbers_wear_a_rate_out() -> None:
 
 def test_the_cosine_falls_from_the_first_rate_to_nothing() -> None:
     schedule = Schedule(1.0, 4, patience=9, decay="cosine")
-    rates, pace = rates_of(schedule, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
+    rates, state = rates_of(schedule, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
     # Epoch 0 judges the untrained network; four epochs of training follow.
     assert rates[1:] == pytest.approx([1.0, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
-    assert pace.is_over(schedule) and pace.epoch == 4
+    assert state.is_over(schedule) and state.epoch == 4
 
 
 def test_without_a_plateau_schedule_patience_ends_training() -> None:
     for decay in ("cosine", "constant"):
         schedule = Schedule(1.0, 99, patience=2, decay=decay)
-        rates, pace = rates_of(schedule, [1.0, 0.5, 0.6, 0.7, 0.1])
-        assert pace.is_over(schedule) and pace.epoch == 3 and pace.best_epoch == 1
+        rates, state = rates_of(schedule, [1.0, 0.5, 0.6, 0.7, 0.1])
+        assert state.is_over(schedule) and state.epoch == 3 and state.best_epoch == 1
         assert decay == "cosine" or rates == [1.0] * 4
 
 
 def test_the_last_weights_are_kept_where_the_schedule_says_so() -> None:
     class Worse(Risks):
-        def validate(self, predictions: Tensor) -> Verdict:
-            return Verdict(float(next(counter)), {"round": 1.0})
+        def validate(self, predictions: Tensor) -> ValidationResult:
+            return ValidationResult(float(next(counter)), {"round": 1.0})
 
     for keep in ("best", "last"):
         counter = iter(range(10))
@@ -308,11 +308,11 @@ def test_the_last_weights_are_kept_where_the_schedule_says_so() -> None:
         network = Tiny()
         first = {name: value.clone() for name, value in network.state_dict().items()}
         schedule = Schedule(1e-2, 2, keep=keep)  # type: ignore[arg-type]
-        pace = Training(network, Worse(), schedule, fabric=make_fabric("cpu"), keys=(0,), name="tiny").run(
+        state = Training(network, Worse(), schedule, fabric=make_fabric("cpu"), keys=(0,), name="tiny").run(
             Silent()
         )
         same = all(torch.equal(value, first[name]) for name, value in network.state_dict().items())
-        assert same == (keep == "best") and pace.history[1].scores == {"round": 1.0}
+        assert same == (keep == "best") and state.history[1].scores == {"round": 1.0}
 
 
 def test_parts_can_have_rates_of_their_own_and_stay_frozen() -> None:
@@ -369,7 +369,7 @@ def test_the_lesson_says_who_is_to_blame_for_a_loss() -> None:
 
 
 class Piecewise(Risks):
-    """The same lesson with all patients in one step, whole or in pieces."""
+    """The same training data with all patients in one step, whole or in pieces."""
 
     def __init__(self, sizes: tuple[int, ...] | None) -> None:
         super().__init__()
@@ -442,8 +442,8 @@ def test_both_passes_drop_the_same() -> None:
             return {"os": found}
 
     network = Dropping()
-    lesson = Piecewise((16, 16))
-    Training(network, lesson, Schedule(1e-2, 1), fabric=make_fabric("cpu"), keys=(0,), name="d").run(Silent())
+    data = Piecewise((16, 16))
+    Training(network, data, Schedule(1e-2, 1), fabric=make_fabric("cpu"), keys=(0,), name="d").run(Silent())
     first, second = network.seen[:2], network.seen[2:4]
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0] == 0, first[1] == 0)

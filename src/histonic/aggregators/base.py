@@ -26,33 +26,33 @@ class CodeScale(nn.Module):
     """
 
     mean: Tensor
-    spread: Tensor
+    std: Tensor
 
     def __init__(self, code_size: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(code_size))
-        self.register_buffer("spread", torch.ones(code_size))
+        self.register_buffer("std", torch.ones(code_size))
 
     @torch.no_grad()
-    def set(self, mean: Tensor, spread: Tensor) -> None:
+    def set(self, mean: Tensor, std: Tensor) -> None:
         """Set mean and standard deviation ``(D,)`` over the tissue of the training maps; 0 counts as 1."""
         self.mean.copy_(mean)
-        self.spread.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+        self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to ``(B, D, R, K)``."""
-        mean, spread = self.mean[:, None, None], self.spread[:, None, None]
+        mean, std = self.mean[:, None, None], self.std[:, None, None]
         if codes.requires_grad or codes.device.type != "cpu":
-            return (codes - mean).div_(spread).mul_(mask[:, None])
+            return (codes - mean).div_(std).mul_(mask[:, None])
         # Map by map and in place: a batch does not fit into the caches, and memory is what this costs.
         scaled = torch.empty(codes.shape, dtype=torch.promote_types(codes.dtype, mean.dtype))
         for made, code, tissue in zip(scaled, codes, mask, strict=True):
-            torch.sub(code, mean, out=made).div_(spread).mul_(tissue)
+            torch.sub(code, mean, out=made).div_(std).mul_(tissue)
         return scaled
 
     def undo(self, scaled: Tensor, mask: Tensor) -> Tensor:
         """The codes that were scaled."""
-        return (scaled * self.spread[:, None, None] + self.mean[:, None, None]) * mask[:, None]
+        return (scaled * self.std[:, None, None] + self.mean[:, None, None]) * mask[:, None]
 
 
 class SlideModel(nn.Module):

@@ -23,23 +23,23 @@ class RiskScale:
 
     Attributes:
         mean: Their mean.
-        spread: Their standard deviation, 1 if they are all the same.
+        std: Their standard deviation, 1 if they are all the same.
         cut: Their median; a patient above it counts as high risk.
     """
 
     mean: float
-    spread: float
+    std: float
     cut: float
 
     @classmethod
     def of(cls, risks: FloatArray) -> RiskScale:
         """From the training patients' log risks ``(P,)``."""
-        spread = float(risks.std())
-        return cls(float(risks.mean()), spread if spread > 0 else 1.0, float(np.median(risks)))
+        std = float(risks.std())
+        return cls(float(risks.mean()), std if std > 0 else 1.0, float(np.median(risks)))
 
     def standardise(self, risks: Any) -> Any:
         """Risks in standard deviations from the mean of the training patients."""
-        return (risks - self.mean) / self.spread
+        return (risks - self.mean) / self.std
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,12 @@ def predict_patients(
     crop_cells: int,
     crops: int,
     orientations: int = ORIENTATIONS,
-    trust: float | None = None,
+    shrinkage: float | None = None,
 ) -> dict[str, FloatArray]:
     """Predictions ``(P, W)`` per task: the mean over a patient's slides of the mean over their looks."""
     slides = [slide_id for patient in patients for slide_id in patient.slide_ids]
     looks = {"crop_cells": crop_cells, "crops": crops, "orientations": orientations}
-    found = predict_slides(model, maps, slides, fabric=fabric, trust=trust, **looks)
+    found = predict_slides(model, maps, slides, fabric=fabric, shrinkage=shrinkage, **looks)
     starts = np.cumsum([0] + [len(patient.slide_ids) for patient in patients])[:-1]
     counts = np.array([len(patient.slide_ids) for patient in patients])[:, None]
     return {name: np.add.reduceat(values, starts) / counts for name, values in found.items()}
@@ -58,7 +58,7 @@ def predict_slides(
     crop_cells: int,
     crops: int,
     orientations: int = ORIENTATIONS,
-    trust: float | None = None,
+    shrinkage: float | None = None,
 ) -> dict[str, FloatArray]:
     """Predictions of slides, shared out among the devices.
 
@@ -76,7 +76,7 @@ def predict_slides(
     for place, slide_id in enumerate(slide_ids[first : first + each]):
         turns = seen_turns(model, maps, slide_id, orientations)
         views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, turns)
-        rows[place] = _look_at(model, maps, views, fabric, crop_cells, trust)
+        rows[place] = _look_at(model, maps, views, fabric, crop_cells, shrinkage)
     if fabric.world_size > 1:
         gathered = torch.as_tensor(fabric.all_gather(fabric.to_device(rows)))
         rows = gathered.flatten(0, 1).cpu()
@@ -123,14 +123,14 @@ def _look_at(
     views: Sequence[View],
     fabric: Fabric | Here,
     side: int,
-    trust: float | None,
+    shrinkage: float | None,
 ) -> Tensor:
     """Mean prediction over views, all tasks side by side, float64."""
     total = torch.zeros((), dtype=torch.float64)
     for inputs in _inputs(maps, views, fabric, side):
         with fabric.autocast():
             outputs = model(*inputs)
-        parts = model.heads.predict(outputs, trust)
+        parts = model.heads.predict(outputs, shrinkage)
         found = torch.cat([parts[task.name] for task in model.heads.tasks], dim=1)
         total = total + found.double().cpu().sum(dim=0)
     return total / len(views)

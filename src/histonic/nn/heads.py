@@ -40,14 +40,14 @@ class Head(nn.Module):
     prevalence: Tensor
     sampled: Tensor
     centre: Tensor
-    spread: Tensor
+    std: Tensor
     edges: Tensor
     """``(intervals - 1,)`` times at which an interval ends and the next begins."""
     middles: Tensor
     """``(intervals,)`` times from which a censored patient counts as having survived the interval."""
     baseline_hazard: Tensor
     """Log cumulative hazard of the training patients at the end of all intervals."""
-    trust: Tensor
+    shrinkage: Tensor
     """Share of the network in a prediction, the rest is the baseline; 1 unless validation says less."""
 
     def __init__(self, task: Task, size: int) -> None:
@@ -61,14 +61,14 @@ class Head(nn.Module):
             self.linear = nn.Linear(size, task.outputs)
             nn.init.zeros_(self.linear.bias)
         nn.init.zeros_(self.linear.weight)
-        self.register_buffer("trust", torch.ones(()))
+        self.register_buffer("shrinkage", torch.ones(()))
         if task.is_classification:
             equal = torch.full((len(task.classes),), 1 / len(task.classes))
             self.register_buffer("prevalence", equal)
             self.register_buffer("sampled", equal.clone())
         if task.kind == "regression":
             self.register_buffer("centre", torch.zeros(()))
-            self.register_buffer("spread", torch.ones(()))
+            self.register_buffer("std", torch.ones(()))
         if task.intervals:
             self.register_buffer("edges", torch.arange(1.0, task.intervals))
             self.register_buffer("middles", torch.arange(task.intervals) + 0.5)
@@ -103,10 +103,10 @@ class Head(nn.Module):
             self.steps.copy_(torch.log(torch.expm1((logits[:-1] - logits[1:]).clamp_min(1e-4))))
 
     @torch.no_grad()
-    def set_scale(self, centre: float, spread: float) -> None:
+    def set_scale(self, centre: float, std: float) -> None:
         """Tell a regression head mean and standard deviation (0 counts as 1) of the training targets."""
         self.centre.fill_(centre)
-        self.spread.fill_(spread if spread > 0 else 1.0)
+        self.std.fill_(std if std > 0 else 1.0)
 
     @torch.no_grad()
     def set_times(self, targets: Tensor) -> None:
@@ -150,25 +150,26 @@ class Head(nn.Module):
             return found.masked_fill(torch.isnan(targets).any(dim=1, keepdim=True), torch.nan)
         if self.task.kind != "regression":
             return targets
-        return (targets - self.centre) / self.spread
+        return (targets - self.centre) / self.std
 
-    def predict(self, outputs: Tensor, trust: float | None = None) -> Tensor:
+    def predict(self, outputs: Tensor, shrinkage: float | None = None) -> Tensor:
         """What a user reads.
 
         Args:
             outputs: ``(B, task.outputs)``.
-            trust: In place of :attr:`trust`.
+            shrinkage: In place of :attr:`shrinkage`.
 
         Returns:
             Classification ``(B, C)`` probabilities, corrected from the class shares of the batches to the
             training prevalence (Saerens et al. 2002); regression ``(B, 1)`` in the target's unit; survival
             ``(B, 1)`` log risk; higher = earlier event; of hazards the log of the cumulative hazard, against
-            that of the training patients. All are drawn towards the baseline by :attr:`trust`.
+            that of the training patients. All keep the share :attr:`shrinkage` of their distance from the
+            baseline.
         """
         outputs = outputs.float()
-        share = self.trust if trust is None else trust
+        share = self.shrinkage if shrinkage is None else shrinkage
         if self.task.kind == "regression":
-            return self.centre + share * self.spread * outputs
+            return self.centre + share * self.std * outputs
         if self.task.intervals:
             # -log(1 - hazard) = softplus(logit)
             cumulative = F.softplus(outputs).sum(dim=1, keepdim=True).log()
@@ -181,7 +182,7 @@ class Head(nn.Module):
 
     @property
     def baseline(self) -> Tensor:
-        """``(W,)`` what is predicted with no trust in the network: prevalence, training mean, risk 0."""
+        """``(W,)`` what is predicted at shrinkage 0: prevalence, training mean, risk 0."""
         if self.task.is_classification:
             return self.prevalence
         return self.centre[None] if self.task.kind == "regression" else torch.zeros(1)
@@ -222,9 +223,9 @@ class Heads(nn.Module):
         """Targets of all tasks as the losses want them."""
         return {task.name: self[task.name].standardise(targets[task.name]) for task in self.tasks}
 
-    def predict(self, outputs: Mapping[str, Tensor], trust: float | None = None) -> dict[str, Tensor]:
+    def predict(self, outputs: Mapping[str, Tensor], shrinkage: float | None = None) -> dict[str, Tensor]:
         """Predictions of all tasks, see :meth:`Head.predict`."""
-        return {task.name: self[task.name].predict(outputs[task.name], trust) for task in self.tasks}
+        return {task.name: self[task.name].predict(outputs[task.name], shrinkage) for task in self.tasks}
 
 
 def _shares(shares: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ValidationResult:
     """How good a network is on its validation part.
 
     Attributes:

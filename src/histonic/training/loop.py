@@ -19,8 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from histonic.core.errors import TrainingError
 from histonic.core.progress import Progress
 from histonic.nn.checkpoint import load_state, save_state
-from histonic.nn.losses import Verdict
-from histonic.training.schedule import EpochRecord, Pace, Schedule
+from histonic.nn.losses import ValidationResult
+from histonic.training.schedule import EpochRecord, Schedule, TrainingState
 from histonic.training.seeds import torch_seed
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ class Chunks(Iterable[Inputs]):
         return self._make()
 
 
-class Lesson:
-    """What a network learns from: batches, the loss of their outputs, and how it is judged."""
+class TrainingData:
+    """What a network learns from: batches, the loss of their outputs, and how it is validated."""
 
     def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[Inputs | Chunks, Any]]:
         """The batches of an epoch, the same whenever it is asked for.
@@ -73,8 +73,8 @@ class Lesson:
     def calibrate(self, predictions: Any) -> None:
         """Suit the heads to the predictions for the validation part; no head has to be."""
 
-    def validate(self, predictions: Any) -> Verdict:
-        """Verdict on the predictions for the validation part; a lower loss is better. Changes nothing."""
+    def validate(self, predictions: Any) -> ValidationResult:
+        """Result on the predictions for the validation part; a lower loss is better. Changes nothing."""
         raise TypeError(f"{type(self).__name__} has no validation")
 
     def parts(self, network: nn.Module) -> dict[str, list[nn.Parameter]]:
@@ -108,26 +108,26 @@ def _pieces(batches: Iterator[tuple[Inputs | Chunks, Any]]) -> Iterator[Inputs]:
             yield inputs
 
 
-def _chance(device: torch.device) -> tuple[Tensor, Tensor | None]:
+def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Where torch's generators stand."""
     return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
-def _restore_chance(device: torch.device, chance: tuple[Tensor, Tensor | None]) -> None:
+def _restore_random_state(device: torch.device, chance: tuple[Tensor, Tensor | None]) -> None:
     torch.set_rng_state(chance[0])
     if chance[1] is not None:
         torch.cuda.set_rng_state(chance[1], device)
 
 
 class Training:
-    """One network learning one lesson.
+    """One network learning from its training data.
 
     All chance comes from ``keys`` and the number of the epoch, and the checkpoint holds the rest, so that an
     interrupted training ends with the same weights as an undisturbed one on the same machine.
 
     Args:
         network: Learns in place; :meth:`run` leaves the best weights in it.
-        lesson: What it learns.
+        data: What it learns.
         schedule: How long and how fast.
         fabric: Device, precision and number of devices.
         keys: What makes this training's chance its own, such as seed, fold and initialisation.
@@ -139,7 +139,7 @@ class Training:
     def __init__(
         self,
         network: nn.Module,
-        lesson: Lesson,
+        data: TrainingData,
         schedule: Schedule,
         *,
         fabric: Fabric,
@@ -149,7 +149,7 @@ class Training:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.network = network
-        self.lesson = lesson
+        self.data = data
         self.schedule = schedule
         self.fabric = fabric
         self.keys = keys
@@ -158,13 +158,13 @@ class Training:
         self.clock = clock
         if fabric.world_size > 1 and fabric.device.type == "cuda":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        self.wrapped, self.optimizer = fabric.setup(self.network, schedule.build(lesson.parts(self.network)))
+        self.wrapped, self.optimizer = fabric.setup(self.network, schedule.build(data.parts(self.network)))
         self.waited_s = self.worked_s = 0.0
-        self.pace = Pace()
+        self.state = TrainingState()
         self.best = self._weights()
         self._saved_at = clock()
 
-    def run(self, progress: Progress) -> Pace:
+    def run(self, progress: Progress) -> TrainingState:
         """Learn to the end of the schedule and load the best weights.
 
         Args:
@@ -176,38 +176,38 @@ class Training:
         """
         if self.checkpoint is not None and self.checkpoint.is_file():
             self._resume(load_state(self.checkpoint))
-            progress.say(f"{self.name} goes on after epoch {self.pace.epoch}")
-            progress.advance(self.pace.epoch)
+            progress.say(f"{self.name} goes on after epoch {self.state.epoch}")
+            progress.advance(self.state.epoch)
         self.fabric.barrier()
-        if not self.pace.history:
+        if not self.state.history:
             self._note(None)
-        while not self.pace.is_over(self.schedule):
-            self._note(self._learn(self.pace.epoch + 1))
+        while not self.state.is_over(self.schedule):
+            self._note(self._learn(self.state.epoch + 1))
             self._save()
-            last = self.pace.history[-1]
+            last = self.state.history[-1]
             progress.advance(
                 1, f"{self.name}, epoch {last.epoch}: validation loss {last.validation_loss:.3f}"
             )
         if self.schedule.keep == "best":
             self.network.load_state_dict(self.best)
-        progress.advance(self.schedule.max_epochs - self.pace.epoch)
-        return self.pace
+        progress.advance(self.schedule.max_epochs - self.state.epoch)
+        return self.state
 
     def _learn(self, epoch: int) -> float:
         """One epoch of steps; the mean loss."""
         torch.manual_seed(torch_seed(*self.keys, epoch, self.fabric.global_rank))
-        if self.pace.restart:
+        if self.state.restart:
             self.network.load_state_dict(self.best)
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": {}})
-            self.pace.restart = False
-        rate = self.pace.rate(self.schedule)
+            self.state.restart = False
+        rate = self.state.rate(self.schedule)
         self.network.train()
-        own_rates = self.lesson.begin(self.network, epoch, rate)
+        own_rates = self.data.begin(self.network, epoch, rate)
         for group in self.optimizer.param_groups:
             group["lr"] = own_rates.get(group["part"], rate)
         losses = []
         with closing(
-            self._watched(self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size))
+            self._watched(self.data.batches(epoch, self.fabric.global_rank, self.fabric.world_size))
         ) as batches:
             for inputs, targets in batches:
                 losses.append(self._step(inputs, targets, epoch))
@@ -235,7 +235,7 @@ class Training:
         chances, found = [], []
         with torch.no_grad():
             for chunk in chunks:
-                chances.append(_chance(self.fabric.device))
+                chances.append(_random_state(self.fabric.device))
                 found.append({name: part.float() for name, part in self._outputs(chunk).items()})
         whole = {name: torch.cat([part[name] for part in found]).requires_grad_() for name in found[0]}
         loss = self._loss(self._gather(whole), targets, epoch)
@@ -244,7 +244,7 @@ class Training:
         self.optimizer.zero_grad()
         start = 0
         for chunk, chance in zip(chunks, chances, strict=True):
-            _restore_chance(self.fabric.device, chance)
+            _restore_random_state(self.fabric.device, chance)
             outputs = self._outputs(chunk)
             stop = start + len(next(iter(outputs.values())))
             parts = [(part.float() * slopes[name][start:stop]).sum() for name, part in outputs.items()]
@@ -258,9 +258,9 @@ class Training:
         return outputs
 
     def _loss(self, outputs: dict[str, Tensor], targets: Any, epoch: int) -> Tensor:
-        """The lesson's loss, if it is finite."""
-        loss = self.lesson.loss(outputs, targets)
-        self._finite(float(loss.detach()), "training", epoch, lambda: self.lesson.blame(outputs, targets))
+        """The training data's loss, if it is finite."""
+        loss = self.data.loss(outputs, targets)
+        self._finite(float(loss.detach()), "training", epoch, lambda: self.data.blame(outputs, targets))
         return loss
 
     def _watched(self, batches: Iterator[B]) -> Generator[B, None, None]:
@@ -290,7 +290,7 @@ class Training:
             layer.reset_running_stats()
             layer.train()
             layer.momentum = None  # the plain mean over batches
-        batches = self.lesson.batches(epoch, self.fabric.global_rank, self.fabric.world_size)
+        batches = self.data.batches(epoch, self.fabric.global_rank, self.fabric.world_size)
         with closing(batches):  # type: ignore[type-var]
             for inputs in islice(_pieces(batches), NORM_BATCHES if norms else 0):
                 with self.fabric.autocast():
@@ -300,15 +300,15 @@ class Training:
         self._join_statistics()
 
     def _note(self, train_loss: float | None) -> None:
-        """Judge the network as it is now and keep its weights if they are the best."""
-        epoch = 0 if train_loss is None else self.pace.epoch + 1
+        """Validate the network as it is now and keep its weights if they are the best."""
+        epoch = 0 if train_loss is None else self.state.epoch + 1
         self.network.eval()
-        predictions = self.lesson.predict(self.network, self.fabric)
-        self.lesson.calibrate(predictions)
-        verdict = self.lesson.validate(predictions)
-        judged = self._finite(verdict.loss, "validation", epoch, str)
-        record = EpochRecord(epoch, self.pace.rate(self.schedule), train_loss, judged, verdict.scores)
-        if self.pace.note(record, self.schedule):
+        predictions = self.data.predict(self.network, self.fabric)
+        self.data.calibrate(predictions)
+        result = self.data.validate(predictions)
+        judged = self._finite(result.loss, "validation", epoch, str)
+        record = EpochRecord(epoch, self.state.rate(self.schedule), train_loss, judged, result.scores)
+        if self.state.note(record, self.schedule):
             self.best = self._weights()
 
     def _gather(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -352,7 +352,7 @@ class Training:
             "network": self._weights(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
-            "pace": self.pace.to_dict(),
+            "training": self.state.to_dict(),
         }
         save_state(self.checkpoint, state)
         self._saved_at = self.clock()
@@ -361,4 +361,4 @@ class Training:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.best = state["best"]
-        self.pace = Pace.from_dict(state["pace"])
+        self.state = TrainingState.from_dict(state["training"])

@@ -70,7 +70,7 @@ class EpochRecord:
 
 
 @dataclass
-class Pace:
+class TrainingState:
     """Where a training stands in its schedule."""
 
     epoch: int = 0
@@ -116,6 +116,6 @@ class Pace:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Pace:
+    def from_dict(cls, values: dict[str, Any]) -> TrainingState:
         """The inverse of :meth:`to_dict`."""
         return cls(**{**values, "history": [EpochRecord(**record) for record in values["history"]]})

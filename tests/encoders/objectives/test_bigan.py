@@ -102,9 +102,9 @@ def test_verdict_and_what_is_kept(objective) -> None:  # type: ignore[no-untyped
         "fake": torch.tensor([-1.0, -2.0]),
         "error": torch.tensor([0.5, 0.25]),
     }
-    verdict = objective.judge(outputs, {})
-    assert verdict.loss == pytest.approx(0.375)
-    assert verdict.scores == {"reconstruction": pytest.approx(0.375), "told_apart": pytest.approx(0.75)}
+    result = objective.validate(outputs, {})
+    assert result.loss == pytest.approx(0.375)
+    assert result.scores == {"reconstruction": pytest.approx(0.375), "told_apart": pytest.approx(0.75)}
     assert objective.keeps == "last"
 
 
@@ -136,9 +136,9 @@ def test_layers_are_those_of_the_paper() -> None:
         (64, 128), (128, 128), (128, 128), (128, 128), (128, 3),
     ]  # fmt: skip
     assert objective.generator.dense.dense.out_features == 1024
-    dense = [layer for layer in objective.discriminator.judge if isinstance(layer, nn.Linear)]
+    dense = [layer for layer in objective.discriminator.joint if isinstance(layer, nn.Linear)]
     assert [(d.in_features, d.out_features) for d in dense] == [(256, 1024), (1024, 1024), (1024, 1)]
-    assert [layer.p for layer in objective.discriminator.judge if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
+    assert [layer.p for layer in objective.discriminator.joint if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
 
 
 def test_outputs_are_batch_first_finite_float32_in_bfloat16(objective, tissue) -> None:  # type: ignore[no-untyped-def]

@@ -68,11 +68,11 @@ def test_nt_xent_refuses_what_has_no_strangers() -> None:
 def test_the_verdict_on_pairs() -> None:
     objective = ContrastiveObjective(nn.Identity(), 4)
     logits, same = torch.tensor([2.0, -1.0, 0.5, -3.0, 1.0]), torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0])
-    verdict = objective.judge({"logit": logits}, {SAME: same})
+    result = objective.validate({"logit": logits}, {SAME: same})
     probabilities = 1 / (1 + np.exp(-logits.double().numpy()))
-    assert verdict.scores["pair_accuracy"] == pytest.approx(accuracy_score(same, logits > 0))
-    assert verdict.scores["cross_entropy"] == pytest.approx(log_loss(same, probabilities))
-    assert verdict.loss == pytest.approx(0.4)
+    assert result.scores["pair_accuracy"] == pytest.approx(accuracy_score(same, logits > 0))
+    assert result.scores["cross_entropy"] == pytest.approx(log_loss(same, probabilities))
+    assert result.loss == pytest.approx(0.4)
     assert float(objective.loss({"logit": logits}, {SAME: same})) == pytest.approx(
         log_loss(same, probabilities)
     )
@@ -99,19 +99,19 @@ def test_the_verdict_on_views_is_the_mean_over_parts_of_256() -> None:
     first = torch.randn(600, 8)
     second = first + 0.3 * torch.randn(600, 8)
     objective = NtXentObjective(nn.Identity(), 4)
-    verdict = objective.judge({"first": first, "second": second}, {})
+    result = objective.validate({"first": first, "second": second}, {})
     parts = [slice(0, 300), slice(300, 600)]
     values = [nt_xent_by_loop(first[p].numpy(), second[p].numpy(), 0.2) for p in parts]
-    assert verdict.loss == pytest.approx(np.mean(values), rel=1e-4)
-    assert 0.3 < verdict.scores["partner_found"] < 1
-    alone = objective.judge({"first": first[:3], "second": first[:3]}, {})
+    assert result.loss == pytest.approx(np.mean(values), rel=1e-4)
+    assert 0.3 < result.scores["partner_found"] < 1
+    alone = objective.validate({"first": first[:3], "second": first[:3]}, {})
     assert alone.scores["partner_found"] == 1
 
 
 def test_a_single_tile_has_no_verdict_but_no_accident() -> None:
     objective = NtXentObjective(nn.Identity(), 4)
     with pytest.raises(EncoderError, match="at least two tiles"):
-        objective.judge({"first": torch.ones(1, 4), "second": torch.ones(1, 4)}, {})
+        objective.validate({"first": torch.ones(1, 4), "second": torch.ones(1, 4)}, {})
 
 
 def test_the_nearest_view_is_pictured(trunk, tissue) -> None:  # type: ignore[no-untyped-def]
@@ -153,7 +153,7 @@ def test_pairs_are_learned(trunk, tissue, views) -> None:  # type: ignore[no-unt
     train(objective, lambda: pairs(torch.randint(0, 512, (64,))), 120)
     tiles, targets = pairs(torch.arange(512, 640))
     with torch.no_grad():
-        assert objective.judge(objective(*tiles), targets).scores["pair_accuracy"] > 0.7
+        assert objective.validate(objective(*tiles), targets).scores["pair_accuracy"] > 0.7
 
 
 def test_views_are_learned(trunk, tissue, views) -> None:  # type: ignore[no-untyped-def]
@@ -163,10 +163,10 @@ def test_views_are_learned(trunk, tissue, views) -> None:  # type: ignore[no-unt
     objective = NtXentObjective(trunk(), 8)
     tiles, _ = draw(torch.arange(512, 640))
     with torch.no_grad():
-        before = objective.eval().judge(objective(*tiles), {})
+        before = objective.eval().validate(objective(*tiles), {})
         objective.train()
     train(objective, lambda: draw(torch.randint(0, 512, (64,))), 60)
     with torch.no_grad():
-        after = objective.judge(objective(*tiles), {})
+        after = objective.validate(objective(*tiles), {})
     assert after.loss < before.loss - 0.5
     assert after.scores["partner_found"] > before.scores["partner_found"]

@@ -87,9 +87,9 @@ def test_several_labels_a_tile_regression_and_ordinal_are_tasks_like_others() ->
     outputs = objective(tiles)
     alone = [float(make_loss(objective, outputs, targets, name)) for name in ("tumour", "share", "grade")]
     assert float(objective.loss(outputs, targets)) == pytest.approx(sum(alone), rel=1e-5)
-    verdict = objective.judge(outputs, targets)
-    assert verdict.loss == pytest.approx(np.mean(list(verdict.scores.values())))
-    assert list(verdict.scores) == ["tumour loss", "share loss", "grade loss"]
+    result = objective.validate(outputs, targets)
+    assert result.loss == pytest.approx(np.mean(list(result.scores.values())))
+    assert list(result.scores) == ["tumour loss", "share loss", "grade loss"]
 
 
 def make_loss(

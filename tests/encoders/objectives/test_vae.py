@@ -56,9 +56,9 @@ def test_gamma_weighs_the_divergence() -> None:
     outputs = {"error": torch.tensor([1.0, 3.0]), "kl": torch.tensor([100.0, 300.0])}
     objective = VaeObjective(nn.Identity(), 2, tile_px=8, gamma=0.01)
     assert float(objective.loss(outputs, {})) == pytest.approx(2 + 2)
-    verdict = objective.judge(outputs, {})
-    assert verdict.loss == pytest.approx(4)
-    assert verdict.scores == {"reconstruction": pytest.approx(2), "kl": pytest.approx(200)}
+    result = objective.validate(outputs, {})
+    assert result.loss == pytest.approx(4)
+    assert result.scores == {"reconstruction": pytest.approx(2), "kl": pytest.approx(200)}
 
 
 def test_codes_are_drawn_in_training_only(trunk, tissue) -> None:  # type: ignore[no-untyped-def]

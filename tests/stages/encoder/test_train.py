@@ -19,10 +19,10 @@ from histonic.core.progress import Silent
 from histonic.encoders.base import load_encoder
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.tile_heads import load_heads
-from histonic.nn.losses import Verdict
+from histonic.nn.losses import ValidationResult
 from histonic.stages.encoder import train as stage
-from histonic.stages.encoder.lessons import TileLesson
 from histonic.stages.encoder.train import train_encoder
+from histonic.stages.encoder.training_data import TileTrainingData
 from histonic.training import loop
 
 COLOURS = {"pale": (220, 180, 210), "dark": (120, 60, 130), "red": (200, 80, 90)}
@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_task_and_file_named(
         return {name: value * (float("nan") if name == "tint" else 1) for name, value in outputs.items()}
 
     monkeypatch.setattr(MultitaskObjective, "forward", spoiled)
-    monkeypatch.setattr(TileLesson, "validate", lambda *_: Verdict(1.0))
+    monkeypatch.setattr(TileTrainingData, "validate", lambda *_: ValidationResult(1.0))
     with pytest.raises(
         TrainingError, match=r"loss of epoch 1 is nan. Not finite: tint; first at tint: .*\.png"
     ):

@@ -95,7 +95,7 @@ def test_signal_is_found_and_noise_is_not_trusted(task: Task) -> None:
         best = min(loss for _, loss in losses)
         assert all(np.isfinite([loss for _, loss in losses]))
         if signal:
-            assert best < 0.9 * losses[0][1] and float(head.trust) > 0.5
+            assert best < 0.9 * losses[0][1] and float(head.shrinkage) > 0.5
         else:
             assert best > 0.9 * losses[0][1]
 

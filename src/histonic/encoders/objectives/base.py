@@ -1,4 +1,4 @@
-"""What an objective is: a trunk to train, what it is shown, its loss, and how it is judged."""
+"""What an objective is: a trunk to train, what it is shown, its loss, and how it is validated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from histonic.nn.losses import Verdict
+from histonic.nn.losses import ValidationResult
 
 Shown = Literal["tile", "two views", "pair"]
 Kept = Literal["best", "last"]
@@ -32,7 +32,7 @@ class Objective(nn.Module):
 
     shows: Shown = "tile"
     keeps: ClassVar[Kept] = "best"
-    """Which weights training hands on: those with the lowest verdict, or the last."""
+    """Which weights training hands on: those with the lowest validation loss, or the last."""
     adam_momentum: ClassVar[float] = 0.9
     """Adam's first decay rate (beta 1): the share of earlier gradients in a step."""
 
@@ -61,9 +61,9 @@ class Objective(nn.Module):
         """Suit the heads, where there are any, to the outputs of the whole validation part."""
 
     @torch.no_grad()
-    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
-        """Verdict on the outputs of the whole validation part, made in evaluation mode; changes nothing."""
-        return Verdict(float(self.loss(outputs, targets)))
+    def validate(self, outputs: Outputs, targets: Targets) -> ValidationResult:
+        """Result on the outputs of the whole validation part, made in evaluation mode; changes nothing."""
+        return ValidationResult(float(self.loss(outputs, targets)))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by part: ``trunk``, which warm-up keeps frozen, and ``rest``."""

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from histonic.encoders.objectives.base import Objective, Outputs, Targets
 from histonic.encoders.objectives.decoder import TileDecoder, doublings
 from histonic.nn.blocks import LEAK, he_uniform_
-from histonic.nn.losses import Verdict
+from histonic.nn.losses import ValidationResult
 
 GENERATOR_START = 64
 GENERATOR_FILTERS = 128
@@ -45,13 +45,13 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = []
         for size in (2 * code_size, DENSE):
             layers += [nn.Linear(size, DENSE), nn.LeakyReLU(LEAK), nn.Dropout(0.5)]
-        self.judge = nn.Sequential(*layers, nn.Linear(DENSE, 1))
-        he_uniform_(self.judge)
+        self.joint = nn.Sequential(*layers, nn.Linear(DENSE, 1))
+        he_uniform_(self.joint)
 
     def forward(self, tiles: Tensor, codes: Tensor) -> Tensor:
         """Logits, float32 ``(B,)``, of tiles ``(B, 3, H, W)`` with codes ``(B, D)``."""
         joined = torch.cat([self.image(tiles), codes], dim=1)
-        return torch.as_tensor(self.judge(joined)[:, 0].float())
+        return torch.as_tensor(self.joint(joined)[:, 0].float())
 
 
 class BiganObjective(Objective):
@@ -129,14 +129,14 @@ class BiganObjective(Objective):
         return (telling + fooling) / 2
 
     @torch.no_grad()
-    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
+    def validate(self, outputs: Outputs, targets: Targets) -> ValidationResult:
         """Squared error of G(E(x)); scores ``reconstruction`` (the same) and ``told_apart``, D's accuracy.
 
         Neither decides anything: ``keeps`` is ``last``.
         """
         error = float(outputs["error"].mean())
         told = torch.cat([outputs["real"] > 0, outputs["fake"] <= 0]).float().mean()
-        return Verdict(error, {"reconstruction": error, "told_apart": float(told)})
+        return ValidationResult(error, {"reconstruction": error, "told_apart": float(told)})
 
     @torch.no_grad()
     def picture(self, *tiles: Tensor) -> Tensor:

@@ -9,11 +9,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from histonic.core.errors import EncoderError
 from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.nn.blocks import DenseBlock
-from histonic.nn.losses import Verdict
+from histonic.nn.losses import ValidationResult
 
 HIDDEN, PROJECTED = 256, 64
 """Units of the dense layer above the code, and size of the projection that NT-Xent compares."""
-JUDGED_AT_ONCE = 256
+VALIDATED_AT_ONCE = 256
 
 
 def encode_both(encoder: nn.Module, tiles: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -26,7 +26,7 @@ class ContrastiveObjective(Objective):
     """Tell two views of one place from views of two places, with codes of one shared trunk.
 
     The two codes are joined and go through a dense layer of 256 (BN, leaky ReLU) to one logit, judged by
-    binary cross-entropy. As in the paper, validation looks at the accuracy: the verdict's loss is the share
+    binary cross-entropy. As in the paper, validation looks at the accuracy: the loss is the share
     of pairs told wrong.
 
     Args:
@@ -57,12 +57,12 @@ class ContrastiveObjective(Objective):
         return binary_cross_entropy_with_logits(outputs["logit"], targets[SAME].float())
 
     @torch.no_grad()
-    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
+    def validate(self, outputs: Outputs, targets: Targets) -> ValidationResult:
         """Share of wrong pairs; scores ``pair_accuracy`` and ``cross_entropy``."""
         right = (outputs["logit"] > 0) == (targets[SAME] > 0.5)
         accuracy = float(right.float().mean())
         entropy = float(self.loss(outputs, targets))
-        return Verdict(1 - accuracy, {"pair_accuracy": accuracy, "cross_entropy": entropy})
+        return ValidationResult(1 - accuracy, {"pair_accuracy": accuracy, "cross_entropy": entropy})
 
     @torch.no_grad()
     def picture(self, *tiles: Tensor) -> Tensor:
@@ -173,19 +173,19 @@ class NtXentObjective(Objective):
         return nt_xent(outputs["first"], outputs["second"], self.temperature)
 
     @torch.no_grad()
-    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
+    def validate(self, outputs: Outputs, targets: Targets) -> ValidationResult:
         """Mean loss over parts of 256 tiles; score ``partner_found``: the share nearest to their partner.
 
         The loss grows with the number of strangers and its memory with their square, hence the parts.
         """
-        parts = max(1, len(outputs["first"]) // JUDGED_AT_ONCE)
+        parts = max(1, len(outputs["first"]) // VALIDATED_AT_ONCE)
         losses, found = [], []
         pairs = zip(outputs["first"].chunk(parts), outputs["second"].chunk(parts), strict=True)
         for first, second in pairs:
             similarity, partner = _similarities(first, second)
             losses.append(float(nt_xent(first, second, self.temperature)))
             found.append(float((similarity.argmax(1) == partner).float().mean()))
-        return Verdict(sum(losses) / parts, {"partner_found": sum(found) / parts})
+        return ValidationResult(sum(losses) / parts, {"partner_found": sum(found) / parts})
 
     @torch.no_grad()
     def picture(self, *tiles: Tensor) -> Tensor:

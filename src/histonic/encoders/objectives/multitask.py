@@ -14,8 +14,8 @@ from histonic.encoders.objectives.base import Objective, Outputs, Targets
 from histonic.encoders.objectives.contrastive import nt_xent, projection
 from histonic.nn import appearance as looks
 from histonic.nn.heads import Head, Heads
-from histonic.nn.losses import LOSSES, Verdict
-from histonic.nn.trust import FloatArray, best_trust, prediction_loss
+from histonic.nn.losses import LOSSES, ValidationResult
+from histonic.nn.shrinkage import FloatArray, best_shrinkage, prediction_loss
 
 VIEW = "view"
 APPEARANCE = "appearance"
@@ -112,26 +112,26 @@ class MultitaskObjective(Objective):
         return total
 
     def calibrate(self, outputs: Outputs, targets: Targets) -> None:
-        """Trust each head as far as is best.
+        """Give each head the shrinkage that is best.
 
         A head that ranks tiles rightly but is too sure of itself is thus not taken for a bad one.
         """
         for head, predictions, wanted in self._predictions(outputs, targets):
-            head.trust.fill_(best_trust(head, predictions, wanted))
+            head.shrinkage.fill_(best_shrinkage(head, predictions, wanted))
 
-    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
-        """Mean over tasks of the validation loss, at the trust that each head has."""
+    def validate(self, outputs: Outputs, targets: Targets) -> ValidationResult:
+        """Mean over tasks of the validation loss, at the shrinkage that each head has."""
         losses = {
             f"{head.task.name} loss": prediction_loss(head, predictions, wanted)
             for head, predictions, wanted in self._predictions(outputs, targets)
         }
-        return Verdict(sum(losses.values()) / len(losses), losses)
+        return ValidationResult(sum(losses.values()) / len(losses), losses)
 
     @torch.no_grad()
     def _predictions(
         self, outputs: Outputs, targets: Targets
     ) -> Iterator[tuple[Head, FloatArray, FloatArray]]:
-        """Each head, its predictions at full trust, and its targets."""
+        """Each head, its predictions not shrunken, and its targets."""
         for name in (task.name for task in self.tasks):
-            predictions = self.heads[name].predict(outputs[name], trust=1.0).double().cpu().numpy()
+            predictions = self.heads[name].predict(outputs[name], shrinkage=1.0).double().cpu().numpy()
             yield self.heads[name], predictions, targets[name].double().cpu().numpy()

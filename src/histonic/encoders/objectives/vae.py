@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from histonic.encoders.networks.convolutional import Featured
 from histonic.encoders.objectives.base import Objective, Outputs, Targets
 from histonic.encoders.objectives.decoder import TileDecoder, doublings
-from histonic.nn.losses import Verdict
+from histonic.nn.losses import ValidationResult
 
 DECODER_START = 512
 DECODER_FILTERS = (256, 128, 64, 32, 16, 8)
@@ -78,10 +78,10 @@ class VaeObjective(Objective):
         return outputs["error"].mean() + self.gamma * outputs["kl"].mean()
 
     @torch.no_grad()
-    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
+    def validate(self, outputs: Outputs, targets: Targets) -> ValidationResult:
         """The loss; scores ``reconstruction`` (mean squared error) and ``kl`` (nats)."""
         scores = {"reconstruction": float(outputs["error"].mean()), "kl": float(outputs["kl"].mean())}
-        return Verdict(float(self.loss(outputs, targets)), scores)
+        return ValidationResult(float(self.loss(outputs, targets)), scores)
 
     @torch.no_grad()
     def picture(self, *tiles: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def write_card(
     encoder: Encoder,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write the model card: what the encoder is, of what data and settings, and how it was judged."""
+    """Write the model card: what the encoder is, of what data and settings, and how it was validated."""
     spec = encoder.spec
     lines = [
         f"# {spec.name}",

@@ -30,7 +30,6 @@ from histonic.nn.pixels import unit_pixels
 from histonic.runs.files import clear_leftovers, require_same_settings
 from histonic.stages.encoder import run_files as encoder_run
 from histonic.stages.encoder.inputs import read_inputs
-from histonic.stages.encoder.lessons import Pupil, TileLesson
 from histonic.stages.encoder.recipes import (
     RECIPES,
     build_objective,
@@ -40,6 +39,7 @@ from histonic.stages.encoder.recipes import (
     encoder_class,
 )
 from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.training_data import TileTrainingData, TrainingModule
 from histonic.stages.encoder.trunk_weights import load_weights
 from histonic.training.devices import deterministic, make_fabric, run_on
 from histonic.training.loop import Training
@@ -185,11 +185,11 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
     objective = build_objective(settings, trunk, tasks, working_px)
     if isinstance(objective, MultitaskObjective):
         tell_heads(objective.heads, sets, settings.multitask.balance)
-    pupil = Pupil(objective, AUGMENT_LEVELS[settings.augment], working_px)
-    pupil.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    lesson = TileLesson(
+    module = TrainingModule(objective, AUGMENT_LEVELS[settings.augment], working_px)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    data = TileTrainingData(
         sets,
-        pupil,
+        module,
         batch=settings.batch,
         steps=settings.steps,
         keys=keys,
@@ -198,46 +198,46 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
         head_rate=settings.multitask.head_rate,
     )
     if settings.multitask.norm_fix and settings.weights is not None:
-        refit_norms(trunk, _plain_batches(pupil, lesson))
+        refit_norms(trunk, _plain_batches(module, data))
     if isinstance(trunk, NicAppearanceNetwork):
-        trunk.fit_appearance(_plain_batches(pupil, lesson))
+        trunk.fit_appearance(_plain_batches(module, data))
     schedule = build_schedule(settings, objective)
     progress.stage(f"training by {settings.objective}", schedule.max_epochs)
     with deterministic():
         training = Training(
-            pupil,
-            lesson,
+            module,
+            data,
             schedule,
             fabric=fabric,
             keys=keys,
             name=plan.spec.name,
             checkpoint=plan.checkpoint,
         )
-        pace = training.run(progress)
+        state = training.run(progress)
     if not fabric.is_global_zero:
         return
     spent = training.waited_s + training.worked_s
     if spent:
-        shown = settings.steps * settings.batch * sum(record.epoch > 0 for record in training.pace.history)
+        shown = settings.steps * settings.batch * sum(record.epoch > 0 for record in training.state.history)
         progress.say(
             f"{shown / spent:.0f} tiles/s while learning; "
             f"waited for data {training.waited_s / spent:.1%} of the time"
         )
-    picture = objective.picture(*_pictured(lesson, pupil, fabric))
+    picture = objective.picture(*_pictured(data, module, fabric))
     save_state(
         plan.trained,
         {
             "trunk": {name: value.cpu() for name, value in trunk.state_dict().items()},
             "heads": objective.heads.state_dict() if isinstance(objective, MultitaskObjective) else {},
-            "history": pace.to_dict()["history"],
-            "best_epoch": pace.best_epoch,
+            "history": state.to_dict()["history"],
+            "best_epoch": state.best_epoch,
             "picture": None if picture is None else picture.float().cpu().contiguous(),
         },
     )
 
 
 def tell_heads(heads: Heads, sets: Sequence[TileSet], balance: bool) -> None:
-    """Tell each head the class shares, or mean and spread, of its set's training tiles."""
+    """Tell each head the class shares, or mean and standard deviation, of its set's training tiles."""
     for each in sets:
         rows = each.rows("train")
         for number, task in enumerate(each.tasks):
@@ -253,21 +253,21 @@ def tell_heads(heads: Heads, sets: Sequence[TileSet], balance: bool) -> None:
             heads[task.name].set_shares(shares, equal if balance and number == 0 else shares)
 
 
-def _plain_batches(pupil: Pupil, lesson: TileLesson) -> Iterator[torch.Tensor]:
+def _plain_batches(module: TrainingModule, data: TileTrainingData) -> Iterator[torch.Tensor]:
     """Mixed batches of training tiles, not augmented, as the trunk takes them."""
-    with closing(lesson.batches(0, 0, 1)) as batches:  # type: ignore[type-var]
+    with closing(data.batches(0, 0, 1)) as batches:  # type: ignore[type-var]
         for inputs, _ in islice(batches, NORM_BATCHES):
-            yield unit_pixels(inputs[1], pupil.working_px).mul(2).sub(1)
+            yield unit_pixels(inputs[1], module.working_px).mul(2).sub(1)
 
 
-def _pictured(lesson: TileLesson, pupil: Pupil, fabric: Fabric) -> list[torch.Tensor]:
+def _pictured(data: TileTrainingData, module: TrainingModule, fabric: Fabric) -> list[torch.Tensor]:
     """Some validation tiles, prepared as the objective is shown them."""
-    pupil.eval()
-    rows = lesson.judged[:PICTURED]
+    module.eval()
+    rows = data.validation_rows[:PICTURED]
     generator = torch.Generator(fabric.device).manual_seed(0)
-    tiles = fabric.to_device(lesson.tiles(rows))
-    both = (tiles,) if pupil.objective.shows == "tile" else (tiles, tiles)
-    return [pupil.prepared(part, generator) for part in both]
+    tiles = fabric.to_device(data.tiles(rows))
+    both = (tiles,) if module.objective.shows == "tile" else (tiles, tiles)
+    return [module.prepared(part, generator) for part in both]
 
 
 def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:

@@ -252,7 +252,7 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         "truth": patient.targets.get(job.task.name) if patient else None,
         "networks": [_network_facts(each) for each in networks],
         "unseen": patient is not None,
-        "trust": float(np.mean([float(each.model.heads[job.task.name].trust) for each in networks])),
+        "trust": float(np.mean([float(each.model.heads[job.task.name].shrinkage) for each in networks])),
         "cells": int(np.isfinite(values).sum()),
         "seconds": round(seconds, 3),
     }

@@ -15,8 +15,8 @@ from torch import Tensor
 from histonic.models.predicting import slide_vectors
 from histonic.nn.heads import Head, prediction_width
 from histonic.nn.losses import LOSSES
-from histonic.nn.trust import best_trust, prediction_loss
-from histonic.stages.train.lessons import SlideLesson
+from histonic.nn.shrinkage import best_shrinkage, prediction_loss
+from histonic.stages.train.training_data import SlideTrainingData
 from histonic.training.schedule import EpochRecord
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Sample:
         return np.asarray(np.add.reduceat(values, np.cumsum(counts) - counts) / counts[:, None])
 
 
-def fit_heads(lesson: SlideLesson, fabric: Fabric) -> tuple[EpochRecord, ...]:
+def fit_heads(data: SlideTrainingData, fabric: Fabric) -> tuple[EpochRecord, ...]:
     """Fit the heads of a model whose aggregator has no weights.
 
     The mean loss of the patients plus ``penalty / 2`` times the squared coefficients of standardised
@@ -68,42 +68,42 @@ def fit_heads(lesson: SlideLesson, fabric: Fabric) -> tuple[EpochRecord, ...]:
     patients, and a handful of them chooses badly.
 
     Args:
-        lesson: Patients, maps and model; the model's heads are set.
+        data: Patients, maps and model; the model's heads are set.
         fabric: Device for the features.
 
     Returns:
         In place of epochs the penalties, the strongest first; number 0 is the baseline.
     """
-    model = lesson.model
+    model = data.model
     fabric.to_device(model)
-    patients = [*lesson.train, *lesson.validation]
+    patients = [*data.train, *data.validation]
     slides = [slide_id for patient in patients for slide_id in patient.slide_ids]
-    looks = {"fabric": fabric, "crop_cells": lesson.crop_cells, "crops": lesson.crops}
-    features = torch.from_numpy(slide_vectors(model, lesson.maps, slides, **looks))  # type: ignore[arg-type]
+    looks = {"fabric": fabric, "crop_cells": data.crop_cells, "crops": data.crops}
+    features = torch.from_numpy(slide_vectors(model, data.maps, slides, **looks))  # type: ignore[arg-type]
     owner = np.repeat(np.arange(len(patients)), [len(patient.slide_ids) for patient in patients])
     paths = []
-    for task in lesson.tasks:
-        targets = np.concatenate([lesson.targets[task.name], lesson.judged_by[task.name]])
+    for task in data.tasks:
+        targets = np.concatenate([data.targets[task.name], data.validation_targets[task.name]])
         head = model.heads[task.name]
         if task.is_classification:
             # Every patient counts once, so the classes are as common as they are.
             head.set_shares(head.prevalence, head.prevalence)
-        judged = np.arange(len(lesson.train), len(patients))
-        paths.append(fit_head(head, Sample(features, owner, targets), judged))
-    return tuple(_record(lesson, number, [path[number] for path in paths]) for number in range(len(paths[0])))
+        validated = np.arange(len(data.train), len(patients))
+        paths.append(fit_head(head, Sample(features, owner, targets), validated))
+    return tuple(_record(data, number, [path[number] for path in paths]) for number in range(len(paths[0])))
 
 
-def fit_head(head: Head, sample: Sample, judged: IntArray) -> Losses:
+def fit_head(head: Head, sample: Sample, validated: IntArray) -> Losses:
     """Fit one head to patients.
 
     Args:
-        head: Knows the class shares or the scale of its target; its weights and its trust are set.
+        head: Knows the class shares or the scale of its target; its weights and its shrinkage are set.
         sample: The patients.
-        judged: Those of them whose loss is told, so that it can be compared with that of a network.
+        validated: Those of them whose loss is returned, so that it can be compared with that of a network.
 
     Returns:
-        For the baseline and then each penalty, the mean loss in fitting, and that of the judged patients in
-        the inner cross-validation.
+        For the baseline and then each penalty, the mean loss in fitting, and that of the validated patients
+        in the inner cross-validation.
     """
     base = copy.deepcopy(head).cpu().double()
     parts = _deal(sample.targets)
@@ -113,20 +113,20 @@ def fit_head(head: Head, sample: Sample, judged: IntArray) -> Losses:
         fitted = _path(base, sample.take(everyone[parts != part])) if (parts == part).any() else []
         found.append((np.flatnonzero(parts == part), fitted))
     losses: Losses = []
-    trusts, inner = [], []
+    shrinkages, inner = [], []
     for number in range(len(PENALTIES) + 1):
         predictions = np.full((len(parts), prediction_width(head.task)), np.nan)
         for rows, fitted in found:
             if len(rows):
                 predictions[rows] = _predict(fitted[number][0], sample.take(rows))
-        trusts.append(best_trust(base, predictions, sample.targets))
-        inner.append(prediction_loss(base, predictions, sample.targets, trusts[-1]))
+        shrinkages.append(best_shrinkage(base, predictions, sample.targets))
+        inner.append(prediction_loss(base, predictions, sample.targets, shrinkages[-1]))
         train = [fitted[number][1] for _, fitted in found if fitted]
-        loss = prediction_loss(base, predictions[judged], sample.targets[judged], trusts[-1])
+        loss = prediction_loss(base, predictions[validated], sample.targets[validated], shrinkages[-1])
         losses.append((float(np.mean(train)) if number else None, loss))
     best = int(np.argmin(inner))
     chosen = _path(base, sample)[best][0] if best else base
-    chosen.trust.fill_(trusts[best])
+    chosen.shrinkage.fill_(shrinkages[best])
     head.load_state_dict(chosen.state_dict())
     return losses
 
@@ -157,8 +157,8 @@ def _path(base: Head, sample: Sample) -> list[tuple[Head, float]]:
 
 @torch.no_grad()
 def _predict(head: Head, sample: Sample) -> FloatArray:
-    """Predictions ``(P, W)`` of patients at full trust."""
-    return sample.mean(head.predict(head(sample.features), trust=1.0).double().numpy())
+    """Predictions ``(P, W)`` of patients not shrunken."""
+    return sample.mean(head.predict(head(sample.features), shrinkage=1.0).double().numpy())
 
 
 @torch.no_grad()
@@ -190,8 +190,10 @@ def _minimise(head: Head, features: Tensor, targets: Tensor, penalty: float) -> 
         return float(loss(head(features), targets))
 
 
-def _record(lesson: SlideLesson, number: int, losses: Sequence[tuple[float | None, float]]) -> EpochRecord:
+def _record(
+    data: SlideTrainingData, number: int, losses: Sequence[tuple[float | None, float]]
+) -> EpochRecord:
     """One penalty in the form of an epoch; there is no learning rate."""
     train = [each for each, _ in losses if each is not None]
-    scores = {f"{task.name} loss": loss for task, (_, loss) in zip(lesson.tasks, losses, strict=True)}
+    scores = {f"{task.name} loss": loss for task, (_, loss) in zip(data.tasks, losses, strict=True)}
     return EpochRecord(number, 0.0, sum(train) if train else None, sum(scores.values()), scores)

@@ -18,11 +18,11 @@ from histonic.models.members import Member, Place
 from histonic.models.predicting import predict_patients
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.stages.train.draws import BalancedDraws
-from histonic.stages.train.lessons import SlideLesson
 from histonic.stages.train.linear_heads import fit_heads
 from histonic.stages.train.plan import Network, Plan
 from histonic.stages.train.search import TrialLosses
 from histonic.stages.train.settings import TrainSettings
+from histonic.stages.train.training_data import SlideTrainingData
 from histonic.training.devices import deterministic
 from histonic.training.loop import Training
 from histonic.training.schedule import Schedule
@@ -142,7 +142,7 @@ def _learn(
     draws = _make_draws(plan, network, fabric.world_size)
     whole = plan.sees_all
     _tell_facts(model, plan.cohort, fold, maps, draws, whole)
-    lesson = SlideLesson(
+    data = SlideTrainingData(
         plan.cohort,
         fold.train,
         fold.validation,
@@ -156,13 +156,13 @@ def _learn(
     )
     name = plan.spoken(network)
     if model.is_linear:
-        fitted = fit_heads(lesson, fabric)
+        fitted = fit_heads(data, fabric)
         progress.advance(settings.max_epochs, f"{name}: heads fitted")
         return [asdict(record) for record in fitted]
     rate = first_rate(settings.aggregator, settings.learning_rate)
     training = Training(
         model,
-        lesson,
+        data,
         Schedule(rate, settings.max_epochs, weight_decay=settings.weight_decay, least_gain=LEAST_GAIN),
         fabric=fabric,
         keys=_keys(network),
@@ -203,8 +203,8 @@ def _tell_facts(
 ) -> None:
     """Give the model what it needs to know of its training patients."""
     slide_ids = [slide_id for patient in fold.train for slide_id in patient.slide_ids]
-    mean, spread = maps.code_scale(slide_ids)
-    model.scale.set(torch.from_numpy(mean), torch.from_numpy(spread))
+    mean, std = maps.code_scale(slide_ids)
+    model.scale.set(torch.from_numpy(mean), torch.from_numpy(std))
     for task in cohort.tasks:
         targets = cohort.targets(task, fold.train)
         if task.is_classification:

@@ -26,7 +26,7 @@ class Network:
     """One network of a run: its place in the cross-validation, and its settings.
 
     Attributes:
-        fold: Whose patients it learns from and is judged by.
+        fold: Whose patients it learns from and is validated on.
         settings: Its own; those that are searched may differ from network to network.
         initialisation: Which of the fold's networks it is.
         trial: Numbers of the combination that it tries and of the inner fold; None for a network to be kept.

@@ -99,7 +99,7 @@ def head_set(tiles: TileSet, codes: npt.NDArray[Any], heads_file: Path) -> list[
         has = np.isfinite(here.targets)
         head = heads[task.name]
         with torch.inference_mode():
-            outputs = head.predict(head(torch.from_numpy(here.codes[has]).float()), trust=1.0)
+            outputs = head.predict(head(torch.from_numpy(here.codes[has]).float()), shrinkage=1.0)
             if task.is_classification:
                 outputs = outputs / head.prevalence
                 outputs = outputs / outputs.sum(dim=1, keepdim=True)

@@ -32,7 +32,7 @@ class EvaluatorSettings(Settings):
 
 
 class TransferSettings(EvaluatorSettings):
-    """Each task left out in turn: encoders trained on the others, judged on it."""
+    """Each task left out in turn: encoders trained on the others, evaluated on it."""
 
     variants: dict[str, dict[str, Any]] = Field(
         {"multitask": {}}, description="Encoders to train: name and what it changes in base."
@@ -51,7 +51,7 @@ class TransferSettings(EvaluatorSettings):
 
 
 class StudyTasksSettings(EvaluatorSettings):
-    """Encoders trained on 1, 2, 3 ... tasks, judged on the tasks left out."""
+    """Encoders trained on 1, 2, 3 ... tasks, evaluated on the tasks left out."""
 
     seeds: int = Field(1, ge=1, description="Trainings on each choice of tasks.")
     counts: tuple[int, ...] = Field((), description="Numbers of tasks; by default 1 to all but one.")

@@ -81,12 +81,12 @@ class Asked:
         """How much a network's evidence counts in the joined prediction.
 
         For classes the share of the network in its own prediction (see
-        :attr:`histonic.nn.heads.Head.trust`; values and risks have it in them already); for risks the scale
-        on which networks are joined.
+        :attr:`histonic.nn.heads.Head.shrinkage`; values and risks have it in them already); for risks the
+        scale on which networks are joined.
         """
         if self.task.kind == "survival":
-            return 1 / member.risks[self.task.name].spread
-        return float(head.trust) if self.task.is_classification else 1.0
+            return 1 / member.risks[self.task.name].std
+        return float(head.shrinkage) if self.task.is_classification else 1.0
 
     def prediction(self, head: Head, member: Member, outputs: Tensor) -> Tensor:
         """Outputs ``(B, O)`` to what a user reads ``(B,)``: probability, expected class, value, risk."""

@@ -1,4 +1,4 @@
-"""Lessons: the loss that judges predictions, slides of a patient joined, and ranks that share a batch."""
+"""Training data: the loss of predictions, slides of a patient joined, and ranks that share a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from histonic.core.task import Task
 from histonic.data.maps.memory import Maps
 from histonic.models.predicting import predict_patients, predict_slides
 from histonic.stages.train.draws import BalancedDraws
-from histonic.stages.train.lessons import SlideLesson
+from histonic.stages.train.training_data import SlideTrainingData
 from histonic.training.devices import Here, make_fabric
 
 SCORE = Task("score", "regression", ("s",))
@@ -44,13 +44,13 @@ PATIENTS = (
 )
 
 
-def lesson(maps: Maps) -> SlideLesson:
+def training_data(maps: Maps) -> SlideTrainingData:
     torch.manual_seed(0)
     model = build_model("convnet", code_size=3, crop_cells=12, tasks=(SCORE,))
     torch.nn.init.normal_(model.heads["score"].linear.weight)
     cohort = Cohort((SCORE,), PATIENTS)
     draws = BalancedDraws((SCORE,), {"score": cohort.targets(SCORE)}, 4)
-    return SlideLesson(
+    return SlideTrainingData(
         cohort,
         PATIENTS,
         PATIENTS,
@@ -64,7 +64,7 @@ def lesson(maps: Maps) -> SlideLesson:
 
 
 def test_slides_of_a_patient_are_averaged(maps: Maps) -> None:
-    model, fabric = lesson(maps).model, make_fabric("cpu")
+    model, fabric = training_data(maps).model, make_fabric("cpu")
     looks = {"fabric": fabric, "crop_cells": 12, "crops": 3}
     slides = predict_slides(model, maps, ["s0", "s1", "s2", "s3"], **looks)["score"]  # type: ignore[arg-type]
     patients = predict_patients(model, maps, PATIENTS, **looks)["score"]  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def test_slides_of_a_patient_are_averaged(maps: Maps) -> None:
 
 
 def test_predicting_here_is_predicting_by_a_fabric(maps: Maps) -> None:
-    model = lesson(maps).model
+    model = training_data(maps).model
     here, there = (
         predict_slides(model, maps, ["s0", "s3"], fabric=each, crop_cells=12, crops=3)["score"]
         for each in (Here(), make_fabric("cpu"))
@@ -89,7 +89,7 @@ def test_predictions_hardly_change_when_the_slide_is_turned(slide_maker: Maker, 
         "b": slide_maker("b", np.rot90(codes, 1, (1, 2)).copy(), np.ones((12, 12), bool)),
     }
     found = predict_slides(
-        lesson(maps).model,
+        training_data(maps).model,
         Maps(both, Silent()),
         ["a", "b"],
         fabric=make_fabric("cpu"),
@@ -120,7 +120,7 @@ def test_glass_around_the_tissue_changes_no_prediction(
 
 
 def test_batches_are_the_same_each_time_and_shared_among_ranks(maps: Maps) -> None:
-    one = lesson(maps)
+    one = training_data(maps)
     alone = list(one.batches(3, 0, 1))
     again = list(one.batches(3, 0, 1))
     ranks = [list(one.batches(3, rank, 2)) for rank in range(2)]
@@ -134,7 +134,7 @@ def test_batches_are_the_same_each_time_and_shared_among_ranks(maps: Maps) -> No
 
 
 def test_targets_stay_with_their_crops(maps: Maps, tmp_path: Path) -> None:
-    one = lesson(maps)
+    one = training_data(maps)
     shape = {1.0: {81, 126}, 2.0: set(range(12 * 12 + 1)), 4.0: {72}}
     for rank in range(2):
         for (_, mask), targets in one.batches(1, rank, 2):
@@ -147,7 +147,7 @@ def test_targets_stay_with_their_crops(maps: Maps, tmp_path: Path) -> None:
 
 
 def test_validation_begins_at_the_baseline(maps: Maps) -> None:
-    one = lesson(maps)
+    one = training_data(maps)
     torch.nn.init.zeros_(one.model.heads["score"].linear.weight)
     values = np.array([1.0, 2.0, 4.0])
     one.model.heads["score"].set_scale(float(values.mean()), float(values.std()))
@@ -156,10 +156,10 @@ def test_validation_begins_at_the_baseline(maps: Maps) -> None:
 
 
 def test_validating_twice_changes_nothing(maps: Maps) -> None:
-    one, fabric = lesson(maps), make_fabric("cpu")
+    one, fabric = training_data(maps), make_fabric("cpu")
     one.model.heads["score"].set_scale(2.0, 1.0)
-    for trust in (0.3, 1.0):
-        one.model.heads["score"].trust.fill_(trust)
+    for shrinkage in (0.3, 1.0):
+        one.model.heads["score"].shrinkage.fill_(shrinkage)
         before = {name: value.clone() for name, value in one.model.state_dict().items()}
         found = [one.predict(one.model, fabric) for _ in range(2)]
         assert np.array_equal(found[0]["score"], found[1]["score"])
@@ -168,21 +168,21 @@ def test_validating_twice_changes_nothing(maps: Maps) -> None:
 
 
 def test_calibration_chooses_the_trust_that_predicts_best(maps: Maps) -> None:
-    one, fabric = lesson(maps), make_fabric("cpu")
+    one, fabric = training_data(maps), make_fabric("cpu")
     head = one.model.heads["score"]
     head.set_scale(2.0, 1.0)
     looks = {"fabric": fabric, "crop_cells": 12, "crops": 4}
     raw = predict_patients(one.model, maps, PATIENTS, **looks)["score"][:, 0]  # type: ignore[arg-type]
     off = raw - 2.0
-    for targets, trust, loss in (
+    for targets, shrinkage, loss in (
         (2.0 + 0.3 * off, 0.3, 0.0),
         (2.0 - off, 0.0, (off**2).mean()),
         (np.full(3, np.nan), 1.0, 0.0),
     ):
-        one.judged_by = {"score": targets}
+        one.validation_targets = {"score": targets}
         found = one.predict(one.model, fabric)
         one.calibrate(found)
-        assert float(head.trust) == pytest.approx(trust)
+        assert float(head.shrinkage) == pytest.approx(shrinkage)
         assert one.validate(found).loss == pytest.approx(loss, abs=1e-9)
 
 
@@ -199,7 +199,7 @@ def test_a_whole_step_sees_every_patient_once(
     cohort = Cohort((OS,), tuple(people))
     model = build_model("mean", code_size=3, crop_cells=9, tasks=(OS,))
     draws = BalancedDraws((OS,), {"os": cohort.targets(OS)}, batch)
-    made = SlideLesson(
+    made = SlideTrainingData(
         cohort,
         people,
         people,

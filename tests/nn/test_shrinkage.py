@@ -1,4 +1,4 @@
-"""Predictions judged, and heads trusted as far as validation allows."""
+"""Predictions judged, and heads shrunken as validation has it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from histonic.core.task import Task
 from histonic.nn.heads import Head
-from histonic.nn.trust import TRUSTS, best_trust, prediction_loss
+from histonic.nn.shrinkage import SHRINKAGES, best_shrinkage, prediction_loss
 
 SCORE = Task("score", "regression", ("s",))
 GRADE = Task("grade", "multiclass", ("g",), ("a", "b", "c"))
@@ -30,15 +30,15 @@ def test_predictions_are_judged_by_hand() -> None:
 def test_predictions_that_say_nothing_are_not_trusted() -> None:
     head = Head(SCORE, 2)
     targets = np.array([-1.0, 1.0, -1.0, 1.0])
-    assert best_trust(head, 2 * targets[:, None], targets) == 0.5  # half of twice is right
-    assert best_trust(head, -targets[:, None], targets) == 0
-    assert float(head.trust) == 1
+    assert best_shrinkage(head, 2 * targets[:, None], targets) == 0.5  # half of twice is right
+    assert best_shrinkage(head, -targets[:, None], targets) == 0
+    assert float(head.shrinkage) == 1
 
 
 def test_predictions_are_judged_at_the_trust_of_the_head() -> None:
     head, targets = Head(SCORE, 2), np.array([-1.0, 1.0, -1.0, 1.0])
-    for trust in TRUSTS:
-        head.trust.fill_(trust)
+    for shrinkage in SHRINKAGES:
+        head.shrinkage.fill_(shrinkage)
         found = prediction_loss(head, 2 * targets[:, None], targets)
-        assert found == prediction_loss(head, 2 * targets[:, None], targets, trust)
-        assert found == pytest.approx((2 * trust - 1) ** 2)
+        assert found == prediction_loss(head, 2 * targets[:, None], targets, shrinkage)
+        assert found == pytest.approx((2 * shrinkage - 1) ** 2)

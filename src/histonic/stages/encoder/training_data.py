@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from histonic.core.prefetch import prefetched
 from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.nn.augmentation.augment import AugmentRule, augment
-from histonic.nn.losses import Verdict
+from histonic.nn.losses import ValidationResult
 from histonic.nn.pixels import unit_pixels
-from histonic.training.loop import Lesson
+from histonic.training.loop import TrainingData
 from histonic.training.seeds import seeded
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from histonic.data.tilesets.tile_set import TileSet
 
 BATCHES_AHEAD = 4
-MOST_JUDGED = 1000
+MOST_VALIDATED = 1000
 """Validation tiles of a set that are looked at after every epoch."""
-JUDGED_AT_ONCE = 64
+VALIDATED_AT_ONCE = 64
 NEAR_SHARE = 0.75
 """Share of the pairs of two places whose places are neighbours (Tellez et al. 2019)."""
 ROW = "row of the tile"
@@ -37,7 +37,7 @@ WARMUP_RATE = 1e-3
 IntArray = npt.NDArray[np.int64]
 
 
-class Pupil(nn.Module):
+class TrainingModule(nn.Module):
     """An objective behind what happens to tiles on the device: bytes to numbers, averaging, augmentation.
 
     Args:
@@ -67,7 +67,7 @@ class Pupil(nn.Module):
     def prepared(self, tiles: Tensor, generator: torch.Generator) -> Tensor:
         """Tiles as the trunk takes them, float ``(B, 3, working_px, working_px)`` of -1..1."""
         pixels = unit_pixels(tiles, self.working_px)
-        # Two views of a tile are two only if they are augmented, also when the network is judged.
+        # Two views of a tile are two only if they are augmented, also in validation.
         if self.training or self.objective.shows != "tile":
             # Averaging would have averaged the noise of the whole tile too.
             quieter = self.rule.noise * self.working_px / tiles.shape[1]
@@ -136,12 +136,12 @@ def _elsewhere(each: TileSet, own: int, pools: list[IntArray], rng: np.random.Ge
     return other
 
 
-class TileLesson(Lesson):
-    """A lesson from tile sets.
+class TileTrainingData(TrainingData):
+    """Training data from tile sets.
 
     Args:
         sets: Tile sets; those without tasks are shown to objectives that need no labels.
-        pupil: What learns.
+        module: What learns.
         batch: Tiles in a batch.
         steps: Steps in an epoch.
         keys: What makes this training's chance its own.
@@ -153,7 +153,7 @@ class TileLesson(Lesson):
     def __init__(
         self,
         sets: Sequence[TileSet],
-        pupil: Pupil,
+        module: TrainingModule,
         *,
         batch: int,
         steps: int,
@@ -163,8 +163,8 @@ class TileLesson(Lesson):
         head_rate: float = 1.0,
     ) -> None:
         self.sets = sets
-        self.pupil = pupil
-        self.objective = pupil.objective
+        self.module = module
+        self.objective = module.objective
         self.batch = batch
         self.steps = steps
         self.keys = keys
@@ -172,7 +172,7 @@ class TileLesson(Lesson):
         self.head_rate = head_rate
         self.draws = TileSampler(sets, balance)
         self.tasks: list[Task] = [task for each in sets for task in each.tasks]
-        self.judged = self._judged_rows()
+        self.validation_rows = self._validation_rows()
 
     def batches(
         self, epoch: int, rank: int, world: int
@@ -234,13 +234,13 @@ class TileLesson(Lesson):
         """That of the objective."""
         return self.objective.loss(outputs, targets)
 
-    def _judged_rows(self) -> IntArray:
-        """Validation rows, at most :data:`MOST_JUDGED` of a set, always the same."""
+    def _validation_rows(self) -> IntArray:
+        """Validation rows, at most :data:`MOST_VALIDATED` of a set, always the same."""
         rng = seeded(*self.keys, 0)
         parts = []
         for each, start in zip(self.sets, self.draws.starts, strict=False):
             rows = each.rows("val")
-            parts.append(start + np.sort(rng.permutation(rows)[:MOST_JUDGED]))
+            parts.append(start + np.sort(rng.permutation(rows)[:MOST_VALIDATED]))
         # Mixed, because two views are told from the others of their batch.
         return rng.permutation(np.concatenate(parts)) if parts else np.empty(0, np.int64)
 
@@ -250,8 +250,8 @@ class TileLesson(Lesson):
         rng = seeded(*self.keys, 0, 1)
         outputs: list[Outputs] = []
         targets: list[dict[str, Tensor]] = []
-        for start in range(0, len(self.judged), JUDGED_AT_ONCE):
-            rows = self.judged[start : start + JUDGED_AT_ONCE]
+        for start in range(0, len(self.validation_rows), VALIDATED_AT_ONCE):
+            rows = self.validation_rows[start : start + VALIDATED_AT_ONCE]
             inputs, wanted = self._shown(rows, rng, slice(None))
             seed = torch.tensor(int(rng.integers(1 << 62)))
             with fabric.autocast():
@@ -264,9 +264,9 @@ class TileLesson(Lesson):
         """As the objective does it."""
         self.objective.calibrate(*predictions)
 
-    def validate(self, predictions: tuple[Outputs, Targets]) -> Verdict:
-        """The objective's verdict on the validation tiles."""
-        return self.objective.judge(*predictions)
+    def validate(self, predictions: tuple[Outputs, Targets]) -> ValidationResult:
+        """The objective's result on the validation tiles."""
+        return self.objective.validate(*predictions)
 
     def parts(self, network: nn.Module) -> dict[str, list[nn.Parameter]]:
         """Trunk, which warm-up freezes, and rest."""

@@ -1,4 +1,4 @@
-"""Lessons from tiles: what is drawn, what is shown, what is frozen, and who is to blame."""
+"""Training data from tiles: what is drawn, what is shown, what is frozen, and who is to blame."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from histonic.core.task import Task
 from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
-from histonic.nn.losses import Verdict
-from histonic.stages.encoder.lessons import ROW, Pupil, TileLesson, TileSampler
+from histonic.nn.losses import ValidationResult
+from histonic.stages.encoder.training_data import ROW, TileSampler, TileTrainingData, TrainingModule
 from histonic.training.devices import make_fabric
 
 Maker = Callable[..., Any]
@@ -53,10 +53,12 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def lesson(objective: Objective | None = None, sets: Any = (SMALL, LARGE), **options: Any) -> TileLesson:
+def training_data(
+    objective: Objective | None = None, sets: Any = (SMALL, LARGE), **options: Any
+) -> TileTrainingData:
     tasks = [task for each in sets for task in each.tasks]
-    pupil = Pupil(objective or MultitaskObjective(network(), 4, tasks), AUGMENT_LEVELS["none"], 16)
-    return TileLesson(sets, pupil, **{"batch": 16, "steps": 3, "keys": (5,), **options})
+    module = TrainingModule(objective or MultitaskObjective(network(), 4, tasks), AUGMENT_LEVELS["none"], 16)
+    return TileTrainingData(sets, module, **{"batch": 16, "steps": 3, "keys": (5,), **options})
 
 
 def test_sets_come_equally_often_and_so_do_their_classes() -> None:
@@ -90,7 +92,7 @@ def test_partners_are_neighbours_or_of_another_group() -> None:
 
 
 def test_batches_are_the_same_whenever_asked_and_differ_between_epochs() -> None:
-    one = lesson()
+    one = training_data()
     first, again, other = list(one.batches(1, 0, 1)), list(one.batches(1, 0, 1)), list(one.batches(2, 0, 1))
     assert len(first) == 3
     for (inputs, targets), (inputs_2, targets_2) in zip(first, again, strict=True):
@@ -102,18 +104,18 @@ def test_batches_are_the_same_whenever_asked_and_differ_between_epochs() -> None
 
 
 def test_two_ranks_share_what_one_would_see() -> None:
-    whole = [rows for _, rows in lesson().batches(1, 0, 1)]
-    ranks = [list(lesson().batches(1, rank, 2)) for rank in (0, 1)]
+    whole = [rows for _, rows in training_data().batches(1, 0, 1)]
+    ranks = [list(training_data().batches(1, rank, 2)) for rank in (0, 1)]
     for step, targets in enumerate(whole):
         parts = [ranks[rank][step] for rank in (0, 1)]
         assert all(torch.equal(part[1][ROW], parts[0][1][ROW]) for part in parts)
         assert sorted(parts[0][1][ROW].tolist()) == sorted(targets[ROW].tolist())
         tiles = torch.cat([part[0][1] for part in parts])
-        assert torch.equal(tiles, lesson().tiles(parts[0][1][ROW].numpy()))
+        assert torch.equal(tiles, training_data().tiles(parts[0][1][ROW].numpy()))
 
 
 def test_targets_of_other_sets_are_missing() -> None:
-    one = lesson()
+    one = training_data()
     targets = one.targets(np.array([0, 31, 32, 32 + 159]))
     assert targets["small"][:2].tolist() == [0, 1] and torch.isnan(targets["small"][2:]).all()
     assert targets["large"][2:].tolist() == [0, 2] and torch.isnan(targets["large"][:2]).all()
@@ -134,12 +136,12 @@ class Recording(Objective):
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
         return outputs["code"].sum() * 0
 
-    def judge(self, outputs: Outputs, targets: Targets) -> Verdict:
-        return Verdict(float(len(targets[ROW])))
+    def validate(self, outputs: Outputs, targets: Targets) -> ValidationResult:
+        return ValidationResult(float(len(targets[ROW])))
 
 
 def test_pairs_are_half_of_one_place() -> None:
-    one = lesson(Recording("pair"), batch=64)
+    one = training_data(Recording("pair"), batch=64)
     (seed, first, second), targets = next(iter(one.batches(1, 0, 1)))
     same = targets[SAME].bool()
     assert int(same.sum()) == 32 and seed.ndim == 0
@@ -149,65 +151,65 @@ def test_pairs_are_half_of_one_place() -> None:
 
 def test_two_views_of_a_tile_are_augmented_apart_also_when_judged() -> None:
     objective = Recording("two views")
-    pupil = Pupil(objective, AUGMENT_LEVELS["hed-strong"], 16)
+    module = TrainingModule(objective, AUGMENT_LEVELS["hed-strong"], 16)
     tiles = torch.randint(0, 255, (4, 16, 16, 3), dtype=torch.uint8)
-    pupil.eval()(torch.tensor(3), tiles, tiles)
+    module.eval()(torch.tensor(3), tiles, tiles)
     first, second = objective.seen[-1]
     assert not torch.allclose(first, second)
-    pupil.eval()(torch.tensor(3), tiles, tiles)
+    module.eval()(torch.tensor(3), tiles, tiles)
     assert torch.equal(objective.seen[-1][0], first)
 
 
 def test_tiles_are_scaled_averaged_and_augmented_in_training_only() -> None:
     objective = Recording("tile")
-    pupil = Pupil(objective, AUGMENT_LEVELS["bc"], 8)
+    module = TrainingModule(objective, AUGMENT_LEVELS["bc"], 8)
     tiles = torch.randint(0, 255, (4, 16, 16, 3), dtype=torch.uint8)
-    pupil.eval()(torch.tensor(3), tiles)
+    module.eval()(torch.tensor(3), tiles)
     plain = objective.seen[-1][0]
     wanted = tiles.permute(0, 3, 1, 2).float().reshape(4, 3, 8, 2, 8, 2).mean((3, 5)) / 127.5 - 1
     assert torch.allclose(plain, wanted, atol=1e-5)
-    pupil.train()(torch.tensor(3), tiles)
+    module.train()(torch.tensor(3), tiles)
     assert not torch.allclose(objective.seen[-1][0], wanted, atol=1e-2)
 
 
 def test_validation_looks_at_every_validation_tile_and_is_the_same_each_time() -> None:
-    one = lesson(Recording("tile"))
+    one = training_data(Recording("tile"))
     fabric = make_fabric("cpu")
-    verdict = one.validate(one.predict(one.pupil.eval(), fabric))
-    assert verdict.loss == (SMALL.split == "val").sum() + (LARGE.split == "val").sum()
+    result = one.validate(one.predict(one.module.eval(), fabric))
+    assert result.loss == (SMALL.split == "val").sum() + (LARGE.split == "val").sum()
 
 
-@pytest.mark.parametrize("trust", [0.3, 1.0])
-def test_validating_twice_changes_nothing(trust: float) -> None:
-    one, fabric = lesson(), make_fabric("cpu")
+@pytest.mark.parametrize("shrinkage", [0.3, 1.0])
+def test_validating_twice_changes_nothing(shrinkage: float) -> None:
+    one, fabric = training_data(), make_fabric("cpu")
     heads = one.objective.heads
     for head in (heads["small"], heads["large"]):  # type: ignore[operator, union-attr]
         nn.init.normal_(head.linear.weight)
-        head.trust.fill_(trust)
-    before = {name: value.clone() for name, value in one.pupil.state_dict().items()}
-    first, second = (one.validate(one.predict(one.pupil.eval(), fabric)) for _ in range(2))
+        head.shrinkage.fill_(shrinkage)
+    before = {name: value.clone() for name, value in one.module.state_dict().items()}
+    first, second = (one.validate(one.predict(one.module.eval(), fabric)) for _ in range(2))
     assert first == second and set(first.scores) == {"small loss", "large loss"}
-    assert all(torch.equal(value, before[name]) for name, value in one.pupil.state_dict().items())
-    one.calibrate(one.predict(one.pupil, fabric))
-    changed = [n for n, value in one.pupil.state_dict().items() if not torch.equal(value, before[n])]
-    assert {name.rsplit(".")[-1] for name in changed} == {"trust"}
-    assert one.validate(one.predict(one.pupil, fabric)).loss < first.loss
+    assert all(torch.equal(value, before[name]) for name, value in one.module.state_dict().items())
+    one.calibrate(one.predict(one.module, fabric))
+    changed = [n for n, value in one.module.state_dict().items() if not torch.equal(value, before[n])]
+    assert {name.rsplit(".")[-1] for name in changed} == {"shrinkage"}
+    assert one.validate(one.predict(one.module, fabric)).loss < first.loss
 
 
 def test_the_warm_up_freezes_the_trunk_with_its_norms() -> None:
-    one = lesson(warmup_epochs=2, head_rate=5.0)
-    one.pupil.train()
-    assert one.begin(one.pupil, 2, 0.1) == {"trunk": 0.0, "rest": 1e-3}
+    one = training_data(warmup_epochs=2, head_rate=5.0)
+    one.module.train()
+    assert one.begin(one.module, 2, 0.1) == {"trunk": 0.0, "rest": 1e-3}
     assert not any(part.training for part in one.objective.encoder.modules())
-    one.pupil.train()
-    assert one.begin(one.pupil, 3, 0.1) == {"rest": 0.5}
+    one.module.train()
+    assert one.begin(one.module, 3, 0.1) == {"rest": 0.5}
     assert one.objective.encoder.training
-    parts = one.parts(one.pupil)
+    parts = one.parts(one.module)
     assert len(parts["trunk"]) == 4 and len(parts["rest"]) == 4
 
 
 def test_a_loss_that_is_not_finite_is_blamed_on_task_and_file() -> None:
-    one = lesson()
+    one = training_data()
     rows = np.array([0, 40, 50])
     outputs = {"small": torch.zeros(3, 1), "large": torch.zeros(3, 3)}
     outputs["large"][2, 1] = float("nan")

@@ -18,10 +18,10 @@ from histonic.core.prefetch import prefetched
 from histonic.data.maps.memory import Maps
 from histonic.data.maps.views import View, draw_view
 from histonic.models.predicting import SMALL_CROP, predict_patients
-from histonic.nn.losses import Verdict, joint_loss
-from histonic.nn.trust import FloatArray, best_trust, prediction_loss
+from histonic.nn.losses import ValidationResult, joint_loss
+from histonic.nn.shrinkage import FloatArray, best_shrinkage, prediction_loss
 from histonic.stages.train.draws import BalancedDraws
-from histonic.training.loop import Chunks, Inputs, Lesson
+from histonic.training.loop import Chunks, Inputs, TrainingData
 from histonic.training.seeds import seeded
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ BATCHES_AHEAD = 2
 VALIDATION_CROPS = 4
 
 
-class SlideLesson(Lesson):
-    """A lesson (see :class:`histonic.training.loop.Lesson`) from the maps of one fold's patients.
+class SlideTrainingData(TrainingData):
+    """Training data (see :class:`histonic.training.loop.TrainingData`) from the maps of one fold's patients.
 
     Args:
         cohort: Tasks and targets.
         train: Patients to learn from; for every draw one of the patient's slides is taken at random.
-        validation: Patients to be judged by.
+        validation: Patients of the validation.
         maps: Of all these patients.
         model: Whose heads know how targets are standardised.
         crop_cells: Side of the crops.
@@ -80,11 +80,11 @@ class SlideLesson(Lesson):
         self.steps = max(-(-len(train) // draws.batch), LEAST_STEPS)
         if whole:
             self.steps = max(WHOLE_STEPS, round(self.steps * draws.batch / len(train)))
-        # Large maps are judged by fewer looks, so that judging does not cost more than learning.
+        # Large maps are validated by fewer crops, so that validating does not cost more than learning.
         self.crops = min(test_crops, VALIDATION_CROPS)
         self.orientations = ORIENTATIONS if crop_cells <= SMALL_CROP else 1
         self.targets = {task.name: cohort.targets(task, train) for task in cohort.tasks}
-        self.judged_by = {task.name: cohort.targets(task, validation) for task in cohort.tasks}
+        self.validation_targets = {task.name: cohort.targets(task, validation) for task in cohort.tasks}
 
     def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[Inputs | Chunks, Targets]]:
         """Crops of an epoch, prepared ahead in a thread."""
@@ -155,7 +155,7 @@ class SlideLesson(Lesson):
         return joint_loss(self.tasks, outputs, known) + self.model.own_loss(outputs, known)
 
     def predict(self, network: nn.Module, fabric: Fabric) -> dict[str, FloatArray]:
-        """The patients' joined predictions at full trust."""
+        """The patients' joined predictions, not shrunken."""
         return predict_patients(
             self.model,
             self.maps,
@@ -164,26 +164,26 @@ class SlideLesson(Lesson):
             crop_cells=self.crop_cells,
             crops=self.crops,
             orientations=self.orientations,
-            trust=1.0,
+            shrinkage=1.0,
         )
 
     def calibrate(self, predictions: Mapping[str, FloatArray]) -> None:
-        """Give each head the trust with which its predictions are best.
+        """Give each head the shrinkage with which its predictions are best.
 
         A network that ranks patients rightly but overstates the differences, as small cohorts make it, is
         thus not taken for a bad one, and one that has learned nothing falls back on the baseline.
         """
-        for name, targets in self.judged_by.items():
+        for name, targets in self.validation_targets.items():
             head = self.model.heads[name]
-            head.trust.fill_(best_trust(head, predictions[name], targets))
+            head.shrinkage.fill_(best_shrinkage(head, predictions[name], targets))
 
-    def validate(self, predictions: Mapping[str, FloatArray]) -> Verdict:
-        """Sum over tasks of the loss of the predictions, at the trust that each head has."""
+    def validate(self, predictions: Mapping[str, FloatArray]) -> ValidationResult:
+        """Sum over tasks of the loss of the predictions, at the shrinkage that each head has."""
         losses = {
             f"{name} loss": prediction_loss(self.model.heads[name], predictions[name], targets)
-            for name, targets in self.judged_by.items()
+            for name, targets in self.validation_targets.items()
         }
-        return Verdict(sum(losses.values()), losses)
+        return ValidationResult(sum(losses.values()), losses)
 
 
 def _dealt(rows: npt.NDArray[np.int64], world: int) -> npt.NDArray[np.int64]:

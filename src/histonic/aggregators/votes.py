@@ -85,7 +85,9 @@ class Votes(nn.Module):
         here = tissue[..., None].to(votes.dtype)
         cells = here.sum(dim=1).clamp_min(1)
         mean = (votes * here).sum(dim=1) / cells
-        spread = (((votes - mean[:, None]).square() * here).sum(dim=1) / cells).sqrt()
+        variance = ((votes - mean[:, None]).square() * here).sum(dim=1) / cells
+        # The slope of a root at 0 is infinite, and votes that are all alike would have no gradient.
+        spread = variance.masked_fill(variance == 0, 1).sqrt().masked_fill(variance == 0, 0)
         counts = [((votes > threshold) * here).sum(dim=1) for threshold in THRESHOLDS]
         summaries = [
             mean,

@@ -9,19 +9,8 @@ import torch
 from histonic.aggregators.abmil import AttentionPool, GatedAttention
 from histonic.aggregators.bags import cells_of, cells_to_maps
 from histonic.aggregators.dsmil import CRITERIA, DualStream
-from histonic.aggregators.pool import MaxPool, MeanPool
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.testing import BagContract
-
-
-class TestMean(BagContract):
-    def make(self) -> type[MeanPool]:
-        return MeanPool
-
-
-class TestMax(BagContract):
-    def make(self) -> type[MaxPool]:
-        return MaxPool
 
 
 class TestAttention(BagContract):
@@ -64,12 +53,6 @@ def bag() -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
     codes = torch.randn(1, 4, 2, 3, generator=chance)
     mask = torch.tensor([[[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]])
     return codes, mask, codes[0].permute(1, 2, 0)[mask[0] > 0].numpy()
-
-
-def test_mean_and_max_of_the_tissue(bag: tuple[torch.Tensor, torch.Tensor, np.ndarray]) -> None:
-    codes, mask, cells = bag
-    assert np.allclose(MeanPool(4, 8)(codes, mask)[0], cells.mean(axis=0), atol=1e-6)
-    assert np.allclose(MaxPool(4, 8)(codes, mask)[0], cells.max(axis=0))
 
 
 def numbers(layer: torch.nn.Linear) -> tuple[np.ndarray, np.ndarray]:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from histonic.aggregators.base import CodeScale, build_model
+from histonic.aggregators.base import build_model
 from histonic.aggregators.convnet import ConvNet, plan_strides
-from histonic.aggregators.registry import AGGREGATORS
-from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.testing import AggregatorContract
 
@@ -89,19 +87,3 @@ def test_maps_of_many_sizes_in_one_batch() -> None:
 
 def test_a_window_without_tissue_gives_finite_numbers() -> None:
     assert torch.isfinite(ConvNet(2, 12).eval()(torch.zeros(1, 2, 12, 12), torch.zeros(1, 12, 12))).all()
-
-
-def test_code_scale_standardises_tissue_and_spares_constant_channels() -> None:
-    scale = CodeScale(2)
-    scale.set(torch.tensor([10.0, 5.0]), torch.tensor([2.0, 0.0]))
-    codes = torch.tensor([[14.0, 8.0], [5.0, 5.0]]).reshape(1, 2, 1, 2)
-    found = scale(codes, torch.tensor([[[1.0, 1.0]]]))
-    assert found.flatten().tolist() == [2, -1, 0, 0]
-    found = scale(codes.half(), torch.tensor([[[1.0, 0.0]]]))
-    assert found.dtype == torch.float32 and found.flatten().tolist() == [2, 0, 0, 0]
-
-
-def test_an_unknown_aggregator_is_named() -> None:
-    assert "convnet" in AGGREGATORS
-    with pytest.raises(SettingsError, match="convnet"):
-        build_model("convnt", code_size=3, crop_cells=12, tasks=TASKS)

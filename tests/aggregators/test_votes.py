@@ -134,3 +134,13 @@ def test_the_heads_given_stay_as_they_are() -> None:
     votes = Votes(4, 8, tile_heads=heads)
     assert all(weight.requires_grad for weight in heads.parameters())
     assert not any(weight.requires_grad for weight in votes.parameters())
+
+
+@pytest.mark.parametrize("cells", [0, 1])
+def test_votes_that_are_all_alike_have_a_gradient(cells: int) -> None:
+    mask = torch.zeros(1, 9, 9)
+    mask[0, 4, :cells] = 1
+    codes = torch.randn(1, 4, 9, 9, requires_grad=True)
+    Votes(4, 8, tile_heads=tile_heads(4))(codes, mask).sum().backward()
+    assert codes.grad is not None and torch.isfinite(codes.grad).all()
+    assert bool(codes.grad[:, :, 4, 0].any()) == (cells == 1)

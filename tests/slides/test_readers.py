@@ -10,8 +10,8 @@ import openslide as openslide_library
 import pytest
 import tifffile
 
-from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
-from histonic.slides.base import Slide, best_mpp, file_stem, fingerprint_file, open_slide
+from histonic.core.errors import MissingMppError, UnreadableSlideError
+from histonic.slides.base import Slide, open_slide
 from histonic.slides.formats.array import ArraySlide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.formats.tiff import TiffSlide
@@ -39,11 +39,6 @@ def pyramid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pyramid") / "p.tif"
     write_pyramid(path, picture(2304, 3072), mpp=0.5)
     return path
-
-
-class TestArrayContract(SlideContract):
-    def make(self) -> Slide:
-        return ArraySlide(picture(), mpp=0.5)
 
 
 class TestTiffContract(SlideContract):
@@ -288,36 +283,3 @@ def test_missing_tiles_are_white(tmp_path: Path) -> None:
     with open_slide(path, reader="tiff") as slide:
         pixels = slide.read((0, 0), (256, 128), 0.5)
     assert (pixels[:, :128] == 255).all() and (pixels[:, 128:] == 9).all()
-
-
-def test_fingerprints_tell_files_apart(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(bytes(200_000))
-    (tmp_path / "b").write_bytes(bytes(100_000) + b"x" + bytes(99_999))
-    (tmp_path / "c").write_bytes(bytes(200_001))
-    assert len({fingerprint_file(tmp_path / name) for name in "abc"}) == 3
-
-
-@pytest.mark.parametrize("mpp", [0.0, -1.0, float("nan")])
-def test_an_mpp_must_be_positive(mpp: float) -> None:
-    with pytest.raises(SettingsError, match="positive"):
-        ArraySlide(picture(), mpp=mpp)
-
-
-@pytest.mark.parametrize(
-    "pixels", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
-)
-def test_an_array_must_be_rgb_bytes(pixels: np.ndarray) -> None:
-    with pytest.raises(SettingsError, match="RGB"):
-        ArraySlide(pixels, mpp=0.5)
-
-
-@pytest.mark.parametrize(
-    ("native", "wanted", "found"),
-    [(0.25, 0.5, 0.5), (0.2525, 0.5, 0.505), (0.3, 0.5, 0.5), (0.499, 0.5, 0.499)],
-)
-def test_best_mpp(native: float, wanted: float, found: float) -> None:
-    assert best_mpp(ArraySlide(picture(), mpp=native), wanted) == pytest.approx(found)
-
-
-def test_slide_names() -> None:
-    assert file_stem(Path("x/a.ome.tif")) == "a" and file_stem(Path("a.b.svs")) == "a.b"

@@ -13,7 +13,7 @@ def cells_of(codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The cells of a batch of maps, one after the other, those with tissue first.
 
     N is the number of tissue cells of the map that has most of them: glass, which is often more than half
-    of a map, costs no arithmetic.
+    of a map, costs no arithmetic. A graph for any mask (``torch.export``) takes all cells as they lie.
 
     Args:
         codes: ``(B, D, R, K)``.
@@ -28,6 +28,8 @@ def cells_of(codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         (torch.Size([2, 6, 5]), torch.Size([2, 6]))
     """
     tissue = mask.flatten(1) > 0
+    if torch.compiler.is_compiling():
+        return codes.flatten(2).mT, tissue
     places = _tissue_first(tissue, max(1, int(tissue.sum(dim=1).max())))
     if codes.stride(1) == 1:
         # Cell by cell in memory, as maps_of makes them.
@@ -45,6 +47,8 @@ def cells_to_maps(values: Tensor, mask: Tensor) -> Tensor:
 
     What stands for glass comes to lie on glass, so it should be 0.
     """
+    if torch.compiler.is_compiling():
+        return torch.unflatten(values.mT, 2, tuple(mask.shape[1:]))
     tissue = mask.flatten(1) > 0
     rows = _rows_of(_tissue_first(tissue, values.shape[1]), tissue)
     maps: Tensor = _Put.apply(values.flatten(0, 1), rows, tissue.numel())  # type: ignore[no-untyped-call]

@@ -42,7 +42,7 @@ class CodeScale(nn.Module):
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to ``(B, D, R, K)``."""
         mean, std = self.mean[:, None, None], self.std[:, None, None]
-        if codes.requires_grad or codes.device.type != "cpu":
+        if codes.requires_grad or codes.device.type != "cpu" or torch.compiler.is_compiling():
             return (codes - mean).div_(std).mul_(mask[:, None])
         # Map by map and in place: a batch does not fit into the caches, and memory is what this costs.
         scaled = torch.empty(codes.shape, dtype=torch.promote_types(codes.dtype, mean.dtype))

@@ -70,6 +70,10 @@ class ConvNet(nn.Module):
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``."""
+        if torch.compiler.is_compiling():
+            size = (max(self.crop_cells, mask.shape[1]), max(self.crop_cells, mask.shape[2]))
+            codes, mask = (_at_size(each, size) for each in (codes, mask))
+            return self._vectors(codes, mask, self._positions(mask))
         frames = [self._frame(each) for each in mask]
         if len(set(frames)) == 1:
             return self._vectors(*(_at_size(each, frames[0]) for each in (codes, mask)))
@@ -86,12 +90,25 @@ class ConvNet(nn.Module):
         ends = [int(mask.amax(dim=axis).nonzero().max()) + 1 if mask.any() else 0 for axis in (1, 0)]
         return max(self.crop_cells, ends[0]), max(self.crop_cells, ends[1])
 
-    def _vectors(self, codes: Tensor, mask: Tensor) -> Tensor:
+    def _positions(self, mask: Tensor) -> Tensor:
+        """Which positions of the last layer are within the frames, ``(B, r, k)``: no graph cuts by a mask."""
+        inside = []
+        for line in (mask.amax(dim=2), mask.amax(dim=1)):
+            places = torch.arange(line.shape[1], device=mask.device)
+            last, room = ((line > 0) * (places + 1)).amax(dim=1).clamp_min(self.crop_cells), len(places)
+            for stride in self.strides:
+                last, room = (last - 3) // stride + 1, (room - 3) // stride + 1
+            inside.append(places[:room] < last[:, None])
+        return inside[0][:, :, None] & inside[1][:, None]
+
+    def _vectors(self, codes: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
         tissue = mask[:, None].to(codes.dtype)
         maps = torch.cat([codes, tissue], dim=1)
         for block, stride in zip(self.blocks, self.strides, strict=True):
             maps = block(maps)
             tissue = F.avg_pool2d(tissue, 3, stride)
+        if positions is not None:
+            tissue = tissue * positions[:, None]
         weight = tissue / tissue.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
         vectors: Tensor = self.dense((maps * weight.to(maps.dtype)).sum(dim=(2, 3)))
         return vectors

@@ -162,7 +162,8 @@ class TransMil(nn.Module):
 
     Only cells with tissue take part, so that neither glass nor padding changes anything. Up to
     :data:`EXACT_CELLS` cells attention is exact, and above approximated as in the paper; in the second layer,
-    of which only the slide's token is needed, it is always exact.
+    of which only the slide's token is needed, it is always exact. ``torch.export`` takes only maps with fewer
+    cells than that, since how the others are computed depends on how many hold tissue.
 
     Args:
         code_size: D.
@@ -197,7 +198,7 @@ class TransMil(nn.Module):
         tokens = self.first(torch.cat([token, self.embed(cells)], dim=1), there)
         # The gradient of a split is one concatenation; slices would each fill all tokens with zeros first.
         token, cells = torch.split(tokens, [1, cells.shape[1]], dim=1)
-        if not tissue.all():
+        if torch.compiler.is_compiling() or not tissue.all():
             cells = cells * tissue[..., None]
         cells, _ = cells_of(self.places(cells_to_maps(cells, mask)), mask)
         vectors, weights = self.second.first_asks(token, cells, tissue)
@@ -207,6 +208,8 @@ class TransMil(nn.Module):
 
     def _all(self, codes: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The same of any maps: those with few cells together, each of the others by itself."""
+        if torch.compiler.is_compiling() and mask[0].numel() < EXACT_CELLS:
+            return self._listen(codes, mask)
         few = (mask > 0).flatten(1).sum(dim=1) < EXACT_CELLS
         together, alone = few.nonzero()[:, 0], (~few).nonzero()[:, 0]
         groups = [group for group in (together, *torch.split(alone, 1)) if len(group)]

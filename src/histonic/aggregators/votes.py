@@ -76,11 +76,13 @@ class Votes(nn.Module):
         here = tissue[..., None].to(votes.dtype)
         total = here.sum(dim=1).clamp_min(1)
         mean = (votes * here).sum(dim=1) / total
-        spread = (((votes - mean[:, None]).square() * here).sum(dim=1) / total).sqrt()
+        variance = ((votes - mean[:, None]).square() * here).sum(dim=1) / total
+        # The slope of a root at 0 is infinite, and votes that are all alike would have no gradient.
+        std = variance.masked_fill(variance == 0, 1).sqrt().masked_fill(variance == 0, 0)
         counts = [((votes > threshold) * here).sum(dim=1) for threshold in THRESHOLDS]
         summaries = [
             mean,
-            spread,
+            std,
             *tissue_quantiles(votes, tissue, QUANTILES),
             tissue_max(votes, tissue),
             *(count / total for count in counts),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from matplotlib.path import Path as Outline
 
 from histonic.core.grid import TileGrid
 from histonic.data.annotations.shapes import Annotations, CodeMask, Region
-from histonic.data.annotations.shares import label_shares
+from histonic.data.annotations.shares import label_shares, polygon_area
 
 
 def grid_of(stride_px: int = 128, slide_mpp: float = 0.25, wh: tuple[int, int] = (1536, 1024)) -> TileGrid:
@@ -107,3 +108,119 @@ def test_masks_finer_than_needed(edge: int, pixel: int) -> None:
 def test_nothing_drawn() -> None:
     shares = label_shares(Annotations(), grid_of())
     assert shares.labels == {} and not shares.drawn.any()
+
+
+SHAPE = (9, 12)
+
+
+def raster(*rings: list[list[float]] | np.ndarray, shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    full = np.zeros(shape)
+    rows, cols, area = polygon_area(tuple(np.array(ring, float) for ring in rings), shape)
+    full[rows, cols] = area
+    return full
+
+
+def clipped_area(ring: np.ndarray, left: float, top: float) -> float:
+    """Area of a polygon within one unit square, by clipping at its four sides and the shoelace formula."""
+    corners = [tuple(corner) for corner in ring]
+    for axis, limit, sign in ((0, left, 1), (0, left + 1, -1), (1, top, 1), (1, top + 1, -1)):
+        kept = []
+        for start, end in zip(corners, [*corners[1:], *corners[:1]], strict=True):
+            inside, next_inside = (sign * (point[axis] - limit) >= 0 for point in (start, end))
+            if inside:
+                kept.append(start)
+            if inside != next_inside:
+                t = (limit - start[axis]) / (end[axis] - start[axis])
+                kept.append(tuple(s + t * (e - s) for s, e in zip(start, end, strict=True)))
+        corners = kept
+        if not corners:
+            return 0.0
+    x, y = np.array(corners).T
+    return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+
+
+def star(radii: list[float], turn: float, centre: tuple[float, float]) -> np.ndarray:
+    """A polygon that does not cross itself: corners at rising angles around a centre that it holds."""
+    angles = turn + np.arange(len(radii)) * 2 * np.pi / len(radii)
+    return np.stack([centre[0] + radii * np.cos(angles), centre[1] + radii * np.sin(angles)], 1)
+
+
+stars = st.builds(
+    star,
+    st.lists(st.floats(0.2, 9), min_size=3, max_size=9).map(np.array),
+    st.floats(0, 6.3),
+    st.tuples(st.floats(-2, 14), st.floats(-2, 11)),
+)
+
+
+def test_a_square_between_the_lines() -> None:
+    found = raster([[0.5, 1], [2.25, 1], [2.25, 3], [0.5, 3]])
+    assert np.allclose(found[1:3, :3], [[0.5, 1, 0.25]] * 2, atol=1e-12)
+    assert found.sum() == pytest.approx(1.75 * 2)
+
+
+def test_a_hole_and_either_direction() -> None:
+    outer = [[0, 0], [4, 0], [4, 4], [0, 4]]
+    hole = [[1, 1], [2.5, 1], [2.5, 3], [1, 3]]
+    for outline in (outer, outer[::-1]):
+        for inner in (hole, hole[::-1]):
+            found = raster(outline, inner)
+            assert found.sum() == pytest.approx(16 - 3)
+            assert found[1, 1] == 0 and found[1, 2] == pytest.approx(0.5)
+
+
+def test_a_ring_that_winds_twice_counts_once() -> None:
+    square = [[1.5, 1.5], [4.5, 1.5], [4.5, 4.5], [1.5, 4.5]]
+    assert raster(square * 2)[2, 2] == 1
+    eight = [[0, 0], [4, 0], [0, 4], [4, 4]]  # two triangles, one turning left and one right
+    assert raster(eight)[0, 1:3] == pytest.approx([1, 1])
+    assert raster(eight)[3, 1:3] == pytest.approx([1, 1])
+    assert raster(eight)[1:3, 0] == pytest.approx([0, 0])
+
+
+def test_what_lies_outside_of_the_raster_is_cut_off() -> None:
+    huge = [[-1e6, -1e6], [1e6, -1e6], [1e6, 1e6], [-1e6, 1e6]]
+    assert raster(huge).min() == 1
+    assert raster([[-5, -5], [-1, -5], [-1, -1]]).sum() == 0
+    assert raster([[20, 2], [30, 2], [30, 5]]).sum() == 0
+    assert raster([[-3, 2], [2.5, 2], [2.5, 3], [-3, 3]]).sum() == pytest.approx(2.5)
+    assert raster([[10.5, 2], [99, 2], [99, 3], [10.5, 3]]).sum() == pytest.approx(1.5)
+
+
+@settings(max_examples=80, deadline=None)
+@given(ring=stars, backwards=st.booleans(), whole=st.booleans())
+def test_shares_are_those_of_clipping(ring: np.ndarray, backwards: bool, whole: bool) -> None:
+    # Corners on halves meet the lines of the raster, where digits are lost most easily.
+    ring = np.rint(ring * 2) / 2 if whole else ring
+    assume(not whole or is_simple(ring))
+    wanted = [[clipped_area(ring, col, row) for col in range(SHAPE[1])] for row in range(SHAPE[0])]
+    assert np.allclose(raster(ring[::-1] if backwards else ring), wanted, atol=1e-6)
+
+
+def is_simple(ring: np.ndarray) -> bool:
+    """Whether no two edges that are not neighbours meet; exact for corners on halves."""
+    edges = list(zip(ring.tolist(), np.roll(ring, -1, axis=0).tolist(), strict=True))
+    count = len(edges)
+    pairs = [(i, j) for i in range(count) for j in range(i + 1, count) if (j - i) not in (1, count - 1)]
+    return not any(_meet(*edges[i], *edges[j]) for i, j in pairs)
+
+
+def _meet(a: list[float], b: list[float], c: list[float], d: list[float]) -> bool:
+    def side(p: list[float], q: list[float], r: list[float]) -> float:
+        return float(np.sign((q[0] - p[0]) * (r[1] - p[1]) - (q[1] - p[1]) * (r[0] - p[0])))
+
+    return side(a, b, c) * side(a, b, d) <= 0 and side(c, d, a) * side(c, d, b) <= 0
+
+
+@settings(max_examples=15, deadline=None)
+@given(ring=stars)
+def test_shares_are_those_of_sampling(ring: np.ndarray) -> None:
+    steps = 16
+    x, y = np.meshgrid(*((np.arange(size * steps) + 0.5) / steps for size in SHAPE[::-1]))
+    inside = Outline(ring).contains_points(np.stack([x.ravel(), y.ravel()], 1))
+    shares = inside.reshape(SHAPE[0], steps, SHAPE[1], steps).mean((1, 3))
+    # An edge passes about 16 samples of a square, each of which may fall on the wrong side by half a step.
+    assert np.abs(raster(ring) - shares).max() < 4 / steps
+    # The sampled area errs by at most half a step along the outline.
+    perimeter = np.hypot(*(ring - np.roll(ring, 1, axis=0)).T).sum()
+    assert abs(raster(ring).sum() - shares.sum()) < max(0.05 * max(1.0, shares.sum()), perimeter / steps / 2)

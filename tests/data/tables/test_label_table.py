@@ -1,4 +1,4 @@
-"""Reading label tables: identifiers, joins of two tables, splits."""
+"""Reading label tables: identifiers, joins of two tables, one kind of cell a column."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from histonic.core.errors import CohortError, TableError
-from histonic.data.tables.label_table import LabelTable, read_labels
+from histonic.core.errors import TableError
+from histonic.data.tables.label_table import LabelTable, column_cells, read_labels
 
 
 def write(folder: Path, text: str, name: str = "labels.csv") -> Path:
@@ -78,26 +78,27 @@ def test_slide_table_without_slides_is_refused(tmp_path):
         read_labels(labels, slide_table=slides)
 
 
-def test_patient_in_two_folds_is_refused_by_name(tmp_path):
-    with pytest.raises(CohortError, match="patient 'B'") as caught:
-        read_labels(write(tmp_path, "patient_id,slide_id,fold\nA,a,0\nB,b,0\nB,c,1\n"))
-    assert "'0' (row 3), '1' (row 4)" in caught.value.found
+def table(folder: Path, cells: list[str], separator: str = ";") -> LabelTable:
+    lines = [f"P{number}{separator}{cell}" for number, cell in enumerate(cells)]
+    (folder / "labels.csv").write_text("\n".join([f"patient_id{separator}age", *lines]) + "\n")
+    return read_labels(folder / "labels.csv")
 
 
-def test_fold_column_with_train_and_test_is_refused(tmp_path):
-    file = write(tmp_path, "patient_id,slide_id,fold\nA,a,train\nB,b,test\n")
-    with pytest.raises(TableError, match="test, train"):
-        read_labels(file)
-    for word in ("", "none"):
-        assert read_labels(file, columns={"fold": word}).folds is None
+def test_decimal_commas_become_points(tmp_path: Path) -> None:
+    found = column_cells(table(tmp_path, ["72,5", "", "NA", "61"]), "age")
+    assert list(found.values()) == ["72.5", "", "", "61"]
 
 
-def test_pathobench_folds_become_a_split_if_they_are_one(tmp_path):
-    rows = ["A,a,test,train", "B,b,train,test", "C,c,train,test"]
-    file = write(tmp_path, "case_id,slide_id,fold_0,fold_1\n" + "\n".join(rows) + "\n")
-    table = read_labels(file, style="pathobench")
-    assert list(table.folds) == ["fold_0", "fold_1", "fold_1"]
-    overlapping = write(tmp_path, "case_id,slide_id,fold_0,fold_1\nA,a,test,test\nB,b,train,test\n")
-    table = read_labels(overlapping)
-    assert table.folds is None
-    assert "own split" in table.notes[0]
+def test_words_stay_as_they_are(tmp_path: Path) -> None:
+    words = ["II,a", "III", "1", "2", "01"]
+    assert list(column_cells(table(tmp_path, words), "age").values()) == words
+    few = ["1", "2", "3", "4", "x"] * 3
+    assert list(column_cells(table(tmp_path, few, ","), "age").values()) == few
+
+
+def test_one_slip_among_numbers_is_named(tmp_path: Path) -> None:
+    ages = [str(age) for age in range(40, 60)]
+    with pytest.raises(
+        TableError, match=r"(?s)column 'age'.*Row 7 says 'about 60', while 19 cells are numbers"
+    ):
+        column_cells(table(tmp_path, [*ages[:5], "about 60", *ages[6:]]), "age")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from histonic.core.errors import SettingsError, TableError
+from histonic.data.tables.settings import TableSettings
 from histonic.data.tables.styles import STYLES, name_columns
-from histonic.stages.train.settings import TrainSettings
 
 FILE = Path("labels.csv")
 TABLES = {
@@ -33,7 +33,7 @@ def test_each_style_and_auto_find_the_same_columns(style):
 
 
 def test_styles_are_those_of_the_settings():
-    choices = set(TrainSettings.model_fields["table_style"].annotation.__args__)
+    choices = set(TableSettings.model_fields["table_style"].annotation.__args__)
     assert choices == {*STYLES, "auto"} == {*TABLES, "auto"}
 
 

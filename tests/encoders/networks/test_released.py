@@ -12,7 +12,6 @@ import pytest
 
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import load_encoder
-from histonic.encoders.networks.nic import NicEncoder
 from histonic.encoders.networks.released import import_encoder
 
 Array = npt.NDArray[np.float64]
@@ -155,8 +154,3 @@ def test_output_must_be_safetensors(tmp_path: Path) -> None:
     _write_keras(tmp_path / "x.h5", 0.2)
     with pytest.raises(EncoderError, match=r"ends in \.safetensors"):
         import_encoder(tmp_path / "x.h5", tmp_path / "x.pt")
-
-
-def test_nic_needs_weights() -> None:
-    with pytest.raises(EncoderError, match="without weights"):
-        NicEncoder.create("cpu", "32")

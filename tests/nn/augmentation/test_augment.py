@@ -9,7 +9,6 @@ import torch
 
 from histonic.core.errors import TrainingError
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS, AugmentRule, augment
-from histonic.nn.augmentation.draws import Draws
 from histonic.nn.stain import separate_stains, stain_matrix
 
 LEVELS = sorted(AUGMENT_LEVELS)
@@ -97,14 +96,6 @@ def uniform(found: torch.Tensor, low: float, high: float, slack: float = 1e-3) -
     wanted = len(found) / 10
     # Chi-squared with 9 degrees of freedom: 27.9 is exceeded once in a thousand.
     assert ((counts - wanted) ** 2 / wanted).sum() < 27.9
-
-
-def test_draws_fill_their_range_evenly() -> None:
-    draw = Draws(4000, torch.float32, torch.device("cpu"), generator())
-    uniform(draw.around(1, 0.35).flatten(), 0.65, 1.35)
-    uniform(draw.between(9, 11).flatten(), 9, 11)
-    columns = draw.around(0, 0.2, 3)[..., 0, 0]
-    assert (torch.corrcoef(columns.T) - torch.eye(3)).abs().max() < 0.06
 
 
 def test_brightness_and_contrast_of_tiles_fill_their_ranges() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from captum.attr import IntegratedGradients
 
 from histonic.aggregators.base import SlideModel, build_model
 from histonic.aggregators.registry import AGGREGATORS
@@ -72,6 +73,25 @@ def test_integrated_gradients_sum_to_what_the_map_says(
         whole = explained_value(model, windows.codes, windows.mask, asked)
         average = explained_value(model, windows.codes * 0, windows.mask, asked)
     assert float(found) == pytest.approx(float(whole - average), rel=0.05, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["convnet", "abmil"])
+def test_integrated_gradients_are_those_of_captum(name: str) -> None:
+    model, windows = model_of(name), windows_of()
+
+    def logit(codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return model.heads(model.of_scaled(codes, mask))["msi"][:, 0]
+
+    wanted = IntegratedGradients(logit).attribute(
+        windows.codes,
+        baselines=0.0,
+        additional_forward_args=(windows.mask,),
+        n_steps=path_steps(windows, 1),
+        method="gausslegendre",
+    )
+    found = METHODS["integrated-gradients"](model, windows, Asked(BINARY, 1))
+    assert torch.allclose(found, (wanted.sum(dim=1) * windows.mask).float(), rtol=1e-4, atol=1e-6)
+    assert found.abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from histonic.core.errors import SettingsError
 from histonic.slides import base
+from histonic.slides.base import best_mpp, file_stem, fingerprint_file
 from histonic.slides.formats.array import ArraySlide
 
 PIXELS = np.random.default_rng(11).integers(0, 256, (61, 83, 3), dtype=np.uint8)
@@ -82,3 +86,28 @@ def test_a_coarse_read_never_holds_more_than_a_band(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(base, "BAND_PIXELS", 4_000_000)
     assert (slide.read((0, 0), (100, 150), 100.0) == 77).all()
     assert len(sizes) == 150 and max(sizes) <= 20_000 * 200
+
+
+def test_fingerprints_tell_files_apart(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(200_000))
+    (tmp_path / "b").write_bytes(bytes(100_000) + b"x" + bytes(99_999))
+    (tmp_path / "c").write_bytes(bytes(200_001))
+    assert len({fingerprint_file(tmp_path / name) for name in "abc"}) == 3
+
+
+@pytest.mark.parametrize("mpp", [0.0, -1.0, float("nan")])
+def test_an_mpp_must_be_positive(mpp: float) -> None:
+    with pytest.raises(SettingsError, match="positive"):
+        ArraySlide(PIXELS, mpp=mpp)
+
+
+@pytest.mark.parametrize(
+    ("native", "wanted", "found"),
+    [(0.25, 0.5, 0.5), (0.2525, 0.5, 0.505), (0.3, 0.5, 0.5), (0.499, 0.5, 0.499)],
+)
+def test_best_mpp(native: float, wanted: float, found: float) -> None:
+    assert best_mpp(ArraySlide(PIXELS, mpp=native), wanted) == pytest.approx(found)
+
+
+def test_slide_names() -> None:
+    assert file_stem(Path("x/a.ome.tif")) == "a" and file_stem(Path("a.b.svs")) == "a.b"

@@ -1,0 +1,44 @@
+"""Settings are refused by name, and a call may change some of those that it was given."""
+
+from __future__ import annotations
+
+import pytest
+
+from histonic.core.errors import SettingsError
+from histonic.core.settings import Settings, fields_of, make_settings, resolve
+
+
+class Shared(Settings):
+    seed: int = 0
+
+
+class Own(Shared):
+    tile_px: int
+    mpp: float = 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "todo"),
+    [
+        ({"tile_pz": 128}, "There is no setting 'tile_pz'.", "Did you mean 'tile_px'?"),
+        ({"zzz": 1}, "There is no setting 'zzz'.", "Known settings: seed, tile_px, mpp."),
+        ({}, "tile_px is nothing", "Correct the value of tile_px."),
+        ({"tile_px": "wide"}, "tile_px is 'wide'", "Correct the value of tile_px."),
+    ],
+)
+def test_what_cannot_be_used_is_named(values: dict[str, object], found: str, todo: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        make_settings(Own, values, "a.yaml")
+    assert caught.value.asked == "Read a.yaml."
+    assert caught.value.found.startswith(found) and caught.value.todo == todo
+
+
+def test_keywords_change_some_of_the_settings() -> None:
+    settings = make_settings(Own, {"tile_px": 128, "mpp": 1})
+    assert resolve(Own, settings, {"mpp": 2}) == Own(tile_px=128, mpp=2)
+    assert resolve(Own, settings, {}) == settings
+    assert resolve(Own, None, {"tile_px": 64}).model_fields_set == {"tile_px"}
+
+
+def test_own_fields_come_before_shared_ones() -> None:
+    assert list(fields_of(Own)) == ["tile_px", "mpp", "seed"]

@@ -8,7 +8,13 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from histonic.core.errors import HistonicError
 from histonic.core.files import write_json
@@ -25,6 +31,17 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class SparsePart(Part):
+    """A part whose optional fields stand in the file only if they were set."""
+
+    @model_serializer(mode="wrap")
+    def _set_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields.items()
+        unset = [(name, field.alias) for name, field in fields if name not in self.model_fields_set]
+        absent = {key for keys in unset for key in keys}
+        return {key: value for key, value in serialize(self).items() if key not in absent}
+
+
 class Document(Part):
     """Base of a JSON file that leaves a process.
 
@@ -36,7 +53,7 @@ class Document(Part):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the format."""
-        return {"format": self.FORMAT, **self.model_dump(mode="json")}
+        return {"format": self.FORMAT, **self.model_dump(mode="json", by_alias=True)}
 
 
 def write_document(path: str | os.PathLike[str], document: Document) -> None:

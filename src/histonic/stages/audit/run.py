@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +59,10 @@ def audit_run(
     )
     sites, models = _of_predictions(folder, cohort.tasks)
     findings = [*filter(None, map(site_finding, sites)), *result.findings]
-    result = replace(result, findings=by_level(findings), within_sites=tuple(sites), models=tuple(models))
-    write_audit(folder, result, {"settings": {"permutations": permutations, "seed": seed}})
-    return replace(result, out=folder)
+    changes = {"findings": by_level(findings), "within_sites": tuple(sites), "models": tuple(models)}
+    result = result.model_copy(update=changes)
+    write_audit(folder, result, {"permutations": permutations, "seed": seed})
+    return result.model_copy(update={"out": folder})
 
 
 def _patients(described: Mapping[str, Any], tasks: Sequence[Task]) -> tuple[Patient, ...]:

@@ -99,7 +99,7 @@ def clinical(kind: str, out_of_fold: bool, n: int, rng: np.random.Generator) -> 
     words = pd.DataFrame({"stage": stage}, dtype=object)
     design = Design(task, outcome, pd.DataFrame({"age": age}), words, n)
     found = added_by_image(design, image[:, None], crossed=out_of_fold)
-    return None if found is None else float(found["p"])
+    return None if found is None else found.p
 
 
 def noise_model(target: FloatArray, n: int, rng: np.random.Generator, signal: float = 0.0) -> FloatArray:
@@ -174,7 +174,7 @@ def sites(kind: str, n: int, rng: np.random.Generator) -> float | None:
     levels = dict(zip(frame["patient_id"], map(str, site), strict=True))
     task = BINARY if kind == "binary" else SURVIVAL
     seed = int(rng.integers(1 << 31))
-    p: float | None = evaluate_groups(task, frame, {"site": levels}, resamples=2, seed=seed)[0]["p_value"]
+    p: float | None = evaluate_groups(task, frame, {"site": levels}, resamples=2, seed=seed)[0].p_value
     return p
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
-from histonic.core.documents import Document, Part, read_document, write_document
+from histonic.core.documents import Document, Part, SparsePart, read_document, write_document
 from histonic.core.errors import TableError
 
 
@@ -36,6 +37,18 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_document(tmp_path / "sheet.json", SHEET)
     assert read(tmp_path / "sheet.json") == SHEET
     assert json.loads((tmp_path / "sheet.json").read_text())["format"] == "histonic-sheet-2"
+
+
+def test_what_was_not_set_stands_in_no_sparse_file() -> None:
+    class Sparse(SparsePart, Document):
+        FORMAT = "histonic-sparse-1"
+        needed: int
+        more: str = ""
+        named: str = Field("", alias="class")
+
+    assert Sparse(needed=1).to_dict() == {"format": "histonic-sparse-1", "needed": 1}
+    assert set(Sparse.model_validate({"needed": 1, "class": "a"}).to_dict()) == {"format", "needed", "class"}
+    assert set(Sparse(needed=1).model_copy(update={"more": "x"}).to_dict()) == {"format", "needed", "more"}
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_a_metric_is_the_mean_over_the_repeats() -> None:
     assert together.n == 40
     for index, score in enumerate(together.scores):
         assert score.value == pytest.approx(np.mean([one.scores[index].value for one in each])), score.name
-    assert [(row["repeat"], row["n"]) for row in together.curves["folds"]] == [
+    assert [(row.repeat, row.n) for row in together.curves.folds] == [
         (number, 10) for number in range(3) for _ in range(4)
     ]
 

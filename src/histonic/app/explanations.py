@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from histonic.stages.explain.explain import ExplainResult
-from histonic.stages.explain.files import summary_row
+from histonic.stages.explain.record import SummaryRow, summary_row
 
 
 def explain_lines(result: ExplainResult) -> Iterator[str]:
@@ -19,17 +18,13 @@ def explain_lines(result: ExplainResult) -> Iterator[str]:
         yield f"failed  {target}  {slide}: {reason}"
 
 
-def _line(row: dict[str, Any]) -> str:
-    parts = [f"{row['target']}  {row['slide_id']}  ({row['why']})  for {row['output']!r}"]
-    if row["gain"] is not None:
-        parts.append(
-            f"deletion {row['deletion']:.3g}, insertion {row['insertion']:.3g}, random {row['random']:.3g}"
-        )
-        parts.append(f"randomised weights: correlation {row['randomised']:+.2f}")
-    if row["lesion_cells"] is not None:
-        auc = (
-            "no AUC: all or none of the tissue" if row["auc"] is None else f"AUC over cells {row['auc']:.3f}"
-        )
-        random = "" if row["auc_randomised"] is None else f", randomised {row['auc_randomised']:.3f}"
+def _line(row: SummaryRow) -> str:
+    parts = [f"{row.target}  {row.slide_id}  ({row.why})  for {row.output!r}"]
+    if row.gain is not None:
+        parts.append(f"deletion {row.deletion:.3g}, insertion {row.insertion:.3g}, random {row.random:.3g}")
+        parts.append(f"randomised weights: correlation {row.randomised:+.2f}")
+    if row.lesion_cells is not None:
+        auc = "no AUC: all or none of the tissue" if row.auc is None else f"AUC over cells {row.auc:.3f}"
+        random = "" if row.auc_randomised is None else f", randomised {row.auc_randomised:.3f}"
         parts.append(f"{auc}{random}")
-    return "; ".join([*parts, f"{row['seconds']:.1f} s"])
+    return "; ".join([*parts, f"{row.seconds:.1f} s"])

@@ -10,7 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 from histonic.core.errors import HistonicError
 from histonic.core.files import write_json
@@ -30,7 +37,18 @@ class Part(BaseModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class SparsePart(Part):
+    """A part whose optional fields stand in the file only if they were set."""
+
+    @model_serializer(mode="wrap")
+    def _set_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields.items()
+        unset = [(name, field.alias) for name, field in fields if name not in self.model_fields_set]
+        absent = {key for keys in unset for key in keys}
+        return {key: value for key, value in serialize(self).items() if key not in absent}
 
 
 class Document(Part):

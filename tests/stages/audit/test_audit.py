@@ -14,14 +14,14 @@ import pytest
 
 from fixtures.runs import cohort_document, run_document, write_external
 from histonic.core.cohort import Cohort, Patient
-from histonic.core.documents import write_document
+from histonic.core.documents import read_document, write_document
 from histonic.core.errors import RunError, SettingsError, StoreError, TableError
 from histonic.core.task import Task
 from histonic.slides.likeness import SIDE, Look
 from histonic.stages.audit.audit import audit, audit_cohort
 from histonic.stages.audit.copies import OtherCohort
 from histonic.stages.audit.facts import SlideFacts, list_confounders, read_slide_facts
-from histonic.stages.audit.findings import AuditResult, Finding, turned_words
+from histonic.stages.audit.findings import AuditFile, AuditResult, Finding, turned_words
 from histonic.stages.audit.run import audit_run
 from histonic.stages.audit.sites import model_order, site_finding, within_sites
 
@@ -312,6 +312,11 @@ def test_audit_of_a_store_writes_its_tables(store: Path, tmp_path: Path) -> None
     assert alarms == {("msi", "site"), ("os", "grade")}
     values = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
     assert values["findings"][0]["code"] == "confounder"
+    read = read_document(AuditFile, tmp_path / "out" / "audit.json", TableError, "Audit again.")
+    assert read.findings == result.findings and read.to_dict() == values
+    (tmp_path / "audit.json").write_text(json.dumps({**values, "findings": [{"level": "alarm"}]}))
+    with pytest.raises(TableError, match=r"findings\.0\.level is 'alarm'"):
+        read_document(AuditFile, tmp_path / "audit.json", TableError, "Audit again.")
     told = pd.read_csv(tmp_path / "out" / "confounders.csv")
     assert set(told["confounder"]) >= {"site", "grade", "scanner", "colour", "slides"}
     assert pd.read_csv(tmp_path / "out" / "audit.csv")["level"][0] == "warning"

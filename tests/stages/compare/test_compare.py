@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 
 from fixtures.runs import run_document
-from histonic.core.documents import write_document
-from histonic.core.errors import CohortError, HistonicError, RunError, SettingsError
+from histonic.core.documents import read_document, write_document
+from histonic.core.errors import CohortError, HistonicError, RunError, SettingsError, TableError
 from histonic.core.task import Task
 from histonic.metrics.inference.comparisons import crossed_p, delong, holm
 from histonic.metrics.inference.scores import Measure
 from histonic.runs.predictions import PredictionTable
 from histonic.stages.compare import exchanges
 from histonic.stages.compare.compare import COMPARED, compare_runs
+from histonic.stages.compare.comparison import Comparison
 from histonic.stages.compare.exchanges import exchanged
 from histonic.stages.evaluate.evaluate import EVALUATORS, evaluate_task
 from histonic.stages.evaluate.evaluated import difference_measure
@@ -138,6 +139,11 @@ def test_files(runs: list[Path], tmp_path: Path) -> None:
     text = (tmp_path / "out" / "comparison.md").read_text()
     assert text == found.markdown() and "60 shared patients" in text and "good − poor" in text
     assert quick(runs[:2], target=["os"]).to_dict()["differences"] == values["differences"]
+    path = tmp_path / "out" / "comparison.json"
+    assert read_document(Comparison, path, TableError, "Compare again.") == found
+    path.write_text(json.dumps({**values, "scores": 3}))
+    with pytest.raises(TableError, match="scores is 3"):
+        read_document(Comparison, path, TableError, "Compare again.")
 
 
 def test_every_file_is_read_once(runs: list[Path], reads: Counter[Path]) -> None:

@@ -61,18 +61,19 @@ def cohort(kind: str, image: float = 1.0, n: int = 160, seed: int = 0):  # type:
 def test_both_are_better_than_either(kind: str) -> None:
     task, frame, columns = cohort(kind)
     found = evaluate_clinical(task, frame, columns, resamples=200, seed=0)
-    json.dumps(found, allow_nan=False)
-    value = {row["name"]: row["score"]["value"] for row in found["models"]}
-    gain = {row["name"]: row["score"] for row in found["gains"]}
+    json.dumps(found.model_dump(mode="json"), allow_nan=False)
+    value = {row.name: row.score.value for row in found.models}
+    gain = {row.name: row.score for row in found.gains}
     assert value["both"] > max(value["clinical"], value["image"]) > 0.1
-    assert gain["both − clinical"]["low"] > 0
-    assert gain["both − image"]["value"] == pytest.approx(value["both"] - value["image"])
-    assert found["test"]["p"] < 1e-4
+    assert gain["both − clinical"].low > 0
+    assert gain["both − image"].value == pytest.approx(value["both"] - value["image"])
+    assert found.test.p < 1e-4
     scores = {score.name: score.value for score in evaluate_task(task, frame, resamples=100).scores}
     assert value["image"] == pytest.approx(scores[METRIC[task.kind]], abs=1e-9)
-    assert found["columns"] == [
-        {"name": "age", "kind": "number", "missing": 10}, {"name": "stage", "kind": "category", "missing": 0}
-    ]  # fmt: skip
+    assert [(each.name, each.kind, each.missing) for each in found.columns] == [
+        ("age", "number", 10),
+        ("stage", "category", 0),
+    ]
 
 
 def fixed_split(kind: str, tested: int, n: int = 400):  # type: ignore[no-untyped-def]
@@ -86,8 +87,8 @@ def fixed_split(kind: str, tested: int, n: int = 400):  # type: ignore[no-untype
 def test_with_a_fixed_split_the_clinical_model_comes_from_those_who_trained(kind: str) -> None:
     task, frame, columns, training = fixed_split(kind, tested=60)
     found = evaluate_clinical(task, frame, columns, resamples=100, seed=0, training=training)
-    assert found["n"] == 60 and found["trained"] == 340 and not found["test"]["crossed"]
-    value = {row["name"]: row["score"]["value"] for row in found["models"]}
+    assert found.n == 60 and found.trained == 340 and not found.test.crossed
+    value = {row.name: row.score.value for row in found.models}
     assert value["both"] > max(value["clinical"], value["image"]) > 0.1
     # The order of the tested patients does not depend on their own outcomes.
     table = PredictionTable(task, frame)
@@ -158,8 +159,8 @@ def test_likelihood_ratio_of_a_logistic_model() -> None:
         p = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x, truth).predict_proba(x)
         logs.append(np.log(p[np.arange(120), truth]).sum())
     found = added_by_image(design("binary", truth, age), image[:, None])
-    assert found["statistic"] == pytest.approx(2 * (logs[1] - logs[0]), abs=1e-5)
-    assert found["p"] == pytest.approx(stats.chi2.sf(2 * (logs[1] - logs[0]), 1), abs=1e-5)
+    assert found.statistic == pytest.approx(2 * (logs[1] - logs[0]), abs=1e-5)
+    assert found.p == pytest.approx(stats.chi2.sf(2 * (logs[1] - logs[0]), 1), abs=1e-5)
 
 
 def test_likelihood_ratio_of_a_cox_model() -> None:
@@ -172,7 +173,7 @@ def test_likelihood_ratio_of_a_cox_model() -> None:
         for names in (["age", "t", "e"], list(table))
     ]
     found = added_by_image(design("survival", outcome, age), image[:, None])
-    assert found["statistic"] == pytest.approx(2 * (logs[1] - logs[0]), abs=1e-5)
+    assert found.statistic == pytest.approx(2 * (logs[1] - logs[0]), abs=1e-5)
 
 
 def test_f_test_is_the_t_test_of_the_slope() -> None:
@@ -182,8 +183,8 @@ def test_f_test_is_the_t_test_of_the_slope() -> None:
     rest = [y - np.polyval(np.polyfit(age, y, 1), age) for y in (value, image)]
     r = np.corrcoef(rest)[0, 1]
     found = added_by_image(design("regression", value, age), image[:, None])
-    assert found["statistic"] == pytest.approx(r**2 / (1 - r**2) * 47)
-    assert found["p"] == pytest.approx(2 * stats.t.sf(abs(r) * np.sqrt(47 / (1 - r**2)), 47))
+    assert found.statistic == pytest.approx(r**2 / (1 - r**2) * 47)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(r) * np.sqrt(47 / (1 - r**2)), 47))
 
 
 def test_an_image_that_repeats_the_clinic_adds_nothing() -> None:
@@ -217,7 +218,7 @@ def test_a_column_that_tells_nothing_outside_a_part_gives_everyone_the_same(kind
         cells = np.where(first & ~inside, "I", cells)
     stage = dict(zip(frame["patient_id"], cells.tolist(), strict=True))
     found = evaluate_clinical(task, frame, {"stage": stage}, resamples=100, seed=0)
-    assert {row["name"] for row in found["models"]} == {"clinical", "image", "both"}
+    assert {row.name for row in found.models} == {"clinical", "image", "both"}
     made = clinical_models._design(PredictionTable(task, frame), {"stage": stage})
     scores = cross_fit(made, None, frame["fold"].to_numpy())
     assert np.isfinite(scores).all() and np.ptp(scores[first], axis=0) == pytest.approx(0)
@@ -233,11 +234,11 @@ def test_the_image_is_tested_alone_where_clinical_columns_do_not_vary(kind: str)
         outcome = Survival(rng.exponential(np.exp(-value)), np.ones(n, bool))
     words = pd.DataFrame({"stage": ["I"] * n}, dtype=object)
     found = added_by_image(Design(TASKS[kind], outcome, pd.DataFrame(index=range(n)), words, n), image)
-    assert found["degrees"] == 1 and found["p"] < 0.01
+    assert found.degrees == 1 and found.p < 0.01
     if kind == "survival":
         table = pd.DataFrame({"image": image[:, 0], "t": outcome.time, "e": outcome.event})
         expected = CoxPHFitter().fit(table, "t", "e").log_likelihood_ratio_test()
-        assert found["statistic"] == pytest.approx(expected.test_statistic, abs=1e-5)
+        assert found.statistic == pytest.approx(expected.test_statistic, abs=1e-5)
 
 
 def test_refusals() -> None:
@@ -261,7 +262,7 @@ def test_words_that_nearly_every_patient_has_to_himself_are_refused() -> None:
         evaluate_clinical(task, frame, {**columns, "doctor": names}, resamples=100, seed=0)
     fewer = {p: f"Dr {i % 8}" for i, p in enumerate(frame.patient_id)}
     found = evaluate_clinical(task, frame, {**columns, "doctor": fewer}, resamples=100, seed=0)
-    assert [each["kind"] for each in found["columns"] if each["name"] == "doctor"] == ["category"]
+    assert [each.kind for each in found.columns if each.name == "doctor"] == ["category"]
 
 
 def test_cross_validated_predictions_are_judged_more_strictly() -> None:
@@ -269,5 +270,5 @@ def test_cross_validated_predictions_are_judged_more_strictly() -> None:
     age, image = rng.normal(size=(2, 50))
     made = design("regression", age + 0.3 * image + rng.normal(size=50), age)
     plain, crossed = (added_by_image(made, image[:, None], crossed=each) for each in (False, True))
-    assert crossed["statistic"] == plain["statistic"] and crossed["crossed"]
-    assert crossed["p"] == pytest.approx(stats.f.sf(plain["statistic"] / 2, 1, 47))
+    assert crossed.statistic == plain.statistic and crossed.crossed
+    assert crossed.p == pytest.approx(stats.f.sf(plain.statistic / 2, 1, 47))

@@ -83,7 +83,7 @@ def test_every_kind_becomes_json_and_beats_chance(kind: str) -> None:
         assert (score.chance is None) == score.name.startswith(NO_CHANCE), score.name
         if score.chance is not None:
             assert (score.value > score.chance) == score.higher_is_better, score.name
-    assert [part["n"] for part in result.curves["folds"]] == [15] * 4
+    assert [part.n for part in result.curves.folds] == [15] * 4
     assert evaluate(kind, table(kind)).to_dict() == result.to_dict()
 
 
@@ -113,8 +113,8 @@ def test_multiclass_has_the_mean_and_each_class() -> None:
     each = [sk.roc_auc_score(frame["truth"] == name, frame[f"p_{name}"]) for name in ("NA", "1", "2")]
     assert [found[f"AUROC of {name}"] for name in ("NA", "1", "2")] == pytest.approx(each, abs=1e-12)
     assert found["AUROC"] == pytest.approx(np.mean(each), abs=1e-12)
-    assert [curve["class"] for curve in result.curves["roc"]] == ["NA", "1", "2"]
-    assert np.sum(result.curves["confusion"]["counts"]) == 60
+    assert [curve.name for curve in result.curves.roc] == ["NA", "1", "2"]
+    assert np.sum(result.curves.confusion.counts) == 60
 
 
 def test_a_class_that_no_patient_has_is_left_out() -> None:
@@ -171,7 +171,7 @@ def test_a_cohort_from_elsewhere_has_no_say_in_its_own_calibration() -> None:
     for hazard in (1.0, 4.0):
         outside = drawn_survival(hazard, 1, fold=-1)
         found[hazard] = evaluate_task(task, outside, resamples=100, reference=own)
-        assert found[hazard].curves["survival_from"] == "run"
+        assert found[hazard].curves.survival_from == "run"
     assert observed_over_expected(found[1.0]) == pytest.approx(1.0, abs=0.15)
     assert observed_over_expected(found[4.0]) > 1.5
     skill = {hazard: values(result)["Brier skill"] for hazard, result in found.items()}
@@ -196,30 +196,30 @@ def test_survival_equals_lifelines() -> None:
     assert result.scores[0].value == pytest.approx(expected, abs=1e-12)
     high, low = frame[frame["high_risk"] == 1], frame[frame["high_risk"] == 0]
     test = logrank_test(high["time"], low["time"], high["event"], low["event"])
-    assert result.curves["km"]["p"] == pytest.approx(test.p_value, rel=1e-9)
-    groups = result.curves["km"]["groups"]
-    assert [group["n"] for group in groups] == [len(low), len(high)]
-    assert groups[0]["median"] > groups[1]["median"]
-    assert groups[0]["at_risk"][0] == len(low)
+    assert result.curves.km.p == pytest.approx(test.p_value, rel=1e-9)
+    groups = result.curves.km.groups
+    assert [group.n for group in groups] == [len(low), len(high)]
+    assert groups[0].median > groups[1].median
+    assert groups[0].at_risk[0] == len(low)
 
 
 def test_the_group_comes_from_the_column_and_not_from_the_pooled_risk() -> None:
     frame = table("survival")
     frame["high_risk"] = [1, 0] * 30
-    groups = evaluate("survival", frame).curves["km"]["groups"]
-    assert groups[1]["events"] == frame.loc[::2, "event"].sum()
+    groups = evaluate("survival", frame).curves.km.groups
+    assert groups[1].events == frame.loc[::2, "event"].sum()
 
 
 def test_one_risk_group_has_no_test() -> None:
     frame = table("survival").assign(high_risk=1)
-    km = evaluate("survival", frame).curves["km"]
-    assert [group["name"] for group in km["groups"]] == ["high risk"]
-    assert km["p"] is None
+    km = evaluate("survival", frame).curves.km
+    assert [group.name for group in km.groups] == ["high risk"]
+    assert km.p is None
 
 
 @pytest.mark.parametrize("last", [0.0, 0.7, 0.7 - 1e-12, 4.0, 9.9, 38.0, 61.2, 3650.0])
 def test_times_at_risk_are_few_and_round(last: float) -> None:
-    at = kaplan_meier_groups(check_survival([last], [1]), np.array([True]))["at"]
+    at = kaplan_meier_groups(check_survival([last], [1]), np.array([True])).at
     assert at[0] == 0
     assert at[-1] <= last
     assert len(at) <= 10
@@ -244,7 +244,7 @@ def test_equal_predictions_are_chance_or_undefined() -> None:
     scores = {score.name: score for score in evaluate("regression", frame).scores}
     assert scores["Spearman correlation"].value is None
     assert "do not vary" in scores["Spearman correlation"].note
-    assert evaluate("regression", frame).curves["calibration"]["slope"] is None
+    assert evaluate("regression", frame).curves.calibration.slope is None
     survival = evaluate("survival", table("survival").assign(risk=0.0))
     assert values(survival)["C-index"] == 0.5
 

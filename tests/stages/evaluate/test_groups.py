@@ -29,13 +29,13 @@ def test_a_group_alone_is_a_cohort_of_its_own() -> None:
     frame = table()
     sites = site_grouping(PredictionTable(MSI, frame))
     found = evaluate_groups(MSI, frame, {"site": sites}, resamples=200, seed=0)
-    east, west = found[0]["levels"]
-    assert (found[0]["name"], east["name"], east["n"], west["n"]) == ("site", "east", 80, 20)
+    east, west = found[0].levels
+    assert (found[0].name, east.name, east.n, west.n) == ("site", "east", 80, 20)
     expected = evaluate_task(MSI, frame[frame["site"] == "east"], resamples=200).scores[0]
-    assert east["score"]["value"] == pytest.approx(expected.value)
-    assert (east["score"]["low"], east["score"]["high"]) == pytest.approx((expected.low, expected.high))
-    assert not east["few"] and west["few"]
-    assert west["cases"] == min(np.sum(frame["truth"][80:] == "yes"), np.sum(frame["truth"][80:] == "no"))
+    assert east.score.value == pytest.approx(expected.value)
+    assert (east.score.low, east.score.high) == pytest.approx((expected.low, expected.high))
+    assert not east.few and west.few
+    assert west.cases == min(np.sum(frame["truth"][80:] == "yes"), np.sum(frame["truth"][80:] == "no"))
 
 
 def test_one_site_is_no_grouping() -> None:
@@ -48,17 +48,17 @@ def test_a_group_without_both_outcomes_says_so() -> None:
     levels = {
         p: "only yes" if t == "yes" else "rest" for p, t in zip(frame.patient_id, frame.truth, strict=True)
     }
-    first, _ = evaluate_groups(MSI, frame, {"x": levels}, resamples=100, seed=0)[0]["levels"]
-    assert first["score"] is None and "yes" in first["problem"] and first["few"]
+    first, _ = evaluate_groups(MSI, frame, {"x": levels}, resamples=100, seed=0)[0].levels
+    assert first.score is None and "yes" in first.problem and first.few
 
 
 def test_repeats_of_a_group_are_averaged() -> None:
     frame = table()
     both = pd.concat([frame.assign(repeat=0), frame.assign(repeat=1, p_yes=frame.p_no, p_no=frame.p_yes)])
     levels = {p: "a" for p in frame.patient_id[:50]}
-    level = evaluate_groups(MSI, both, {"x": levels}, resamples=100, seed=0)[0]["levels"][0]
-    assert level["n"] == 50
-    assert level["score"]["value"] == pytest.approx(0.5)
+    level = evaluate_groups(MSI, both, {"x": levels}, resamples=100, seed=0)[0].levels[0]
+    assert level.n == 50
+    assert level.score.value == pytest.approx(0.5)
 
 
 def test_groups_that_differ_are_told_from_groups_that_do_not() -> None:
@@ -74,7 +74,7 @@ def test_groups_that_differ_are_told_from_groups_that_do_not() -> None:
     found = evaluate_groups(
         MSI, frame, {"scanner": bad, "chance": by_chance, "none": alone}, resamples=50, seed=0
     )
-    scanner, chance, none = (each["p_value"] for each in found)
+    scanner, chance, none = (each.p_value for each in found)
     assert scanner == pytest.approx(2 / 1000) and chance > 0.2 and none is None
 
 
@@ -90,7 +90,7 @@ def test_groups_that_differ_in_their_patients_only_raise_no_alarm() -> None:
         frame["p_no"], frame["p_yes"] = 1 - p, p
         levels = {name: "a" if k < 60 else "b" for k, name in enumerate(frame.patient_id)}
         (found,) = evaluate_groups(MSI, frame, {"x": levels}, resamples=10, seed=seed)
-        rejected += found["p_value"] <= 0.05
+        rejected += found.p_value <= 0.05
     assert rejected <= 6
 
 
@@ -100,4 +100,4 @@ def test_events_are_the_cases_of_survival() -> None:
     frame["time"], frame["event"] = rng.exponential(size=60), (np.arange(60) < 9).astype(int)
     frame["risk"], frame["high_risk"] = rng.normal(size=60), 1
     level = evaluate_groups(OS, frame, {"x": dict.fromkeys(frame.patient_id, "all")}, resamples=100, seed=0)
-    assert (level[0]["levels"][0]["cases"], level[0]["levels"][0]["few"]) == (9, True)
+    assert (level[0].levels[0].cases, level[0].levels[0].few) == (9, True)

@@ -21,6 +21,7 @@ from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_run
 from histonic.stages.explain.choice import chosen_patients
 from histonic.stages.explain.explain import explain
+from histonic.stages.explain.record import read_explanation
 from histonic.stages.train.train import train_slides
 
 TARGETS = ("msi:binary", "grade:ordinal", "score:regression", "os:survival:os_months,os_event")
@@ -53,7 +54,7 @@ def test_everything_is_written_for_the_patients_of_each_target(run: Path) -> Non
     assert result.folder == run / "explain" / "integrated-gradients" and not result.failures
     assert len(result.records) == 2 * len(TARGETS)
     for record in result.records:
-        folder = result.folder / record["target"] / record["slide_id"]
+        folder = result.folder / record.target / record.slide_id
         names = {path.name for path in folder.iterdir()}
         assert names == {
             "overlay.png", "tiles.png", "curves.png", "cells.geojson", "values.zarr", "explanation.json",
@@ -61,8 +62,8 @@ def test_everything_is_written_for_the_patients_of_each_target(run: Path) -> Non
         for name in ("overlay.png", "tiles.png", "curves.png"):
             assert Image.open(folder / name).size[0] > 300
         cells = read_cell_map(folder / "values.zarr")
-        assert np.isfinite(cells.values).sum() == record["cells"] and cells.slide_id == record["slide_id"]
-        assert "there is no picture" in record["picture_note"]
+        assert np.isfinite(cells.values).sum() == record.cells and cells.slide_id == record.slide_id
+        assert "there is no picture" in record.picture_note
     table = pd.read_csv(result.folder / "summary.csv")
     assert sorted(table["why"].unique()) == ["least certain", "most certain"] and table["unseen"].all()
     summary = json.loads((result.folder / "summary.json").read_text())
@@ -75,16 +76,15 @@ def test_only_networks_are_asked_that_never_saw_the_patient(run: Path) -> None:
         (record,) = explain(
             run=run, target=("score",), slide=tuple(patient["slide_ids"]), checks=False
         ).records
-        assert [each["fold"] for each in record["networks"]] == [patient["tested_in"][0][1]] and record[
-            "unseen"
-        ]
-        assert record["patient_id"] == patient["patient_id"]
+        assert [each.fold for each in record.networks] == [patient["tested_in"][0][1]]
+        assert record.unseen
+        assert record.patient_id == patient["patient_id"]
 
 
 def test_the_prediction_is_the_one_of_the_table(run: Path) -> None:
     table = pd.read_csv(run / "predictions" / "score.csv").set_index("patient_id")
     (record,) = explain(run=run, target=("score",), slide=("s03a",), checks=False).records
-    assert record["prediction"]["predicted"] == pytest.approx(table.loc["P03", "predicted"], rel=1e-6)
+    assert record.prediction["predicted"] == pytest.approx(table.loc["P03", "predicted"], rel=1e-6)
 
 
 def test_a_patient_that_all_networks_learned_from_is_refused(run: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_patient_that_all_networks_learned_from_is_refused(run: Path) -> None:
     table[table["patient_id"] != "P03"].to_csv(path, index=False)
     with pytest.raises(SettingsError, match="training of every network"):
         explain(run=run, target=("score",), slide=("s03a",))
-    named = {record["patient_id"] for record in explain(run=run, target=("score",), all_slides=True,
+    named = {record.patient_id for record in explain(run=run, target=("score",), all_slides=True,
                                                        checks=False).records}  # fmt: skip
     assert "P03" not in named and len(named) == 19
 
@@ -106,12 +106,12 @@ def test_repeats_are_told_apart(run: Path) -> None:
     )
     # The bundle has networks of repeat 0 alone: the second row must not let in another fold.
     (record,) = explain(run=run, target=("score",), slide=("s03a",), checks=False).records
-    assert len(record["networks"]) == 1
+    assert len(record.networks) == 1
     wide = table.assign(predicted=table["predicted"] + 2.0, repeat=1, fold=(table["fold"] + 1) % 3)
     pd.concat([table.assign(repeat=0), wide]).to_csv(path, index=False)
     (record,) = explain(run=run, target=("score",), slide=("s03a",), checks=False, seed=9).records
-    mine = table.loc[table["patient_id"] == record["patient_id"], "predicted"].item()
-    assert record["patient_prediction"]["predicted"] == pytest.approx(mine + 1.0)
+    mine = table.loc[table["patient_id"] == record.patient_id, "predicted"].item()
+    assert record.patient_prediction["predicted"] == pytest.approx(mine + 1.0)
     assert len(chosen_patients(read_run(run).tables["score"], 3)) == 6
 
 
@@ -124,7 +124,7 @@ def test_a_map_from_elsewhere_is_explained_by_all(
     (record,) = explain(
         run=run, target=("msi",), slide=(str(tmp_path / "new.zarr"),), method="occlusion"
     ).records
-    assert len(record["networks"]) == 3 and not record["unseen"] and record["patient_id"] == ""
+    assert len(record.networks) == 3 and not record.unseen and record.patient_id == ""
     other = slide_maker(
         "odd", rng.normal(size=(18, 8, 9)), np.ones((8, 9), bool), {"name": "x", "fingerprint": "y"}
     )
@@ -144,6 +144,26 @@ def test_what_is_there_is_kept_and_what_changed_is_made_anew(run: Path) -> None:
     assert picture.stat().st_mtime_ns != before[0] and picture.read_bytes() == before[1]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda values: "{",
+        lambda values: "[]",
+        lambda values: json.dumps({**values, "format": "histonic-explanation-2"}),
+        lambda values: json.dumps({**values, "curves": {"share": "x"}}),
+        lambda values: json.dumps({key: value for key, value in values.items() if key != "why"}),
+    ],
+)
+def test_a_damaged_explanation_is_made_anew(run: Path, damage: Callable[[dict], str]) -> None:
+    asked = {"run": run, "target": ("msi",), "slide": ("s03a",), "checks": False}
+    (first,) = explain(**asked).records
+    path = run / "explain" / "integrated-gradients" / "msi" / "s03a" / "explanation.json"
+    path.write_text(damage(json.loads(path.read_text())), encoding="utf-8")
+    (again,) = explain(**asked).records
+    same = {"seconds": first.seconds}
+    assert again.model_copy(update=same) == first == read_explanation(path).model_copy(update=same)
+
+
 def test_another_map_of_the_slide_is_explained_anew(run: Path, cohort_folder: Path, tmp_path: Path) -> None:
     store = shutil.copytree(cohort_folder / "store", tmp_path / "store")
     asked = {"run": run, "target": ("msi",), "slide": ("s03a",), "store": store, "checks": False}
@@ -155,7 +175,7 @@ def test_another_map_of_the_slide_is_explained_anew(run: Path, cohort_folder: Pa
     shutil.rmtree(store / "s03a.zarr")
     write_map(store / "s03a.zarr", replace(slide, mask=mask))
     (second,) = explain(**asked).records
-    assert second["cells"] == first["cells"] - 1
+    assert second.cells == first.cells - 1
 
 
 def test_other_questions_lie_beside_the_usual_one(run: Path, cohort_folder: Path) -> None:
@@ -165,7 +185,7 @@ def test_other_questions_lie_beside_the_usual_one(run: Path, cohort_folder: Path
     explain(**asked, slide=(str(cohort_folder / "store" / "s03a.zarr") + "/",))
     folder = run / "explain" / "integrated-gradients" / "msi"
     assert sorted(path.name for path in folder.iterdir()) == ["s03a", "s03a--by-path", "s03a--no"]
-    assert json.loads((folder / "s03a" / "explanation.json").read_text()) == usual
+    assert read_explanation(folder / "s03a" / "explanation.json") == usual
     summary = json.loads((folder.parent / "summary.json").read_text())
     assert summary["targets"]["msi"]["slides"] == 1
 
@@ -178,9 +198,9 @@ def test_lesions_are_scored_over_cells(run: Path, tmp_path: Path) -> None:
     (masks / "s03a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [drawn]}))
     (masks / "s04a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": []}))
     result = explain(run=run, target=("msi",), slide=("s03a", "s04a"), masks=masks)
-    lesion, none = (record["lesion"] for record in result.records)
-    assert lesion["cells"] == 16 and 0 <= lesion["auc"] <= 1 and 0 <= lesion["auc_randomised"] <= 1
-    assert none == {"cells": 0, "auc": None, "auc_randomised": None}
+    lesion, none = (record.lesion for record in result.records)
+    assert lesion.cells == 16 and 0 <= lesion.auc <= 1 and 0 <= lesion.auc_randomised <= 1
+    assert (none.cells, none.auc, none.auc_randomised) == (0, None, None)
     assert json.loads((result.folder / "summary.json").read_text())["targets"]["msi"]["slides_with_auc"] == 1
 
 
@@ -205,7 +225,7 @@ def test_no_trust_is_said(run: Path, trained: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(module, "networks_of", without)
     (record,) = explain(run=run, target=("msi",), slide=("s03a",), progress=Listener()).records
-    assert record["trust"] == 0 and any("no trust" in line for line in lines)
+    assert record.trust == 0 and any("no trust" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +251,7 @@ def test_a_store_that_is_gone_and_one_that_moved(run: Path, cohort_folder: Path,
     with pytest.raises(StoreError, match="--store"):
         explain(run=run, target=("msi",), slide=("s03a",))
     moved = explain(run=run, target=("msi",), slide=("s03a",), store=cohort_folder / "store", checks=False)
-    assert len(moved.records) == 1 and moved.records[0]["curves"] is None
+    assert len(moved.records) == 1 and moved.records[0].curves is None
 
 
 def test_no_run_at_all(tmp_path: Path) -> None:
@@ -270,9 +290,9 @@ def test_slides_that_were_seen_together_are_explained_together(
     first, second = explain(run=run, slide=("s03a", "s03b"), checks=False).records
     table = pd.read_csv(run / "predictions/score.csv").set_index("patient_id")
     for record in (first, second):
-        assert record["joined"] and record["patient_id"] == "P03"
-        assert record["prediction"]["predicted"] == pytest.approx(table.predicted["P03"], rel=1e-5)
-        assert record["patient_prediction"]["predicted"] == pytest.approx(table.predicted["P03"], rel=1e-5)
+        assert record.joined and record.patient_id == "P03"
+        assert record.prediction["predicted"] == pytest.approx(table.predicted["P03"], rel=1e-5)
+        assert record.patient_prediction["predicted"] == pytest.approx(table.predicted["P03"], rel=1e-5)
     cells = [
         read_cell_map(run / f"explain/integrated-gradients/score/{slide}/values.zarr").values
         for slide in ("s03a", "s03b")

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from histonic.core.documents import write_document
+from histonic.core.errors import TableError
 from histonic.stages.explain.files import RECORD, prediction_words, read_records, title_of, write_summary
+from histonic.stages.explain.record import Explanation, read_explanation
+
+INPUTS: dict[str, Any] = {
+    "bundle": "b", "slide": "s", "tissue": "t", "picture": "", "by_path": False, "output": None,
+    "checks": False, "tiles": 4, "seed": 0, "lesion": [], "mask": None,
+}  # fmt: skip
+
+
+def explained(**changes: Any) -> Explanation:
+    """Of a survival target, without checks."""
+    values = {
+        "inputs": INPUTS, "why": "asked", "slide_id": "s", "patient_id": "", "target": "os",
+        "kind": "survival", "method": "occlusion", "output": "a higher risk", "meaning": "", "joined": False,
+        "prediction": {"risk": 1.0, "high_risk": 1}, "patient_prediction": None, "truth": (31.5, 1),
+        "networks": [{"repeat": 0, "fold": 1, "initialisation": 0}], "unseen": False, "trust": 1.0,
+        "cells": 9, "seconds": 0.5, "curves": None, "randomisation": None, "lesion": None,
+        "picture_note": "",
+    }  # fmt: skip
+    return Explanation.model_validate({**values, **changes})
 
 
 def test_predictions_in_words() -> None:
@@ -17,13 +41,24 @@ def test_predictions_in_words() -> None:
 
 
 def test_a_title_says_event_and_who_was_asked() -> None:
-    record = {"slide_id": "s", "target": "os", "kind": "survival", "unseen": False}
-    record |= {"prediction": {"risk": 1.0, "high_risk": 1}, "truth": [31.5, 1]}
-    assert title_of(record) == (
+    assert title_of(explained()) == (
         "s   |   os: predicted high risk (1.00), truth event at 31.5   |   all networks; not of the cohort"
     )
-    assert "truth no event until 31.5" in title_of(record | {"truth": [31.5, 0]})
-    assert "truth" not in title_of(record | {"truth": None})
+    assert "truth no event until 31.5" in title_of(explained(truth=(31.5, 0)))
+    assert "truth" not in title_of(explained(truth=None))
+    prediction = {"predicted": "yes", "p_no": 0.3, "p_yes": 0.7}
+    named = explained(target="msi", kind="binary", truth="no", unseen=True, prediction=prediction)
+    assert title_of(named) == (
+        "s   |   msi: predicted yes (70 %), truth no   |   networks that never saw the patient"
+    )
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    write_document(tmp_path / RECORD, explained())
+    assert read_explanation(tmp_path / RECORD) == explained()
+    (tmp_path / RECORD).write_text((tmp_path / RECORD).read_text().replace("31.5", "null"))
+    with pytest.raises(TableError, match=r"(?s)explanation\.json.*truth.*histonic explain"):
+        read_explanation(tmp_path / RECORD)
 
 
 def test_a_damaged_record_is_passed_over(tmp_path: Path) -> None:

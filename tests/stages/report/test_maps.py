@@ -18,7 +18,7 @@ from histonic.core.progress import Silent
 from histonic.data.maps.store import write_map
 from histonic.runs.run import read_run
 from histonic.stages.explain.explain import explain
-from histonic.stages.report.maps import _better, report_explanations
+from histonic.stages.report.maps import report_explanations
 from histonic.stages.report.report import write_report
 from histonic.stages.train.train import train_slides
 
@@ -75,21 +75,14 @@ def test_explanations_that_lie_there_are_kept(run: Path) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in run.glob("explain/*/*/*/*.png"))
     found = report_explanations(read_run(run), Silent())
     assert before == sorted((path, path.stat().st_mtime_ns) for path in run.glob("explain/*/*/*/*.png"))
-    assert found["problem"] == "" and found["targets"]["msi"][0]["gain"] is not None
+    assert found.problem == "" and found.targets["msi"][0].gain is not None
 
 
 def test_maps_without_checks_are_made_anew(run: Path) -> None:
     explain(run=run, checks=False)
     explain(run=run, slide=("s0",), output="no")
-    shown = report_explanations(read_run(run), Silent())["targets"]["msi"]
-    assert all(item["gain"] is not None and item["output"] == "yes" for item in shown)
-
-
-def test_better_than_each_random_order_is_meant_literally() -> None:
-    areas = {"deletion": 0.2, "insertion": 0.8, "gain": 0.3, "scatter": 0.2}
-    assert _better({"areas": areas, "orders": [0.3, 0.7]})
-    assert not _better({"areas": {**areas, "deletion": 0.35}, "orders": [0.3, 0.7]})
-    assert not _better({"areas": {**areas, "insertion": 0.6}, "orders": [0.3, 0.7]})
+    shown = report_explanations(read_run(run), Silent()).targets["msi"]
+    assert all(item.gain is not None and item.output == "yes" for item in shown)
 
 
 def test_without_a_store_the_page_says_what_to_do(run: Path) -> None:
@@ -101,7 +94,7 @@ def test_without_a_store_the_page_says_what_to_do(run: Path) -> None:
 
 def test_without_a_bundle_too(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
-    assert "holds no bundle" in report_explanations(read_run(run), Silent())["problem"]
+    assert "holds no bundle" in report_explanations(read_run(run), Silent()).problem
     assert "holds no bundle" in write_report(run=run, resamples=100).read_text(encoding="utf-8")
 
 

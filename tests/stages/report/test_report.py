@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +18,17 @@ import pandas as pd
 import pytest
 
 from fixtures.runs import write_external
-from histonic.core.errors import CohortError, OutputError, RunError, SettingsError
+from histonic.core.documents import read_document
+from histonic.core.errors import CohortError, OutputError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
 from histonic.core.task import TASK_KINDS, Task
+from histonic.metrics.inference.scores import Score
+from histonic.stages.evaluate.clinical_fits import AddedByImage, ClinicalColumn
+from histonic.stages.evaluate.clinical_models import Clinical, NamedScore
+from histonic.stages.evaluate.groups import Grouping
 from histonic.stages.report import words
 from histonic.stages.report.content import SLIDES_SHOWN
+from histonic.stages.report.document import NetworkHistory, Report, TargetScore
 from histonic.stages.report.figures import PICTURES, training_picture
 from histonic.stages.report.report import interval_drawing, write_report
 from histonic.stages.report.settings import ReportSettings
@@ -158,15 +165,35 @@ def test_page_can_be_read_without_eyes(whole: tuple[Page, dict[str, Any], str, P
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
+def test_report_json_is_read_by_its_model(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
+    path = whole[3] / "report.json"
+    read = read_document(Report, path, TableError, "Write the report again.")
+    assert read.to_dict() == whole[1] and whole[1]["format"] == "histonic-report-1"
+    kinds = {target.task.kind: type(target.curves).__name__ for target in read.targets}
+    assert kinds["regression"] == "ValueCurves" and kinds["survival"] == "SurvivalCurves"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("targets", [{}]), ("tested", "60"), ("audit", {"findings": []}), ("format", "histonic-report-0")],
+)
+def test_a_damaged_report_json_is_refused_by_its_field(
+    whole: tuple[Page, dict[str, Any], str, Path], field: str, value: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "report.json").write_text(json.dumps({**whole[1], field: value}), encoding="utf-8")
+    with pytest.raises(TableError, match=rf"(?s)report\.json.*{field}.*Write the report again"):
+        read_document(Report, tmp_path / "report.json", TableError, "Write the report again.")
+
+
 def test_page_says_what_went_in_and_what_came_out(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
     page, values, _, _ = whole
     for target in values["targets"]:
-        assert words.score_words(target["scores"][0]).replace(words.NBSP, " ") in page.text
+        assert words.score_words(TargetScore(**target["scores"][0])).replace(words.NBSP, " ") in page.text
         assert target["summary"].replace(words.NBSP, " ") in page.text
         assert words.missing_words(60, target["n"]) in page.text
         for score in target["scores"]:
             assert score["name"] in page.text
-            assert words.interval_words(score) in page.text
+            assert words.interval_words(TargetScore(**score)) in page.text
     for item in values["exclusions"]:
         assert f"{item['what']} {item['name']} {item['reason']}" in page.text
     for item in values["failures"]:
@@ -342,7 +369,8 @@ def test_full_disk_leaves_nothing_half_written(
 
 
 def test_training_without_epochs_has_no_figure() -> None:
-    empty = {"fold": 0, "initialisation": 0, "epoch": [0], "validation_loss": [None], "train_loss": [1.0]}
+    losses = {"validation_loss": [None], "train_loss": [1.0], "learning_rate": [None]}
+    empty = NetworkHistory(repeat=0, fold=0, initialisation=0, epoch=[0], **losses)
     assert training_picture([]) is None and training_picture([empty]) is None
 
 
@@ -360,8 +388,7 @@ def test_training_without_epochs_has_no_figure() -> None:
 )
 def test_verdicts(low: float, high: float, chance: float, higher: bool, verdict: str) -> None:
     value = None if low is None else (low + high) / 2
-    score = {"name": "x", "value": value, "low": low, "high": high}
-    score |= {"chance": chance, "higher_is_better": higher}
+    score = Score("x", value, low, high, chance, higher)
     assert words.chance_verdict(score) == verdict
 
 
@@ -378,8 +405,7 @@ def test_verdicts(low: float, high: float, chance: float, higher: bool, verdict:
 def test_cross_validated_predictions_must_lie_further_from_chance(
     value: float, low: float, high: float, plain: str, crossed: str
 ) -> None:
-    score = {"name": "AUROC", "value": value, "low": low, "high": high, "chance": 0.5}
-    score["higher_is_better"] = True
+    score = Score("AUROC", value, low, high, 0.5, higher_is_better=True)
     assert [words.chance_verdict(score, each) for each in (False, True)] == [plain, crossed]
     said = words.chance_words(score, "msi", True)
     assert ("networks that have learned nothing but noise" in said) == (crossed == "near")
@@ -388,11 +414,11 @@ def test_cross_validated_predictions_must_lie_further_from_chance(
 
 
 def test_drawings_stay_on_their_line() -> None:
-    score = {"name": "R²", "value": -3.0, "low": -7.0, "high": 0.5, "chance": 0.0}
+    score = Score("R²", -3.0, -7.0, 0.5, 0.0, higher_is_better=True)
     assert interval_drawing(score) == {"value": 0, "low": 0, "high": 75, "chance": 50}
-    error = {"name": "Mean absolute error", "value": 5.0, "low": 4.0, "high": 10.0, "chance": 8.0}
+    error = Score("Mean absolute error", 5.0, 4.0, 10.0, 8.0, higher_is_better=False)
     assert interval_drawing(error) == {"value": 43.48, "low": 34.78, "high": 86.96, "chance": 69.57}
-    assert interval_drawing({**error, "value": None}) is None
+    assert interval_drawing(replace(error, value=None)) is None
 
 
 # ------------------------------------------------- groups, clinical columns, other cohorts
@@ -401,19 +427,21 @@ def test_drawings_stay_on_their_line() -> None:
 def gained(low: float, *, slides: float = 0.7, p: float = 0.01, crossed: bool = True) -> str:
     """What is said of a gain of 0.2 whose interval begins at ``low``."""
 
-    def area(value: float) -> dict[str, Any]:
-        return {"name": "AUROC", "value": value, "low": value - 0.1, "high": value + 0.1, "chance": 0.5}
+    def area(value: float) -> Score:
+        return Score("AUROC", value, value - 0.1, value + 0.1, 0.5, higher_is_better=True)
 
+    models = (("clinical", 0.55), ("image", slides), ("both", 0.75))
+    gain = replace(area(0.2), low=low, high=0.4 - low)
     return words.clinical_words(
-        {
-            "columns": [{"name": "age"}],
-            "models": [
-                {"name": n, "score": area(v)}
-                for n, v in (("clinical", 0.55), ("image", slides), ("both", 0.75))
-            ],
-            "gains": [{"name": "both − clinical", "score": {**area(0.2), "low": low, "high": 0.4 - low}}],
-            "test": {"p": p, "crossed": crossed},
-        }
+        Clinical(
+            n=40,
+            trained=0,
+            metric="AUROC",
+            columns=[ClinicalColumn(name="age", kind="number", missing=0)],
+            models=[NamedScore(name=name, score=area(value)) for name, value in models],
+            gains=[NamedScore(name="both − clinical", score=gain)],
+            test=AddedByImage(kind="F", statistic=1.0, degrees=1, p=p, crossed=crossed),
+        )
     )
 
 
@@ -471,7 +499,8 @@ def test_groups_are_told_with_a_warning(rich: tuple[Page, dict[str, Any]]) -> No
             ("site", ["Bergen", "Oslo", "Utrecht"]), ("sex", ["f", "m"]), ("age", ["≤ 70", "> 70"])
         ]  # fmt: skip
         assert sum(level["n"] for level in target["groups"][1]["levels"]) == target["n"]
-        assert words.spread_words(target["groups"]) in page.text and "corrected for several" in page.text
+        groupings = [Grouping.model_validate(group) for group in target["groups"]]
+        assert words.spread_words(groupings) in page.text and "corrected for several" in page.text
     assert "sex: f 30" in page.text
     site = values["targets"][0]["groups"][0]["levels"][0]
     assert site["few"] and site["warning"] in page.text
@@ -485,7 +514,7 @@ def test_clinical_columns_stand_beside_the_slides(rich: tuple[Page, dict[str, An
         assert [column["missing"] for column in clinical["columns"]] == [1, 0]
         assert words.p_words(clinical["test"]["p"]) in page.text
         for row in clinical["gains"]:
-            assert words.difference_words(row["score"]) in page.text
+            assert words.difference_words(Score(**row["score"])) in page.text
 
 
 def test_with_a_fixed_split_clinical_columns_learn_from_those_who_trained(
@@ -590,9 +619,9 @@ def test_a_label_table_that_moved_is_asked_for(tmp_path: Path, make_run: MakeRun
 
 
 def test_differences_carry_their_sign() -> None:
-    score = {"value": -0.021, "low": -0.05, "high": None}
+    score = Score("AUROC", -0.021, -0.05, None, 0.0, higher_is_better=True)
     assert words.difference_words(score) == f"{words.MINUS}0.02"
-    assert words.difference_words({"value": None, "low": None, "high": None}) == "undefined"
+    assert words.difference_words(replace(score, value=None, low=None)) == "undefined"
 
 
 def test_a_fixed_split_is_told_as_such(tmp_path: Path, make_run: MakeRun) -> None:

@@ -137,6 +137,23 @@ def test_the_same_command_resumes_to_the_same_bytes(tiles: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("note", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "no file of the format 'histonic-mosaic-1'"),
+        ('{"format": "histonic-mosaic-2"}', "newer than 'histonic-mosaic-1'"),
+        ('{"format": "histonic-mosaic-1", "settings": {}, "tiles": 3}', "tiles is 3.*set is absent"),
+    ],
+)
+def test_a_damaged_note_is_refused(note: str, message: str, tiles: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "mosaic.json").write_text(note)
+    with pytest.raises(SettingsError, match=rf"(?s)mosaic\.json.*{message}"):
+        made(tiles, tmp_path / "m", kind="needle")
+    assert not (tmp_path / "m" / "slides").exists()
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"lesion": ("tumour",)}, "There is no class 'tumour'.\n.*rest"),

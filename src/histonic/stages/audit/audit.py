@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +92,8 @@ def audit(
         progress=listener,
     )
     if resolved.out is not None:
-        write_audit(resolved.out, result, {"settings": resolved.model_dump(mode="json")})
-    return replace(result, out=resolved.out)
+        write_audit(resolved.out, result, resolved.model_dump(mode="json"))
+    return result.model_copy(update={"out": resolved.out})
 
 
 def audit_cohort(
@@ -140,9 +139,9 @@ def audit_cohort(
     findings += [*confounder_findings(told), *_unchecked(cohort.patients, facts)]
     comparable = sum(each.look is not None and each.look.comparable for each in facts.values())
     return AuditResult(
-        by_level(findings),
-        tuple(told),
-        copies=tuple(copies),
+        findings=by_level(findings),
+        told=told,
+        copies=copies,
         slides=len(facts),
         compared=comparable,
         permutations=permutations,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from histonic.core.files import write_csv, write_json
+from pydantic import Field
+
+from histonic.core.documents import Document, Part, write_document
+from histonic.core.files import write_csv
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
@@ -140,8 +143,7 @@ class ModelOrder:
     high: float
 
 
-@dataclass(frozen=True)
-class AuditResult:
+class AuditResult(Part):
     """Everything an audit found.
 
     Attributes:
@@ -164,17 +166,19 @@ class AuditResult:
     slides: int = 0
     compared: int = 0
     permutations: int = 0
-    out: Path | None = field(default=None, compare=False)
+    out: Path | None = Field(None, exclude=True)
 
     def count(self, level: Level) -> int:
         """Findings of a level."""
         return sum(finding.level == level for finding in self.findings)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        values: dict[str, Any] = asdict(self)
-        values.pop("out")
-        return values
+
+class AuditFile(AuditResult, Document):
+    """``audit.json``: what was found, and by which settings."""
+
+    FORMAT = "histonic-audit-1"
+
+    settings: dict[str, Any]
 
 
 def by_level(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -182,7 +186,7 @@ def by_level(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level)))
 
 
-def write_audit(folder: Path, result: AuditResult, facts: Mapping[str, Any]) -> None:
+def write_audit(folder: Path, result: AuditResult, settings: Mapping[str, Any]) -> None:
     """Write ``audit.json``, ``audit.csv`` (findings) and ``confounders.csv``.
 
     Raises:
@@ -191,7 +195,7 @@ def write_audit(folder: Path, result: AuditResult, facts: Mapping[str, Any]) -> 
     write_csv(folder / "audit.csv", FINDING_COLUMNS, [asdict(finding) for finding in result.findings])
     columns = list(Told.__dataclass_fields__)
     write_csv(folder / "confounders.csv", columns, [asdict(each) for each in result.told])
-    write_json(folder / "audit.json", {**facts, **result.to_dict()})
+    write_document(folder / "audit.json", AuditFile(**dict(result), settings=settings))
 
 
 def turned_words(orientation: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from histonic.core.cohort import Cohort, Patient
@@ -63,9 +62,10 @@ def audit_read_run(
     sites = [found for pair in pairs if (found := within_sites(*pair)) is not None]
     models = [order for pair in pairs if (order := model_order(*pair)) is not None]
     findings = [*filter(None, map(site_finding, sites)), *result.findings]
-    result = replace(result, findings=by_level(findings), within_sites=tuple(sites), models=tuple(models))
-    write_audit(run.folder, result, {"settings": {"permutations": permutations, "seed": seed}})
-    return replace(result, out=run.folder)
+    changes = {"findings": by_level(findings), "within_sites": tuple(sites), "models": tuple(models)}
+    result = result.model_copy(update=changes)
+    write_audit(run.folder, result, {"permutations": permutations, "seed": seed})
+    return result.model_copy(update={"out": run.folder})
 
 
 def _patient(known: CohortPatient, tasks: Sequence[Task]) -> Patient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,10 +96,10 @@ def compare_runs(
             differences += _differences(task, entries[first], entries[second], resolved)
             listener.advance(note=f"{task.name}: {names[first]} and {names[second]}")
     result = Comparison(
-        {name: str(path) for name, path in zip(names, resolved.runs, strict=True)},
-        tuple(scores),
-        tuple(_corrected(differences)),
-        resolved.model_dump(mode="json"),
+        runs={name: str(path) for name, path in zip(names, resolved.runs, strict=True)},
+        scores=scores,
+        differences=_corrected(differences),
+        settings=resolved.model_dump(mode="json"),
     )
     if resolved.out is not None:
         write_comparison(result, resolved.out)
@@ -249,7 +250,7 @@ def _differences(
     if any(table.is_crossed() for table in (*first.tables, *second.tables)):
         p, by_delong = crossed_p(p), None if by_delong is None else crossed_p(by_delong)
         note = " ".join([note, CROSSED_NOTE]).strip()
-    return [rows[0]._replace(p=p, p_delong=by_delong, note=note), *rows[1:]]
+    return [replace(rows[0], p=p, p_delong=by_delong, note=note), *rows[1:]]
 
 
 def _scores_of(entry: _Entry) -> Any:
@@ -260,7 +261,7 @@ def _corrected(rows: Sequence[PairDifference]) -> list[PairDifference]:
     """The p-values of all pairs and targets, corrected together."""
     exchanged_p, delong_p = _holm([row.p for row in rows]), _holm([row.p_delong for row in rows])
     return [
-        row._replace(p_holm=one, p_delong_holm=other)
+        replace(row, p_holm=one, p_delong_holm=other)
         for row, one, other in zip(rows, exchanged_p, delong_p, strict=True)
     ]
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from histonic.core.files import write_csv, write_json, write_text
+from pydantic import Field
+
+from histonic.core.documents import Document, write_document
+from histonic.core.files import write_csv, write_text
 from histonic.metrics.inference.scores import Score
 
 
-class RunScore(NamedTuple):
+@dataclass(frozen=True)
+class RunScore:
     """One metric of one run, on the shared patients."""
 
     target: str
@@ -22,7 +25,8 @@ class RunScore(NamedTuple):
     score: Score
 
 
-class PairDifference(NamedTuple):
+@dataclass(frozen=True)
+class PairDifference:
     """One metric of the first run minus that of the second."""
 
     target: str
@@ -41,31 +45,24 @@ class PairDifference(NamedTuple):
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Scores and differences of several runs.
+class Comparison(Document):
+    """Scores and differences of several runs; ``comparison.json``.
 
     Attributes:
         runs: Name to folder.
         scores: Per target, run and metric.
         differences: Per target, pair of runs and metric.
         settings: What was asked.
+        histonic: The version that compared them.
     """
 
-    runs: Mapping[str, str]
+    FORMAT = "histonic-comparison-1"
+
+    runs: dict[str, str]
     scores: tuple[RunScore, ...]
     differences: tuple[PairDifference, ...]
-    settings: Mapping[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without NaN."""
-        return {
-            "histonic": version("histonic"),
-            "runs": dict(self.runs),
-            "settings": dict(self.settings),
-            "scores": [{**row._asdict(), "score": row.score.to_dict()} for row in self.scores],
-            "differences": [{**row._asdict(), "score": row.score.to_dict()} for row in self.differences],
-        }
+    settings: dict[str, Any]
+    histonic: str = Field(default_factory=lambda: version("histonic"))
 
     def rows(self) -> list[dict[str, Any]]:
         """The differences as flat rows, for a CSV."""
@@ -138,7 +135,7 @@ def write_comparison(result: Comparison, out: Path) -> None:
     rows = result.rows()
     write_csv(out / "comparison.csv", list(rows[0]), rows)
     write_text(out / "comparison.md", result.markdown())
-    write_json(out / "comparison.json", result.to_dict())
+    write_document(out / "comparison.json", result)
 
 
 def _number(value: float | None, *, sign: bool = False) -> str:

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from histonic.core.documents import Part
 from histonic.core.task import Task
 from histonic.metrics.inference.comparisons import BOTH_WAYS
 from histonic.metrics.ranks import FloatArray
 from histonic.metrics.survival.hazard import fit_cox, likelihood_ratio
 from histonic.metrics.survival.outcome import Survival
+
+
+class ClinicalColumn(Part):
+    """A column as it entered a clinical model, and its empty cells."""
+
+    name: str
+    kind: Literal["number", "category"]
+    missing: int
+
+
+class AddedByImage(Part):
+    """Test of what the image's prediction adds; ``crossed``: the statistic was halved before p was taken."""
+
+    kind: Literal["likelihood ratio", "F"]
+    statistic: float
+    degrees: int
+    p: float
+    crossed: bool
 
 
 @dataclass(frozen=True)
@@ -36,11 +55,11 @@ class Design:
     words: pd.DataFrame
     n: int
 
-    def described(self) -> list[dict[str, Any]]:
-        """Name, kind and missing cells of each column."""
+    def described(self) -> list[ClinicalColumn]:
+        """What stands of each column in a report."""
         kinds = (("number", self.numbers), ("category", self.words))
         return [
-            {"name": str(name), "kind": kind, "missing": int(frame[name].isna().sum())}
+            ClinicalColumn(name=str(name), kind=kind, missing=int(frame[name].isna().sum()))
             for kind, frame in kinds
             for name in frame.columns
         ]
@@ -148,7 +167,7 @@ def _predict(design: Design, train: FloatArray, outcome: Any, test: FloatArray) 
     return log[:, 1:] - log[:, :1] if kind == "binary" else (share @ np.arange(share.shape[1]))[:, None]
 
 
-def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) -> dict[str, Any] | None:
+def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) -> AddedByImage | None:
     """Whether the image's prediction adds to the clinical columns, by models fitted to all patients.
 
     Args:
@@ -160,8 +179,7 @@ def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) 
             (``benchmarks/p_values.py``).
 
     Returns:
-        ``kind`` (likelihood ratio, or F for values), ``statistic``, ``degrees`` and ``p``; None if a model
-        does not converge.
+        The test, F for values; None if a model does not converge.
     """
     everyone = np.ones(design.n, bool)
     plain, full = (_encoded(design, extra, everyone, everyone)[0] for extra in (None, image))
@@ -180,7 +198,9 @@ def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) 
         logs = [_log_likelihood(x, design.outcome) for x in (plain, full)]
         found = likelihood_ratio(logs[0], logs[1], more * (classes - 1))
     p = float(stats.chi2.sf(found.statistic / (BOTH_WAYS if crossed else 1.0), found.degrees))
-    return {"kind": "likelihood ratio", **found._asdict(), "p": p, "crossed": crossed}
+    return AddedByImage(
+        kind="likelihood ratio", statistic=found.statistic, degrees=found.degrees, p=p, crossed=crossed
+    )
 
 
 def _partial_log_likelihood(covariates: FloatArray, outcome: Survival) -> float:
@@ -212,7 +232,7 @@ def _log_likelihood(covariates: FloatArray, truth: npt.NDArray[np.int64]) -> flo
 
 def _f_test(
     values: FloatArray, plain: FloatArray, full: FloatArray, more: int, inflation: float
-) -> dict[str, Any] | None:
+) -> AddedByImage | None:
     """The exact form of the likelihood-ratio test for values with normal errors."""
     left = []
     for covariates in (plain, full):
@@ -224,10 +244,10 @@ def _f_test(
     if free < 1 or after <= 0:
         return None
     statistic = max(0.0, (before - after) / more / (after / free))
-    return {
-        "kind": "F",
-        "statistic": statistic,
-        "degrees": more,
-        "p": float(stats.f.sf(statistic / inflation, more, free)),
-        "crossed": inflation > 1,
-    }
+    return AddedByImage(
+        kind="F",
+        statistic=statistic,
+        degrees=more,
+        p=float(stats.f.sf(statistic / inflation, more, free)),
+        crossed=inflation > 1,
+    )

@@ -10,18 +10,26 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from histonic.core.documents import Part
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
 from histonic.metrics.calibration.probabilities import logits
 from histonic.metrics.discrimination import labels, regression
-from histonic.metrics.inference.scores import Measure, score_measures
+from histonic.metrics.inference.scores import Measure, Score, score_measures
 from histonic.metrics.ranks import FloatArray
 from histonic.metrics.survival import concordance as survival
 from histonic.metrics.survival.outcome import Survival, check_survival, has_comparable_pair
 from histonic.runs.patient_columns import as_numbers
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import mean_measures, split_repeats
-from histonic.stages.evaluate.clinical_fits import Design, added_by_image, cross_fit, fit_and_predict
+from histonic.stages.evaluate.clinical_fits import (
+    AddedByImage,
+    ClinicalColumn,
+    Design,
+    added_by_image,
+    cross_fit,
+    fit_and_predict,
+)
 from histonic.stages.evaluate.evaluated import difference_measure
 from histonic.stages.evaluate.survival_times import parts_of
 
@@ -38,6 +46,39 @@ METRIC = {
     "survival": "C-index",
 }
 """What the models are judged by: how well they order the patients."""
+
+
+class NamedScore(Part):
+    """Score of a model, or of the difference between two."""
+
+    name: str
+    score: Score
+
+
+class Clinical(Part):
+    """Clinical columns, the image's prediction and both, on the same patients.
+
+    Attributes:
+        n: Patients.
+        trained: Patients who trained and to whom the clinical model was fitted; 0 if it is cross-fitted.
+        metric: What the models are judged by.
+        columns: The clinical columns.
+        models: ``clinical``, ``image`` and ``both``.
+        gains: Their differences.
+        test: What the image adds; None if it cannot be fitted.
+        problem: Empty.
+        summary: What a report says of it.
+    """
+
+    n: int
+    trained: int
+    metric: str
+    columns: tuple[ClinicalColumn, ...]
+    models: tuple[NamedScore, ...]
+    gains: tuple[NamedScore, ...]
+    test: AddedByImage | None
+    problem: str = ""
+    summary: str = ""
 
 
 class _Clinic(NamedTuple):
@@ -66,7 +107,7 @@ def evaluate_clinical(
     resamples: int,
     seed: int,
     training: pd.DataFrame | None = None,
-) -> dict[str, Any]:
+) -> Clinical:
     """Judge clinical columns, the image's prediction and both on the same patients.
 
     The clinical model is linear (logistic, ridge or Cox), and predicts each patient from the patients of the
@@ -88,12 +129,6 @@ def evaluate_clinical(
         seed: Of the resamples.
         training: With a fixed split, the patients who trained or validated: ``patient_id`` and ``truth``, or
             ``time`` and ``event``.
-
-    Returns:
-        ``n``, ``trained`` (patients of ``training`` that the clinical model was fitted to, else 0),
-        ``metric``, ``columns`` (name, kind, missing), ``models`` (name and score), ``gains`` (name and
-        score of the difference), ``test`` (statistic, degrees, p, kind, crossed; None if it cannot be
-        fitted).
 
     Raises:
         TableError: The table is damaged.
@@ -119,18 +154,20 @@ def evaluate_clinical(
         resamples=resamples,
         rng=np.random.default_rng(seed),
     )
-    scores = dict(zip([*measures, *gains], (score.to_dict() for score in found), strict=True))
+    scores = [
+        NamedScore(name=name, score=score) for name, score in zip([*measures, *gains], found, strict=True)
+    ]
     crossed = any(table.is_crossed() for table in tables)
     test = added_by_image(design, np.mean([repeat.image for repeat in repeats], axis=0), crossed=crossed)
-    return {
-        "n": design.n,
-        "trained": clinic.trained,
-        "metric": METRIC[task.kind],
-        "columns": design.described(),
-        "models": [{"name": name, "score": scores[name]} for name in measures],
-        "gains": [{"name": name, "score": scores[name]} for name in gains],
-        "test": test,
-    }
+    return Clinical(
+        n=design.n,
+        trained=clinic.trained,
+        metric=METRIC[task.kind],
+        columns=design.described(),
+        models=scores[: len(measures)],
+        gains=scores[len(measures) :],
+        test=test,
+    )
 
 
 def _clinic(

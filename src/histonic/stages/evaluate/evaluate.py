@@ -8,7 +8,7 @@ patients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from histonic.metrics.inference.scores import Score, score_measures
 from histonic.runs.predictions import PredictionTable, read_predictions
 from histonic.runs.repeats import mean_measures, mean_table, split_repeats
 from histonic.runs.run import read_facts
+from histonic.stages.evaluate.curves import Curves, FoldScore
 from histonic.stages.evaluate.evaluated import Evaluated, listed, number_or_none
 from histonic.stages.evaluate.labels import evaluate_classes, evaluate_ordinal
 from histonic.stages.evaluate.survival import evaluate_survival
@@ -41,13 +42,13 @@ class TaskEvaluation:
         task: The target.
         n: Patients with a truth; the others are left out.
         scores: Metrics with intervals, the leading one first.
-        curves: Data of the figures, JSON-able; see :func:`evaluate_task`.
+        curves: Data of the figures; see :mod:`histonic.stages.evaluate.curves`.
     """
 
     task: Task
     n: int
     scores: tuple[Score, ...]
-    curves: Mapping[str, Any]
+    curves: Curves
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without NaN."""
@@ -55,7 +56,7 @@ class TaskEvaluation:
             "task": self.task.to_dict(),
             "n": self.n,
             "scores": [score.to_dict() for score in self.scores],
-            "curves": dict(self.curves),
+            "curves": self.curves.model_dump(mode="json", by_alias=True),
         }
 
 
@@ -68,20 +69,6 @@ def evaluate_task(
     reference: pd.DataFrame | None = None,
 ) -> TaskEvaluation:
     """Score the predictions of one target.
-
-    The curves of each kind:
-
-    - classification: ``roc`` and ``pr`` (a list of class, x, y: one item for the positive class, or
-      one per class), ``calibration`` (the same of predicted, observed, count), ``confusion``
-      (classes, and counts with the truth in rows); ordinal also ``scatter``; binary also ``decision``
-      (threshold, net benefit of the model with its band, of treating all);
-    - regression: ``scatter`` (truth, predicted, fold), ``calibration`` (bins, slope, intercept);
-    - survival: ``km``, see :func:`histonic.stages.evaluate.survival.kaplan_meier_groups`,
-      ``hazard_ratios``, and where the follow-up has a span ``auc_t`` and ``brier_t`` (time, value and band;
-      ``blind`` is the Brier score of the Kaplan-Meier curve), ``calibration`` and ``decision`` at the
-      ``horizon``, and ``survival_from``, ``parts`` or ``run`` (see ``reference``);
-    - all: ``folds`` (repeat, fold, n, and value of the leading metric there, None if undefined) and
-      ``repeats``, their number. With several, figures show each patient's mean prediction.
 
     Args:
         task: The target.
@@ -116,17 +103,18 @@ def evaluate_task(
     measures = mean_measures([one.measures for one in each])
     scores = score_measures(measures, n, resamples=resamples, rng=rng)
     curves = _with_bands(shown, n, min(resamples, BAND_RESAMPLES), seed)
-    return TaskEvaluation(task, n, scores, {**curves, "repeats": len(each), "folds": _per_fold(each)})
+    curves = curves.model_copy(update={"repeats": len(each), "folds": tuple(_per_fold(each))})
+    return TaskEvaluation(task, n, scores, curves)
 
 
-def _with_bands(shown: Evaluated, n: int, resamples: int, seed: int) -> dict[str, Any]:
+def _with_bands(shown: Evaluated, n: int, resamples: int, seed: int) -> Curves:
     """The curves, those that have one with the ends of their 95 % band."""
-    curves = dict(shown.curves)
+    banded = {}
     for name, statistic in shown.bands.items():
         drawn = bootstrap([statistic], n, resamples, np.random.default_rng(seed))[0]
-        low, high = percentile_band(drawn)
-        curves[name] = {**curves[name], "low": listed(low), "high": listed(high)}
-    return curves
+        low, high = (tuple(listed(end)) for end in percentile_band(drawn))
+        banded[name] = getattr(shown.curves, name).model_copy(update={"low": low, "high": high})
+    return shown.curves.model_copy(update=banded)
 
 
 def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> list[TaskEvaluation]:
@@ -149,7 +137,7 @@ def evaluate_run(run: str | Path, *, resamples: int = 2000, seed: int = 0) -> li
     ]
 
 
-def _per_fold(each: Sequence[Evaluated]) -> list[dict[str, Any]]:
+def _per_fold(each: Sequence[Evaluated]) -> list[FoldScore]:
     """The leading metric on each fold's patients alone; None where it is undefined."""
     rows = []
     for repeat, one in enumerate(each):
@@ -157,7 +145,7 @@ def _per_fold(each: Sequence[Evaluated]) -> list[dict[str, Any]]:
         here = (one.fold == names[:, None]).astype(np.float64)
         values = one.measures[0].statistic(here)
         rows += [
-            {"repeat": repeat, "fold": int(name), "n": int(row.sum()), "value": number_or_none(value)}
+            FoldScore(repeat=repeat, fold=int(name), n=int(row.sum()), value=number_or_none(value))
             for name, row, value in zip(names, here, values, strict=True)
         ]
     return rows

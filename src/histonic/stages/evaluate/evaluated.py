@@ -14,6 +14,7 @@ from histonic.core.task import Task
 from histonic.metrics.calibration.probabilities import CalibrationBins
 from histonic.metrics.inference.intervals import Statistic
 from histonic.metrics.inference.scores import Measure
+from histonic.stages.evaluate.curves import Curves
 
 FEWEST_PATIENTS = 4
 """Below this no resample says anything."""
@@ -24,8 +25,8 @@ class Evaluated(NamedTuple):
 
     measures: list[Measure]
     """The leading one first."""
-    curves: dict[str, Any]
-    """Data of the figures, JSON-able."""
+    curves: Curves
+    """Data of the figures."""
     fold: npt.NDArray[Any]
     """``(n,)``, the fold in which each patient was predicted."""
     bands: Mapping[str, Statistic] = MappingProxyType({})

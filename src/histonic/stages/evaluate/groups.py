@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from histonic.core.documents import Part
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
 from histonic.metrics.inference.comparisons import holm
-from histonic.metrics.inference.scores import score_measures
+from histonic.metrics.inference.scores import Score, score_measures
 from histonic.runs.patient_columns import sorted_levels
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import mean_measures, split_repeats
@@ -26,6 +26,42 @@ PERMUTATIONS = 999
 _AT_ONCE = 200
 
 
+class Level(Part):
+    """One group of patients.
+
+    Attributes:
+        name: Such as a site.
+        n: Patients with a truth.
+        cases: Those of the smaller class, or with an event; None for a value.
+        few: Whether they are too few to say much.
+        score: The leading metric among them; None if it cannot be computed, and ``problem`` says why.
+        problem: Else empty.
+        warning: What a report says of few patients.
+    """
+
+    name: str
+    n: int
+    cases: int | None
+    few: bool
+    score: Score | None = None
+    problem: str = ""
+    warning: str = ""
+
+
+class Grouping(Part):
+    """Groups of patients by one column.
+
+    Attributes:
+        name: Of the column, or ``site``.
+        levels: The groups.
+        p_value: Of groups that differ in the metric by chance alone; None where fewer than two can be scored.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    p_value: float | None
+
+
 def evaluate_groups(
     task: Task,
     predictions: pd.DataFrame,
@@ -33,7 +69,7 @@ def evaluate_groups(
     *,
     resamples: int,
     seed: int,
-) -> list[dict[str, Any]]:
+) -> list[Grouping]:
     """Score each group of patients by itself.
 
     Args:
@@ -44,28 +80,26 @@ def evaluate_groups(
         seed: Of the resamples.
 
     Returns:
-        Per grouping ``name``, ``p_value`` and ``levels``: name, n, ``cases`` (patients of the smaller class,
-        or events; None for a value), ``score`` (None if it cannot be computed, and ``problem`` says why)
-        and ``few``. ``p_value`` is that of groups which differ in the metric by chance alone: patients are
-        dealt out to the groups anew, within their class or by whether their event was seen, so that groups
-        may differ in those; corrected by Holm's method for several groupings; None where fewer than two
-        groups can be scored.
+        The groupings. For the p-value patients are dealt out to the groups anew, within their class or by
+        whether their event was seen, so that groups may differ in those; it is corrected by Holm's method
+        for several groupings.
 
     Raises:
         TableError: The table is damaged.
     """
     tables = split_repeats(PredictionTable(task, predictions))
-    found: list[dict[str, Any]] = []
+    found: list[Grouping] = []
     for name, levels in groupings.items():
         rows = [
             _level(tables, level, levels, resamples=resamples, seed=seed) for level in sorted_levels(levels)
         ]
-        scored = [row["name"] for row in rows if row["score"] and row["score"]["value"] is not None]
-        found.append({"name": name, "p_value": _chance(tables, scored, levels, seed), "levels": rows})
-    tested = [grouping for grouping in found if grouping["p_value"] is not None]
-    for grouping, p in zip(tested, holm([grouping["p_value"] for grouping in tested]), strict=True):
-        grouping["p_value"] = float(p)
-    return found
+        scored = [row.name for row in rows if row.score and row.score.value is not None]
+        found.append(Grouping(name=name, p_value=_chance(tables, scored, levels, seed), levels=rows))
+    corrected = iter(holm([each.p_value for each in found if each.p_value is not None]).tolist())
+    return [
+        each if each.p_value is None else each.model_copy(update={"p_value": next(corrected)})
+        for each in found
+    ]
 
 
 def site_grouping(table: PredictionTable) -> dict[str, str]:
@@ -77,22 +111,23 @@ def site_grouping(table: PredictionTable) -> dict[str, str]:
 
 def _level(
     tables: list[PredictionTable], level: str, levels: Mapping[str, str], *, resamples: int, seed: int
-) -> dict[str, Any]:
+) -> Level:
     mine = [
         table.rows(np.array([levels.get(patient) == level for patient in table.texts("patient_id")], bool))
         for table in tables
     ]
     task = tables[0].task
-    row: dict[str, Any] = {"name": level, **_sizes(mine[0]), "score": None, "problem": ""}
-    row["few"] = row["n"] < FEW_PATIENTS or (row["cases"] is not None and row["cases"] < FEW_CASES)
+    patients, cases = _sizes(mine[0])
+    few = patients < FEW_PATIENTS or (cases is not None and cases < FEW_CASES)
+    row = Level(name=level, n=patients, cases=cases, few=few)
     try:
         evaluated = [EVALUATORS[task.kind](table) for table in mine]
     except CohortError as error:
-        return {**row, "problem": error.found}
+        return row.model_copy(update={"problem": error.found})
     measure = mean_measures([each.measures[:1] for each in evaluated])[0]
     n = len(evaluated[0].fold)
     score = score_measures([measure], n, resamples=resamples, rng=np.random.default_rng(seed))[0]
-    return {**row, "score": score.to_dict()}
+    return row.model_copy(update={"score": score})
 
 
 def _chance(
@@ -144,10 +179,10 @@ def _strata(table: PredictionTable) -> npt.NDArray[np.int64]:
     return np.zeros(len(table.frame), np.int64)
 
 
-def _sizes(table: PredictionTable) -> dict[str, Any]:
+def _sizes(table: PredictionTable) -> tuple[int, int | None]:
     """Patients with a truth, and those of the smaller class or with an event."""
     known = _strata(table.rows(table.has_truth()))
     if table.task.is_classification:
         counts = np.bincount(known, minlength=len(table.task.classes))
-        return {"n": len(known), "cases": int(counts.min())}
-    return {"n": len(known), "cases": int(known.sum()) if table.task.kind == "survival" else None}
+        return len(known), int(counts.min())
+    return len(known), int(known.sum()) if table.task.kind == "survival" else None

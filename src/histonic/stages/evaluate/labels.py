@@ -15,6 +15,14 @@ from histonic.metrics.discrimination import labels, regression
 from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray
 from histonic.runs.predictions import PredictionTable
+from histonic.stages.evaluate.curves import (
+    ClassBins,
+    ClassCurves,
+    ClassLine,
+    Confusion,
+    DecisionCurve,
+    Scatter,
+)
 from histonic.stages.evaluate.evaluated import (
     Evaluated,
     bins_of,
@@ -138,15 +146,15 @@ def _calibration_measures(cases: _Labelled) -> list[Measure]:
     ]
 
 
-def _decision(cases: _Labelled) -> dict[str, Any]:
+def _decision(cases: _Labelled) -> DecisionCurve:
     """The decision curve of the positive class; its band comes with the resamples."""
     positive, chance = cases.truth == 1, cases.probabilities[:, 1]
     thresholds = decision_thresholds(chance)
-    return {
-        "threshold": listed(thresholds),
-        "value": listed(net_benefit(positive, chance, thresholds)),
-        "all": listed(net_benefit(positive, np.ones_like(chance), thresholds)),
-    }
+    return DecisionCurve(
+        threshold=listed(thresholds),
+        value=listed(net_benefit(positive, chance, thresholds)),
+        all=listed(net_benefit(positive, np.ones_like(chance), thresholds)),
+    )
 
 
 def _chance_balanced_accuracy(table: FloatArray, present: npt.NDArray[np.bool_]) -> float:
@@ -154,30 +162,32 @@ def _chance_balanced_accuracy(table: FloatArray, present: npt.NDArray[np.bool_])
     return float(table.sum(axis=0)[present].sum() / table.sum() / present.sum())
 
 
-def _class_curves(cases: _Labelled) -> dict[str, Any]:
+def _class_curves(cases: _Labelled, **more: Any) -> ClassCurves:
     classes = cases.table.task.classes
     shown = [1] if cases.table.task.kind == "binary" else [int(k) for k in np.unique(cases.truth)]
-    curves: dict[str, Any] = {"roc": [], "pr": [], "calibration": []}
+    roc: list[ClassLine] = []
+    pr: list[ClassLine] = []
+    calibrated = []
     for k in shown:
         positive, score = cases.truth == k, cases.probabilities[:, k]
-        for name, draw in (("roc", labels.roc_curve), ("pr", labels.precision_recall_curve)):
+        for lines, draw in ((roc, labels.roc_curve), (pr, labels.precision_recall_curve)):
             x, y = draw(positive, score)
-            curves[name].append({"class": classes[k], "x": listed(x), "y": listed(y)})
+            lines.append(ClassLine(name=classes[k], x=listed(x), y=listed(y)))
         bins = calibration_bins(positive.astype(np.float64), score)
-        curves["calibration"].append({"class": classes[k], **bins_of(bins)})
-    curves["confusion"] = {"classes": list(classes), "counts": cases.confusion().astype(int).tolist()}
-    return curves
+        calibrated.append(ClassBins(name=classes[k], **bins_of(bins)))
+    confusion = Confusion(classes=classes, counts=cases.confusion().astype(int).tolist())
+    return ClassCurves(roc=roc, pr=pr, calibration=calibrated, confusion=confusion, **more)
 
 
 def evaluate_classes(table: PredictionTable) -> Evaluated:
     """Measures and curves of a binary or multiclass target."""
     cases = _read_labelled(table)
-    measures, curves = _class_measures(cases) + _decision_measures(cases), _class_curves(cases)
+    measures = _class_measures(cases) + _decision_measures(cases)
     if table.task.kind != "binary":
-        return Evaluated(measures, curves, cases.fold)
+        return Evaluated(measures, _class_curves(cases), cases.fold)
     positive, chance = cases.truth == 1, cases.probabilities[:, 1]
     band = partial(net_benefit, positive, chance, decision_thresholds(chance))
-    curves["decision"] = _decision(cases)
+    curves = _class_curves(cases, decision=_decision(cases))
     return Evaluated(measures + _calibration_measures(cases), curves, cases.fold, {"decision": band})
 
 
@@ -197,8 +207,6 @@ def evaluate_ordinal(table: PredictionTable) -> Evaluated:
             scale="fisher",
         ),
     ]
-    curves = _class_curves(cases)
-    curves["scatter"] = {
-        "truth": listed(truth), "predicted": listed(score), "fold": cases.fold.astype(int).tolist()
-    }  # fmt: skip
+    scatter = Scatter(truth=listed(truth), predicted=listed(score), fold=cases.fold.astype(int).tolist())
+    curves = _class_curves(cases, scatter=scatter)
     return Evaluated([*order, *_class_measures(cases), *_decision_measures(cases)], curves, cases.fold)

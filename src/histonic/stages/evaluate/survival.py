@@ -20,6 +20,16 @@ from histonic.metrics.survival.curves import kaplan_meier, log_rank, numbers_at_
 from histonic.metrics.survival.hazard import hazard_ratio
 from histonic.metrics.survival.outcome import Survival, check_survival, has_comparable_pair
 from histonic.runs.predictions import PredictionTable
+from histonic.stages.evaluate.curves import (
+    AucCurve,
+    BrierCurve,
+    DecisionCurve,
+    HazardRatio,
+    RiskGroup,
+    RiskGroups,
+    SurvivalBins,
+    SurvivalCurves,
+)
 from histonic.stages.evaluate.evaluated import Evaluated, decision_thresholds, listed, require_patients
 from histonic.stages.evaluate.survival_times import (
     Predicted,
@@ -64,8 +74,7 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
     # Beyond the follow-up of those who were fitted there is no predicted survival.
     times = judged_times(outcome, np.inf if model is None else judged_times(model.outcome).last)
     measures = [*_order_measures(outcome, risk, fold, times)]
-    curves: dict[str, Any] = {"km": kaplan_meier_groups(outcome, high), "horizon": times.horizon}
-    curves["hazard_ratios"] = hazard_ratios(outcome, risk, high)
+    judged: dict[str, Any] = {}
     bands: dict[str, Statistic] = {}
     if len(times.grid):
         found, at_horizon = (
@@ -74,10 +83,15 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
         )
         chance = 1 - at_horizon.by_risk[:, 0]
         source = "parts" if model is None else "run"
-        curves["survival_from"] = source
         measures += _survival_measures(outcome, found, times, chance, FITTED_TO[source])
-        curves |= _survival_curves(outcome, risk, found, times, chance)
+        judged = {"survival_from": source, **_survival_curves(outcome, risk, found, times, chance)}
         bands = _bands(outcome, risk, found, times, chance)
+    curves = SurvivalCurves(
+        km=kaplan_meier_groups(outcome, high),
+        horizon=times.horizon,
+        hazard_ratios=hazard_ratios(outcome, risk, high),
+        **judged,
+    )
     return Evaluated(measures, curves, fold, bands)
 
 
@@ -159,18 +173,18 @@ def _survival_curves(
     grid, thresholds = times.grid, decision_thresholds(chance)
     everyone = np.ones_like(chance)
     return {
-        "auc_t": {"time": listed(grid), "value": listed(censoring.auc_at(outcome, risk, grid))},
-        "brier_t": {
-            "time": listed(grid),
-            "value": listed(censoring.brier_at(outcome, found.by_risk, grid)),
-            "blind": listed(censoring.brier_at(outcome, found.by_none, grid)),
-        },
+        "auc_t": AucCurve(time=listed(grid), value=listed(censoring.auc_at(outcome, risk, grid))),
+        "brier_t": BrierCurve(
+            time=listed(grid),
+            value=listed(censoring.brier_at(outcome, found.by_risk, grid)),
+            blind=listed(censoring.brier_at(outcome, found.by_none, grid)),
+        ),
         "calibration": _calibration_groups(outcome, chance, times.horizon),
-        "decision": {
-            "threshold": listed(thresholds),
-            "value": listed(net_benefit_by(outcome, chance, times.horizon, thresholds)),
-            "all": listed(net_benefit_by(outcome, everyone, times.horizon, thresholds)),
-        },
+        "decision": DecisionCurve(
+            threshold=listed(thresholds),
+            value=listed(net_benefit_by(outcome, chance, times.horizon, thresholds)),
+            all=listed(net_benefit_by(outcome, everyone, times.horizon, thresholds)),
+        ),
     }
 
 
@@ -184,7 +198,7 @@ def _bands(
     }
 
 
-def _calibration_groups(outcome: Survival, chance: FloatArray, time: float) -> dict[str, Any]:
+def _calibration_groups(outcome: Survival, chance: FloatArray, time: float) -> SurvivalBins:
     """Predicted and Kaplan-Meier share of events by ``time``, in groups of equally many patients."""
     cuts = np.quantile(chance, np.arange(1, CALIBRATION_GROUPS) / CALIBRATION_GROUPS)
     group = np.searchsorted(cuts, chance, side="left")
@@ -198,15 +212,11 @@ def _calibration_groups(outcome: Survival, chance: FloatArray, time: float) -> d
         rows["low"].append(float(1 - curve.high[place]))
         rows["high"].append(float(1 - curve.low[place]))
         rows["count"].append(int(here.sum()))
-    return rows
+    return SurvivalBins(**rows)
 
 
-def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Of the high- against the low-risk group, and per standard deviation of the risk.
-
-    Returns:
-        Items with name, value, low, high and p (Wald); value None where no finite ratio exists.
-    """
+def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool_]) -> list[HazardRatio]:
+    """Of the high- against the low-risk group, and per standard deviation of the risk."""
     spread = float(risk.std())
     asked = [("High against low risk", high.astype(np.float64))]
     if spread > 0:
@@ -215,42 +225,38 @@ def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool
     for name, covariate in asked:
         found = hazard_ratio(outcome, covariate) if np.ptp(covariate) > 0 else None
         values = (None,) * 4 if found is None else tuple(found)
-        items.append({"name": name, **dict(zip(("value", "low", "high", "p"), values, strict=True))})
+        items.append(HazardRatio(name=name, **dict(zip(("value", "low", "high", "p"), values, strict=True))))
     return items
 
 
-def kaplan_meier_groups(outcome: Survival, high: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def kaplan_meier_groups(outcome: Survival, high: npt.NDArray[np.bool_]) -> RiskGroups:
     """Survival of the low- and the high-risk group, and whether they differ.
 
     Args:
         outcome: Follow-up of all patients.
         high: ``(n,)``, above the cut-off that the training patients of the fold gave.
-
-    Returns:
-        ``groups`` (a list with name, n, events, median or None, and lists time, survival, low, high,
-        censored and at_risk), ``at`` (the times of ``at_risk``), ``p`` and ``chi2`` of the log-rank
-        test (None with a single group).
     """
     at = round_times(float(outcome.time.max()))
     groups = []
     for name, chosen in zip(RISK_GROUPS, (~high, high), strict=True):
         if chosen.any():
-            groups.append({"name": name, **_group(Survival(outcome.time[chosen], outcome.event[chosen]), at)})
+            groups.append(_group(name, Survival(outcome.time[chosen], outcome.event[chosen]), at))
     test = log_rank(outcome, high)
     p, chi2 = (None, None) if test is None else (test.p, test.chi2)
-    return {"groups": groups, "at": listed(at), "p": p, "chi2": chi2}
+    return RiskGroups(groups=groups, at=listed(at), p=p, chi2=chi2)
 
 
-def _group(outcome: Survival, at: FloatArray) -> dict[str, Any]:
+def _group(name: str, outcome: Survival, at: FloatArray) -> RiskGroup:
     curve = kaplan_meier(outcome)
-    return {
-        "n": curve.n,
-        "events": curve.events,
-        "median": curve.median,
-        "time": listed(curve.time),
-        "survival": listed(curve.survival),
-        "low": listed(curve.low),
-        "high": listed(curve.high),
-        "censored": listed(np.unique(outcome.time[~outcome.event])),
-        "at_risk": numbers_at_risk(outcome.time, at).astype(int).tolist(),
-    }
+    return RiskGroup(
+        name=name,
+        n=curve.n,
+        events=curve.events,
+        median=curve.median,
+        time=listed(curve.time),
+        survival=listed(curve.survival),
+        low=listed(curve.low),
+        high=listed(curve.high),
+        censored=listed(np.unique(outcome.time[~outcome.event])),
+        at_risk=numbers_at_risk(outcome.time, at).astype(int).tolist(),
+    )

@@ -10,6 +10,7 @@ from histonic.metrics.calibration.probabilities import calibration_bins
 from histonic.metrics.discrimination import regression
 from histonic.metrics.inference.scores import Measure
 from histonic.runs.predictions import PredictionTable
+from histonic.stages.evaluate.curves import Scatter, ValueBins, ValueCurves
 from histonic.stages.evaluate.evaluated import Evaluated, bins_of, listed, require_patients
 
 
@@ -34,14 +35,12 @@ def evaluate_regression(table: PredictionTable) -> Evaluated:
         Measure("Calibration slope", partial(regression.linear_calibration_slope, truth, predicted), None),
     ]
     line = regression.calibration_line(truth, predicted)
-    curves = {
-        "scatter": {
-            "truth": listed(truth), "predicted": listed(predicted), "fold": fold.astype(int).tolist()
-        },
-        "calibration": {
+    curves = ValueCurves(
+        scatter=Scatter(truth=listed(truth), predicted=listed(predicted), fold=fold.astype(int).tolist()),
+        calibration=ValueBins(
             **bins_of(calibration_bins(truth, predicted)),
-            "slope": None if line is None else line.slope,
-            "intercept": None if line is None else line.intercept,
-        },
-    }  # fmt: skip
+            slope=None if line is None else line.slope,
+            intercept=None if line is None else line.intercept,
+        ),
+    )
     return Evaluated(measures, curves, fold)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.compressed import CellMap, CompressedSlide
-from histonic.core.errors import HistonicError, SettingsError
-from histonic.core.files import require_writable_folder, write_json
+from histonic.core.documents import write_document
+from histonic.core.errors import HistonicError, SettingsError, TableError
+from histonic.core.files import require_writable_folder
 from histonic.core.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
@@ -51,6 +51,14 @@ from histonic.stages.explain.choice import (
 )
 from histonic.stages.explain.files import RECORD, write_explanation, write_summary
 from histonic.stages.explain.lesion import find_lesions, lesion_shares
+from histonic.stages.explain.record import (
+    Explanation,
+    Inputs,
+    LesionCheck,
+    NetworkName,
+    Prediction,
+    read_explanation,
+)
 from histonic.stages.explain.settings import ExplainSettings
 from histonic.stages.explain.slide import find_slide_file, slide_picture
 from histonic.training.devices import Here
@@ -75,7 +83,7 @@ class ExplainResult:
     """
 
     folder: Path
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[Explanation] = field(default_factory=list)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
 
 
@@ -209,15 +217,15 @@ def _ordered(run: Run, task: Task, first: list[str], *, everyone: bool) -> list[
     return [patient for name, patient in by_name.items() if name in predicted]
 
 
-def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> dict[str, Any]:
+def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> Explanation:
     slide = find_map(bench.store, job.slide)
     bench.require_own(slide)
     target = folder / job.task.name / _folder_name(bench, job, slide)
     inputs = _inputs(bench, job, slide)
     if (kept := _finished(target, inputs)) is not None:
-        if kept["why"] != job.why and job.why != "asked":
-            kept["why"] = job.why
-            write_json(target / RECORD, kept)
+        if kept.why != job.why and job.why != "asked":
+            kept = kept.model_copy(update={"why": job.why})
+            write_document(target / RECORD, kept)
         return kept
     # A map given by its path is none of the cohort, even if it has the name of one that is.
     named_by_path = job.slide != slide.slide_id
@@ -236,26 +244,6 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     values = sight.here(seen)
     seconds = time.perf_counter() - began
     cells = CellMap(slide.slide_id, values.astype(np.float32), slide.grid, _meaning(bench, asked))
-    record: dict[str, Any] = {
-        "inputs": inputs,
-        "why": job.why,
-        "slide_id": slide.slide_id,
-        "patient_id": patient.patient_id if patient else "",
-        "target": job.task.name,
-        "kind": job.task.kind,
-        "method": bench.settings.method,
-        "output": asked.name,
-        "meaning": cells.meaning,
-        "prediction": prediction,
-        "patient_prediction": _of_patient(bench.run.tables[job.task.name], patient),
-        "joined": sight.is_joined,
-        "truth": patient.targets.get(job.task.name) if patient else None,
-        "networks": [_network_facts(each) for each in networks],
-        "unseen": patient is not None,
-        "trust": float(np.mean([float(each.model.heads[job.task.name].shrinkage) for each in networks])),
-        "cells": int(np.isfinite(values).sum()),
-        "seconds": round(seconds, 3),
-    }
     lesion = None
     if slide.slide_id in bench.lesions:
         lesion, other = lesion_shares(bench.lesions[slide.slide_id], slide, bench.settings.lesion)
@@ -264,11 +252,31 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
                 f"{slide.slide_id}: the annotation knows {list_names(other)} but none of the classes "
                 f"{list_names(bench.settings.lesion)}: taken as a slide without a lesion"
             )
-    record |= _checks(bench, asked, networks, sight, seen, lesion)
     picture = slide_picture(slide, _thumbnail(bench, slide.slide_id), bench.settings.slides_at)
-    record["picture_note"] = picture.note
+    record = Explanation(
+        inputs=inputs,
+        why=job.why,
+        slide_id=slide.slide_id,
+        patient_id=patient.patient_id if patient else "",
+        target=job.task.name,
+        kind=job.task.kind,
+        method=bench.settings.method,
+        output=asked.name,
+        meaning=cells.meaning,
+        prediction=prediction,
+        patient_prediction=_of_patient(bench.run.tables[job.task.name], patient),
+        joined=sight.is_joined,
+        truth=patient.targets.get(job.task.name) if patient else None,
+        networks=[_network_name(each) for each in networks],
+        unseen=patient is not None,
+        trust=float(np.mean([float(each.model.heads[job.task.name].shrinkage) for each in networks])),
+        cells=int(np.isfinite(values).sum()),
+        seconds=round(seconds, 3),
+        picture_note=picture.note,
+        **_checks(bench, asked, networks, sight, seen, lesion),
+    )
     write_explanation(target, record, slide, cells, picture, lesion, bench.settings.tiles)
-    if record["trust"] == 0:
+    if record.trust == 0:
         progress.say(
             f"{job.task.name}, {slide.slide_id}: validation gave the networks no trust, so that the "
             "prediction is the baseline and no cell speaks for anything"
@@ -281,35 +289,34 @@ def _thumbnail(bench: _Bench, slide_id: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _inputs(bench: _Bench, job: _Job, slide: CompressedSlide) -> dict[str, Any]:
-    """What an explanation depends on; another set of inputs is computed anew."""
+def _inputs(bench: _Bench, job: _Job, slide: CompressedSlide) -> Inputs:
     settings = bench.settings
     mask = bench.lesions.get(slide.slide_id)
-    return {
-        "bundle": bench.bundle_fingerprint,
-        "slide": slide.slide.fingerprint,
-        "tissue": hashlib.sha256(np.packbits(np.asarray(slide.mask) > 0).tobytes()).hexdigest(),
-        "picture": str(find_slide_file(slide, settings.slides_at)),
-        "by_path": job.slide != slide.slide_id,
-        "output": settings.output,
-        "checks": settings.checks,
-        "tiles": settings.tiles,
-        "seed": settings.seed,
-        "lesion": list(settings.lesion),
-        "mask": hashlib.sha256(mask.read_bytes()).hexdigest() if mask else None,
-    }
+    return Inputs(
+        bundle=bench.bundle_fingerprint,
+        slide=slide.slide.fingerprint,
+        tissue=hashlib.sha256(np.packbits(np.asarray(slide.mask) > 0).tobytes()).hexdigest(),
+        picture=str(find_slide_file(slide, settings.slides_at)),
+        by_path=job.slide != slide.slide_id,
+        output=settings.output,
+        checks=settings.checks,
+        tiles=settings.tiles,
+        seed=settings.seed,
+        lesion=settings.lesion,
+        mask=hashlib.sha256(mask.read_bytes()).hexdigest() if mask else None,
+    )
 
 
-def _finished(target: Path, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+def _finished(target: Path, inputs: Inputs) -> Explanation | None:
+    """What lies there by the same inputs; what is absent, damaged or of another version is made anew."""
     try:
-        record = json.loads((target / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = read_explanation(target / RECORD)
+    except TableError:
         return None
-    same = isinstance(record, dict) and record.get("inputs") == inputs
-    return record if same else None
+    return record if record.inputs == inputs else None
 
 
-def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> dict[str, Any] | None:
+def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> Prediction | None:
     """The patient's prediction in the run's table, mean and majority over repeats; None if there is none."""
     if patient is None:
         return None
@@ -317,7 +324,7 @@ def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> dict[s
     if not len(rows.frame):
         return None
     numbers = ("risk", "score", *(() if table.task.is_classification else ("predicted",)))
-    found: dict[str, Any] = {}
+    found: Prediction = {}
     for name in map(str, rows.frame.columns):
         if name in numbers or name.startswith("p_"):
             found[name] = float(rows.numbers(name).mean())
@@ -351,13 +358,9 @@ def _meaning(bench: _Bench, asked: Asked) -> str:
     return words if bench.settings.method == "attention" else f"{words} ({asked.unit})"
 
 
-def _network_facts(network: ExplainedNetwork) -> dict[str, int]:
+def _network_name(network: ExplainedNetwork) -> NetworkName:
     member = network.member
-    return {
-        "repeat": member.repeat,
-        "fold": member.fold,
-        "initialisation": member.initialisation,
-    }
+    return NetworkName(repeat=member.repeat, fold=member.fold, initialisation=member.initialisation)
 
 
 def _checks(
@@ -372,21 +375,18 @@ def _checks(
     settings, maps, name = bench.settings, sight.maps, sight.name
     mask = sight.here(maps.mask(name))
     found: dict[str, Any] = {"curves": None, "randomisation": None, "lesion": None}
+    auc = None if lesion is None else cell_auc(sight.here(values), lesion, mask)
     if lesion is not None:
-        inside = int((lesion[mask] >= LESION_SHARE).sum())
-        found["lesion"] = {
-            "cells": inside,
-            "auc": cell_auc(sight.here(values), lesion, mask),
-            "auc_randomised": None,
-        }
+        found["lesion"] = LesionCheck(cells=int((lesion[mask] >= LESION_SHARE).sum()), auc=auc)
     if settings.checks:
         rng = np.random.default_rng([settings.seed, *name.encode()])
         curves = deletion_insertion(networks, maps, name, asked, values, rng)
         method = METHODS[settings.method]
         random = randomise_weights(networks, maps, name, asked, method, values, settings.seed)
-        found |= {"curves": curves.to_dict(), "randomisation": random.to_dict()}
+        found |= {"curves": curves, "randomisation": random.noted()}
         found["prediction_name"] = asked.prediction_name
-        if lesion is not None and found["lesion"]["auc"] is not None:
+        if lesion is not None and auc is not None:
             aucs = [cell_auc(sight.here(each), lesion, mask) for each in random.values]
-            found["lesion"]["auc_randomised"] = float(np.mean([auc for auc in aucs if auc is not None]))
+            mean = float(np.mean([each for each in aucs if each is not None]))
+            found["lesion"] = found["lesion"].model_copy(update={"auc_randomised": mean})
     return found

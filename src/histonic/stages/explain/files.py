@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from histonic.core.compressed import CellMap, CompressedSlide
-from histonic.core.files import PARTIAL_PREFIX, replacing_folder, write_csv, write_json, write_text
+from histonic.core.documents import write_document
+from histonic.core.errors import TableError
+from histonic.core.files import PARTIAL_PREFIX, replacing_folder, write_csv, write_text
+from histonic.core.task import TaskKind
 from histonic.data.maps.cell_maps import write_cell_map
-from histonic.stages.explain.attribution.checks import Curves
 from histonic.stages.explain.geojson import ATTENTION_LEVELS, cells_geojson, signed_levels
 from histonic.stages.explain.pictures import choose_cells, draw_deletion_curves, draw_overlay, draw_sheet
+from histonic.stages.explain.record import (
+    Explanation,
+    Explanations,
+    Prediction,
+    SummaryRow,
+    TargetMeans,
+    read_explanation,
+    summary_row,
+)
 from histonic.stages.explain.slide import SlidePicture, cell_pictures
 
 RECORD = "explanation.json"
-SUMMARY = (
-    "target",
-    "slide_id",
-    "patient_id",
-    "output",
-    "why",
-    "networks",
-    "unseen",
-    "trust",
-    "cells",
-    "deletion",
-    "insertion",
-    "random",
-    "gain",
-    "randomised",
-    "lesion_cells",
-    "auc",
-    "auc_randomised",
-    "seconds",
-)
 
 
 def write_explanation(
     folder: Path,
-    record: Mapping[str, Any],
+    record: Explanation,
     slide: CompressedSlide,
     cells: CellMap,
     picture: SlidePicture,
@@ -64,10 +54,10 @@ def write_explanation(
     Raises:
         OutputError: The folder cannot be written.
     """
-    name, signed = str(record["output"]), record["method"] != "attention"
+    name, signed = record.output, record.method != "attention"
     with replacing_folder(folder) as partial:
-        facts = {key: record[key] for key in ("target", "method", "output", "networks", "unseen")}
-        write_cell_map(partial / "values.zarr", cells, facts)
+        facts = {"target", "method", "output", "networks", "unseen"}
+        write_cell_map(partial / "values.zarr", cells, record.model_dump(mode="json", include=facts))
         levels = signed_levels(name) if signed else ATTENTION_LEVELS
         text = json.dumps(cells_geojson(cells, levels), ensure_ascii=False, allow_nan=False)
         write_text(partial / "cells.geojson", text)
@@ -94,32 +84,24 @@ def write_explanation(
             else ("Most attention", "Least attention"),
             note=picture.note,
         )
-        if record["curves"]:
-            curves = Curves(**{key: record["curves"][key] for key in Curves.__dataclass_fields__})
+        if record.curves:
             order = "highest value" if signed else "most attention"
-            draw_deletion_curves(partial / "curves.png", curves, record["prediction_name"], order)
+            draw_deletion_curves(partial / "curves.png", record.curves, record.prediction_name, order)
         # The record comes last: it is the sign that all is there.
-        write_json(partial / RECORD, record)
+        write_document(partial / RECORD, record)
 
 
-def title_of(record: Mapping[str, Any]) -> str:
-    """Slide, target, prediction and truth in a line.
-
-    Example:
-        >>> title_of({"slide_id": "s1", "target": "msi", "kind": "binary", "truth": "no", "unseen": True,
-        ...     "prediction": {"predicted": "yes", "p_no": 0.3, "p_yes": 0.7}})
-        's1   |   msi: predicted yes (70 %), truth no   |   networks that never saw the patient'
-    """
-    words = prediction_words(record["prediction"], str(record["kind"]))
-    truth = record["truth"]
-    if record["kind"] == "survival" and truth is not None:
+def title_of(record: Explanation) -> str:
+    """Slide, target, prediction and truth in a line."""
+    words, truth = prediction_words(record.prediction, record.kind), record.truth
+    if isinstance(truth, tuple):
         truth = f"{'event' if truth[1] else 'no event until'}{' at' if truth[1] else ''} {truth[0]:g}"
     told = "" if truth is None else f", truth {truth if isinstance(truth, str) else f'{truth:.3g}'}"
-    by = "networks that never saw the patient" if record["unseen"] else "all networks; not of the cohort"
-    return f"{record['slide_id']}   |   {record['target']}: predicted {words}{told}   |   {by}"
+    by = "networks that never saw the patient" if record.unseen else "all networks; not of the cohort"
+    return f"{record.slide_id}   |   {record.target}: predicted {words}{told}   |   {by}"
 
 
-def prediction_words(prediction: Mapping[str, Any], kind: str) -> str:
+def prediction_words(prediction: Prediction, kind: TaskKind) -> str:
     """A prediction in a few words.
 
     The called class is the one favoured against its share among the training patients; where another one is
@@ -134,63 +116,50 @@ def prediction_words(prediction: Mapping[str, Any], kind: str) -> str:
     if kind == "regression":
         return f"{prediction['predicted']:.3g}"
     name = prediction["predicted"]
-    share = prediction[f"p_{name}"]
-    largest = max(value for key, value in prediction.items() if key.startswith("p_"))
+    share = float(prediction[f"p_{name}"])
+    largest = max(float(value) for key, value in prediction.items() if key.startswith("p_"))
     return f"{name} ({100 * share:.0f} %{'' if share == largest else ', much for so rare a class'})"
 
 
 def write_summary(folder: Path) -> None:
     """Write ``summary.csv`` and ``summary.json`` over all records below a method's folder."""
     records = read_records(folder)
-    write_csv(folder / "summary.csv", SUMMARY, [summary_row(record) for record in records])
-    write_json(folder / "summary.json", {"targets": _by_target(records)})
+    rows = [summary_row(record).model_dump() for record in records]
+    write_csv(folder / "summary.csv", list(SummaryRow.model_fields), rows)
+    write_document(folder / "summary.json", Explanations(targets=_by_target(records)))
 
 
-def read_records(folder: Path) -> list[dict[str, Any]]:
+def read_records(folder: Path) -> list[Explanation]:
     """All records below a method's folder, by target and slide."""
     found = []
     for path in sorted(folder.glob(f"*/*/{RECORD}")):
         if path.parent.name.startswith(PARTIAL_PREFIX):
             continue
         try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            found.append(read_explanation(path))
+        except TableError:
             continue  # It is written anew when the slide is explained again.
     return found
 
 
-def summary_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of ``summary.csv``."""
-    areas = record["curves"]["areas"] if record["curves"] else {}
-    lesion = record["lesion"] or {}
-    row = {key: record.get(key) for key in SUMMARY}
-    row |= {key: areas.get(key) for key in ("deletion", "insertion", "random", "gain")}
-    row["networks"] = len(record["networks"])
-    row["unseen"] = int(record["unseen"])
-    row["randomised"] = record["randomisation"]["mean"] if record["randomisation"] else None
-    row["lesion_cells"] = lesion.get("cells")
-    row |= {key: lesion.get(key) for key in ("auc", "auc_randomised")}
-    return row
-
-
-def _by_target(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _by_target(records: Sequence[Explanation]) -> dict[str, TargetMeans]:
     """Means over the slides of each target; of the AUC over those whose tissue is lesion in part.
 
     Only of the cohort's slides and the usual output: means over different questions mean nothing.
     """
-    usual = [each for each in records if each["inputs"]["output"] is None and not each["inputs"]["by_path"]]
+    usual = [each for each in records if each.inputs.output is None and not each.inputs.by_path]
     rows = [summary_row(record) for record in usual or records]
     found = {}
-    for target in sorted({row["target"] for row in rows}):
-        own = [row for row in rows if row["target"] == target]
-        found[target] = {
-            "slides": len(own),
-            "slides_with_auc": sum(row["auc"] is not None for row in own),
+    for target in sorted({row.target for row in rows}):
+        own = [row for row in rows if row.target == target]
+        found[target] = TargetMeans(
+            slides=len(own),
+            slides_with_auc=sum(row.auc is not None for row in own),
             **{
-                key: _mean([row[key] for row in own if row[key] is not None])
+                key: _mean([value for row in own if (value := getattr(row, key)) is not None])
                 for key in ("gain", "randomised", "auc", "auc_randomised", "seconds")
             },
-        }
+        )
     return found
 
 

@@ -261,7 +261,7 @@ def draw_sheet(
 
 def draw_deletion_curves(path: Path, curves: Curves, prediction: str, order: str) -> None:
     """Draw how the prediction changes while cells are deleted or inserted in the order of their values."""
-    areas = curves.areas()
+    areas = curves.areas
     with matplotlib.rc_context({**STYLE, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(6.6, 3.1), layout="constrained", dpi=DPI)
         left, right = figure.subplots(1, 2, sharey=True)
@@ -271,14 +271,14 @@ def draw_deletion_curves(path: Path, curves: Curves, prediction: str, order: str
             (left, curves.deletion, curves.random, AGAINST, "Deletion"),
             (right, curves.insertion, backwards, FOR, "Insertion"),
         ):
-            area = areas[heading.lower()]
+            area = getattr(areas, heading.lower())
             axes.plot(share, values, color=colour, linewidth=2, label=f"{order} first (area {area:.3g})")
             axes.plot(
                 share,
                 chance,
                 color="#777777",
                 linestyle=(0, (4, 2)),
-                label=f"random order ({areas['random']:.3g})",
+                label=f"random order ({areas.random:.3g})",
             )
             axes.set_title(heading)
             axes.legend(frameon=False, fontsize=8)

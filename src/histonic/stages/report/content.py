@@ -1,4 +1,4 @@
-"""All that the report says, as plain values: the page and report.json are made from the same ones."""
+"""All that the report says: the page and report.json are made from the same values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -21,12 +20,29 @@ from histonic.runs.patient_columns import read_patient_columns
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import split_repeats
 from histonic.runs.run import External, WholeRun
+from histonic.stages.audit.findings import Finding
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.evaluate.curves import Curves
 from histonic.stages.evaluate.evaluate import evaluate_target
 from histonic.stages.evaluate.groups import site_grouping
 from histonic.stages.report import words
 from histonic.stages.report.audit import audit_content
+from histonic.stages.report.document import (
+    ChosenSettings,
+    ClassCount,
+    ExternalCohort,
+    Making,
+    NetworkHistory,
+    PatientGroup,
+    Report,
+    ShownSlide,
+    Slides,
+    Spread,
+    Target,
+    TargetScore,
+)
 from histonic.stages.report.evidence import evidence_of, groups_of
+from histonic.stages.report.maps import report_explanations
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.train.settings import TrainSettings
 
@@ -39,7 +55,7 @@ ROWS_SHOWN = 1000
 """Rows of a list of exclusions or failures on the page; report.json has all."""
 
 
-def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) -> dict[str, Any]:
+def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) -> Report:
     """Everything the page says.
 
     Args:
@@ -60,36 +76,35 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
     targets = []
     for task in run.tasks:
         target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
-        evidence = evidence_of(full[task.name], target, columns, settings, SEED, run.training(task))
-        targets.append({**target, **evidence})
+        targets.append(evidence_of(full[task.name], target, columns, settings, SEED, run.training(task)))
         progress.advance(note=task.name)
     audited = audit_content(run, progress)
-    content = {
-        "report": {"histonic": version("histonic"), "resamples": resamples, "seed": SEED},
-        "run": run.facts.model_dump(mode="json"),
-        "settings": run.settings.model_dump(mode="json"),
-        "counts": run.cohort.counts.model_dump(),
-        "exclusions": [asdict(item) for item in run.cohort.exclusions],
-        "targets": targets,
-        "audit": audited,
-        "external": [
-            {
-                **_external(external, full, resamples),
-                "overlap": _overlap(external.facts.name, audited["findings"]),
-            }
+    facts = run.facts
+    content = Report(
+        report=Making(histonic=version("histonic"), resamples=resamples, seed=SEED),
+        summary=words.opening(run.cohort.counts, [target.label for target in targets], facts),
+        run=facts,
+        settings=run.settings.model_dump(mode="json"),
+        counts=run.cohort.counts,
+        exclusions=run.cohort.exclusions,
+        targets=targets,
+        audit=audited,
+        external=[
+            _external(external, full, resamples, _overlap(external.facts.name, audited.findings))
             for external in run.externals
         ],
-        "tested": len(patients),
-        "search": search_rows(run.search),
+        tested=len(patients),
+        search=search_rows(run.search),
         # Of several repeats the first.
-        "folds": _groups(patients, tables, "fold", lambda patient: patient.tested_in[0][1]),
-        "sites": _groups(patients, tables, "site", lambda patient: patient.site),
-        "slides": _slides(run),
-        "failures": [item.model_dump() for item in run.failures],
-        "history": _history(run),
-        "commands": _commands(run, settings),
-    }
-    return {**_plain(content), "summary": words.opening(content)}
+        folds=_groups(patients, tables, "fold", lambda patient: patient.tested_in[0][1]),
+        sites=_groups(patients, tables, "site", lambda patient: patient.site),
+        slides=_slides(run),
+        failures=run.failures,
+        history=_history(run),
+        commands=_commands(run, settings),
+        explanations=report_explanations(run, progress),
+    )
+    return Report.model_validate(_plain(content.model_dump(by_alias=True)))
 
 
 def _plain(value: Any) -> Any:
@@ -104,53 +119,53 @@ def _plain(value: Any) -> Any:
 # ----------------------------------------------------------------------------- targets
 
 
-def _external(external: External, own: Mapping[str, PredictionTable], resamples: int) -> dict[str, Any]:
+def _external(
+    external: External, own: Mapping[str, PredictionTable], resamples: int, overlap: Sequence[str]
+) -> ExternalCohort:
     """A cohort from elsewhere, its targets evaluated by what was fitted to the run's ``own`` patients."""
     targets = []
     for name, table in external.tables.items():
         target = _target(table, resamples, alone=False, reference=own[name])
         sites = site_grouping(table)
-        groups = (
-            [] if target["problem"] else groups_of(table, {"site": sites} if sites else {}, resamples, SEED)
-        )
-        targets.append({**target, "groups": groups, "clinical": None})
-    facts = external.facts
-    return {"name": facts.name, "about": facts.model_dump(mode="json"), "targets": targets}
+        if sites and not target.problem:
+            groups = groups_of(table, {"site": sites}, resamples, SEED)
+            target = target.model_copy(update={"groups": groups})
+        targets.append(target)
+    return ExternalCohort(name=external.facts.name, about=external.facts, targets=targets, overlap=overlap)
 
 
-def _overlap(name: str, findings: Sequence[Mapping[str, Any]]) -> list[str]:
+def _overlap(name: str, findings: Sequence[Finding]) -> list[str]:
     """What the audit found of the run's own patients and slides in an external cohort."""
-    return [each["what"] for each in findings if (each["level"], each["cohort"]) == ("error", name)]
+    return [each.what for each in findings if (each.level, each.cohort) == ("error", name)]
 
 
 def _target(
     table: PredictionTable, resamples: int, *, alone: bool, reference: PredictionTable | None = None
-) -> dict[str, Any]:
+) -> Target:
     """Scores, curves and words of one target; ``alone``: without it there is no report."""
     found = evaluate_target(table, resamples=resamples, seed=SEED, reference=reference)
-    task = table.task
+    # One fold is a fixed test part or an external cohort, whose patients trained nothing.
+    crossed, label = table.is_crossed(), words.label_of(table.task.name)
+    common: dict[str, Any] = {"task": table.task, "label": label, "crossed": crossed}
+    common |= {"groups": (), "clinical": None}
     if isinstance(found, CohortError):
         if alone:
             raise found
-        values: dict[str, Any] = {"task": task.to_dict(), "n": 0, "scores": [], "curves": {}}
-    else:
-        values = found.to_dict()
-    values["problem"] = found.reason if isinstance(found, CohortError) else ""
-    # One fold is a fixed test part or an external cohort, whose patients trained nothing.
-    crossed = table.is_crossed()
-    values["crossed"] = crossed
-    values["scores"] = [
-        {**score, "against_chance": words.chance_verdict(score, crossed)} for score in values["scores"]
-    ]
-    values["label"] = words.label_of(task.name)
-    values["summary"] = words.target_summary(values)
-    if values["scores"]:
-        leading = values["scores"][0]
-        values["meaning"] = [
-            words.pair_words(leading, values["task"]),
-            words.chance_words(leading, values["label"], crossed),
-        ]
-    return values
+        summary = f"Could not be evaluated: {found.reason}"
+        return Target(**common, n=0, problem=found.reason, scores=(), curves=Curves(), summary=summary)
+    leading = found.scores[0]
+    return Target(
+        **common,
+        n=found.n,
+        problem="",
+        scores=[
+            TargetScore(**vars(score), against_chance=words.chance_verdict(score, crossed))
+            for score in found.scores
+        ],
+        curves=found.curves,
+        summary=words.target_summary(leading, crossed, found.n),
+        meaning=(words.pair_words(leading, table.task), words.chance_words(leading, label, crossed)),
+    )
 
 
 # ---------------------------------------------------------------------- folds and sites
@@ -161,7 +176,7 @@ def _groups(
     tables: Mapping[str, PredictionTable],
     column: str,
     group_of: Callable[[CohortPatient], Any],
-) -> list[dict[str, Any]]:
+) -> list[PatientGroup]:
     """Patients, slides and targets per fold or site.
 
     Args:
@@ -173,24 +188,24 @@ def _groups(
     names = sorted({group_of(patient) for patient in patients})
     spread = {task: _spread(table, column) for task, table in tables.items()}
     return [
-        {
-            "name": name,
-            "patients": sum(group_of(patient) == name for patient in patients),
-            "slides": sum(len(patient.slide_ids) for patient in patients if group_of(patient) == name),
-            "targets": {task: values.get(str(name), {"n": 0}) for task, values in spread.items()},
-        }
+        PatientGroup(
+            name=name,
+            patients=sum(group_of(patient) == name for patient in patients),
+            slides=sum(len(patient.slide_ids) for patient in patients if group_of(patient) == name),
+            targets={task: values.get(str(name), Spread(n=0)) for task, values in spread.items()},
+        )
         for name in names
     ]
 
 
-def _spread(table: PredictionTable, column: str) -> dict[str, dict[str, Any]]:
+def _spread(table: PredictionTable, column: str) -> dict[str, Spread]:
     """What is known of one target's truth, per value of ``column``."""
     first, describe = _describer(table)
     rows: dict[str, list[int]] = {}
     for row, (group, truth) in enumerate(zip(table.texts(column), first, strict=True)):
         if truth:
             rows.setdefault(group, []).append(row)
-    return {group: {"n": len(found), **describe(found)} for group, found in rows.items()}
+    return {group: Spread(n=len(found), **describe(found)) for group, found in rows.items()}
 
 
 def _describer(table: PredictionTable) -> tuple[list[str], Callable[[Sequence[int]], dict[str, Any]]]:
@@ -211,15 +226,15 @@ def _describer(table: PredictionTable) -> tuple[list[str], Callable[[Sequence[in
     }
 
 
-def _class_counts(task: Task, truth: Iterable[str]) -> list[dict[str, Any]]:
+def _class_counts(task: Task, truth: Iterable[str]) -> list[ClassCount]:
     found = Counter(truth)
-    return [{"name": name, "n": found[name]} for name in task.classes]
+    return [ClassCount(name=name, n=found[name]) for name in task.classes]
 
 
 # ------------------------------------------------------------------------------ slides
 
 
-def _slides(run: WholeRun) -> dict[str, Any]:
+def _slides(run: WholeRun) -> Slides:
     """The slides that were used, and which of them the page shows: spread evenly over the list."""
     used = sorted(
         (slide_id, patient.patient_id) for patient in run.cohort.patients for slide_id in patient.slide_ids
@@ -227,30 +242,30 @@ def _slides(run: WholeRun) -> dict[str, Any]:
     pictured = [pair for pair in used if run.thumbnail(pair[0]).is_file()]
     count = min(SLIDES_SHOWN, len(pictured))
     shown = [pictured[index * len(pictured) // count] for index in range(count)]
-    return {
-        "used": len(used),
-        "shown": [{"slide_id": slide, "patient_id": patient} for slide, patient in shown],
-        "without_picture": [slide for slide, _ in used if not run.thumbnail(slide).is_file()],
-    }
+    return Slides(
+        used=len(used),
+        shown=[ShownSlide(slide_id=slide, patient_id=patient) for slide, patient in shown],
+        without_picture=[slide for slide, _ in used if not run.thumbnail(slide).is_file()],
+    )
 
 
-def _history(run: WholeRun) -> list[dict[str, Any]]:
+def _history(run: WholeRun) -> list[NetworkHistory]:
     """Losses by epoch, one item per network."""
     networks = ["repeat", "fold", "initialisation"]
     ordered = run.history.sort_values([*networks, "epoch"])
     return [
-        {
-            "repeat": int(repeat),
-            "fold": int(fold),
-            "initialisation": int(initialisation),
+        NetworkHistory(
+            repeat=int(repeat),
+            fold=int(fold),
+            initialisation=int(initialisation),
             **{key: [float(value) for value in rows[key]] for key in CURVES},
-            "epoch": [int(value) for value in rows["epoch"]],
-        }
+            epoch=[int(value) for value in rows["epoch"]],
+        )
         for (repeat, fold, initialisation), rows in ordered.groupby(networks)
     ]
 
 
-def search_rows(search: pd.DataFrame | None) -> list[dict[str, Any]]:
+def search_rows(search: pd.DataFrame | None) -> list[ChosenSettings]:
     """What each fold chose among the settings that were tried; empty without a search."""
     if search is None:
         return []
@@ -259,13 +274,13 @@ def search_rows(search: pd.DataFrame | None) -> list[dict[str, Any]]:
     kept = search[search["chosen"] == 1]
     differ = len(kept[keys].drop_duplicates()) > 1
     return [
-        {
-            "repeat": int(row["repeat"]),
-            "fold": int(row["fold"]),
-            "chosen": ", ".join(f"{key} {row[key]}" for key in keys),
-            "tried": tried,
-            "differ": differ,
-        }
+        ChosenSettings(
+            repeat=int(row["repeat"]),
+            fold=int(row["fold"]),
+            chosen=", ".join(f"{key} {row[key]}" for key in keys),
+            tried=tried,
+            differ=differ,
+        )
         for row in kept.to_dict("records")
     ]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from histonic.metrics.inference.scores import Score
+from histonic.stages.evaluate.curves import ClassCurves, SurvivalCurves
 from histonic.stages.report import words
+from histonic.stages.report.document import Target
 from histonic.stages.report.drawing import COLOURS, INK, PALE, Picture, draw_figure, line_style, short_name
 
 GROUPS_DRAWN = 40
@@ -17,23 +20,23 @@ GROUPS_DRAWN = 40
 OTHER_FOLDS = "the other folds' patients"
 
 
-def decision_picture(target: Mapping[str, Any]) -> Picture | None:
+def decision_picture(target: Target, curves: ClassCurves | SurvivalCurves) -> Picture | None:
     """Net benefit of treating by the model, all, or none, over the thresholds."""
-    curve = target["curves"].get("decision")
+    curve = curves.decision
     if curve is None:
         return None
-    threshold = np.array(curve["threshold"])
-    model, everyone = _floats(curve["value"]), _floats(curve["all"])
+    threshold = np.array(curve.threshold)
+    model, everyone = _floats(curve.value), _floats(curve.all)
     where = _ranges(threshold, model > np.maximum(everyone, 0))
-    of = _outcome(target)
+    of = _event(target, curves) if isinstance(curves, SurvivalCurves) else f"“{target.task.classes[1]}”"
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.plot(threshold, model, label="by the model", linewidth=2, **line_style(0))
         axes.fill_between(
             threshold,
-            _floats(curve["low"]),
-            _floats(curve["high"]),
+            _floats(curve.low),
+            _floats(curve.high),
             color=COLOURS[0],
             alpha=0.13,
             linewidth=0,
@@ -60,11 +63,8 @@ def decision_picture(target: Mapping[str, Any]) -> Picture | None:
     )
 
 
-def _outcome(target: Mapping[str, Any]) -> str:
-    task = target["task"]
-    if task["kind"] == "survival":
-        return f"an event by {words.compact(target['curves']['horizon'])} ({short_name(task['columns'][0])})"
-    return f"“{task['classes'][1]}”"
+def _event(target: Target, curves: SurvivalCurves) -> str:
+    return f"an event by {words.compact(curves.horizon)} ({short_name(target.task.columns[0])})"
 
 
 def _ranges(threshold: Any, better: Any) -> str:
@@ -89,21 +89,21 @@ def _percent_axis(axes: Axes, last: float) -> None:
     axes.set_xticks(ticks, [f"{round(100 * tick)} %" for tick in ticks])
 
 
-def auc_over_time_picture(target: Mapping[str, Any]) -> Picture | None:
+def auc_over_time_picture(target: Target, curves: SurvivalCurves) -> Picture | None:
     """AUC at each time with its band."""
-    curve = target["curves"].get("auc_t")
+    curve = curves.auc_t
     if curve is None:
         return None
-    time, value = _floats(curve["time"]), _floats(curve["value"])
+    time, value = _floats(curve.time), _floats(curve.value)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.axhline(0.5, color=PALE, linewidth=1, linestyle=(0, (2, 3)))
         axes.plot(time, value, linewidth=2, **line_style(0))
         axes.fill_between(
-            time, _floats(curve["low"]), _floats(curve["high"]), color=COLOURS[0], alpha=0.13, linewidth=0
+            time, _floats(curve.low), _floats(curve.high), color=COLOURS[0], alpha=0.13, linewidth=0
         )
-        axes.set(ylim=(0, 1.02), ylabel="AUC", xlabel=f"Time ({short_name(target['task']['columns'][0])})")
+        axes.set(ylim=(0, 1.02), ylabel="AUC", xlabel=f"Time ({short_name(target.task.columns[0])})")
 
     at = "; ".join(f"{words.score_number('AUROC', v)} at {words.compact(t)}" for t, v in _few(time, value))
     return Picture(
@@ -117,24 +117,24 @@ def auc_over_time_picture(target: Mapping[str, Any]) -> Picture | None:
     )
 
 
-def brier_over_time_picture(target: Mapping[str, Any]) -> Picture | None:
+def brier_over_time_picture(target: Target, curves: SurvivalCurves) -> Picture | None:
     """Brier score at each time, of the model and of the same curve for everyone."""
-    curve = target["curves"].get("brier_t")
+    curve = curves.brier_t
     if curve is None:
         return None
-    time, value, blind = (_floats(curve[key]) for key in ("time", "value", "blind"))
-    whose = "the run's own patients" if target["curves"].get("survival_from") == "run" else OTHER_FOLDS
+    time, value, blind = _floats(curve.time), _floats(curve.value), _floats(curve.blind)
+    whose = "the run's own patients" if curves.survival_from == "run" else OTHER_FOLDS
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.plot(time, value, label="by predicted risk", linewidth=2, **line_style(0))
         axes.fill_between(
-            time, _floats(curve["low"]), _floats(curve["high"]), color=COLOURS[0], alpha=0.13, linewidth=0
+            time, _floats(curve.low), _floats(curve.high), color=COLOURS[0], alpha=0.13, linewidth=0
         )
         axes.plot(time, blind, label="same for everyone", linewidth=1.6, **line_style(1))
-        top = max(np.nanmax(_floats(curve["high"])), np.nanmax(blind), 0.05)
+        top = max(np.nanmax(_floats(curve.high)), np.nanmax(blind), 0.05)
         axes.set(ylim=(0, 1.3 * top), ylabel="Brier score (lower is better)")
-        axes.set(xlabel=f"Time ({short_name(target['task']['columns'][0])})")
+        axes.set(xlabel=f"Time ({short_name(target.task.columns[0])})")
         axes.legend(loc="upper left", handlelength=2.6, title="Predicted survival", alignment="left")
 
     at = "; ".join(
@@ -152,18 +152,18 @@ def brier_over_time_picture(target: Mapping[str, Any]) -> Picture | None:
     )
 
 
-def survival_calibration_picture(target: Mapping[str, Any]) -> Picture | None:
+def survival_calibration_picture(target: Target, curves: SurvivalCurves) -> Picture | None:
     """Predicted against observed share of events by the horizon, in groups of equally many patients."""
-    bins = target["curves"].get("calibration")
+    bins = curves.calibration
     if bins is None:
         return None
-    predicted, observed = _floats(bins["predicted"]), _floats(bins["observed"])
-    ends = np.abs(np.stack([_floats(bins["low"]), _floats(bins["high"])]) - observed)
-    of = _outcome(target)
+    predicted, observed = _floats(bins.predicted), _floats(bins.observed)
+    ends = np.abs(np.stack([_floats(bins.low), _floats(bins.high)]) - observed)
+    of = _event(target, curves)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        top = min(1.02, 1.15 * max(predicted.max(), _floats(bins["high"]).max(), 0.05))
+        top = min(1.02, 1.15 * max(predicted.max(), _floats(bins.high).max(), 0.05))
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle=(0, (2, 3)))
         axes.errorbar(predicted, observed, yerr=ends, fmt="o", color=COLOURS[0], markersize=7, elinewidth=1.3)
         axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
@@ -171,7 +171,7 @@ def survival_calibration_picture(target: Mapping[str, Any]) -> Picture | None:
 
     points = ", ".join(
         f"{p:.0%} and {o:.0%} ({n})".replace("%", " %")
-        for p, o, n in zip(predicted, observed, bins["count"], strict=True)
+        for p, o, n in zip(predicted, observed, bins.count, strict=True)
     )
     return Picture(
         "Calibration of survival",
@@ -185,20 +185,21 @@ def survival_calibration_picture(target: Mapping[str, Any]) -> Picture | None:
     )
 
 
-def forest_picture(target: Mapping[str, Any]) -> Picture | None:
+def forest_picture(target: Target) -> Picture | None:
     """The leading metric of each site and subgroup with its interval."""
-    if not target.get("groups"):
+    if not target.groups:
         return None
-    overall = target["scores"][0]
-    rows: list[tuple[str, Mapping[str, Any] | None]] = [("All patients", overall)]
-    for grouping in target["groups"]:
+    overall = target.scores[0]
+    rows: list[tuple[str, Score, bool]] = [("All patients", overall, False)]
+    for grouping in target.groups:
         rows += [
             (
-                f"{short_name(grouping['name'], 14)}: {short_name(level['name'], 16)}  (n = {level['n']})",
-                level,
+                f"{short_name(grouping.name, 14)}: {short_name(level.name, 16)}  (n = {level.n})",
+                level.score,
+                level.few,
             )
-            for level in grouping["levels"]
-            if level["score"] is not None and level["score"]["value"] is not None
+            for level in grouping.levels
+            if level.score is not None and level.score.value is not None
         ]
     if len(rows) == 1:
         return None
@@ -206,23 +207,23 @@ def forest_picture(target: Mapping[str, Any]) -> Picture | None:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        if overall["value"] is not None:
-            axes.axvline(overall["value"], color=COLOURS[0], linewidth=1, alpha=0.5)
-        if overall["chance"] is not None:
-            axes.axvline(overall["chance"], color=PALE, linewidth=1, linestyle=(0, (2, 3)))
-        for place, (_, row) in enumerate(drawn):
-            _forest_row(axes, place, row or {})
-        axes.set_yticks(range(len(drawn)), [name for name, _ in drawn])
+        if overall.value is not None:
+            axes.axvline(overall.value, color=COLOURS[0], linewidth=1, alpha=0.5)
+        if overall.chance is not None:
+            axes.axvline(overall.chance, color=PALE, linewidth=1, linestyle=(0, (2, 3)))
+        for place, (_, score, few) in enumerate(drawn):
+            _forest_row(axes, place, score, few)
+        axes.set_yticks(range(len(drawn)), [name for name, _, _ in drawn])
         axes.set_ylim(len(drawn) - 0.5, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel(short_name(overall["name"], 40))
+        axes.set_xlabel(short_name(overall.name, 40))
 
-    listed = "; ".join(f"{name} {words.score_words(row.get('score', row))}" for name, row in drawn if row)
+    listed = "; ".join(f"{name} {words.score_words(score)}" for name, score, _ in drawn)
     return Picture(
         "Group by group",
         draw_figure(draw, (6.4, 1.3 + 0.36 * len(drawn))),
-        f"{overall['name']} by group: {listed}.",
+        f"{overall.name} by group: {listed}.",
         "The dot is the value in that group alone, the line its 95 % interval; hollow where patients are "
         "few. The "
         "upright line is the value of all patients, the dotted one chance. Groups differ by chance as "
@@ -231,14 +232,14 @@ def forest_picture(target: Mapping[str, Any]) -> Picture | None:
     )
 
 
-def _forest_row(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
-    score = row.get("score", row)
-    few = bool(row.get("few", False))
+def _forest_row(axes: Axes, place: int, score: Score, few: bool) -> None:
     colour = COLOURS[0] if place == 0 else INK
-    if score["low"] is not None:
-        axes.plot([score["low"], score["high"]], [place, place], color=colour, linewidth=1.6)
+    if score.low is not None and score.high is not None:
+        axes.plot([score.low, score.high], [place, place], color=colour, linewidth=1.6)
     face = "white" if few else colour
-    axes.plot(score["value"], place, "o", color=colour, markerfacecolor=face, markersize=7 if place else 8)
+    axes.plot(
+        _floats([score.value]), place, "o", color=colour, markerfacecolor=face, markersize=7 if place else 8
+    )
 
 
 def _floats(values: Sequence[Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from histonic.stages.evaluate.curves import Bins
 from histonic.stages.report import words
 
 INK, PALE = "#333333", "#999999"
@@ -146,9 +147,9 @@ def draw_cell_texts(axes: Axes, counts: Any, share: Any) -> None:
         axes.text(column, row, text, ha="center", va="center", fontsize=size)
 
 
-def bin_pairs(bins: Mapping[str, Any]) -> str:
+def bin_pairs(bins: Bins) -> str:
     """Calibration bins in words: predicted and observed, patients in brackets."""
     return ", ".join(
         f"{words.significant(p, 2)} and {words.significant(o, 2)} ({n})"
-        for p, o, n in zip(bins["predicted"], bins["observed"], bins["count"], strict=True)
+        for p, o, n in zip(bins.predicted, bins.observed, bins.count, strict=True)
     )

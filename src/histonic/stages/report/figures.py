@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from histonic.core.task import TaskKind
+from histonic.stages.evaluate.curves import ClassCurves, RiskGroup, SurvivalCurves, ValueCurves
 from histonic.stages.report import words
 from histonic.stages.report.curves import (
     auc_over_time_picture,
@@ -17,6 +18,7 @@ from histonic.stages.report.curves import (
     decision_picture,
     survival_calibration_picture,
 )
+from histonic.stages.report.document import NetworkHistory, Target
 from histonic.stages.report.drawing import (
     COLOURS,
     MARKS,
@@ -36,93 +38,91 @@ from histonic.stages.report.drawing import (
 )
 
 
-def target_pictures(target: Mapping[str, Any]) -> list[Picture]:
+def target_pictures(target: Target) -> list[Picture]:
     """The figures of one target, by its kind; none if it could not be evaluated.
 
     Args:
-        target: Task, scores and curves, as in ``report.json``.
+        target: Task, scores and curves.
     """
-    if not target["curves"]:
+    if target.problem:
         return []
-    drawn = [picture(target) for picture in PICTURES[target["task"]["kind"]]]
+    drawn = [picture(target, target.curves) for picture in PICTURES[target.task.kind]]
     return [picture for picture in drawn if picture is not None]
 
 
 # ---------------------------------------------------------------------- classification
 
 
-def roc_picture(target: Mapping[str, Any]) -> Picture:
+def roc_picture(target: Target, curves: ClassCurves) -> Picture:
     """ROC curve, per class if there are more than two."""
-    curves = target["curves"]["roc"]
-    scores = {score["name"]: score for score in target["scores"]}
-    only, width = len(curves) == 1, name_width(len(curves))
-    of = [scores.get("AUROC" if only else f"AUROC of {curve['class']}") for curve in curves]
+    lines = curves.roc
+    scores = {score.name: score for score in target.scores}
+    only, width = len(lines) == 1, name_width(len(lines))
+    of = [scores.get("AUROC" if only else f"AUROC of {curve.name}") for curve in lines]
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle=(0, (2, 3)))
-        for index, (curve, score) in enumerate(zip(curves, of, strict=True)):
-            value = "" if score is None else f"  {words.score_number('AUROC', score['value'])}"
+        for index, (curve, score) in enumerate(zip(lines, of, strict=True)):
+            value = "" if score is None else f"  {words.score_number('AUROC', score.value)}"
             axes.plot(
-                curve["x"],
-                curve["y"],
-                label=f"{short_name(curve['class'], width)}{value}",
+                curve.x,
+                curve.y,
+                label=f"{short_name(curve.name, width)}{value}",
                 **line_style(index),
                 linewidth=2,
             )
         draw_unit_square(axes, "False alarms (1 − specificity)", "Found cases (sensitivity)")
-        place_legend(figure, axes, len(curves), "lower right", title="AUROC")
+        place_legend(figure, axes, len(lines), "lower right", title="AUROC")
 
     listed = "; ".join(
-        f"“{curve['class']}” {words.score_words(score)}"
-        for curve, score in zip(curves, of, strict=True)
-        if score
+        f"“{curve.name}” {words.score_words(score)}" for curve, score in zip(lines, of, strict=True) if score
     )
-    which = f"“{curves[0]['class']}” against the rest" if only else "each class against all others"
+    which = f"“{lines[0].name}” against the rest" if only else "each class against all others"
     return Picture(
         "ROC curve",
-        draw_figure(draw, with_legend(len(curves))),
+        draw_figure(draw, with_legend(len(lines))),
         f"ROC curve, {which}. {listed}.",
         f"For {which}: each point is one possible cut-off. The closer the line comes to the upper left "
         "corner, the better; the dotted diagonal is guessing.",
     )
 
 
-def calibration_picture(target: Mapping[str, Any]) -> Picture:
+def calibration_picture(target: Target, curves: ClassCurves) -> Picture:
     """Predicted probability against observed share, in groups of equally many patients."""
-    curves = target["curves"]["calibration"]
-    width = name_width(len(curves))
+    lines = curves.calibration
+    width = name_width(len(lines))
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, linestyle=(0, (2, 3)))
-        for index, curve in enumerate(curves):
+        for index, curve in enumerate(lines):
             axes.plot(
-                curve["predicted"],
-                curve["observed"],
+                curve.predicted,
+                curve.observed,
                 marker=MARKS[index % len(MARKS)],
                 markersize=7,
-                label=short_name(curve["class"], width),
+                label=short_name(curve.name, width),
                 linewidth=1.3,
                 **line_style(index),
             )
         draw_unit_square(axes, "Predicted probability (mean of group)", "Share that was true")
-        place_legend(figure, axes, len(curves), "upper left")
+        place_legend(figure, axes, len(lines), "upper left")
 
-    points = "; ".join(f"“{curve['class']}” {bin_pairs(curve)}" for curve in curves)
+    points = "; ".join(f"“{curve.name}” {bin_pairs(curve)}" for curve in lines)
     return Picture(
         "Calibration",
-        draw_figure(draw, with_legend(len(curves))),
+        draw_figure(draw, with_legend(len(lines))),
         f"Calibration. Predicted and observed shares: {points}.",
         "Patients grouped by predicted probability. On the dotted diagonal, a predicted 30 % comes true in "
         "30 of 100 patients; points below it mean that the model promises too much.",
     )
 
 
-def confusion_picture(target: Mapping[str, Any]) -> Picture:
+def confusion_picture(target: Target, curves: ClassCurves) -> Picture:
     """Counts of true against called class, shaded by share of the true class."""
-    confusion = target["curves"]["confusion"]
-    classes, counts = confusion["classes"], np.array(confusion["counts"])
+    confusion = curves.confusion
+    classes, counts = confusion.classes, np.array(confusion.counts)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     def draw(figure: Figure) -> None:
@@ -153,10 +153,12 @@ def confusion_picture(target: Mapping[str, Any]) -> Picture:
     )
 
 
-def class_score_picture(target: Mapping[str, Any]) -> Picture:
+def class_score_picture(target: Target, curves: ClassCurves) -> Picture | None:
     """Ordinal score per true class: one dot a patient, a bar at the median."""
-    scatter, classes = target["curves"]["scatter"], target["task"]["classes"]
-    truth, score = np.array(scatter["truth"], dtype=float), np.array(scatter["predicted"], dtype=float)
+    scatter, classes = curves.scatter, target.task.classes
+    if scatter is None:
+        return None
+    truth, score = np.array(scatter.truth, dtype=float), np.array(scatter.predicted, dtype=float)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -189,50 +191,48 @@ def class_score_picture(target: Mapping[str, Any]) -> Picture:
 # -------------------------------------------------------------------------- regression
 
 
-def scatter_picture(target: Mapping[str, Any]) -> Picture:
+def scatter_picture(target: Target, curves: ValueCurves) -> Picture:
     """True against predicted value, with the line of identity."""
-    scatter = target["curves"]["scatter"]
-    truth, predicted = np.array(scatter["truth"]), np.array(scatter["predicted"])
+    scatter = curves.scatter
+    truth, predicted = np.array(scatter.truth), np.array(scatter.predicted)
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         draw_dots(axes, predicted, truth)
         draw_identity(axes, np.concatenate([truth, predicted]))
-        axes.set(
-            xlabel=f"Predicted {short_name(target['label'])}", ylabel=f"True {short_name(target['label'])}"
-        )
+        axes.set(xlabel=f"Predicted {short_name(target.label)}", ylabel=f"True {short_name(target.label)}")
 
     return Picture(
         "True and predicted value",
         draw_figure(draw),
-        f"Scatter of true against predicted {target['label']} for {words.counted(len(truth), 'patient')}. "
-        f"{words.score_words(target['scores'][0])}.",
+        f"Scatter of true against predicted {target.label} for {words.counted(len(truth), 'patient')}. "
+        f"{words.score_words(target.scores[0])}.",
         "One dot is a patient. On the dotted line the prediction equals the truth; above it the true value "
         "is higher than predicted.",
     )
 
 
-def value_calibration_picture(target: Mapping[str, Any]) -> Picture:
+def value_calibration_picture(target: Target, curves: ValueCurves) -> Picture:
     """Mean truth against mean prediction in groups of equally many patients, with the fitted line."""
-    bins = target["curves"]["calibration"]
-    slope, intercept = bins["slope"], bins["intercept"]
+    bins = curves.calibration
+    slope, intercept = bins.slope, bins.intercept
     line = (
         "The predictions do not vary, so no line was fitted."
-        if slope is None
+        if slope is None or intercept is None
         else f"Fitted line: truth = {words.line_words(slope, intercept)}."
     )
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        predicted, observed = np.array(bins["predicted"]), np.array(bins["observed"])
-        if slope is not None:
+        predicted, observed = np.array(bins.predicted), np.array(bins.observed)
+        if slope is not None and intercept is not None:
             ends = np.array([predicted.min(), predicted.max()])
             axes.plot(ends, intercept + slope * ends, color=COLOURS[1], linewidth=2, label="fitted line")
         axes.plot(
             predicted, observed, color=COLOURS[0], marker="o", markersize=8, linestyle="", label="group"
         )
         draw_identity(axes, np.concatenate([predicted, observed]))
-        name = short_name(target["label"])
+        name = short_name(target.label)
         axes.set(xlabel=f"Predicted {name} (mean of group)", ylabel=f"True {name} (mean of group)")
         axes.legend(loc="upper left")
 
@@ -248,10 +248,10 @@ def value_calibration_picture(target: Mapping[str, Any]) -> Picture:
 # ---------------------------------------------------------------------------- survival
 
 
-def survival_picture(target: Mapping[str, Any]) -> Picture:
+def survival_picture(target: Target, curves: SurvivalCurves) -> Picture:
     """Kaplan-Meier curves of the risk groups, numbers at risk below."""
-    km = target["curves"]["km"]
-    groups, at = km["groups"], km["at"]
+    km = curves.km
+    groups, at = km.groups, km.at
 
     def draw(figure: Figure) -> None:
         axes, below = figure.subplots(
@@ -262,65 +262,63 @@ def survival_picture(target: Mapping[str, Any]) -> Picture:
         axes.set(ylim=(0, 1.03), ylabel="Share without event")
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
         axes.legend(
-            loc="upper right", title=f"log-rank {words.p_words(km['p'])}", handlelength=2.6, alignment="left"
+            loc="upper right", title=f"log-rank {words.p_words(km.p)}", handlelength=2.6, alignment="left"
         )
-        _numbers_at_risk(below, groups, at, target["task"]["columns"][0])
+        _numbers_at_risk(below, groups, at, target.task.columns[0])
 
     listed = "; ".join(
-        f"{group['name']}: {words.counted(group['n'], 'patient')}, "
-        f"{words.counted(group['events'], 'event')}, at risk "
-        + ", ".join(f"{n} at {words.compact(t)}" for n, t in zip(group["at_risk"], at, strict=True))
+        f"{group.name}: {words.counted(group.n, 'patient')}, "
+        f"{words.counted(group.events, 'event')}, at risk "
+        + ", ".join(f"{n} at {words.compact(t)}" for n, t in zip(group.at_risk, at, strict=True))
         for group in groups
     )
     return Picture(
         "Survival by predicted risk",
         draw_figure(draw, (4.9, 4.7)),
-        f"Kaplan-Meier curves. {listed}. Log-rank {words.p_words(km['p'])}. "
-        f"{words.score_words(target['scores'][0])}.",
+        f"Kaplan-Meier curves. {listed}. Log-rank {words.p_words(km.p)}. "
+        f"{words.score_words(target.scores[0])}.",
         "The share of patients without the event as time passes. A small upright stroke is a patient whose "
         "follow-up ended there (censored); the pale band is the 95 % interval. The wider the lines "
         "are apart, the better the model tells the groups apart.",
     )
 
 
-def _survival_curve(axes: Axes, group: Mapping[str, Any], index: int) -> None:
+def _survival_curve(axes: Axes, group: RiskGroup, index: int) -> None:
     line = line_style(index)
-    time, share = np.array(group["time"], dtype=float), np.array(group["survival"], dtype=float)
-    low, high = np.array(group["low"], dtype=float), np.array(group["high"], dtype=float)
-    axes.step(
-        time, share, where="post", linewidth=2, label=f"{group['name']} ({group['n']} patients)", **line
-    )
+    time, share = np.array(group.time, dtype=float), np.array(group.survival, dtype=float)
+    low, high = np.array(group.low, dtype=float), np.array(group.high, dtype=float)
+    axes.step(time, share, where="post", linewidth=2, label=f"{group.name} ({group.n} patients)", **line)
     axes.fill_between(time, low, high, step="post", color=line["color"], alpha=0.13, linewidth=0)
-    censored = np.array(group["censored"], dtype=float)
+    censored = np.array(group.censored, dtype=float)
     place = np.maximum(np.searchsorted(time, censored, side="right") - 1, 0)
     axes.plot(censored, share[place], "|", color=line["color"], markersize=7, markeredgewidth=1.2)
 
 
-def _numbers_at_risk(axes: Axes, groups: Sequence[Mapping[str, Any]], at: Sequence[float], unit: str) -> None:
+def _numbers_at_risk(axes: Axes, groups: Sequence[RiskGroup], at: Sequence[float], unit: str) -> None:
     axes.set_ylim(len(groups) - 0.4, -0.7)
     axes.set_xticks(at, [words.compact(time) for time in at])
-    axes.set_yticks(range(len(groups)), [group["name"] for group in groups])
+    axes.set_yticks(range(len(groups)), [group.name for group in groups])
     axes.tick_params(axis="y", length=0, pad=16)
     axes.spines["left"].set_visible(False)
     axes.set_title("Patients at risk", loc="left", fontsize=10.5, pad=2)
     axes.set_xlabel(f"Time ({short_name(unit)})")
     for row, group in enumerate(groups):
-        for time, count in zip(at, group["at_risk"], strict=True):
+        for time, count in zip(at, group.at_risk, strict=True):
             axes.text(time, row, str(count), ha="center", va="center", clip_on=False)
 
 
 # ---------------------------------------------------------------------------- training
 
 
-def training_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
+def training_picture(history: Sequence[NetworkHistory]) -> Picture | None:
     """Training and validation loss by epoch, one line a network; None without epochs."""
-    curves = [item for item in history if any(loss is not None for loss in item["validation_loss"])]
+    curves = [item for item in history if any(loss is not None for loss in item.validation_loss)]
     if not curves:
         return None
-    repeats = max(item["repeat"] for item in curves) + 1
+    repeats = max(item.repeat for item in curves) + 1
     if repeats > 1:
-        curves = [item for item in curves if item["repeat"] == 0]
-    folds = sorted({item["fold"] for item in curves})
+        curves = [item for item in curves if item.repeat == 0]
+    folds = sorted({item.fold for item in curves})
 
     def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, 1, sharex=True)
@@ -333,9 +331,9 @@ def training_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
         above.legend(list(handles.values()), list(handles), loc="upper right", ncols=2, handlelength=2.6)
 
     lowest = "; ".join(
-        f"fold {item['fold'] + 1}: lowest "
-        f"{words.significant(min(x for x in item['validation_loss'] if x is not None))}"
-        f" in {words.counted(len(item['epoch']), 'epoch')}"
+        f"fold {item.fold + 1}: lowest "
+        f"{words.significant(min(x for x in item.validation_loss if x is not None))}"
+        f" in {words.counted(len(item.epoch), 'epoch')}"
         for item in curves
     )
     return Picture(
@@ -348,19 +346,19 @@ def training_picture(history: Sequence[Mapping[str, Any]]) -> Picture | None:
     )
 
 
-def _loss_curves(above: Axes, below: Axes, item: Mapping[str, Any], folds: Sequence[int]) -> None:
+def _loss_curves(above: Axes, below: Axes, item: NetworkHistory, folds: Sequence[int]) -> None:
     """One network: its training loss above, its validation loss with the epoch that was kept below."""
-    index = folds.index(item["fold"])
+    index = folds.index(item.fold)
     line = line_style(index)
-    train, validation = (np.array(item[key], dtype=float) for key in ("train_loss", "validation_loss"))
-    above.plot(item["epoch"], train, linewidth=1.6, label=f"fold {item['fold'] + 1}", **line)
-    below.plot(item["epoch"], validation, linewidth=1.6, **line)
+    train, validation = (np.array(each, dtype=float) for each in (item.train_loss, item.validation_loss))
+    above.plot(item.epoch, train, linewidth=1.6, label=f"fold {item.fold + 1}", **line)
+    below.plot(item.epoch, validation, linewidth=1.6, **line)
     best = int(np.nanargmin(validation))
-    below.plot(item["epoch"][best], validation[best], marker=MARKS[index % len(MARKS)], color=line["color"])
+    below.plot(item.epoch[best], validation[best], marker=MARKS[index % len(MARKS)], color=line["color"])
 
 
 _CLASSES = (roc_picture, calibration_picture, confusion_picture)
-PICTURES: dict[TaskKind, tuple[Callable[[Mapping[str, Any]], Picture | None], ...]] = {
+PICTURES: dict[TaskKind, tuple[Callable[[Target, Any], Picture | None], ...]] = {
     "binary": (*_CLASSES, decision_picture),
     "multiclass": _CLASSES,
     "ordinal": (*_CLASSES, class_score_picture),

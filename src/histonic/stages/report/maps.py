@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -17,8 +15,10 @@ from histonic.core.task import Task
 from histonic.runs.run import Run
 from histonic.stages.explain.choice import chosen_patients
 from histonic.stages.explain.explain import FOLDER, explain_read_run
-from histonic.stages.explain.files import prediction_words, read_records, summary_row
+from histonic.stages.explain.files import prediction_words, read_records
+from histonic.stages.explain.record import Explanation, summary_row
 from histonic.stages.explain.settings import ExplainSettings
+from histonic.stages.report.document import ExplainedSlide, ExplanationsSection
 
 METHOD = "integrated-gradients"
 PATIENTS = 2
@@ -29,7 +29,7 @@ QUALITY = 72
 NUMBERS = ("gain", "deletion", "insertion", "random", "randomised", "lesion_cells", "auc", "auc_randomised")
 
 
-def report_explanations(run: Run, progress: Progress) -> dict[str, Any]:
+def report_explanations(run: Run, progress: Progress) -> ExplanationsSection:
     """What the page says of the most and least certain patients of each target.
 
     Explanations that lie in the run are shown as they are; what is absent is computed if bundle and store are
@@ -38,33 +38,30 @@ def report_explanations(run: Run, progress: Progress) -> dict[str, Any]:
     Args:
         run: The run.
         progress: Told what cannot be had.
-
-    Returns:
-        ``problem`` (a sentence, or empty), ``method``, and per target a list of patients: patient_id,
-        slide_id, role, slides, prediction, truth, output, numbers of the checks, folder.
     """
-    found: dict[str, Any] = {"problem": "", "method": METHOD, "targets": {}}
+    problem = ""
+    targets: dict[str, list[ExplainedSlide]] = {}
     bundle = run.folder / "bundle" / "bundle.json"
     if not bundle.is_file():
-        return found | {"problem": "The run holds no bundle, so that nothing can be explained."}
+        problem = "The run holds no bundle, so that nothing can be explained."
+        return ExplanationsSection(problem=problem, method=METHOD, targets=targets)
     try:
         fingerprint = hashlib.sha256(bundle.read_bytes()).hexdigest()
         for task in run.tasks:
-            shown, reasons = _of_target(run, task, fingerprint, progress)
-            found["targets"][task.name] = shown
-            found["problem"] = found["problem"] or " ".join(reasons[:1])
+            targets[task.name], reasons = _of_target(run, task, fingerprint, progress)
+            problem = problem or " ".join(reasons[:1])
     except HistonicError as error:
         progress.say(f"no explanations: {error.found}")
-        found["problem"] = (
+        problem = (
             f"There are no maps of what the model looks at: {error.found} {error.todo} "
             f"Then run histonic explain {run.folder}, and the report again."
         )
-    return found
+    return ExplanationsSection(problem=problem, method=METHOD, targets=targets)
 
 
 def _of_target(
     run: Run, task: Task, bundle: str, progress: Progress
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[ExplainedSlide], list[str]]:
     """What is shown of one target, and why the rest could not be explained."""
     reasons = []
     count = PATIENTS if len(run.tasks) <= MANY_TARGETS else 1
@@ -88,64 +85,55 @@ def _of_target(
     return shown, reasons
 
 
-def _records(run: Run, task: Task, bundle: str) -> dict[str, dict[str, Any]]:
+def _records(run: Run, task: Task, bundle: str) -> dict[str, Explanation]:
     """Checked records of one target by slide, as far as they explain the networks that lie in the run."""
     return {
-        record["slide_id"]: record
+        record.slide_id: record
         for record in read_records(run.folder / FOLDER / METHOD)
-        if record["target"] == task.name
-        and record["inputs"]["bundle"] == bundle
-        and record["unseen"]
+        if record.target == task.name
+        and record.inputs.bundle == bundle
+        and record.unseen
         # Of the usual output and with its checks: a map without them is not shown.
-        and record["inputs"]["output"] is None
-        and record["curves"]
+        and record.inputs.output is None
+        and record.curves
     }
 
 
-def _shown(record: Mapping[str, Any], role: str, slides: int) -> dict[str, Any]:
-    row, kind = summary_row(record), str(record["kind"])
-    truth = record["truth"]
-    if isinstance(truth, list):
+def _shown(record: Explanation, role: str, slides: int) -> ExplainedSlide:
+    row, kind, truth = summary_row(record), record.kind, record.truth
+    if isinstance(truth, tuple):
         truth = f"event at {truth[0]:g}" if truth[1] else f"no event until {truth[0]:g}"
     elif truth is not None and not isinstance(truth, str):
         truth = f"{truth:.3g}"
-    return {
-        "patient_id": record["patient_id"],
-        "slide_id": record["slide_id"],
-        "slides": slides,
-        "role": role,
-        "prediction": prediction_words(record["prediction"], kind),
-        "of_patient": prediction_words(
-            (record["patient_prediction"] if slides > 1 and not record["joined"] else None)
-            or record["prediction"],
-            kind,
+    alone = slides == 1 or record.joined
+    return ExplainedSlide(
+        patient_id=record.patient_id,
+        slide_id=record.slide_id,
+        slides=slides,
+        role=role,
+        prediction=prediction_words(record.prediction, kind),
+        of_patient=prediction_words(
+            (None if alone else record.patient_prediction) or record.prediction, kind
         ),
-        "joined": record["joined"],
-        "truth": truth or "unknown",
-        "output": record["output"],
-        "better": _better(record["curves"]),
-        "trusted": record["trust"] > 0,
-        "note": record["picture_note"],
-        "folder": f"{FOLDER}/{record['method']}/{record['target']}/{record['slide_id']}",
-        **{key: row[key] for key in NUMBERS},
-    }
+        joined=record.joined,
+        truth=truth or "unknown",
+        output=record.output,
+        better=record.curves is not None and record.curves.is_better,
+        trusted=record.trust > 0,
+        note=record.picture_note,
+        folder=f"{FOLDER}/{record.method}/{record.target}/{record.slide_id}",
+        **{key: getattr(row, key) for key in NUMBERS},
+    )
 
 
-def _better(curves: Mapping[str, Any]) -> bool:
-    """Whether the order of the cells is better than each random order, both in deletion and in insertion."""
-    areas, orders = curves["areas"], curves["orders"]
-    # Keeping a random part is deleting the other part: both have the same area.
-    return bool(areas["deletion"] < min(orders) and areas["insertion"] > max(orders))
-
-
-def explanation_pictures(folder: Path, explanations: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def explanation_pictures(folder: Path, explanations: ExplanationsSection) -> dict[str, dict[str, str]]:
     """Overlay and sheet of every shown slide as data URIs, by their folder; empty if damaged."""
     return {
-        shown["folder"]: {
-            name.removesuffix(".png"): _small(folder / shown["folder"] / name, width)
+        shown.folder: {
+            name.removesuffix(".png"): _small(folder / shown.folder / name, width)
             for name, width in WIDTH_PX.items()
         }
-        for target in explanations["targets"].values()
+        for target in explanations.targets.values()
         for shown in target
     }
 

@@ -12,16 +12,19 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from histonic.core.files import require_writable_folder, write_json, write_text
+from histonic.core.documents import write_document
+from histonic.core.files import require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
+from histonic.metrics.inference.scores import Score
 from histonic.runs.run import Run, read_whole_run
 from histonic.stages.report import words
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
 from histonic.stages.report.content import ROWS_SHOWN, report_content
 from histonic.stages.report.curves import forest_picture
+from histonic.stages.report.document import Report
 from histonic.stages.report.figures import target_pictures, training_picture
-from histonic.stages.report.maps import explanation_pictures, report_explanations
+from histonic.stages.report.maps import explanation_pictures
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.report.terms import RANGES
 
@@ -60,17 +63,15 @@ def write_report(
     require_writable_folder(run.folder)
     listener.stage("evaluate", len(run.tasks))
     content = report_content(run, resolved, listener)
-    content["explanations"] = report_explanations(run, listener)
     pictures = _pictures(content, run, listener)
-    pictures["explanations"] = explanation_pictures(run.folder, content["explanations"])
     page = render_page(content, pictures)
-    write_json(run.folder / "report.json", content)
+    write_document(run.folder / "report.json", content)
     path = run.folder / "report.html"
     write_text(path, page)
     return path
 
 
-def render_page(content: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
+def render_page(content: Report, pictures: Mapping[str, Any]) -> str:
     """The page as HTML.
 
     Args:
@@ -92,52 +93,54 @@ def render_page(content: Mapping[str, Any], pictures: Mapping[str, Any]) -> str:
     )
     environment.globals.update(words=words, interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN)
     environment.globals.update(audit_levels=LEVEL_WORDS)
-    return environment.get_template("report.html.j2").render(**content, pictures=pictures)
+    return environment.get_template("report.html.j2").render(dict(content), pictures=pictures)
 
 
-def interval_drawing(score: Mapping[str, Any]) -> dict[str, float] | None:
+def interval_drawing(score: Score) -> dict[str, float] | None:
     """Where value, interval and chance lie on a small line, in % of its length.
 
     Args:
-        score: Of ``report.json``.
+        score: A metric.
 
     Returns:
         ``value``, ``low``, ``high`` and, if there is one, ``chance``; None if the value is undefined.
 
     Example:
-        >>> interval_drawing({"name": "AUROC", "value": 0.75, "low": 0.5, "high": 1.0, "chance": 0.5})
+        >>> interval_drawing(Score("AUROC", 0.75, 0.5, 1.0, chance=0.5, higher_is_better=True))
         {'value': 75.0, 'low': 50.0, 'high': 100.0, 'chance': 50.0}
     """
-    if score["value"] is None:
+    if score.value is None:
         return None
-    marks = {key: score[key] for key in ("value", "low", "high", "chance") if score[key] is not None}
-    ends = RANGES.get(words.base_name(score["name"]), (0.0, 1.15 * max(marks.values())))
+    found = {"value": score.value, "low": score.low, "high": score.high, "chance": score.chance}
+    marks = {key: mark for key, mark in found.items() if mark is not None}
+    ends = RANGES.get(words.base_name(score.name), (0.0, 1.15 * max(marks.values())))
     left, right = min(ends[0], 0.0), ends[1] or 1.0
     return {
         key: round(100 * min(max((mark - left) / (right - left), 0), 1), 2) for key, mark in marks.items()
     }
 
 
-def _pictures(content: Mapping[str, Any], run: Run, progress: Progress) -> dict[str, Any]:
-    shown = content["slides"]["shown"]
-    progress.stage("draw", len(content["targets"]) + len(shown))
+def _pictures(content: Report, run: Run, progress: Progress) -> dict[str, Any]:
+    shown = content.slides.shown
+    progress.stage("draw", len(content.targets) + len(shown))
     figures, forests = [], []
-    for target in content["targets"]:
+    for target in content.targets:
         figures.append(target_pictures(target))
         forests.append(forest_picture(target))
-        progress.advance(note=target["task"]["name"])
-    external = [[target_pictures(target) for target in each["targets"]] for each in content["external"]]
+        progress.advance(note=target.task.name)
+    external = [[target_pictures(target) for target in each.targets] for each in content.external]
     slides = {}
     for slide in shown:
-        slides[slide["slide_id"]] = _small_picture(run, slide["slide_id"], progress)
-        progress.advance(note=slide["slide_id"])
+        slides[slide.slide_id] = _small_picture(run, slide.slide_id, progress)
+        progress.advance(note=slide.slide_id)
     return {
         "targets": figures,
-        "audit": audit_pictures(content["audit"]),
+        "audit": audit_pictures(content.audit),
         "forests": forests,
         "external": external,
-        "training": training_picture(content["history"]),
+        "training": training_picture(content.history),
         "slides": slides,
+        "explanations": explanation_pictures(run.folder, content.explanations),
     }
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from histonic.core.task import TaskKind
+from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.comparisons import BOTH_WAYS
+from histonic.metrics.inference.scores import Score
+from histonic.runs.documents import CohortCounts, RunDocument
+from histonic.stages.evaluate.clinical_fits import AddedByImage
+from histonic.stages.evaluate.clinical_models import Clinical
+from histonic.stages.evaluate.groups import Grouping, Level
+from histonic.stages.report.document import AgainstChance, ForestRow
 from histonic.stages.report.terms import GLOSSARY as GLOSSARY
 from histonic.stages.report.terms import GLOSSES, RANGES
 from histonic.stages.report.terms import MINUS as MINUS
@@ -138,40 +143,40 @@ def p_words(p: float | None) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {significant(p, 2)}"
 
 
-def interval_words(score: Mapping[str, Any]) -> str:
+def interval_words(score: Score) -> str:
     """``0.70 to 0.90``, or that there is none."""
-    if score["low"] is None or score["high"] is None:
+    if score.low is None or score.high is None:
         return "none"
-    return f"{score_number(score['name'], score['low'])} to {score_number(score['name'], score['high'])}"
+    return f"{score_number(score.name, score.low)} to {score_number(score.name, score.high)}"
 
 
-def interval_text(row: Mapping[str, Any]) -> str:
+def interval_text(row: ForestRow) -> str:
     """``0.81 (0.70 to 0.90)``, for the description of a figure."""
-    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    return f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
-def chance_verdict(score: Mapping[str, Any], crossed: bool = False) -> str:
+def chance_verdict(score: Score, crossed: bool = False) -> AgainstChance:
     """How the interval lies to chance: ``better``, ``worse``, ``near``, ``covers`` or ``unknown``.
 
     Args:
-        score: With value, low, high, chance and higher_is_better.
+        score: A metric.
         crossed: The predictions are cross-validated. The half width on the side of chance then counts
             :data:`CROSSED_REACH` times, and a chance level that only this reaches is ``near``.
     """
-    low, high, chance = score["low"], score["high"], score["chance"]
-    if low is None or high is None or chance is None:
+    value, low, high, chance = score.value, score.low, score.high, score.chance
+    if value is None or low is None or high is None or chance is None:
         return "unknown"
     if low <= chance <= high:
         return "covers"
-    half = score["value"] - low if low > chance else high - score["value"]
-    if crossed and abs(score["value"] - chance) <= CROSSED_REACH * half:
+    half = value - low if low > chance else high - value
+    if crossed and abs(value - chance) <= CROSSED_REACH * half:
         return "near"
-    return "better" if (low > chance) == score["higher_is_better"] else "worse"
+    return "better" if (low > chance) == score.higher_is_better else "worse"
 
 
-def chance_words(score: Mapping[str, Any], label: str, crossed: bool = False) -> str:
+def chance_words(score: Score, label: str, crossed: bool = False) -> str:
     """What the interval of the leading score means, as a sentence or two."""
-    chance = score_number(score["name"], score["chance"])
+    chance = score_number(score.name, score.chance)
     wider = f", also if it is taken {CROSSED_REACH:.1f} times as wide for cross-validation" if crossed else ""
     return {
         "better": f"All of the interval is better than the chance level ({chance}){wider}: the predictions "
@@ -188,38 +193,38 @@ def chance_words(score: Mapping[str, Any], label: str, crossed: bool = False) ->
     }[chance_verdict(score, crossed)]
 
 
-def score_words(score: Mapping[str, Any]) -> str:
+def score_words(score: Score) -> str:
     """A score with its interval: ``AUROC 0.81 (95 % interval 0.70 to 0.90)``."""
-    if score["value"] is None:
-        return f"{score['name']} undefined"
-    value = score_number(score["name"], score["value"])
-    if score["low"] is None or score["high"] is None:
-        return f"{score['name']} {value} (no interval)"
-    return f"{score['name']} {value} (95{NBSP}% interval {interval_words(score)})"
+    if score.value is None:
+        return f"{score.name} undefined"
+    value = score_number(score.name, score.value)
+    if score.low is None or score.high is None:
+        return f"{score.name} {value} (no interval)"
+    return f"{score.name} {value} (95{NBSP}% interval {interval_words(score)})"
 
 
-def pair_words(score: Mapping[str, Any], task: Mapping[str, Any]) -> str:
+def pair_words(score: Score, task: Task) -> str:
     """The leading score as a number of patients out of 100, where it is one; else what it means."""
-    if score["value"] is None:
+    if score.value is None:
         return ""
-    hundred = round(100 * score["value"])
-    if score["name"] == "AUROC" and task["kind"] == "binary":
-        other, positive = task["classes"]
+    hundred = round(100 * score.value)
+    if score.name == "AUROC" and task.kind == "binary":
+        other, positive = task.classes
         return (
             f"Of 100 pairs of one “{positive}” and one “{other}” patient, the “{positive}” one gets the "
             f"higher score in {hundred}; guessing would manage 50."
         )
-    if score["name"] == "AUROC":
+    if score.name == "AUROC":
         return (
             "Of 100 pairs of one patient of a class and one of another class, the right one gets the higher "
             f"score for that class in {hundred} (mean over the classes); guessing would manage 50."
         )
-    if score["name"] == "C-index":
+    if score.name == "C-index":
         return (
             "Of 100 pairs of patients of whom one is known to have had the event first, that one has the "
             f"higher risk in {hundred}; guessing would manage 50."
         )
-    return gloss(score["name"])
+    return gloss(score.name)
 
 
 def counted(count: int, noun: str) -> str:
@@ -237,49 +242,43 @@ def joined(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
 
 
-def target_summary(target: Mapping[str, Any]) -> str:
-    """One target in a sentence or two, for the head of the page; its name stands before it."""
-    if target["problem"]:
-        return f"Could not be evaluated: {target['problem']}"
-    score = target["scores"][0]
-    chance = f"chance {score_number(score['name'], score['chance'])}"
-    result = (
-        score_words(score).removesuffix(")") + f"; {chance})" if score["value"] is not None else "undefined"
-    )
-    verdict = VERDICTS[chance_verdict(score, target["crossed"])]
-    return f"{verdict} {result}, in {counted(target['n'], 'patient')}."
+def target_summary(score: Score, crossed: bool, n: int) -> str:
+    """The leading score in a sentence, for the head of the page; the target's name stands before it."""
+    chance = f"chance {score_number(score.name, score.chance)}"
+    result = score_words(score).removesuffix(")") + f"; {chance})" if score.value is not None else "undefined"
+    verdict = VERDICTS[chance_verdict(score, crossed)]
+    return f"{verdict} {result}, in {counted(n, 'patient')}."
 
 
-def opening(content: Mapping[str, Any]) -> str:
+def opening(counts: CohortCounts, labels: Sequence[str], run: RunDocument) -> str:
     """The head of the page: what was done."""
-    counts = content["counts"]
     return (
-        f"{counted(counts['slides_used'], 'slide')} of {counted(counts['patients_used'], 'patient')} were "
-        f"used to predict {joined([target['label'] for target in content['targets']])} from the slides "
-        f"alone. {split_words(content['run'])} The intervals say how far the result would vary with other "
+        f"{counted(counts.slides_used, 'slide')} of {counted(counts.patients_used, 'patient')} were "
+        f"used to predict {joined(labels)} from the slides "
+        f"alone. {split_words(run)} The intervals say how far the result would vary with other "
         "patients."
     )
 
 
-def split_words(run: Mapping[str, Any]) -> str:
+def split_words(run: RunDocument) -> str:
     """How patients were kept apart."""
-    if run["split"] == "fixed":
+    if run.split == "fixed":
         return (
             "The label table says which patients train and which are tested; those that are tested took no "
             "part in training."
         )
-    parts = f"{run['folds']} parts" + (" that keep every site whole" if run["split"] == "site" else "")
-    often = f", {run['repeats']} times anew," if run["repeats"] > 1 else ""
-    never = " nor the patient's site" if run["split"] == "site" else ""
+    parts = f"{run.folds} parts" + (" that keep every site whole" if run.split == "site" else "")
+    often = f", {run.repeats} times anew," if run.repeats > 1 else ""
+    never = " nor the patient's site" if run.split == "site" else ""
     return (
         f"The patients were divided into {parts}{often} and every patient was predicted by networks that had "
         f"never seen that patient{never}."
     )
 
 
-def folds_words(run: Mapping[str, Any], used: int, tested: int) -> str:
+def folds_words(run: RunDocument, used: int, tested: int) -> str:
     """How the folds of the tables below came about."""
-    if run["split"] == "fixed":
+    if run.split == "fixed":
         return (
             f"{counted(tested, 'patient')} of {used} were set aside by the label table and predicted; the "
             "rest trained the networks and decided when training stopped. The tables count the tested ones."
@@ -287,103 +286,95 @@ def folds_words(run: Mapping[str, Any], used: int, tested: int) -> str:
     how = {
         "site": "every site lies in one part, so that no network was tested on a site it had seen",
         "given parts": "the label table says who is in which",
-    }.get(run["split"], "they are alike in targets and sites as far as possible")
-    first = " The tables show the first of the repeats." if run["repeats"] > 1 else ""
+    }.get(run.split, "they are alike in targets and sites as far as possible")
+    first = " The tables show the first of the repeats." if run.repeats > 1 else ""
     return (
-        f"The patients were divided into {run['folds']} parts; all slides of a patient are in the same part, "
+        f"The patients were divided into {run.folds} parts; all slides of a patient are in the same part, "
         f"and {how}. In turn each part was set aside and predicted (its fold), another one decided when "
         f"training stopped, and the networks learned from the rest.{first}"
     )
 
 
-def few_words(level: Mapping[str, Any], kind: str) -> str:
+def few_words(level: Level, kind: TaskKind) -> str:
     """A warning where a group is too small to say much; empty else.
 
     Example:
-        >>> few_words({"problem": "", "few": True, "n": 28, "cases": 9}, "survival")
+        >>> few_words(Level(name="east", n=28, cases=9, few=True), "survival")
         'few: 28 patients, 9 events'
     """
-    if level["problem"]:
-        return str(level["problem"])
-    if not level["few"]:
+    if level.problem:
+        return level.problem
+    if not level.few:
         return ""
-    if level["cases"] is None:
-        return f"few: {counted(level['n'], 'patient')}"
-    cases = (
-        counted(level["cases"], "event") if kind == "survival" else f"{level['cases']} of the rarest class"
-    )
-    return f"few: {counted(level['n'], 'patient')}, {cases}"
+    if level.cases is None:
+        return f"few: {counted(level.n, 'patient')}"
+    cases = counted(level.cases, "event") if kind == "survival" else f"{level.cases} of the rarest class"
+    return f"few: {counted(level.n, 'patient')}, {cases}"
 
 
-def spread_words(groups: Sequence[Mapping[str, Any]]) -> str:
+def spread_words(groups: Sequence[Grouping]) -> str:
     """Whether the groups of each grouping differ by more than chance; empty if none can be compared.
 
     Example:
-        >>> spread_words([{"name": "site", "p_value": 0.4}, {"name": "sex", "p_value": None}])
+        >>> spread_words([Grouping(name="site", levels=(), p_value=0.4)])
         'Values by site differ no more than chance makes them differ (p = 0.40).'
     """
-    tested = [grouping for grouping in groups if grouping["p_value"] is not None]
+    tested = [(grouping.name, grouping.p_value) for grouping in groups if grouping.p_value is not None]
     correction = ", corrected for several groupings" if len(tested) > 1 else ""
     sentences = []
-    for grouping in tested:
-        likely = grouping["p_value"] >= 0.05
-        amount = "no more than chance makes them differ" if likely else "more than chance makes likely"
-        sentences.append(
-            f"Values by {grouping['name']} differ {amount} ({p_words(grouping['p_value'])}{correction})."
-        )
+    for name, p in tested:
+        amount = "no more than chance makes them differ" if p >= 0.05 else "more than chance makes likely"
+        sentences.append(f"Values by {name} differ {amount} ({p_words(p)}{correction}).")
     return " ".join(sentences)
 
 
-def difference_words(score: Mapping[str, Any]) -> str:
+def difference_words(score: Score) -> str:
     """A difference with its sign and interval.
 
     Example:
-        >>> difference_words({"name": "AUROC", "value": 0.05, "low": -0.01, "high": 0.1})
+        >>> difference_words(Score("AUROC", 0.05, -0.01, 0.1, chance=0.0, higher_is_better=True))
         '+0.05 (−0.01 to +0.10)'
     """
-    if score["value"] is None:
+    if score.value is None:
         return "undefined"
-    numbers = [_signed(f"{score[key]:+.2f}") for key in ("value", "low", "high") if score[key] is not None]
+    ends = (score.value, score.low, score.high)
+    numbers = [_signed(f"{number:+.2f}") for number in ends if number is not None]
     return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
 
 
-def clinical_words(clinical: Mapping[str, Any]) -> str:
+def clinical_words(clinical: Clinical) -> str:
     """What the slides add to the clinical columns, as a sentence or two."""
-    names = joined([f"“{column['name']}”" for column in clinical["columns"]])
-    gain = next(row["score"] for row in clinical["gains"] if row["name"] == "both − clinical")
-    by_name = {row["name"]: row["score"] for row in clinical["models"]}
+    names = joined([f"“{column.name}”" for column in clinical.columns])
+    gain = next(row.score for row in clinical.gains if row.name == "both − clinical")
+    by_name = {row.name: row.score for row in clinical.models}
     reached = (
         f"{names} alone reach {score_words(by_name['clinical'])}; with the slides, "
         f"{score_words(by_name['both'])}. The change is {difference_words(gain)}"
     )
-    if gain["low"] is None or gain["high"] is None:
+    if gain.value is None or gain.low is None or gain.high is None:
         return f"{reached}."
-    if gain["low"] > 0:
-        doubt = _doubt_of_gain(gain, by_name["image"], clinical["test"])
+    if gain.low > 0:
+        doubt = _doubt_of_gain(gain.value, gain.low, by_name["image"], clinical.test)
         if not doubt:
             return f"{reached}: the slides add to what these columns tell."
         return f"{reached}. But {doubt}, so this run does not show that the slides add to them."
-    if gain["high"] < 0:
+    if gain.high < 0:
         return f"{reached}: adding the slides makes the order of the patients worse."
     return (
         f"{reached}: the interval contains no change, so this run does not show that the slides add to them."
     )
 
 
-def _doubt_of_gain(gain: Mapping[str, Any], slides: Mapping[str, Any], test: Mapping[str, Any] | None) -> str:
-    """Why a gain whose interval lies above 0 is none; empty if it is one."""
-    if slides["value"] is None or slides["value"] <= slides["chance"]:
+def _doubt_of_gain(gain: float, low: float, slides: Score, test: AddedByImage | None) -> str:
+    """Why a gain whose interval begins at ``low`` above 0 is none; empty if it is one."""
+    if slides.value is None or slides.value <= (slides.chance or 0.0):
         return (
             f"the slides alone reach {score_words(slides)}, no better than chance, and it is their "
             "prediction turned round that was added"
         )
-    if test is not None and test["p"] >= 0.05:
-        return f"the test below does not find more than chance ({p_words(test['p'])})"
-    if (
-        test is not None
-        and test["crossed"]
-        and gain["value"] <= CROSSED_REACH * (gain["value"] - gain["low"])
-    ):
+    if test is not None and test.p >= 0.05:
+        return f"the test below does not find more than chance ({p_words(test.p)})"
+    if test is not None and test.crossed and gain <= CROSSED_REACH * (gain - low):
         return (
             f"in cross-validation chance reaches up to {CROSSED_REACH:.1f} times as far as an interval says, "
             "and then the interval would contain no change"

@@ -6,7 +6,6 @@ classifying tiny objects in large images (2019).
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from histonic.core.documents import Document, Part, read_document, write_document
 from histonic.core.errors import SettingsError
 from histonic.core.files import require_writable_folder, write_csv, write_json
 from histonic.core.progress import Progress, Silent
@@ -41,6 +41,30 @@ BAND_PX = 512
 PATIENT_STREAM, SITE_STREAM, SLIDE_STREAM = 1, 2, 3
 TRUTH_COLUMNS = ("patient_id", "slide_id", "pattern", "tissue_cells", "lesion_cells", "tiles_shown")
 SETTINGS_APART = {"out", "cache"}
+ELSEWHERE = "Choose another folder, or delete this one."
+
+
+class ShownSet(Part):
+    """The tile set that a mosaic shows."""
+
+    name: str
+    licence: str
+
+
+class MosaicFile(Document):
+    """``mosaic.json``: what the slides of a folder were made of.
+
+    Attributes:
+        settings: Those that decide what is painted.
+        tiles: Fingerprint of the tile set.
+        set: Its name and licence.
+    """
+
+    FORMAT = "histonic-mosaic-1"
+
+    settings: dict[str, Any]
+    tiles: str
+    set: ShownSet
 
 
 def simulate_mosaic(
@@ -165,29 +189,22 @@ def _claim(settings: MosaicSettings, declared: TileSetSettings, tiles: TileSet) 
     """Note in the folder what it holds, so that a later call cannot mix in other slides.
 
     Raises:
-        SettingsError: It holds slides of other settings or tiles.
+        SettingsError: It holds slides of other settings or tiles, or its note is damaged.
     """
     path = settings.out / "mosaic.json"
     own = settings.model_dump(mode="json", exclude={*SETTINGS_APART, "tiles", "set"})
-    wanted = {
-        "settings": own,
-        "tiles": tiles.fingerprint,
-        "set": {"name": declared.name, "licence": declared.licence},
-    }
+    shown = ShownSet(name=declared.name, licence=declared.licence)
+    wanted = MosaicFile(settings=own, tiles=tiles.fingerprint, set=shown)
     if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            found = {}
+        found = read_document(MosaicFile, path, SettingsError, ELSEWHERE)
         if found != wanted:
-            before = found.get("settings") or {}
-            keys = [key for key in own if before.get(key) != own[key]] or ["the tile set"]
+            keys = [key for key in own if found.settings.get(key) != own[key]] or ["the tile set"]
             raise SettingsError(
                 f"Make a mosaic in {settings.out}.",
                 f"The folder holds slides of another one; different: {', '.join(keys)}.",
-                "Choose another folder, or delete this one.",
+                ELSEWHERE,
             )
-    write_json(path, wanted)
+    write_document(path, wanted)
 
 
 def _write_slides(

@@ -50,18 +50,18 @@ def curves_of(world, values: np.ndarray) -> Curves:
 
 def test_the_true_order_gains_and_its_reverse_loses(world) -> None:
     truth = world[2]
-    right, wrong = curves_of(world, truth).areas(), curves_of(world, -truth).areas()
-    assert right["deletion"] < right["random"] < right["insertion"]
-    assert right["gain"] > 0.1 and wrong["gain"] < -0.1
+    right, wrong = curves_of(world, truth).areas, curves_of(world, -truth).areas
+    assert right.deletion < right.random < right.insertion
+    assert right.gain > 0.1 and wrong.gain < -0.1
     # Deleting in the reverse order is inserting read from its end.
-    assert wrong["deletion"] == pytest.approx(right["insertion"], abs=1e-6)
+    assert wrong.deletion == pytest.approx(right.insertion, abs=1e-6)
 
 
 def test_no_order_gains_nothing(world) -> None:
     networks, maps, truth = world
     flat = np.where(np.isnan(truth), np.nan, 0.0)
     gains = [
-        deletion_insertion(networks, maps, "s", ASKED, flat, np.random.default_rng(seed)).areas()["gain"]
+        deletion_insertion(networks, maps, "s", ASKED, flat, np.random.default_rng(seed)).areas.gain
         for seed in range(20)
     ]
     assert abs(np.mean(gains)) < 2.5 * np.std(gains) / np.sqrt(20)
@@ -72,6 +72,14 @@ def test_curves_begin_and_end_where_they_must(world) -> None:
     assert curves.share[0] == 0 and curves.share[-1] == 1 and len(curves.share) == 21
     assert curves.deletion[0] == pytest.approx(curves.insertion[-1]) == pytest.approx(curves.random[0])
     assert curves.deletion[-1] == pytest.approx(curves.insertion[0]) == pytest.approx(0.5)
+
+
+def test_better_than_each_random_order_is_meant_literally() -> None:
+    def better(deletion: float, insertion: float) -> bool:
+        lines = {"deletion": [deletion] * 2, "insertion": [insertion] * 2, "random": [0.5] * 2}
+        return Curves.drawn([0.0, 1.0], [0.3, 0.7], **lines).is_better
+
+    assert better(0.2, 0.8) and not better(0.35, 0.8) and not better(0.2, 0.6)
 
 
 def test_a_map_that_ignores_the_weights_is_found_out(world) -> None:
@@ -87,7 +95,7 @@ def test_a_map_that_ignores_the_weights_is_found_out(world) -> None:
     same = explain_map(networks, maps, "s", ASKED, edges)
     blind = randomise_weights(networks, maps, "s", ASKED, edges, same, 0)
     assert min(blind.correlations) == pytest.approx(1)
-    assert blind.to_dict()["mean"] == pytest.approx(1)
+    assert blind.noted().mean == pytest.approx(1)
 
 
 def test_the_auc_is_that_of_an_independent_library() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
+from histonic.core.documents import Part
 from histonic.data.maps.memory import Maps
 from histonic.metrics.discrimination.labels import auroc
 from histonic.slides.outlines import BoolGrid
@@ -33,8 +33,22 @@ LESION_SHARE = 0.5
 """Share of a cell that a lesion must cover to count as lesion."""
 
 
-@dataclass(frozen=True)
-class Curves:
+class Areas(Part):
+    """Areas under curves, in the unit of the prediction; and what the order gains over chance.
+
+    ``gain`` is the mean of (random - deletion) and (insertion - random turned round): above 0 if cells of
+    high value carry more of the prediction than cells at random. ``scatter`` is the standard deviation of the
+    areas of random orders: a gain of twice that is no play of chance.
+    """
+
+    deletion: float
+    insertion: float
+    random: float
+    gain: float
+    scatter: float
+
+
+class Curves(Part):
     """Predictions while cells lose or get back their codes, in the order of an explanation and at random.
 
     Attributes:
@@ -43,46 +57,37 @@ class Curves:
         insertion: Prediction when only the cells of highest value are not average tissue.
         random: The same for cells in random order, as deletion; the mean over orders.
         orders: Areas under the curves of the single random orders.
+        areas: Under the curves.
     """
 
-    share: list[float]
-    deletion: list[float]
-    insertion: list[float]
-    random: list[float]
-    orders: list[float]
+    share: tuple[float, ...]
+    deletion: tuple[float, ...]
+    insertion: tuple[float, ...]
+    random: tuple[float, ...]
+    orders: tuple[float, ...]
+    areas: Areas
 
-    def areas(self) -> dict[str, float]:
-        """Areas under the curves, in the unit of the prediction; and what the order gains over chance.
-
-        ``gain`` is the mean of (random - deletion) and (insertion - random turned round): above 0 if cells
-        of high value carry more of the prediction than cells at random. ``scatter`` is the standard deviation
-        of the areas of random orders: a gain of twice that is no play of chance.
+    @classmethod
+    def drawn(cls, share: Sequence[float], orders: Sequence[float], **curves: Sequence[float]) -> Curves:
+        """Curves with their areas.
 
         Example:
-            >>> deleted, inserted, random = [1.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.5, 0.0]
-            >>> curves = Curves([0.0, 0.5, 1.0], deleted, inserted, random, orders=[0.4, 0.6])
-            >>> {name: round(area, 2) for name, area in curves.areas().items()}
-            {'deletion': 0.25, 'insertion': 0.75, 'random': 0.5, 'gain': 0.25, 'scatter': 0.14}
+            >>> lines = {"deletion": [1.0, 0.0, 0.0], "insertion": [0.0, 1.0, 1.0], "random": [1.0, 0.5, 0.0]}
+            >>> areas = Curves.drawn([0.0, 0.5, 1.0], orders=[0.4, 0.6], **lines).areas
+            >>> areas.deletion, areas.insertion, areas.random, areas.gain, round(areas.scatter, 2)
+            (0.25, 0.75, 0.5, 0.25, 0.14)
         """
-        area = {
-            name: float(np.trapezoid(getattr(self, name), self.share))
-            for name in ("deletion", "insertion", "random")
-        }
+        area = {name: float(np.trapezoid(line, share)) for name, line in curves.items()}
         # Keeping a random part is deleting the other part: both have the same area.
-        area["gain"] = (area["insertion"] - area["deletion"]) / 2
-        area["scatter"] = float(np.std(self.orders, ddof=1))
-        return area
+        gain = (area["insertion"] - area["deletion"]) / 2
+        areas = Areas(**area, gain=gain, scatter=float(np.std(orders, ddof=1)))
+        return cls(share=share, orders=orders, areas=areas, **curves)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "share": self.share,
-            "deletion": self.deletion,
-            "insertion": self.insertion,
-            "random": self.random,
-            "orders": self.orders,
-            "areas": self.areas(),
-        }
+    @property
+    def is_better(self) -> bool:
+        """Whether the order is better than each random order, both in deletion and in insertion."""
+        # Keeping a random part is deleting the other part: both have the same area.
+        return self.areas.deletion < min(self.orders) and self.areas.insertion > max(self.orders)
 
 
 def deletion_insertion(
@@ -115,12 +120,12 @@ def deletion_insertion(
     kept += [_without(mask, ranked[count:]) for count in counts]
     kept += [_without(mask, order[:count]) for order in shuffled for count in counts]
     found = predict_with(networks, maps, slide_id, asked, kept).reshape(-1, len(counts))
-    return Curves(
+    return Curves.drawn(
         (counts / len(cells)).tolist(),
-        found[0].tolist(),
-        found[1].tolist(),
-        found[2:].mean(axis=0).tolist(),
         [float(np.trapezoid(each, counts / len(cells))) for each in found[2:]],
+        deletion=found[0].tolist(),
+        insertion=found[1].tolist(),
+        random=found[2:].mean(axis=0).tolist(),
     )
 
 
@@ -128,6 +133,14 @@ def _without(mask: BoolGrid, cells: npt.NDArray[np.int64]) -> BoolGrid:
     kept = mask.copy()
     kept.ravel()[cells] = False
     return kept
+
+
+class RandomisedMaps(Part):
+    """Correlations with the maps of randomised networks, their mean, and the mean of their sizes."""
+
+    correlations: tuple[float, ...]
+    mean: float
+    mean_size: float
 
 
 @dataclass(frozen=True)
@@ -143,11 +156,11 @@ class Randomisation:
     correlations: list[float]
     values: list[FloatGrid]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+    def noted(self) -> RandomisedMaps:
+        """What is kept of it."""
         mean = float(np.mean(self.correlations))
         size = float(np.mean(np.abs(self.correlations)))
-        return {"correlations": self.correlations, "mean": mean, "mean_size": size}
+        return RandomisedMaps(correlations=self.correlations, mean=mean, mean_size=size)
 
 
 def randomise_weights(

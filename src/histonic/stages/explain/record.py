@@ -1,0 +1,163 @@
+"""What is noted of an explanation: explanation.json of one slide and target, and summary.json over many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from histonic.core.documents import Document, Part, SparsePart, read_document
+from histonic.core.errors import TableError
+from histonic.core.task import TaskKind
+from histonic.stages.explain.attribution.checks import Curves, RandomisedMaps
+
+Prediction = dict[str, str | int | float]
+"""Columns of a table of predictions."""
+
+
+class Inputs(Part):
+    """What an explanation depends on; by another set of inputs it is computed anew."""
+
+    bundle: str
+    slide: str
+    tissue: str
+    picture: str
+    by_path: bool
+    output: str | None
+    checks: bool
+    tiles: int
+    seed: int
+    lesion: tuple[str, ...]
+    mask: str | None
+
+
+class NetworkName(Part):
+    """Which network of the run."""
+
+    repeat: int
+    fold: int
+    initialisation: int
+
+
+class LesionCheck(Part):
+    """The explanation against a mask of the lesion; AUC is None if all of the tissue is lesion, or none."""
+
+    cells: int
+    auc: float | None
+    auc_randomised: float | None = None
+
+
+class Explanation(SparsePart, Document):
+    """``explanation.json``.
+
+    Attributes:
+        inputs: What it depends on.
+        why: The slide was chosen.
+        patient_id: Empty if the slide is not of the cohort.
+        output: What cells speak for.
+        meaning: Of the values.
+        prediction: Of the networks that were asked, on this slide.
+        patient_prediction: In the run's table; None if there is none.
+        joined: The networks saw all slides of the patient together.
+        truth: Class, value, or time and event; None if unknown.
+        unseen: The networks never saw the patient.
+        trust: Mean over the networks' heads.
+        cells: Of tissue.
+        curves: None without checks.
+        prediction_name: What the curves show.
+    """
+
+    FORMAT = "histonic-explanation-1"
+
+    inputs: Inputs
+    why: str
+    slide_id: str
+    patient_id: str
+    target: str
+    kind: TaskKind
+    method: str
+    output: str
+    meaning: str
+    prediction: Prediction
+    patient_prediction: Prediction | None
+    joined: bool
+    truth: str | int | float | tuple[int | float, int | float] | None
+    networks: tuple[NetworkName, ...]
+    unseen: bool
+    trust: float
+    cells: int
+    seconds: float
+    curves: Curves | None
+    randomisation: RandomisedMaps | None
+    lesion: LesionCheck | None
+    picture_note: str
+    prediction_name: str = ""
+
+
+def read_explanation(path: Path) -> Explanation:
+    """Read ``explanation.json``.
+
+    Raises:
+        TableError: It is absent, damaged, or of another version.
+    """
+    return read_document(Explanation, path, TableError, "Run 'histonic explain' again, which makes it anew.")
+
+
+class SummaryRow(Part):
+    """One line of ``summary.csv``."""
+
+    target: str
+    slide_id: str
+    patient_id: str
+    output: str
+    why: str
+    networks: int
+    unseen: int
+    trust: float
+    cells: int
+    deletion: float | None
+    insertion: float | None
+    random: float | None
+    gain: float | None
+    randomised: float | None
+    lesion_cells: int | None
+    auc: float | None
+    auc_randomised: float | None
+    seconds: float
+
+
+def summary_row(record: Explanation) -> SummaryRow:
+    """The line of one explanation."""
+    areas = record.curves.areas if record.curves else None
+    lesion = record.lesion
+    return SummaryRow(
+        **{name: getattr(record, name) for name in ("target", "slide_id", "patient_id", "output", "why")},
+        networks=len(record.networks),
+        unseen=int(record.unseen),
+        trust=record.trust,
+        cells=record.cells,
+        **{name: getattr(areas, name, None) for name in ("deletion", "insertion", "random", "gain")},
+        randomised=record.randomisation.mean if record.randomisation else None,
+        lesion_cells=lesion.cells if lesion else None,
+        auc=lesion.auc if lesion else None,
+        auc_randomised=lesion.auc_randomised if lesion else None,
+        seconds=record.seconds,
+    )
+
+
+class TargetMeans(Part):
+    """Means over the slides of a target; None where no slide has the number."""
+
+    slides: int
+    slides_with_auc: int
+    gain: float | None
+    randomised: float | None
+    auc: float | None
+    auc_randomised: float | None
+    seconds: float | None
+
+
+class Explanations(Document):
+    """``summary.json``: means per target."""
+
+    FORMAT = "histonic-explanations-1"
+
+    targets: dict[str, TargetMeans]

@@ -6,13 +6,16 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 DEMO_OUT ?= histonic-demo
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-long check format clean
 
 demo: $(STAMP)
-	$(BIN)/histonic demo --out $(DEMO_OUT)
+	$(BIN)/histonic demo --out $(DEMO_OUT) $(DEMO_ARGS)
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(PYTEST_ARGS)
+
+test-long: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m long $(PYTEST_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

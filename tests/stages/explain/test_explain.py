@@ -90,12 +90,12 @@ def test_the_prediction_is_the_one_of_the_table(run: Path) -> None:
 def test_a_patient_that_all_networks_learned_from_is_refused(run: Path) -> None:
     path = run / "predictions" / "score.csv"
     table = pd.read_csv(path)
-    table[table["patient_id"] != "P03"].to_csv(path, index=False)
+    table[table["patient_id"].isin(["P01", "P02", "P04"])].to_csv(path, index=False)
     with pytest.raises(SettingsError, match="training of every network"):
         explain(run=run, target=("score",), slide=("s03a",))
     named = {record.patient_id for record in explain(run=run, target=("score",), all_slides=True,
                                                        checks=False).records}  # fmt: skip
-    assert "P03" not in named and len(named) == 19
+    assert named == {"P01", "P02", "P04"}
 
 
 def test_repeats_are_told_apart(run: Path) -> None:

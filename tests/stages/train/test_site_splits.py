@@ -36,7 +36,7 @@ def unevenness(cohort: Cohort, split: dict[str, int], parts: int) -> float:
     return total
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     count=st.integers(60, 200), sites=st.integers(8, 30), parts=st.integers(3, 5), seed=st.integers(0, 10**6)
 )

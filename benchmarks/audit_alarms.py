@@ -21,8 +21,8 @@ import numpy as np
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.progress import Silent
 from histonic.core.task import Task
-from histonic.slides.likeness import SIDE, Look
-from histonic.stages.audit.confounders import tell
+from histonic.slides.likeness import SIDE, Appearance
+from histonic.stages.audit.confounders import score_all
 from histonic.stages.audit.facts import SlideFacts, list_confounders
 
 TASKS = {
@@ -76,7 +76,7 @@ def draw_cohort(
                 (0.25, 0.23, 0.5)[scanner_of[of_site[k]]],
                 float(rng.lognormal(5, 0.4)),
                 float(rng.lognormal(4, 0.6)),
-                Look((float(colour[0]), float(colour[1]), float(colour[2])), EMPTY, EMPTY),
+                Appearance((float(colour[0]), float(colour[1]), float(colour[2])), EMPTY, EMPTY),
             )
         own = {each: values[k] for each, values in targets.items()}
         patients.append(Patient(f"P{k:04d}", slides, f"site {of_site[k]}", own))
@@ -127,7 +127,7 @@ def row(kind: str, n: int, name: str, effects: tuple[float, float], count: int, 
     any_, site, colour, covered, unrelated, shares = 0, 0, 0, 0, 0, []
     for seed in range(count):
         cohort, facts = draw_cohort(kind, n, effects, rng)
-        told = tell(
+        told = score_all(
             cohort,
             list_confounders(cohort.patients, facts),
             permutations=permutations,

@@ -25,7 +25,7 @@ from histonic.core.grid import TileGrid
 from histonic.nn.stain import perturb_stains
 from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
-from histonic.slides.likeness import Look, look_at, measure_likeness
+from histonic.slides.likeness import Appearance, appearance_of, measure_likeness
 from histonic.slides.thumbnail import thumbnail
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
 
@@ -40,14 +40,14 @@ def recompress(picture: np.ndarray, quality: int) -> np.ndarray:
     return np.asarray(Image.open(buffer))
 
 
-def look(picture: np.ndarray, mpp: float) -> Look | None:
-    """The look as compress keeps it."""
+def appearance(picture: np.ndarray, mpp: float) -> Appearance | None:
+    """The appearance as compress keeps it."""
     slide = ArraySlide(np.ascontiguousarray(picture), mpp=mpp)
     grid = TileGrid.over(slide.size_wh, slide_mpp=mpp, tile_px=128, mpp=0.5)
     mask = cell_coverage(find_tissue(slide, RULE), grid) >= 0.25
     if not mask.any():
         return None
-    return look_at(thumbnail(slide), grid, mask)
+    return appearance_of(thumbnail(slide), grid, mask)
 
 
 def restain(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -79,17 +79,17 @@ def main() -> int:
     parser.add_argument("--slides", dest="count", type=int, default=12)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    looks: list[Look] = []
+    appearances: list[Appearance] = []
     found: dict[str, list[tuple[float, float, bool]]] = {}
     for path in sorted(options.slides.glob("*.tif"))[: options.count]:
         with open_slide(path) as slide:
             picture, mpp = slide.read((0, 0), tuple(slide.size_wh), slide.mpp), slide.mpp
-        own = look(picture, mpp)
+        own = appearance(picture, mpp)
         if own is None:
             continue
-        looks.append(own)
+        appearances.append(own)
         for name, copy, copy_mpp in copies(picture, mpp, rng):
-            other = look(copy, copy_mpp)
+            other = appearance(copy, copy_mpp)
             likeness = None if other is None else measure_likeness(own, other)
             if likeness is not None:
                 found.setdefault(name, []).append((likeness.texture, likeness.outline, likeness.same(PAIRS)))
@@ -103,7 +103,7 @@ def main() -> int:
             f"| {name} | {len(rows)} | {values[:, 0].min():.2f} | {np.median(values[:, 0]):.2f} "
             f"| {values[:, 1].min():.2f} | {values[:, 2].mean():.0%} |"
         )
-    pairs = [measure_likeness(one, other) for k, one in enumerate(looks) for other in looks[:k]]
+    pairs = [measure_likeness(one, other) for k, one in enumerate(appearances) for other in appearances[:k]]
     largest = max(pair.texture for pair in pairs)
     same = sum(pair.same(PAIRS) for pair in pairs)
     print(

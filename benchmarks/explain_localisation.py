@@ -151,7 +151,7 @@ def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
             run = read_run(folder / name)
             networks = networks_of(read_bundle(folder / name / "bundle"))
             score = evaluate_run(folder / name, resamples=100)[0].scores[0].value
-            trust = float(np.mean([float(each.model.heads["lesion"].trust) for each in networks]))
+            shrinkage = float(np.mean([float(each.model.heads["lesion"].shrinkage) for each in networks]))
             best = ceiling(cohort, run)
             for method in METHODS:
                 try:
@@ -163,7 +163,7 @@ def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
                 rows.setdefault((name, method), []).append(
                     {
                         "auroc": score,
-                        "trust": trust,
+                        "shrinkage": shrinkage,
                         "ceiling": float(np.mean(list(best.values()))),
                         "auc": float(np.mean([each[0] for each in own.values()])),
                         "test": float(
@@ -176,7 +176,7 @@ def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
                 )
                 print(json.dumps({"seed": seed, "of": [name, method], **rows[name, method][-1]}), flush=True)
     yield (
-        "| aggregator | slide AUROC | trust | method | AUC over cells | unseen tiles | slides > 0.9 "
+        "| aggregator | slide AUROC | shrinkage | method | AUC over cells | unseen tiles | slides > 0.9 "
         "| randomised | ceiling |"
     )
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
@@ -184,7 +184,7 @@ def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
         random = np.concatenate([each["random"] for each in found])
         above = np.mean([each["above"] for each in found])
         yield (
-            f"| {name} | {_range(found, 'auroc')} | {_range(found, 'trust')} | {method} | "
+            f"| {name} | {_range(found, 'auroc')} | {_range(found, 'shrinkage')} | {method} | "
             f"**{_range(found, 'auc')}** | {_range(found, 'test')} | "
             f"{above:.0%} | {random.mean():.2f} (sd {random.std():.2f}) | "
             f"{_range(found, 'ceiling')} |"

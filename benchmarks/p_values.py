@@ -131,7 +131,7 @@ def risk_groups(what: str, out_of_fold: bool, n: int, rng: np.random.Generator) 
 
 
 def against_chance(crossed: bool, n: int, rng: np.random.Generator) -> float | None:
-    """AUROC of out-of-fold noise: how far chance lies from it, as the report's verdict reads the interval."""
+    """AUROC of out-of-fold noise: how far chance lies from it, as the report reads the interval."""
     positive = rng.random(n) < 0.35
     score = noise_model(positive.astype(float), n, rng)
     measure = Measure("AUROC", partial(labels.auroc, positive, score), 0.5, units=int(positive.sum()))
@@ -204,7 +204,7 @@ TESTS: dict[str, Draw] = {
         two_trained, "permutation", True, 1.0
     ),
     "AUROC: interval, cross-validated noise": partial(against_chance, False),
-    "AUROC: verdict, cross-validated noise": partial(against_chance, True),
+    "AUROC: conclusion, cross-validated noise": partial(against_chance, True),
 }
 
 

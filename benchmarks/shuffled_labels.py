@@ -61,13 +61,13 @@ def main() -> int:
                     if score.chance is None or score.low is None or score.high is None:
                         continue
                     checked += 1
-                    verdict = judge(score)
-                    good += verdict == "BETTER"
-                    bad += verdict == "worse"
+                    conclusion = judge(score)
+                    good += conclusion == "BETTER"
+                    bad += conclusion == "worse"
                     print(
                         f"| {seed} | {result.task.name} | {score.name} | {score.value:.3f} "
                         f"| {score.low:.3f} to {score.high:.3f} | {score.chance:.3f} "
-                        f"| {verdict} |"
+                        f"| {conclusion} |"
                     )
     print(
         f"\n{checked - good - bad} of {checked} intervals cover chance; {good} lie wholly on its good side, "

@@ -36,7 +36,7 @@ def run(**values: object) -> list[Finding]:
 
 def test_good_slides_have_one_line_each(slides: Path) -> None:
     findings = run(slides=[slides])
-    assert [finding.verdict for finding in findings] == ["ok", "ok", "ok"]
+    assert [finding.severity for finding in findings] == ["ok", "ok", "ok"]
     line = findings[0].line()
     for part in ("a.tif", "640x640 px", "0.5 µm/px", "header: TIFF resolution", "reader tiff", "tissue 4"):
         assert part in line
@@ -52,9 +52,9 @@ def test_bad_slides_are_named(slides: Path, tmp_path: Path) -> None:
 
     options = {"tile": (256, 256), "photometric": "rgb", "metadata": None}
     tifffile.imwrite(tmp_path / "scale.tif", tissue(), **options)
-    texts = {Path(finding.where).name: (finding.verdict, finding.text) for finding in run(slides=[tmp_path])}
+    texts = {Path(finding.where).name: (finding.severity, finding.text) for finding in run(slides=[tmp_path])}
     assert set(texts) == {"torn.tif", "text.svs", "empty.svs", "glass.tif", "scale.tif"}
-    assert all(verdict == "error" for verdict, _ in texts.values())
+    assert all(severity == "error" for severity, _ in texts.values())
     assert "truncated" in texts["torn.tif"][1] or "damaged" in texts["torn.tif"][1]
     assert "No reader" in texts["text.svs"][1] and "empty" in texts["empty.svs"][1]
     assert "no tissue" in texts["glass.tif"][1] and "--mpp" in texts["scale.tif"][1]
@@ -85,7 +85,7 @@ def test_problems_in_the_table_are_named(
 ) -> None:
     (tmp_path / "labels.csv").write_text(table)
     findings = run(slides=[slides], labels=tmp_path / "labels.csv", target=targets)
-    problems = [finding.line() for finding in findings if finding.verdict != "ok"]
+    problems = [finding.line() for finding in findings if finding.severity != "ok"]
     assert problems and any(words in line for line in problems), problems
 
 

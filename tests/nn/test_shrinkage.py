@@ -1,4 +1,4 @@
-"""Predictions judged, and heads shrunken as validation has it."""
+"""Losses of predictions, and heads shrunken as validation has it."""
 
 from __future__ import annotations
 

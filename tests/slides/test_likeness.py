@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from histonic.core.compressed import orient
 from histonic.core.grid import TileGrid
-from histonic.slides.likeness import Look, find_copies, look_at, measure_likeness
+from histonic.slides.likeness import Appearance, appearance_of, find_copies, measure_likeness
 
 MPP = 8.0
 CELL = 8
@@ -33,15 +33,15 @@ def tissue(seed: int, side: int = 320) -> np.ndarray:
     return picture.clip(0, 255).astype(np.uint8)
 
 
-def see(picture: np.ndarray) -> Look:
-    """The look of a picture, as compress makes it."""
+def see(picture: np.ndarray) -> Appearance:
+    """The appearance of a picture, as compress makes it."""
     height, width = picture.shape[:2]
     grid = TileGrid.over((width, height), slide_mpp=MPP, tile_px=CELL, mpp=MPP)
     rows, cols = grid.shape
     missing = ((0, rows * CELL - height), (0, cols * CELL - width))
     padded = np.pad(picture.mean(axis=2), missing, constant_values=255)
     mask = (padded < 235).reshape(rows, CELL, cols, CELL).mean(axis=(1, 3)) > 0.25
-    return look_at(picture, grid, mask)
+    return appearance_of(picture, grid, mask)
 
 
 def recompressed(picture: np.ndarray, quality: int) -> np.ndarray:
@@ -75,41 +75,41 @@ def test_changed_copies_are_found() -> None:
 
 
 def test_different_slides_of_one_stain_are_not() -> None:
-    looks = [see(tissue(seed)) for seed in range(30)]
-    assert find_copies(looks) == []
-    likeness = [measure_likeness(looks[0], other).texture for other in looks[1:]]
+    appearances = [see(tissue(seed)) for seed in range(30)]
+    assert find_copies(appearances) == []
+    likeness = [measure_likeness(appearances[0], other).texture for other in appearances[1:]]
     assert max(likeness) < 0.5
 
 
 def test_pairs_are_named_by_position_and_orientation() -> None:
-    looks = [see(tissue(0)), None, see(tissue(1)), see(np.ascontiguousarray(np.rot90(tissue(0))))]
-    ((one, other, likeness),) = find_copies(looks)
+    appearances = [see(tissue(0)), None, see(tissue(1)), see(np.ascontiguousarray(np.rot90(tissue(0))))]
+    ((one, other, likeness),) = find_copies(appearances)
     assert (one, other) == (0, 3)
     # The second is one quarter turn ahead; three more bring it back.
     assert likeness.orientation == 3
-    assert [pair[:2] for pair in find_copies(looks[:1], looks[2:])] == [(0, 1)]
-    assert find_copies([]) == [] and find_copies(looks, []) == []
+    assert [pair[:2] for pair in find_copies(appearances[:1], appearances[2:])] == [(0, 1)]
+    assert find_copies([]) == [] and find_copies(appearances, []) == []
 
 
 def test_almost_empty_slides_do_not_collide() -> None:
-    looks = []
+    appearances = []
     for seed in range(4):
         picture = np.full((320, 320, 3), 245, np.uint8)
         picture[100:110, 100 + seed : 112 + seed] = tissue(seed)[150:160, 150:162]
-        looks.append(see(picture))
+        appearances.append(see(picture))
     even = np.full((320, 320, 3), 245, np.uint8)
     even[80:240, 80:240] = (200, 120, 180)
-    looks += [see(even), see(even)]
-    assert not any(look.comparable for look in looks)
-    assert find_copies(looks) == []
+    appearances += [see(even), see(even)]
+    assert not any(each.comparable for each in appearances)
+    assert find_copies(appearances) == []
 
 
-def test_look_survives_its_file() -> None:
-    look = see(tissue(2))
-    back = Look.from_dict(look.to_dict())
-    assert back.rgb == pytest.approx(look.rgb, abs=0.01)
-    assert measure_likeness(look, back).texture > 0.99
-    assert np.abs(back.cover - look.cover).max() < 0.01
+def test_an_appearance_survives_its_file() -> None:
+    seen = see(tissue(2))
+    back = Appearance.from_dict(seen.to_dict())
+    assert back.rgb == pytest.approx(seen.rgb, abs=0.01)
+    assert measure_likeness(seen, back).texture > 0.99
+    assert np.abs(back.cover - seen.cover).max() < 0.01
 
 
 def test_colour_is_that_of_the_tissue() -> None:
@@ -125,10 +125,10 @@ def test_crops_of_a_real_slide_are_told_apart(data_dir: Path) -> None:
     # One stain, one laboratory, one patient: neighbouring fields, each as if it were a slide.
     crops = [whole[top : top + 240, left : left + 240] for top in (0, 250, 490) for left in (0, 300)]
     framed = [np.pad(crop, ((40, 40), (40, 40), (0, 0)), constant_values=245) for crop in crops]
-    looks = [see(each) for each in framed]
-    assert find_copies(looks) == []
+    appearances = [see(each) for each in framed]
+    assert find_copies(appearances) == []
     turned = [see(np.ascontiguousarray(orient(recompressed(each, 50), 5, (0, 1)))) for each in framed]
     # The first crop is almost glass, and says nothing.
-    assert not looks[0].comparable
-    pairs = {(one, other) for one, other, _ in find_copies(looks, turned)}
+    assert not appearances[0].comparable
+    pairs = {(one, other) for one, other, _ in find_copies(appearances, turned)}
     assert {(3, 3), (4, 4), (5, 5)} <= pairs <= {(k, k) for k in range(6)}

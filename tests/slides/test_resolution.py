@@ -10,7 +10,7 @@ import tifffile
 
 from histonic.core.errors import MissingMppError
 from histonic.slides.base import open_slide
-from histonic.slides.resolution import judge_mpp
+from histonic.slides.resolution import assess_mpp
 
 PIXELS = np.full((300, 320, 3), 200, np.uint8)
 
@@ -29,7 +29,7 @@ PIXELS = np.full((300, 320, 3), 200, np.uint8)
     ],
 )
 def test_judgement(across: float, down: float, mpp: float | None, words: str) -> None:
-    header = judge_mpp(across, down, "a field")
+    header = assess_mpp(across, down, "a field")
     assert header.mpp == (mpp and pytest.approx(mpp))
     assert words in header.refused and bool(header.refused) == (mpp is None)
 

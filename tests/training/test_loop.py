@@ -284,7 +284,7 @@ def test_losses_that_are_no_numbers_wear_a_rate_out() -> None:
 def test_the_cosine_falls_from_the_first_rate_to_nothing() -> None:
     schedule = Schedule(1.0, 4, patience=9, decay="cosine")
     rates, state = rates_of(schedule, [1.0, 0.9, 0.8, 0.7, 0.6, 0.5])
-    # Epoch 0 judges the untrained network; four epochs of training follow.
+    # Epoch 0 validates the untrained network; four epochs of training follow.
     assert rates[1:] == pytest.approx([1.0, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2])
     assert state.is_over(schedule) and state.epoch == 4
 

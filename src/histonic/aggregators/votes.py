@@ -105,7 +105,7 @@ def vote_names(head: Head) -> list[str]:
 def head_votes(head: Head, cells: Tensor) -> Tensor:
     """Votes ``(B, N, V)`` of a tile head on codes ``(B, N, D)``.
 
-    How common the classes were among the tiles of its training, and so how far it is to be trusted there,
+    How common the classes were among the tiles of its training, and so how much it is worth there,
     says nothing about a slide: probabilities are those of the balanced batches.
     """
     outputs: Tensor = head(cells)

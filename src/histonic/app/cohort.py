@@ -25,8 +25,8 @@ def doctor(settings: DoctorSettings) -> int:
     findings = with_progress(examine, settings)
     for finding in findings:
         click.echo(finding.line())
-    errors = sum(finding.verdict == "error" for finding in findings)
-    warnings = sum(finding.verdict == "warning" for finding in findings)
+    errors = sum(finding.severity == "error" for finding in findings)
+    warnings = sum(finding.severity == "warning" for finding in findings)
     click.echo(f"{len(findings) - errors - warnings} ok, {warnings} warning(s), {errors} error(s)")
     return 1 if errors else 0
 
@@ -65,7 +65,7 @@ def audit(settings: AuditSettings) -> int:
     result = with_progress(run, settings)
     for finding in result.findings:
         click.echo(finding.line())
-    tested = [each for each in result.told if each.value is not None]
+    tested = [each for each in result.confounders if each.value is not None]
     alarms = sum(each.alarm for each in tested)
     click.echo(
         f"{result.slides} slides, {len(tested)} confounder(s) tested, {alarms} predict a target; "

@@ -14,20 +14,20 @@ from histonic.data.targets.checks import check_labels
 from histonic.slides.base import open_slide
 from histonic.slides.tissue import TissueRule, find_tissue
 
-Verdict = Literal["ok", "warning", "error"]
+Severity = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """One line of the doctor: a slide, or a problem in the table."""
 
-    verdict: Verdict
+    severity: Severity
     where: str
     text: str
 
     def line(self) -> str:
         """The finding as one line of text."""
-        return f"{self.verdict:<8} {self.where}  {self.text}"
+        return f"{self.severity:<8} {self.where}  {self.text}"
 
 
 def examine(settings: DoctorSettings, progress: Progress) -> list[Finding]:

@@ -42,7 +42,7 @@ def import_(settings: ImportSettings) -> int:
 
 @settings_command("transfer", "histonic.stages.transfer.settings:TransferSettings")
 def transfer(settings: TransferSettings) -> int:
-    """Compare encoders on tasks that they never saw: train on all tile sets but one, judge on that one.
+    """Compare encoders on tasks that they never saw: train on all tile sets but one, evaluate on that one.
 
     Frozen codes with a linear model, fine-tuning, and training from scratch, by several seeds. The YAML file
     lists the tile sets under 'sets:'. The same command resumes after an interruption.
@@ -56,7 +56,7 @@ def transfer(settings: TransferSettings) -> int:
 
 @settings_command("tasks", "histonic.stages.transfer.settings:StudyTasksSettings")
 def tasks(settings: StudyTasksSettings) -> int:
-    """Train encoders on 1, 2, 3 ... tile sets and judge each on the sets that it has not seen.
+    """Train encoders on 1, 2, 3 ... tile sets and evaluate each on the sets that it has not seen.
 
     The YAML file lists the tile sets under 'sets:'. The same command resumes after an interruption.
     """

@@ -20,7 +20,7 @@ from histonic.nn.heads import prediction_width
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from histonic.training.devices import Here
+    from histonic.training.devices import SingleDevice
 
 
 FloatArray = npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ def predict_slides(
     maps: Maps,
     slide_ids: Sequence[str],
     *,
-    fabric: Fabric | Here,
+    fabric: Fabric | SingleDevice,
     crop_cells: int,
     crops: int,
     orientations: int = ORIENTATIONS,
@@ -76,7 +76,7 @@ def predict_slides(
     for place, slide_id in enumerate(slide_ids[first : first + each]):
         turns = seen_turns(model, maps, slide_id, orientations)
         views = spread_views(slide_id, maps.mask(slide_id), crop_cells, crops, turns)
-        rows[place] = _look_at(model, maps, views, fabric, crop_cells, shrinkage)
+        rows[place] = _predict_crops(model, maps, views, fabric, crop_cells, shrinkage)
     if fabric.world_size > 1:
         gathered = torch.as_tensor(fabric.all_gather(fabric.to_device(rows)))
         rows = gathered.flatten(0, 1).cpu()
@@ -107,21 +107,21 @@ def seen_turns(model: SlideModel, maps: Maps, slide_id: str, orientations: int) 
 
 
 def _inputs(
-    maps: Maps, views: Sequence[View], fabric: Fabric | Here, side: int
+    maps: Maps, views: Sequence[View], fabric: Fabric | SingleDevice, side: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Codes and masks of views on the device, no more at a time than it holds."""
     at_once = max(1, CELLS_AT_ONCE // side**2)
     for start in range(0, len(views), at_once):
-        codes, mask = maps.look(views[start : start + at_once], side)
+        codes, mask = maps.crops(views[start : start + at_once], side)
         yield fabric.to_device(torch.from_numpy(codes)), fabric.to_device(torch.from_numpy(mask))
 
 
 @torch.no_grad()
-def _look_at(
+def _predict_crops(
     model: SlideModel,
     maps: Maps,
     views: Sequence[View],
-    fabric: Fabric | Here,
+    fabric: Fabric | SingleDevice,
     side: int,
     shrinkage: float | None,
 ) -> Tensor:

@@ -97,16 +97,16 @@ def allot_tiles(
     names = np.array([str(name) or f"\0{row}" for row, name in enumerate(group)])
     _, number = np.unique(names, return_inverse=True)
     counts = np.stack([np.bincount(number, ~lesion), np.bincount(number, lesion)], axis=1)
-    owner = np.full(len(counts), -1)
+    patient_of = np.full(len(counts), -1)
     held = np.zeros((patients, 2))
     order = rng.permutation(len(counts))
     # The rarer kind first, large groups first: each goes to the patient who has least of it.
     rarer = int(np.argmin((counts > 0).sum(axis=0)))
     for kind in (rarer, 1 - rarer):
         for each in order[np.argsort(-counts[order, kind], kind="stable")]:
-            if owner[each] < 0 and counts[each, kind]:
-                owner[each] = int(np.argmin(held[:, kind]))
-                held[owner[each]] += counts[each]
+            if patient_of[each] < 0 and counts[each, kind]:
+                patient_of[each] = int(np.argmin(held[:, kind]))
+                held[patient_of[each]] += counts[each]
     if (held == 0).any():
         rest, shows = (counts > 0).sum(axis=0)
         found = f"{shows} groups of tiles show the lesion, {rest} something else"
@@ -115,7 +115,7 @@ def allot_tiles(
             f"{found}; {int((held == 0).any(axis=1).sum())} patients got none of one kind.",
             "Ask for fewer patients, or use a larger tile set.",
         )
-    whose = owner[number]
+    whose = patient_of[number]
     return [
         (np.flatnonzero((whose == one) & lesion), np.flatnonzero((whose == one) & ~lesion))
         for one in range(patients)

@@ -59,8 +59,8 @@ RIM_PX = 3
 
 
 @dataclass(frozen=True)
-class Look:
-    """The look of one slide's tissue.
+class Appearance:
+    """The appearance of one slide's tissue.
 
     Attributes:
         rgb: Mean colour of the tissue, 0 to 255.
@@ -88,11 +88,11 @@ class Look:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Look:
+    def from_dict(cls, values: Mapping[str, Any]) -> Appearance:
         """The inverse of :meth:`to_dict`, up to rounding.
 
         Raises:
-            ValueError: The values are not those of a look.
+            ValueError: The values are not those of an appearance.
         """
         red, green, blue = (float(value) for value in values["rgb"])
         cover = _numbers(values["cover"]).astype(np.float64) / 255
@@ -100,7 +100,7 @@ class Look:
         return cls((red, green, blue), cover, texture)
 
 
-def look_at(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_]) -> Look:
+def appearance_of(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_]) -> Appearance:
     """Describe the tissue on a thumbnail.
 
     Args:
@@ -111,7 +111,7 @@ def look_at(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_]) ->
     Example:
         >>> grid = TileGrid.over((64, 64), slide_mpp=8.0, tile_px=8, mpp=8.0)
         >>> picture = np.full((64, 64, 3), (200, 120, 180), np.uint8)
-        >>> look = look_at(picture, grid, np.ones((8, 8), bool))
+        >>> look = appearance_of(picture, grid, np.ones((8, 8), bool))
         >>> look.rgb, look.comparable
         ((200.0, 120.0, 180.0), False)
     """
@@ -127,7 +127,7 @@ def look_at(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_]) ->
     value = np.divide(total, held, out=np.zeros_like(total), where=held > 0)
     area_mm2 = float(mask.sum()) * (grid.cell_um / 1000) ** 2
     texture = _texture(value, held * (held > COVERED), int(tissue.sum()) if area_mm2 >= LEAST_MM2 else 0)
-    return Look((float(mean[0]), float(mean[1]), float(mean[2])), np.clip(cover, 0, 1), texture)
+    return Appearance((float(mean[0]), float(mean[1]), float(mean[2])), np.clip(cover, 0, 1), texture)
 
 
 def _kept_pixels(
@@ -200,11 +200,13 @@ class Likeness(NamedTuple):
             return False
         # Fisher's z, against the best of all pairs in all orientations and shifts.
         surprise = float(np.arctanh(min(self.texture, 1 - 1e-9)) * np.sqrt(self.pixels - 3))
-        looks = pairs * ORIENTATIONS * len(SHIFTS) ** 2
-        return surprise >= -float(special.ndtri(CHANCE / max(looks, 1)))
+        appearances = pairs * ORIENTATIONS * len(SHIFTS) ** 2
+        return surprise >= -float(special.ndtri(CHANCE / max(appearances, 1)))
 
 
-def measure_likeness(one: Look, other: Look, orientations: Sequence[int] = range(ORIENTATIONS)) -> Likeness:
+def measure_likeness(
+    one: Appearance, other: Appearance, orientations: Sequence[int] = range(ORIENTATIONS)
+) -> Likeness:
     """The likeness of two slides in the best of some orientations, shifted by a pixel at most."""
     best, found_at = Likeness(-1.0, 0.0, 0, 0.0), one.texture
     for orientation in orientations:
@@ -258,7 +260,7 @@ def _products(values: FloatArray) -> FloatArray:
     return np.asarray(power[np.ix_(shifts, shifts)])
 
 
-def _likeness(one: Look, cover: FloatArray, texture: FloatArray, orientation: int) -> Likeness:
+def _likeness(one: Appearance, cover: FloatArray, texture: FloatArray, orientation: int) -> Likeness:
     weight = np.minimum(one.cover, cover) * (one.texture != 0) * (texture != 0)
     size = np.sqrt(np.sum(weight * one.texture**2) * np.sum(weight * texture**2))
     most = max(np.count_nonzero(one.texture), np.count_nonzero(texture))
@@ -270,40 +272,42 @@ def _likeness(one: Look, cover: FloatArray, texture: FloatArray, orientation: in
 
 
 def find_copies(
-    looks: Sequence[Look | None], others: Sequence[Look | None] | None = None
+    appearances: Sequence[Appearance | None], others: Sequence[Appearance | None] | None = None
 ) -> list[tuple[int, int, Likeness]]:
     """Pairs of slides that are the same.
 
     Args:
-        looks: One a slide; None where there is none.
+        appearances: One a slide; None where there is none.
         others: A second list to compare with; by default all pairs within the first.
 
     Returns:
         Positions (the first below the second if there is one list) and likeness.
     """
-    if not looks or (others is not None and not others):
+    if not appearances or (others is not None and not others):
         return []
-    first = _vectors(looks)
-    second = _vectors(looks if others is None else others)
+    first = _vectors(appearances)
+    second = _vectors(appearances if others is None else others)
     candidates: dict[tuple[int, int], list[int]] = {}
     for orientation in range(ORIENTATIONS):
         turned = orient(second.reshape(-1, SIDE, SIDE), orientation).reshape(len(second), -1)
         for one, other in np.argwhere(first @ turned.T > CANDIDATE):
             if others is not None or one < other:
                 candidates.setdefault((int(one), int(other)), []).append(orientation)
-    pairs = len(looks) * (len(looks) - 1) // 2 if others is None else len(looks) * len(others)
+    pairs = (
+        len(appearances) * (len(appearances) - 1) // 2 if others is None else len(appearances) * len(others)
+    )
     found = []
     for (one, other), orientations in sorted(candidates.items()):
-        a, b = looks[one], (looks if others is None else others)[other]
+        a, b = appearances[one], (appearances if others is None else others)[other]
         if a is not None and b is not None and (likeness := measure_likeness(a, b, orientations)).same(pairs):
             found.append((one, other, likeness))
     return found
 
 
-def _vectors(looks: Sequence[Look | None]) -> npt.NDArray[np.float32]:
+def _vectors(appearances: Sequence[Appearance | None]) -> npt.NDArray[np.float32]:
     """One row a slide, blurred by a pixel so that a shift of one does not hide a copy; zeros if unknown."""
-    rows = np.zeros((len(looks), SIDE * SIDE), np.float32)
-    for row, look in zip(rows, looks, strict=True):
+    rows = np.zeros((len(appearances), SIDE * SIDE), np.float32)
+    for row, look in zip(rows, appearances, strict=True):
         if look is not None and look.comparable:
             blurred = ndimage.gaussian_filter(look.texture * look.cover, 1.0).ravel()
             row[:] = blurred / (np.linalg.norm(blurred) or 1.0)

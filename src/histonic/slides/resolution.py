@@ -23,7 +23,7 @@ class HeaderMpp:
     refused: str = ""
 
 
-def judge_mpp(across: float, down: float, field: str) -> HeaderMpp:
+def assess_mpp(across: float, down: float, field: str) -> HeaderMpp:
     """Believe a resolution that a scanner could have made: 0.05 to 20 µm/px, pixels square to 2 %.
 
     Image programs write 72 or 96 dots per inch (353 or 265 µm/px) where they know nothing.
@@ -34,9 +34,9 @@ def judge_mpp(across: float, down: float, field: str) -> HeaderMpp:
         field: The header's field.
 
     Example:
-        >>> judge_mpp(0.25, 0.25, "Aperio MPP").mpp
+        >>> assess_mpp(0.25, 0.25, "Aperio MPP").mpp
         0.25
-        >>> judge_mpp(352.8, 352.8, "TIFF resolution").refused
+        >>> assess_mpp(352.8, 352.8, "TIFF resolution").refused
         'Its header says 352.8 µm/px (TIFF resolution), which is not the resolution of a scanner.'
     """
     low, high = PLAUSIBLE_MPP

@@ -55,7 +55,7 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
     )
 
 
-class Here:
+class SingleDevice:
     """What predicting asks of a fabric, for the CPU of this process; it costs no import of one."""
 
     world_size = 1

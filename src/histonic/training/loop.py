@@ -306,8 +306,8 @@ class Training:
         predictions = self.data.predict(self.network, self.fabric)
         self.data.calibrate(predictions)
         result = self.data.validate(predictions)
-        judged = self._finite(result.loss, "validation", epoch, str)
-        record = EpochRecord(epoch, self.state.rate(self.schedule), train_loss, judged, result.scores)
+        loss = self._finite(result.loss, "validation", epoch, str)
+        record = EpochRecord(epoch, self.state.rate(self.schedule), train_loss, loss, result.scores)
         if self.state.note(record, self.schedule):
             self.best = self._weights()
 

@@ -42,7 +42,7 @@ def test_windows_turn_codes_and_mask_together(slide_maker: Maker) -> None:
     slide = random_slide(slide_maker, shape=(12, 12))
     maps = Maps({"a": slide}, Silent())
     for turn in range(8):
-        codes, mask = maps.look([View("a", RC(0, 0), turn)], 12)
+        codes, mask = maps.crops([View("a", RC(0, 0), turn)], 12)
         assert np.array_equal(codes[0], slide.oriented(turn)[0])
         assert np.array_equal(mask[0] > 0, slide.oriented(turn)[1])
         assert not codes[0][:, mask[0] == 0].any()
@@ -54,7 +54,7 @@ def test_encoded_orientations_are_used(slide_maker: Maker, tmp_path: Path) -> No
     write_map(tmp_path / "a.zarr", replace(slide, orientations=turned))
     for size in (1 << 30, 0):
         maps = Maps({"a": read_map(tmp_path / "a.zarr")}, Silent(), memory_bytes=size)
-        codes, _ = maps.look([View("a", RC(2, 1), 5)], 8)
+        codes, _ = maps.crops([View("a", RC(2, 1), 5)], 8)
         assert np.array_equal(codes[0], orient(turned[5][:, 2:10, 1:9], 5))
 
 

@@ -1,4 +1,4 @@
-"""What all objectives share: parts of their parameters, and a verdict that is the loss."""
+"""What all objectives share: parts of their parameters, and a validation that is the loss."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_trunk_and_the_rest_are_parts() -> None:
 
 def test_the_verdict_is_the_loss_unless_said_otherwise() -> None:
     outputs = {"top": torch.tensor([[1.0], [3.0]], requires_grad=True)}
-    assert Square().judge(outputs, {}).loss == 5.0
+    assert Square().validate(outputs, {}).loss == 5.0
     assert Square().picture(torch.zeros(2, 2)) is None
 
 

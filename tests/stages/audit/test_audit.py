@@ -17,7 +17,7 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.documents import read_document, write_document
 from histonic.core.errors import RunError, SettingsError, StoreError, TableError
 from histonic.core.task import Task
-from histonic.slides.likeness import SIDE, Look
+from histonic.slides.likeness import SIDE, Appearance
 from histonic.stages.audit.audit import audit, audit_cohort
 from histonic.stages.audit.copies import OtherCohort
 from histonic.stages.audit.facts import SlideFacts, list_confounders, read_slide_facts
@@ -33,10 +33,10 @@ SCORE = Task("score", "regression", ("score",))
 def facts_of(slide: str, number: int, **changes: object) -> SlideFacts:
     """A slide with a picture of its own."""
     rng = np.random.default_rng(number)
-    look = Look((200.0, 140.0, 180.0), np.ones((SIDE, SIDE)), rng.normal(size=(SIDE, SIDE)))
+    appearance = Appearance((200.0, 140.0, 180.0), np.ones((SIDE, SIDE)), rng.normal(size=(SIDE, SIDE)))
     values = {
         "slide_id": slide, "fingerprint": f"file {number}", "scanner": "", "storage": "svs", "mpp": 0.25,
-        "glass_mm2": 100.0 + number % 7, "tissue_mm2": 20.0 + number % 5, "look": look,
+        "glass_mm2": 100.0 + number % 7, "tissue_mm2": 20.0 + number % 5, "appearance": appearance,
     }  # fmt: skip
     return SlideFacts(**{**values, **changes})
 
@@ -63,13 +63,13 @@ def test_clean_cohort_has_no_finding() -> None:
 
 def test_one_slide_under_two_patients_is_an_error_under_one_a_warning() -> None:
     cohort, facts = cohort_of(30)
-    turned = Look((180.0, 120.0, 170.0), EMPTY + 1, np.rot90(facts["s001"].look.texture) * 0.9)
-    facts["s007"] = facts_of("s007", 7, look=turned)
+    turned = Appearance((180.0, 120.0, 170.0), EMPTY + 1, np.rot90(facts["s001"].appearance.texture) * 0.9)
+    facts["s007"] = facts_of("s007", 7, appearance=turned)
     facts["s012"] = facts_of("s012", 12, fingerprint="file 3")
     patients = list(cohort.patients)
     patients[20] = Patient("P020", ("s020", "s021"), "site 0", {"y": 1.0})
     del patients[21]
-    facts["s021"] = facts_of("s021", 21, look=facts["s020"].look)
+    facts["s021"] = facts_of("s021", 21, appearance=facts["s020"].appearance)
     part = {patient.patient_id: number % 4 for number, patient in enumerate(patients)}
     result = audit_cohort(Cohort(cohort.tasks, tuple(patients)), facts, part=part, permutations=200)
     found = {finding.where: finding for finding in of_code(result, "duplicate")}
@@ -106,7 +106,7 @@ def test_other_cohorts_share_neither_patients_nor_slides() -> None:
     other = OtherCohort(
         "Oslo",
         ("tcga-aa-0001-01A", "p005", "X1"),
-        {"x": facts_of("x", 99, look=facts["s009"].look), "z": facts_of("z", 98)},
+        {"x": facts_of("x", 99, appearance=facts["s009"].appearance), "z": facts_of("z", 98)},
         {"x": "X1"},
     )
     found = of_code(audit_cohort(mixed, facts, others=[other], permutations=200), "cohort")
@@ -133,8 +133,12 @@ def test_each_planted_confounder_is_named(planted: str) -> None:
     hint = np.where(rng.random(80) < 0.9, truth, 1 - truth)
     cohort, facts = cohort_of(80, site=hint if planted == "site" else rng.integers(0, 3, 80), truth=truth)
     for k, (name, one) in enumerate(list(facts.items())):
-        shade = one.look.rgb if planted != "colour" else (200.0 - 15 * hint[k], 140.0, 180.0 + rng.normal())
-        changes: dict[str, object] = {"look": Look(shade, one.look.cover, one.look.texture)}
+        shade = (
+            one.appearance.rgb if planted != "colour" else (200.0 - 15 * hint[k], 140.0, 180.0 + rng.normal())
+        )
+        changes: dict[str, object] = {
+            "appearance": Appearance(shade, one.appearance.cover, one.appearance.texture)
+        }
         if planted == "scanner":
             changes["scanner"] = ("aperio", "leica")[hint[k]]
         if planted == "mpp":
@@ -144,19 +148,19 @@ def test_each_planted_confounder_is_named(planted: str) -> None:
         facts[name] = facts_of(name, k, **changes)
     batch = {f"P{k:03d}": str(hint[k] if planted == "batch" else k % 3) for k in range(80)}
     result = audit_cohort(cohort, facts, columns={"batch": batch}, permutations=300)
-    assert {each.confounder for each in result.told if each.alarm} == {planted}
+    assert {each.confounder for each in result.confounders if each.alarm} == {planted}
     (finding,) = of_code(result, "confounder")
     assert finding.level == "warning" and "alone predicts y" in finding.what and finding.todo
-    (told,) = [each for each in result.told if each.alarm]
+    (told,) = [each for each in result.confounders if each.alarm]
     assert told.low > 0.6 and told.value < 1 and told.measure == "AUROC"
 
 
 def test_what_cannot_be_tested_says_why() -> None:
     cohort, facts = cohort_of(12)
     result = audit_cohort(cohort, facts, permutations=200)
-    assert all(each.value is None and "12 patients" in each.note for each in result.told)
+    assert all(each.value is None and "12 patients" in each.note for each in result.confounders)
     cohort, facts = cohort_of(30)
-    told = {each.confounder: each for each in audit_cohort(cohort, facts, permutations=200).told}
+    told = {each.confounder: each for each in audit_cohort(cohort, facts, permutations=200).confounders}
     assert told["scanner"].note == "It is the same for all patients: not known."
     assert told["site"].value is not None
 
@@ -170,7 +174,7 @@ def test_a_rare_class_does_not_switch_the_test_off() -> None:
     changed = [replace(each, targets={"y": 2.0}) if k < 3 else each for k, each in enumerate(cohort.patients)]
     result = audit_cohort(Cohort((task,), tuple(changed)), facts, permutations=200)
     assert [finding.what for finding in of_code(result, "confounder")] == ["The site alone predicts y"]
-    sites = next(told for told in result.told if told.confounder == "site")
+    sites = next(told for told in result.confounders if told.confounder == "site")
     assert (sites.n, sites.note) == (57, "Without rare, which fewer than 5 patients are.")
     lone = [replace(each, targets={"y": float(k < 3)}) for k, each in enumerate(cohort.patients)]
     finding = of_code(audit_cohort(Cohort((TASK,), tuple(lone)), facts, permutations=200), "unchecked")[0]
@@ -180,7 +184,7 @@ def test_a_rare_class_does_not_switch_the_test_off() -> None:
 def test_slides_without_facts_are_said_to_be_unchecked() -> None:
     cohort, facts = cohort_of(30)
     del facts["s004"]
-    facts["s005"] = facts_of("s005", 5, look=None)
+    facts["s005"] = facts_of("s005", 5, appearance=None)
     found = of_code(audit_cohort(cohort, facts, permutations=200), "unchecked")
     assert [finding.where for finding in found] == ["s004", "s005"]
     assert all(finding.level == "note" for finding in found)
@@ -231,12 +235,12 @@ def predictions(seed: int, *, knows: str, n: int = 200) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("knows", "verdict", "level"),
+    ("knows", "conclusion", "level"),
     [("site", "chance", "error"), ("both", "falls", "warning"), ("tissue", "holds", "note")],
 )
-def test_site_knowledge_is_told_from_tissue(knows: str, verdict: str, level: str) -> None:
+def test_site_knowledge_is_told_from_tissue(knows: str, conclusion: str, level: str) -> None:
     found = within_sites(SCORE, predictions(2, knows=knows))
-    assert found.verdict == verdict and found.sites == 4 and found.n == 200
+    assert found.conclusion == conclusion and found.sites == 4 and found.n == 200
     assert site_finding(found).level == level
 
 
@@ -255,7 +259,7 @@ def test_a_wide_interval_within_sites_is_no_proof_of_nothing() -> None:
     found = within_sites(SCORE, table)
     assert found.within[0] == pytest.approx(0.697, abs=1e-3)
     assert found.within[1] <= 0.5 and found.within[2] > 0.6, "too wide to deny anything"
-    assert found.verdict == "unclear" and found.difference[1] > 0
+    assert found.conclusion == "unclear" and found.difference[1] > 0
     finding = site_finding(found)
     assert finding.level == "warning" and "too few pairs" in finding.what
 
@@ -308,7 +312,7 @@ def test_audit_of_a_store_writes_its_tables(store: Path, tmp_path: Path) -> None
     )
     # The made-up table alternates both site and class from patient to patient; grade and survival follow
     # from one severity.
-    alarms = {(each.target, each.confounder) for each in result.told if each.alarm}
+    alarms = {(each.target, each.confounder) for each in result.confounders if each.alarm}
     assert alarms == {("msi", "site"), ("os", "grade")}
     values = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
     assert values["findings"][0]["code"] == "confounder"
@@ -406,7 +410,7 @@ def test_audit_of_a_run(store: Path, tmp_path: Path, reads: Counter[Path]) -> No
     # The store holds slides of the audited cohort too; those are none of the external one.
     shared = [finding for finding in of_code(result, "cohort") if "One slide" in finding.what]
     assert len(shared) == 1 and "patient Z9" in shared[0].where
-    assert [each.confounder for each in result.told if each.alarm] == ["site"]
+    assert [each.confounder for each in result.confounders if each.alarm] == ["site"]
     assert result.models[0].value == 1.0 and result.within_sites == ()
     assert {finding.code for finding in result.findings if finding.level == "error"} == {"cohort"}
     assert (run / "audit.json").is_file() and result.out == run
@@ -448,13 +452,13 @@ def test_a_map_without_a_look_is_compared_with_none(tmp_path: Path) -> None:
         kept.storage.startswith("tiff")
         and kept.mpp == 0.5
         and kept.tissue_mm2 > 0.2
-        and kept.look is not None
+        and kept.appearance is not None
     )
     path = map_folder(opened.path, "a") / "zarr.json"
     values = json.loads(path.read_text())
-    del values["attributes"]["look"]
+    del values["attributes"]["appearance"]
     path.write_text(json.dumps(values))
-    assert read_slide_facts(opened, ["a"], Silent())["a"].look is None
+    assert read_slide_facts(opened, ["a"], Silent())["a"].appearance is None
 
 
 def test_confounders_of_patients_without_slides_facts() -> None:

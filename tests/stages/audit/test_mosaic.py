@@ -46,14 +46,14 @@ def audit_mosaic(folder: Path, tiles: Path, site_effect: float) -> AuditResult:
 
 def test_a_planted_site_is_raised(tmp_path: Path, tiles: Path) -> None:
     result = audit_mosaic(tmp_path, tiles, 0.9)
-    site = next(each for each in result.told if each.confounder == "site")
+    site = next(each for each in result.confounders if each.confounder == "site")
     assert site.alarm and site.low > 0.6
     assert "The site alone predicts lesion" in [finding.what for finding in result.findings]
 
 
 def test_an_absent_one_is_not(tmp_path: Path, tiles: Path) -> None:
     result = audit_mosaic(tmp_path, tiles, 0.0)
-    assert not any(each.alarm for each in result.told if each.confounder != "colour")
+    assert not any(each.alarm for each in result.confounders if each.confounder != "colour")
     # Slides of so little tissue (0.05 square millimetres) are not compared, and nothing is said of them.
     assert result.copies == () and result.compared == 0
     assert result.count("error") == 0

@@ -18,10 +18,10 @@ from histonic.core.task import Task
 from histonic.metrics.inference.comparisons import crossed_p, delong, holm
 from histonic.metrics.inference.scores import Measure
 from histonic.runs.predictions import PredictionTable
-from histonic.stages.compare import exchanges
+from histonic.stages.compare import permutations as exchanges
 from histonic.stages.compare.compare import COMPARED, compare_runs
 from histonic.stages.compare.comparison import Comparison
-from histonic.stages.compare.exchanges import exchanged
+from histonic.stages.compare.permutations import permuted
 from histonic.stages.evaluate.evaluate import EVALUATORS, evaluate_task
 from histonic.stages.evaluate.evaluated import difference_measure
 
@@ -182,17 +182,17 @@ def test_repeats_are_averaged_and_exchanged_together(tmp_path: Path, monkeypatch
     ]
     found = quick(folders)
     assert found.scores[0].repeats == 3
-    # The one repeat is taken three times, so that what is exchanged has the difference that is printed.
+    # The one repeat is taken three times, so that what is permuted has the difference that is printed.
     tables = [
         [PredictionTable(task, part) for _, part in each.groupby("repeat")]
         for each in (many, frame(task, 1.0, 4).assign(repeat=0))
     ]
-    exchange = exchanged(*tables)
-    assert exchange.first.shape == exchange.second.shape == (60, 3, 1) and exchange.note == ""
-    difference = exchange.score(exchange.first) - exchange.score(exchange.second)
+    permutation = permuted(*tables)
+    assert permutation.first.shape == permutation.second.shape == (60, 3, 1) and permutation.note == ""
+    difference = permutation.score(permutation.first) - permutation.score(permutation.second)
     assert difference == pytest.approx(found.differences[0].score.value)
     monkeypatch.setattr(exchanges, "MOST_REPEATS", 2)
-    assert "first 1 repeat" in exchanged(*tables).note
+    assert "first 1 repeat" in permuted(*tables).note
     each = [evaluate_task(task, frame(task, 1.0, seed), resamples=100).scores[0].value for seed in (1, 2, 3)]
     assert found.scores[0].score.value == pytest.approx(np.mean(each))
 

@@ -10,7 +10,7 @@ from sksurv.util import Surv
 from histonic.metrics.survival.outcome import Survival
 from histonic.stages.evaluate.survival_times import (
     RiskModel,
-    judged_times,
+    evaluated_times,
     parts_of,
     predict_survival,
     round_times,
@@ -69,7 +69,7 @@ def test_a_frozen_model_is_that_of_scikit_survival() -> None:
 
 
 def test_nothing_is_judged_after_the_fitted_patients_end() -> None:
-    found = judged_times(Survival(np.arange(1.0, 41.0), np.ones(40, bool)), until=8.0)
+    found = evaluated_times(Survival(np.arange(1.0, 41.0), np.ones(40, bool)), until=8.0)
     assert found.last == found.grid[-1] == 8.0 and found.horizon <= 8.0
 
 
@@ -82,7 +82,7 @@ def test_no_events_elsewhere_mean_no_hazard() -> None:
 def test_times_lie_within_the_follow_up() -> None:
     for seed in range(20):
         outcome, *_ = drawn(seed, n=30)
-        found = judged_times(outcome)
+        found = evaluated_times(outcome)
         first = outcome.time[outcome.event].min()
         assert np.mean(outcome.time >= found.last) >= 0.1
         assert all(first <= time <= found.last for time in (*found.quartiles, *found.grid))
@@ -91,7 +91,7 @@ def test_times_lie_within_the_follow_up() -> None:
 
 def test_events_at_the_end_leave_no_span() -> None:
     outcome = Survival(np.full(10, 3.0), np.arange(10) < 3)
-    assert len(judged_times(outcome).grid) == 0
+    assert len(evaluated_times(outcome).grid) == 0
 
 
 @pytest.mark.parametrize("last", [0.7, 3.0, 12.0, 99.5, 2400.0])

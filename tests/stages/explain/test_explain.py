@@ -212,7 +212,7 @@ def test_no_trust_is_said(run: Path, trained: Path, monkeypatch: pytest.MonkeyPa
     def without(bundle):
         found = real(bundle)
         for each in found:
-            each.model.heads["msi"].trust.fill_(0)
+            each.model.heads["msi"].shrinkage.fill_(0)
         return found
 
     lines: list[str] = []
@@ -225,7 +225,7 @@ def test_no_trust_is_said(run: Path, trained: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(module, "networks_of", without)
     (record,) = explain(run=run, target=("msi",), slide=("s03a",), progress=Listener()).records
-    assert record.trust == 0 and any("no trust" in line for line in lines)
+    assert record.shrinkage == 0 and any("shrank" in line for line in lines)
 
 
 @pytest.mark.parametrize(

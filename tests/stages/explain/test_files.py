@@ -24,7 +24,7 @@ def explained(**changes: Any) -> Explanation:
         "inputs": INPUTS, "why": "asked", "slide_id": "s", "patient_id": "", "target": "os",
         "kind": "survival", "method": "occlusion", "output": "a higher risk", "meaning": "", "joined": False,
         "prediction": {"risk": 1.0, "high_risk": 1}, "patient_prediction": None, "truth": (31.5, 1),
-        "networks": [{"repeat": 0, "fold": 1, "initialisation": 0}], "unseen": False, "trust": 1.0,
+        "networks": [{"repeat": 0, "fold": 1, "initialisation": 0}], "unseen": False, "shrinkage": 1.0,
         "cells": 9, "seconds": 0.5, "curves": None, "randomisation": None, "lesion": None,
         "picture_note": "",
     }  # fmt: skip

@@ -117,7 +117,7 @@ def test_a_planted_site_stands_in_the_head_and_in_the_audit(tmp_path: Path, make
     run = make_run(tmp_path / "run", [MSI], skill=0.0)
     tell_cohort(run)
     page, values, _ = report_on(run, resamples=200)
-    assert [each["confounder"] for each in values["audit"]["told"] if each["alarm"]] == ["site"]
+    assert [each["confounder"] for each in values["audit"]["confounders"] if each["alarm"]] == ["site"]
     assert "Look at this before you believe a result: The site alone predicts msi." in page.text
     assert "Can anything but the tissue explain the labels?" in page.text
     assert "Train with --split site" in page.text
@@ -375,7 +375,7 @@ def test_training_without_epochs_has_no_figure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "chance", "higher", "verdict"),
+    ("low", "high", "chance", "higher", "conclusion"),
     [
         (0.6, 0.9, 0.5, True, "better"),
         (0.5, 0.9, 0.5, True, "covers"),
@@ -386,10 +386,10 @@ def test_training_without_epochs_has_no_figure() -> None:
         (0.1, 0.2, None, True, "unknown"),
     ],
 )
-def test_verdicts(low: float, high: float, chance: float, higher: bool, verdict: str) -> None:
+def test_verdicts(low: float, high: float, chance: float, higher: bool, conclusion: str) -> None:
     value = None if low is None else (low + high) / 2
     score = Score("x", value, low, high, chance, higher)
-    assert words.chance_verdict(score) == verdict
+    assert words.against_chance(score) == conclusion
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_cross_validated_predictions_must_lie_further_from_chance(
     value: float, low: float, high: float, plain: str, crossed: str
 ) -> None:
     score = Score("AUROC", value, low, high, 0.5, higher_is_better=True)
-    assert [words.chance_verdict(score, each) for each in (False, True)] == [plain, crossed]
+    assert [words.against_chance(score, each) for each in (False, True)] == [plain, crossed]
     said = words.chance_words(score, "msi", True)
     assert ("networks that have learned nothing but noise" in said) == (crossed == "near")
     assert ("taken 1.4 times as wide for cross-validation" in said) == (crossed == "better")

@@ -117,8 +117,8 @@ def test_inner_folds_never_hold_the_outer_test_patients(count: int) -> None:
         assert not ids(folds[1].test) & (ids(each.train) | ids(each.validation))
         assert not ids(each.train) & ids(each.validation)
     if count > 1:
-        judged = [name for each in inner for name in sorted(ids(each.validation))]
-        assert sorted(judged) == sorted(ids(folds[1].train) | ids(folds[1].validation))
+        validated = [name for each in inner for name in sorted(ids(each.validation))]
+        assert sorted(validated) == sorted(ids(folds[1].train) | ids(folds[1].validation))
 
 
 def test_a_fixed_split_that_teaches_nothing_is_refused() -> None:

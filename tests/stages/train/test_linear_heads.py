@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from histonic.core.task import Task
 from histonic.nn.heads import Head
-from histonic.stages.train.linear_heads import PARTS, PENALTIES, Sample, _deal, _path, fit_head
+from histonic.stages.train.linear_heads import PARTS, PENALTIES, Sample, _assign, _path, fit_head
 
 BINARY = Task("b", "binary", ("b",), ("no", "yes"))
 CLASSES = Task("m", "multiclass", ("m",), ("a", "b", "c"))
@@ -102,9 +102,9 @@ def test_signal_is_found_and_noise_is_not_trusted(task: Task) -> None:
 
 def test_slides_of_a_patient_count_as_one() -> None:
     data = sample("regression")
-    owner = np.repeat(np.arange(P), 2)
+    patient_of = np.repeat(np.arange(P), 2)
     shifted = torch.stack([data.features + 1, data.features - 1], dim=1).flatten(0, 1)
-    twice = Sample(shifted, owner, data.targets)
+    twice = Sample(shifted, patient_of, data.targets)
     one, two = (_path(ready(SCORE, data).double(), each)[5][0] for each in (data, twice))
     assert torch.allclose(one.linear.weight, two.linear.weight, atol=1e-8)
     assert twice.take(np.array([3, 1])).features.shape == (4, E)
@@ -120,6 +120,6 @@ def test_a_constant_feature_counts_for_nothing() -> None:
 
 def test_classes_are_dealt_evenly() -> None:
     targets = np.array([0.0] * 15 + [1.0] * 5)
-    parts = _deal(targets)
+    parts = _assign(targets)
     assert np.bincount(parts).tolist() == [4] * PARTS
     assert np.bincount(parts[15:]).tolist() == [1] * PARTS

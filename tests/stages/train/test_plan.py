@@ -11,7 +11,7 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.settings import make_settings
 from histonic.core.task import Task
 from histonic.stages.train.folds import make_folds
-from histonic.stages.train.plan import Plan, deal
+from histonic.stages.train.plan import Plan, assign
 from histonic.stages.train.settings import TrainSettings
 
 SCORE = Task("score", "regression", ("s",))
@@ -63,10 +63,10 @@ def test_kept_networks_have_the_settings_that_their_trials_chose(search_folds: i
 def test_processes_share_all_networks() -> None:
     made = plan(search={"batch": "4,8"})
     every = [network.name for network in made.all_trials()]
-    parts = [[each.name for each in hand] for hand in deal(made.all_trials(), 4)]
+    parts = [[each.name for each in part] for part in assign(made.all_trials(), 4)]
     assert sorted(name for part in parts for name in part) == sorted(every) and len(every) == 6
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    kept = [[each.name for each in hand] for hand in deal(plan().all_networks({}), 2)]
+    kept = [[each.name for each in part] for part in assign(plan().all_networks({}), 2)]
     together = [name for part in kept for name in part]
     assert sorted(together) == sorted(each.name for each in plan().all_networks({}))
-    assert len(deal(plan().all_networks({}), 99)) == 6
+    assert len(assign(plan().all_networks({}), 99)) == 6

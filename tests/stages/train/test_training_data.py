@@ -18,7 +18,7 @@ from histonic.data.maps.memory import Maps
 from histonic.models.predicting import predict_patients, predict_slides
 from histonic.stages.train.draws import BalancedDraws
 from histonic.stages.train.training_data import SlideTrainingData
-from histonic.training.devices import Here, make_fabric
+from histonic.training.devices import SingleDevice, make_fabric
 
 SCORE = Task("score", "regression", ("s",))
 GRADE = Task("grade", "multiclass", ("g",), ("a", "b", "c"))
@@ -76,7 +76,7 @@ def test_predicting_here_is_predicting_by_a_fabric(maps: Maps) -> None:
     model = training_data(maps).model
     here, there = (
         predict_slides(model, maps, ["s0", "s3"], fabric=each, crop_cells=12, crops=3)["score"]
-        for each in (Here(), make_fabric("cpu"))
+        for each in (SingleDevice(), make_fabric("cpu"))
     )
     assert np.array_equal(here, there)
 

@@ -101,7 +101,7 @@ class Maps:
         first, *others = (self.moments[slide_id] for slide_id in slide_ids)
         return sum(others, start=first).scale()
 
-    def look(
+    def crops(
         self, views: Sequence[View], side: int
     ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
         """Codes ``(B, D, side, side)`` and mask ``(B, side, side)`` of views."""

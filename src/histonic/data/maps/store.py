@@ -35,8 +35,8 @@ ZARR_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, Runt
 """What Zarr raises on damaged files."""
 
 
-class StoredLook(Part):
-    """What a slide looks like, as :meth:`histonic.slides.likeness.Look.to_dict` writes it."""
+class StoredAppearance(Part):
+    """What a slide looks like, as :meth:`histonic.slides.likeness.Appearance.to_dict` writes it."""
 
     rgb: tuple[Number, Number, Number]
     cover: str
@@ -63,7 +63,7 @@ class MapFacts(Document):
     grid: TileGrid
     slide: SlideDescription
     reader: ReaderDescription
-    look: StoredLook | None = None
+    appearance: StoredAppearance | None = None
     encoder: EncoderDescription
     settings: MapSettings
     versions: Mapping[str, str]

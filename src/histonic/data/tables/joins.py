@@ -56,13 +56,13 @@ def join_slides(table: LabelTable, slide_ids: Sequence[str]) -> SlideJoin:
         slide_ids: Names of the maps in the store.
     """
     patients = table_patients(table)
-    owners = _owners_by_name(table)
+    patients_by_name = _patients_by_name(table)
     issues: list[Issue] = []
     slides: dict[str, list[str]] = {patient: [] for patient in patients}
     unlabelled: dict[str, str] = {}
     for slide in sorted(set(slide_ids)):
         if table.links is not None:
-            found = [owners[key] for key in (slide, _key(slide)) if key in owners][:1]
+            found = [patients_by_name[key] for key in (slide, _key(slide)) if key in patients_by_name][:1]
         else:
             found = match_by_patient(slide, slides)
         if len(found) == 1 and found[0] in slides:
@@ -83,13 +83,13 @@ def _key(slide: str) -> str:
     return name[: -len(".ome")] if name.lower().endswith(".ome") else name
 
 
-def _owners_by_name(table: LabelTable) -> dict[str, str]:
-    owners: dict[str, str] = {}
+def _patients_by_name(table: LabelTable) -> dict[str, str]:
+    patients_by_name: dict[str, str] = {}
     if table.links is not None:
         for patient, slide in zip(table.links["patient_id"], table.links["slide_id"], strict=True):
-            owners[slide] = patient
-            owners.setdefault(_key(slide), patient)
-    return owners
+            patients_by_name[slide] = patient
+            patients_by_name.setdefault(_key(slide), patient)
+    return patients_by_name
 
 
 def _ambiguous(table: LabelTable, slide: str, patients: Sequence[str]) -> Issue:

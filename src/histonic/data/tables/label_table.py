@@ -230,15 +230,15 @@ def _links(slides: TextTable, named: Mapping[str, str]) -> pd.DataFrame | None:
 def _claimed_twice(links: pd.DataFrame, path: Path) -> list[Issue]:
     issues = []
     for slide, group in links.groupby("slide_id", sort=True):
-        owners = sorted(set(group["patient_id"]))
-        if len(owners) > 1:
+        patients = sorted(set(group["patient_id"]))
+        if len(patients) > 1:
             rows = list_names(str(row) for row in group["row"])
             issues.append(
                 Issue(
                     "error",
                     "One slide of two patients",
                     f"{path.name}, slide {slide!r}, rows {rows}",
-                    f"It is given to the patients {list_names(owners)}.",
+                    f"It is given to the patients {list_names(patients)}.",
                     "Correct the rows, so that the slide belongs to one patient.",
                 )
             )

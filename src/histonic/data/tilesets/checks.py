@@ -203,7 +203,7 @@ def require_tiles(
 def check_classes(
     name: str, tasks: Sequence[Task], targets: Mapping[str, FloatArray], split: Texts
 ) -> list[str]:
-    """Refuse a class that cannot be learned; note a class that cannot be judged, and missing labels.
+    """Refuse a class that cannot be learned; note a class that cannot be validated, and missing labels.
 
     Returns:
         Notes.

@@ -25,7 +25,7 @@ def encode_both(encoder: nn.Module, tiles: tuple[Tensor, ...]) -> tuple[Tensor, 
 class ContrastiveObjective(Objective):
     """Tell two views of one place from views of two places, with codes of one shared trunk.
 
-    The two codes are joined and go through a dense layer of 256 (BN, leaky ReLU) to one logit, judged by
+    The two codes are joined and go through a dense layer of 256 (BN, leaky ReLU) to one logit, scored by
     binary cross-entropy. As in the paper, validation looks at the accuracy: the loss is the share
     of pairs told wrong.
 

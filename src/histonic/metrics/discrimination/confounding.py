@@ -1,7 +1,7 @@
 """Whether something that is not tissue predicts a target: cross-validated linear models and permutations.
 
 A confounder (site, scanner, colour ...) predicts patients that its model has not seen. How often that
-succeeds by accident is found by exchanging the targets between patients, and the same exchanges serve all
+succeeds by accident is found by permuting the targets between patients, and the same permutations serve all
 confounders and targets together, so that the chance of *any* false alarm stays at the level.
 """
 
@@ -24,9 +24,9 @@ PENALTY = 2.0
 """Ridge penalty: a category of two patients is drawn halfway to the mean of all."""
 FEWEST_OF_CATEGORY = 3
 """Categories of fewer patients are joined into one."""
-EXCHANGES_PER_COMPARISON = 60
-"""Exchanges of the targets at least, per comparison. The observed order is the best of B + 1 by chance in one
-of B + 1 cases for each of C comparisons, so that no corrected p-value can fall below about C / (B + 1)."""
+PERMUTATIONS_PER_COMPARISON = 60
+"""Permutations of the targets at least, per comparison. The observed order is the best of B + 1 by chance in
+one of B + 1 cases for each of C comparisons: no corrected p-value can fall below about C / (B + 1)."""
 NUMBERS_AT_ONCE = 2**22
 """Permuted scores held in memory at a time (32 MiB)."""
 
@@ -186,14 +186,14 @@ def score_confounders(
     A ridge regression, cross-validated (5 folds, 4 times), predicts the target's scores from the confounder.
     The shown number compares only patients of the same fold, which one model predicted: its expectation is
     0.5 where nothing is to be found. The p-value is that of the correlation within folds; targets are
-    exchanged between patients, and p-values are adjusted by the distribution of the smallest one over all
+    permuted between patients, and p-values are adjusted by the distribution of the smallest one over all
     confounders and targets (Westfall and Young, Resampling-based multiple testing, 1993), which keeps the
     chance of any false alarm at the level whatever the confounders have in common.
 
     Args:
         outcomes: Per target the outcome of its patients and their rows ``(n_t,)`` among all ``n``.
         features: Per confounder ``(n, p)``, p at least 1.
-        permutations: How often targets are exchanged; at least :data:`EXCHANGES_PER_COMPARISON` times the
+        permutations: How often targets are permuted; at least :data:`PERMUTATIONS_PER_COMPARISON` times the
             number of comparisons, or no p-value could become small enough.
         rng: The only source of randomness.
 
@@ -209,13 +209,13 @@ def score_confounders(
         >>> [cell.p_adjusted < 0.05 for cell in cells[0]]
         [True, False]
     """
-    permutations = max(permutations, EXCHANGES_PER_COMPARISON * len(outcomes) * len(features))
+    permutations = max(permutations, PERMUTATIONS_PER_COMPARISON * len(outcomes) * len(features))
     keys = rng.random((permutations, max((int(rows.max()) for _, rows in outcomes), default=0) + 1))
     columns, estimates = [], []
     for outcome, rows in outcomes:
-        # The same exchange for every target: patients keep the order of their keys.
-        exchanged = [np.arange(outcome.n), *np.argsort(keys[:, rows], axis=1, kind="stable")]
-        order, folds = np.stack(exchanged), _folds(outcome.n, rng)
+        # The same permutation for every target: patients keep the order of their keys.
+        permuted = [np.arange(outcome.n), *np.argsort(keys[:, rows], axis=1, kind="stable")]
+        order, folds = np.stack(permuted), _folds(outcome.n, rng)
         for each in features:
             repeats = [[_Part.of(each[rows], test) for test in repeat] for repeat in folds]
             found = _statistics(outcome.scores, repeats, order)
@@ -231,13 +231,13 @@ def score_confounders(
     return [cells[start : start + len(features)] for start in range(0, len(cells), len(features))]
 
 
-def _statistics(scores: FloatArray, repeats: Sequence[Sequence[_Part]], exchanged: IntArray) -> FloatArray:
-    """Correlation of prediction and score within folds, for every exchange ``(B, n)``: ``(B, q)``."""
+def _statistics(scores: FloatArray, repeats: Sequence[Sequence[_Part]], orders: IntArray) -> FloatArray:
+    """Correlation of prediction and score within folds, for every permutation ``(B, n)``: ``(B, q)``."""
     n, q = scores.shape
     step = max(1, NUMBERS_AT_ONCE // (n * q))
     found = []
-    for start in range(0, len(exchanged), step):
-        order = exchanged[start : start + step]
+    for start in range(0, len(orders), step):
+        order = orders[start : start + step]
         permuted = scores[order.T].reshape(n, -1)
         total = np.zeros(permuted.shape[1])
         for parts in repeats:

@@ -11,7 +11,7 @@ import openslide
 
 from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import LevelSlide, NotMine, UInt8Image
-from histonic.slides.resolution import HeaderMpp, judge_mpp
+from histonic.slides.resolution import HeaderMpp, assess_mpp
 from histonic.slides.scanner import openslide_scanner
 
 BOUNDS = ("x", "y", "width", "height")
@@ -99,4 +99,4 @@ def _header_mpp(properties: Any) -> HeaderMpp:
         down = float(properties[openslide.PROPERTY_NAME_MPP_Y])
     except (KeyError, ValueError):
         return HeaderMpp()
-    return judge_mpp(across, down, "openslide.mpp-x")
+    return assess_mpp(across, down, "openslide.mpp-x")

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
-from histonic.slides.resolution import HeaderMpp, judge_mpp
+from histonic.slides.resolution import HeaderMpp, assess_mpp
 
 MICRONS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
 MICRONS_PER_UNIT = {2: 25_400.0, 3: 10_000.0}
@@ -31,7 +31,7 @@ def read_header_mpp(tiff: tifffile.TiffFile) -> HeaderMpp:
 
 def _aperio(tiff: tifffile.TiffFile) -> HeaderMpp:
     found = APERIO_MPP.search(str(tiff.pages[0].description or ""))
-    return judge_mpp(float(found.group(1)), float(found.group(1)), "Aperio MPP") if found else HeaderMpp()
+    return assess_mpp(float(found.group(1)), float(found.group(1)), "Aperio MPP") if found else HeaderMpp()
 
 
 def _ome(tiff: tifffile.TiffFile) -> HeaderMpp:
@@ -45,7 +45,7 @@ def _ome(tiff: tifffile.TiffFile) -> HeaderMpp:
     if pixels is None:
         return HeaderMpp()
     across, down = _ome_size(pixels, "X"), _ome_size(pixels, "Y")
-    return judge_mpp(across, down, "OME PhysicalSizeX") if across and down else HeaderMpp()
+    return assess_mpp(across, down, "OME PhysicalSizeX") if across and down else HeaderMpp()
 
 
 def _ome_size(pixels: ElementTree.Element, axis: str) -> float:
@@ -64,4 +64,4 @@ def _tags(tiff: tifffile.TiffFile) -> HeaderMpp:
     for name in ("XResolution", "YResolution"):
         numerator, denominator = page.tags.valueof(name, default=(0, 1))
         sizes.append(unit * denominator / numerator if numerator else 0.0)
-    return judge_mpp(sizes[0], sizes[1], "TIFF resolution") if all(sizes) else HeaderMpp()
+    return assess_mpp(sizes[0], sizes[1], "TIFF resolution") if all(sizes) else HeaderMpp()

@@ -22,14 +22,14 @@ from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.data.targets.survival_checks import doubt_coding
 from histonic.runs.run import read_cohort, read_facts
-from histonic.stages.audit.confounders import confounder_findings, tell
+from histonic.stages.audit.confounders import confounder_findings, score_all
 from histonic.stages.audit.copies import (
     OtherCohort,
     copy_findings,
     list_copies,
     name_findings,
     other_findings,
-    owners,
+    patients_by_slide,
 )
 from histonic.stages.audit.facts import SlideFacts, list_confounders, read_slide_facts
 from histonic.stages.audit.findings import AuditResult, Finding, by_level, write_audit
@@ -83,7 +83,7 @@ def audit(
     others = [_other(name, Path(path), resolved, listener) for name, path in sorted(resolved.other.items())]
     result = audit_cohort(
         cohort,
-        read_slide_facts(store, sorted(owners(cohort.patients)), listener),
+        read_slide_facts(store, sorted(patients_by_slide(cohort.patients)), listener),
         columns=columns,
         others=others,
         part=cohort.folds or cohort.roles,
@@ -115,13 +115,13 @@ def audit_cohort(
         columns: Further columns to test as confounders, value per patient.
         others: Cohorts that must have nothing in common with this one.
         part: Part of the split per patient, if there is one.
-        permutations: Exchanges of the targets, for the p-values.
-        seed: Of the exchanges.
+        permutations: Permutations of the targets, for the p-values.
+        seed: Of the permutations.
         progress: Listener to the progress.
     """
     listener = progress or Silent()
     split = part or {}
-    copies = list_copies(facts, owners(cohort.patients))
+    copies = list_copies(facts, patients_by_slide(cohort.patients))
     findings = [
         *copy_findings(copies, split),
         *name_findings(cohort.patients, split),
@@ -129,18 +129,18 @@ def audit_cohort(
     ]
     for other in others:
         findings += other_findings(cohort.patients, facts, other)[0]
-    told = tell(
+    results = score_all(
         cohort,
         list_confounders(cohort.patients, facts, columns),
         permutations=permutations,
         seed=seed,
         progress=listener,
     )
-    findings += [*confounder_findings(told), *_unchecked(cohort.patients, facts)]
-    comparable = sum(each.look is not None and each.look.comparable for each in facts.values())
+    findings += [*confounder_findings(results), *_unchecked(cohort.patients, facts)]
+    comparable = sum(each.appearance is not None and each.appearance.comparable for each in facts.values())
     return AuditResult(
         findings=by_level(findings),
-        told=told,
+        confounders=results,
         copies=copies,
         slides=len(facts),
         compared=comparable,
@@ -167,7 +167,7 @@ def _coding_findings(cohort: Cohort) -> list[Finding]:
 
 def _unchecked(patients: Sequence[Patient], facts: Mapping[str, SlideFacts]) -> list[Finding]:
     """What could not be looked at."""
-    slides = sorted(owners(patients))
+    slides = sorted(patients_by_slide(patients))
     absent = [name for name in slides if name not in facts]
     empty = [name for name in slides if name in facts and not _comparable(facts[name])]
     findings = []
@@ -197,7 +197,7 @@ def _unchecked(patients: Sequence[Patient], facts: Mapping[str, SlideFacts]) -> 
 
 
 def _comparable(facts: SlideFacts) -> bool:
-    return facts.look is not None and facts.look.comparable
+    return facts.appearance is not None and facts.appearance.comparable
 
 
 def _column(table: LabelTable, name: str) -> dict[str, str]:
@@ -230,22 +230,22 @@ def _other(name: str, path: Path, settings: AuditSettings, progress: Progress) -
             "Give NAME=PATH, the path of a store, a run or a label table.",
         )
     table = read_labels(path, style=settings.table_style, columns=NO_SPLIT)
-    owner = (
+    patient_of = (
         {}
         if table.links is None
         else dict(zip(table.links["slide_id"], table.links["patient_id"], strict=True))
     )
-    return OtherCohort(name, tuple(table_patients(table)), {}, owner)
+    return OtherCohort(name, tuple(table_patients(table)), {}, patient_of)
 
 
 def _other_run(name: str, run: Path, progress: Progress) -> OtherCohort:
     patients = read_cohort(run).patients
-    owner = {slide: patient.patient_id for patient in patients for slide in patient.slide_ids}
+    patient_of = {slide: patient.patient_id for patient in patients for slide in patient.slide_ids}
     facts: dict[str, SlideFacts] = {}
     if (run / "run.json").is_file():
         store = read_facts(run).store
         if store.is_dir():
             opened = Store.open(store)
-            held = sorted(set(owner) & set(opened.slide_ids))
+            held = sorted(set(patient_of) & set(opened.slide_ids))
             facts = read_slide_facts(opened, held, progress, stage=f"facts of {name}")
-    return OtherCohort(name, tuple(patient.patient_id for patient in patients), facts, owner)
+    return OtherCohort(name, tuple(patient.patient_id for patient in patients), facts, patient_of)

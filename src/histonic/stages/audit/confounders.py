@@ -20,13 +20,13 @@ from histonic.metrics.discrimination.confounding import (
     survival_outcome,
 )
 from histonic.stages.audit.facts import Confounder
-from histonic.stages.audit.findings import Finding, Told
+from histonic.stages.audit.findings import ConfounderResult, Finding
 
 FEWEST_PATIENTS = 20
 FEWEST_OF_KIND = 5
 """Patients of every class, or events, below which a target is not tested."""
 LEVEL = 0.04
-"""Chance of any alarm in a cohort without confounding; a little below 5 %, because exchanges and ties are
+"""Chance of any alarm in a cohort without confounding; a little below 5 %, because permutations and ties are
 finite (``benchmarks/audit_alarms.py``)."""
 FIRST_STEPS = {
     "site": "Train with --split site, so that no site is in training and test at once, and look at the "
@@ -39,8 +39,8 @@ FIRST_STEPS = {
     "equally many.",
 }
 OTHER_STEP = (
-    "The labels go with how the slides were made. Look at the performance among slides that were made alike, "
-    "and scan patients of all kinds on the same device if you can."
+    "The labels go with how the slides were made. Look at the performance among slides that were made "
+    "alike, and scan patients of all kinds on the same device if you can."
 )
 PATIENTS_ALIKE = "It is the same for all patients: {spread}."
 
@@ -59,21 +59,21 @@ def measure_of(task: Task) -> str:
     return "AUROC" if task.kind in ("binary", "multiclass") else "C-index"
 
 
-def tell(
+def score_all(
     cohort: Cohort,
     confounders: Sequence[Confounder],
     *,
     permutations: int,
     seed: int,
     progress: Progress,
-) -> list[Told]:
+) -> list[ConfounderResult]:
     """Test all confounders against all targets.
 
     Args:
         cohort: Patients and targets.
         confounders: Of the same patients in the same order.
-        permutations: Exchanges of the targets, for the p-values.
-        seed: Of exchanges and folds.
+        permutations: Permutations of the targets, for the p-values.
+        seed: Of permutations and folds.
         progress: One step.
     """
     progress.stage("confounders", 1)
@@ -103,7 +103,7 @@ def tell(
         for each, cell in zip(varying, row, strict=True)
     }
     return [
-        _told(
+        _result_of(
             task, each, found.get((task.name, each.name)), f"{notes[task.name]} {problems[task.name]}".strip()
         )
         for task in cohort.tasks
@@ -141,16 +141,18 @@ def _problem(task: Task, targets: npt.NDArray[np.float64]) -> str:
     return "" if len(np.unique(targets)) > 1 else "All patients have the same value."
 
 
-def _told(task: Task, confounder: Confounder, found: tuple[ConfounderScore, int] | None, note: str) -> Told:
+def _result_of(
+    task: Task, confounder: Confounder, found: tuple[ConfounderScore, int] | None, note: str
+) -> ConfounderResult:
     names = (task.name, confounder.name, confounder.label, confounder.spread)
     if found is None:
         note = note or PATIENTS_ALIKE.format(spread=confounder.spread)
-        return Told(*names, 0, measure_of(task), note=note)
+        return ConfounderResult(*names, 0, measure_of(task), note=note)
     (cell, n), estimate = found, found[0].estimate
     if estimate is None:
-        return Told(*names, n, measure_of(task), note="No two patients can be compared.")
+        return ConfounderResult(*names, n, measure_of(task), note="No two patients can be compared.")
     alarm = cell.p_adjusted < LEVEL and estimate.value > 0.5
-    return Told(
+    return ConfounderResult(
         *names,
         n,
         measure_of(task),
@@ -164,12 +166,12 @@ def _told(task: Task, confounder: Confounder, found: tuple[ConfounderScore, int]
     )
 
 
-def confounder_findings(told: Sequence[Told]) -> list[Finding]:
+def confounder_findings(results: Sequence[ConfounderResult]) -> list[Finding]:
     """A warning for each confounder that predicts a target, and a note on each target that was not tested."""
     findings = []
-    tested = [each for each in told if each.value is not None]
+    tested = [each for each in results if each.value is not None]
     can_be = {each.target for each in tested}
-    untested = {each.target: each.note for each in told if each.target not in can_be}
+    untested = {each.target: each.note for each in results if each.target not in can_be}
     for name, why in untested.items():
         findings.append(
             Finding(

@@ -24,38 +24,38 @@ class OtherCohort:
         name: Of the cohort.
         patients: Identifiers.
         facts: Of its slides; empty if only a table is known.
-        owner: Patient per slide, as far as known.
+        patient_of: Patient per slide, as far as known.
     """
 
     name: str
     patients: tuple[str, ...]
     facts: Mapping[str, SlideFacts] = field(default_factory=dict)
-    owner: Mapping[str, str] = field(default_factory=dict)
+    patient_of: Mapping[str, str] = field(default_factory=dict)
 
 
-def owners(patients: Sequence[Patient]) -> dict[str, str]:
+def patients_by_slide(patients: Sequence[Patient]) -> dict[str, str]:
     """Patient of each slide."""
     return {slide: patient.patient_id for patient in patients for slide in patient.slide_ids}
 
 
-def list_copies(facts: Mapping[str, SlideFacts], owner: Mapping[str, str]) -> list[Copy]:
+def list_copies(facts: Mapping[str, SlideFacts], patient_of: Mapping[str, str]) -> list[Copy]:
     """Pairs of slides of one cohort that are the same."""
     slides = [facts[name] for name in sorted(facts)]
-    return _copies(slides, None, owner, owner)
+    return _copies(slides, None, patient_of, patient_of)
 
 
 def _copies(
     slides: Sequence[SlideFacts],
     others: Sequence[SlideFacts] | None,
-    owner: Mapping[str, str],
-    other_owner: Mapping[str, str],
+    patient_of: Mapping[str, str],
+    other_patient_of: Mapping[str, str],
 ) -> list[Copy]:
     second = slides if others is None else others
     found: dict[tuple[int, int], Copy] = {}
 
     def note(one: int, other: int, same_file: bool, likeness: float | None, orientation: int) -> None:
         a, b = slides[one].slide_id, second[other].slide_id
-        patients = owner.get(a, ""), other_owner.get(b, "")
+        patients = patient_of.get(a, ""), other_patient_of.get(b, "")
         found[one, other] = Copy(a, b, *patients, same_file, likeness, orientation)
 
     at: dict[str, list[int]] = {}
@@ -66,8 +66,10 @@ def _copies(
         for other in at.get(each.fingerprint, ()) if each.fingerprint else ():
             if others is not None or one < other:
                 note(one, other, True, None, 0)
-    looks = [each.look for each in slides]
-    for one, other, likeness in find_copies(looks, None if others is None else [e.look for e in others]):
+    appearances = [each.appearance for each in slides]
+    for one, other, likeness in find_copies(
+        appearances, None if others is None else [e.appearance for e in others]
+    ):
         if (one, other) not in found:
             note(one, other, False, round(likeness.texture, 3), likeness.orientation)
     return [found[key] for key in sorted(found)]
@@ -139,12 +141,12 @@ def other_findings(
 ) -> tuple[list[Finding], list[Copy]]:
     """What the audited cohort has in common with another one: patients by name, slides by content."""
     findings = []
-    own = owners(patients)
+    own = patients_by_slide(patients)
     copies = _copies(
         [facts[name] for name in sorted(facts)],
         [other.facts[name] for name in sorted(other.facts)],
         own,
-        other.owner,
+        other.patient_of,
     )
     for copy in copies if len(copies) <= SHOWN_COPIES else ():
         how = "They are the same file." if copy.same_file else _alike(copy)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from histonic.core.cohort import Patient
 from histonic.core.errors import StoreError
 from histonic.core.progress import Progress
-from histonic.data.maps.store import Store, StoredLook, map_folder, read_facts, read_mask
+from histonic.data.maps.store import Store, StoredAppearance, map_folder, read_facts, read_mask
 from histonic.metrics.discrimination.confounding import category_features, number_features
-from histonic.slides.likeness import Look
+from histonic.slides.likeness import Appearance
 
 FloatArray = npt.NDArray[np.float64]
 CATEGORIES_AT_MOST = 6
@@ -33,7 +33,7 @@ class SlideFacts:
         mpp: Microns per pixel of the finest level.
         glass_mm2: Area of the whole picture.
         tissue_mm2: Area of the kept cells.
-        look: Colour and likeness of its tissue; None if there is no picture.
+        appearance: Colour and likeness of its tissue; None if there is no picture.
     """
 
     slide_id: str
@@ -43,7 +43,7 @@ class SlideFacts:
     mpp: float
     glass_mm2: float
     tissue_mm2: float
-    look: Look | None
+    appearance: Appearance | None
 
 
 def read_slide_facts(
@@ -82,18 +82,18 @@ def _slide_facts(store: Store, slide_id: str) -> SlideFacts:
         grid.slide_mpp,
         grid.slide_wh.w * grid.slide_wh.h * pixel_mm2,
         float(mask.sum()) * (grid.cell_um / 1000) ** 2,
-        _look(store, slide_id, facts.look),
+        _appearance(store, slide_id, facts.appearance),
     )
 
 
-def _look(store: Store, slide_id: str, kept: StoredLook | None) -> Look | None:
+def _appearance(store: Store, slide_id: str, kept: StoredAppearance | None) -> Appearance | None:
     if kept is None:  # a map that was not made from a slide file
         return None
     try:
-        return Look.from_dict(kept.to_dict())
+        return Appearance.from_dict(kept.to_dict())
     except ValueError as error:
         raise StoreError(
-            f"Read the look of slide {slide_id!r} in {store.path}.",
+            f"Read the appearance of slide {slide_id!r} in {store.path}.",
             f"{type(error).__name__}: {error}.",
             "Delete the map and run the same 'histonic compress' command again.",
         ) from error
@@ -199,7 +199,7 @@ def _resolution(slides: Sequence[Sequence[SlideFacts]]) -> Confounder:
 
 def _mean_colour(slides: Sequence[SlideFacts]) -> list[float]:
     """Mean optical density of red, green and blue: in it stains add up."""
-    colours = [each.look.rgb for each in slides if each.look is not None]
+    colours = [each.appearance.rgb for each in slides if each.appearance is not None]
     if not colours:
         return [float("nan")] * 3
     return [float(value) for value in np.mean(-np.log10((np.array(colours) + 1) / 256), axis=0)]

@@ -70,7 +70,7 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Told:
+class ConfounderResult:
     """What one confounder tells of one target.
 
     Attributes:
@@ -112,11 +112,11 @@ class WithinSites:
         target: Name of the target.
         n: Patients with a site and a truth.
         sites: Sites with at least one pair that can be compared.
-        measure: As of :class:`Told`.
+        measure: As of :class:`ConfounderResult`.
         pooled: Value, low and high over all pairs.
         within: The same over pairs from the same site.
         difference: Pooled minus within, with interval.
-        verdict: ``holds``, ``falls`` (part of the result), ``chance`` (within sites next to nothing),
+        conclusion: ``holds``, ``falls`` (part of the result), ``chance`` (within sites next to nothing),
             ``unclear`` (it falls, and too few pairs to tell what is left), ``few`` (too few pairs to tell
             anything) or ``none`` (no better than chance to begin with).
     """
@@ -128,7 +128,7 @@ class WithinSites:
     pooled: tuple[float, float, float]
     within: tuple[float, float, float]
     difference: tuple[float, float, float]
-    verdict: str
+    conclusion: str
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class AuditResult(Part):
 
     Attributes:
         findings: Errors first.
-        told: Every confounder against every target.
+        confounders: Every confounder against every target.
         within_sites: Per target, where predictions and sites are known.
         models: Per target, where there are predictions.
         copies: Equal slides within the cohort.
@@ -159,7 +159,7 @@ class AuditResult(Part):
     """
 
     findings: tuple[Finding, ...]
-    told: tuple[Told, ...]
+    confounders: tuple[ConfounderResult, ...]
     within_sites: tuple[WithinSites, ...] = ()
     models: tuple[ModelOrder, ...] = ()
     copies: tuple[Copy, ...] = ()
@@ -193,8 +193,8 @@ def write_audit(folder: Path, result: AuditResult, settings: Mapping[str, Any]) 
         OutputError: The folder cannot be written to.
     """
     write_csv(folder / "audit.csv", FINDING_COLUMNS, [asdict(finding) for finding in result.findings])
-    columns = list(Told.__dataclass_fields__)
-    write_csv(folder / "confounders.csv", columns, [asdict(each) for each in result.told])
+    columns = list(ConfounderResult.__dataclass_fields__)
+    write_csv(folder / "confounders.csv", columns, [asdict(each) for each in result.confounders])
     write_document(folder / "audit.json", AuditFile(**dict(result), settings=settings))
 
 

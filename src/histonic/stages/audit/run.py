@@ -13,7 +13,7 @@ from histonic.data.maps.store import Store
 from histonic.runs.documents import CohortPatient
 from histonic.runs.run import External, Run, read_externals, read_run
 from histonic.stages.audit.audit import audit_cohort
-from histonic.stages.audit.copies import OtherCohort, owners
+from histonic.stages.audit.copies import OtherCohort, patients_by_slide
 from histonic.stages.audit.facts import SlideFacts, read_slide_facts
 from histonic.stages.audit.findings import AuditResult, by_level, write_audit
 from histonic.stages.audit.sites import model_order, site_finding, within_sites
@@ -29,8 +29,8 @@ def audit_run(
 
     Args:
         run: Folder made by ``histonic train``.
-        permutations: Exchanges of the targets, for the p-values of confounders.
-        seed: Of the exchanges.
+        permutations: Permutations of the targets, for the p-values of confounders.
+        seed: Of the permutations.
         progress: Listener to the progress.
 
     Raises:
@@ -51,7 +51,7 @@ def audit_read_run(
     cohort = Cohort(run.tasks, tuple(_patient(each, run.tasks) for each in run.cohort.patients))
     result = audit_cohort(
         cohort,
-        _facts_of(run.facts.store, sorted(owners(cohort.patients)), progress),
+        _facts_of(run.facts.store, sorted(patients_by_slide(cohort.patients)), progress),
         others=[_other(each, progress) for each in externals],
         part={each.patient_id: _part(each) for each in run.cohort.patients},
         permutations=permutations,
@@ -101,6 +101,6 @@ def _other(external: External, progress: Progress) -> OtherCohort:
     facts = external.facts
     patients = {name for table in external.tables.values() for name in table.texts("patient_id")}
     # Only slides of the cohort: a store may hold those of others, even of the audited one.
-    owner = {slide: each.patient_id for each in facts.patients for slide in each.slide_ids}
-    slides = _facts_of(facts.store, sorted(owner), progress) if owner else {}
-    return OtherCohort(facts.name, tuple(sorted(patients)), slides, owner)
+    patient_of = {slide: each.patient_id for each in facts.patients for slide in each.slide_ids}
+    slides = _facts_of(facts.store, sorted(patient_of), progress) if patient_of else {}
+    return OtherCohort(facts.name, tuple(sorted(patients)), slides, patient_of)

@@ -44,7 +44,7 @@ def within_sites(task: Task, predictions: pd.DataFrame) -> WithinSites | None:
         >>> table = pd.DataFrame({"patient_id": np.arange(60).astype(str), "site": site, "fold": 0,
         ...     "truth": truth, "predicted": np.where(site == "a", 1.0, 2.0)})
         >>> found = within_sites(Task("ki67", "regression", ("ki67",)), table)
-        >>> found.verdict, round(found.within[0], 2), found.pooled[0] > 0.6
+        >>> found.conclusion, round(found.within[0], 2), found.pooled[0] > 0.6
         ('chance', 0.5, True)
     """
     table = PredictionTable(task, predictions)
@@ -77,7 +77,7 @@ def within_sites(task: Task, predictions: pd.DataFrame) -> WithinSites | None:
         all_[:3],
         same[:3],
         gap,
-        _verdict(all_[:3], same[:3], gap),
+        _conclusion(all_[:3], same[:3], gap),
     )
 
 
@@ -145,7 +145,7 @@ def _by_patient(counts: PairCounts, patients: npt.NDArray[np.int64]) -> PairCoun
     return PairCounts(sums[0], sums[1])
 
 
-def _verdict(pooled: Sequence[float], within: Sequence[float], gap: Sequence[float]) -> str:
+def _conclusion(pooled: Sequence[float], within: Sequence[float], gap: Sequence[float]) -> str:
     if pooled[1] <= 0.5:
         return "none"
     if gap[1] > 0:
@@ -162,7 +162,7 @@ def site_finding(found: WithinSites) -> Finding | None:
         f"Of 100 pairs of patients the predictions order {_share(found.pooled)} rightly, of 100 pairs "
         f"from the same site {_share(found.within)}."
     )
-    if found.verdict == "chance":
+    if found.conclusion == "chance":
         return Finding(
             "error",
             "within-sites",
@@ -172,7 +172,7 @@ def site_finding(found: WithinSites) -> Finding | None:
             "Do not report the result over all sites alone. Train with --split site, and test on a site "
             "that the model has not seen.",
         )
-    if found.verdict == "falls":
+    if found.conclusion == "falls":
         return Finding(
             "warning",
             "within-sites",
@@ -181,7 +181,7 @@ def site_finding(found: WithinSites) -> Finding | None:
             numbers,
             "Report both numbers. Train with --split site, and test on a site that the model has not seen.",
         )
-    if found.verdict == "unclear":
+    if found.conclusion == "unclear":
         return Finding(
             "warning",
             "within-sites",
@@ -191,7 +191,7 @@ def site_finding(found: WithinSites) -> Finding | None:
             "Do not report the result over all sites alone. More patients a site would tell; train with "
             "--split site, and test on a site that the model has not seen.",
         )
-    if found.verdict == "few":
+    if found.conclusion == "few":
         return Finding(
             "note",
             "within-sites",
@@ -200,7 +200,7 @@ def site_finding(found: WithinSites) -> Finding | None:
             numbers,
             "More patients a site would tell.",
         )
-    if found.verdict == "holds":
+    if found.conclusion == "holds":
         return Finding(
             "note",
             "within-sites",

@@ -21,7 +21,7 @@ from histonic.runs.predictions import PredictionTable, read_predictions
 from histonic.runs.repeats import mean_measures, split_repeats
 from histonic.runs.run import read_facts
 from histonic.stages.compare.comparison import Comparison, PairDifference, RunScore, write_comparison
-from histonic.stages.compare.exchanges import exchanged
+from histonic.stages.compare.permutations import permuted
 from histonic.stages.compare.settings import CompareSettings
 from histonic.stages.evaluate.evaluate import EVALUATORS
 from histonic.stages.evaluate.evaluated import difference_measure
@@ -233,11 +233,11 @@ def _differences(
     rng = np.random.default_rng(settings.seed)
     scores = score_measures(measures, n, resamples=settings.resamples, rng=rng)
     rows = [PairDifference(task.name, first.name, second.name, n, score) for score in scores]
-    exchange = exchanged(first.tables, second.tables)
+    permutation = permuted(first.tables, second.tables)
     p = permutation_p(
-        exchange.score,
-        exchange.first,
-        exchange.second,
+        permutation.score,
+        permutation.first,
+        permutation.second,
         permutations=settings.permutations,
         rng=np.random.default_rng(settings.seed),
     )
@@ -246,7 +246,7 @@ def _differences(
         positive = first.tables[0].classes("truth") == 1
         if min(positive.sum(), (~positive).sum()) > 1:
             by_delong = delong(positive, *(_scores_of(entry) for entry in (first, second))).p
-    note = exchange.note
+    note = permutation.note
     if any(table.is_crossed() for table in (*first.tables, *second.tables)):
         p, by_delong = crossed_p(p), None if by_delong is None else crossed_p(by_delong)
         note = " ".join([note, CROSSED_NOTE]).strip()

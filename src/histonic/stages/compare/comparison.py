@@ -124,7 +124,7 @@ EXPLANATION = (
     "the "
     "same resamples of the\npatients. p: how often a difference as large would arise if each patient's "
     "predictions "
-    "were exchanged between the runs\nat random; tested for the leading metric. Holm: corrected for all "
+    "were permuted between the runs\nat random; tested for the leading metric. Holm: corrected for all "
     "such tests of "
     "this page."
 )

@@ -18,5 +18,5 @@ class CompareSettings(Settings):
     )
     out: Path | None = Field(None, description="Folder for comparison.md, .csv and .json.")
     resamples: int = Field(2000, ge=100, description="Resamples of the patients for the 95 % intervals.")
-    permutations: int = Field(2000, ge=100, description="Exchanges of predictions for the p-values.")
-    seed: int = Field(0, ge=0, description="Seed of resamples and exchanges.")
+    permutations: int = Field(2000, ge=100, description="Permutations of predictions for the p-values.")
+    seed: int = Field(0, ge=0, description="Seed of resamples and permutations.")

@@ -242,7 +242,7 @@ class _Job:
             grid=opened.grid,
             slide=opened.slide,
             reader=opened.reader,
-            look=opened.look,
+            appearance=opened.appearance,
             encoder=self.described,
             settings=self.map_settings,
             versions={name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},

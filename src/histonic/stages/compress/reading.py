@@ -19,11 +19,11 @@ from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideErr
 from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.units import WH
-from histonic.data.maps.store import StoredLook, thumbnail_path
+from histonic.data.maps.store import StoredAppearance, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
-from histonic.slides.likeness import look_at
+from histonic.slides.likeness import appearance_of
 from histonic.slides.masks import read_tissue_mask
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tiles import walk_tiles
@@ -44,7 +44,7 @@ class Opened:
     mask: npt.NDArray[np.bool_]
     slide: SlideDescription
     reader: ReaderDescription
-    look: StoredLook
+    appearance: StoredAppearance
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: Enco
                     mask,
                     _describe(slide, row, mask_hash, settings.mpp),
                     ReaderDescription(name=slide.reader, version=slide.reader_version),
-                    StoredLook(**look_at(picture, grid, mask).to_dict()),
+                    StoredAppearance(**appearance_of(picture, grid, mask).to_dict()),
                 )
                 stage = "tiles"
                 for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):

@@ -45,7 +45,7 @@ METRIC = {
     "regression": "Spearman correlation",
     "survival": "C-index",
 }
-"""What the models are judged by: how well they order the patients."""
+"""What the models are evaluated by: how well they order the patients."""
 
 
 class NamedScore(Part):
@@ -61,7 +61,7 @@ class Clinical(Part):
     Attributes:
         n: Patients.
         trained: Patients who trained and to whom the clinical model was fitted; 0 if it is cross-fitted.
-        metric: What the models are judged by.
+        metric: What the models are evaluated by.
         columns: The clinical columns.
         models: ``clinical``, ``image`` and ``both``.
         gains: Their differences.
@@ -108,7 +108,7 @@ def evaluate_clinical(
     seed: int,
     training: pd.DataFrame | None = None,
 ) -> Clinical:
-    """Judge clinical columns, the image's prediction and both on the same patients.
+    """Evaluate clinical columns, the image's prediction and both on the same patients.
 
     The clinical model is linear (logistic, ridge or Cox), and predicts each patient from the patients of the
     other folds. ``both`` adds the image's out-of-fold prediction as a covariate. Numbers are standardised,

@@ -80,7 +80,7 @@ def evaluate_groups(
         seed: Of the resamples.
 
     Returns:
-        The groupings. For the p-value patients are dealt out to the groups anew, within their class or by
+        The groupings. For the p-value patients are permuted among the groups, within their class or by
         whether their event was seen, so that groups may differ in those; it is corrected by Holm's method
         for several groupings.
 
@@ -146,10 +146,12 @@ def _chance(
     measure = mean_measures(measures)[0]
     number, stratum = np.array([scored.index(each) for each in group[keep]]), _strata(first.rows(keep))
 
-    def spreads(dealt: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def spreads(permuted: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Groups of patients ``(B, n)`` to ``(B,)``; a group without a value is left out."""
-        member = dealt[:, None, :] == np.arange(len(scored))[:, None]
-        value = measure.statistic(member.reshape(-1, dealt.shape[1]).astype(float)).reshape(member.shape[:2])
+        member = permuted[:, None, :] == np.arange(len(scored))[:, None]
+        value = measure.statistic(member.reshape(-1, permuted.shape[1]).astype(float)).reshape(
+            member.shape[:2]
+        )
         weight = np.where(np.isfinite(value), member.sum(axis=2), 0)
         value = np.where(weight > 0, value, 0.0)
         total = weight.sum(axis=1)
@@ -161,12 +163,12 @@ def _chance(
     rng = np.random.default_rng(seed)
     as_far, left = 0, PERMUTATIONS
     while left:
-        dealt = np.repeat(number[None], min(left, _AT_ONCE), axis=0)
+        permuted = np.repeat(number[None], min(left, _AT_ONCE), axis=0)
         for each in np.unique(stratum):
-            dealt[:, stratum == each] = rng.permuted(dealt[:, stratum == each], axis=1)
+            permuted[:, stratum == each] = rng.permuted(permuted[:, stratum == each], axis=1)
         # Rounding must not make an equal spread a smaller one.
-        as_far += int(np.sum(spreads(dealt) >= observed - 1e-12))
-        left -= len(dealt)
+        as_far += int(np.sum(spreads(permuted) >= observed - 1e-12))
+        left -= len(permuted)
     return (1 + as_far) / (1 + PERMUTATIONS)
 
 

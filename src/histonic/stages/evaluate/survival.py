@@ -35,7 +35,7 @@ from histonic.stages.evaluate.survival_times import (
     Predicted,
     RiskModel,
     Times,
-    judged_times,
+    evaluated_times,
     parts_of,
     predict_survival,
     round_times,
@@ -72,9 +72,9 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
     high = table.numbers("high_risk") > 0.5
     model = None if reference is None else _risk_model(reference)
     # Beyond the follow-up of those who were fitted there is no predicted survival.
-    times = judged_times(outcome, np.inf if model is None else judged_times(model.outcome).last)
+    times = evaluated_times(outcome, np.inf if model is None else evaluated_times(model.outcome).last)
     measures = [*_order_measures(outcome, risk, fold, times)]
-    judged: dict[str, Any] = {}
+    by_time: dict[str, Any] = {}
     bands: dict[str, Statistic] = {}
     if len(times.grid):
         found, at_horizon = (
@@ -84,13 +84,13 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
         chance = 1 - at_horizon.by_risk[:, 0]
         source = "parts" if model is None else "run"
         measures += _survival_measures(outcome, found, times, chance, FITTED_TO[source])
-        judged = {"survival_from": source, **_survival_curves(outcome, risk, found, times, chance)}
+        by_time = {"survival_from": source, **_survival_curves(outcome, risk, found, times, chance)}
         bands = _bands(outcome, risk, found, times, chance)
     curves = SurvivalCurves(
         km=kaplan_meier_groups(outcome, high),
         horizon=times.horizon,
         hazard_ratios=hazard_ratios(outcome, risk, high),
-        **judged,
+        **by_time,
     )
     return Evaluated(measures, curves, fold, bands)
 

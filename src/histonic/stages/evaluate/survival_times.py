@@ -1,4 +1,4 @@
-"""Predicted survival of each patient from other patients, and the times at which it is judged."""
+"""Predicted survival of each patient from other patients, and the times at which it is evaluated."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def predict_survival(
 
 
 class Times(NamedTuple):
-    """When survival is judged."""
+    """When survival is evaluated."""
 
     last: float
     """Where a tenth of the patients is still followed."""
@@ -114,15 +114,15 @@ class Times(NamedTuple):
     """``(T,)``, rising, from the first event to ``last``; empty if that is no span."""
 
 
-def judged_times(outcome: Survival, until: float = np.inf) -> Times:
+def evaluated_times(outcome: Survival, until: float = np.inf) -> Times:
     """Times that suit a cohort.
 
     Args:
         outcome: Its follow-up.
-        until: Nothing is judged later, because the patients that a model was fitted to end there.
+        until: Nothing is evaluated later, because the patients that a model was fitted to end there.
 
     Example:
-        >>> found = judged_times(Survival(np.arange(1.0, 41.0), np.ones(40, bool)))
+        >>> found = evaluated_times(Survival(np.arange(1.0, 41.0), np.ones(40, bool)))
         >>> found.last, found.horizon, found.quartiles
         (36.0, 20.0, (11.0, 20.0, 30.0))
     """

@@ -37,8 +37,8 @@ from histonic.stages.explain.attribution.checks import (
     randomise_weights,
 )
 from histonic.stages.explain.attribution.methods import METHODS
-from histonic.stages.explain.attribution.output import Asked, choose_output
-from histonic.stages.explain.attribution.sight import Sight, sight_of
+from histonic.stages.explain.attribution.model_input import ModelInput, model_input_of
+from histonic.stages.explain.attribution.output import ExplainedOutput, choose_output
 from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map, networks_of
 from histonic.stages.explain.choice import (
     chosen_patients,
@@ -61,7 +61,7 @@ from histonic.stages.explain.record import (
 )
 from histonic.stages.explain.settings import ExplainSettings
 from histonic.stages.explain.slide import find_slide_file, slide_picture
-from histonic.training.devices import Here
+from histonic.training.devices import SingleDevice
 
 FOLDER = "explain"
 METHOD_WORDS = {
@@ -236,14 +236,14 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     )
     require_unseen(networks, job.task, slide.slide_id)
     patient = None if named_by_path else bench.run.cohort.patient_of(slide.slide_id)
-    sight = sight_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
+    model_input = model_input_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
     began = time.perf_counter()
-    prediction = _predict(networks, sight, job.task)
-    asked = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
-    seen = explain_map(networks, sight.maps, sight.name, asked, METHODS[bench.settings.method])
-    values = sight.here(seen)
+    prediction = _predict(networks, model_input, job.task)
+    output = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
+    seen = explain_map(networks, model_input.maps, model_input.name, output, METHODS[bench.settings.method])
+    values = model_input.on_slide(seen)
     seconds = time.perf_counter() - began
-    cells = CellMap(slide.slide_id, values.astype(np.float32), slide.grid, _meaning(bench, asked))
+    cells = CellMap(slide.slide_id, values.astype(np.float32), slide.grid, _meaning(bench, output))
     lesion = None
     if slide.slide_id in bench.lesions:
         lesion, other = lesion_shares(bench.lesions[slide.slide_id], slide, bench.settings.lesion)
@@ -261,24 +261,24 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         target=job.task.name,
         kind=job.task.kind,
         method=bench.settings.method,
-        output=asked.name,
+        output=output.name,
         meaning=cells.meaning,
         prediction=prediction,
         patient_prediction=_of_patient(bench.run.tables[job.task.name], patient),
-        joined=sight.is_joined,
+        joined=model_input.is_joined,
         truth=patient.targets.get(job.task.name) if patient else None,
         networks=[_network_name(each) for each in networks],
         unseen=patient is not None,
-        trust=float(np.mean([float(each.model.heads[job.task.name].shrinkage) for each in networks])),
+        shrinkage=float(np.mean([float(each.model.heads[job.task.name].shrinkage) for each in networks])),
         cells=int(np.isfinite(values).sum()),
         seconds=round(seconds, 3),
         picture_note=picture.note,
-        **_checks(bench, asked, networks, sight, seen, lesion),
+        **_checks(bench, output, networks, model_input, seen, lesion),
     )
     write_explanation(target, record, slide, cells, picture, lesion, bench.settings.tiles)
-    if record.trust == 0:
+    if record.shrinkage == 0:
         progress.say(
-            f"{job.task.name}, {slide.slide_id}: validation gave the networks no trust, so that the "
+            f"{job.task.name}, {slide.slide_id}: validation shrank the predictions to nothing, so that the "
             "prediction is the baseline and no cell speaks for anything"
         )
     return record
@@ -335,14 +335,14 @@ def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> Predic
     return found
 
 
-def _predict(networks: Sequence[ExplainedNetwork], sight: Sight, task: Task) -> dict[str, Any]:
+def _predict(networks: Sequence[ExplainedNetwork], model_input: ModelInput, task: Task) -> dict[str, Any]:
     """The prediction of what the networks see, in the columns of the run's tables."""
     found = [
         predict_slides(
             network.model,
-            sight.maps,
-            [sight.name],
-            fabric=Here(),
+            model_input.maps,
+            [model_input.name],
+            fabric=SingleDevice(),
             crop_cells=network.crop_cells,
             crops=network.test_crops,
             orientations=network.orientations,
@@ -353,9 +353,9 @@ def _predict(networks: Sequence[ExplainedNetwork], sight: Sight, task: Task) -> 
     return {name: cells[0] for name, cells in columns.items()}
 
 
-def _meaning(bench: _Bench, asked: Asked) -> str:
+def _meaning(bench: _Bench, output: ExplainedOutput) -> str:
     words = METHOD_WORDS[bench.settings.method]
-    return words if bench.settings.method == "attention" else f"{words} ({asked.unit})"
+    return words if bench.settings.method == "attention" else f"{words} ({output.unit})"
 
 
 def _network_name(network: ExplainedNetwork) -> NetworkName:
@@ -365,28 +365,28 @@ def _network_name(network: ExplainedNetwork) -> NetworkName:
 
 def _checks(
     bench: _Bench,
-    asked: Asked,
+    output: ExplainedOutput,
     networks: Sequence[ExplainedNetwork],
-    sight: Sight,
+    model_input: ModelInput,
     values: npt.NDArray[np.float64],
     lesion: npt.NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     """Curves, randomisation and AUC against a lesion, as far as they are asked for and can be had."""
-    settings, maps, name = bench.settings, sight.maps, sight.name
-    mask = sight.here(maps.mask(name))
+    settings, maps, name = bench.settings, model_input.maps, model_input.name
+    mask = model_input.on_slide(maps.mask(name))
     found: dict[str, Any] = {"curves": None, "randomisation": None, "lesion": None}
-    auc = None if lesion is None else cell_auc(sight.here(values), lesion, mask)
+    auc = None if lesion is None else cell_auc(model_input.on_slide(values), lesion, mask)
     if lesion is not None:
         found["lesion"] = LesionCheck(cells=int((lesion[mask] >= LESION_SHARE).sum()), auc=auc)
     if settings.checks:
         rng = np.random.default_rng([settings.seed, *name.encode()])
-        curves = deletion_insertion(networks, maps, name, asked, values, rng)
+        curves = deletion_insertion(networks, maps, name, output, values, rng)
         method = METHODS[settings.method]
-        random = randomise_weights(networks, maps, name, asked, method, values, settings.seed)
+        random = randomise_weights(networks, maps, name, output, method, values, settings.seed)
         found |= {"curves": curves, "randomisation": random.noted()}
-        found["prediction_name"] = asked.prediction_name
+        found["prediction_name"] = output.prediction_name
         if lesion is not None and auc is not None:
-            aucs = [cell_auc(sight.here(each), lesion, mask) for each in random.values]
+            aucs = [cell_auc(model_input.on_slide(each), lesion, mask) for each in random.values]
             mean = float(np.mean([each for each in aucs if each is not None]))
             found["lesion"] = found["lesion"].model_copy(update={"auc_randomised": mean})
     return found

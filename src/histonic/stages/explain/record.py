@@ -59,7 +59,7 @@ class Explanation(SparsePart, Document):
         joined: The networks saw all slides of the patient together.
         truth: Class, value, or time and event; None if unknown.
         unseen: The networks never saw the patient.
-        trust: Mean over the networks' heads.
+        shrinkage: Mean over the networks' heads.
         cells: Of tissue.
         curves: None without checks.
         prediction_name: What the curves show.
@@ -82,7 +82,7 @@ class Explanation(SparsePart, Document):
     truth: str | int | float | tuple[int | float, int | float] | None
     networks: tuple[NetworkName, ...]
     unseen: bool
-    trust: float
+    shrinkage: float
     cells: int
     seconds: float
     curves: Curves | None
@@ -111,7 +111,7 @@ class SummaryRow(Part):
     why: str
     networks: int
     unseen: int
-    trust: float
+    shrinkage: float
     cells: int
     deletion: float | None
     insertion: float | None
@@ -132,7 +132,7 @@ def summary_row(record: Explanation) -> SummaryRow:
         **{name: getattr(record, name) for name in ("target", "slide_id", "patient_id", "output", "why")},
         networks=len(record.networks),
         unseen=int(record.unseen),
-        trust=record.trust,
+        shrinkage=record.shrinkage,
         cells=record.cells,
         **{name: getattr(areas, name, None) for name in ("deletion", "insertion", "random", "gain")},
         randomised=record.randomisation.mean if record.randomisation else None,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from histonic.core.progress import Progress
 from histonic.runs.run import WholeRun
-from histonic.stages.audit.findings import AuditResult, Finding, ModelOrder, Told
+from histonic.stages.audit.findings import AuditResult, ConfounderResult, Finding, ModelOrder
 from histonic.stages.audit.run import audit_read_run
 from histonic.stages.report import words
 from histonic.stages.report.document import AuditSection, Forest, ForestRow
@@ -33,7 +33,7 @@ def audit_content(run: WholeRun, progress: Progress) -> AuditSection:
         progress: Listener to the progress.
     """
     found = audit_read_run(run, run.externals, progress=progress)
-    tested = sum(each.value is not None for each in found.told)
+    tested = sum(each.value is not None for each in found.confounders)
     return AuditSection(
         **dict(found),
         tested=tested,
@@ -74,8 +74,8 @@ def headline(findings: Sequence[Finding]) -> str:
 
 def _forest_of(target: str, found: AuditResult) -> Forest | None:
     """Rows of one target's figure; None if no confounder could be tested."""
-    told = [each for each in found.told if each.target == target and each.value is not None]
-    if not told:
+    tested = [each for each in found.confounders if each.target == target and each.value is not None]
+    if not tested:
         return None
     rows = [_row(each, "the model itself", "model") for each in found.models if each.target == target]
     for within in found.within_sites:
@@ -83,11 +83,13 @@ def _forest_of(target: str, found: AuditResult) -> Forest | None:
             value, low, high = within.within
             label = "the model, within sites"
             rows.append(ForestRow(label=label, kind="model", value=value, low=low, high=high))
-    rows += [_row(each, each.label.removeprefix("the "), "alarm" if each.alarm else "quiet") for each in told]
-    return Forest(target=target, measure=told[0].measure, rows=rows)
+    rows += [
+        _row(each, each.label.removeprefix("the "), "alarm" if each.alarm else "quiet") for each in tested
+    ]
+    return Forest(target=target, measure=tested[0].measure, rows=rows)
 
 
-def _row(found: ModelOrder | Told, label: str, kind: str) -> ForestRow:
+def _row(found: ModelOrder | ConfounderResult, label: str, kind: str) -> ForestRow:
     return ForestRow(label=label, kind=kind, value=found.value, low=found.low, high=found.high)
 
 
@@ -112,11 +114,11 @@ def _draw_forest(forest: Forest) -> Picture:
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(f"{forest.measure} (dashed: chance)")
 
-    told = "; ".join(f"{row.label} {words.interval_text(row)}" for row in rows)
+    listed = "; ".join(f"{row.label} {words.interval_text(row)}" for row in rows)
     return Picture(
         label,
         draw_figure(draw, (5.2, 1.1 + 0.36 * len(rows))),
-        f"{forest.measure} for {label}: {told}. Chance is 0.50.",
+        f"{forest.measure} for {label}: {listed}. Chance is 0.50.",
         f"Values to the right of chance order the patients by {label}.",
     )
 

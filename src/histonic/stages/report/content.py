@@ -159,7 +159,7 @@ def _target(
         n=found.n,
         problem="",
         scores=[
-            TargetScore(**vars(score), against_chance=words.chance_verdict(score, crossed))
+            TargetScore(**vars(score), against_chance=words.against_chance(score, crossed))
             for score in found.scores
         ],
         curves=found.curves,

@@ -175,7 +175,7 @@ class ExplainedSlide(Part):
         truth: In words.
         output: What cells speak for.
         better: The cells are ranked better than by any random order that was tried.
-        trusted: Validation gave the networks trust.
+        above_baseline: Validation kept a share of the networks' predictions.
         note: Why pictures are coarse; else empty.
         folder: Of the explanation, in the run.
         gain: This and the following as in ``summary.csv``.
@@ -191,7 +191,7 @@ class ExplainedSlide(Part):
     truth: str
     output: str
     better: bool
-    trusted: bool
+    above_baseline: bool
     note: str
     folder: str
     gain: float | None

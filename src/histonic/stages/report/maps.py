@@ -37,7 +37,7 @@ def report_explanations(run: Run, progress: Progress) -> ExplanationsSection:
 
     Args:
         run: The run.
-        progress: Told what cannot be had.
+        progress: ConfounderResult what cannot be had.
     """
     problem = ""
     targets: dict[str, list[ExplainedSlide]] = {}
@@ -119,7 +119,7 @@ def _shown(record: Explanation, role: str, slides: int) -> ExplainedSlide:
         truth=truth or "unknown",
         output=record.output,
         better=record.curves is not None and record.curves.is_better,
-        trusted=record.trust > 0,
+        above_baseline=record.shrinkage > 0,
         note=record.picture_note,
         folder=f"{FOLDER}/{record.method}/{record.target}/{record.slide_id}",
         **{key: getattr(row, key) for key in NUMBERS},

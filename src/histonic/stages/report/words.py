@@ -18,7 +18,7 @@ from histonic.stages.report.terms import GLOSSES, RANGES
 from histonic.stages.report.terms import MINUS as MINUS
 
 NBSP = "\N{NO-BREAK SPACE}"
-VERDICTS = {
+CONCLUSIONS = {
     "better": "Better than chance:",
     "near": "Hardly told apart from chance:",
     "covers": "Not told apart from chance:",
@@ -155,7 +155,7 @@ def interval_text(row: ForestRow) -> str:
     return f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
-def chance_verdict(score: Score, crossed: bool = False) -> AgainstChance:
+def against_chance(score: Score, crossed: bool = False) -> AgainstChance:
     """How the interval lies to chance: ``better``, ``worse``, ``near``, ``covers`` or ``unknown``.
 
     Args:
@@ -190,7 +190,7 @@ def chance_words(score: Score, label: str, crossed: bool = False) -> str:
         "worse": f"All of the interval is worse than the chance level ({chance}): the predictions point the "
         "wrong way. Check the coding of the labels before reading on.",
         "unknown": "There is no interval to set against chance.",
-    }[chance_verdict(score, crossed)]
+    }[against_chance(score, crossed)]
 
 
 def score_words(score: Score) -> str:
@@ -246,8 +246,8 @@ def target_summary(score: Score, crossed: bool, n: int) -> str:
     """The leading score in a sentence, for the head of the page; the target's name stands before it."""
     chance = f"chance {score_number(score.name, score.chance)}"
     result = score_words(score).removesuffix(")") + f"; {chance})" if score.value is not None else "undefined"
-    verdict = VERDICTS[chance_verdict(score, crossed)]
-    return f"{verdict} {result}, in {counted(n, 'patient')}."
+    conclusion = CONCLUSIONS[against_chance(score, crossed)]
+    return f"{conclusion} {result}, in {counted(n, 'patient')}."
 
 
 def opening(counts: CohortCounts, labels: Sequence[str], run: RunDocument) -> str:

@@ -211,9 +211,9 @@ def require_own_folders(labels: Iterable[str]) -> None:
     Raises:
         SettingsError: Which labels.
     """
-    owners: dict[str, str] = {}
+    first_labels: dict[str, str] = {}
     for label in sorted(set(labels)):
-        first = owners.setdefault(folder_of(label).lower(), label)
+        first = first_labels.setdefault(folder_of(label).lower(), label)
         if first != label:
             raise SettingsError(
                 f"Cut tiles of the label {label!r}.",

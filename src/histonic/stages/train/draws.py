@@ -72,7 +72,7 @@ class BalancedDraws:
         return np.asarray(found / found.sum(), np.float64)
 
     def _with_events(self, batch: IntArray, rng: np.random.Generator) -> IntArray:
-        """The batch, its last patients exchanged where a survival task has no event in it."""
+        """The batch, its last patients replaced where a survival task has no event in it."""
         for place, rows in enumerate(self._events, start=1):
             if len(rows) and not np.isin(batch, rows).any():
                 batch[-place] = rng.choice(rows)
@@ -80,7 +80,7 @@ class BalancedDraws:
 
 
 class _Deck:
-    """Cards dealt from a shuffled pile, which is shuffled again once it is used up."""
+    """Numbers drawn from a shuffled pile, which is shuffled again once it is used up."""
 
     def __init__(self, members: IntArray, rng: np.random.Generator) -> None:
         self._members = members
@@ -90,8 +90,8 @@ class _Deck:
     def take(self, count: int) -> IntArray:
         while len(self._pile) < count:
             self._pile = np.concatenate([self._pile, self._rng.permutation(self._members)])
-        dealt, self._pile = self._pile[:count], self._pile[count:]
-        return dealt
+        drawn, self._pile = self._pile[:count], self._pile[count:]
+        return drawn
 
 
 def _groups(task: Task, targets: FloatArray) -> list[Group]:

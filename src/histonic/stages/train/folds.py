@@ -108,7 +108,7 @@ def rotate(cohort: Cohort, split: Mapping[str, int], parts: int) -> list[Fold]:
         parts: Number of parts.
 
     Raises:
-        CohortError: A part that has to validate can judge none of the targets.
+        CohortError: A part that has to validate knows none of the targets.
     """
     folds = []
     for number in range(parts):

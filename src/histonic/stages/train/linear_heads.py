@@ -38,23 +38,23 @@ class Sample:
 
     Attributes:
         features: ``(S, E)`` of slides, float64.
-        owner: ``(S,)`` whose slide it is, sorted from 0 to P - 1.
+        patient_of: ``(S,)`` whose slide it is, sorted from 0 to P - 1.
         targets: ``(P,)`` or ``(P, 2)``.
     """
 
     features: Tensor
-    owner: IntArray
+    patient_of: IntArray
     targets: FloatArray
 
     def take(self, patients: IntArray) -> Sample:
         """Some of the patients."""
-        slides = [np.flatnonzero(self.owner == patient) for patient in patients]
-        owner = np.repeat(np.arange(len(patients)), [len(rows) for rows in slides])
-        return Sample(self.features[np.concatenate(slides)], owner, self.targets[patients])
+        slides = [np.flatnonzero(self.patient_of == patient) for patient in patients]
+        patient_of = np.repeat(np.arange(len(patients)), [len(rows) for rows in slides])
+        return Sample(self.features[np.concatenate(slides)], patient_of, self.targets[patients])
 
     def mean(self, values: FloatArray) -> FloatArray:
         """Values of slides ``(S, W)`` averaged over each patient's."""
-        counts = np.bincount(self.owner)
+        counts = np.bincount(self.patient_of)
         return np.asarray(np.add.reduceat(values, np.cumsum(counts) - counts) / counts[:, None])
 
 
@@ -80,7 +80,7 @@ def fit_heads(data: SlideTrainingData, fabric: Fabric) -> tuple[EpochRecord, ...
     slides = [slide_id for patient in patients for slide_id in patient.slide_ids]
     looks = {"fabric": fabric, "crop_cells": data.crop_cells, "crops": data.crops}
     features = torch.from_numpy(slide_vectors(model, data.maps, slides, **looks))  # type: ignore[arg-type]
-    owner = np.repeat(np.arange(len(patients)), [len(patient.slide_ids) for patient in patients])
+    patient_of = np.repeat(np.arange(len(patients)), [len(patient.slide_ids) for patient in patients])
     paths = []
     for task in data.tasks:
         targets = np.concatenate([data.targets[task.name], data.validation_targets[task.name]])
@@ -89,7 +89,7 @@ def fit_heads(data: SlideTrainingData, fabric: Fabric) -> tuple[EpochRecord, ...
             # Every patient counts once, so the classes are as common as they are.
             head.set_shares(head.prevalence, head.prevalence)
         validated = np.arange(len(data.train), len(patients))
-        paths.append(fit_head(head, Sample(features, owner, targets), validated))
+        paths.append(fit_head(head, Sample(features, patient_of, targets), validated))
     return tuple(_record(data, number, [path[number] for path in paths]) for number in range(len(paths[0])))
 
 
@@ -106,7 +106,7 @@ def fit_head(head: Head, sample: Sample, validated: IntArray) -> Losses:
         in the inner cross-validation.
     """
     base = copy.deepcopy(head).cpu().double()
-    parts = _deal(sample.targets)
+    parts = _assign(sample.targets)
     everyone = np.arange(len(parts))
     found = []
     for part in range(PARTS):
@@ -131,7 +131,7 @@ def fit_head(head: Head, sample: Sample, validated: IntArray) -> Losses:
     return losses
 
 
-def _deal(targets: FloatArray) -> IntArray:
+def _assign(targets: FloatArray) -> IntArray:
     """The part of each patient; classes, values and times are spread evenly over the parts."""
     keys = targets.T if targets.ndim > 1 else targets[None]
     order = np.lexsort(keys)

@@ -151,11 +151,11 @@ class Plan:
         return name
 
 
-def deal(networks: Sequence[Network], hands: int) -> list[list[Network]]:
-    """Networks dealt out to processes in turn; none gets nothing.
+def assign(networks: Sequence[Network], processes: int) -> list[list[Network]]:
+    """Networks assigned to processes in turn; none gets nothing.
 
     Args:
         networks: To be trained.
-        hands: Processes, at most.
+        processes: Processes, at most.
     """
-    return [list(networks[k::hands]) for k in range(min(hands, len(networks)))]
+    return [list(networks[k::processes]) for k in range(min(processes, len(networks)))]

@@ -26,7 +26,7 @@ def split_by_site(cohort: Cohort, parts: int, seed: int, *, left_out: int = 2) -
     Among such splits one is sought whose parts are alike in size and targets: the sum over groups (all
     patients; each class, quarter, event and half, as :func:`histonic.stages.train.splits.split_parts` has
     them) of (patients - wanted patients)^2 / size of the group. Sites are placed one after the other where
-    the sum grows least, the largest first or in random orders, then moved and exchanged while it falls.
+    the sum grows least, the largest first or in random orders, then moved and swapped while it falls.
 
     Sites that share a patient (``A+B``) stay together.
 
@@ -131,7 +131,7 @@ def _place(members: FloatArray, order: IntArray, parts: int) -> IntArray:
 
 
 def _improve(members: FloatArray, placed: IntArray, parts: int) -> IntArray:
-    """Move a block, or exchange two, as long as that lowers the sum."""
+    """Move a block, or swap two, as long as that lowers the sum."""
     placed = placed.copy()
     weight = 1 / members.sum(axis=0)
     held = np.stack([members[placed == part].sum(axis=0) for part in range(parts)])

@@ -14,7 +14,7 @@ from histonic.core.task import Task
 
 FloatArray = npt.NDArray[np.float64]
 
-EXCHANGE_PASSES = 10
+SWAP_PASSES = 10
 """Passes over the patients in search of a better split; two or three are usual."""
 
 
@@ -28,7 +28,7 @@ def split_parts(cohort: Cohort, parts: int, seed: int, *, left_out: int = 2) -> 
     Placing is the iterative stratification of Sechidis, Tsoumakas and Vlahavas (ECML PKDD 2011): the
     group with the fewest patients still to place goes first, each of its patients to the part that
     lacks most of that group; among equals to the one that lacks most of the patient's other groups, then
-    to the emptiest, then at random. Then pairs of patients are exchanged between parts as long as that
+    to the emptiest, then at random. Then pairs of patients are swapped between parts as long as that
     lowers the sum over groups of (patients - wanted patients)^2 / size of the group.
 
     Args:
@@ -59,7 +59,7 @@ def split_parts(cohort: Cohort, parts: int, seed: int, *, left_out: int = 2) -> 
             "Use fewer folds or more patients.",
         )
     groups = patient_groups(cohort, patients)
-    placed = _exchange(groups, _balance(groups, parts, np.random.default_rng(seed)), parts)
+    placed = _swap(groups, _balance(groups, parts, np.random.default_rng(seed)), parts)
     split = {patient.patient_id: int(part) for patient, part in zip(patients, placed, strict=True)}
     check_training(cohort, patients, split, parts, left_out)
     return split
@@ -158,9 +158,7 @@ def _balance(groups: npt.NDArray[np.bool_], parts: int, rng: np.random.Generator
     return placed
 
 
-def _exchange(
-    groups: npt.NDArray[np.bool_], placed: npt.NDArray[np.int64], parts: int
-) -> npt.NDArray[np.int64]:
+def _swap(groups: npt.NDArray[np.bool_], placed: npt.NDArray[np.int64], parts: int) -> npt.NDArray[np.int64]:
     """Swap patients between parts while that makes the parts more alike; sizes stay."""
     member = groups.astype(np.float64)
     weighted = member / member.sum(axis=0)
@@ -169,10 +167,10 @@ def _exchange(
     share = np.bincount(placed, minlength=parts) / len(placed)
     counts = np.stack([member[placed == part].sum(axis=0) for part in range(parts)])
     excess = counts - share[:, None] * member.sum(axis=0)
-    for _ in range(EXCHANGE_PASSES):
+    for _ in range(SWAP_PASSES):
         before = placed.copy()
         for one in range(len(placed)):
-            # Change of the sum if `one` is exchanged with each other patient: with d the difference of their
+            # Change of the sum if `one` is swapped with each other patient: with d the difference of their
             # groups, part a turns from e_a to e_a - d and part b from e_b to e_b + d.
             gap = excess - excess[placed[one]]
             gain = (gap @ weighted[one])[placed] - (weighted * gap[placed]).sum(axis=1)

@@ -36,7 +36,7 @@ from histonic.runs.files import clear_leftovers, require_same_origin, versions
 from histonic.stages.train import run_files
 from histonic.stages.train.folds import make_folds
 from histonic.stages.train.networks import read_losses, train_networks
-from histonic.stages.train.plan import Network, Plan, deal
+from histonic.stages.train.plan import Network, Plan, assign
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainSettings
 from histonic.training.devices import make_fabric, run_on, run_side_by_side
@@ -204,7 +204,7 @@ def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progre
 
     def train(networks: Sequence[Network]) -> None:
         if settings.workers > 1:
-            work = [(plan, hand, None) for hand in deal(networks, settings.workers)]
+            work = [(plan, part, None) for part in assign(networks, settings.workers)]
             run_side_by_side(train_networks, work, settings.precision, progress)
         else:
             run_on(fabric, settings.devices, train_networks, (plan, networks, maps), progress)

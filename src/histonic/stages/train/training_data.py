@@ -99,7 +99,7 @@ class SlideTrainingData(TrainingData):
 
     def _drawn(self, rng: np.random.Generator, rank: int, world: int) -> Iterator[tuple[Inputs, Targets]]:
         for drawn in self.draws.epoch(rng, self.steps):
-            rows = _dealt(drawn, world)
+            rows = _assigned(drawn, world)
             share = len(rows) // world
             mine = self._views(rows, rng)[rank * share : (rank + 1) * share]
             yield self._look(mine), self._targets(rows)
@@ -108,7 +108,7 @@ class SlideTrainingData(TrainingData):
         """All training patients, so that every risk set is complete, in pieces of the size of a batch."""
         order = rng.permutation(len(self.train))
         # All ranks get as many: some patients come twice, and their second look counts for nothing.
-        rows = _dealt(np.resize(order, -(-len(order) // world) * world), world)
+        rows = _assigned(np.resize(order, -(-len(order) // world) * world), world)
         share = len(rows) // world
         views = self._views(rows, rng)[rank * share : (rank + 1) * share]
         size = max(2, self.draws.batch // world)
@@ -143,7 +143,7 @@ class SlideTrainingData(TrainingData):
         return views
 
     def _look(self, views: Sequence[View]) -> Inputs:
-        codes, mask = self.maps.look(views, self.crop_cells)
+        codes, mask = self.maps.crops(views, self.crop_cells)
         return torch.from_numpy(codes), torch.from_numpy(mask)
 
     def _targets(self, rows: npt.NDArray[np.int64]) -> Targets:
@@ -186,6 +186,6 @@ class SlideTrainingData(TrainingData):
         return ValidationResult(sum(losses.values()), losses)
 
 
-def _dealt(rows: npt.NDArray[np.int64], world: int) -> npt.NDArray[np.int64]:
+def _assigned(rows: npt.NDArray[np.int64], world: int) -> npt.NDArray[np.int64]:
     """Rows in the order of the ranks; groups lie side by side, so that dealing gives every rank of each."""
     return np.concatenate([rows[start::world] for start in range(world)])

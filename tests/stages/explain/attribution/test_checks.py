@@ -20,11 +20,11 @@ from histonic.stages.explain.attribution.checks import (
     rank_correlation,
 )
 from histonic.stages.explain.attribution.methods import METHODS
-from histonic.stages.explain.attribution.output import Asked
+from histonic.stages.explain.attribution.output import ExplainedOutput
 from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map
 
 TASK = Task("msi", "binary", ("msi",), ("no", "yes"))
-ASKED = Asked(TASK, 1)
+ASKED = ExplainedOutput(TASK, 1)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_map_that_ignores_the_weights_is_found_out(world) -> None:
     honest = randomise_weights(networks, maps, "s", ASKED, method, values, 0)
     assert abs(np.mean(honest.correlations)) < 0.6 and len(set(honest.correlations)) == 4
 
-    def edges(model, windows, asked):  # An edge detector in disguise: it never asks the network.
+    def edges(model, windows, output):  # An edge detector in disguise: it never asks the network.
         return windows.codes.square().sum(dim=1) * windows.mask
 
     same = explain_map(networks, maps, "s", ASKED, edges)

@@ -21,7 +21,7 @@ from histonic.stages.explain.attribution.methods import (
     path_nodes,
     path_steps,
 )
-from histonic.stages.explain.attribution.output import Asked, choose_output
+from histonic.stages.explain.attribution.output import ExplainedOutput, choose_output
 
 BINARY = Task("msi", "binary", ("msi",), ("no", "yes"))
 TYPES = Task("type", "multiclass", ("type",), ("a", "b", "c"))
@@ -53,7 +53,7 @@ def windows_of(side: int = 16, code_size: int = 5, count: int = 2) -> Windows:
 @pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
 def test_a_linear_model_is_explained_exactly(method: str) -> None:
     model, windows = model_of("mean"), windows_of()
-    found = METHODS[method](model, windows, Asked(BINARY, 1))
+    found = METHODS[method](model, windows, ExplainedOutput(BINARY, 1))
     weight = model.heads["msi"].linear.weight[0]
     cells = windows.mask.sum(dim=(1, 2), keepdim=True)
     by_hand = torch.einsum("d,vdrk->vrk", weight, windows.codes) / cells
@@ -67,11 +67,11 @@ def test_integrated_gradients_sum_to_what_the_map_says(
 ) -> None:
     monkeypatch.setattr(explain_methods, "PATH_STEPS", 200)
     model, windows = model_of(name), windows_of(count=1)
-    asked = choose_output(task, None, "b")
-    found = METHODS["integrated-gradients"](model, windows, asked).sum()
+    output = choose_output(task, None, "b")
+    found = METHODS["integrated-gradients"](model, windows, output).sum()
     with torch.no_grad():
-        whole = explained_value(model, windows.codes, windows.mask, asked)
-        average = explained_value(model, windows.codes * 0, windows.mask, asked)
+        whole = explained_value(model, windows.codes, windows.mask, output)
+        average = explained_value(model, windows.codes * 0, windows.mask, output)
     assert float(found) == pytest.approx(float(whole - average), rel=0.05, abs=0.02)
 
 
@@ -89,7 +89,7 @@ def test_integrated_gradients_are_those_of_captum(name: str) -> None:
         n_steps=path_steps(windows, 1),
         method="gausslegendre",
     )
-    found = METHODS["integrated-gradients"](model, windows, Asked(BINARY, 1))
+    found = METHODS["integrated-gradients"](model, windows, ExplainedOutput(BINARY, 1))
     assert torch.allclose(found, (wanted.sum(dim=1) * windows.mask).float(), rtol=1e-4, atol=1e-6)
     assert found.abs().max() > 1e-3
 
@@ -118,12 +118,12 @@ def test_the_steps_of_a_path(name: str, places: list[float], monkeypatch: pytest
     monkeypatch.setattr(explain_methods, "PATH_CELLS", 1)
     evidence = explain_methods.explained_value
 
-    def watched(model: SlideModel, codes: torch.Tensor, *asked: Any) -> torch.Tensor:
+    def watched(model: SlideModel, codes: torch.Tensor, *output: Any) -> torch.Tensor:
         taken.append(float((codes.abs().sum() / windows.codes.abs().sum()).detach()))
-        return evidence(model, codes, *asked)
+        return evidence(model, codes, *output)
 
     monkeypatch.setattr(explain_methods, "explained_value", watched)
-    METHODS["integrated-gradients"](model_of(name), windows, Asked(BINARY, 1))
+    METHODS["integrated-gradients"](model_of(name), windows, ExplainedOutput(BINARY, 1))
     assert taken == pytest.approx(places)
 
 
@@ -164,14 +164,14 @@ def test_every_aggregator_and_kind_of_target(name: str, method: str) -> None:
 @pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
 def test_the_other_class_has_the_other_sign(method: str) -> None:
     model, windows = model_of("abmil"), windows_of()
-    yes, no = (METHODS[method](model, windows, Asked(BINARY, each)) for each in (1, 0))
+    yes, no = (METHODS[method](model, windows, ExplainedOutput(BINARY, each)) for each in (1, 0))
     assert torch.allclose(yes, -no, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["abmil", "dsmil"])
 def test_attention_is_one_for_the_average_cell(name: str) -> None:
     model, windows = model_of(name), windows_of()
-    found = METHODS["attention"](model, windows, Asked(BINARY, 1))
+    found = METHODS["attention"](model, windows, ExplainedOutput(BINARY, 1))
     means = found.sum(dim=(1, 2)) / windows.mask.sum(dim=(1, 2))
     assert torch.allclose(means, torch.ones(2), atol=1e-4) and (found >= 0).all()
 
@@ -193,15 +193,15 @@ def test_gradcam_lies_where_the_layer_looks(place: int) -> None:
 
 def test_attention_where_there_is_none_names_what_works() -> None:
     with pytest.raises(SettingsError, match="ConvNet has no attention") as caught:
-        METHODS["attention"](model_of("convnet"), windows_of(), Asked(BINARY, 1))
+        METHODS["attention"](model_of("convnet"), windows_of(), ExplainedOutput(BINARY, 1))
     assert "integrated-gradients" in caught.value.todo
 
 
 def test_occlusion_is_the_same_by_whole_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     model, windows = model_of("abmil", side=9), windows_of(side=9, count=1)
-    cheap = METHODS["occlusion"](model, windows, Asked(BINARY, 1))
+    cheap = METHODS["occlusion"](model, windows, ExplainedOutput(BINARY, 1))
     monkeypatch.delattr(type(model.aggregator), "occluded")
-    dear = METHODS["occlusion"](model, windows, Asked(BINARY, 1))
+    dear = METHODS["occlusion"](model, windows, ExplainedOutput(BINARY, 1))
     assert torch.allclose(cheap, dear, atol=1e-5) and cheap.abs().max() > 0
 
 
@@ -209,9 +209,9 @@ def test_large_maps_are_occluded_by_squares(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(explain_methods, "MOST_SQUARES", 16)
     model = model_of("mean")
     windows = Windows(torch.randn(1, 5, 16, 16), torch.ones(1, 16, 16))
-    found = METHODS["occlusion"](model, windows, Asked(BINARY, 1))[0]
+    found = METHODS["occlusion"](model, windows, ExplainedOutput(BINARY, 1))[0]
     assert torch.allclose(found[:4, :4], found[0, 0].expand(4, 4)) and found[0, 0] != found[0, 4]
-    whole = explained_value(model, windows.codes, windows.mask, Asked(BINARY, 1))
+    whole = explained_value(model, windows.codes, windows.mask, ExplainedOutput(BINARY, 1))
     bias = model.heads["msi"].linear.bias
     # Of a linear model the squares' losses sum to all that it says.
     assert float(found.sum().detach()) == pytest.approx(float((whole - bias).detach()), abs=1e-4)
@@ -221,4 +221,4 @@ def test_a_window_without_tissue_is_worth_nothing() -> None:
     empty = Windows(torch.zeros(1, 5, 16, 16), torch.zeros(1, 16, 16))
     for name in ("convnet", "abmil", "mean"):
         for method in ("integrated-gradients", "gradcam", "occlusion"):
-            assert not METHODS[method](model_of(name), empty, Asked(BINARY, 1)).any()
+            assert not METHODS[method](model_of(name), empty, ExplainedOutput(BINARY, 1)).any()

@@ -11,7 +11,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.models.members import Member, RiskScale
 from histonic.nn.heads import Head
-from histonic.stages.explain.attribution.output import Asked, choose_output
+from histonic.stages.explain.attribution.output import ExplainedOutput, choose_output
 
 TYPES = Task("type", "multiclass", ("type",), ("a", "b", "c"))
 GRADE = Task("grade", "ordinal", ("grade",), ("low", "mid", "high"))
@@ -43,15 +43,17 @@ def test_evidence_is_the_log_odds_of_the_prediction(kind: str) -> None:
         outputs = outputs.sort(dim=1, descending=True).values
     for index in range(len(classes)):
         p = head.predict(outputs)[:, index]
-        assert torch.allclose(Asked(task, index).evidence(head, outputs), torch.logit(p), atol=1e-4)
+        assert torch.allclose(ExplainedOutput(task, index).evidence(head, outputs), torch.logit(p), atol=1e-4)
 
 
 def test_a_higher_class_is_a_higher_number() -> None:
     head = Head(GRADE, 3)
     low, high = torch.tensor([[-1.0, -2.0]]), torch.tensor([[2.0, 1.0]])
     member = Member.__new__(Member)
-    assert Asked(GRADE).evidence(head, low) < Asked(GRADE).evidence(head, high)
-    assert Asked(GRADE).prediction(head, member, low) < Asked(GRADE).prediction(head, member, high)
+    assert ExplainedOutput(GRADE).evidence(head, low) < ExplainedOutput(GRADE).evidence(head, high)
+    assert ExplainedOutput(GRADE).prediction(head, member, low) < ExplainedOutput(GRADE).prediction(
+        head, member, high
+    )
 
 
 def test_risks_are_joined_on_the_scale_of_predictions() -> None:
@@ -60,7 +62,7 @@ def test_risks_are_joined_on_the_scale_of_predictions() -> None:
     class Told:
         risks: ClassVar = {"os": RiskScale(1.0, 4.0, 0.0)}
 
-    assert Asked(SURVIVAL).weight(head, Told()) == 0.25  # type: ignore[arg-type]
-    assert Asked(SURVIVAL).prediction(head, Told(), torch.tensor([[9.0]])).item() == 2.0  # type: ignore[arg-type]
-    head.trust.fill_(0.0)
-    assert Asked(SURVIVAL).evidence(head, torch.tensor([[9.0]])).item() == 0.0
+    assert ExplainedOutput(SURVIVAL).weight(head, Told()) == 0.25  # type: ignore[arg-type]
+    assert ExplainedOutput(SURVIVAL).prediction(head, Told(), torch.tensor([[9.0]])).item() == 2.0  # type: ignore[arg-type]
+    head.shrinkage.fill_(0.0)
+    assert ExplainedOutput(SURVIVAL).evidence(head, torch.tensor([[9.0]])).item() == 0.0

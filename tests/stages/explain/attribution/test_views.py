@@ -16,32 +16,32 @@ from histonic.core.units import RC
 from histonic.data.maps.memory import Maps
 from histonic.models.members import Member
 from histonic.stages.explain.attribution.methods import METHODS, Windows, attention
-from histonic.stages.explain.attribution.output import Asked
+from histonic.stages.explain.attribution.output import ExplainedOutput
 from histonic.stages.explain.attribution.views import (
     ExplainedNetwork,
     explain_map,
-    looks,
     missing_corners,
     predict_with,
     randomised,
+    windows_of,
 )
 
 TASK = Task("msi", "binary", ("msi",), ("no", "yes"))
-ASKED = Asked(TASK, 1)
+ASKED = ExplainedOutput(TASK, 1)
 
 
 class Told(Member):
-    """A member of which nothing is asked."""
+    """A member of which nothing is output."""
 
     def __init__(self) -> None:
         pass
 
 
-def network_of(name: str, side: int, trust: float = 1.0, seed: int = 0) -> ExplainedNetwork:
+def network_of(name: str, side: int, shrinkage: float = 1.0, seed: int = 0) -> ExplainedNetwork:
     torch.manual_seed(seed)
     model = build_model(name, code_size=4, crop_cells=side, tasks=(TASK,)).eval()
     torch.nn.init.normal_(model.heads["msi"].linear.weight)
-    model.heads["msi"].trust.fill_(trust)
+    model.heads["msi"].shrinkage.fill_(shrinkage)
     model.scale.set(torch.full((4,), 0.5), torch.full((4,), 2.0))
     return ExplainedNetwork(model, Told(), side, 10)
 
@@ -92,9 +92,9 @@ def test_only_who_sees_places_looks_at_turned_maps(
     maps, _ = maps_of(slide_maker, (10, 10))
     seen = []
 
-    def watched(model: SlideModel, windows: Windows, asked: Asked) -> torch.Tensor:
+    def watched(model: SlideModel, windows: Windows, output: ExplainedOutput) -> torch.Tensor:
         seen.append(len(windows.mask))
-        return METHODS["gradcam"](model, windows, asked)
+        return METHODS["gradcam"](model, windows, output)
 
     explain_map([network_of(name, 16)], maps, "s", ASKED, watched)
     assert seen == [looks_at]
@@ -104,7 +104,7 @@ def test_windows_know_the_fullest_of_their_map(slide_maker: Callable[..., Compre
     mask = np.zeros((8, 40), bool)
     mask[:, :8] = mask[3, :] = True
     maps = Maps({"s": slide_maker("s", np.ones((4, 8, 40)) * mask, mask)}, Silent())
-    windows = [each for _, each in looks(network_of("abmil", 12), maps, "s", cover=True)]
+    windows = [each for _, each in windows_of(network_of("abmil", 12), maps, "s", cover=True)]
     tissue = [int(each.mask.sum()) for each in windows]
     assert len(set(tissue)) > 1 and {each.most_tissue for each in windows} == {max(tissue)}
 
@@ -112,7 +112,7 @@ def test_windows_know_the_fullest_of_their_map(slide_maker: Callable[..., Compre
 def test_networks_count_by_their_trust(slide_maker: Callable[..., CompressedSlide]) -> None:
     maps, _ = maps_of(slide_maker, (10, 10))
     method = METHODS["integrated-gradients"]
-    full, half, none = (network_of("abmil", 16, trust) for trust in (1.0, 0.5, 0.0))
+    full, half, none = (network_of("abmil", 16, shrinkage) for shrinkage in (1.0, 0.5, 0.0))
     whole = explain_map([full], maps, "s", ASKED, method)
     assert np.allclose(explain_map([half], maps, "s", ASKED, method), whole / 2, equal_nan=True)
     assert np.allclose(explain_map([full, none], maps, "s", ASKED, method), whole / 2, equal_nan=True)

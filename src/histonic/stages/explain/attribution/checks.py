@@ -14,7 +14,7 @@ from histonic.data.maps.memory import Maps
 from histonic.metrics.discrimination.labels import auroc
 from histonic.slides.outlines import BoolGrid
 from histonic.stages.explain.attribution.methods import Method
-from histonic.stages.explain.attribution.output import Asked
+from histonic.stages.explain.attribution.output import ExplainedOutput
 from histonic.stages.explain.attribution.views import (
     ExplainedNetwork,
     FloatGrid,
@@ -94,7 +94,7 @@ def deletion_insertion(
     networks: Sequence[ExplainedNetwork],
     maps: Maps,
     slide_id: str,
-    asked: Asked,
+    output: ExplainedOutput,
     values: FloatGrid,
     rng: np.random.Generator,
 ) -> Curves:
@@ -104,7 +104,7 @@ def deletion_insertion(
         networks: That were explained.
         maps: That hold the slide.
         slide_id: The slide.
-        asked: The output.
+        output: The output.
         values: ``(R, K)`` the explanation, NaN outside the tissue.
         rng: For random orders, and among equal values.
     """
@@ -119,7 +119,7 @@ def deletion_insertion(
     kept = [_without(mask, ranked[:count]) for count in counts]
     kept += [_without(mask, ranked[count:]) for count in counts]
     kept += [_without(mask, order[:count]) for order in shuffled for count in counts]
-    found = predict_with(networks, maps, slide_id, asked, kept).reshape(-1, len(counts))
+    found = predict_with(networks, maps, slide_id, output, kept).reshape(-1, len(counts))
     return Curves.drawn(
         (counts / len(cells)).tolist(),
         [float(np.trapezoid(each, counts / len(cells))) for each in found[2:]],
@@ -167,7 +167,7 @@ def randomise_weights(
     networks: Sequence[ExplainedNetwork],
     maps: Maps,
     slide_id: str,
-    asked: Asked,
+    output: ExplainedOutput,
     method: Method,
     values: FloatGrid,
     seed: int,
@@ -178,7 +178,7 @@ def randomise_weights(
         networks: That were explained.
         maps: That hold the slide.
         slide_id: The slide.
-        asked: The output.
+        output: The output.
         method: By which it was explained.
         values: ``(R, K)`` the explanation.
         seed: Of the randomised weights.
@@ -188,7 +188,7 @@ def randomise_weights(
     found = []
     for draw in range(LARGE_DRAWS if large else DRAWS):
         drawn = [randomised(network, seed + 1000 * draw + number) for number, network in enumerate(networks)]
-        found.append(explain_map(drawn, maps, slide_id, asked, method, upright=True))
+        found.append(explain_map(drawn, maps, slide_id, output, method, upright=True))
     return Randomisation([rank_correlation(values[mask], each[mask]) for each in found], found)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from histonic.aggregators.base import SlideModel
 from histonic.aggregators.squares import squares_of
 from histonic.core.errors import SettingsError
-from histonic.stages.explain.attribution.output import Asked
+from histonic.stages.explain.attribution.output import ExplainedOutput
 
 MOST_SQUARES = 4096
 """Squares of an occlusion where an aggregator computes them cheaply; larger maps get larger squares."""
@@ -50,16 +50,16 @@ class Windows:
     most_tissue: int = 0
 
 
-Method = Callable[[SlideModel, Windows, Asked], Tensor]
+Method = Callable[[SlideModel, Windows, ExplainedOutput], Tensor]
 
 
-def explained_value(model: SlideModel, codes: Tensor, mask: Tensor, asked: Asked) -> Tensor:
+def explained_value(model: SlideModel, codes: Tensor, mask: Tensor, output: ExplainedOutput) -> Tensor:
     """Normalised codes ``(V, D, S, S)`` and mask to the number ``(V,)`` that is explained."""
-    head = model.heads[asked.task.name]
-    return asked.evidence(head, head(model.of_scaled(codes, mask)))
+    head = model.heads[output.task.name]
+    return output.evidence(head, head(model.of_scaled(codes, mask)))
 
 
-def gradcam(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
+def gradcam(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Tensor:
     """Gradient times activation in the layer with the most cells, summed over channels.
 
     Grad-CAM (Selvaraju et al., ICCV 2017) on the first layer of the convolutions, as in Tellez et al. (2019),
@@ -72,7 +72,7 @@ def gradcam(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
     layers = getattr(model.aggregator, "cam_layers", ())
     codes = windows.codes.clone().requires_grad_()
     with _watching(layers) as seen:
-        evidence = explained_value(model, codes, windows.mask, asked).sum()
+        evidence = explained_value(model, codes, windows.mask, output).sum()
     kept = seen or [codes]
     gradients = torch.autograd.grad(evidence, kept)
     total = torch.zeros_like(windows.mask)
@@ -115,7 +115,7 @@ def _to_cells(values: Tensor, side: int, layer: nn.Module | None) -> Tensor:
     return spread
 
 
-def attention(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
+def attention(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Tensor:
     """The aggregator's own weights, times the number of tissue cells: 1 is an average cell.
 
     Raises:
@@ -124,7 +124,7 @@ def attention(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
     weigh = getattr(model.aggregator, "attention", None)
     if not callable(weigh):
         raise SettingsError(
-            f"Explain {asked.task.name!r} by attention.",
+            f"Explain {output.task.name!r} by attention.",
             f"The aggregator {type(model.aggregator).__name__} has no attention weights.",
             "Use --method occlusion, gradcam or integrated-gradients, or train with abmil, clam, dsmil or "
             "transmil.",
@@ -134,21 +134,24 @@ def attention(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
     return weights * windows.mask.sum(dim=(1, 2), keepdim=True)
 
 
-def occlusion(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
+def occlusion(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Tensor:
     """What the evidence loses when a square of cells becomes average tissue (Zeiler and Fergus, ECCV 2014).
 
     Squares are single cells as far as the map is small enough, see :data:`MOST_SQUARES`. A square's loss is
     shared out equally among its tissue cells.
     """
     return torch.stack(
-        [_occlude(model, codes, mask, asked) for codes, mask in zip(windows.codes, windows.mask, strict=True)]
+        [
+            _occlude(model, codes, mask, output)
+            for codes, mask in zip(windows.codes, windows.mask, strict=True)
+        ]
     )
 
 
 @torch.no_grad()
-def _occlude(model: SlideModel, codes: Tensor, mask: Tensor, asked: Asked) -> Tensor:
+def _occlude(model: SlideModel, codes: Tensor, mask: Tensor, output: ExplainedOutput) -> Tensor:
     """``(S, S)`` of one window."""
-    head = model.heads[asked.task.name]
+    head = model.heads[output.task.name]
     cheap = getattr(model.aggregator, "occluded", None)
     most = MOST_SQUARES if cheap else max(PASS_CELLS // mask.numel(), 1)
     side = 1
@@ -157,8 +160,8 @@ def _occlude(model: SlideModel, codes: Tensor, mask: Tensor, asked: Asked) -> Te
     if not len(squares):
         return torch.zeros_like(mask)
     vectors = cheap(codes, mask, squares, side) if cheap else _one_by_one(model, codes, mask, squares, side)
-    whole = explained_value(model, codes[None], mask[None], asked)
-    losses = whole - asked.evidence(head, head(vectors))
+    whole = explained_value(model, codes[None], mask[None], output)
+    losses = whole - output.evidence(head, head(vectors))
     spread = torch.zeros(-(-mask.shape[0] // side), -(-mask.shape[1] // side))
     counts = (
         F.avg_pool2d(F.pad(mask, (0, -mask.shape[1] % side, 0, -mask.shape[0] % side))[None], side)[0]
@@ -182,7 +185,7 @@ def _one_by_one(model: SlideModel, codes: Tensor, mask: Tensor, squares: Tensor,
     return torch.cat(parts)
 
 
-def integrated_gradients(model: SlideModel, windows: Windows, asked: Asked) -> Tensor:
+def integrated_gradients(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Tensor:
     """Gradients along the straight path from average tissue to the map, times the way of each cell.
 
     Sundararajan, Taly and Yan (ICML 2017). The baseline keeps the mask and has the mean code everywhere, so
@@ -192,7 +195,7 @@ def integrated_gradients(model: SlideModel, windows: Windows, asked: Asked) -> T
     total = torch.zeros_like(windows.codes)
     for place, weight in path_nodes(steps, getattr(model.aggregator, "path_power", 1)):
         codes = (windows.codes * place).requires_grad_()
-        evidence = explained_value(model, codes, windows.mask, asked).sum()
+        evidence = explained_value(model, codes, windows.mask, output).sum()
         total.add_(torch.autograd.grad(evidence, codes)[0], alpha=weight)
     return (total * windows.codes).sum(dim=1) * windows.mask
 

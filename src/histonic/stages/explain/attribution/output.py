@@ -16,7 +16,7 @@ SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExplainedOutput:
     """One output of one target; a higher number speaks for it.
 
     Attributes:
@@ -24,7 +24,7 @@ class Asked:
         output: Index of a class; None for the value, the risk, or a higher class of an ordinal target.
 
     Example:
-        >>> Asked(Task("msi", "binary", ("msi",), ("no", "yes")), 1).name
+        >>> ExplainedOutput(Task("msi", "binary", ("msi",), ("no", "yes")), 1).name
         'yes'
     """
 
@@ -101,7 +101,7 @@ class Asked:
         return found[:, 0]
 
 
-def choose_output(task: Task, wanted: str | None, predicted: str | None = None) -> Asked:
+def choose_output(task: Task, wanted: str | None, predicted: str | None = None) -> ExplainedOutput:
     """The output to explain.
 
     Args:
@@ -122,7 +122,7 @@ def choose_output(task: Task, wanted: str | None, predicted: str | None = None) 
             predicted if task.kind == "multiclass" else task.classes[1] if task.kind == "binary" else None
         )
     if wanted is None:
-        return Asked(task)
+        return ExplainedOutput(task)
     if wanted not in task.classes:
         known = f"Its classes are {', '.join(task.classes)}." if task.classes else "It has no classes."
         raise SettingsError(
@@ -130,4 +130,4 @@ def choose_output(task: Task, wanted: str | None, predicted: str | None = None) 
             known,
             "Name one of its classes with --output." if task.classes else "Leave --output out.",
         )
-    return Asked(task, task.classes.index(wanted))
+    return ExplainedOutput(task, task.classes.index(wanted))

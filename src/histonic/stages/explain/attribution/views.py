@@ -22,7 +22,7 @@ from histonic.models.members import Member
 from histonic.models.predicting import SMALL_CROP, seen_turns
 from histonic.slides.outlines import BoolGrid
 from histonic.stages.explain.attribution.methods import Method, Windows, attention
-from histonic.stages.explain.attribution.output import Asked
+from histonic.stages.explain.attribution.output import ExplainedOutput
 
 FloatGrid = npt.NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def explain_map(
     networks: Sequence[ExplainedNetwork],
     maps: Maps,
     slide_id: str,
-    asked: Asked,
+    output: ExplainedOutput,
     method: Method,
     *,
     upright: bool = False,
@@ -76,7 +76,7 @@ def explain_map(
         networks: One or more.
         maps: That hold the slide.
         slide_id: The slide.
-        asked: The output.
+        output: The output.
         method: One of :data:`histonic.stages.explain.attribution.methods.METHODS`.
         upright: Look at the map in one orientation only.
     """
@@ -84,28 +84,33 @@ def explain_map(
     total = np.zeros(mask.shape)
     for network in networks:
         # Attention has no part in the sign and the size of an output.
-        head = network.model.heads[asked.task.name]
-        weight = 1.0 if method is attention else asked.weight(head, network.member)
-        total += weight * _explain_by(network, maps, slide_id, asked, method, upright)
+        head = network.model.heads[output.task.name]
+        weight = 1.0 if method is attention else output.weight(head, network.member)
+        total += weight * _explain_by(network, maps, slide_id, output, method, upright)
     return np.where(mask, total / len(networks), np.nan)
 
 
 def _explain_by(
-    network: ExplainedNetwork, maps: Maps, slide_id: str, asked: Asked, method: Method, upright: bool
+    network: ExplainedNetwork,
+    maps: Maps,
+    slide_id: str,
+    output: ExplainedOutput,
+    method: Method,
+    upright: bool,
 ) -> FloatGrid:
     mask = maps.mask(slide_id)
     side = network.crop_cells
     orientations = 1 if upright else seen_turns(network.model, maps, slide_id, network.orientations)
     total, count = np.zeros(mask.shape), np.zeros(mask.shape)
-    for views, windows in looks(network, maps, slide_id, orientations, cover=True):
-        values = method(network.model, windows, asked).detach().cpu().numpy()
+    for views, windows in windows_of(network, maps, slide_id, orientations, cover=True):
+        values = method(network.model, windows, output).detach().cpu().numpy()
         for view, found in zip(views, values, strict=True):
             _add(total, turn_back(found, view.orientation), view.corner)
             _add(count, np.ones((side, side)), view.corner)
     return total / np.maximum(count, 1)
 
 
-def looks(
+def windows_of(
     network: ExplainedNetwork, maps: Maps, slide_id: str, orientations: int = 1, *, cover: bool = False
 ) -> Iterator[tuple[list[View], Windows]]:
     """What a network sees of a map: for each window its orientations, codes normalised.
@@ -124,7 +129,7 @@ def looks(
     most_tissue = max(int(cut(tissue, corner, side).sum()) for corner in corners)
     for corner in corners:
         views = [View(slide_id, corner, turn) for turn in range(orientations)]
-        codes, mask = (torch.from_numpy(part) for part in maps.look(views, side))
+        codes, mask = (torch.from_numpy(part) for part in maps.crops(views, side))
         yield views, Windows(network.model.scale(codes.float(), mask), mask, most_tissue)
 
 
@@ -166,7 +171,7 @@ def predict_with(
     networks: Sequence[ExplainedNetwork],
     maps: Maps,
     slide_id: str,
-    asked: Asked,
+    output: ExplainedOutput,
     kept: Sequence[BoolGrid],
 ) -> FloatGrid:
     """Joined predictions of a map of which only some cells keep their codes; the others are average tissue.
@@ -175,19 +180,19 @@ def predict_with(
         networks: One or more.
         maps: That hold the slide.
         slide_id: The slide.
-        asked: The output.
+        output: The output.
         kept: Per prediction ``(R, K)``, True where the code is kept.
 
     Returns:
-        One prediction each, see :meth:`histonic.stages.explain.attribution.output.Asked.prediction`; upright
-        only.
+        One prediction each, see
+        :meth:`histonic.stages.explain.attribution.output.ExplainedOutput.prediction`; upright only.
     """
     joined = np.zeros(len(kept))
     for network in networks:
         total, windows_seen = np.zeros(len(kept)), 0
-        for views, windows in looks(network, maps, slide_id):
+        for views, windows in windows_of(network, maps, slide_id):
             parts = [torch.from_numpy(cut(each, views[0].corner, network.crop_cells)) for each in kept]
-            total += _predict_kept(network, windows, parts, asked)
+            total += _predict_kept(network, windows, parts, output)
             windows_seen += 1
         joined += total / windows_seen
     return joined / len(networks)
@@ -195,17 +200,17 @@ def predict_with(
 
 @torch.no_grad()
 def _predict_kept(
-    network: ExplainedNetwork, windows: Windows, kept: Sequence[Tensor], asked: Asked
+    network: ExplainedNetwork, windows: Windows, kept: Sequence[Tensor], output: ExplainedOutput
 ) -> FloatGrid:
     model, side = network.model, network.crop_cells
-    head = model.heads[asked.task.name]
+    head = model.heads[output.task.name]
     at_once = max(1, (1 << 17) // side**2)
     found = []
     for start in range(0, len(kept), at_once):
         keep = torch.stack(list(kept[start : start + at_once]))
         codes = windows.codes * keep[:, None]
         outputs = head(model.of_scaled(codes, windows.mask.expand(len(keep), -1, -1)))
-        found.append(asked.prediction(head, network.member, outputs).double().cpu().numpy())
+        found.append(output.prediction(head, network.member, outputs).double().cpu().numpy())
     return np.concatenate(found)
 
 

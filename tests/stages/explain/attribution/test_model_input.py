@@ -9,7 +9,7 @@ import pytest
 
 from histonic.core.compressed import CompressedSlide
 from histonic.runs.documents import SlidesOfPatient
-from histonic.stages.explain.attribution.sight import sight_of
+from histonic.stages.explain.attribution.model_input import model_input_of
 
 PATIENT = SlidesOfPatient(patient_id="P1", site="", slide_ids=("a", "b", "c"))
 
@@ -29,19 +29,19 @@ def slides(slide_maker: Callable[..., CompressedSlide]) -> dict[str, CompressedS
 
 @pytest.mark.parametrize("name", ["a", "b", "c"])
 def test_a_slide_finds_its_cells_in_the_joined_map(slides: dict[str, CompressedSlide], name: str) -> None:
-    sight = sight_of(slides[name], PATIENT, "early", slides.__getitem__)
-    assert sight.is_joined
-    mask = sight.maps.mask(sight.name)
+    model_input = model_input_of(slides[name], PATIENT, "early", slides.__getitem__)
+    assert model_input.is_joined
+    mask = model_input.maps.mask(model_input.name)
     assert mask.size < sum(each.mask.size for each in slides.values())
-    joined = sight.maps._slides[sight.name].features[0].astype(float)
-    assert np.array_equal(sight.here(mask), slides[name].mask)
+    joined = model_input.maps._slides[model_input.name].features[0].astype(float)
+    assert np.array_equal(model_input.on_slide(mask), slides[name].mask)
     own = np.where(slides[name].mask, np.asarray(slides[name].features[0], float), np.nan)
-    assert np.array_equal(sight.here(np.where(mask, joined, np.nan)), own, equal_nan=True)
+    assert np.array_equal(model_input.on_slide(np.where(mask, joined, np.nan)), own, equal_nan=True)
 
 
 def test_a_slide_by_itself_is_its_own_map(slides: dict[str, CompressedSlide]) -> None:
     for patient, fusion in ((PATIENT, "late"), (None, "early")):
-        sight = sight_of(slides["b"], patient, fusion, slides.__getitem__)
-        assert not sight.is_joined and sight.name == "b"
+        model_input = model_input_of(slides["b"], patient, fusion, slides.__getitem__)
+        assert not model_input.is_joined and model_input.name == "b"
         values = np.random.default_rng(0).normal(size=(10, 9))
-        assert np.array_equal(sight.here(values), values)
+        assert np.array_equal(model_input.on_slide(values), values)

@@ -1,4 +1,4 @@
-"""Predictions of two runs on one scale, so that patients can exchange them in a permutation test."""
+"""Predictions of two runs on one scale, so that patients can swap them in a permutation test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_REPEATS = 30
 """To which two numbers of repeats are brought by taking repeats several times."""
 
 
-class Exchange(NamedTuple):
+class Permutation(NamedTuple):
     """What :func:`histonic.metrics.inference.comparisons.permutation_p` needs."""
 
     score: Callable[[FloatArray], float]
@@ -30,7 +30,7 @@ class Exchange(NamedTuple):
     """What the reader should know; empty if nothing."""
 
 
-def exchanged(first: Sequence[PredictionTable], second: Sequence[PredictionTable]) -> Exchange:
+def permuted(first: Sequence[PredictionTable], second: Sequence[PredictionTable]) -> Permutation:
     """Predictions of the same patients in the same order by two runs.
 
     Scores are turned to ranks within each run and repeat, since two models may use different scales;
@@ -55,7 +55,7 @@ def exchanged(first: Sequence[PredictionTable], second: Sequence[PredictionTable
     def score(predictions: FloatArray) -> float:
         return float(np.mean([metric(predictions[:, repeat]) for repeat in range(repeats)]))
 
-    return Exchange(score, pairs[0], pairs[1], note)
+    return Permutation(score, pairs[0], pairs[1], note)
 
 
 def _prediction(table: PredictionTable) -> FloatArray:

@@ -20,7 +20,7 @@ from histonic.runs.documents import SlidesOfPatient
 
 
 @dataclass(frozen=True)
-class Sight:
+class ModelInput:
     """The map that is explained, and where in it the slide lies.
 
     Attributes:
@@ -42,19 +42,19 @@ class Sight:
         """Whether other slides of the patient are in it."""
         return self.name.startswith(JOINED_PREFIX)
 
-    def here(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def on_slide(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The slide's part ``(R, K)`` of values of the whole map; NaN, or False, where that leaves it out."""
         found = np.full(self.shape, False if values.dtype == bool else np.nan, values.dtype)
         found[self.box.slices] = values[TissueBox(self.corner, self.box.shape).slices]
         return found
 
 
-def sight_of(
+def model_input_of(
     slide: CompressedSlide,
     patient: SlidesOfPatient | None,
     fusion: Fusion,
     read: Callable[[str], CompressedSlide],
-) -> Sight:
+) -> ModelInput:
     """The map in which the networks saw a slide.
 
     Args:
@@ -67,10 +67,10 @@ def sight_of(
     names = patient.slide_ids if patient else (slide.slide_id,)
     if fusion == "late" or len(names) == 1:
         alone = Maps({slide.slide_id: slide}, Silent())
-        return Sight(alone, slide.slide_id, shape, TissueBox(RC(0, 0), shape), RC(0, 0))
+        return ModelInput(alone, slide.slide_id, shape, TissueBox(RC(0, 0), shape), RC(0, 0))
     whole = Patient(patient.patient_id if patient else "", names)
     opened = {name: slide if name == slide.slide_id else read(name) for name in names}
     maps = Maps(maps_of([whole], fusion, opened.__getitem__), Silent())
     boxes, places, _ = lay_out_tissue([opened[name].mask for name in names])
     number = names.index(slide.slide_id)
-    return Sight(maps, fuse_patient(whole, fusion).slide_ids[0], shape, boxes[number], places[number])
+    return ModelInput(maps, fuse_patient(whole, fusion).slide_ids[0], shape, boxes[number], places[number])

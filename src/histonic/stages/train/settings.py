@@ -40,7 +40,7 @@ class TrainSettings(TableSettings):
         description="site: no site is both trained on and tested; table: its column 'fold' or 'split' "
         "(train, val, test); auto: that if there is one, else random.",
     )
-    folds: int = Field(4, ge=3, description="Parts of the rotation: 1 test, 1 validation, the rest train.")
+    folds: int = Field(4, ge=3, description="Cross-validation folds: in turn 1 tests, 1 validates, the rest train.")
     repeats: int = Field(1, ge=1, description="Cross-validations, each with a split of its own.")
     search: Annotated[dict[str, str], BeforeValidator(_listed)] = Field(
         {},
@@ -76,7 +76,7 @@ class TrainSettings(TableSettings):
         gt=0,
         description="First learning rate, lowered on plateaus to 1e-5; by default the aggregator's.",
     )
-    weight_decay: float = Field(2e-5, ge=0, description="Pull of the weights towards zero, times their size.")
+    weight_decay: float = Field(2e-5, ge=0, description="Weight decay (L2 penalty).")
     test_crops: int = Field(10, ge=1, description="Crops per map at test time, each in 8 orientations.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto, cpu or cuda.")

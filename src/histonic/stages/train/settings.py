@@ -40,7 +40,9 @@ class TrainSettings(TableSettings):
         description="site: no site is both trained on and tested; table: its column 'fold' or 'split' "
         "(train, val, test); auto: that if there is one, else random.",
     )
-    folds: int = Field(4, ge=3, description="Cross-validation folds: in turn 1 tests, 1 validates, the rest train.")
+    folds: int = Field(
+        4, ge=3, description="Cross-validation folds: in turn 1 tests, 1 validates, the rest train."
+    )
     repeats: int = Field(1, ge=1, description="Cross-validations, each with a split of its own.")
     search: Annotated[dict[str, str], BeforeValidator(_listed)] = Field(
         {},

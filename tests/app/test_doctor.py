@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from histonic.app.cli import histonic
-from histonic.app.doctor import Finding, examine
+from histonic.app.doctor import DoctorLine, examine
 from histonic.app.settings import DoctorSettings
 from histonic.core.errors import SettingsError
 from histonic.core.progress import Silent
@@ -30,7 +30,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(**values: object) -> list[Finding]:
+def run(**values: object) -> list[DoctorLine]:
     return examine(DoctorSettings.model_validate(values), Silent())
 
 

@@ -18,7 +18,7 @@ Severity = Literal["ok", "warning", "error"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class DoctorLine:
     """One line of the doctor: a slide, or a problem in the table."""
 
     severity: Severity
@@ -30,7 +30,7 @@ class Finding:
         return f"{self.severity:<8} {self.where}  {self.text}"
 
 
-def examine(settings: DoctorSettings, progress: Progress) -> list[Finding]:
+def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
     """Check slides and labels; nothing is written.
 
     Args:
@@ -56,33 +56,33 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[Finding]:
         findings.append(_examine_slide(row, settings))
         progress.advance(1, row.slide_id)
     if settings.slides and not rows:
-        findings.append(Finding("error", ", ".join(map(str, settings.slides)), "holds no slide file"))
+        findings.append(DoctorLine("error", ", ".join(map(str, settings.slides)), "holds no slide file"))
     if settings.labels is not None:
         findings += _examine_labels(settings, [row.slide_id for row in rows] if rows else None)
     return findings
 
 
-def _examine_slide(row: SlideRow, settings: DoctorSettings) -> Finding:
+def _examine_slide(row: SlideRow, settings: DoctorSettings) -> DoctorLine:
     rule = TissueSettings()
     try:
         with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp) as slide:
             size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
             if not slide.has_mpp:
                 text = f"{size}, reader {slide.reader}: no mpp in the header; give --mpp or an mpp column"
-                return Finding("error", str(row.path), text)
+                return DoctorLine("error", str(row.path), text)
             facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
             tissue = find_tissue(slide, TissueRule(rule.mpp, rule.min_speck_um2, rule.max_hole_um2))
             share = float(tissue.mask.mean())
     except HistonicError as error:
-        return Finding("error", str(row.path), _one_line(f"{error.asked} {error.reason}"))
+        return DoctorLine("error", str(row.path), _one_line(f"{error.asked} {error.reason}"))
     except (OSError, ValueError, RuntimeError) as error:
-        return Finding("error", str(row.path), _one_line(f"{type(error).__name__}: {error}"))
+        return DoctorLine("error", str(row.path), _one_line(f"{type(error).__name__}: {error}"))
     if share == 0:
-        return Finding("error", str(row.path), f"{facts}: no tissue found; give a mask if there is some")
-    return Finding("ok", str(row.path), f"{facts}, tissue {share:.0%}")
+        return DoctorLine("error", str(row.path), f"{facts}: no tissue found; give a mask if there is some")
+    return DoctorLine("ok", str(row.path), f"{facts}, tissue {share:.0%}")
 
 
-def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> list[Finding]:
+def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> list[DoctorLine]:
     if settings.labels is None:
         return []
     issues = check_labels(
@@ -95,10 +95,10 @@ def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> li
         slide_ids=slide_ids,
     )
     findings = [
-        Finding(issue.severity, issue.where, _one_line(f"{issue.what}: {issue.found} {issue.todo}"))
+        DoctorLine(issue.severity, issue.where, _one_line(f"{issue.what}: {issue.found} {issue.todo}"))
         for issue in issues
     ]
-    return findings or [Finding("ok", str(settings.labels), "no problem found in the table")]
+    return findings or [DoctorLine("ok", str(settings.labels), "no problem found in the table")]
 
 
 def _one_line(text: str) -> str:

@@ -113,15 +113,6 @@ class ExternalDocument(Document):
     counts: Counts
 
 
-class Failure(Part):
-    """A slide that could not be compressed; ``failures.json`` is a list of them."""
-
-    slide_id: str
-    path: str
-    stage: str
-    reason: str
-
-
 class RunSettings(TableSettings):
     """``settings.yaml``: as far as later verbs read it, with all else that is there."""
 

@@ -14,11 +14,11 @@ import yaml
 from histonic.core.documents import parse_part, read_document, read_values
 from histonic.core.errors import RunError
 from histonic.core.task import Task
+from histonic.data.maps.store import Failure
 from histonic.runs.documents import (
     TODO,
     CohortDocument,
     ExternalDocument,
-    Failure,
     RunDocument,
     RunSettings,
 )

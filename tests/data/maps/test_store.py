@@ -26,8 +26,8 @@ from histonic.data.maps import store as store_module
 from histonic.data.maps.store import (
     Failure,
     Store,
-    read_facts,
     read_map,
+    read_map_facts,
     write_failure,
     write_map,
     writing_map,
@@ -78,7 +78,7 @@ def test_a_map_in_many_puts_equals_one_put(tmp_path: Path) -> None:
     write_map(tmp_path / "one.zarr", slide)
     cells = np.argwhere(slide.mask)
     codes = np.asarray(slide.features)[:, cells[:, 0], cells[:, 1]].T[:, None].astype(np.float32)
-    facts = read_facts(tmp_path / "one.zarr")
+    facts = read_map_facts(tmp_path / "one.zarr")
     with writing_map(tmp_path / "many.zarr", slide.mask, 3) as writer:
         for start in range(0, len(cells), 37):
             writer.put(cells[start : start + 37], codes[start : start + 37])

@@ -192,7 +192,7 @@ def write_map(folder: str | os.PathLike[str], slide: CompressedSlide) -> None:
         )
 
 
-def read_facts(folder: Path) -> MapFacts:
+def read_map_facts(folder: Path) -> MapFacts:
     """The facts of a map without opening its arrays.
 
     Raises:
@@ -237,7 +237,7 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
         StoreError: The folder holds no complete map of this format.
     """
     path = Path(folder)
-    facts = read_facts(path)
+    facts = read_map_facts(path)
     try:
         group = zarr.open_group(store=str(path), mode="r")
         mask = np.asarray(group["mask"][:], bool)  # type: ignore[index]
@@ -335,7 +335,7 @@ class Store:
         )
         first: MapFacts | None = None
         for slide_id in maps:
-            facts = read_facts(map_folder(folder, slide_id))
+            facts = read_map_facts(map_folder(folder, slide_id))
             first = first or facts
             _require_same(folder, (maps[0], first), (slide_id, facts))
         return cls(folder, maps, first)

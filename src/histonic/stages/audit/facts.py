@@ -12,7 +12,7 @@ import numpy.typing as npt
 from histonic.core.cohort import Patient
 from histonic.core.errors import StoreError
 from histonic.core.progress import Progress
-from histonic.data.maps.store import Store, StoredAppearance, map_folder, read_facts, read_mask
+from histonic.data.maps.store import Store, StoredAppearance, map_folder, read_map_facts, read_mask
 from histonic.metrics.discrimination.confounding import category_features, number_features
 from histonic.slides.likeness import Appearance
 
@@ -70,7 +70,7 @@ def read_slide_facts(
 
 def _slide_facts(store: Store, slide_id: str) -> SlideFacts:
     folder = map_folder(store.path, slide_id)
-    facts = read_facts(folder)
+    facts = read_map_facts(folder)
     grid, slide = facts.grid, facts.slide
     mask = read_mask(folder)
     pixel_mm2 = (grid.slide_mpp / 1000) ** 2

@@ -28,7 +28,7 @@ from histonic.data.maps.store import (
     encoder_path,
     failure_path,
     map_folder,
-    read_facts,
+    read_map_facts,
     write_failure,
     writing_map,
 )
@@ -199,7 +199,7 @@ class _Job:
         if not folder.is_dir() or not row.path.is_file():
             return False
         try:
-            found = read_facts(folder).slide
+            found = read_map_facts(folder).slide
             same_mask = found.mask == mask_hash_of(row, self.settings)
         except (StoreError, MaskError):
             return False

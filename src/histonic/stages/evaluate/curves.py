@@ -120,7 +120,7 @@ class RiskGroups(Part):
     chi2: float | None
 
 
-class HazardRatio(Part):
+class HazardRatioRow(Part):
     """With its 95 % interval and Wald's p; None where no finite ratio exists."""
 
     name: str
@@ -176,7 +176,7 @@ class SurvivalCurves(Curves):
 
     km: RiskGroups
     horizon: float
-    hazard_ratios: tuple[HazardRatio, ...]
+    hazard_ratios: tuple[HazardRatioRow, ...]
     survival_from: Literal["parts", "run"] | None = None
     auc_t: AucCurve | None = None
     brier_t: BrierCurve | None = None

@@ -26,7 +26,7 @@ PERMUTATIONS = 999
 _AT_ONCE = 200
 
 
-class Level(Part):
+class GroupScore(Part):
     """One group of patients.
 
     Attributes:
@@ -58,7 +58,7 @@ class Grouping(Part):
     """
 
     name: str
-    levels: tuple[Level, ...]
+    levels: tuple[GroupScore, ...]
     p_value: float | None
 
 
@@ -111,7 +111,7 @@ def site_grouping(table: PredictionTable) -> dict[str, str]:
 
 def _level(
     tables: list[PredictionTable], level: str, levels: Mapping[str, str], *, resamples: int, seed: int
-) -> Level:
+) -> GroupScore:
     mine = [
         table.rows(np.array([levels.get(patient) == level for patient in table.texts("patient_id")], bool))
         for table in tables
@@ -119,7 +119,7 @@ def _level(
     task = tables[0].task
     patients, cases = _sizes(mine[0])
     few = patients < FEW_PATIENTS or (cases is not None and cases < FEW_CASES)
-    row = Level(name=level, n=patients, cases=cases, few=few)
+    row = GroupScore(name=level, n=patients, cases=cases, few=few)
     try:
         evaluated = [EVALUATORS[task.kind](table) for table in mine]
     except CohortError as error:

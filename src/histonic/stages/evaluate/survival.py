@@ -24,7 +24,7 @@ from histonic.stages.evaluate.curves import (
     AucCurve,
     BrierCurve,
     DecisionCurve,
-    HazardRatio,
+    HazardRatioRow,
     RiskGroup,
     RiskGroups,
     SurvivalBins,
@@ -215,7 +215,7 @@ def _calibration_groups(outcome: Survival, chance: FloatArray, time: float) -> S
     return SurvivalBins(**rows)
 
 
-def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool_]) -> list[HazardRatio]:
+def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool_]) -> list[HazardRatioRow]:
     """Of the high- against the low-risk group, and per standard deviation of the risk."""
     spread = float(risk.std())
     asked = [("High against low risk", high.astype(np.float64))]
@@ -225,7 +225,9 @@ def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool
     for name, covariate in asked:
         found = hazard_ratio(outcome, covariate) if np.ptp(covariate) > 0 else None
         values = (None,) * 4 if found is None else tuple(found)
-        items.append(HazardRatio(name=name, **dict(zip(("value", "low", "high", "p"), values, strict=True))))
+        items.append(
+            HazardRatioRow(name=name, **dict(zip(("value", "low", "high", "p"), values, strict=True)))
+        )
     return items
 
 

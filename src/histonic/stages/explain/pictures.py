@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from histonic.core.compressed import CellMap
 from histonic.core.files import replacing_file
 from histonic.slides.outlines import rings
-from histonic.stages.explain.attribution.checks import LESION_SHARE, Curves
+from histonic.stages.explain.attribution.checks import LESION_SHARE, DeletionCurves
 from histonic.stages.explain.slide import SlidePicture, UInt8Image
 
 FOR, AGAINST, LESION = "#b35806", "#2166ac", "#1b1b1b"
@@ -259,7 +259,7 @@ def draw_sheet(
         save_png(figure, path)
 
 
-def draw_deletion_curves(path: Path, curves: Curves, prediction: str, order: str) -> None:
+def draw_deletion_curves(path: Path, curves: DeletionCurves, prediction: str, order: str) -> None:
     """Draw how the prediction changes while cells are deleted or inserted in the order of their values."""
     areas = curves.areas
     with matplotlib.rc_context({**STYLE, "axes.spines.top": False, "axes.spines.right": False}):

@@ -7,7 +7,7 @@ from pathlib import Path
 from histonic.core.documents import Document, Part, SparsePart, read_document
 from histonic.core.errors import TableError
 from histonic.core.task import TaskKind
-from histonic.stages.explain.attribution.checks import Curves, RandomisedMaps
+from histonic.stages.explain.attribution.checks import DeletionCurves, RandomisedMaps
 
 Prediction = dict[str, str | int | float]
 """Columns of a table of predictions."""
@@ -85,7 +85,7 @@ class Explanation(SparsePart, Document):
     shrinkage: float
     cells: int
     seconds: float
-    curves: Curves | None
+    curves: DeletionCurves | None
     randomisation: RandomisedMaps | None
     lesion: LesionCheck | None
     picture_note: str

@@ -10,8 +10,9 @@ from pydantic import PlainSerializer
 from histonic.core.cohort import Exclusion
 from histonic.core.documents import Document, Part, SparsePart
 from histonic.core.task import Task
+from histonic.data.maps.store import Failure
 from histonic.metrics.inference.scores import Score
-from histonic.runs.documents import CohortCounts, ExternalDocument, Failure, RunDocument
+from histonic.runs.documents import CohortCounts, ExternalDocument, RunDocument
 from histonic.stages.audit.findings import AuditResult
 from histonic.stages.evaluate.clinical_models import Clinical
 from histonic.stages.evaluate.curves import AnyCurves

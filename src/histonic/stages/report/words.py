@@ -11,7 +11,7 @@ from histonic.metrics.inference.scores import Score
 from histonic.runs.documents import CohortCounts, RunDocument
 from histonic.stages.evaluate.clinical_fits import AddedByImage
 from histonic.stages.evaluate.clinical_models import Clinical
-from histonic.stages.evaluate.groups import Grouping, Level
+from histonic.stages.evaluate.groups import Grouping, GroupScore
 from histonic.stages.report.document import AgainstChance, ForestRow
 from histonic.stages.report.terms import GLOSSARY as GLOSSARY
 from histonic.stages.report.terms import GLOSSES, RANGES
@@ -295,11 +295,11 @@ def folds_words(run: RunDocument, used: int, tested: int) -> str:
     )
 
 
-def few_words(level: Level, kind: TaskKind) -> str:
+def few_words(level: GroupScore, kind: TaskKind) -> str:
     """A warning where a group is too small to say much; empty else.
 
     Example:
-        >>> few_words(Level(name="east", n=28, cases=9, few=True), "survival")
+        >>> few_words(GroupScore(name="east", n=28, cases=9, few=True), "survival")
         'few: 28 patients, 9 events'
     """
     if level.problem:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import yaml
 from PIL import Image
 
+from histonic.core.documents import parse_part, read_values
 from histonic.core.errors import SettingsError
 from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
 from histonic.stages.tiles.choice import Cut
@@ -30,6 +30,9 @@ UNLABELLED_FOLDER = "tissue"
 COLUMNS = ("path", "label", "split", "group", "slide", "x", "y", "mpp", "share")
 # The size on disk falls by a tenth above this, and the time to write doubles.
 PNG_COMPRESSION = 4
+
+
+ANEW = "Delete the folder and cut the tiles again."
 
 
 @dataclass
@@ -57,6 +60,10 @@ class SlideRecord:
     left_out: dict[str, int] = field(default_factory=dict)
 
 
+def _read_slide_record(file: Path) -> SlideRecord:
+    return parse_part(SlideRecord, read_values(file, SettingsError, ANEW), file, SettingsError, ANEW)
+
+
 class TileFolder:
     """A tile set on the disk.
 
@@ -82,7 +89,7 @@ class TileFolder:
             return
         file = self.folder / RECORDS / "settings.json"
         before, now = (
-            json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None,
+            read_values(file, SettingsError, ANEW) if file.is_file() else None,
             deciding(settings),
         )
         changed = [] if before is None else sorted(key for key in now if before.get(key) != now[key])
@@ -103,12 +110,12 @@ class TileFolder:
         file = self._record_file(slide_id)
         if not file.is_file():
             return None
-        return SlideRecord(**json.loads(file.read_text(encoding="utf-8")))
+        return _read_slide_record(file)
 
     def read_records(self) -> list[SlideRecord]:
         """Read the records of all finished slides, sorted by name."""
         files = sorted((self.folder / RECORDS).glob("slide-*.json"))
-        read = [SlideRecord(**json.loads(file.read_text(encoding="utf-8"))) for file in files]
+        read = [_read_slide_record(file) for file in files]
         return sorted((each for each in read if each.done), key=lambda each: each.slide_id)
 
     def keep(self, record: SlideRecord) -> None:

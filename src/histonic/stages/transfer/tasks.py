@@ -30,7 +30,7 @@ TRIAL_COLUMNS = ("tasks", "trained_on", "seed", "task", "measure", "score", "low
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """One point of the curve, named as the columns of ``tasks.csv``.
 
     Attributes:
@@ -91,10 +91,10 @@ def study_tasks(
         resolved.out,
         "tasks",
         tables={"trials": [{key: each[key] for key in TRIAL_COLUMNS} for each in trials], "tasks": rows},
-        page=render(points),
+        page=task_table(points),
         facts={"points": rows, "trials": trials},
         size=(4.8, 3.2),
-        draw=partial(draw, points),
+        draw=partial(draw_task_curve, points),
     )
     evaluator.clear_cache()
     return resolved.out
@@ -178,7 +178,7 @@ def _left_out(evaluator: Evaluator, subset: Sequence[TileSetSettings]) -> list[T
     return [each for each in evaluator.settings.sets if each.name not in seen]
 
 
-def make_point(table: Table, row: Row) -> Point:
+def make_point(table: Table, row: Row) -> CurvePoint:
     """A point of the curve, or of a given encoder.
 
     A task is evaluated by the encoders that have not seen it, and all tasks weigh equally, so that a sample
@@ -193,7 +193,7 @@ def make_point(table: Table, row: Row) -> Point:
         if each.row == row:
             value = leading_value(each.evaluated.predictions)
             own.setdefault((each.encoder, each.seed), []).append(value)
-    return Point(
+    return CurvePoint(
         row.sets,
         row.encoder,
         *table.mean(row),
@@ -203,7 +203,7 @@ def make_point(table: Table, row: Row) -> Point:
     )
 
 
-def render(points: Sequence[Point]) -> str:
+def task_table(points: Sequence[CurvePoint]) -> str:
     """The curve as a Markdown table."""
     rows = []
     for point in points:
@@ -223,7 +223,7 @@ def render(points: Sequence[Point]) -> str:
     )
 
 
-def draw(points: Sequence[Point], figure: Figure) -> None:
+def draw_task_curve(points: Sequence[CurvePoint], figure: Figure) -> None:
     """Draw mean and interval over the number of tasks, and a line for each given encoder."""
     axis = figure.subplots()
     for number, point in enumerate(point for point in points if not point.tasks):

@@ -13,7 +13,7 @@ from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.data.maps.memory import Maps
 from histonic.stages.explain.attribution.checks import (
-    Curves,
+    DeletionCurves,
     cell_auc,
     deletion_insertion,
     randomise_weights,
@@ -43,7 +43,7 @@ def world(slide_maker) -> tuple[list[ExplainedNetwork], Maps, np.ndarray]:
     return [ExplainedNetwork(model, None, 16, 10)], Maps({"s": slide}, Silent()), truth  # type: ignore[arg-type]
 
 
-def curves_of(world, values: np.ndarray) -> Curves:
+def curves_of(world, values: np.ndarray) -> DeletionCurves:
     networks, maps, _ = world
     return deletion_insertion(networks, maps, "s", ASKED, values, np.random.default_rng(0))
 
@@ -77,7 +77,7 @@ def test_curves_begin_and_end_where_they_must(world) -> None:
 def test_better_than_each_random_order_is_meant_literally() -> None:
     def better(deletion: float, insertion: float) -> bool:
         lines = {"deletion": [deletion] * 2, "insertion": [insertion] * 2, "random": [0.5] * 2}
-        return Curves.drawn([0.0, 1.0], [0.3, 0.7], **lines).is_better
+        return DeletionCurves.drawn([0.0, 1.0], [0.3, 0.7], **lines).is_better
 
     assert better(0.2, 0.8) and not better(0.35, 0.8) and not better(0.2, 0.6)
 

@@ -48,7 +48,7 @@ class Areas(Part):
     scatter: float
 
 
-class Curves(Part):
+class DeletionCurves(Part):
     """Predictions while cells lose or get back their codes, in the order of an explanation and at random.
 
     Attributes:
@@ -68,12 +68,14 @@ class Curves(Part):
     areas: Areas
 
     @classmethod
-    def drawn(cls, share: Sequence[float], orders: Sequence[float], **curves: Sequence[float]) -> Curves:
+    def drawn(
+        cls, share: Sequence[float], orders: Sequence[float], **curves: Sequence[float]
+    ) -> DeletionCurves:
         """Curves with their areas.
 
         Example:
             >>> lines = {"deletion": [1.0, 0.0, 0.0], "insertion": [0.0, 1.0, 1.0], "random": [1.0, 0.5, 0.0]}
-            >>> areas = Curves.drawn([0.0, 0.5, 1.0], orders=[0.4, 0.6], **lines).areas
+            >>> areas = DeletionCurves.drawn([0.0, 0.5, 1.0], orders=[0.4, 0.6], **lines).areas
             >>> areas.deletion, areas.insertion, areas.random, areas.gain, round(areas.scatter, 2)
             (0.25, 0.75, 0.5, 0.25, 0.14)
         """
@@ -97,7 +99,7 @@ def deletion_insertion(
     output: ExplainedOutput,
     values: FloatGrid,
     rng: np.random.Generator,
-) -> Curves:
+) -> DeletionCurves:
     """Curves of Petsiuk, Das and Saenko (BMVC 2018) over cells.
 
     Args:
@@ -120,7 +122,7 @@ def deletion_insertion(
     kept += [_without(mask, ranked[count:]) for count in counts]
     kept += [_without(mask, order[:count]) for order in shuffled for count in counts]
     found = predict_with(networks, maps, slide_id, output, kept).reshape(-1, len(counts))
-    return Curves.drawn(
+    return DeletionCurves.drawn(
         (counts / len(cells)).tolist(),
         [float(np.trapezoid(each, counts / len(cells))) for each in found[2:]],
         deletion=found[0].tolist(),

@@ -69,6 +69,7 @@ def test_error_by_hand() -> None:
     assert found.by_noise == pytest.approx(np.sqrt(2 / np.pi * 0.016))
 
 
+@pytest.mark.long
 def test_a_calibrated_model_is_not_accused() -> None:
     accused = 0
     for seed in range(100):

@@ -41,6 +41,7 @@ def test_planted_site_is_found_and_noise_is_not(kind: str) -> None:
     assert noise.p_adjusted > 0.05 and noise.estimate.low < 0.5 < noise.estimate.high
 
 
+@pytest.mark.long
 def test_false_alarms_of_a_whole_run_stay_below_five_percent() -> None:
     """100 runs of two targets and four confounders that depend on each other: 5 alarms expected at most."""
     rng = np.random.default_rng(5)

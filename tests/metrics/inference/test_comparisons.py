@@ -73,6 +73,7 @@ def test_models_that_are_the_same_do_not_differ() -> None:
         delong(np.arange(60) == 0, first, first)
 
 
+@pytest.mark.long
 def test_p_values_are_uniform_where_there_is_no_difference() -> None:
     both = []
     for seed in range(300):

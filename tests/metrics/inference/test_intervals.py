@@ -113,6 +113,7 @@ def null_cohort(name: str, n: int, rng: np.random.Generator) -> tuple[intervals.
     return partial(labels.average_precision, positive, score), labels.chance_precision(positive.sum(), n)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METRICS)
 def test_intervals_cover_chance_when_nothing_is_known(name: str) -> None:
     rng = np.random.default_rng(11)

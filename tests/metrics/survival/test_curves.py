@@ -90,6 +90,7 @@ def test_log_rank_needs_two_groups_at_risk() -> None:
     assert log_rank(outcome, np.array([1, 0, 0])) is None
 
 
+@pytest.mark.long
 def test_log_rank_p_is_uniform_without_effect() -> None:
     rng = np.random.default_rng(0)
     small = 0

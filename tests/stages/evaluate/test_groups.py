@@ -78,6 +78,7 @@ def test_groups_that_differ_are_told_from_groups_that_do_not() -> None:
     assert scanner == pytest.approx(2 / 1000) and chance > 0.2 and none is None
 
 
+@pytest.mark.long
 def test_groups_that_differ_in_their_patients_only_raise_no_alarm() -> None:
     # Events early in one group and late in the other, the risk right in both by the same noise.
     rng = np.random.default_rng(4)

@@ -85,6 +85,7 @@ def test_pairing_removes_what_is_hard_about_a_group() -> None:
     assert paired.p < 0.05
 
 
+@pytest.mark.long
 def test_false_alarms_are_about_as_rare_as_stated() -> None:
     alarms = 0
     for number in range(100):

@@ -83,4 +83,8 @@ def test_every_command_is_tried() -> None:
 
 
 def test_the_list_imports_no_plugin() -> None:
-    assert loaded_by("list") == (set(), set(), {"click", "numpy", "safetensors"})
+    assert loaded_by("list") == (
+        {"histonic.core.settings"},
+        set(),
+        {"click", "numpy", "pydantic", "safetensors"},
+    )

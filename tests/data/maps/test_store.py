@@ -151,7 +151,7 @@ FIELDS = [
     ("slide", [], r"slide is \[\]"),
     ("slide.fingerprint", 5, r"slide\.fingerprint is 5"),
     ("reader", "tiff", "reader is 'tiff'"),
-    ("appearance", {"rgb": [1, 2], "cover": "", "texture": ""}, r"look\.rgb"),
+    ("appearance", {"rgb": [1, 2], "cover": "", "texture": ""}, r"appearance\.rgb"),
     ("settings.orientations", 4, r"settings\.orientations is 4"),
     ("settings.tissue", {"mpp": 0}, r"settings\.tissue\.mpp is 0"),
     ("versions", ABSENT, "versions is absent"),

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from fixtures.stores import made_by
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, RunError, SettingsError, StoreError
 from histonic.data.maps.cell_maps import read_cell_map
@@ -125,11 +126,9 @@ def test_a_map_from_elsewhere_is_explained_by_all(
         run=run, target=("msi",), slide=(str(tmp_path / "new.zarr"),), method="occlusion"
     ).records
     assert len(record.networks) == 3 and not record.unseen and record.patient_id == ""
-    other = slide_maker(
-        "odd", rng.normal(size=(18, 8, 9)), np.ones((8, 9), bool), {"name": "x", "fingerprint": "y"}
-    )
+    other = slide_maker("odd", rng.normal(size=(18, 8, 9)), np.ones((8, 9), bool), made_by("y", 18))
     write_map(tmp_path / "odd.zarr", other)
-    with pytest.raises(BundleError, match="made by 'x'"):
+    with pytest.raises(BundleError, match="made by 'example'"):
         explain(run=run, target=("msi",), slide=(str(tmp_path / "odd.zarr"),))
 
 

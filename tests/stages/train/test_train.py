@@ -89,7 +89,7 @@ def test_a_run_has_everything(whole: Path, cohort_folder: Path) -> None:
         "bundle/encoder.safetensors",
     }
     run = json.loads((whole / "run.json").read_text())
-    assert run["encoder"] == dict(Store.open(cohort_folder / "store").encoder)
+    assert run["encoder"] == Store.open(cohort_folder / "store").encoder.to_dict()
     assert run["crop_cells"] == 14 and run["code_size"] == 18
     assert run["bundle_fingerprint"] == digest(whole)["bundle/bundle.json"]
 

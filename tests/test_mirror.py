@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def own_test(module: Path) -> Path:
     return module.with_name(f"test_{module.name}.py")
 
 
+@cache
 def imports_of(path: Path) -> set[Path]:
     """Modules of this package that a file imports, late ones too; none of a file that is not there."""
     found: set[str] = set()
@@ -43,6 +45,7 @@ def imports_of(path: Path) -> set[Path]:
     return {Path(*name.split(".")[1:]) for name in found if name.startswith("histonic.")}
 
 
+@cache
 def reached(file: Path) -> set[Path]:
     """Modules that a test file imports, by way of the module that it mirrors and of those in its row too."""
     steps = [file.with_name(file.stem.removeprefix("test_")), *ROWS.get(file, ())]

@@ -40,10 +40,10 @@ def predict_patients(
     orientations: int = ORIENTATIONS,
     shrinkage: float | None = None,
 ) -> dict[str, FloatArray]:
-    """Predictions ``(P, W)`` per task: the mean over a patient's slides of the mean over their looks."""
+    """Predictions ``(P, W)`` per task: the mean over a patient's slides of the mean over their crops."""
     slides = [slide_id for patient in patients for slide_id in patient.slide_ids]
-    looks = {"crop_cells": crop_cells, "crops": crops, "orientations": orientations}
-    found = predict_slides(model, maps, slides, fabric=fabric, shrinkage=shrinkage, **looks)
+    view = {"crop_cells": crop_cells, "crops": crops, "orientations": orientations}
+    found = predict_slides(model, maps, slides, fabric=fabric, shrinkage=shrinkage, **view)
     starts = np.cumsum([0] + [len(patient.slide_ids) for patient in patients])[:-1]
     counts = np.array([len(patient.slide_ids) for patient in patients])[:, None]
     return {name: np.add.reduceat(values, starts) / counts for name, values in found.items()}
@@ -88,7 +88,7 @@ def predict_slides(
 def slide_vectors(
     model: SlideModel, maps: Maps, slide_ids: Sequence[str], *, fabric: Fabric, crop_cells: int, crops: int
 ) -> FloatArray:
-    """Slide vectors ``(S, E)``, each the mean over a slide's looks."""
+    """Slide vectors ``(S, E)``, each the mean over a slide's crops."""
     model.eval()
     rows = []
     for slide_id in slide_ids:

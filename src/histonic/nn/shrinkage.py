@@ -23,7 +23,7 @@ def best_shrinkage(head: Head, predictions: FloatArray, targets: FloatArray) -> 
         targets: ``(P,)`` or ``(P, 2)``, NaN where missing.
     """
     losses = [prediction_loss(head, predictions, targets, shrinkage) for shrinkage in SHRINKAGES]
-    # Without a known target every shrinkage is as good: none is taken.
+    # Without a known target every shrinkage is as good: 1, the network alone, is taken.
     return SHRINKAGES[int(np.argmin(losses))] if any(losses) else SHRINKAGES[-1]
 
 

@@ -78,8 +78,8 @@ def fit_heads(data: SlideTrainingData, fabric: Fabric) -> tuple[EpochRecord, ...
     fabric.to_device(model)
     patients = [*data.train, *data.validation]
     slides = [slide_id for patient in patients for slide_id in patient.slide_ids]
-    looks = {"fabric": fabric, "crop_cells": data.crop_cells, "crops": data.crops}
-    features = torch.from_numpy(slide_vectors(model, data.maps, slides, **looks))  # type: ignore[arg-type]
+    view = {"fabric": fabric, "crop_cells": data.crop_cells, "crops": data.crops}
+    features = torch.from_numpy(slide_vectors(model, data.maps, slides, **view))  # type: ignore[arg-type]
     patient_of = np.repeat(np.arange(len(patients)), [len(patient.slide_ids) for patient in patients])
     paths = []
     for task in data.tasks:

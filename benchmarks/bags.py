@@ -25,7 +25,7 @@ from histonic import train_slides
 from histonic.aggregators.base import first_rate
 from histonic.core.compressed import CompressedSlide, EncoderDescription, EncoderSpec, SlideDescription
 from histonic.core.grid import TileGrid
-from histonic.data.maps.store import write_map
+from histonic.data.maps.writer import write_map
 
 FOLDS = 10
 AGGREGATORS = ("mean", "max", "abmil", "clam", "dsmil", "transmil")

@@ -24,7 +24,8 @@ from histonic import evaluate_run, train_slides
 from histonic.app.terminal.progress import TerminalProgress
 from histonic.core.compressed import CompressedSlide, SlideDescription
 from histonic.core.grid import TileGrid
-from histonic.data.maps.store import encoder_path, write_map
+from histonic.data.maps.store import encoder_path
+from histonic.data.maps.writer import write_map
 from histonic.encoders.base import describe, load_encoder
 
 PATIENTS, SIDE, WORKERS = 200, 100, 2

@@ -11,13 +11,19 @@ import pytest
 
 from histonic.core.errors import OutputError
 from histonic.core.files import (
+    PARTIAL_PREFIX,
+    new_folder,
     output_error,
+    publish_folder,
+    remove,
     replacing_file,
     replacing_folder,
     require_writable_folder,
+    set_aside,
     write_json,
     write_text,
 )
+from histonic.core.owners import Owner
 
 
 def fail_replace(monkeypatch, number: int) -> None:
@@ -25,6 +31,7 @@ def fail_replace(monkeypatch, number: int) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "rename", replace)
 
 
 def test_file_appears_whole_and_replaces_the_old(tmp_path):
@@ -89,13 +96,68 @@ def test_failed_folder_rename_leaves_no_partial(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_stale_partial_of_a_killed_run_does_not_leak_into_the_result(tmp_path):
-    stale = tmp_path / ".partial-map"
+def abandoned(folder: Path, name: str) -> Path:
+    """What a process left that has ended, and whose number another process was given since."""
+    mine = Owner.this()
+    gone = Owner(mine.host, mine.pid, mine.started + 1)
+    return folder / f"{PARTIAL_PREFIX}{gone.token()}-{name}"
+
+
+def test_what_killed_writers_left_is_removed_and_does_not_leak_into_the_result(tmp_path):
+    stale = abandoned(tmp_path, "map")
     stale.mkdir()
     (stale / "stale.txt").write_text("stale")
+    abandoned(tmp_path, "b.txt").write_text("half")
     with replacing_folder(tmp_path / "map") as partial:
         (partial / "a.txt").write_text("a")
     assert os.listdir(tmp_path / "map") == ["a.txt"]
+    assert os.listdir(tmp_path) == ["map"]
+
+
+def test_what_living_writers_and_other_hosts_have_in_hand_stays(tmp_path):
+    mine = tmp_path / f"{PARTIAL_PREFIX}{Owner.this().token()}-a.txt"
+    theirs = tmp_path / f"{PARTIAL_PREFIX}{Owner('0' * 8, 1, 1).token()}-a.txt"
+    old = tmp_path / f"{PARTIAL_PREFIX}{Owner('0' * 8, 1, 1).token()}-b.txt"
+    for path in (mine, theirs, old):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    write_text(tmp_path / "a.txt", "whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([mine.name, theirs.name, "a.txt"])
+
+
+def test_two_writers_of_one_file_never_meet(tmp_path):
+    target = tmp_path / "a.txt"
+    with replacing_file(target) as one, replacing_file(target) as two:
+        one.write_text("first")
+        two.write_text("second, longer")
+    assert target.read_text() == "first", "the inner one is renamed first, the outer one last"
+
+
+def test_a_folder_is_published_once(tmp_path):
+    final = tmp_path / "map"
+    with new_folder(final) as one, new_folder(final) as two:
+        (one / "1").write_text("1")
+        (two / "2").write_text("2")
+        assert publish_folder(one, final)
+        assert not publish_folder(two, final)
+    assert os.listdir(final) == ["1"]
+    set_aside(final)
+    set_aside(final)
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_of_255_bytes_can_be_written(tmp_path):
+    name = "ü" * 125 + ".text"
+    write_text(tmp_path / name, "x")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_removing_a_link_spares_what_it_leads_to(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_text("a")
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    remove(tmp_path / "link")
+    assert os.listdir(tmp_path) == ["data"] and os.listdir(tmp_path / "data") == ["a"]
 
 
 def test_a_file_in_the_way_is_an_output_error(tmp_path):

@@ -198,7 +198,7 @@ def test_one_map_or_all_give_the_same_row(run: Path, cohort_folder: Path, tmp_pa
 def test_maps_of_another_encoder_are_refused(
     run: Path, slide_maker: Callable[..., object], tmp_path: Path
 ) -> None:
-    from histonic.data.maps.store import write_map
+    from histonic.data.maps.writer import write_map
 
     slide = slide_maker("x", np.ones((18, 9, 9)), np.ones((9, 9), bool), made_by("f", 18))
     write_map(tmp_path / "x.zarr", slide)  # type: ignore[arg-type]

@@ -110,4 +110,10 @@ class RunError(HistonicError):
 
 
 class OutputError(HistonicError):
-    """A result cannot be written: read-only folder, full disk."""
+    """A result cannot be written: read-only folder, full disk.
+
+    Attributes:
+        is_full: Whether nothing more can be written at all, so that going on with the next slide is no use.
+    """
+
+    is_full = False

@@ -8,14 +8,19 @@ import io
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from histonic.core.errors import OutputError
+from histonic.core.owners import Owner
 
 PARTIAL_PREFIX = ".partial-"
+PARTIAL_LASTS_S = 86_400
+"""So long a half-written result of another host may be silent before it counts as left behind."""
+_cleared: set[Path] = set()
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
@@ -23,6 +28,7 @@ def output_error(path: Path, error: OSError) -> OutputError:
     advice = {
         errno.ENOSPC: "Free some disk space or choose another folder; what is finished is kept.",
         errno.EDQUOT: "Your disk quota is used up: free some space or choose another folder.",
+        errno.EFBIG: "Files may not grow so large there (ulimit, file system): choose another folder.",
         errno.EROFS: "The file system is read-only: choose another folder.",
         errno.EACCES: "You may not write there: choose another folder or change its permissions.",
         errno.EPERM: "You may not write there: choose another folder or change its permissions.",
@@ -30,20 +36,26 @@ def output_error(path: Path, error: OSError) -> OutputError:
         errno.EEXIST: "A file stands where a folder is needed: choose another folder.",
     }
     todo = advice.get(error.errno or 0, "Check the folder and its disk, then run the same command again.")
-    return OutputError(f"Write {path}.", f"{error.strerror or error} (errno {error.errno}).", todo)
+    made = OutputError(f"Write {path}.", f"{error.strerror or error} (errno {error.errno}).", todo)
+    made.is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+    return made
 
 
 @contextmanager
 def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is renamed onto ``path``.
 
+    The temporary name is this call's own, so that two writers never meet in one file; what killed ones left
+    in the folder is removed.
+
     Raises:
         OutputError: The folder is read-only, the disk is full, or the rename fails. Nothing is left behind.
     """
     final = Path(path)
-    partial = final.with_name(f"{PARTIAL_PREFIX}{final.name}")
+    partial = partial_path(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
+        clear_partials(final.parent)
         yield partial
         os.replace(partial, final)
     except OSError as error:
@@ -62,22 +74,94 @@ def replacing_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: The folder is read-only, the disk is full, or the rename fails. Nothing is left behind.
     """
     final = Path(path)
-    partial = final.with_name(f"{PARTIAL_PREFIX}{final.name}")
-    replaced = final.with_name(f"{PARTIAL_PREFIX}old-{final.name}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with new_folder(final) as partial:
         yield partial
-        # Moved aside first: a kill while deleting must not leave half of the old folder under its name.
-        if final.exists():
-            os.replace(final, replaced)
-        os.replace(partial, final)
+        while not publish_folder(partial, final):
+            set_aside(final)
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a fresh temporary folder beside ``path``, removed at the end unless it was published.
+
+    Raises:
+        OutputError: The folder is read-only, or the disk is full. Nothing is left behind.
+    """
+    final = Path(path)
+    partial = partial_path(final)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        clear_partials(final.parent)
+        partial.mkdir()
+        yield partial
     except OSError as error:
         raise output_error(final, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def publish_folder(partial: Path, final: Path) -> bool:
+    """Give a folder its final name in one step; False, and nothing happens, if one of that name is there.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    try:
+        os.rename(partial, final)  # takes the place of nothing, or of an empty folder
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return False
+        raise
+    return True
+
+
+def set_aside(final: Path) -> None:
+    """Remove a folder in one step, whoever else does so at the same time.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    # Renamed first: a kill while deleting must not leave half of the folder under its name.
+    aside = partial_path(final)
+    with suppress(FileNotFoundError):
+        os.rename(final, aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def partial_path(final: Path) -> Path:
+    """A name beside ``final`` that no other writer uses, and that says which process does."""
+    # Names hold up to 255 bytes. The suffix stays, since some libraries choose the format by it.
+    return final.with_name(f"{PARTIAL_PREFIX}{Owner.this().token()}-{final.stem[:30]}{final.suffix[:10]}")
+
+
+def clear_partials(folder: Path) -> None:
+    """Remove what writers left in a folder that have ended, or (on other hosts) were silent for a day.
+
+    A folder is looked through once a process, so that writing many files into it costs nothing.
+    """
+    if folder in _cleared:
+        return
+    _cleared.add(folder)
+    with os.scandir(folder) as entries:
+        found = [folder / entry.name for entry in entries if entry.name.startswith(PARTIAL_PREFIX)]
+    for path in found:
+        owner = Owner.of(path.name.removeprefix(PARTIAL_PREFIX))
+        with suppress(OSError):
+            old = time.time() - path.stat().st_mtime > PARTIAL_LASTS_S
+            if owner is not None and (owner.has_ended or (old and not owner.is_here)):
+                remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link (never what it leads to) or a folder.
+
+    Raises:
+        OSError: The disk refuses.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -14,8 +14,9 @@ from histonic.core.errors import StoreError
 from histonic.core.progress import Silent
 from histonic.core.units import RC
 from histonic.data.maps.memory import Maps
-from histonic.data.maps.store import read_map, write_map
+from histonic.data.maps.store import read_map
 from histonic.data.maps.views import View
+from histonic.data.maps.writer import write_map
 
 Maker = Callable[..., CompressedSlide]
 

@@ -3,102 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from fixtures.damage import ABSENT, NO_DOCUMENTS, damage
-from fixtures.stores import made_by
-from histonic.core.compressed import (
-    CompressedSlide,
-    MapSettings,
-    ReaderDescription,
-    SlideDescription,
-    orient,
-)
-from histonic.core.errors import OutputError, StoreError
-from histonic.core.grid import TileGrid
-from histonic.data.maps import store as store_module
-from histonic.data.maps.store import (
-    Failure,
-    Store,
-    read_map,
-    read_map_facts,
-    write_failure,
-    write_map,
-    writing_map,
-)
-
-
-def make_map(
-    slide_id: str, rows: int = 5, cols: int = 7, code: int = 3, encoder: str = "e1", turned: bool = False
-) -> CompressedSlide:
-    rng = np.random.default_rng(sum(map(ord, slide_id)))
-    mask = rng.random((rows, cols)) < 0.6
-    mask[0, 0] = True
-    grid = TileGrid.over((cols * 128, rows * 128), slide_mpp=0.5, tile_px=128, mpp=0.5)
-    codes = rng.normal(size=(8, code, rows, cols)).astype(np.float16) * mask
-    return CompressedSlide(
-        slide_id,
-        codes[0],
-        mask,
-        grid,
-        made_by(encoder, code),
-        SlideDescription(file=f"{slide_id}.tif", fingerprint="f"),
-        ReaderDescription(name="array", version="1"),
-        MapSettings(orientations=8 if turned else 1),
-        codes if turned else None,
-    )
-
-
-@pytest.mark.parametrize("shape", [(5, 7), (64, 64), (130, 70), (1, 200)])
-@pytest.mark.parametrize("turned", [False, True])
-def test_round_trip(tmp_path: Path, shape: tuple[int, int], turned: bool) -> None:
-    slide = make_map("a", *shape, turned=turned)
-    write_map(tmp_path / "a.zarr", slide)
-    again = read_map(tmp_path / "a.zarr")
-    assert np.array_equal(again.features[:], slide.features)
-    assert np.array_equal(again.mask, slide.mask)
-    assert again.grid == slide.grid and again.encoder == slide.encoder and again.settings == slide.settings
-    if turned:
-        for turn in range(8):
-            codes, mask = again.oriented(turn)
-            assert np.array_equal(codes, orient(slide.orientations[turn], turn))  # type: ignore[index]
-            assert np.array_equal(mask, orient(slide.mask, turn))
-    else:
-        assert again.orientations is None
-
-
-def test_a_map_in_many_puts_equals_one_put(tmp_path: Path) -> None:
-    slide = make_map("a", 150, 90)
-    write_map(tmp_path / "one.zarr", slide)
-    cells = np.argwhere(slide.mask)
-    codes = np.asarray(slide.features)[:, cells[:, 0], cells[:, 1]].T[:, None].astype(np.float32)
-    facts = read_map_facts(tmp_path / "one.zarr")
-    with writing_map(tmp_path / "many.zarr", slide.mask, 3) as writer:
-        for start in range(0, len(cells), 37):
-            writer.put(cells[start : start + 37], codes[start : start + 37])
-        writer.finish(facts)
-    one, many = tmp_path / "one.zarr", tmp_path / "many.zarr"
-    names = sorted(str(path.relative_to(one)) for path in one.rglob("*") if path.is_file())
-    assert names == sorted(str(path.relative_to(many)) for path in many.rglob("*") if path.is_file())
-    assert all((one / name).read_bytes() == (many / name).read_bytes() for name in names)
-
-
-def test_features_are_zarr_v3_float16(tmp_path: Path) -> None:
-    write_map(tmp_path / "a.zarr", make_map("a"))
-    described = json.loads((tmp_path / "a.zarr" / "features" / "zarr.json").read_text())
-    assert described["zarr_format"] == 3 and described["data_type"] == "float16"
+from fixtures.stores import make_map
+from histonic.core.compressed import MapSettings
+from histonic.core.errors import StoreError
+from histonic.data.maps.store import Failure, Store, read_map, write_failure
+from histonic.data.maps.writer import write_map
 
 
 def test_store_lists_maps_failures_and_thumbnails(tmp_path: Path) -> None:
     for name in ("b", "a"):
         write_map(tmp_path / f"{name}.zarr", make_map(name))
-    write_failure(tmp_path, "c", "slides/c.tif", "open", "damaged")
+    write_failure(tmp_path, Failure("c", "slides/c.tif", "open", "damaged"))
     (tmp_path / "thumbnails").mkdir()
     (tmp_path / "thumbnails" / "a.jpg").write_bytes(b"x")
     (tmp_path / ".partial-d.zarr").mkdir()
@@ -131,8 +53,8 @@ def test_an_absent_store(tmp_path: Path) -> None:
 
 
 FORMATS = [
-    ("format", "histonic-map-0", "older than"),
-    ("format", "histonic-map-2", "newer than"),
+    ("format", "histonic-map-1", "older than"),
+    ("format", "histonic-map-3", "newer than"),
     ("format", "histonic-bundle-1", "no file of the format"),
     ("format", ABSENT, "its format is None"),
 ]
@@ -182,11 +104,16 @@ def test_what_is_no_map_is_refused(name: str, content: bytes, tmp_path: Path) ->
         read_map(folder)
 
 
-@pytest.mark.parametrize("content", NO_DOCUMENTS)
-def test_damaged_codes_are_refused_when_they_are_read(content: bytes, tmp_path: Path) -> None:
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x40
+    path.write_bytes(bytes(content))
+
+
+def test_a_flipped_bit_inside_a_chunk_is_refused_when_it_is_read(tmp_path: Path) -> None:
     folder = tmp_path / "a.zarr"
     write_map(folder, make_map("a"))
-    (folder / "features/c/0/0/0").write_bytes(content)
+    flip(folder / "features/c/0/0/0", 30)
     slide = read_map(folder)
     with pytest.raises(StoreError, match=r"a\.zarr.*\n.*codes cannot be read"):
         slide.features[:]
@@ -201,20 +128,65 @@ def test_parts_of_a_map_that_are_gone_are_named(name: str, tmp_path: Path) -> No
         read_map(folder)
 
 
-def test_arrays_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_a_chunk_that_is_gone_is_refused_and_never_read_as_zeros(tmp_path: Path) -> None:
+    folder = tmp_path / "a.zarr"
+    write_map(folder, make_map("a", 70, 70))
+    (folder / "features/c/0/1/0").unlink()
+    with pytest.raises(StoreError, match="absent"):
+        read_map(folder)
+
+
+def test_chunks_in_each_others_place_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "a.zarr"
+    write_map(folder, make_map("a", 130, 130))
+    one, two = folder / "features/c/0/0/0", folder / "features/c/0/1/1"
+    first = one.read_bytes()
+    one.write_bytes(two.read_bytes())
+    two.write_bytes(first)
+    with pytest.raises(StoreError, match="exchanged"):
+        read_map(folder)
+
+
+@pytest.mark.parametrize("name", ["features", "mask", "orientations"])
+def test_arrays_of_another_map_are_refused(name: str, tmp_path: Path) -> None:
     write_map(tmp_path / "a.zarr", make_map("a", turned=True))
-    write_map(tmp_path / "b.zarr", make_map("b", 4, 4, turned=True))
-    for name in ("features", "mask", "orientations"):
-        shutil.copytree(tmp_path / "a.zarr", tmp_path / "c.zarr", dirs_exist_ok=True)
-        shutil.rmtree(tmp_path / "c.zarr" / name)
-        shutil.copytree(tmp_path / "b.zarr" / name, tmp_path / "c.zarr" / name)
-        with pytest.raises(StoreError, match="differ"):
-            read_map(tmp_path / "c.zarr")
+    write_map(tmp_path / "b.zarr", make_map("b", turned=True))
+    shutil.rmtree(tmp_path / "a.zarr" / name)
+    shutil.copytree(tmp_path / "b.zarr" / name, tmp_path / "a.zarr" / name)
+    with pytest.raises(StoreError, match="exchanged"):
+        read_map(tmp_path / "a.zarr")
+
+
+def test_facts_that_were_changed_but_look_well_are_refused(tmp_path: Path) -> None:
+    write_map(tmp_path / "a.zarr", make_map("a"))
+    damage(tmp_path / "a.zarr" / "zarr.json", "attributes.grid.mpp", 0.25)
+    with pytest.raises(StoreError, match="hash differs"):
+        read_map(tmp_path / "a.zarr")
+
+
+def test_a_map_under_the_name_of_another_slide_is_refused(tmp_path: Path) -> None:
+    write_map(tmp_path / "a.zarr", make_map("a"))
+    (tmp_path / "a.zarr").rename(tmp_path / "b.zarr")
+    with pytest.raises(StoreError, match="'b' is that of the slide 'a'"):
+        Store.open(tmp_path)
+
+
+def test_what_a_file_manager_leaves_in_a_map_does_no_harm(tmp_path: Path) -> None:
+    write_map(tmp_path / "a.zarr", make_map("a"))
+    for name in (".DS_Store", "features/.DS_Store", "features/c/.DS_Store", "Thumbs.db"):
+        (tmp_path / "a.zarr" / name).write_bytes(b"x")
+    assert read_map(tmp_path / "a.zarr").slide_id == "a"
+
+
+def test_a_failure_of_a_slide_whose_name_is_too_long_is_recorded(tmp_path: Path) -> None:
+    failure = Failure("x" * 300, "x.tif", "open", "too long")
+    write_failure(tmp_path, failure)
+    assert Store.open(tmp_path).failures() == [failure]
 
 
 @pytest.mark.parametrize("content", [*NO_DOCUMENTS, b"{}", b'{"slide_id": "c", "path": "p", "stage": 3}'])
 def test_damaged_failures_are_refused(content: bytes, tmp_path: Path) -> None:
-    write_failure(tmp_path, "c", "slides/c.tif", "open", "damaged")
+    write_failure(tmp_path, Failure("c", "slides/c.tif", "open", "damaged"))
     (tmp_path / "failures" / "c.json").write_bytes(content)
     with pytest.raises(StoreError, match=r"failures/c\.json"):
         Store.open(tmp_path).failures()
@@ -223,13 +195,3 @@ def test_damaged_failures_are_refused(content: bytes, tmp_path: Path) -> None:
 def test_a_store_without_maps_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no map"):
         _ = Store.open(tmp_path).encoder
-
-
-def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(store_module.MapWriter, "finish", full)
-    with pytest.raises(OutputError, match="No space left"):
-        write_map(tmp_path / "a.zarr", make_map("a"))
-    assert list(tmp_path.iterdir()) == []

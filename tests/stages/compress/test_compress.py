@@ -184,7 +184,7 @@ def test_an_output_that_cannot_be_written(slides: Path, tmp_path: Path) -> None:
 def test_a_full_disk_stops_the_run_without_half_maps(
     slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from histonic.data.maps import store as store_module
+    from histonic.data.maps import writer as store_module
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

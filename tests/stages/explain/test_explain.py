@@ -17,7 +17,8 @@ from fixtures.stores import made_by
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, RunError, SettingsError, StoreError
 from histonic.data.maps.cell_maps import read_cell_map
-from histonic.data.maps.store import read_map, write_map
+from histonic.data.maps.store import read_map
+from histonic.data.maps.writer import write_map
 from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_run
 from histonic.stages.explain.choice import chosen_patients

@@ -15,7 +15,7 @@ from fixtures.runs import write_external
 from fixtures.stores import fake_slide, made_by
 from histonic.app.explanations import explain_lines
 from histonic.core.progress import Silent
-from histonic.data.maps.store import write_map
+from histonic.data.maps.writer import write_map
 from histonic.runs.run import read_run
 from histonic.stages.explain.explain import explain
 from histonic.stages.report.maps import report_explanations

@@ -33,7 +33,7 @@ from histonic.core.errors import (
 )
 from histonic.core.progress import Silent
 from histonic.core.task import Task
-from histonic.data.maps.store import Store, write_failure
+from histonic.data.maps.store import Failure, Store, write_failure
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
 from histonic.models.bundle import read_bundle
 from histonic.nn.heads import Heads
@@ -252,7 +252,7 @@ def test_crops_smaller_than_maps_and_half_precision(
 
 def test_failures_and_pictures_come_along(store_maker: Callable[..., Path], tmp_path: Path) -> None:
     cohort = store_maker(tmp_path, patients=12, side=8)
-    write_failure(cohort / "store", "bad", "slides/bad.svs", "open", "It is no slide.")
+    write_failure(cohort / "store", Failure("bad", "slides/bad.svs", "open", "It is no slide."))
     (cohort / "store/thumbnails").mkdir()
     (cohort / "store/thumbnails/s00a.jpg").write_bytes(b"picture")
     run = run_in(tmp_path / "run", cohort, target=["score"], max_epochs=1)

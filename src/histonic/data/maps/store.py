@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +25,15 @@ from histonic.core.compressed import (
 )
 from histonic.core.documents import Document, Part, parse_document, parse_part, read_values
 from histonic.core.errors import SettingsError, StoreError
-from histonic.core.files import PARTIAL_PREFIX, replacing_folder, write_json
+from histonic.core.files import PARTIAL_PREFIX, write_json
 from histonic.core.grid import TileGrid
 from histonic.core.units import Number
+from histonic.data.maps.integrity import FACTS_FILE, facts_digest, members_hash
 
 MAP_SUFFIX = ".zarr"
 CHUNK_CELLS = 64
+MOST_ID_BYTES = 200
+"""Of a slide's identifier, since files are named by it, with something before and after it."""
 AGAIN = "Delete it and run the same 'histonic compress' command again."
 ZARR_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 """What Zarr raises on damaged files."""
@@ -55,9 +59,13 @@ class MapFacts(Document):
         encoder: What made the codes.
         settings: What else the map depends on.
         versions: Of the packages.
+        cells: Number of cells that hold a code.
+        members: Hash by which exchanged and absent files are noticed when the map is opened.
+        content: Hash of all bytes beside these facts.
+        digest: Hash of these facts.
     """
 
-    FORMAT = "histonic-map-1"
+    FORMAT = "histonic-map-2"
 
     slide_id: str
     grid: TileGrid
@@ -67,10 +75,20 @@ class MapFacts(Document):
     encoder: EncoderDescription
     settings: MapSettings
     versions: Mapping[str, str]
+    cells: int = 0
+    members: str = ""
+    content: str = ""
+    digest: str = ""
+
+    def made_from(self) -> tuple[Any, ...]:
+        """What a map has to have in common with another to hold the same: its slide, and how it was made."""
+        slide = self.slide
+        given = (slide.fingerprint, slide.mask, slide.given_mpp, slide.default_mpp)
+        return (*given, self.encoder.fingerprint, self.settings)
 
 
 class _Attributes(MapFacts):
-    format: Literal["histonic-map-1"]
+    format: Literal["histonic-map-2"]
 
 
 class _ZarrGroup(BaseModel):
@@ -89,123 +107,41 @@ class Failure:
     reason: str
 
 
-class MapWriter:
-    """Writes one map row by row, holding only one band of chunks in memory.
-
-    Cells must come in row-major order, as :func:`histonic.slides.tiles.walk_tiles` gives them.
-
-    Args:
-        folder: Folder of the Zarr group; must not exist.
-        mask: ``(R, K)`` bool, the cells that will be put.
-        code_size: D.
-        orientations: 1, or 8 to store codes of turned tiles too.
-    """
-
-    def __init__(
-        self, folder: Path, mask: npt.NDArray[np.bool_], code_size: int, orientations: int = 1
-    ) -> None:
-        rows, cols = mask.shape
-        self._group = zarr.create_group(store=str(folder), zarr_format=3)
-        chunk = (code_size, CHUNK_CELLS, CHUNK_CELLS)
-        self._features = self._group.create_array(
-            "features", shape=(code_size, rows, cols), chunks=chunk, dtype="float16", fill_value=0
-        )
-        self._turned = None
-        if orientations == ORIENTATIONS:
-            self._turned = self._group.create_array(
-                "orientations",
-                shape=(ORIENTATIONS, code_size, rows, cols),
-                chunks=(1, *chunk),
-                dtype="float16",
-                fill_value=0,
-            )
-        stored = self._group.create_array(
-            "mask", shape=(rows, cols), chunks=(rows, cols), dtype="bool", fill_value=False
-        )
-        stored[:] = mask
-        self._rows = rows
-        self._top = 0
-        self._band = np.zeros((orientations, code_size, min(CHUNK_CELLS, rows), cols), np.float16)
-
-    def put(self, cells: npt.NDArray[np.integer[Any]], codes: npt.NDArray[np.float32]) -> None:
-        """Put codes into cells.
-
-        Args:
-            cells: ``(N, 2)`` rows and columns, row-major and not above an earlier band.
-            codes: ``(N, O, D)`` with O = 1, or 8 orientations.
-        """
-        for top in np.unique(cells[:, 0] // CHUNK_CELLS) * CHUNK_CELLS:
-            while self._top < top:
-                self._flush()
-            inside = cells[:, 0] // CHUNK_CELLS * CHUNK_CELLS == top
-            rows, cols = cells[inside].T
-            self._band[:, :, rows - top, cols] = codes[inside].transpose(1, 2, 0)
-
-    def _flush(self) -> None:
-        bottom = min(self._top + CHUNK_CELLS, self._rows)
-        band = self._band[:, :, : bottom - self._top]
-        if band.any():
-            self._features[:, self._top : bottom] = band[0]
-            if self._turned is not None:
-                self._turned[:, :, self._top : bottom] = band
-        self._band[:] = 0
-        self._top = bottom
-
-    def finish(self, facts: MapFacts) -> None:
-        """Write the last band and the facts about grid, encoder, slide, reader and settings."""
-        while self._top < self._rows:
-            self._flush()
-        self._group.update_attributes(facts.to_dict())
-
-
-@contextmanager
-def writing_map(
-    folder: Path, mask: npt.NDArray[np.bool_], code_size: int, orientations: int = 1
-) -> Iterator[MapWriter]:
-    """A :class:`MapWriter` under a temporary name, renamed to ``folder`` on success.
-
-    Raises:
-        OutputError: The folder is read-only or the disk is full; nothing is left behind.
-    """
-    with replacing_folder(folder) as partial:
-        yield MapWriter(partial, mask, code_size, orientations)
-
-
-def write_map(folder: str | os.PathLike[str], slide: CompressedSlide) -> None:
-    """Write a whole compressed slide to a Zarr group, all or nothing."""
-    cells = np.argwhere(slide.mask)
-    features = np.asarray(slide.features[:] if slide.orientations is None else slide.orientations[:])
-    stack = features.reshape(-1, slide.code_size, *slide.mask.shape)
-    codes = stack[:, :, cells[:, 0], cells[:, 1]].transpose(2, 0, 1)
-    with writing_map(Path(folder), slide.mask, slide.code_size, len(stack)) as writer:
-        writer.put(cells, codes)
-        writer.finish(
-            MapFacts(
-                slide_id=slide.slide_id,
-                grid=slide.grid,
-                encoder=slide.encoder,
-                slide=slide.slide,
-                reader=slide.reader,
-                settings=slide.settings,
-                versions={},
-            )
-        )
-
-
 def read_map_facts(folder: Path) -> MapFacts:
     """The facts of a map without opening its arrays.
 
     Raises:
         StoreError: The folder holds no complete map of this format.
     """
-    path = folder / "zarr.json"
+    path = folder / FACTS_FILE
     try:
         return _ZarrGroup.model_validate_json(path.read_bytes(), strict=True).attributes
     except (OSError, ValueError, SettingsError):
         # The long way says what is wrong.
-        values = read_values(path, StoreError, AGAIN)
-        attributes = values.get("attributes") if isinstance(values, dict) else None
-        return parse_document(MapFacts, attributes, path, StoreError, AGAIN)
+        return parse_document(MapFacts, _attributes(path), path, StoreError, AGAIN)
+
+
+def _attributes(path: Path) -> Any:
+    values = read_values(path, StoreError, AGAIN)
+    return values.get("attributes") if isinstance(values, dict) else None
+
+
+def read_checked_facts(folder: Path) -> MapFacts:
+    """The facts of a map, compared with their own hash and with the files beside them; no chunk is read.
+
+    Raises:
+        StoreError: A file is absent, belongs to another map, or the facts were changed.
+    """
+    facts = read_map_facts(folder)
+    if facts.digest != facts_digest(_attributes(folder / FACTS_FILE)):
+        raise _damaged(folder, "Its facts are not those that were written (their hash differs).")
+    try:
+        found = members_hash(folder)
+    except OSError as error:
+        raise _damaged(folder, f"Its files cannot be read: {error}.") from error
+    if found != facts.members:
+        raise _damaged(folder, "Files of it are absent, added, exchanged or cut off.")
+    return facts
 
 
 def _damaged(folder: Path, found: str) -> StoreError:
@@ -237,7 +173,7 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
         StoreError: The folder holds no complete map of this format.
     """
     path = Path(folder)
-    facts = read_map_facts(path)
+    facts = read_checked_facts(path)
     try:
         group = zarr.open_group(store=str(path), mode="r")
         mask = np.asarray(group["mask"][:], bool)  # type: ignore[index]
@@ -250,6 +186,8 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
         raise _damaged(path, f"Its arrays cannot be read: {error}.") from error
     if shapes != wanted[: len(shapes)]:
         raise _damaged(path, f"Features, mask and grid differ: {', '.join(map(str, shapes))} and {shape}.")
+    if int(mask.sum()) != facts.cells:
+        raise _damaged(path, f"Its mask has {int(mask.sum())} cells of tissue, {facts.cells} were written.")
     return CompressedSlide(
         slide_id=facts.slide_id,
         features=_Codes(features, path),
@@ -336,6 +274,12 @@ class Store:
         first: MapFacts | None = None
         for slide_id in maps:
             facts = read_map_facts(map_folder(folder, slide_id))
+            if facts.slide_id != slide_id:
+                raise StoreError(
+                    f"Open the store {folder}.",
+                    f"The map {slide_id!r} is that of the slide {facts.slide_id!r}.",
+                    "Give the folder its own name again, or delete it and compress the slide.",
+                )
             first = first or facts
             _require_same(folder, (maps[0], first), (slide_id, facts))
         return cls(folder, maps, first)
@@ -361,7 +305,7 @@ class Store:
             StoreError: A record is damaged.
         """
         return [
-            parse_part(Failure, read_values(path, StoreError, AGAIN), path, StoreError, AGAIN)
+            read_failure(path)
             for path in sorted((self.path / "failures").glob("*.json"))
             if not path.name.startswith(PARTIAL_PREFIX)
         ]
@@ -404,11 +348,35 @@ def thumbnail_path(store: Path, slide_id: str) -> Path:
 
 def failure_path(store: Path, slide_id: str) -> Path:
     """Where the failure record of a slide lies in a store."""
-    return store / "failures" / f"{slide_id}.json"
+    # An identifier that cannot name a file is a failure too, and has to be recorded.
+    name = slide_id if names_a_file(slide_id) else hashlib.sha256(os.fsencode(slide_id)).hexdigest()[:32]
+    return store / "failures" / f"{name}.json"
 
 
-def write_failure(store: Path, slide_id: str, path: str, stage: str, reason: str) -> Failure:
-    """Record that a slide could not be compressed."""
-    failure = Failure(slide_id, path, stage, reason)
-    write_json(failure_path(store, slide_id), asdict(failure))
-    return failure
+def names_a_file(slide_id: str) -> bool:
+    """Whether an identifier can be part of the names of files in a store.
+
+    Example:
+        >>> names_a_file("P1-2 a.b"), names_a_file("a/b"), names_a_file(".a"), names_a_file("x" * 300)
+        (True, False, False, False)
+    """
+    plain = re.fullmatch(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*", slide_id) is not None
+    return plain and len(slide_id.encode("utf-8", "surrogateescape")) <= MOST_ID_BYTES
+
+
+def read_failure(path: Path) -> Failure:
+    """Read the record of a slide that could not be compressed.
+
+    Raises:
+        StoreError: It is damaged.
+    """
+    return parse_part(Failure, read_values(path, StoreError, AGAIN), path, StoreError, AGAIN)
+
+
+def write_failure(store: Path, failure: Failure) -> None:
+    """Record that a slide could not be compressed.
+
+    Raises:
+        OutputError: The record cannot be written.
+    """
+    write_json(failure_path(store, failure.slide_id), asdict(failure))

@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from histonic.core.claims import Claims
 from histonic.core.compressed import ORIENTATIONS, MapSettings, orient
-from histonic.core.errors import EncoderError, HistonicError, MaskError, SettingsError, StoreError
+from histonic.core.errors import EncoderError, HistonicError, OutputError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
 from histonic.core.memory import keep_memory
+from histonic.core.owners import Owner
 from histonic.core.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
@@ -28,18 +30,20 @@ from histonic.data.maps.store import (
     encoder_path,
     failure_path,
     map_folder,
-    read_map_facts,
     write_failure,
-    writing_map,
 )
+from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
-from histonic.slides.base import fingerprint_file
-from histonic.stages.compress.reading import Event, Failed, Opened, Tiles, mask_hash_of, read_slides
+from histonic.stages.compress.reading import Closed, Event, Failed, Opened, Tiles, read_slides
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.compress.sharing import SharedSlides
 from histonic.training.devices import pick_device
 
+RUN = "run-"
+KEPT_OUT = {"shard", "slides", "replace", "stale_after"}
+"""Where and how a run stands does not change the maps, so the store's settings hold none of these."""
 BATCHES_AHEAD = 3
 STEPS_PER_SLIDE = 100
 
@@ -81,10 +85,13 @@ def compress(
         progress: Listener to the progress.
         **values: Settings by name, such as ``slides=[...]``, ``encoder="colour"``, ``out="store"``.
 
+    Any number of runs, on one or many hosts, may work on one store at the same time: each slide is claimed
+    by the run that works on it, and every map appears whole, by one rename.
+
     Raises:
         SettingsError: A setting is wrong, or no slide was given.
         EncoderError: The encoder cannot be loaded.
-        StoreError: The store holds maps of another encoder or other settings.
+        StoreError: The store holds maps of another encoder or other settings, or another run makes such.
         OutputError: The store cannot be written.
 
     Example:
@@ -105,17 +112,10 @@ def compress(
         resolved.encoder, device=pick_device(resolved.device), precision=resolved.precision
     )
     folder = require_writable_folder(resolved.out)
-    job = _Job(resolved, encoder, folder)
-    job.require_own_store()
-    encoder.save(encoder_path(folder))
-    heads = heads_beside(resolved.encoder)
-    if heads is not None:
-        with replacing_file(folder / HEADS_FILE) as partial:
-            shutil.copyfile(heads, partial)
-    # Where the run stands on the disk does not change the maps, so the file holds no such settings.
-    kept = resolved.model_dump(mode="json", exclude={"shard", "slides"})
-    write_text(folder / "settings.yaml", yaml.safe_dump(kept, sort_keys=True, allow_unicode=True))
-    return job.run(rows, listener)
+    with Claims(folder, resolved.stale_after) as claims:
+        job = _Job(resolved, encoder, folder, claims)
+        job.begin()
+        return job.run(rows, listener)
 
 
 def _rows(settings: CompressSettings) -> list[SlideRow]:
@@ -136,22 +136,46 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
 class _Job:
     """One run of the stage: a thread reads slides ahead, this one encodes and writes."""
 
-    def __init__(self, settings: CompressSettings, encoder: Encoder, folder: Path) -> None:
+    def __init__(self, settings: CompressSettings, encoder: Encoder, folder: Path, claims: Claims) -> None:
         self.settings = settings
         self.encoder = encoder
         self.folder = folder
+        self.claims = claims
         self.described = describe(encoder)
         self.map_settings = MapSettings(
             orientations=settings.orientations, precision=settings.precision, tissue=settings.tissue
         )
         self._encoding_s = 0.0
 
-    def require_own_store(self) -> None:
-        """Refuse a store that holds maps of another encoder or of other settings."""
+    def begin(self) -> None:
+        """Write encoder and settings beside the maps.
+
+        Raises:
+            StoreError: The store holds maps of another encoder or other settings, or another run makes such.
+        """
+        # Held to the end: it tells others that a run of this encoder is at work, before any map is there.
+        self.claims.take(f"{RUN}{self.described.fingerprint[:16]}-{Owner.this().token()}")
+        self._require_own_store()
+        self.encoder.save(encoder_path(self.folder))
+        heads = heads_beside(self.settings.encoder)
+        if heads is not None:
+            with replacing_file(self.folder / HEADS_FILE) as partial:
+                shutil.copyfile(heads, partial)
+        kept = self.settings.model_dump(mode="json", exclude=KEPT_OUT)
+        write_text(self.folder / "settings.yaml", yaml.safe_dump(kept, sort_keys=True, allow_unicode=True))
+
+    def _require_own_store(self) -> None:
+        asked = f"Compress with {self.described.name!r} into {self.folder}."
+        for other in self.claims.others():
+            if other.name.startswith(RUN) and self.described.fingerprint[:16] not in other.name:
+                raise StoreError(
+                    asked,
+                    f"{other} compresses into it with another encoder (or another version or precision).",
+                    "Choose another --out, or wait and delete the store.",
+                )
         store = Store.open(self.folder)
         if not store.slide_ids:
             return
-        asked = f"Compress with {self.described.name!r} into {self.folder}."
         if store.encoder.fingerprint != self.described.fingerprint:
             raise StoreError(
                 asked,
@@ -169,43 +193,40 @@ class _Job:
 
     def run(self, rows: Sequence[SlideRow], progress: Progress) -> CompressResult:
         result = CompressResult(self.folder)
-        waiting = []
-        for row in rows:
-            if self._is_done(row):
-                result.skipped.append(row.slide_id)
-                failure_path(self.folder, row.slide_id).unlink(missing_ok=True)
-            else:
-                waiting.append(row)
-        progress.stage("compress", len(waiting) * STEPS_PER_SLIDE)
-        if result.skipped:
-            progress.say(f"{len(result.skipped)} slide(s) are compressed already and skipped")
+        slides = SharedSlides(rows, self.settings, self.claims)
+        progress.stage("compress", (len(slides.waiting) + len(slides.refused)) * STEPS_PER_SLIDE)
+        if slides.skipped:
+            progress.say(f"{len(slides.skipped)} slide(s) are compressed already and skipped")
         began = time.perf_counter()
-        events = prefetched(read_slides(waiting, self.settings, self.encoder.spec), BATCHES_AHEAD)
-        try:
-            for event in events:
-                if isinstance(event, Failed):
-                    self._record(event, result, progress)
-                elif isinstance(event, Opened):
-                    self._encode_slide(event, events, result, progress)
-        finally:
-            events.close()  # type: ignore[attr-defined]
+        while slides.waiting:
+            before = len(slides.waiting)
+            self._encode_all(slides, result, progress)
+            if len(slides.waiting) == before:
+                slides.wait(progress)
+        for failed in slides.refused:
+            self._record(failed, result, progress)
+        for row in slides.skipped:
+            result.skipped.append(row.slide_id)
+            failure_path(self.folder, row.slide_id).unlink(missing_ok=True)
+        result.skipped.sort()
+        result.failures += slides.elsewhere
         result.seconds = time.perf_counter() - began
         result.encoder_share = self._encoding_s / result.seconds
         return result
 
-    def _is_done(self, row: SlideRow) -> bool:
-        """Whether a map made of the same file, mpp and mask is there; the rest was compared before."""
-        folder = map_folder(self.folder, row.slide_id)
-        if not folder.is_dir() or not row.path.is_file():
-            return False
+    def _encode_all(self, slides: SharedSlides, result: CompressResult, progress: Progress) -> None:
+        """All slides that no other run holds at the moment."""
+        events = prefetched(read_slides(slides.take(), self.settings, self.encoder.spec), BATCHES_AHEAD)
         try:
-            found = read_map_facts(folder).slide
-            same_mask = found.mask == mask_hash_of(row, self.settings)
-        except (StoreError, MaskError):
-            return False
-        same_file = found.fingerprint == fingerprint_file(row.path)
-        same_mpp = found.given_mpp == row.mpp and found.default_mpp in (None, self.settings.mpp)
-        return same_file and same_mask and same_mpp
+            for event in events:
+                if isinstance(event, Failed):
+                    self._record(event, result, progress)
+                    slides.release(event.row)
+                elif isinstance(event, Opened):
+                    self._encode_slide(event, events, result, progress)
+                    slides.release(event.row)
+        finally:
+            events.close()  # type: ignore[attr-defined]
 
     def _encode_slide(
         self, opened: Opened, events: Iterator[Event], result: CompressResult, progress: Progress
@@ -232,6 +253,14 @@ class _Job:
                 writer.finish(self._facts(opened))
         except _SlideEnded as ended:
             self._record(ended.failed, result, progress, shown)
+            return
+        except (OutputError, StoreError) as error:
+            if isinstance(error, OutputError) and error.is_full:
+                raise
+            for event in events:  # what is left of this slide
+                if isinstance(event, Closed | Failed):
+                    break
+            self._record(Failed(opened.row, "write", error), result, progress, shown)
             return
         failure_path(self.folder, slide_id).unlink(missing_ok=True)
         result.done.append(slide_id)
@@ -269,7 +298,13 @@ class _Job:
     def _record(self, failed: Failed, result: CompressResult, progress: Progress, shown: int = 0) -> None:
         error = failed.error
         reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
-        failure = write_failure(self.folder, failed.row.slide_id, str(failed.row.path), failed.stage, reason)
+        failure = Failure(failed.row.slide_id, str(failed.row.path), failed.stage, reason)
+        try:
+            write_failure(self.folder, failure)
+        except OutputError as unwritten:
+            if unwritten.is_full:
+                raise
+            progress.say(str(unwritten))
         result.failures.append(failure)
         progress.advance(STEPS_PER_SLIDE - shown)
         progress.say(f"{failure.path}: failed at {failure.stage}: {failure.reason}")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +18,7 @@ from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideErr
 from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.units import WH
-from histonic.data.maps.store import StoredAppearance, thumbnail_path
+from histonic.data.maps.store import MOST_ID_BYTES, StoredAppearance, names_a_file, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
@@ -32,7 +31,7 @@ from histonic.stages.compress.settings import CompressSettings
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".geojson")
 MOST_ENLARGEMENT = 1.1
-Stage = Literal["open", "tissue", "tiles", "encode"]
+Stage = Literal["open", "tissue", "tiles", "encode", "write"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Failed:
 Event = Opened | Tiles | Closed | Failed
 
 
-def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: EncoderSpec) -> Iterator[Event]:
+def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: EncoderSpec) -> Iterator[Event]:
     """Read slides one after the other, and write their thumbnails into the store.
 
     Args:
@@ -84,12 +83,11 @@ def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: Enco
         Per slide Opened, Tiles as often as needed, Closed; or Failed in place of what could not be had.
 
     Raises:
-        OutputError: A thumbnail cannot be written.
+        OutputError: The disk is full.
     """
     for row in rows:
         stage: Stage = "open"
         try:
-            _check_slide_id(row)
             with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
                 grid = lay_grid(slide, spec)
                 stage = "tissue"
@@ -110,9 +108,9 @@ def read_slides(rows: Sequence[SlideRow], settings: CompressSettings, spec: Enco
                 for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):
                     yield Tiles(cells, tiles)
             yield Closed()
-        except OutputError:
-            raise
-        except Exception as error:  # noqa: BLE001 - listed with its stage; the run goes on
+        except Exception as error:
+            if isinstance(error, OutputError) and error.is_full:
+                raise
             yield Failed(row, stage, error)
 
 
@@ -162,12 +160,18 @@ def _mask_path(row: SlideRow, settings: CompressSettings) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _check_slide_id(row: SlideRow) -> None:
-    if not re.fullmatch(r"[^/\\\x00.][^/\\\x00]*", row.slide_id):
+def require_usable_id(row: SlideRow) -> None:
+    """Refuse an identifier by which no file of the store could be named.
+
+    Raises:
+        SlideError: It is too long, or holds a slash.
+    """
+    if not names_a_file(row.slide_id):
         raise SlideError(
             f"Compress {row.path}.",
-            f"Its slide_id {row.slide_id!r} cannot name a file.",
-            "Use an identifier without slashes that does not begin with a point.",
+            f"Its slide_id, {len(row.slide_id)} characters, cannot name a file: {row.slide_id[:60]!r}.",
+            f"Use an identifier of at most {MOST_ID_BYTES} bytes without slashes, that does not begin with a "
+            "point.",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from histonic.core.claims import STALE_S
 from histonic.core.settings import Precision, Settings, TissueSettings
 
 
@@ -31,5 +32,9 @@ class CompressSettings(Settings):
     batch: int = Field(256, ge=1, description="Tiles encoded at a time.")
     precision: Precision = Field("32", description="Arithmetic of the encoder.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    replace: bool = Field(False, description="Replace maps of other files that have a slide's identifier.")
+    stale_after: float = Field(
+        STALE_S, ge=1, description="Seconds after which a silent run on the same store loses its slide."
+    )
     shard: str = Field("1/1", pattern=r"^\d+/\d+$", description="i/n: the i-th of n parts of the slide list.")
     tissue: TissueSettings = TissueSettings()

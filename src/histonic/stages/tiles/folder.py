@@ -19,7 +19,7 @@ from PIL import Image
 
 from histonic.core.documents import parse_part, read_values
 from histonic.core.errors import SettingsError
-from histonic.core.files import PARTIAL_PREFIX, replacing_file, write_json, write_text
+from histonic.core.files import replacing_file, write_json, write_text
 from histonic.stages.tiles.choice import Cut
 from histonic.stages.tiles.settings import ExtractSettings
 
@@ -126,9 +126,7 @@ class TileFolder:
         """Remove a slide's tiles and then its record."""
         record = self.read_record(slide_id)
         for tile in record.tiles if record else ():
-            file = self.folder / tile["path"]
-            file.unlink(missing_ok=True)
-            file.with_name(f"{PARTIAL_PREFIX}{file.name}").unlink(missing_ok=True)
+            (self.folder / tile["path"]).unlink(missing_ok=True)
         self._record_file(slide_id).unlink(missing_ok=True)
 
     def _record_file(self, slide_id: str) -> Path:

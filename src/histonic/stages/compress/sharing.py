@@ -1,0 +1,150 @@
+"""Which slides this run still has to do, beside other runs on the same store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from histonic.core.claims import Claims
+from histonic.core.errors import MaskError, SlideError, StoreError
+from histonic.core.progress import Progress
+from histonic.data.maps.store import (
+    Failure,
+    failure_path,
+    map_folder,
+    read_checked_facts,
+    read_failure,
+    read_map_facts,
+)
+from histonic.data.tables.slide_lists import SlideRow
+from histonic.slides.base import fingerprint_file
+from histonic.stages.compress.reading import Failed, mask_hash_of, require_usable_id
+from histonic.stages.compress.settings import CompressSettings
+
+State = Literal["absent", "outdated", "done", "other file"]
+SLIDE = "slide-"
+WAIT_S = 1.0
+"""Between two looks at slides that other runs hold."""
+
+
+def state_of(row: SlideRow, settings: CompressSettings) -> State:
+    """Whether the store holds the map of a slide.
+
+    Returns:
+        ``done``: made of the same file, mpp and mask, and whole; encoder and settings were compared before.
+        ``outdated``: damaged, or made of the same file with another mpp or mask.
+        ``other file``: made of a file with other content. ``absent``: there is none.
+    """
+    folder = map_folder(settings.out, row.slide_id)
+    if not folder.is_dir():
+        return "absent"
+    try:
+        found = read_checked_facts(folder).slide
+    except StoreError:
+        return "outdated"
+    if not row.path.exists():
+        return "absent"  # reading it will say so
+    if found.fingerprint != fingerprint_file(row.path):
+        return "other file"
+    try:
+        same_mask = found.mask == mask_hash_of(row, settings)
+    except MaskError:
+        return "outdated"  # reading it will say what is wrong with the mask
+    same_mpp = found.given_mpp == row.mpp and found.default_mpp in (None, settings.mpp)
+    return "done" if same_mask and same_mpp else "outdated"
+
+
+class SharedSlides:
+    """Hands out slides that no other run on the same store works on, and keeps the others for later.
+
+    Args:
+        rows: The slides of this run.
+        settings: Of the compression.
+        claims: On the store.
+
+    Attributes:
+        waiting: Slides that are still to be done.
+        skipped: Slides whose maps were there already, or were made by another run meanwhile.
+        refused: Slides whose identifier cannot be used, or is that of another file's map.
+        elsewhere: Failures that other runs met since this one began.
+    """
+
+    def __init__(self, rows: Sequence[SlideRow], settings: CompressSettings, claims: Claims) -> None:
+        self._settings = settings
+        self._claims = claims
+        self._began = claims.now()
+        self._told: set[str] = set()
+        self.waiting: list[SlideRow] = []
+        self.skipped: list[SlideRow] = []
+        self.refused: list[Failed] = []
+        self.elsewhere: list[Failure] = []
+        for row in rows:
+            try:
+                require_usable_id(row)
+                if state_of(row, settings) == "done":
+                    self.skipped.append(row)
+                else:
+                    self.waiting.append(row)
+            except (SlideError, OSError) as error:
+                self.refused.append(Failed(row, "open", error))
+
+    def take(self) -> Iterator[SlideRow]:
+        """Claim one slide after the other; those that other runs hold go on waiting."""
+        waiting, self.waiting = self.waiting, []
+        for row in waiting:
+            if not self._claims.take(SLIDE + row.slide_id):
+                self.waiting.append(row)
+                continue
+            try:
+                settled = self._is_settled(row)
+            except (SlideError, OSError) as error:
+                self.refused.append(Failed(row, "open", error))
+                settled = True
+            if settled:
+                self.release(row)
+            else:
+                yield row
+
+    def release(self, row: SlideRow) -> None:
+        """Give a slide back when its map is published, or it failed."""
+        self._claims.release(SLIDE + row.slide_id)
+
+    def _is_settled(self, row: SlideRow) -> bool:
+        """Whether nothing is to be done: it is compressed, or refused, or failed in another run."""
+        state = state_of(row, self._settings)
+        if state == "done":
+            self.skipped.append(row)
+        elif state == "other file" and not self._settings.replace:
+            self.refused.append(Failed(row, "open", self._other_file(row)))
+        else:
+            failure = self._failure_elsewhere(row)
+            if failure is None:
+                return False
+            self.elsewhere.append(failure)
+        return True
+
+    def _failure_elsewhere(self, row: SlideRow) -> Failure | None:
+        """What another run met since this one began."""
+        record = failure_path(self._settings.out, row.slide_id)
+        try:
+            return read_failure(record) if record.stat().st_mtime > self._began else None
+        except (OSError, StoreError):
+            return None
+
+    def _other_file(self, row: SlideRow) -> SlideError:
+        found = read_map_facts(map_folder(self._settings.out, row.slide_id)).slide
+        return SlideError(
+            f"Compress {row.path} as {row.slide_id!r}.",
+            f"The store holds a map of that name, made of another file ({found.file or 'without a name'}).",
+            "Give one of the two another slide_id, choose another --out, or replace the map with --replace.",
+        )
+
+    def wait(self, progress: Progress) -> None:
+        """Wait a moment for slides that other runs hold, and say once whose they are."""
+        for row in self.waiting:
+            held = self._claims.holder(SLIDE + row.slide_id)
+            if held is not None and str(held) not in self._told:
+                self._told.add(str(held))
+                progress.say(f"waiting for {row.slide_id}, on which {held} works")
+        time.sleep(WAIT_S)

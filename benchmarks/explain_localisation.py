@@ -33,7 +33,7 @@ from histonic.aggregators import transmil
 from histonic.aggregators.base import build_model
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
-from histonic.core.memory import keep_memory
+from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.data.maps.memory import Maps

@@ -31,7 +31,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from histonic.core.prefetch import prefetched
+from histonic.core.processes.prefetch import prefetched
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS, augment
 from histonic.nn.pixels import unit_pixels
 from histonic.simulate.slides import simulate_tissue

@@ -23,7 +23,7 @@ def measure(name: str, keep: bool) -> tuple[float, float]:
     """Seconds a step (network: forward, loss, backward; encoder: 64 tiles), and peak memory in GiB."""
     import torch
 
-    from histonic.core.memory import keep_memory
+    from histonic.core.processes.memory import keep_memory
 
     torch.set_num_threads(1)
     if keep:

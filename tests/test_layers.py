@@ -22,6 +22,7 @@ FLOORS = [
 ]
 """Rooms by floor, from the ground; rooms side by side do not know each other."""
 INNER_FLOORS = {
+    "core": [{"processes"}, {""}],
     "slides": [{""}, {"formats"}],
     "nn": [{""}, {"augmentation"}],
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}],
@@ -32,7 +33,7 @@ INNER_FLOORS = {
         {"tiles", "predict", "compare"},
         {"encoder"},
         {"transfer"},
-        {"report"},
+        {"report", "verify"},
     ],
     "stages/explain": [{"attribution"}, {""}],
     "app": [{"terminal"}, {""}],

@@ -25,6 +25,7 @@ SETTINGS = {
     "report": {"histonic.stages.report.settings"},
     "explain": {"histonic.stages.explain.settings"},
     "compare": {"histonic.stages.compare.settings"},
+    "verify": {"histonic.stages.verify.settings"},
     "encoder train": {"histonic.stages.encoder.settings"},
     "encoder import": {"histonic.stages.encoder.settings"},
     "encoder transfer": {"histonic.stages.transfer.settings"},

@@ -29,7 +29,18 @@ COMMANDS = dict(commands(histonic))
 
 
 def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
-    flat = ["doctor", "compress", "audit", "train", "external", "predict", "report", "explain", "compare"]
+    flat = [
+        "doctor",
+        "compress",
+        "audit",
+        "train",
+        "external",
+        "predict",
+        "report",
+        "explain",
+        "compare",
+        "verify",
+    ]
     grouped = ["encoder import", "encoder tasks", "encoder train", "encoder transfer"]
     assert sorted(COMMANDS) == sorted([*flat, *grouped, "simulate mosaic", "tiles extract", "demo", "list"])
 

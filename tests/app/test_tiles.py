@@ -22,7 +22,6 @@ def test_tiles_are_extracted_from_the_command_line(tmp_path: Path) -> None:
         "--labels",
         "1=tumour",
         "--on-tissue",
-        "true",
         "--out",
         str(tmp_path / "s"),
     ]

@@ -23,7 +23,7 @@ from histonic.core.files import (
     write_json,
     write_text,
 )
-from histonic.core.owners import Owner
+from histonic.core.processes.owners import Owner
 
 
 def fail_replace(monkeypatch, number: int) -> None:

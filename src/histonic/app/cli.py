@@ -15,7 +15,7 @@ from histonic.app.cohort import audit, compress, doctor
 from histonic.app.encoder import encoder
 from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, train
-from histonic.app.result import compare, explain, report
+from histonic.app.result import compare, explain, report, verify
 from histonic.app.tiles import simulate, tiles
 from histonic.core.errors import HistonicError
 
@@ -38,7 +38,7 @@ class CommandLine(click.Group):
 histonic = CommandLine(
     "histonic",
     [
-        *(doctor, compress, audit, train, external, predict, report, explain, compare, demo, list_),
+        *(doctor, compress, audit, train, external, predict, report, explain, compare, verify, demo, list_),
         *(encoder, tiles, simulate),
     ],
     help="Slides and a label table in, a cross-validated patient-level model and a report out.",

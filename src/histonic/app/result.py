@@ -1,4 +1,4 @@
-"""Commands on finished runs: report, explain, compare."""
+"""Commands on results: report, explain, compare, verify."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from histonic.stages.compare.settings import CompareSettings
     from histonic.stages.explain.settings import ExplainSettings
     from histonic.stages.report.settings import ReportSettings
+    from histonic.stages.verify.settings import VerifySettings
 
 
 @settings_command("report", "histonic.stages.report.settings:ReportSettings", "run")
@@ -51,3 +52,22 @@ def compare(settings: CompareSettings) -> int:
     if settings.out is not None:
         click.echo(f"Written: {settings.out / 'comparison.json'}, .csv and .md")
     return 0
+
+
+@settings_command("verify", "histonic.stages.verify.settings:VerifySettings", "paths")
+def verify(settings: VerifySettings) -> int:
+    """Compare every byte of stores, runs, bundles and encoders with the hashes written with them.
+
+    With --repair, what is damaged and can be made anew is removed: maps (compress makes them again) and
+    explanations (explain does). Exit code 1 if something is damaged and still there.
+    """
+    from histonic.stages.verify.verify import verify as run
+
+    still = 0
+    for found in with_progress(run, settings):
+        for fault in found.faults:
+            still += not fault.was_removed
+            done = "removed" if fault.was_removed else "damaged"
+            click.echo(f"{done}  {fault.path}  {fault.found} {fault.todo}")
+        click.echo(f"{found.path}: {found.kind}, {found.checked} checked, {len(found.faults)} damaged")
+    return 1 if still else 0

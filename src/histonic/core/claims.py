@@ -21,7 +21,7 @@ from pathlib import Path
 
 from histonic.core.errors import RunError
 from histonic.core.files import PARTIAL_PREFIX, output_error, require_writable_folder
-from histonic.core.owners import Owner
+from histonic.core.processes.owners import Owner
 
 CLAIMS_FOLDER = "claims"
 STALE_S = 120.0

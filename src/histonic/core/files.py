@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from histonic.core.errors import OutputError
-from histonic.core.owners import Owner
+from histonic.core.processes.owners import Owner
 
 PARTIAL_PREFIX = ".partial-"
 PARTIAL_LASTS_S = 86_400

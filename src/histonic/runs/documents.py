@@ -27,7 +27,11 @@ Target = str | FiniteFloat | tuple[FiniteFloat, FiniteFloat]
 
 
 class RunDocument(Document):
-    """``run.json``: what was trained, from what, by which versions; written last."""
+    """``run.json``: what was trained, from what, by which versions; written last.
+
+    Attributes:
+        files: SHA-256 of each file that the training wrote, by its name in the run; the bundle has its own.
+    """
 
     FORMAT = "histonic-run-1"
 
@@ -51,6 +55,7 @@ class RunDocument(Document):
     device: str
     precision: Precision
     bundle_fingerprint: str
+    files: dict[str, str] = Field(default_factory=dict)
 
 
 class SlidesOfPatient(Part):

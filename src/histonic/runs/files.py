@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import shutil
 from collections.abc import Collection, Mapping
 from importlib.metadata import version
@@ -14,6 +14,7 @@ import pandas as pd
 import yaml
 
 from histonic.core.cohort import Cohort, Fold
+from histonic.core.documents import read_values
 from histonic.core.errors import TrainingError
 from histonic.core.files import PARTIAL_PREFIX, write_json, write_text
 from histonic.core.task import Task
@@ -76,13 +77,15 @@ def require_same_origin(path: Path, origin: Mapping[str, Any]) -> None:
     if not path.is_file():
         write_json(path, origin)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    todo = "Restore them, or delete the run and begin again."
+    before = read_values(path, TrainingError, todo)
     if before != origin:
-        different = [key for key in origin if before.get(key) != origin[key]]
+        known = before if isinstance(before, dict) else {}
+        different = [key for key in origin if known.get(key) != origin[key]]
         raise TrainingError(
             f"Go on with the run in {path.parent.parent}.",
             f"Since it began, these have changed: {', '.join(different)}.",
-            "Restore them, or delete the run and begin again.",
+            todo,
         )
 
 
@@ -118,3 +121,13 @@ def truth_columns(task: Task, cohort: Cohort, fold: Fold) -> dict[str, list[Any]
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
     """Write a table with nine digits."""
     write_text(path, frame.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
-from histonic.core.memory import keep_memory
+from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 
 if TYPE_CHECKING:

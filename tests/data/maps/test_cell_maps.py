@@ -35,6 +35,13 @@ def test_what_is_no_such_map_is_refused(tmp_path: Path) -> None:
         read_cell_map(tmp_path / "other.zarr")
 
 
+def test_values_that_are_gone_are_not_read_as_empty_cells(tmp_path: Path) -> None:
+    write_cell_map(tmp_path / "a.zarr", CellMap("s1", VALUES, GRID, "evidence"), {})
+    (tmp_path / "a.zarr/values/c/0/0").unlink()
+    with pytest.raises(StoreError, match="absent"):
+        read_cell_map(tmp_path / "a.zarr")
+
+
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [

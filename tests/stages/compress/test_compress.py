@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
+from histonic.core.claims import Claims
 from histonic.core.errors import EncoderError, OutputError, SettingsError, StoreError
 from histonic.data.maps.store import Store, read_map
 from histonic.encoders.base import EncoderSpec, load_encoder
@@ -77,12 +79,94 @@ def test_the_same_command_skips_what_is_done(slides: Path, tmp_path: Path) -> No
     assert digest(store) == before
 
 
-def test_a_changed_slide_is_compressed_again(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    write_pyramid(path, tissue_image(0), mpp=0.5)
-    compress(slides=[path], encoder="colour", out=tmp_path / "store")
-    write_pyramid(path, tissue_image(1), mpp=0.5)
-    assert compress(slides=[path], encoder="colour", out=tmp_path / "store").done == ["a"]
+def test_another_file_of_the_same_name_is_refused_and_replaced_if_asked(tmp_path: Path) -> None:
+    for ward in (0, 1):
+        write_pyramid(tmp_path / f"{ward}" / "a.tif", tissue_image(ward), mpp=0.5)
+    store = tmp_path / "store"
+    compress(slides=[tmp_path / "0"], encoder="colour", out=store)
+    before = digest(store / "a.zarr")
+    again = compress(slides=[tmp_path / "1"], encoder="colour", out=store)
+    assert [failure.slide_id for failure in again.failures] == ["a"] and not again.done
+    assert "another file" in again.failures[0].reason and "--replace" in again.failures[0].reason
+    assert digest(store / "a.zarr") == before
+    assert compress(slides=[tmp_path / "1"], encoder="colour", out=store, replace=True).done == ["a"]
+    assert digest(store / "a.zarr") != before and not Store.open(store).failures()
+
+
+def test_a_moved_slide_and_a_moved_store_are_known_again(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", tissue_image(0), mpp=0.5)
+    compress(slides=[tmp_path / "a.tif"], encoder="colour", out=tmp_path / "store")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(tmp_path / "a.tif", tmp_path / "elsewhere")
+    (tmp_path / "store").rename(tmp_path / "moved")
+    again = compress(slides=[tmp_path / "elsewhere"], encoder="colour", out=tmp_path / "moved")
+    assert again.skipped == ["a"] and not again.done
+
+
+def test_a_map_whose_chunk_is_gone_is_made_anew(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", tissue_image(0), mpp=0.5)
+    given = {"slides": [tmp_path / "a.tif"], "encoder": "colour", "out": tmp_path / "store"}
+    compress(**given)
+    before = digest(tmp_path / "store")
+    (tmp_path / "store/a.zarr/features/c/0/0/0").unlink()
+    assert compress(**given).done == ["a"]
+    assert digest(tmp_path / "store") == before
+
+
+def test_one_slides_fault_does_not_end_the_run_for_the_others(slides: Path, tmp_path: Path) -> None:
+    names = ["x" * 300, "ü" * 150, "s1", "s2", "good"]
+    table = tmp_path / "slides.csv"
+    rows = [f"{slides / 's0.tif'},{names[0]}"]
+    for number, name in enumerate(names[1:]):
+        shutil.copy(slides / "s0.tif", tmp_path / f"{number}.tif")
+        rows.append(f"{tmp_path / f'{number}.tif'},{name}")
+    table.write_text("path,slide_id\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    (tmp_path / "store/thumbnails/s1.jpg").mkdir(parents=True)  # this picture cannot be written
+    (tmp_path / "store/failures/s2.json").mkdir(parents=True)
+    (tmp_path / "2.tif").write_bytes(b"no slide")  # and this failure not be recorded
+    result = compress(slides=[table], encoder="mean-rgb", out=tmp_path / "store")
+    assert result.done == ["good"]
+    assert sorted(failure.slide_id for failure in result.failures) == sorted(names[:-1])
+    reasons = {failure.slide_id: failure.reason for failure in result.failures}
+    assert "300 characters" in reasons["x" * 300] and "s1.jpg" not in reasons["s2"]
+
+
+def test_three_runs_share_a_store_and_one_is_killed(slides: Path, tmp_path: Path) -> None:
+    many = tmp_path / "slides"
+    many.mkdir()
+    for number in range(9):
+        write_pyramid(many / f"s{number}.tif", tissue_image(number), mpp=0.5)
+    compress(slides=[many], encoder="colour", out=tmp_path / "whole", batch=4)
+    words = ["compress", str(many), "--encoder", "colour", "--out", str(tmp_path / "store"), "--batch", "4"]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "histonic", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "store").glob("claims/slide-*")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    runs[0].kill()
+    said = [run.communicate(timeout=100)[0] for run in runs]
+    assert [run.returncode for run in runs[1:]] == [0, 0], said
+    assert "Traceback" not in "".join(said)
+    # What the killed one left in hand goes with the next run.
+    assert compress(slides=[many], encoder="colour", out=tmp_path / "store", batch=4).done == []
+    torn, whole = digest(tmp_path / "store"), digest(tmp_path / "whole")
+    torn.pop("settings.yaml"), whole.pop("settings.yaml")
+    assert torn == whole
+
+
+def test_a_run_of_another_encoder_is_refused_before_any_map_is_there(slides: Path, tmp_path: Path) -> None:
+    with Claims(tmp_path / "store") as other:
+        (tmp_path / "store").mkdir()
+        assert other.take("run-0123456789abcdef-x")
+        with pytest.raises(StoreError, match=r"process \d+ on .* another encoder"):
+            compress(slides=[slides], encoder="colour", out=tmp_path / "store")
 
 
 def test_bad_slides_are_listed_and_the_run_goes_on(slides: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from histonic.core.errors import EncoderError, SettingsError, TileSetError, TrainingError
+from histonic.core.claims import sole_owner
+from histonic.core.errors import EncoderError, RunError, SettingsError, TileSetError, TrainingError
 from histonic.core.progress import Silent
 from histonic.encoders.base import load_encoder
 from histonic.encoders.objectives.multitask import MultitaskObjective
@@ -136,6 +138,16 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     parts = run(tmp_path, sets, "parts", **values)
     assert (whole / "encoder.safetensors").read_bytes() == (parts / "encoder.safetensors").read_bytes()
     assert (whole / "history.csv").read_bytes() == (parts / "history.csv").read_bytes()
+
+
+def test_a_second_process_is_told_who_trains_into_the_folder(
+    tmp_path: Path, sets: list[dict[str, Any]]
+) -> None:
+    with (
+        sole_owner(tmp_path / "held", "Train."),
+        pytest.raises(RunError, match=rf"held.*\n.*process {os.getpid()} on "),
+    ):
+        run(tmp_path, sets, "held", name="e")
 
 
 def test_the_seed_decides(tmp_path: Path, sets: list[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ import torch
 import zarr
 from scipy.stats import spearmanr
 
+from histonic.core.claims import sole_owner
 from histonic.core.errors import (
     CohortError,
     EncoderError,
     HistonicError,
     OutputError,
+    RunError,
     SettingsError,
     StoreError,
     TableError,
@@ -34,6 +37,7 @@ from histonic.core.errors import (
 from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.data.maps.store import Failure, Store, write_failure
+from histonic.data.maps.writer import write_map
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
 from histonic.models.bundle import read_bundle
 from histonic.nn.heads import Heads
@@ -207,10 +211,31 @@ def test_changed_maps_are_noticed(store_maker: Callable[..., Path], tmp_path: Pa
     cohort = store_maker(tmp_path, patients=12, side=8)
     with pytest.raises(KeyboardInterrupt):
         run_in(tmp_path / "run", cohort, Bomb(14), target=["score"])
-    path = cohort / "store/s03a.zarr/zarr.json"
-    path.write_text(path.read_text().replace('"fingerprint": "s03a"', '"fingerprint": "other"'))
+    found = Store.open(cohort / "store").map("s03a")
+    write_map(
+        cohort / "store/s03a.zarr", replace(found, features=np.asarray(found.features[:]) + np.float16(1))
+    )
     with pytest.raises(TrainingError, match="slides"):
         run_in(tmp_path / "run", cohort, target=["score"])
+
+
+def test_an_interrupted_run_goes_on_where_store_and_table_were_moved(
+    store_maker: Callable[..., Path], tmp_path: Path
+) -> None:
+    cohort = store_maker(tmp_path / "a", patients=12, side=8)
+    with pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path / "run", cohort, Bomb(14), target=["score"])
+    moved = cohort.rename(tmp_path / "b")
+    run_in(tmp_path / "run", moved, target=["score"])
+    facts = json.loads((tmp_path / "run/run.json").read_text())
+    assert facts["store"] == str(moved / "store")
+
+
+def test_a_second_process_is_told_who_trains_into_the_folder(cohort_folder: Path, tmp_path: Path) -> None:
+    with sole_owner(tmp_path / "run", "Train."):
+        with pytest.raises(RunError, match=rf"Train into .*run.*\n.*process {os.getpid()} on "):
+            run_in(tmp_path / "run", cohort_folder, target=["score"])
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["claims"]
 
 
 def test_the_seed_decides(whole: Path, cohort_folder: Path, tmp_path: Path) -> None:
@@ -342,11 +367,11 @@ def test_one_class_only(cohort_folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_nan_in_a_map_names_the_slide(store_maker: Callable[..., Path], tmp_path: Path) -> None:
-    import zarr
-
     cohort = store_maker(tmp_path, patients=12, side=8)
-    group = zarr.open_group(str(cohort / "store/s05a.zarr"), mode="r+")
-    group["features"][3, 4, 4] = np.nan  # type: ignore[index]
+    found = Store.open(cohort / "store").map("s05a")
+    codes = np.asarray(found.features[:])
+    codes[3, 4, 4] = np.nan
+    write_map(cohort / "store/s05a.zarr", replace(found, features=codes))
     with pytest.raises(StoreError, match="'s05a'"):
         run_in(tmp_path / "run", cohort, target=["score"])
     assert not digest(tmp_path / "run")

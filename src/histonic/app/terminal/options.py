@@ -150,9 +150,16 @@ def _argument(key: str, field: FieldInfo) -> click.Argument:
 
 
 def _option(key: str, field: FieldInfo) -> click.Option:
-    flag = "--" + key.replace(".", "-").replace("_", "-")
+    name = key.replace(".", "-").replace("_", "-")
+    if field.annotation is bool:
+        # None where neither was typed, so that a settings file may decide.
+        return click.Option(
+            [f"--{name}/--no-{name}", _parameter_name(key)],
+            default=None,
+            help=f"{field.description} [default: {'yes' if field.get_default() else 'no'}]",
+        )
     return click.Option(
-        [flag, _parameter_name(key)],
+        [f"--{name}", _parameter_name(key)],
         multiple=_is_many(field) or _is_mapping(field),
         metavar=_metavar(field),
         help=f"{field.description} {_default_note(field)}".rstrip(),
@@ -172,5 +179,5 @@ def _metavar(field: FieldInfo) -> str:
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     if get_origin(field.annotation) is Literal:
         return "|".join(str(choice) for choice in get_args(field.annotation))
-    names = {int: "INT", float: "NUMBER", Path: "PATH", str: "TEXT", bool: "true|false"}
+    names = {int: "INT", float: "NUMBER", Path: "PATH", str: "TEXT"}
     return names.get(kinds[0], "TEXT")

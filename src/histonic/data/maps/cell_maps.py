@@ -17,6 +17,7 @@ from histonic.core.errors import StoreError
 from histonic.core.files import replacing_folder
 from histonic.core.grid import TileGrid
 from histonic.data.maps.store import ZARR_ERRORS
+from histonic.data.maps.writer import CHECKED
 
 AGAIN = "Write it again with 'histonic explain'."
 
@@ -48,7 +49,12 @@ def write_cell_map(folder: str | os.PathLike[str], cells: CellMap, facts: Mappin
     with replacing_folder(folder) as partial:
         group = zarr.create_group(store=str(partial), zarr_format=3)
         stored = group.create_array(
-            "values", shape=(rows, cols), chunks=(rows, cols), dtype="float32", fill_value=float("nan")
+            "values",
+            shape=(rows, cols),
+            chunks=(rows, cols),
+            dtype="float32",
+            fill_value=float("nan"),
+            **CHECKED,
         )
         stored[:] = cells.values
         known = CellMapFacts(slide_id=cells.slide_id, grid=cells.grid, meaning=cells.meaning)
@@ -68,6 +74,9 @@ def read_cell_map(folder: str | os.PathLike[str]) -> CellMap:
         values = np.asarray(group["values"][:], np.float32)  # type: ignore[index]
     except ZARR_ERRORS as error:
         raise StoreError(f"Read {path}.", f"Its values cannot be read: {error}.", AGAIN) from error
+    if not (path / "values/c/0/0").is_file():
+        # Zarr reads them as empty cells.
+        raise StoreError(f"Read {path}.", "Its values are absent.", AGAIN)
     if values.shape != tuple(facts.grid.shape):
         raise StoreError(f"Read {path}.", f"Values {values.shape} and grid {facts.grid.shape} differ.", AGAIN)
     return CellMap(facts.slide_id, values, facts.grid, facts.meaning)

@@ -17,7 +17,7 @@ from histonic.core.compressed import ORIENTATIONS, CompressedSlide
 from histonic.core.errors import StoreError
 from histonic.core.files import new_folder, publish_folder, set_aside
 from histonic.data.maps.integrity import content_hash, facts_digest, members_hash
-from histonic.data.maps.store import CHUNK_CELLS, MapFacts, read_map_facts
+from histonic.data.maps.store import CHUNK_CELLS, MapFacts, read_checked_facts
 
 CHECKED: dict[str, Any] = {
     # The checksum comes last, so that it is of the bytes on the disk.
@@ -174,7 +174,7 @@ def writing_map(
 
 def _is_same(folder: Path, mine: MapFacts) -> bool:
     try:
-        found = read_map_facts(folder)
+        found = read_checked_facts(folder)
     except StoreError:
         return False
     return (found.content, found.encoder, found.settings) == (mine.content, mine.encoder, mine.settings) or (

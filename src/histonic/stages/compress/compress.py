@@ -18,9 +18,9 @@ from histonic.core.claims import Claims
 from histonic.core.compressed import ORIENTATIONS, MapSettings, orient
 from histonic.core.errors import EncoderError, HistonicError, OutputError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
-from histonic.core.memory import keep_memory
-from histonic.core.owners import Owner
-from histonic.core.prefetch import prefetched
+from histonic.core.processes.memory import keep_memory
+from histonic.core.processes.owners import Owner
+from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.data.maps.store import (

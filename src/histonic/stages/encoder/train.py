@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from histonic.core.claims import sole_owner
 from histonic.core.errors import HistonicError, SettingsError
-from histonic.core.files import require_writable_folder, write_json
+from histonic.core.files import write_json
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.data.tilesets.tile_set import TileSet
@@ -101,6 +102,7 @@ def train_encoder(
         TileSetError: A tile set cannot be used; names set, file or class.
         EncoderError: Trunk or given weights do not fit.
         TrainingError: The folder holds another run, or a loss is no longer finite.
+        RunError: Another process trains into the folder.
         OutputError: The run cannot be written.
 
     Example:
@@ -131,26 +133,36 @@ def train_encoder(
     spec = build_spec(resolved)
     # Built once to be refused now rather than after hours of training.
     encoder_class(spec).build(spec)
-    require_same_settings(resolved.out, encoder_run.saved_settings(resolved), SAME_AGAIN)
-    if (resolved.out / "run.json").is_file():
-        listener.say(f"{resolved.out} is finished already")
-        clear_leftovers(resolved.out, "cache")
+    if _is_finished(resolved, listener):
         return resolved.out
     plan = EncoderPlan(resolved, spec)
     fabric = make_fabric(resolved.device, resolved.devices, resolved.precision)
     is_new = not resolved.out.exists()
-    require_writable_folder(resolved.out)
-    try:
-        sets = _sets(plan, listener)
-    except HistonicError:
-        if is_new:
-            shutil.rmtree(resolved.out)
-        raise
-    encoder_run.write_begin(resolved, sets)
-    if not plan.trained.is_file():
-        run_on(fabric, resolved.devices, _train, plan, listener)
-    _write_results(plan, sets, load_state(plan.trained))
+    with sole_owner(resolved.out, f"Train an encoder into {resolved.out}."):
+        # Looked at again: another process may have finished it just now.
+        if _is_finished(resolved, listener):
+            return resolved.out
+        try:
+            sets = _sets(plan, listener)
+        except HistonicError:
+            if is_new:
+                shutil.rmtree(resolved.out / "cache", ignore_errors=True)
+            raise
+        encoder_run.write_begin(resolved, sets)
+        if not plan.trained.is_file():
+            run_on(fabric, resolved.devices, _train, plan, listener)
+        _write_results(plan, sets, load_state(plan.trained))
     return resolved.out
+
+
+def _is_finished(settings: TrainEncoderSettings, progress: Progress) -> bool:
+    """Whether the run is finished; a run of other settings is refused."""
+    require_same_settings(settings.out, encoder_run.saved_settings(settings), SAME_AGAIN)
+    finished = (settings.out / "run.json").is_file()
+    if finished:
+        progress.say(f"{settings.out} is finished already")
+        clear_leftovers(settings.out, "cache")
+    return finished
 
 
 def _sets(plan: EncoderPlan, progress: Progress) -> list[TileSet]:

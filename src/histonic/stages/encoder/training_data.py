@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from histonic.core.prefetch import prefetched
+from histonic.core.processes.prefetch import prefetched
 from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.nn.augmentation.augment import AugmentRule, augment
 from histonic.nn.losses import ValidationResult

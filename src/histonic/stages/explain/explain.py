@@ -17,7 +17,7 @@ from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.documents import write_document
 from histonic.core.errors import HistonicError, SettingsError, TableError
 from histonic.core.files import require_writable_folder
-from histonic.core.memory import keep_memory
+from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.task import Task

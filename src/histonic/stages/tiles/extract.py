@@ -24,7 +24,7 @@ from histonic.core.errors import (
 )
 from histonic.core.files import require_writable_folder
 from histonic.core.grid import TileGrid
-from histonic.core.prefetch import prefetched
+from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.units import WH

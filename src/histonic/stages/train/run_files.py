@@ -23,8 +23,10 @@ from histonic.runs.run import read_cohort
 from histonic.stages.train.search import TrialLosses, best_choice, chosen_values, search_choices
 from histonic.stages.train.settings import TrainSettings
 
-FREE_SETTINGS = ("workers",)
-"""What a run may go on with otherwise: how many processes share the work."""
+FREE_SETTINGS = ("workers", "store", "labels", "slide_table")
+"""What a run may go on with otherwise: how many processes share the work, and where maps and tables lie.
+
+What is in maps and tables is compared."""
 
 
 def describe_cohort(
@@ -154,3 +156,16 @@ def copy_from_store(out: Path, store: Store, cohort: Cohort) -> None:
             if picture is not None:
                 with replacing_file(out / "thumbnails" / picture.name) as partial:
                     shutil.copyfile(picture, partial)
+
+
+def written(out: Path) -> list[Path]:
+    """The files beside the bundle that tell what was trained on what, and with which results."""
+    names = (
+        "cohort.json",
+        "settings.yaml",
+        "failures.json",
+        "history.csv",
+        "search.csv",
+        "predictions/*.csv",
+    )
+    return sorted(path for name in names for path in out.glob(name))

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from histonic.aggregators.base import first_rate, wants_tile_heads
+from histonic.core.claims import sole_owner
 from histonic.core.cohort import Cohort, Fold
 from histonic.core.documents import write_document
 from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
-from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.task import parse_target
 from histonic.data.maps.fusion import fuse_cohort
 from histonic.data.maps.memory import Maps
-from histonic.data.maps.store import Store, encoder_path
+from histonic.data.maps.store import Store, encoder_path, map_folder, read_map_facts
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.joins import table_patients
 from histonic.data.tables.styles import NO_SPLIT
@@ -32,7 +32,7 @@ from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
 from histonic.runs.documents import CohortDocument, RunDocument
-from histonic.runs.files import clear_leftovers, require_same_origin, versions
+from histonic.runs.files import clear_leftovers, hash_of, require_same_origin, versions
 from histonic.stages.train import run_files
 from histonic.stages.train.folds import make_folds
 from histonic.stages.train.networks import read_losses, train_networks
@@ -65,6 +65,7 @@ def train_slides(
         CohortError: The patients cannot be joined or split.
         StoreError: The store is empty, mixed or damaged, or a map holds a NaN.
         TrainingError: The folder holds another run, or a loss is no longer finite.
+        RunError: Another process trains into the folder.
         OutputError: The run cannot be written.
     """
     resolved = resolve(TrainSettings, settings, values)
@@ -82,10 +83,7 @@ def train_slides(
         seed=resolved.seed,
     )
     described = run_files.describe_cohort(cohort, made, folds, store, len(table_patients(table)))
-    run_files.require_same_run(resolved.out, resolved, described)
-    if (resolved.out / "run.json").is_file():
-        listener.say(f"{resolved.out} is finished already")
-        clear_leftovers(resolved.out)
+    if _is_finished(resolved, described, listener):
         return resolved.out
     wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
     heads = find_tile_heads(store) if wanted else None
@@ -104,9 +102,22 @@ def train_slides(
             "with a survival target every step sees all training patients, so that the classes of the other "
             "targets are not balanced; --risk-sets batch balances them"
         )
-    trained = _train(plan, store, described, listener)
-    _write_results(plan, store, trained, listener)
+    with sole_owner(resolved.out, f"Train into {resolved.out}."):
+        # Looked at again: another process may have finished it just now.
+        if not _is_finished(resolved, described, listener):
+            trained = _train(plan, store, described, listener)
+            _write_results(plan, store, trained, listener)
     return resolved.out
+
+
+def _is_finished(settings: TrainSettings, described: CohortDocument, progress: Progress) -> bool:
+    """Whether the run is finished; a run of other settings or data is refused."""
+    run_files.require_same_run(settings.out, settings, described)
+    finished = (settings.out / "run.json").is_file()
+    if finished:
+        progress.say(f"{settings.out} is finished already")
+        clear_leftovers(settings.out)
+    return finished
 
 
 def _require_events(cohort: Cohort, fold: Fold) -> None:
@@ -188,14 +199,7 @@ def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progre
             f"They are processes on the CPU; asked for is {settings.devices} x {fabric.device.type}.",
             "Give --device cpu, or --workers 1.",
         )
-    is_new = not settings.out.exists()
-    require_writable_folder(settings.out)
-    try:
-        maps: Maps | None = plan.read_maps(progress)
-    except StoreError:
-        if is_new:
-            settings.out.rmdir()
-        raise
+    maps: Maps | None = plan.read_maps(progress)
     run_files.write_begin(settings.out, settings, described)
     require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
     progress.stage("train", plan.epochs)
@@ -224,7 +228,7 @@ def _origin(plan: Plan, store: Store) -> dict[str, Any]:
         "versions": versions(),
         "encoder": store.encoder.fingerprint,
         "map settings": store.settings.to_dict(),
-        "slides": {slide_id: store.map(slide_id).slide.to_dict() for slide_id in used},
+        "slides": {slide_id: read_map_facts(map_folder(store.path, slide_id)).content for slide_id in used},
     }
 
 
@@ -265,6 +269,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         device=settings.device,
         precision=settings.precision,
         bundle_fingerprint=fingerprint,
+        files={path.relative_to(out).as_posix(): hash_of(path) for path in run_files.written(out)},
     )
     write_document(out / "run.json", run)
     clear_leftovers(out)

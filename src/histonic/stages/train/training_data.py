@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from histonic.aggregators.base import SlideModel
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.compressed import ORIENTATIONS
-from histonic.core.prefetch import prefetched
+from histonic.core.processes.prefetch import prefetched
 from histonic.data.maps.memory import Maps
 from histonic.data.maps.views import View, draw_view
 from histonic.models.predicting import SMALL_CROP, predict_patients

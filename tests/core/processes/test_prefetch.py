@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from histonic.core.prefetch import prefetched
+from histonic.core.processes.prefetch import prefetched
 
 
 def test_prefetch_keeps_order() -> None:

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from histonic.core.owners import Owner
+from histonic.core.processes.owners import Owner
 
-PRINT_TOKEN = "from histonic.core.owners import Owner; print(Owner.this().token())"
+PRINT_TOKEN = "from histonic.core.processes.owners import Owner; print(Owner.this().token())"
 
 
 def test_tokens_differ_and_name_their_owner():

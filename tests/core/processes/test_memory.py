@@ -10,7 +10,7 @@ import pytest
 
 KEPT = """
 import numpy as np
-from histonic.core.memory import keep_memory
+from histonic.core.processes.memory import keep_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096

@@ -1,0 +1,1 @@
+"""Whether stores, runs, bundles and encoders still are what was written."""

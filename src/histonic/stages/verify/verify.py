@@ -1,0 +1,260 @@
+"""Every byte of stores, runs, bundles and encoders compared with the hashes that were written with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histonic.core.errors import HistonicError, RunError, SettingsError, StoreError
+from histonic.core.files import PARTIAL_PREFIX, remove
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
+from histonic.data.maps.cell_maps import read_cell_map
+from histonic.data.maps.integrity import content_hash
+from histonic.data.maps.store import (
+    MAP_SUFFIX,
+    MapFacts,
+    encoder_path,
+    read_failure,
+    read_map,
+    read_map_facts,
+)
+from histonic.encoders.base import load_encoder
+from histonic.models.bundle import read_bundle
+from histonic.runs.files import hash_of
+from histonic.runs.run import read_facts, read_whole_run
+from histonic.stages.explain.files import RECORD
+from histonic.stages.explain.record import read_explanation
+from histonic.stages.verify.settings import VerifySettings
+
+BAND_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is not as it was written.
+
+    Attributes:
+        path: Where it lies.
+        found: What is wrong.
+        todo: What the user can do.
+        can_be_made_anew: Whether the command that wrote it makes it again once it is removed.
+        was_removed: Whether it was.
+    """
+
+    path: Path
+    found: str
+    todo: str
+    can_be_made_anew: bool = False
+    was_removed: bool = False
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found under one path.
+
+    Attributes:
+        path: As given.
+        kind: ``store``, ``run``, ``bundle`` or ``encoder``.
+        checked: Number of maps, files or networks that were looked at.
+        faults: What is damaged; empty if nothing is.
+    """
+
+    path: Path
+    kind: str
+    checked: int
+    faults: tuple[Fault, ...]
+
+
+def verify(
+    settings: VerifySettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> list[Verified]:
+    """Compare stores, runs, bundles and encoders with the hashes that were written with them.
+
+    Opening a map compares its facts and the checksums of its chunks; here every byte is read.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``paths=["store"]``, ``repair=True``.
+
+    Returns:
+        One result a path, in their order.
+
+    Raises:
+        SettingsError: A path is none of the four.
+
+    Example:
+        >>> import tempfile
+        >>> from histonic.encoders.base import load_encoder
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     load_encoder("colour").save(f"{folder}/e.safetensors")
+        ...     [(found.kind, found.faults) for found in verify(paths=[f"{folder}/e.safetensors"])]
+        [('encoder', ())]
+    """
+    resolved = resolve(VerifySettings, settings, values)
+    listener = progress or Silent()
+    return [_verify(path, _kind(path), resolved.repair, listener) for path in resolved.paths]
+
+
+def _kind(path: Path) -> str:
+    if path.is_file():
+        return "encoder"
+    if (path / "bundle.json").is_file():
+        return "bundle"
+    if (path / "run.json").is_file():
+        return "run"
+    if path.is_dir() and (encoder_path(path).is_file() or any(path.glob(f"*{MAP_SUFFIX}"))):
+        return "store"
+    raise SettingsError(
+        f"Verify {path}.",
+        "There is no such file or folder."
+        if not path.exists()
+        else "It is no store, finished run or bundle.",
+        "Give a store, a run, a bundle, or the .safetensors file of an encoder.",
+    )
+
+
+def _verify(path: Path, kind: str, repair: bool, progress: Progress) -> Verified:
+    checks = {"store": _store, "run": _run, "bundle": _bundle, "encoder": _encoder}[kind]
+    progress.stage(f"verify {path}", None)
+    checked, faults = 0, []
+    for found in checks(path):
+        checked += 1
+        progress.advance(1, str(found.path if found is not None else path))
+        if found is not None:
+            faults.append(_remove(found) if repair and found.can_be_made_anew else found)
+    return Verified(path, kind, checked, tuple(faults))
+
+
+def _remove(fault: Fault) -> Fault:
+    try:
+        remove(fault.path)
+    except OSError as error:
+        return Fault(fault.path, f"{fault.found} It cannot be removed: {error}.", fault.todo, True)
+    return Fault(fault.path, fault.found, fault.todo, True, was_removed=True)
+
+
+Findings = Iterator[Fault | None]
+"""One item a thing looked at: None where it is as written."""
+
+
+def _store(folder: Path) -> Findings:
+    again = "Run the same 'histonic compress' command again."
+    whole: list[MapFacts] = []
+    for path in sorted(folder.glob(f"*{MAP_SUFFIX}")):
+        if path.name.startswith(PARTIAL_PREFIX):
+            continue
+        found = _fault_of_map(path)
+        if found is None:
+            whole.append(read_map_facts(path))
+            yield None
+        else:
+            yield Fault(path, found, again, can_be_made_anew=True)
+    for path in sorted((folder / "failures").glob("*.json")):
+        try:
+            read_failure(path)
+            yield None
+        except StoreError as error:
+            yield Fault(path, error.found, again, can_be_made_anew=True)
+    encoders = {(each.encoder.fingerprint, each.settings.model_dump_json()) for each in whole}
+    if len(encoders) > 1:
+        apart = "Keep one encoder and one set of settings per store: compress into separate folders."
+        yield Fault(folder, f"Its maps were made in {len(encoders)} ways.", apart)
+    elif encoder_path(folder).is_file():
+        yield _fault_of_store_encoder(encoder_path(folder), whole, again)
+
+
+def _fault_of_store_encoder(path: Path, maps: list[MapFacts], again: str) -> Fault | None:
+    try:
+        encoder = load_encoder(path, precision=maps[0].settings.precision if maps else "32")
+    except HistonicError as error:
+        return Fault(path, error.found, again, can_be_made_anew=True)
+    if maps and encoder.fingerprint != maps[0].encoder.fingerprint:
+        return Fault(path, "It is not the encoder that made the maps.", again, can_be_made_anew=True)
+    return None
+
+
+def _fault_of_map(path: Path) -> str | None:
+    try:
+        facts = read_map_facts(path)
+        if facts.slide_id != path.name.removesuffix(MAP_SUFFIX):
+            return f"It is the map of the slide {facts.slide_id!r}."
+        slide = read_map(path)
+        if content_hash(path) != facts.content:
+            return "Its bytes are not those that were written (their hash differs)."
+        for top in range(0, slide.mask.shape[0], BAND_ROWS):
+            if not np.isfinite(np.asarray(slide.features[:, top : top + BAND_ROWS])).all():
+                return "It holds codes that are NaN or infinite."
+    except HistonicError as error:
+        return error.found
+    except OSError as error:
+        return f"It cannot be read: {error}."
+    return None
+
+
+def _run(folder: Path) -> Findings:
+    todo = "Restore it from a copy, or train again into another folder."
+    try:
+        facts = read_facts(folder)
+        read_whole_run(folder)
+        yield None
+    except RunError as error:
+        yield Fault(folder, f"{error.asked} {error.found}", todo)
+        return
+    for name, wanted in facts.files.items():
+        path = folder / name
+        try:
+            same = hash_of(path) == wanted
+            yield None if same else Fault(path, "It has changed since the training ended.", todo)
+        except OSError as error:
+            yield Fault(path, f"It cannot be read: {error.strerror}.", todo)
+    if (folder / "bundle").is_dir():
+        wanted = facts.bundle_fingerprint
+        yield from _bundle(folder / "bundle", wanted)
+    for path in sorted(folder.glob(f"explain/*/*/*/{RECORD}")):
+        try:
+            read_explanation(path)
+            read_cell_map(path.parent / "values.zarr")
+            yield None
+        except HistonicError as error:
+            yield Fault(path.parent, error.found, "Run 'histonic explain' again.", can_be_made_anew=True)
+
+
+def _bundle(folder: Path, wanted: str | None = None) -> Findings:
+    todo = "Restore it from a copy: it cannot be made anew without the training."
+    try:
+        bundle = read_bundle(folder)
+    except HistonicError as error:
+        yield Fault(folder, error.found, todo)
+        return
+    if wanted is not None and hash_of(folder / "bundle.json") != wanted:
+        yield Fault(folder / "bundle.json", "It is not the bundle that the training wrote.", todo)
+    for _ in bundle.models:
+        yield None
+    if bundle.encoder_path.is_file():
+        try:
+            precision = bundle.compress_settings.precision
+            same = (
+                load_encoder(bundle.encoder_path, precision=precision).fingerprint
+                == bundle.encoder.fingerprint
+            )
+            yield (
+                None if same else Fault(bundle.encoder_path, "It is another encoder than the bundle's.", todo)
+            )
+        except HistonicError as error:
+            yield Fault(bundle.encoder_path, error.found, todo)
+
+
+def _encoder(path: Path) -> Findings:
+    try:
+        encoder = load_encoder(path)
+        tile = np.zeros((1, encoder.spec.tile_px, encoder.spec.tile_px, 3), np.uint8)
+        finite = bool(np.isfinite(encoder.encode(tile)).all())
+        yield None if finite else Fault(path, "Its codes are not finite.", "Import or train it again.")
+    except HistonicError as error:
+        yield Fault(path, error.found, error.todo)

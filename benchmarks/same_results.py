@@ -33,7 +33,6 @@ CLASSES = {"pale": (220, 180, 210), "dark": (120, 60, 130), "red": (200, 80, 90)
 FREE_KEYS = {
     "format",
     "versions",
-    "seconds",
     "encoder_seconds",
     "created",
     "written",

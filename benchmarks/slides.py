@@ -1,4 +1,4 @@
-"""A gigapixel slide for the benchmarks: simulated tissue on glass, written band by band."""
+"""Slides for the benchmarks: many small ones, or one of a gigapixel written band by band."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ def write_gigapixel_slide(path: Path, gigapixels: float) -> None:
             yield band
 
     write_pyramid(path, bands(), size_wh=(width, height), mpp=0.5)
+
+
+def write_tissue_slides(folder: Path, count: int, side_px: int = 1536) -> None:
+    """Write slides ``s00.tif`` ... of simulated tissue on glass at 0.5 µm/px, no two alike."""
+    for number in range(count):
+        image = np.full((side_px, side_px, 3), 243, np.uint8)
+        inner = side_px // 8
+        tissue = simulate_tissue(side_px - 2 * inner, np.random.default_rng(number))
+        image[inner : side_px - inner, inner : side_px - inner] = tissue
+        write_pyramid(folder / f"s{number:02d}.tif", image, mpp=0.5)

@@ -27,4 +27,4 @@ def _line(row: SummaryRow) -> str:
         auc = "no AUC: all or none of the tissue" if row.auc is None else f"AUC over cells {row.auc:.3f}"
         random = "" if row.auc_randomised is None else f", randomised {row.auc_randomised:.3f}"
         parts.append(f"{auc}{random}")
-    return "; ".join([*parts, f"{row.seconds:.1f} s"])
+    return "; ".join(parts)

@@ -25,7 +25,7 @@ def explained(**changes: Any) -> Explanation:
         "kind": "survival", "method": "occlusion", "output": "a higher risk", "meaning": "", "joined": False,
         "prediction": {"risk": 1.0, "high_risk": 1}, "patient_prediction": None, "truth": (31.5, 1),
         "networks": [{"repeat": 0, "fold": 1, "initialisation": 0}], "unseen": False, "shrinkage": 1.0,
-        "cells": 9, "seconds": 0.5, "curves": None, "randomisation": None, "lesion": None,
+        "cells": 9, "curves": None, "randomisation": None, "lesion": None,
         "picture_note": "",
     }  # fmt: skip
     return Explanation.model_validate({**values, **changes})

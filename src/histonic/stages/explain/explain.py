@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -237,12 +236,10 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     require_unseen(networks, job.task, slide.slide_id)
     patient = None if named_by_path else bench.run.cohort.patient_of(slide.slide_id)
     model_input = model_input_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
-    began = time.perf_counter()
     prediction = _predict(networks, model_input, job.task)
     output = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
     seen = explain_map(networks, model_input.maps, model_input.name, output, METHODS[bench.settings.method])
     values = model_input.on_slide(seen)
-    seconds = time.perf_counter() - began
     cells = CellMap(slide.slide_id, values.astype(np.float32), slide.grid, _meaning(bench, output))
     lesion = None
     if slide.slide_id in bench.lesions:
@@ -271,7 +268,6 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         unseen=patient is not None,
         shrinkage=float(np.mean([float(each.model.heads[job.task.name].shrinkage) for each in networks])),
         cells=int(np.isfinite(values).sum()),
-        seconds=round(seconds, 3),
         picture_note=picture.note,
         **_checks(bench, output, networks, model_input, seen, lesion),
     )

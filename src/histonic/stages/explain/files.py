@@ -157,7 +157,7 @@ def _by_target(records: Sequence[Explanation]) -> dict[str, TargetMeans]:
             slides_with_auc=sum(row.auc is not None for row in own),
             **{
                 key: _mean([value for row in own if (value := getattr(row, key)) is not None])
-                for key in ("gain", "randomised", "auc", "auc_randomised", "seconds")
+                for key in ("gain", "randomised", "auc", "auc_randomised")
             },
         )
     return found

@@ -84,7 +84,6 @@ class Explanation(SparsePart, Document):
     unseen: bool
     shrinkage: float
     cells: int
-    seconds: float
     curves: DeletionCurves | None
     randomisation: RandomisedMaps | None
     lesion: LesionCheck | None
@@ -121,7 +120,6 @@ class SummaryRow(Part):
     lesion_cells: int | None
     auc: float | None
     auc_randomised: float | None
-    seconds: float
 
 
 def summary_row(record: Explanation) -> SummaryRow:
@@ -139,7 +137,6 @@ def summary_row(record: Explanation) -> SummaryRow:
         lesion_cells=lesion.cells if lesion else None,
         auc=lesion.auc if lesion else None,
         auc_randomised=lesion.auc_randomised if lesion else None,
-        seconds=record.seconds,
     )
 
 
@@ -152,7 +149,6 @@ class TargetMeans(Part):
     randomised: float | None
     auc: float | None
     auc_randomised: float | None
-    seconds: float | None
 
 
 class Explanations(Document):

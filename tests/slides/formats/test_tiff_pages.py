@@ -137,6 +137,7 @@ APERIO = "Aperio Image Library v1\r\n900x700 [10,20 800x600] (128x128) JPEG/RGB 
         ("TileLength", 140, "damaged"),
         ("TileLength", 65_535, "damaged"),
         ("SamplesPerPixel", 1, "damaged|cannot be read"),
+        ("BitsPerSample", 7, "damaged|cannot be read"),
         ("SamplesPerPixel", 4, "damaged"),
     ],
 )

@@ -12,13 +12,12 @@ import tifffile
 
 from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import LevelSlide, UInt8Image
+from histonic.slides.damage import BROKEN, TIFF_STARTS
 from histonic.slides.formats.blocks import Block, BlockCache, Key
 from histonic.slides.formats.tiff_colours import UnshownError
 from histonic.slides.formats.tiff_level import TiffLevel
 from histonic.slides.formats.tiff_mpp import check_units, read_header_mpp
 from histonic.slides.formats.tiff_pages import (
-    BROKEN,
-    TIFF_STARTS,
     damaged,
     find_levels,
     open_tiff,

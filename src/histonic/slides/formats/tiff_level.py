@@ -12,22 +12,23 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
+import tifffile
 
 from histonic.core.errors import UnreadableSlideError
 from histonic.core.units import WH
+from histonic.slides.damage import BROKEN, SMALL_BYTES, can_come_from
 from histonic.slides.formats.codestreams import stored_size
 from histonic.slides.formats.tiff_colours import Colours, colours_of
-from histonic.slides.formats.tiff_pages import BROKEN, damaged
+from histonic.slides.formats.tiff_pages import damaged
 
 Block = npt.NDArray[np.uint8]
-UNCOMPRESSED, LZW, JPEG, LZMA = 1, 5, 7, 34925
+UNCOMPRESSED, JPEG = 1, 7
+# LZW, deflate, PackBits, LZMA, Zstandard: decoded to bytes, not to a picture.
+PLAIN_BYTES = (5, 8, 32946, 32773, 34925, 50000)
 PROBES = 3
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # Adobe's APP14 marker with colour transform 0: the three components are red, green and blue.
 ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
-# No compression of TIFF makes even one colour smaller than this; below the first size nobody needs to ask.
-SMALL_BLOCK_BYTES = 64_000_000
-MOST_COMPRESSION = 1_100
 HEADER_BYTES = 8
 
 
@@ -227,7 +228,7 @@ class TiffLevel:
         if self.page.is_tiled and (ends > places[1:, 0]).any():
             raise self._damaged("stored tiles reach into each other")
         largest = int(self._sizes.max())
-        if self.block_bytes > max(SMALL_BLOCK_BYTES, MOST_COMPRESSION * largest):
+        if not can_come_from(self.block_bytes, largest):
             raise self._damaged(
                 f"tiles of {self.block_wh.w} x {self.block_wh.h} px cannot come from {largest:,} bytes"
             )
@@ -256,18 +257,19 @@ class TiffLevel:
         return -(-width * (self._samples // self._planes) * self.colours.bits // 8)
 
     def _require_stored_size(self) -> None:
-        """Refuse tiles that hold more than the directory says; other decoders notice it by themselves."""
+        """Refuse tiles that hold more than the directory says, of which some decoders drop the rest."""
         stored = self.stored()
-        if self._compression not in (LZW, LZMA) or not len(stored):
+        if self._compression not in PLAIN_BYTES or not len(stored):
             return
         index = int(stored[0])
-        decode = imagecodecs.lzw_decode if self._compression == LZW else imagecodecs.lzma_decode
+        decode = tifffile.TIFF.DECOMPRESSORS[self._compression]
         most = self._row_bytes(self.block_wh.w) * self.block_wh.h
         try:
             data = self._segment(index)
             if int(self.page.fillorder) == 2:
                 data = bytes(imagecodecs.bitorder_decode(data))
-            found = len(decode(data, out=most + HEADER_BYTES))
+            # As much more as 16 bits are than one; not much memory, as a tile is small.
+            found = len(decode(data, out=most + min(15 * most, SMALL_BYTES)))
         except BROKEN:
             return  # named where the tile is decoded
         if found > most + 1:

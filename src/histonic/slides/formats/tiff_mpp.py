@@ -88,7 +88,7 @@ def check_units(header: HeaderMpp, pages: Sequence[Any]) -> HeaderMpp:
 def _tag_number(page: Any, name: str, default: float) -> float:
     """A tag as a number, of whatever type; 0 where it is none, as with a denominator of zero."""
     tag = page.tags.get(name)
-    value = default if tag is None else tag.value
+    value: Any = default if tag is None else tag.value
     if isinstance(value, tuple) and len(value) == 1:
         (value,) = value
     if isinstance(value, tuple) and len(value) == 2 and int(tag.dtype) in RATIONAL:

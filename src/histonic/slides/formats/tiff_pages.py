@@ -14,6 +14,7 @@ import tifffile
 
 from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import NotMine
+from histonic.slides.damage import BROKEN
 from histonic.slides.formats.tiff_ome import ome_pixels, require_one_plane
 
 LEFT_TO_OTHERS = {
@@ -35,22 +36,6 @@ APERIO_SIZE = re.compile(
     r"^(?:\d+x\d+ \[\d+,\d+[ ,])?(\d{1,9})x(\d{1,9})\]? \(\d+x\d+\)(?! *->)", re.MULTILINE
 )
 IMAGEJ_IMAGES = re.compile(r"^images=(\d{1,9})\s*$", re.MULTILINE)
-# What tifffile, the decoders and arithmetic on their numbers raise where a file is damaged.
-BROKEN = (
-    tifffile.TiffFileError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    MemoryError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    struct.error,
-)
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def open_tiff(path: Path) -> tifffile.TiffFile:
@@ -108,6 +93,7 @@ def find_levels(tiff: tifffile.TiffFile, path: Path) -> list[Any]:
     for page in others:
         if _is_stored_alike(page, first) and _is_smaller(page, first, levels[-1]):
             levels.append(page)
+    _require_same_samples(path, first, others)
     if len(levels) == 1:
         _require_no_cut_side(path, first, others)
     return levels
@@ -305,12 +291,23 @@ def _require_no_cut_side(path: Path, first: Any, others: Sequence[Any]) -> None:
         if not (page.is_tiled and _is_stored_alike(page, first)):
             continue
         wide, high = (_is_power_of_two(ratio) for ratio in _ratios(page, first))
-        whole = [abs(ratio - round(ratio)) < RATIO_SLACK for ratio in _ratios(page, first)]
-        if wide != high and not all(whole):
+        if wide != high:
             raise damaged(
                 path,
                 f"a coarser copy of it has {page.imagewidth} x {page.imagelength} px, which is not the shape "
                 f"of {first.imagewidth} x {first.imagelength} px",
+            )
+
+
+def _require_same_samples(path: Path, first: Any, others: Sequence[Any]) -> None:
+    """Refuse a pyramid of which a tiled level has other samples than the slide."""
+    for page in others:
+        tiled = page.is_tiled and first.is_tiled and not page.is_mask
+        if tiled and not _is_stored_alike(page, first) and _is_smaller(page, first, first):
+            raise damaged(
+                path,
+                f"a coarser copy of it has {page.samplesperpixel} channel(s) of {page.bitspersample} bits, "
+                f"it itself {first.samplesperpixel} of {first.bitspersample}",
             )
 
 

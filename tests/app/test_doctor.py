@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from histonic.app.cli import histonic
 from histonic.app.doctor import DoctorLine, examine
 from histonic.app.settings import DoctorSettings
-from histonic.core.errors import SettingsError
+from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Silent
 from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.compress import compress
 
 
 def tissue(side: int = 640) -> np.ndarray:
@@ -57,8 +59,33 @@ def test_bad_slides_are_named(slides: Path, tmp_path: Path) -> None:
     assert all(severity == "error" for severity, _ in texts.values())
     assert "truncated" in texts["torn.tif"][1] or "damaged" in texts["torn.tif"][1]
     assert "No reader" in texts["text.svs"][1] and "empty" in texts["empty.svs"][1]
-    assert "no tissue" in texts["glass.tif"][1] and "--mpp" in texts["scale.tif"][1]
+    assert "enough tissue" in texts["glass.tif"][1] and "--mpp" in texts["scale.tif"][1]
     assert all("\n" not in text for _, text in texts.values())
+
+
+def test_the_doctor_says_what_compress_says(tmp_path: Path) -> None:
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    write_pyramid(slides / "fine.tif", tissue(), mpp=0.5)
+    write_pyramid(slides / "coarse.tif", tissue(), mpp=2.5)
+    write_pyramid(slides / "glass.tif", np.full((500, 500, 3), 243, np.uint8), mpp=0.5)
+    write_pyramid(slides / "masked.tif", tissue(), mpp=0.5)
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.fromarray(np.full((30, 60), 255, np.uint8)).save(masks / "masked.png")
+    settings = {"slides": [slides], "masks": masks, "encoder": "colour"}
+    done = compress(**settings, out=tmp_path / "store")
+    reasons = {Path(failure.path).name: failure.reason for failure in done.failures}
+    assert set(reasons) == {"coarse.tif", "glass.tif", "masked.tif"} and done.done == ["fine"]
+    lines = {Path(found.where).name: found for found in run(**settings)}
+    assert {name for name, found in lines.items() if found.severity == "error"} == set(reasons)
+    for name, reason in reasons.items():
+        assert reason in lines[name].text
+
+
+def test_the_doctor_asks_for_the_encoder(slides: Path) -> None:
+    with pytest.raises(HistonicError, match="colours"):
+        run(slides=[slides], encoder="colours")
 
 
 @pytest.mark.parametrize(

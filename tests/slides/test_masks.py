@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import struct
 import time
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +75,11 @@ def test_masks_from_qupath(tmp_path: Path, wrapped: str) -> None:
         ("m.geojson", b"{", "no GeoJSON"),
         ("m.geojson", b'{"features": []}', "no GeoJSON"),
         ("m.geojson", b'{"type": "FeatureCollection", "features": []}', "no polygon"),
+        ("m.geojson", b"[" * 100_000, "no GeoJSON"),
+        ("m.geojson", b'{"type": "Polygon", "coordinates": [[[NaN, 1], [2, 3], [4, 5]]]}', "no number"),
+        ("m.geojson", b'{"type": "Polygon", "coordinates": [[[1e999, 1], [2, 3], [4, 5]]]}', "no number"),
+        ("m.geojson", b'{"type": "Polygon", "coordinates": [[["1" , 1], {}]]}', "no GeoJSON"),
+        ("m.geojson", b'"text"', "no GeoJSON"),
         ("m.txt", b"x", "PNG, TIFF or GeoJSON"),
         ("absent.png", None, "no such file"),
     ],
@@ -124,3 +133,54 @@ def test_a_gigantic_png_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(MaskError, match="smaller"):
         read_tissue_mask(tmp_path / "m.png", slide_of())
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG whose header alone is large."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">2I5B", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99)))
+
+
+@pytest.mark.parametrize("side", [12_000, 200_000])
+def test_pictures_that_are_large_by_their_header_alone(tmp_path: Path, side: int) -> None:
+    (tmp_path / "m.png").write_bytes(png(side, side))
+    tifffile.imwrite(tmp_path / "m.tif", np.ones((40, 80), np.uint8), rowsperstrip=40, metadata=None)
+    with tifffile.TiffFile(tmp_path / "m.tif") as tiff:
+        tags = tiff.pages[0].tags
+        places = [tags[name].valueoffset for name in ("ImageWidth", "ImageLength", "RowsPerStrip")]
+    data = bytearray((tmp_path / "m.tif").read_bytes())
+    for at in places:
+        data[at : at + 4] = struct.pack("<I", side)
+    (tmp_path / "m.tif").write_bytes(bytes(data))
+    tracemalloc.start()
+    for name in ("m.png", "m.tif"):
+        with pytest.raises(MaskError, match=r"cannot come from|Image size|200000 x 200000"):
+            read_tissue_mask(tmp_path / name, slide_of(400, 400))
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+def test_damaged_masks_are_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(np.full((40, 80), 9, np.uint8)).save(tmp_path / "m.png")
+    tifffile.imwrite(tmp_path / "m.tif", np.full((40, 80), 9, np.uint8), compression="deflate")
+    for name in ("m.png", "m.tif"):
+        whole = (tmp_path / name).read_bytes()
+        for _ in range(60):
+            damaged = bytearray(whole)
+            for at in rng.integers(0, len(whole), 3):
+                damaged[at] = int(rng.integers(0, 256))
+            (tmp_path / name).write_bytes(bytes(damaged))
+            with contextlib.suppress(MaskError):
+                read_tissue_mask(tmp_path / name, slide_of())
+
+
+def test_planes_of_a_tiff_mask_may_lie_apart(tmp_path: Path) -> None:
+    planes = np.zeros((3, 40, 80), np.uint8)
+    planes[1, :, 40:] = 255
+    tifffile.imwrite(tmp_path / "m.tif", planes, photometric="rgb", planarconfig="separate")
+    assert np.array_equal(read_tissue_mask(tmp_path / "m.tif", slide_of()).mask, planes[1] > 0)

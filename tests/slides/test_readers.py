@@ -265,10 +265,29 @@ def test_damaged_pixels_name_the_tile(tmp_path: Path) -> None:
         slide.read((0, 0), (600, 100), 0.5)
 
 
-def test_sixteen_bits_are_refused_with_a_reason(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", picture().astype(np.uint16), photometric="rgb", tile=(128, 128))
-    with pytest.raises(UnreadableSlideError, match="uint16"):
-        open_slide(tmp_path / "a.tif", reader="tiff")
+def test_sixteen_bits_of_which_few_are_used_are_refused_by_all_readers(tmp_path: Path) -> None:
+    # OpenSlide would take the upper eight bits, and show black.
+    tifffile.imwrite(tmp_path / "a.tif", picture().astype(np.uint16) * 16, photometric="rgb", tile=(128, 128))
+    refused(tmp_path / "a.tif", "16 bits, but none is above 4,")
+
+
+def test_a_tiff_with_another_readers_extension_is_read_by_the_tiff_reader(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.scn")
+    with open_slide(path) as slide:
+        assert slide.reader == "tiff"
+
+
+def test_a_reader_says_why_the_first_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from histonic.slides.base import NotMine
+    from histonic.slides.formats import tiff as tiff_module
+
+    def left(*_: object) -> None:
+        raise NotMine("it is left to others")
+
+    path = write(tmp_path / "a.tif")
+    monkeypatch.setattr(tiff_module, "find_levels", left)
+    with open_slide(path) as slide:
+        assert slide.reader == "openslide" and slide.note == "tiff: it is left to others"
 
 
 def test_dicom_that_openslide_refuses(data_dir: Path) -> None:

@@ -10,7 +10,7 @@ import tifffile
 
 from histonic.core.errors import MissingMppError
 from histonic.slides.base import open_slide
-from histonic.slides.resolution import assess_mpp
+from histonic.slides.resolution import HeaderMpp, assess_extent, assess_mpp, parse_number
 
 PIXELS = np.full((300, 320, 3), 200, np.uint8)
 
@@ -32,6 +32,40 @@ def test_judgement(across: float, down: float, mpp: float | None, words: str) ->
     header = assess_mpp(across, down, "a field")
     assert header.mpp == (mpp and pytest.approx(mpp))
     assert words in header.refused and bool(header.refused) == (mpp is None)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0.4990", 0.499),
+        ("0,4990", 0.499),
+        (" ,5 ", 0.5),
+        ("1,010", 1.01),
+        ("1.234,5", 1234.5),
+        ("1,234.5", 1234.5),
+        ("12,34.5", None),
+        ("1,234,567", None),
+        ("0.5.1", None),
+        ("2.5E-1", 0.25),
+        ("0.25 µm", 0.25),
+        ("0,25 um/px", 0.25),
+        ("-0.25", -0.25),
+        ("0.25 mm", None),
+        ("nan", None),
+        ("\u0663", None),
+        ("", None),
+        (".", None),
+    ],
+)
+def test_numbers_as_scanners_write_them(text: str, number: float | None) -> None:
+    assert parse_number(text) == number
+
+
+def test_a_slide_is_no_larger_than_glass_is_made() -> None:
+    header = HeaderMpp(2.5, "TIFF resolution")
+    assert assess_extent(header, (80_000, 60_000)) == header
+    assert "slide of 200 x 225 mm" in assess_extent(header, (80_000, 90_000)).refused
+    assert assess_extent(HeaderMpp(), (10**6, 10**6)) == HeaderMpp()
 
 
 @pytest.mark.parametrize("reader", ["tiff", "openslide"])

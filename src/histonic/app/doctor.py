@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Progress
-from histonic.core.settings import TissueSettings
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import check_labels
-from histonic.slides.base import open_slide
-from histonic.slides.tissue import TissueRule, find_tissue
+from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.stages.compress.reading import check_slide
+from histonic.stages.compress.settings import CompressSettings
 
 Severity = Literal["ok", "warning", "error"]
 
@@ -33,6 +34,10 @@ class DoctorLine:
 def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
     """Check slides and labels; nothing is written.
 
+    Slides go through the code of the compression up to their tiles, with the same encoder and settings, so
+    that what would fail there fails here for the same reason. Damage within single tiles shows only as they
+    are decoded.
+
     Args:
         settings: Slides, label table and targets.
         progress: Listener to the progress.
@@ -42,6 +47,7 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
 
     Raises:
         SettingsError: Neither slides nor labels were given.
+        EncoderError: The encoder cannot be loaded.
     """
     if not settings.slides and settings.labels is None:
         raise SettingsError(
@@ -52,9 +58,11 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
     rows = read_slide_list(settings.slides) if settings.slides else []
     progress.stage("doctor", len(rows))
     findings = []
-    for row in rows:
-        findings.append(_examine_slide(row, settings))
-        progress.advance(1, row.slide_id)
+    if rows:
+        compression, spec = _as_compress(settings), load_encoder(settings.encoder).spec
+        for row in rows:
+            findings.append(_examine_slide(row, compression, spec))
+            progress.advance(1, row.slide_id)
     if settings.slides and not rows:
         findings.append(DoctorLine("error", ", ".join(map(str, settings.slides)), "holds no slide file"))
     if settings.labels is not None:
@@ -62,24 +70,20 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
     return findings
 
 
-def _examine_slide(row: SlideRow, settings: DoctorSettings) -> DoctorLine:
-    rule = TissueSettings()
+def _examine_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) -> DoctorLine:
     try:
-        with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp) as slide:
-            size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
-            if not slide.has_mpp:
-                text = f"{size}, reader {slide.reader}: no mpp in the header; give --mpp or an mpp column"
-                return DoctorLine("error", str(row.path), text)
-            facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
-            tissue = find_tissue(slide, TissueRule(rule.mpp, rule.min_speck_um2, rule.max_hole_um2))
-            share = float(tissue.mask.mean())
+        checked = check_slide(row, settings, spec)
     except HistonicError as error:
         return DoctorLine("error", str(row.path), _one_line(f"{error.asked} {error.reason}"))
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - as a compression lists it
         return DoctorLine("error", str(row.path), _one_line(f"{type(error).__name__}: {error}"))
-    if share == 0:
-        return DoctorLine("error", str(row.path), f"{facts}: no tissue found; give a mask if there is some")
-    return DoctorLine("ok", str(row.path), f"{facts}, tissue {share:.0%}")
+    return DoctorLine("ok", str(row.path), f"{checked.facts}, tissue {checked.tissue:.0%}")
+
+
+def _as_compress(settings: DoctorSettings) -> CompressSettings:
+    """The settings of the compression that the doctor speaks of; nothing is written."""
+    shared = {name: getattr(settings, name) for name in ("mpp", "masks", "reader", "encoder", "tissue")}
+    return CompressSettings(slides=settings.slides, out=Path(), **shared)
 
 
 def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> list[DoctorLine]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from histonic.core.settings import Settings
+from histonic.core.settings import Settings, TissueSettings
 from histonic.data.tables.settings import TableSettings
 
 
@@ -19,6 +19,10 @@ class DoctorSettings(TableSettings):
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
     )
+    encoder: str = Field("histonic-mtl", description="Encoder that 'histonic compress' will be given.")
+    masks: Path | None = Field(None, description="Folder with tissue masks, as for 'histonic compress'.")
+    reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
+    tissue: TissueSettings = TissueSettings()
 
 
 class DemoSettings(Settings):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from abc import ABC, abstractmethod
@@ -17,13 +16,15 @@ import numpy.typing as npt
 from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
 from histonic.core.registry import Entry, Registry
 from histonic.core.units import MPP_TOLERANCE, WH
+from histonic.slides.fingerprint import fingerprint_file as fingerprint_file
 from histonic.slides.resample import average_area, average_blocks, whole
-from histonic.slides.resolution import HeaderMpp
+from histonic.slides.resolution import HeaderMpp, assess_extent
 
 UInt8Image = npt.NDArray[np.uint8]
 BAND_PIXELS = 4_000_000
-SAMPLE_BYTES = 65_536
-SAMPLES = 8
+HEAD_BYTES = 16
+MOST_SIDE_PX = 5_000_000
+MOST_PIXELS = 10**12
 
 
 @runtime_checkable
@@ -39,6 +40,7 @@ class Slide(Protocol):
         mpp_source: Where the resolution comes from: ``header: ...``, ``given`` or ``missing``.
         scanner: Vendor, model and device as the file tells them, empty if it does not.
         storage: Format and compression of the stored pixels, empty if not known.
+        note: What a user should know of how it was read, empty if nothing.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Slide(Protocol):
     mpp_source: str
     scanner: str
     storage: str
+    note: str
 
     @property
     def mpp(self) -> float:
@@ -98,6 +101,7 @@ class LevelSlide(ABC):
     """What all readers share: resolution, choice of the stored level, resampling.
 
     A reader subclasses it, sets ``level_whs`` (finest first) and reads pixels of one level.
+    Its ``extensions`` and ``starts`` (first bytes) say of which files it is asked first.
 
     Args:
         path: The file.
@@ -111,7 +115,9 @@ class LevelSlide(ABC):
     reader_version = ""
     scanner = ""
     storage = ""
+    note = ""
     extensions: tuple[str, ...] = ()
+    starts: tuple[bytes, ...] = ()
 
     def __init__(
         self,
@@ -122,11 +128,12 @@ class LevelSlide(ABC):
         mpp: float | None = None,
         default_mpp: float | None = None,
     ) -> None:
-        header = header or HeaderMpp()
         self.path = path
         self.name = file_stem(path)
         self.level_whs = tuple(WH(*wh) for wh in level_whs)
         self.size_wh = self.level_whs[0]
+        _require_possible_size(path, self.size_wh)
+        header = assess_extent(header or HeaderMpp(), self.size_wh)
         for value in (mpp, default_mpp):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SettingsError(
@@ -279,7 +286,8 @@ def open_slide(
 ) -> LevelSlide:
     """Open a whole-slide image.
 
-    Readers that know the extension are asked first, then the others.
+    Readers that know the first bytes or the extension are asked first, then the others. Another reader is
+    asked only where one says that the file is not of its kind; what is damaged is refused by the first.
 
     Args:
         path: The file.
@@ -288,8 +296,8 @@ def open_slide(
         reader: Ask this reader only.
 
     Raises:
-        UnreadableSlideError: No such file, it is empty or truncated, or every reader refuses it; the
-            message lists each refusal.
+        UnreadableSlideError: No such file, it is empty or damaged, or every reader refuses it; the message
+            lists each refusal.
         SettingsError: No such reader, or an mpp that is not positive.
     """
     file = Path(path)
@@ -298,9 +306,12 @@ def open_slide(
     refusals = []
     for name in names:
         try:
-            return READERS.get(name).open(file, mpp=mpp, default_mpp=default_mpp)
+            slide = READERS.get(name).open(file, mpp=mpp, default_mpp=default_mpp)
         except NotMine as refusal:
             refusals.append(f"{name}: {refusal}")
+        else:
+            slide.note = "; ".join([*refusals, *([slide.note] if slide.note else [])])
+            return slide
     raise UnreadableSlideError(
         f"Open the slide {file}.",
         "No reader can open it (" + "; ".join(refusals) + ").",
@@ -309,10 +320,27 @@ def open_slide(
 
 
 def _readers_for(file: Path) -> list[str]:
-    """Readers by name: those whose extension fits first, else in the order of the registry."""
+    """Readers by name: those whose first bytes or extension fit first, else in the order of the registry."""
     lower = file.name.lower()
+    with file.open("rb") as opened:
+        head = opened.read(HEAD_BYTES)
     usable = [entry.name for entry in READERS.entries().values() if not entry.missing()]
-    return sorted(usable, key=lambda name: not lower.endswith(READERS.get(name).extensions))
+
+    def is_strange(name: str) -> bool:
+        reader = READERS.get(name)
+        return not (lower.endswith(reader.extensions) or head.startswith(reader.starts))
+
+    return sorted(usable, key=is_strange)
+
+
+def _require_possible_size(path: Path, wh: WH) -> None:
+    """Memory of masks and thumbnails follows the size of level 0, so that no header may claim any size."""
+    if min(wh) < 1 or max(wh) > MOST_SIDE_PX or wh.w * wh.h > MOST_PIXELS:
+        raise UnreadableSlideError(
+            f"Open the slide {path}.",
+            f"It is said to have {wh.w} x {wh.h} px, which no slide has.",
+            "The file is damaged: copy or export it again.",
+        )
 
 
 def _require_file(file: Path) -> None:
@@ -330,28 +358,6 @@ def _require_file(file: Path) -> None:
         ) from error
     if empty:
         raise UnreadableSlideError(asked, "The file is empty.", "Copy it again.")
-
-
-def fingerprint_file(path: str | os.PathLike[str]) -> str:
-    """Hash of a file's size, head, tail and samples in between; fast on gigabytes.
-
-    Raises:
-        UnreadableSlideError: The file cannot be read.
-    """
-    file = Path(path)
-    digest = hashlib.sha256()
-    try:
-        size = file.stat().st_size
-        digest.update(str(size).encode())
-        with file.open("rb") as opened:
-            for index in range(SAMPLES + 1):
-                opened.seek(max(0, (size - SAMPLE_BYTES) * index // SAMPLES))
-                digest.update(opened.read(SAMPLE_BYTES))
-    except OSError as error:
-        raise UnreadableSlideError(
-            f"Read {file}.", f"{error.strerror}.", "Check the file and its disk."
-        ) from error
-    return digest.hexdigest()
 
 
 def best_mpp(slide: Slide, mpp: float) -> float:

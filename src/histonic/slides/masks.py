@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
 from histonic.core.errors import MaskError
 from histonic.slides.base import Slide
+from histonic.slides.damage import BROKEN, can_come_from
 from histonic.slides.tissue import TissueMask
 
 MOST_ASPECT_ERROR = 0.02
 RASTER_SIDE_PX = 4096
+MOST_MASK_BYTES = 4_000_000_000
 Ring = list[tuple[float, float]]
 
 
@@ -71,29 +74,72 @@ def same_aspect(shape: tuple[int, ...], size_wh: tuple[int, int]) -> bool:
 
 def _read_image(file: Path, asked: str) -> npt.NDArray[np.bool_]:
     try:
-        if file.suffix.lower() == ".png":
-            with Image.open(file) as image:
-                pixels = np.asarray(image)
-        else:
-            pixels = np.asarray(tifffile.imread(file))
-    except Image.DecompressionBombError as error:
-        raise MaskError(asked, f"{error}.", "Save it smaller: 8 µm/px are enough, or use TIFF.") from error
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, tifffile.TiffFileError) as error:
-        raise MaskError(asked, f"It cannot be read: {error}.", "Export it again.") from error
+        pixels = _read_png(file) if file.suffix.lower() == ".png" else _read_tiff(file)
+    except _TooLargeError as error:
+        raise MaskError(asked, f"{error}.", "Save it smaller: 8 µm/px are enough.") from error
+    # What the decoders raise on damaged files is of many kinds.
+    except (*BROKEN, SyntaxError) as error:
+        found = " ".join(str(error).split()) or type(error).__name__
+        raise MaskError(asked, f"It cannot be read: {found}.", "Export it again.") from error
     if pixels.ndim == 3:
         # An alpha channel is opaque everywhere and says nothing of tissue.
         colours = pixels[..., :3] if pixels.shape[2] >= 3 else pixels[..., :1]
         pixels = colours.max(2)
     if pixels.ndim != 2:
         raise MaskError(asked, f"It has the shape {pixels.shape}.", "Give an image with one plane.")
+    if pixels.dtype.kind not in "bui" and not np.isfinite(pixels).all():
+        raise MaskError(
+            asked, "Some of its pixels are no numbers.", "Export it as 8 bits, tissue above zero."
+        )
     return pixels > 0
+
+
+class _TooLargeError(Exception):
+    """A picture needs more memory than a mask ever should."""
+
+
+def _read_png(file: Path) -> npt.NDArray[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at here
+        try:
+            with Image.open(file) as image:
+                bits = 1 if image.mode == "1" else 8 * len(image.getbands())
+                _require_small(image.width, image.height, bits, file)
+                return np.asarray(image)
+        except Image.DecompressionBombError as error:
+            raise _TooLargeError(str(error).rstrip(".")) from error
+
+
+def _read_tiff(file: Path) -> npt.NDArray[Any]:
+    with tifffile.TiffFile(file) as tiff:
+        page: Any = tiff.pages[0]
+        bits = int(page.bitspersample) * int(page.samplesperpixel) * int(page.imagedepth)
+        _require_small(page.imagewidth, page.imagelength, bits, file)
+        pixels: npt.NDArray[Any] = np.asarray(page.asarray())
+    return np.moveaxis(pixels, 0, -1) if page.planarconfig == 2 and pixels.ndim == 3 else pixels
+
+
+def _require_small(width: int, height: int, bits: int, file: Path) -> None:
+    """Refuse a picture that its header alone makes large."""
+    if width * height > MOST_MASK_BYTES:
+        raise _TooLargeError(f"It has {width} x {height} px")
+    if not can_come_from(width * height * bits // 8, file.stat().st_size):
+        raise ValueError(f"{width} x {height} px cannot come from {file.stat().st_size:,} bytes")
 
 
 def _read_polygons(file: Path, asked: str) -> list[list[Ring]]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         polygons = list(polygons_of(content))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise MaskError(
             asked, f"It is no GeoJSON: {error!r}.", "Export it from QuPath as GeoJSON."
         ) from error
@@ -132,7 +178,10 @@ def polygons_of(content: Any) -> Iterator[list[Ring]]:
 
 
 def _ring(points: Any) -> Ring:
-    return [(float(point[0]), float(point[1])) for point in points]
+    ring = [(float(point[0]), float(point[1])) for point in points]
+    if not all(math.isfinite(x) and math.isfinite(y) for x, y in ring):
+        raise ValueError("a corner is no number")
+    return ring
 
 
 def _rasterise(polygons: list[list[Ring]], slide: Slide) -> npt.NDArray[np.bool_]:

@@ -49,15 +49,14 @@ def openslide_scanner(properties: Mapping[str, str]) -> Scanner:
     return Scanner("" if vendor.startswith("generic") else vendor, vendor)
 
 
-def tiff_scanner(tiff: tifffile.TiffFile) -> Scanner:
-    """From the first page: Aperio's description, OME-XML, or the tags Make and Model."""
-    page: Any = tiff.pages[0]
+def tiff_scanner(tiff: tifffile.TiffFile, page: Any) -> Scanner:
+    """From the slide's page: Aperio's description, OME-XML, or the tags Make and Model."""
     description = str(page.description or "")
-    kind = "svs" if tiff.is_svs else "ome-tiff" if tiff.is_ome else "tiff"
-    quality = APERIO_QUALITY.search(description) if tiff.is_svs else None
+    kind = "svs" if page.is_svs else "ome-tiff" if tiff.is_ome else "tiff"
+    quality = APERIO_QUALITY.search(description) if page.is_svs else None
     compression = str(getattr(page.compression, "name", page.compression)).lower()
     storage = _words(kind, compression, f"quality {quality.group(1)}" if quality else "")
-    if tiff.is_svs:
+    if page.is_svs:
         fields = dict(APERIO_FIELD.findall(description))
         return Scanner(_words("aperio", fields.get("ScanScope ID", "")), storage)
     if tiff.is_ome:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from histonic.core.errors import UnreadableSlideError
 from histonic.core.units import WH
+from histonic.slides.base import open_slide
 from histonic.slides.formats.openslide import OpenSlideSlide
 
 
@@ -58,3 +61,18 @@ def test_without_usable_bounds_it_is_the_whole_canvas(bounds: dict[str, object])
     slide = opened(**bounds)
     assert slide.level_whs == (WH(200, 120), WH(100, 60))
     assert slide.read((4, 6), (1, 1), 0.5)[0, 0, :2].tolist() == [4, 6]
+
+
+def test_tiles_that_are_large_by_their_header_alone_do_not_end_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((256, 256, 3), np.uint8), tile=(128, 128), photometric="rgb", metadata=None
+    )
+    with tifffile.TiffFile(path) as tiff:
+        places = [tiff.pages[0].tags[name].valueoffset for name in ("TileWidth", "TileLength")]
+    data = bytearray(path.read_bytes())
+    for at in places:
+        data[at : at + 4] = (65_520).to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    with pytest.raises(UnreadableSlideError, match="cannot come from"):
+        open_slide(path, reader="openslide")

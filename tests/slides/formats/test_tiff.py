@@ -17,7 +17,8 @@ from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import best_mpp, open_slide
 from histonic.slides.formats import tiff as tiff_module
 from histonic.slides.formats.tiff import TiffSlide
-from histonic.slides.formats.tiff_level import JPEG2000_YCBCR
+from histonic.slides.formats.tiff_colours import JPEG2000_YCBCR
+from histonic.slides.formats.tiff_level import TiffLevel
 
 APERIO = "Aperio Image Library v12.0.0\r\n{}x{} (128x128) Q=70|AppMag = 20|MPP = 0.5000"
 
@@ -237,6 +238,80 @@ def test_missing_tiles_are_decoded_in_file_order(tmp_path: Path) -> None:
         first_batch = fetched[: fetched.index(max(fetched)) + 1]
         offsets = [slide._levels[0].offset(index) for index in first_batch]
         assert offsets == sorted(offsets) and len(offsets) > 5
+
+
+def test_a_jpeg_of_another_size_than_its_tile_is_refused_without_decoding_it(tmp_path: Path) -> None:
+    small = imagecodecs.jpeg_encode(np.full((96, 128, 3), 90, np.uint8), level=90)
+    bomb = bytearray(imagecodecs.jpeg_encode(np.full((128, 128, 3), 90, np.uint8), level=90))
+    at = bomb.index(b"\xff\xc0")
+    bomb[at + 5 : at + 9] = struct.pack(">2H", 65_000, 65_000)
+    good = imagecodecs.jpeg_encode(np.full((128, 128, 3), 90, np.uint8), level=90)
+    for first, second, words in [
+        (small, good, "128 x 96 px, not 128 x 128"),
+        (good, small, "128 x 96 px, not 128 x 128"),
+        (good, bytes(bomb), "65000 x 65000 px"),
+    ]:
+        path = tmp_path / "a.tif"
+        options = {"tile": (128, 128), "photometric": "ycbcr", "subsampling": (2, 2), "metadata": None}
+        tiles = iter([first, second])
+        tifffile.imwrite(path, tiles, shape=(128, 256, 3), dtype=np.uint8, compression="jpeg", **options)
+        with pytest.raises(UnreadableSlideError, match=words), open_slide(path, mpp=0.5) as slide:
+            slide.read((0, 0), (256, 128), 0.5)
+
+
+def test_a_jpeg_2000_of_another_size_is_refused(tmp_path: Path) -> None:
+    path = write_svs(tmp_path / "a.svs", [picture(128, 128)], JPEG2000_RGB)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xff\x4f\xff\x51")
+    data[at + 8 : at + 16] = struct.pack(">2I", 60_000, 60_000)
+    path.write_bytes(bytes(data))
+    with pytest.raises(UnreadableSlideError, match="60000 x 60000 px"):
+        open_slide(path)
+
+
+def test_an_error_in_a_jpeg_is_refused_by_the_slow_decoder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tif"
+    options = {"compression": "jpeg", "photometric": "minisblack", "metadata": None, "tile": (128, 128)}
+    tifffile.imwrite(path, picture()[..., 0].copy(), **options)
+    with tifffile.TiffFile(path) as tiff:
+        offset, count = tiff.pages[0].dataoffsets[3], tiff.pages[0].databytecounts[3]
+    data = bytearray(path.read_bytes())
+    data[offset + count // 2 : offset + count] = bytes(count - count // 2)
+    path.write_bytes(bytes(data))
+    monkeypatch.setattr(TiffLevel, "_simplejpeg_agrees", lambda self: False)
+    with TiffSlide.open(path, mpp=0.5) as slide:
+        assert not slide._levels[0].fast_jpeg
+        with pytest.raises(UnreadableSlideError, match="tile 3"):
+            slide.read((0, 0), (800, 600), 0.5)
+
+
+def test_tiles_that_reach_into_each_other_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(), tile=(128, 128), photometric="rgb", compression="jpeg", metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[0].tags["TileOffsets"]
+        second = tag.value[1]
+    with path.open("r+b") as file:
+        file.seek(tag.valueoffset + 4)
+        file.write(struct.pack("<I", second + 100))
+    with pytest.raises(UnreadableSlideError, match="reach into each other"):
+        open_slide(path)
+
+
+def test_tiles_may_share_a_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, picture(128, 256), tile=(128, 128), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[0].tags["TileOffsets"]
+        first = tag.value[0]
+    with path.open("r+b") as file:
+        file.seek(tag.valueoffset + 4)
+        file.write(struct.pack("<I", first))
+    with open_slide(path, mpp=0.5) as slide:
+        found = slide.read((0, 0), (256, 128), 0.5)
+    assert np.array_equal(found[:120, :112], found[:120, 128:240])  # the picture has 240 x 120 px
 
 
 def test_threads_may_read_one_slide(tmp_path: Path) -> None:

@@ -14,9 +14,7 @@ from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.styles import name_columns
 from histonic.data.tables.values import is_missing, to_number
-
-_SERIES_TAG = b"\x20\x00\x0e\x00UI"
-_SERIES_WITHIN_BYTES = 1 << 16
+from histonic.slides.fingerprint import dicom_series
 
 
 @dataclass(frozen=True)
@@ -128,27 +126,12 @@ def _one_per_series(files: Sequence[Path]) -> list[Path]:
     chosen: dict[bytes, Path] = {}
     others = []
     for file in files:
-        series = _dicom_series(file) if file.suffix.lower() == ".dcm" else None
+        series = dicom_series(file) if file.suffix.lower() == ".dcm" else None
         if series is None:
             others.append(file)
         elif series not in chosen or file.stat().st_size > chosen[series].stat().st_size:
             chosen[series] = file
     return [*others, *chosen.values()]
-
-
-def _dicom_series(file: Path) -> bytes | None:
-    """SeriesInstanceUID (0020,000E) of an explicit little-endian DICOM file, if it is near the start."""
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(_SERIES_WITHIN_BYTES)
-    except OSError:
-        return None  # the run lists it as unreadable
-    start = head.find(_SERIES_TAG)
-    if start < 0:
-        return None
-    start += len(_SERIES_TAG)
-    length = int.from_bytes(head[start : start + 2], "little")
-    return head[start + 2 : start + 2 + length].rstrip(b"\0 ") or None
 
 
 def _table_rows(table: TextTable) -> Iterator[SlideRow]:

@@ -8,9 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 import openslide
+import tifffile
 
 from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import LevelSlide, NotMine, UInt8Image
+from histonic.slides.damage import BROKEN, TIFF_STARTS, can_come_from
 from histonic.slides.resolution import HeaderMpp, assess_mpp
 from histonic.slides.scanner import openslide_scanner
 
@@ -49,7 +51,9 @@ class OpenSlideSlide(LevelSlide):
 
         Raises:
             NotMine: OpenSlide refuses it.
+            UnreadableSlideError: Tiles are said to be larger than what is stored can hold.
         """
+        _require_small_tiles(path)
         try:
             return cls(path, openslide.OpenSlide(path), mpp, default_mpp)
         except openslide.OpenSlideUnsupportedFormatError as error:
@@ -77,6 +81,30 @@ class OpenSlideSlide(LevelSlide):
     def close(self) -> None:
         """Release the file."""
         self._handle.close()
+
+
+def _require_small_tiles(path: Path) -> None:
+    """Of a TIFF, compare tiles with their bytes: OpenSlide ends the process where memory is short."""
+    with path.open("rb") as file:
+        if not file.read(4).startswith(TIFF_STARTS):
+            return
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            for page in tiff.pages:
+                _require_small_tile(path, page)
+    except BROKEN:
+        return  # OpenSlide finds its own words
+
+
+def _require_small_tile(path: Path, page: Any) -> None:
+    stored = max(page.databytecounts, default=0) if page.is_tiled else 0
+    wide, high = int(page.tilewidth), int(page.tilelength)
+    if page.is_tiled and not can_come_from(wide * high * 4, stored):
+        raise UnreadableSlideError(
+            f"Open the slide {path}.",
+            f"It is damaged: tiles of {wide} x {high} px cannot come from {stored:,} bytes.",
+            "Copy it again from where it came; if that does not help, scan or export it again.",
+        )
 
 
 def _scanned(handle: Any) -> tuple[tuple[int, int], Sequence[tuple[int, int]]]:

@@ -11,17 +11,28 @@ import numpy as np
 import tifffile
 
 from histonic.core.errors import UnreadableSlideError
-from histonic.slides.base import LevelSlide, NotMine, UInt8Image
+from histonic.slides.base import LevelSlide, UInt8Image
+from histonic.slides.damage import BROKEN, TIFF_STARTS
 from histonic.slides.formats.blocks import Block, BlockCache, Key
+from histonic.slides.formats.tiff_colours import UnshownError
 from histonic.slides.formats.tiff_level import TiffLevel
-from histonic.slides.formats.tiff_mpp import read_header_mpp
-from histonic.slides.formats.tiff_pages import BROKEN, damaged, find_levels, open_tiff, require_size
+from histonic.slides.formats.tiff_mpp import check_units, read_header_mpp
+from histonic.slides.formats.tiff_pages import (
+    damaged,
+    find_levels,
+    open_tiff,
+    require_size,
+    said,
+    twins,
+    unshown,
+)
 from histonic.slides.resample import average_area
 from histonic.slides.scanner import tiff_scanner
 
 CACHE_BYTES = 128_000_000
 MOST_BLOCK_BYTES = 1_500_000_000
 EDGE = 1e-6
+BRIGHTNESS_PROBES = 32
 
 
 class TiffSlide(LevelSlide):
@@ -39,6 +50,7 @@ class TiffSlide(LevelSlide):
     reader = "tiff"
     reader_version = f"tifffile {tifffile.__version__}"
     extensions = (".svs", ".tif", ".tiff", ".btf", ".tf8", ".tf2")
+    starts = TIFF_STARTS
 
     def __init__(
         self,
@@ -55,11 +67,14 @@ class TiffSlide(LevelSlide):
         super().__init__(
             path,
             [level.wh for level in self._levels],
-            header=read_header_mpp(tiff),
+            header=check_units(read_header_mpp(tiff, pages[0]), pages),
             mpp=mpp,
             default_mpp=default_mpp,
         )
-        self.scanner, self.storage = tiff_scanner(tiff)
+        self.scanner, self.storage = tiff_scanner(tiff, pages[0])
+        self._fills_from_finer = bool(pages[0].is_svs)
+        more = twins(tiff, pages[0])
+        self.note = f"{more} more picture(s) of this size in the file are not read" if more else ""
         self.cache = BlockCache(self._decode, cache_bytes)
 
     @classmethod
@@ -75,7 +90,8 @@ class TiffSlide(LevelSlide):
 
         Raises:
             NotMine: No TIFF file, or of a kind that is left to OpenSlide.
-            UnreadableSlideError: The file ends before its pixels do, or they can only be read all at once.
+            UnreadableSlideError: The file is damaged, ends before its pixels do, can only be read all at
+                once, or has pixels of a kind that would be shown wrong.
         """
         tiff = open_tiff(path)
         try:
@@ -83,10 +99,13 @@ class TiffSlide(LevelSlide):
             slide = cls(path, tiff, pages, mpp=mpp, default_mpp=default_mpp, cache_bytes=cache_bytes)
             require_size(path, max(level.end_of_data for level in slide._levels))
             slide._require_small_blocks()
-            slide._require_decodable()
+            slide._require_pixels()
+        except UnshownError as error:
+            tiff.close()
+            raise unshown(path, str(error)) from error
         except BROKEN as error:
             tiff.close()
-            raise damaged(error) from error
+            raise damaged(path, f"its structure makes no sense ({said(error)})") from error
         except BaseException:
             tiff.close()
             raise
@@ -102,15 +121,37 @@ class TiffSlide(LevelSlide):
                 "--compression jpeg --bigtiff",
             )
 
-    def _require_decodable(self) -> None:
-        """Try one tile, so that a codec that is not there is known before hours are spent."""
-        first = self._levels[0].first_stored()
-        if first is None:
+    def _require_pixels(self) -> None:
+        """Try one tile of each level, so that damage or a codec that is not there is known at once."""
+        for number, level in enumerate(self._levels):
+            level.prepare()
+            stored = level.stored()
+            if not len(stored):
+                if number == 0:
+                    raise damaged(self.path, "no pixel is stored in it")
+                continue
+            try:
+                self.cache.fetch([(number, int(stored[0]))])
+            except UnreadableSlideError as error:
+                raise damaged(
+                    self.path, f"its tiles cannot be decoded ({error.found.rstrip('.')})"
+                ) from error
+        self._require_bright_pixels()
+
+    def _require_bright_pixels(self) -> None:
+        """Refuse samples of which only the lower bits are used: as they stand, the slide would be dark."""
+        level = self._levels[-1]
+        bits = level.colours.bits
+        if bits <= 8 or level.colours.palette is not None:
             return
-        try:
-            self.cache.fetch([(0, first)])
-        except UnreadableSlideError as error:
-            raise NotMine(f"its tiles cannot be decoded ({error.found})") from error
+        stored = level.stored()
+        some = stored[np.unique(np.linspace(0, len(stored) - 1, BRIGHTNESS_PROBES).astype(int))]
+        most = max(int(level.samples(int(index)).max()) for index in some)
+        if most < 2 ** (bits - 1):
+            raise UnshownError(
+                f"its samples have {bits} bits, but none is above {most:,}, so that nobody knows how bright "
+                "white is"
+            )
 
     def read_many(self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float) -> UInt8Image:
         """Read regions of one size; equal to :meth:`read` of each, each stored tile decoded once.
@@ -194,7 +235,7 @@ class TiffSlide(LevelSlide):
         number, index = key
         level = self._levels[number]
         # Aperio leaves out single tiles of coarser levels although there is tissue on them.
-        if number and level.is_missing(index) and self._tiff.is_svs:
+        if number and level.is_missing(index) and self._fills_from_finer:
             return self._decode_from_finer(number, index)
         return level.decode(index)
 

@@ -1,12 +1,14 @@
-"""One stored image of a TIFF file: where its tiles lie and how they are decoded to RGB."""
+"""One stored image of a TIFF file: where its tiles lie, whether they make sense, how they become RGB."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
@@ -14,52 +16,86 @@ import tifffile
 
 from histonic.core.errors import UnreadableSlideError
 from histonic.core.units import WH
-from histonic.slides.base import NotMine
+from histonic.slides.damage import BROKEN, SMALL_BYTES, can_come_from
+from histonic.slides.formats.codestreams import stored_size
+from histonic.slides.formats.tiff_colours import Colours, colours_of
+from histonic.slides.formats.tiff_pages import damaged
 
 Block = npt.NDArray[np.uint8]
-JPEG = 7
-JPEG2000_YCBCR = 33003
+UNCOMPRESSED, JPEG = 1, 7
+# LZW, deflate, PackBits, LZMA, Zstandard: decoded to bytes, not to a picture.
+PLAIN_BYTES = (5, 8, 32946, 32773, 34925, 50000)
 PROBES = 3
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # Adobe's APP14 marker with colour transform 0: the three components are red, green and blue.
 ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+HEADER_BYTES = 8
 
 
 @dataclass
 class TiffLevel:
-    """A tiled or striped page with uint8 samples.
+    """A tiled or striped page.
 
     Attributes:
         page: The page as tifffile describes it.
         path: The file, for messages.
         wh: Size in pixels.
         block_wh: Size of a stored tile or strip.
+        colours: How its samples become RGB.
         fast_jpeg: Whether simplejpeg was seen to give the pixels that tifffile gives.
         end_of_data: First byte behind the last stored tile.
+
+    Raises:
+        UnreadableSlideError: Its directory contradicts itself.
+        UnshownError: Its colours are of a kind that cannot be shown.
     """
 
     page: Any
     path: str
     wh: WH = field(init=False)
     block_wh: WH = field(init=False)
+    colours: Colours = field(init=False)
     fast_jpeg: bool = field(init=False, default=False)
     end_of_data: int = field(init=False)
 
     def __post_init__(self) -> None:
         page = self.page
+        self.colours = colours_of(page)
         self.wh = WH(int(page.imagewidth), int(page.imagelength))
         if page.is_tiled:
             self.block_wh = WH(int(page.tilewidth), int(page.tilelength))
         else:
             self.block_wh = WH(self.wh.w, min(int(page.rowsperstrip), self.wh.h))
-        self._planes = int(page.samplesperpixel) if int(page.planarconfig) == 2 else 1
-        self._offsets = np.array(page.dataoffsets, np.int64)
-        self._sizes = np.array(page.databytecounts, np.int64)
-        if min(len(self._offsets), len(self._sizes)) < self.count * self._planes:
-            raise NotMine(f"its directory lists fewer stored tiles than {self.wh.w} x {self.wh.h} px need")
-        self.end_of_data = int((self._offsets + self._sizes)[self._sizes > 0].max(initial=0))
+        self._compression = int(page.compression)
+        self._samples = int(page.samplesperpixel)
+        self._planes = self._samples if int(page.planarconfig) == 2 else 1
+        if min(*self.wh, *self.block_wh) < 1:
+            raise self._damaged(f"it is said to have {self.wh.w} x {self.wh.h} px")
+        places = [int(each) for each in page.dataoffsets]
+        counts = [int(each) for each in page.databytecounts]
+        if len(places) != self.count * self._planes or len(counts) != len(places):
+            raise self._damaged(
+                f"its directory lists {len(places)} stored pieces, but {self.wh.w} x {self.wh.h} px in "
+                f"pieces of {self.block_wh.w} x {self.block_wh.h} px are {self.count * self._planes}"
+            )
+        self.end_of_data = max((a + b for a, b in zip(places, counts, strict=True) if b), default=0)
+        if self.end_of_data >= 2**63:
+            raise self._damaged("its directory lists tiles beyond the end of any file")
+        # Where nothing is stored, the place may be anything.
+        self._sizes = np.array(counts, np.int64)
+        self._offsets = np.array(
+            [at if size else 0 for at, size in zip(places, counts, strict=True)], np.int64
+        )
+        self._require_sound_places()
         self._head = b""
-        if int(page.compression) == JPEG and page.is_tiled and self._planes == 1:
+
+    def prepare(self) -> None:
+        """Look at some tiles: whether they are what the directory says, and which decoder serves.
+
+        Called once the file is known to be long enough.
+        """
+        self._require_stored_size()
+        if self._compression == JPEG and self.page.is_tiled and self._planes == 1:
             self.fast_jpeg = self._simplejpeg_agrees()
 
     @property
@@ -88,12 +124,11 @@ class TiffLevel:
 
     def is_missing(self, index: int) -> bool:
         """Whether nothing is stored for a tile; scanners leave out tiles of empty glass."""
-        return not self._sizes[index]
+        return not self._sizes[index :: self.count].any()
 
-    def first_stored(self) -> int | None:
-        """The first stored tile with data, None if there is none."""
-        stored = np.flatnonzero(self._sizes[: self.count])
-        return int(stored[0]) if len(stored) else None
+    def stored(self) -> npt.NDArray[np.int64]:
+        """Indices of the tiles that have data, ascending."""
+        return np.flatnonzero(self._sizes[: self.count])
 
     def decode(self, index: int) -> Block:
         """A stored tile as RGB, uint8 ``(h, w, 3)``; a tile without data is white.
@@ -101,47 +136,147 @@ class TiffLevel:
         Raises:
             UnreadableSlideError: The data are damaged.
         """
+        if self.is_missing(index):
+            return np.full((self.block_wh.h, self.block_wh.w, 3), 255, np.uint8)
         try:
-            planes = [self._decode_segment(index + plane * self.count) for plane in range(self._planes)]
-        except (ValueError, RuntimeError, OSError, TypeError, IndexError, tifffile.TiffFileError) as error:
+            return self._decode(index)
+        except BROKEN as error:
             raise UnreadableSlideError(
                 f"Decode stored tile {index} of {self.path}.",
                 f"{type(error).__name__}: {' '.join(str(error).split())}.",
                 "The file is damaged: copy or scan it again.",
             ) from error
-        samples = planes[0] if self._planes == 1 else np.concatenate(planes, axis=2)
-        if int(self.page.compression) == JPEG2000_YCBCR and not self.is_missing(index):
-            samples = _ycbcr_to_rgb(samples)
-        return _to_rgb(samples, int(self.page.photometric), self.page.extrasamples)
+
+    def _decode(self, index: int) -> Block:
+        if self.fast_jpeg:
+            data = self._segment(index)
+            self._require_size(data, index)
+            return self._decode_simplejpeg(data, self._head)
+        return self.colours.to_rgb(self.samples(index))
+
+    def samples(self, index: int) -> npt.NDArray[Any]:
+        """A stored tile as tifffile decodes it, ``(h, w, S)``; the errors are those of the decoders."""
+        planes = [self._decode_segment(index + plane * self.count) for plane in range(self._planes)]
+        return planes[0] if self._planes == 1 else np.concatenate(planes, axis=2)
 
     def _segment(self, index: int) -> bytes:
         count = int(self._sizes[index])
+        if not count:
+            raise ValueError("one of its planes is not stored")
         data = read_at(self.page.parent.filehandle, self.offset(index), count)
         if len(data) < count:
             raise ValueError("the file ends within this tile")
         return data
 
-    def _decode_segment(self, index: int) -> Block:
-        if self.is_missing(index):
-            samples = int(self.page.samplesperpixel) // self._planes
-            white = 0 if int(self.page.photometric) == 0 else 255
-            return np.full((self.block_wh.h, self.block_wh.w, samples), white, np.uint8)
+    def _decode_segment(self, index: int) -> npt.NDArray[Any]:
         data = self._segment(index)
-        if self.fast_jpeg:
-            return self._decode_simplejpeg(data, self._head)
+        self._require_size(data, index)
+        if self._compression == JPEG:
+            _require_sound_jpeg(data, self.page.jpegtables, self._samples // self._planes)
         return self._decode_tifffile(data, index)
 
-    def _decode_tifffile(self, data: bytes, index: int) -> Block:
+    def _decode_tifffile(self, data: bytes, index: int) -> npt.NDArray[Any]:
         segment, _, _ = self.page.decode(
             data, index, jpegtables=self.page.jpegtables, jpegheader=self.page.jpegheader
         )
         if segment is None:
             raise ValueError("the tile is empty")
-        return np.asarray(segment[0])
+        pixels = np.asarray(segment[0])
+        if (pixels.shape[1], pixels.shape[0]) not in self._sizes_of(index):
+            raise ValueError(f"it has {pixels.shape[1]} x {pixels.shape[0]} px")
+        if pixels.shape[2] != self._samples // self._planes:
+            raise ValueError(f"it has {pixels.shape[2]} channels")
+        return pixels
 
     def _decode_simplejpeg(self, data: bytes, head: bytes) -> Block:
         pixels: Block = simplejpeg.decode_jpeg(head + data[len(JPEG_START) :], colorspace="RGB")
         return pixels
+
+    def _sizes_of(self, index: int) -> set[tuple[int, int]]:
+        """Sizes that a stored tile may have: the whole, or at the border what is left."""
+        row, column = divmod(index % self.count, self.columns)
+        wide = min(self.block_wh.w, self.wh.w - column * self.block_wh.w)
+        high = min(self.block_wh.h, self.wh.h - row * self.block_wh.h)
+        return {(w, h) for w in (self.block_wh.w, wide) for h in (self.block_wh.h, high)}
+
+    def _require_size(self, data: bytes, index: int) -> None:
+        """Refuse compressed pictures of another size before memory is spent on them."""
+        found = stored_size(data, self._compression)
+        if found is None:
+            return
+        if (found.width, found.height) not in self._sizes_of(index):
+            raise ValueError(
+                f"the picture in it has {found.width} x {found.height} px, not {self.block_wh.w} x "
+                f"{self.block_wh.h}"
+            )
+        samples = self._samples // self._planes
+        if found.samples not in (0, samples) or found.bits not in (0, self.colours.bits):
+            raise ValueError(
+                f"the picture in it has {found.samples} channels of {found.bits} bits, not {samples} of "
+                f"{self.colours.bits}"
+            )
+
+    def _require_sound_places(self) -> None:
+        """Refuse tiles that lie in the header or reach into each other; equal ones may share a place."""
+        stored = self._sizes > 0
+        if not stored.any():
+            return
+        if self._offsets[stored].min() < HEADER_BYTES:
+            raise self._damaged("a stored tile is said to lie in the header")
+        places = np.unique(np.stack([self._offsets[stored], self._sizes[stored]], axis=1), axis=0)
+        ends = places[:-1].sum(1)
+        if self.page.is_tiled and (ends > places[1:, 0]).any():
+            raise self._damaged("stored tiles reach into each other")
+        largest = int(self._sizes.max())
+        if not can_come_from(self.block_bytes, largest):
+            raise self._damaged(
+                f"tiles of {self.block_wh.w} x {self.block_wh.h} px cannot come from {largest:,} bytes"
+            )
+        if self._compression == UNCOMPRESSED:
+            self._require_uncompressed_bytes()
+
+    def _require_uncompressed_bytes(self) -> None:
+        """Of uncompressed tiles every byte is known; one more may fill up a word."""
+        sizes = self._sizes.reshape(-1, self.rows, self.columns)
+        wide = np.minimum(self.block_wh.w, self.wh.w - np.arange(self.columns) * self.block_wh.w)
+        high = np.minimum(self.block_wh.h, self.wh.h - np.arange(self.rows) * self.block_wh.h)[:, None]
+        known = sizes == 0
+        for w in (wide, self.block_wh.w):
+            for h in (high, self.block_wh.h):
+                surplus = sizes - self._row_bytes(w) * h
+                known |= (surplus == 0) | (surplus == 1)
+        if not known.all():
+            index = int(np.argmin(known))
+            raise self._damaged(
+                f"stored tile {index} has {int(self._sizes[index]):,} bytes, which are not "
+                f"{self.block_wh.w} x {self.block_wh.h} px"
+            )
+
+    def _row_bytes(self, width: Any) -> Any:
+        """Bytes of a row of so many pixels, uncompressed: whole bytes."""
+        return -(-width * (self._samples // self._planes) * self.colours.bits // 8)
+
+    def _require_stored_size(self) -> None:
+        """Refuse tiles that hold more than the directory says, of which some decoders drop the rest."""
+        stored = self.stored()
+        if self._compression not in PLAIN_BYTES or not len(stored):
+            return
+        index = int(stored[0])
+        decode = tifffile.TIFF.DECOMPRESSORS[self._compression]
+        most = self._row_bytes(self.block_wh.w) * self.block_wh.h
+        try:
+            data = self._segment(index)
+            if int(self.page.fillorder) == 2:
+                data = bytes(imagecodecs.bitorder_decode(data))
+            # As much more as 16 bits are than one; not much memory, as a tile is small.
+            found = len(decode(data, out=most + min(15 * most, SMALL_BYTES)))
+        except BROKEN:
+            return  # named where the tile is decoded
+        if found > most + 1:
+            raise self._damaged(f"its tiles hold more than {self.block_wh.w} x {self.block_wh.h} px")
+
+    def _damaged(self, found: str) -> UnreadableSlideError:
+        return damaged(self.path, found)
 
     def _simplejpeg_agrees(self) -> bool:
         """Try both decoders on some tiles: how colours are stored is not told reliably by the header.
@@ -153,8 +288,10 @@ class TiffLevel:
         joined = tables[len(JPEG_START) : -len(JPEG_END)] if tables else b""
         try:
             probes = [(self._segment(index), index) for index in self._probes()]
-            wanted = [self._decode_tifffile(data, index) for data, index in probes]
-        except (ValueError, RuntimeError, OSError, TypeError):
+            for data, index in probes:
+                self._require_size(data, index)
+            wanted = [self.colours.to_rgb(self._decode_tifffile(data, index)) for data, index in probes]
+        except BROKEN:
             return False
         for head in (JPEG_START + joined, JPEG_START + ADOBE_RGB + joined):
             if probes and self._agrees([data for data, _ in probes], wanted, head):
@@ -164,16 +301,16 @@ class TiffLevel:
 
     def _probes(self) -> list[int]:
         """The stored tiles with most data, where a wrong colour transform shows, and one in the middle."""
-        stored = np.flatnonzero(self._sizes)
+        stored = self.stored()
         if not len(stored):
             return []
         largest = stored[np.argsort(-self._sizes[stored], kind="stable")[: PROBES - 1]]
         return sorted({int(stored[len(stored) // 2]), *(int(index) for index in largest)})
 
-    def _agrees(self, data: list[bytes], wanted: list[Block], head: bytes) -> bool:
+    def _agrees(self, data: Sequence[bytes], wanted: Sequence[Block], head: bytes) -> bool:
         try:
             found = [self._decode_simplejpeg(each, head) for each in data]
-        except (ValueError, RuntimeError, TypeError):
+        except BROKEN:
             return False
         return all(np.array_equal(ours, theirs) for ours, theirs in zip(found, wanted, strict=True))
 
@@ -187,38 +324,11 @@ def read_at(handle: Any, offset: int, count: int) -> bytes:
         return bytes(handle.read(count))
 
 
-def _share(factor: float, unit: int = 1) -> npt.NDArray[np.int64]:
-    """``factor`` times each of the 256 chroma values in 1/``unit``, halves rounded away from zero."""
-    values = factor * unit * (np.arange(256) - 128)
-    away: npt.NDArray[np.int64] = np.copysign(np.floor(np.abs(values) + 0.5), values).astype(np.int64)
-    return away
-
-
-# Green gets two shares, which are rounded together.
-FINE = 65_536
-RED_OF_CR = _share(1.402).astype(np.int16)
-BLUE_OF_CB = _share(1.772).astype(np.int16)
-GREEN_OF_CB = _share(-0.34414, FINE) + FINE // 2
-GREEN_OF_CR = _share(-0.71414, FINE)
-
-
-def _ycbcr_to_rgb(samples: Block) -> Block:
-    """Luma and chroma to RGB as in JFIF; Aperio's JPEG 2000 streams do not carry the transform."""
-    luma, blue, red = samples[..., 0].astype(np.int16), samples[..., 1], samples[..., 2]
-    green = (GREEN_OF_CB[blue] + GREEN_OF_CR[red]) // FINE
-    rgb = np.stack([luma + RED_OF_CR[red], luma + green.astype(np.int16), luma + BLUE_OF_CB[blue]], axis=-1)
-    return np.clip(rgb, 0, 255).astype(np.uint8)
-
-
-def _to_rgb(samples: Block, photometric: int, extrasamples: tuple[int, ...]) -> Block:
-    """Grey to three channels, alpha onto white."""
-    if samples.ndim == 2:
-        samples = samples[..., None]
-    if photometric == 0:
-        samples = 255 - samples
-    if samples.shape[2] == 1:
-        return np.repeat(samples, 3, axis=2)
-    if samples.shape[2] >= 4 and extrasamples and int(extrasamples[0]) in (1, 2):
-        alpha = samples[..., 3:4].astype(np.uint16)
-        return ((samples[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return samples[..., :3]
+def _require_sound_jpeg(data: bytes, tables: bytes | None, samples: int) -> None:
+    """Refuse a JPEG picture with an error in it, of which the decoder of tifffile makes grey squares."""
+    if samples not in (1, 3):
+        return
+    joined = tables[len(JPEG_START) : -len(JPEG_END)] if tables else b""
+    simplejpeg.decode_jpeg(
+        JPEG_START + joined + data[len(JPEG_START) :], colorspace="GRAY" if samples == 1 else "RGB"
+    )

@@ -92,7 +92,7 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
                 grid = lay_grid(slide, spec)
                 stage = "tissue"
                 tissue, mask_hash = _tissue(slide, row, settings)
-                mask = cell_coverage(tissue, grid) >= settings.tissue.min_cell_share
+                mask = _kept_cells(tissue, grid, settings)
                 picture = thumbnail(slide)
                 _write_thumbnail(picture, thumbnail_path(settings.out, row.slide_id), grid, mask)
                 _require_tissue(row, mask)
@@ -112,6 +112,41 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
             if isinstance(error, OutputError) and error.is_full:
                 raise
             yield Failed(row, stage, error)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A slide that can be compressed, as far as can be seen without reading its tiles.
+
+    Attributes:
+        facts: Size, resolution and where it comes from, reader; what is to be known of how it was read.
+        tissue: Share of the slide that is tissue.
+    """
+
+    facts: str
+    tissue: float
+
+
+def check_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) -> Checked:
+    """Do all that :func:`read_slides` does with a slide before its tiles; nothing is written.
+
+    Args:
+        row: The slide.
+        settings: Of the compression; its ``out`` is not used.
+        spec: What the encoder expects.
+
+    Raises:
+        SlideError: The compression would list the slide as failed, for the same reason.
+    """
+    _check_slide_id(row)
+    with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
+        grid = lay_grid(slide, spec)
+        tissue, _ = _tissue(slide, row, settings)
+        thumbnail(slide)
+        _require_tissue(row, _kept_cells(tissue, grid, settings))
+        size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
+        facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
+        return Checked(f"{facts} ({slide.note})" if slide.note else facts, float(tissue.mask.mean()))
 
 
 def lay_grid(slide: Slide, spec: EncoderSpec) -> TileGrid:
@@ -182,6 +217,10 @@ def _tissue(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[Ti
         return read_tissue_mask(path, slide), mask_hash
     rule = settings.tissue
     return find_tissue(slide, TissueRule(rule.mpp, rule.min_speck_um2, rule.max_hole_um2)), None
+
+
+def _kept_cells(tissue: TissueMask, grid: TileGrid, settings: CompressSettings) -> npt.NDArray[np.bool_]:
+    return cell_coverage(tissue, grid) >= settings.tissue.min_cell_share
 
 
 def _require_tissue(row: SlideRow, mask: npt.NDArray[np.bool_]) -> None:

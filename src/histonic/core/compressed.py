@@ -133,10 +133,17 @@ class SlideDescription(Part):
 
 
 class ReaderDescription(Part):
-    """Name and version of what read a slide."""
+    """What read a slide.
+
+    Attributes:
+        name: Its name.
+        version: Its version.
+        note: What is to be known of how it was read, such as why another reader was passed over.
+    """
 
     name: str = ""
     version: str = ""
+    note: str = ""
 
 
 class MapSettings(Part):

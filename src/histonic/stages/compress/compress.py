@@ -234,6 +234,8 @@ class _Job:
         slide_id = opened.row.slide_id
         total, seen, shown = int(opened.mask.sum()), 0, 0
         target = map_folder(self.folder, slide_id)
+        if opened.reader.note:
+            progress.say(f"{slide_id}: {opened.reader.note}")
         try:
             with writing_map(
                 target, opened.mask, self.encoder.spec.code_size, self.settings.orientations

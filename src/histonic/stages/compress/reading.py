@@ -101,7 +101,7 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
                     grid,
                     mask,
                     _describe(slide, row, mask_hash, settings.mpp),
-                    ReaderDescription(name=slide.reader, version=slide.reader_version),
+                    ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
                     StoredAppearance(**appearance_of(picture, grid, mask).to_dict()),
                 )
                 stage = "tiles"
@@ -138,7 +138,7 @@ def check_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) ->
     Raises:
         SlideError: The compression would list the slide as failed, for the same reason.
     """
-    _check_slide_id(row)
+    require_usable_id(row)
     with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
         grid = lay_grid(slide, spec)
         tissue, _ = _tissue(slide, row, settings)

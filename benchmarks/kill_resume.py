@@ -171,7 +171,7 @@ def write_table(rows: list[tuple[str, float, int, int, int, int]]) -> None:
         "# Kills and resumption",
         "",
         "Made by `python benchmarks/kill_resume.py --write`: SIGKILL at random moments, then the same "
-        "command to its end; counted are rounds whose files differ from those of an undisturbed run in any byte.",
+        "command to its end; counted are rounds whose files differ from an undisturbed run in any byte.",
         "",
         "| command | undisturbed, s | files | rounds | kills | rounds that differ |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from histonic.stages.train.train import train_slides
     from histonic.stages.transfer.tasks import study_tasks
     from histonic.stages.transfer.transfer import transfer
+    from histonic.stages.verify.verify import verify
 
 _HOMES = {
     "ArraySlide": "histonic.slides.formats.array",
@@ -58,6 +59,7 @@ _HOMES = {
     "train_encoder": "histonic.stages.encoder.train",
     "train_slides": "histonic.stages.train.train",
     "transfer": "histonic.stages.transfer.transfer",
+    "verify": "histonic.stages.verify.verify",
     "write_report": "histonic.stages.report.report",
 }
 
@@ -85,6 +87,7 @@ __all__ = [
     "train_encoder",
     "train_slides",
     "transfer",
+    "verify",
     "write_report",
 ]
 

@@ -7,7 +7,8 @@ at once.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,6 +33,42 @@ class TissueSettings(Settings):
     min_speck_um2: float = Field(20_000, ge=0, description="Pieces of tissue smaller than this are dropped.")
     max_hole_um2: float = Field(40_000, ge=0, description="Holes smaller than this are filled.")
     min_cell_share: float = Field(0.25, gt=0, le=1, description="Cells with less tissue than this are empty.")
+
+
+HIDDEN = "(private)"
+"""What stands in place of a path where paths are kept out of results."""
+
+
+def plain_settings(
+    settings: Settings, *, private: bool = False, exclude: Collection[str] = ()
+) -> dict[str, Any]:
+    """Settings as plain values, as they are saved beside results.
+
+    Args:
+        settings: The settings.
+        private: Put :data:`HIDDEN` in the place of every path.
+        exclude: Fields that are left out.
+
+    Example:
+        >>> class Copy(Settings):
+        ...     out: Path
+        ...     mpp: float = 0.5
+        >>> plain_settings(Copy(out="ward/a"), private=True)
+        {'out': '(private)', 'mpp': 0.5}
+    """
+    plain = settings.model_dump(mode="json", exclude=set(exclude))
+    if private:
+        for key in plain:
+            plain[key] = _hide(getattr(settings, key), plain[key])
+    return plain
+
+
+def _hide(value: Any, plain: Any) -> Any:
+    if isinstance(value, Path) or (isinstance(value, str) and ("/" in value or "\\" in value)):
+        return HIDDEN
+    if isinstance(value, tuple | list):
+        return [_hide(each, other) for each, other in zip(value, plain, strict=True)]
+    return plain
 
 
 def fields_of(model: type[Settings]) -> dict[str, FieldInfo]:

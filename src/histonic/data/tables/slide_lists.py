@@ -26,12 +26,14 @@ class SlideRow:
         path: The file; it may be absent, so that a run can list it as a failure.
         mpp: Microns per pixel for a header that does not say; None if nobody says.
         mask: Tissue mask file named by the table.
+        is_named: Whether the name comes from a table rather than from the file.
     """
 
     slide_id: str
     path: Path
     mpp: float | None = None
     mask: Path | None = None
+    is_named: bool = False
 
 
 def read_slide_list(paths: Sequence[Path]) -> list[SlideRow]:
@@ -166,4 +168,4 @@ def _table_row(table: TextTable, named: Mapping[str, str], row: int, cells: Mapp
             "Give microns per pixel of the full resolution, such as 0.25, or leave the cell empty.",
         )
     mask = table.path.parent / cell("mask") if cell("mask") else None
-    return SlideRow(slide_name(cell("slide_id") or path.name), path, mpp, mask)
+    return SlideRow(slide_name(cell("slide_id") or path.name), path, mpp, mask, bool(cell("slide_id")))

@@ -22,7 +22,7 @@ from histonic.core.processes.memory import keep_memory
 from histonic.core.processes.owners import Owner
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
-from histonic.core.settings import resolve
+from histonic.core.settings import plain_settings, resolve
 from histonic.data.maps.store import (
     Failure,
     MapFacts,
@@ -36,7 +36,7 @@ from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
-from histonic.stages.compress.reading import Closed, Event, Failed, Opened, Tiles, read_slides
+from histonic.stages.compress.reading import Closed, Event, Failed, Opened, Tiles, read_slides, without_path
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.compress.sharing import SharedSlides
 from histonic.training.devices import pick_device
@@ -130,7 +130,15 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
         raise SettingsError(
             f"Take shard {settings.shard}.", "There is no such part.", "Give i/n with i from 1 to n."
         )
-    return read_slide_list(settings.slides)[part - 1 :: parts]
+    rows = read_slide_list(settings.slides)
+    unnamed = [row.slide_id for row in rows if settings.private and not row.is_named]
+    if unnamed:
+        raise SettingsError(
+            "Compress without paths and file names (--private).",
+            f"{len(unnamed)} slides are known by their file names alone, such as {unnamed[0]!r}.",
+            "Give a table with the columns path and slide_id.",
+        )
+    return rows[part - 1 :: parts]
 
 
 class _Job:
@@ -161,7 +169,7 @@ class _Job:
         if heads is not None:
             with replacing_file(self.folder / HEADS_FILE) as partial:
                 shutil.copyfile(heads, partial)
-        kept = self.settings.model_dump(mode="json", exclude=KEPT_OUT)
+        kept = plain_settings(self.settings, private=self.settings.private, exclude=KEPT_OUT)
         write_text(self.folder / "settings.yaml", yaml.safe_dump(kept, sort_keys=True, allow_unicode=True))
 
     def _require_own_store(self) -> None:
@@ -301,6 +309,8 @@ class _Job:
         error = failed.error
         reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
         failure = Failure(failed.row.slide_id, str(failed.row.path), failed.stage, reason)
+        if self.settings.private:
+            failure = without_path(failure, failed.row)
         try:
             write_failure(self.folder, failure)
         except OutputError as unwritten:

@@ -18,7 +18,7 @@ from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideErr
 from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.units import WH
-from histonic.data.maps.store import MOST_ID_BYTES, StoredAppearance, names_a_file, thumbnail_path
+from histonic.data.maps.store import MOST_ID_BYTES, Failure, StoredAppearance, names_a_file, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
@@ -100,7 +100,7 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
                     row,
                     grid,
                     mask,
-                    _describe(slide, row, mask_hash, settings.mpp),
+                    _describe(slide, row, mask_hash, settings),
                     ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
                     StoredAppearance(**appearance_of(picture, grid, mask).to_dict()),
                 )
@@ -241,12 +241,25 @@ def _write_thumbnail(
         partial.write_bytes(buffer.getvalue())
 
 
+def without_path(failure: Failure, row: SlideRow) -> Failure:
+    """A failure in whose words the slide's identifier stands for its file."""
+    reason = failure.reason
+    for path in (row.path, row.path.resolve(), row.mask):
+        if path is not None:
+            reason = reason.replace(str(path), row.slide_id).replace(path.name, row.slide_id)
+    for folder in (row.path.parent, row.path.resolve().parent):
+        if len(folder.parts) > 1:
+            reason = reason.replace(str(folder), "(private)")
+    return Failure(failure.slide_id, failure.slide_id, failure.stage, reason)
+
+
 def _describe(
-    slide: Slide, row: SlideRow, mask_hash: str | None, default_mpp: float | None
+    slide: Slide, row: SlideRow, mask_hash: str | None, settings: CompressSettings
 ) -> SlideDescription:
+    default_mpp = settings.mpp
     return SlideDescription(
-        file=row.path.name,
-        path=str(row.path),
+        file="" if settings.private else row.path.name,
+        path="" if settings.private else str(row.path),
         fingerprint=slide.fingerprint,
         size_wh=WH(*slide.size_wh),
         mpp=slide.mpp,

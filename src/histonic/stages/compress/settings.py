@@ -33,6 +33,10 @@ class CompressSettings(Settings):
     precision: Precision = Field("32", description="Arithmetic of the encoder.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     replace: bool = Field(False, description="Replace maps of other files that have a slide's identifier.")
+    private: bool = Field(
+        False,
+        description="Keep paths and file names out of the store; slides are named by a table's slide_id.",
+    )
     stale_after: float = Field(
         STALE_S, ge=1, description="Seconds after which a silent run on the same store loses its slide."
     )

@@ -14,7 +14,7 @@ from histonic.core.documents import write_document
 from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
 from histonic.core.files import replacing_folder
 from histonic.core.progress import Progress, Silent
-from histonic.core.settings import resolve
+from histonic.core.settings import HIDDEN, plain_settings, resolve
 from histonic.core.task import TargetRequest, Task, parse_target
 from histonic.data.maps.store import Store
 from histonic.data.tables.joins import table_patients
@@ -24,7 +24,7 @@ from histonic.models.bundle import Bundle, read_bundle
 from histonic.models.members import prediction_columns
 from histonic.runs.documents import Counts, ExternalDocument, SlidesOfPatient
 from histonic.runs.files import truth_columns, write_frame
-from histonic.runs.run import read_facts
+from histonic.runs.run import read_facts, read_kept_settings
 from histonic.stages.predict.predict import predict_by_bundle
 from histonic.stages.predict.settings import ExternalSettings
 
@@ -61,6 +61,7 @@ def external_test(
     resolved = resolve(ExternalSettings, settings, values)
     listener = progress or Silent()
     read_facts(resolved.run)
+    private = bool(read_kept_settings(resolved.run).get("private"))
     bundle = read_bundle(resolved.run / "bundle")
     store = Store.open(resolved.store)
     _require_same_maps(bundle, store)
@@ -84,7 +85,9 @@ def external_test(
             joined = prediction_columns(task, [each[task.name] for each in predictions], bundle.members)
             frame = pd.DataFrame({**truth_columns(task, cohort, fold), **joined})
             write_frame(partial / "predictions" / f"{task.name}.csv", frame)
-        write_document(partial / "external.json", _facts(resolved, store, cohort, len(table_patients(table))))
+        write_document(
+            partial / "external.json", _facts(resolved, private, store, cohort, len(table_patients(table)))
+        )
     return out
 
 
@@ -161,13 +164,13 @@ def _requests(
 
 
 def _facts(
-    settings: ExternalSettings, store: Store, cohort: Cohort, patients_in_table: int
+    settings: ExternalSettings, private: bool, store: Store, cohort: Cohort, patients_in_table: int
 ) -> ExternalDocument:
     return ExternalDocument(
         name=settings.name,
-        store=settings.store.resolve(),
-        labels=settings.labels,
-        settings=settings.model_dump(mode="json"),
+        store=Path(HIDDEN) if private else settings.store.resolve(),
+        labels=Path(HIDDEN) if private else settings.labels,
+        settings=plain_settings(settings, private=private),
         patients=tuple(
             SlidesOfPatient(patient_id=each.patient_id, site=each.site, slide_ids=each.slide_ids)
             for each in cohort.patients

@@ -6,6 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -78,8 +79,13 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
         targets.append(evidence_of(full[task.name], target, columns, settings, SEED, run.training(task)))
         progress.advance(note=task.name)
-    audited = audit_content(run, progress)
     facts = run.facts
+    moved = (
+        run
+        if settings.store is None
+        else replace(run, facts=facts.model_copy(update={"store": settings.store}))
+    )
+    audited = audit_content(moved, progress)
     content = Report(
         report=Making(histonic=version("histonic"), resamples=resamples, seed=SEED),
         summary=words.opening(run.cohort.counts, [target.label for target in targets], facts),
@@ -102,7 +108,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         failures=run.failures,
         history=_history(run),
         commands=_commands(run, settings),
-        explanations=report_explanations(run, progress),
+        explanations=report_explanations(moved, progress),
     )
     return Report.model_validate(_plain(content.model_dump(by_alias=True)))
 
@@ -293,7 +299,7 @@ def _commands(run: WholeRun, settings: ReportSettings) -> list[str]:
     facts = run.facts
     compress = {"encoder": facts.encoder.name, **facts.compress_settings.to_dict(), "out": str(facts.store)}
     train = run.settings.model_dump(mode="json")
-    report = settings.model_dump(mode="json", exclude={"labels"}) | {"run": str(run.settings.out)}
+    report = settings.model_dump(mode="json", exclude={"labels", "store"}) | {"run": str(run.settings.out)}
     return [
         f"histonic compress {_arguments(CompressSettings, compress, 'slides')}",
         f"histonic train {_arguments(TrainSettings, train, 'store')}",
@@ -326,6 +332,8 @@ def _option(key: str, value: Any, default: Any) -> list[str]:
     if value is None or value == default:
         return []
     flag = f"--{key.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag if value else flag.replace("--", "--no-", 1)]
     if isinstance(value, Mapping):
         value = [f"{name}={item}" for name, item in sorted(value.items())]
     values = value if isinstance(value, (list, tuple)) else [value]

@@ -21,4 +21,5 @@ class ReportSettings(Settings):
     clinical: tuple[str, ...] = Field(
         (), description="Column of the label table for a clinical model to compare with; repeat for several."
     )
+    store: Path | None = Field(None, description="Store of the maps, if it has moved since the training.")
     labels: Path | None = Field(None, description="Label table of --subgroups and --clinical, if it moved.")

@@ -14,6 +14,7 @@ from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.documents import write_document
 from histonic.core.errors import TrainingError
 from histonic.core.files import replacing_file, write_json, write_text
+from histonic.core.settings import plain_settings
 from histonic.data.maps.store import Store
 from histonic.models.members import prediction_columns
 from histonic.models.trained import Trained
@@ -89,7 +90,8 @@ def require_same_run(out: Path, settings: TrainSettings, cohort: CohortDocument)
     todo = "Give the same settings and data again, or choose another --out."
     if not (out / "settings.yaml").is_file():
         return
-    require_same_settings(out, settings.model_dump(mode="json"), todo, free=FREE_SETTINGS)
+    kept = plain_settings(settings, private=settings.private)
+    require_same_settings(out, kept, todo, free=FREE_SETTINGS)
     if (out / "cohort.json").is_file() and read_cohort(out) != cohort:
         found = "It holds a run on other patients, labels or maps (see its cohort.json)."
         raise TrainingError(f"Train into {out}.", found, todo)
@@ -98,7 +100,7 @@ def require_same_run(out: Path, settings: TrainSettings, cohort: CohortDocument)
 def write_begin(out: Path, settings: TrainSettings, cohort: CohortDocument) -> None:
     """Write what is known before training: resolved settings and cohort."""
     write_document(out / "cohort.json", cohort)
-    write_text(out / "settings.yaml", settings_text(settings.model_dump(mode="json")))
+    write_text(out / "settings.yaml", settings_text(plain_settings(settings, private=settings.private)))
 
 
 def write_predictions(out: Path, cohort: Cohort, folds: Sequence[Fold], trained: Sequence[Trained]) -> None:

@@ -80,6 +80,9 @@ class TrainSettings(TableSettings):
     )
     weight_decay: float = Field(2e-5, ge=0, description="Weight decay (L2 penalty).")
     test_crops: int = Field(10, ge=1, description="Crops per map at test time, each in 8 orientations.")
+    private: bool = Field(
+        False, description="Keep paths and file names out of the run (explain and report need --store then)."
+    )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto, cpu or cuda.")
     devices: int = Field(1, ge=1, description="Number of devices (processes on a CPU).")

@@ -16,7 +16,7 @@ from histonic.core.cohort import Cohort, Fold
 from histonic.core.documents import write_document
 from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
 from histonic.core.progress import Progress, Silent
-from histonic.core.settings import resolve
+from histonic.core.settings import HIDDEN, resolve
 from histonic.core.task import parse_target
 from histonic.data.maps.fusion import fuse_cohort
 from histonic.data.maps.memory import Maps
@@ -259,7 +259,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         histonic=versions()["histonic"],
         versions=versions(),
         seed=settings.seed,
-        store=settings.store.resolve(),
+        store=Path(HIDDEN) if settings.private else settings.store.resolve(),
         code_size=trained[0].code_size,
         crop_cells=max(each.member.crop_cells for each in trained),
         folds=len({fold.number for fold in plan.folds}),

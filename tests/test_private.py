@@ -1,0 +1,69 @@
+"""With --private, no file of a store, run or report names a path or a slide file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from histonic.core.errors import SettingsError
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.compress import compress
+from histonic.stages.explain.explain import explain
+from histonic.stages.predict.external import external_test
+from histonic.stages.report.report import write_report
+from histonic.stages.train.train import train_slides
+
+SECRET = ("hannover", "ward", "mustermann")
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Slides whose files are named by patients, in a folder named by a ward, and tables with numbers."""
+    folder = tmp_path_factory.mktemp("private")
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(12):
+        image = np.full((900, 900, 3), 245, np.uint8)
+        noise = rng.integers(-30, 30, (700, 700, 1)) + 20 * (number % 2)
+        image[100:800, 100:800] = np.clip(np.array([190, 110, 170]) + noise, 0, 255)
+        path = folder / "hannover" / "ward-7" / f"mustermann-{number}.tif"
+        write_pyramid(path, image, mpp=0.5)
+        rows.append(
+            {"path": path, "patient_id": f"P{number}", "slide_id": f"s{number}", "msi": "yn"[number % 2]}
+        )
+    path.with_name("mustermann-12.tif").write_bytes(b"no slide")
+    rows.append({**rows[-1], "path": path.with_name("mustermann-12.tif"), "slide_id": "s12"})
+    pd.DataFrame(rows).to_csv(folder / "hannover" / "ward.csv", index=False)
+    return folder
+
+
+def test_nothing_written_names_a_path(cohort: Path) -> None:
+    table, store, run = cohort / "hannover/ward.csv", cohort / "store", cohort / "run"
+    result = compress(slides=[table], encoder="colour", out=store, private=True)
+    assert len(result.done) == 12 and [failure.slide_id for failure in result.failures] == ["s12"]
+    train_slides(
+        store=store, labels=table, target=("msi",), out=run, aggregator="mean", folds=3, initialisations=1,
+        max_epochs=2, private=True,
+    )  # fmt: skip
+    explain(run=run, store=store, slide=("s0",), checks=False)
+    external_test(run=run, store=store, labels=table, name="again")
+    write_report(run=run, store=store, resamples=100)
+    assert "Where the model looks" in (run / "report.html").read_text()
+    for path in [*store.rglob("*"), *run.rglob("*")]:
+        named = str(path.relative_to(cohort)).lower()
+        content = path.read_bytes().lower() if path.is_file() else b""
+        for word in (*SECRET, str(cohort)):
+            assert word not in named and word.encode() not in content, f"{path} names {word}"
+
+
+def test_slides_have_to_be_named_by_a_table(cohort: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="file names alone"):
+        compress(
+            slides=[cohort / "hannover" / "ward-7"], encoder="colour", out=tmp_path / "store", private=True
+        )
+    assert not (tmp_path / "store").exists()
+    shutil.rmtree(tmp_path)

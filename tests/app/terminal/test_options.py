@@ -92,4 +92,13 @@ def test_pairs_need_a_sign() -> None:
 def test_required_options_come_first_then_own_then_shared() -> None:
     names = [parameter.name for parameter in parameters(TrainSettings, ("store",))]
     assert names[:5] == ["store", "labels", "target", "out", "aggregator"]
-    assert names[-5:] == ["table_style", "columns", "slide_table", "event_coding", "config"]
+    assert names[-8:] == [
+        "sheet",
+        "table_style",
+        "columns",
+        "slide_table",
+        "event_coding",
+        "classes",
+        "decimal",
+        "config",
+    ]

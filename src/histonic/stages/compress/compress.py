@@ -113,7 +113,7 @@ def compress(
         with replacing_file(folder / HEADS_FILE) as partial:
             shutil.copyfile(heads, partial)
     # Where the run stands on the disk does not change the maps, so the file holds no such settings.
-    kept = resolved.model_dump(mode="json", exclude={"shard", "slides"})
+    kept = resolved.model_dump(mode="json", exclude={"shard", "sheet", "slides"})
     write_text(folder / "settings.yaml", yaml.safe_dump(kept, sort_keys=True, allow_unicode=True))
     return job.run(rows, listener)
 
@@ -130,7 +130,7 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
         raise SettingsError(
             f"Take shard {settings.shard}.", "There is no such part.", "Give i/n with i from 1 to n."
         )
-    return read_slide_list(settings.slides)[part - 1 :: parts]
+    return read_slide_list(settings.slides, settings.slide_sheet)[part - 1 :: parts]
 
 
 class _Job:

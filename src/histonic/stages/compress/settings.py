@@ -7,10 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from histonic.core.settings import Precision, Settings, TissueSettings
+from histonic.core.settings import Precision, TissueSettings
+from histonic.data.tables.settings import SheetSettings
 
 
-class CompressSettings(Settings):
+class CompressSettings(SheetSettings):
     """Slides to compressed maps."""
 
     slides: tuple[Path, ...] = Field(

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from histonic.core import settings as core_settings
+from histonic.core import documents
 from histonic.core.errors import SettingsError
 from histonic.core.settings import Settings, fields_of, make_settings
 
@@ -38,7 +38,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         SettingsError: The file is absent, no YAML, names a key twice, or holds no keys.
     """
-    values = core_settings.read_yaml(path, SettingsError, "Write it as 'key: value' lines.")
+    values = documents.read_yaml(path, SettingsError, "Write it as 'key: value' lines.")
     if not isinstance(values, dict):
         raise SettingsError(
             f"Read the settings file {path}.", "It holds no keys.", "Write it as 'key: value' lines."

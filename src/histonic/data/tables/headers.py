@@ -8,6 +8,8 @@ from histonic.data.tables.formats.csv import Rows
 from histonic.data.tables.styles import KNOWN_NAMES
 from histonic.data.tables.values import to_number
 
+_ALSO_VALUES = frozenset({"patient", "case", "slide", "filename"})
+"""Names of columns that stand in cells, too."""
 LOOKED_AT = 30
 """Rows among which the header is sought."""
 
@@ -75,15 +77,32 @@ def _below_titles(rows: Rows, first: int) -> int:
     usual = Counter(filled[1:]).most_common(1)[0][0] if filled[1:] else 0
     if usual < 2:
         return first
-    if 2 * filled[0] <= usual or filled[0] == 1:
-        known = next((k for k, (_, cells) in enumerate(top) if _is_known(cells)), None)
-        if known is not None and 2 * filled[known] >= usual:
+    if filled[0] < usual:
+        known = next((k for k, (_, cells) in enumerate(top) if k and _is_header(cells, usual)), None)
+        if known is not None:
             return first + known
     start = 0
-    while start + 1 < len(top) and filled[start] == 1 and top[start][1][0]:
+    while start + 1 < len(top) and filled[start] == 1 and _is_title(top[start][1]):
         start += 1
-    looks = [cell for cell in top[start][1] if cell]
-    is_header = len(looks) >= 2 and len(set(looks)) == len(looks)
-    if start and is_header and not any(to_number(cell) is not None for cell in looks):
-        return first + start
-    return first
+    return first + start if start and _are_names(top[start][1]) else first
+
+
+def _is_title(cells: list[str]) -> bool:
+    """Whether a row of one text is more likely a title than the name of a column beside nameless ones."""
+    return bool(cells[0]) and (len(cells) == 1 or " " in cells[0])
+
+
+def _are_names(cells: list[str]) -> bool:
+    names = [cell for cell in cells if cell]
+    return len(names) >= 2 and len(set(names)) == len(names) and _are_words(names)
+
+
+def _is_header(cells: list[str], usual: int) -> bool:
+    """Whether a row below the first is surely one of names: a known one among different words."""
+    names = [cell for cell in cells if cell]
+    sure = any(name.lower() in KNOWN_NAMES - _ALSO_VALUES for name in names)
+    return sure and len(names) >= usual and len(set(names)) == len(names) and _are_words(names)
+
+
+def _are_words(cells: list[str]) -> bool:
+    return not any(to_number(cell) is not None for cell in cells)

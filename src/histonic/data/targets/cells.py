@@ -34,7 +34,8 @@ def read_numbers(
     """
     issues = [*spreadsheet_errors(table, column, cells)]
     cells = {row: cell for row, cell in cells.items() if not is_spreadsheet_error(cell)}
-    found = column_numbers(table.text, cells)
+    percents = {row: cell for row, cell in cells.items() if not_negative and cell.endswith("%")}
+    found = column_numbers(table.text, {row: cell for row, cell in cells.items() if row not in percents})
     if found.doubt:
         what = "Numbers that can be read in two ways"
         issues.append(Issue("error", what, table.where(column), found.doubt, found.todo))
@@ -44,9 +45,9 @@ def read_numbers(
     values = dict(found.values)
     for row, cell in cells.items():
         negative = not_negative and values.get(row, 0.0) < 0
-        if row in values and not negative and not (not_negative and cell.endswith("%")):
+        if row in values and not negative:
             continue
-        if row not in values and row not in found.odd:
+        if row not in values and row not in found.odd and row not in percents:
             continue  # in doubt, said above
         values.pop(row, None)
         what = (

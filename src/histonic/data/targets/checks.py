@@ -258,7 +258,7 @@ def _target_issues(
         found = f"{len(missing)} of {len(used)} patients have no value: {list_names(missing)}."
         todo = "Nothing, if this is so: a missing target is masked in training."
         issues.append(Issue("warning", "Missing target", table.where(target.columns[0]), found, todo))
-    if numbers or not issues:
+    if numbers or all(issue.severity == "warning" for issue in issues):
         issues += one_outcome(table, task, numbers.values())
     doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
     doubts += value_doubts(table, target, task, numbers)

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from histonic.core.documents import read_yaml
 from histonic.core.errors import SettingsError
-from histonic.core.settings import Settings, make_settings, read_yaml
+from histonic.core.settings import Settings, make_settings
 
 DECLARATION = "set.yaml"
 """File in a folder of tiles that says what 'sets:' would say; 'histonic tiles extract' writes it."""

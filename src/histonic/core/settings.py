@@ -17,6 +17,8 @@ from histonic.core.errors import SettingsError
 
 S = TypeVar("S", bound="Settings")
 Precision = Literal["32", "bf16"]
+MOST_BITS = 63
+"""Of a whole number: larger ones are slips of the hand that no array or seed can hold."""
 
 
 class Settings(BaseModel):
@@ -60,6 +62,11 @@ def make_settings(model: type[S], values: Mapping[str, Any], source: str = "the 
             f"There is no setting {unknown[0]!r}.",
             f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(model.model_fields)}.",
         )
+    for key, value in values.items():
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise SettingsError(
+                f"Read {source}.", f"{key} is {_short(value)}.", f"Correct the value of {key}."
+            )
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -73,7 +80,7 @@ def make_settings(model: type[S], values: Mapping[str, Any], source: str = "the 
 
 def _short(value: Any, most: int = 120) -> str:
     """A value in words, however large it is."""
-    if isinstance(value, int) and value.bit_length() > 4000:
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
         return f"a number of {value.bit_length()} bits"
     if isinstance(value, list | tuple) and len(value) > 100:
         return f"a list of {len(value):,}"

@@ -50,7 +50,7 @@ def test_one_line_a_kind_of_fault(tmp_path):
         "Negative time",
     ]
     assert issues[1].found == (
-        "6 of them: row 3: The cell is 'ten'; row 4: The cell is 'x'; row 5: The cell is '?5'; and 3 more."
+        "5 of them: row 3: The cell is 'ten'; row 4: The cell is 'x'; row 5: The cell is '?5'; and 2 more."
     )
     table = read_labels(file)
     numbers, _ = read_numbers(table, "days", given_cells(table, "days"), not_negative=True)

@@ -28,6 +28,7 @@ INNER_FLOORS = {
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}],
     "encoders": [{""}, {"networks"}, {"objectives"}],
     "data": [{""}, {"tables"}, {"targets", "annotations", "maps", "tilesets"}],
+    "data/tables": [{"formats"}, {""}],
     "stages": [
         {"compress", "train", "evaluate", "audit", "explain"},
         {"tiles", "predict", "compare"},

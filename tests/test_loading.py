@@ -17,7 +17,7 @@ TABLE = "histonic.data.tables.settings"
 SETTINGS = {
     "doctor": {"histonic.app.settings", TABLE},
     "demo": {"histonic.app.settings", TABLE},
-    "compress": {"histonic.stages.compress.settings"},
+    "compress": {"histonic.stages.compress.settings", TABLE},
     "audit": {"histonic.stages.audit.settings", TABLE},
     "train": {"histonic.stages.train.settings", TABLE},
     "external": {"histonic.stages.predict.settings", TABLE},
@@ -30,11 +30,10 @@ SETTINGS = {
     "encoder import": {"histonic.stages.encoder.settings"},
     "encoder transfer": {"histonic.stages.transfer.settings"},
     "encoder tasks": {"histonic.stages.transfer.settings"},
-    "tiles extract": {"histonic.stages.tiles.settings"},
-    "simulate mosaic": {"histonic.stages.tiles.settings"},
+    "tiles extract": {"histonic.stages.tiles.settings", TABLE},
+    "simulate mosaic": {"histonic.stages.tiles.settings", TABLE},
 }
 """The settings modules that the help of a command may load, beside their base."""
-OF_TILE_SETS = ("encoder", "tiles", "simulate")
 
 
 def loaded(code: str, *words: str) -> tuple[set[str], set[str], set[str]]:
@@ -68,9 +67,8 @@ def test_help_of_all_loads_no_settings(words: str) -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_help_of_a_command_loads_its_own_settings(name: str) -> None:
-    yaml = {"yaml"} if name.startswith(OF_TILE_SETS) else set()
     own = {"histonic.core.settings", *SETTINGS[name]}
-    assert loaded_by(*name.split(), "--help") == (own, set(), {"click", "pydantic", *yaml})
+    assert loaded_by(*name.split(), "--help") == (own, set(), {"click", "pydantic"})
 
 
 def test_every_command_is_tried() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from histonic.core.documents import Document, Part, SparsePart, read_document, write_document
-from histonic.core.errors import TableError
+from histonic.core.documents import Document, Part, SparsePart, read_document, read_yaml, write_document
+from histonic.core.errors import SettingsError, TableError
 
 
 class Row(Part):
@@ -84,3 +84,34 @@ def test_what_is_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="no such file"):
         read(tmp_path / "sheet.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "'a' stands in the lines 1 and 3"),
+        ("a:\n  b: 1\n  b: 2\n", "'b' stands in the lines 2 and 3"),
+        ("a: " + "[" * 5000 + "]" * 5000, "more than 40 deep"),
+        ("a: " + "9" * 5000, "It is not YAML"),
+        ("a: &a [*a]", "holds itself"),
+        ("a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+            f"{chr(98 + k)}: &{chr(98 + k)} [{', '.join(['*' + chr(97 + k)] * 10)}]\n" for k in range(8)),
+         "more than 100,000 values"),
+        ("a: 2024-13-45", "month must be"),
+        ("a: !!timestamp 1", "It is not YAML"),
+        ("a: !!python/object:os.system x", "could not determine a constructor"),
+        ("a: [", "It is not YAML"),
+        ("# " + "x" * 2_000_000, "It has 2.0 MB"),
+    ],
+)  # fmt: skip
+def test_odd_yaml_is_refused_in_words(tmp_path: Path, text: str, word: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=word):
+        read_yaml(tmp_path / "a.yaml", SettingsError, "Correct it.")
+
+
+def test_yaml_with_anchors_merges_and_a_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfa: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
+    assert read_yaml(tmp_path / "a.yaml", SettingsError, "")["b"] == {"x": 3, "y": 2}
+    (tmp_path / "a.yaml").write_text("")
+    assert read_yaml(tmp_path / "a.yaml", SettingsError, "") is None

@@ -8,10 +8,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from histonic.core.errors import OutputError
 from histonic.core.files import (
     PARTIAL_PREFIX,
+    guard_cell,
     new_folder,
     output_error,
     publish_folder,
@@ -19,7 +22,9 @@ from histonic.core.files import (
     replacing_file,
     replacing_folder,
     require_writable_folder,
+    restore_cell,
     set_aside,
+    write_csv,
     write_json,
     write_text,
 )
@@ -209,3 +214,20 @@ def test_output_error_names_path_and_number():
     assert error.asked == "Write x/y."
     assert str(errno.EDQUOT) in error.found
     assert "quota" in error.todo
+
+
+@given(st.text(st.sampled_from("'=+-@\t\r1ae.\n"), max_size=5))
+def test_guarded_text_is_restored_and_no_formula(text: str) -> None:
+    guarded = guard_cell(text)
+    assert restore_cell(guarded) == text
+    assert guarded[:1] not in tuple("=+-@\t\r") or float(guarded) is not None
+
+
+@pytest.mark.parametrize("value", ["-1.5", "+3", "-1e-05", "-inf", -2.5, 3, None, "P-1", "a=b", ""])
+def test_numbers_and_other_texts_are_written_as_they_are(value: object) -> None:
+    assert guard_cell(value) is value
+
+
+def test_csv_holds_no_formula(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ["@id", "n"], [{"@id": "=1+1", "n": -0.5}, {"@id": "-", "n": None}])
+    assert (tmp_path / "a.csv").read_text() == "'@id,n\n'=1+1,-0.5\n'-,\n"

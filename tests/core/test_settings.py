@@ -42,3 +42,20 @@ def test_keywords_change_some_of_the_settings() -> None:
 
 def test_own_fields_come_before_shared_ones() -> None:
     assert list(fields_of(Own)) == ["tile_px", "mpp", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(1 << 16609, "a number of 16610 bits"), ("9" * 5000, "999..."), ([1] * 200_000, "a list of 200,000")],
+    ids=["number", "text", "list"],
+)
+def test_absurd_values_are_told_in_few_words(value: object, word: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        make_settings(Own, {"tile_px": value})
+    assert word in caught.value.found and len(caught.value.found) < 400
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "inf"])
+def test_numbers_without_end_are_refused(value: object) -> None:
+    with pytest.raises(SettingsError, match="finite"):
+        make_settings(Own, {"tile_px": 1, "mpp": value})

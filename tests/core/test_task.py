@@ -75,3 +75,9 @@ def test_every_kind_is_known_and_no_other():
 def test_damaged_values_are_refused_by_their_field(values, words):
     with pytest.raises(SettingsError, match=words):
         Task.from_dict(values)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "ä" * 81, "a\nb", "a\x00b"])
+def test_names_that_cannot_name_a_file_are_refused(name):
+    with pytest.raises(SettingsError, match=r"bytes|printed"):
+        parse_target(name)

@@ -1,11 +1,14 @@
 """Tests of histonic.runs.predictions."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from histonic.core.errors import TableError
 from histonic.core.task import Task
-from histonic.runs.predictions import PredictionTable
+from histonic.runs.files import write_frame
+from histonic.runs.predictions import PredictionTable, read_predictions
 
 SURVIVAL = Task("os", "survival", ("time", "event"))
 
@@ -36,3 +39,14 @@ def test_missing_column_and_unknown_class_are_named() -> None:
     )
     with pytest.raises(TableError, match="maybe"):
         labels.has_truth()
+
+
+def test_names_that_look_like_formulas_come_back(tmp_path: Path) -> None:
+    names = ["-1", "=P1", "@x", "'=P2", "+", "P3"]
+    frame = pd.DataFrame({"patient_id": names, "truth": ["-", "+", "-", "", "-", "="], "p_-": [-0.5] * 6})
+    write_frame(tmp_path / "predictions" / "y.csv", frame)
+    text = (tmp_path / "predictions" / "y.csv").read_text()
+    assert "\n=" not in text and "\n@" not in text and "\n+," not in text and ",-0.5\n" in text
+    table = read_predictions(tmp_path, Task("y", "binary", ("y",), ("-", "+")))
+    assert table.texts("patient_id") == names
+    assert table.texts("truth") == ["-", "+", "-", "", "-", "="]

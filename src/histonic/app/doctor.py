@@ -55,7 +55,7 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
             "Neither was given.",
             "Give slide files, a folder, or --labels TABLE.",
         )
-    rows = read_slide_list(settings.slides) if settings.slides else []
+    rows = read_slide_list(settings.slides, settings.slide_sheet) if settings.slides else []
     progress.stage("doctor", len(rows))
     findings = []
     if rows:
@@ -92,9 +92,7 @@ def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> li
     issues = check_labels(
         settings.labels,
         targets=settings.target,
-        style=settings.table_style,
-        columns=settings.columns,
-        slide_table=settings.slide_table,
+        **settings.reading(),
         event_coding=settings.event_coding,
         slide_ids=slide_ids,
     )

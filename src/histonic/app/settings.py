@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from histonic.core.settings import Settings, TissueSettings
+from histonic.core.task import MOST_TARGETS
 from histonic.data.tables.settings import TableSettings
 
 
@@ -15,7 +16,9 @@ class DoctorSettings(TableSettings):
 
     slides: tuple[Path, ...] = Field((), description="Slide files, folders, or a CSV with path, mpp, mask.")
     labels: Path | None = Field(None, description="Label table to check against the slides.")
-    target: tuple[str, ...] = Field((), description="Targets to check, as for 'histonic train'.")
+    target: tuple[str, ...] = Field(
+        (), max_length=MOST_TARGETS, description="Targets to check, as for 'histonic train'."
+    )
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
     )

@@ -50,6 +50,7 @@ class Cohort:
         exclusions: What was left out, and why.
         folds: Part number (0-based) per patient_id given by the table; empty if it gives none.
         roles: ``train``, ``val`` or ``test`` per patient_id given by the table; empty if it gives none.
+        notes: What the table leaves in doubt, a sentence each.
     """
 
     tasks: tuple[Task, ...]
@@ -57,6 +58,7 @@ class Cohort:
     exclusions: tuple[Exclusion, ...] = ()
     folds: Mapping[str, int] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def targets(self, task: Task, patients: Sequence[Patient] | None = None) -> FloatArray:
         """Targets of ``task``, NaN where missing.

@@ -1,4 +1,4 @@
-"""Files that leave a process: one model each, by which they are written and by which all readers read."""
+"""Files that leave a process, one model each for writer and readers; and YAML as people write it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -22,11 +22,18 @@ from pydantic import (
 from histonic.core.errors import HistonicError
 from histonic.core.files import write_json
 
+if TYPE_CHECKING:
+    import yaml
+
 D = TypeVar("D", bound="Document")
 P = TypeVar("P")
 _FORMAT = re.compile(r"(histonic-[a-z-]+)-(\d+)")
 MOST_FIELDS_NAMED = 3
 """Of a damaged file, so many wrong fields are named."""
+MOST_BYTES = 1 << 20
+MOST_DEPTH = 40
+MOST_NODES = 100_000
+"""Values of a file, those of an alias counted each time it is used."""
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
@@ -195,3 +202,107 @@ def _wrong_fields(error: ValidationError) -> str:
 def _short(value: Any, most: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def read_yaml(path: Path, error: type[HistonicError], todo: str) -> Any:
+    r"""The plain values of a YAML file that a person may have written.
+
+    Args:
+        path: The file.
+        error: What is raised.
+        todo: What the user can do about a file that cannot be read.
+
+    Raises:
+        error: The file is absent, too large, no YAML, names a key twice, nests without end, or holds a number
+            or date that there is not.
+
+    Example:
+        >>> import tempfile
+        >>> from histonic.core.errors import SettingsError
+        >>> file = Path(tempfile.mkdtemp()) / "a.yaml"
+        >>> _ = file.write_text("folds: 5\nseed: 1\nfolds: 3\n")
+        >>> try:
+        ...     read_yaml(file, SettingsError, "Keep one.")
+        ... except SettingsError as error:
+        ...     print(error.found)
+        It is not YAML: the key 'folds' stands in the lines 1 and 3.
+    """
+    import yaml
+
+    asked = f"Read {path}."
+    try:
+        data = path.read_bytes()
+        if len(data) > MOST_BYTES:
+            raise error(asked, f"It has {len(data) / 1e6:.1f} MB, {MOST_BYTES / 1e6:.0f} are read.", todo)
+        text = data.decode("utf-8-sig")
+        _require_flat(text)
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            _require_single_keys(node)
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except OSError as cause:
+        raise error(asked, f"{cause.strerror or cause}.", todo) from cause
+    except HistonicError:
+        raise
+    except Exception as cause:  # what YAML's constructors do with odd tags, dates and numbers is theirs
+        found = " ".join(str(cause).split())[:300]
+        raise error(asked, f"It is not YAML: {found}.", todo) from cause
+
+
+def _line(place: yaml.Node | yaml.Event) -> int:
+    return place.start_mark.line + 1 if place.start_mark else 0
+
+
+def _require_flat(text: str) -> None:
+    """Refuse what nests deeper than any settings do, before it is built."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MOST_DEPTH:
+                raise ValueError(f"line {_line(event)} nests lists or keys more than {MOST_DEPTH} deep")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _require_single_keys(root: yaml.Node) -> None:
+    """Refuse keys that occur twice, values within themselves, and aliases that multiply without end."""
+    import yaml
+
+    sizes: dict[int, int] = {}
+    open_nodes: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        place = id(node)
+        if place in open_nodes:
+            raise ValueError(f"line {_line(node)} holds itself")
+        if place not in sizes:
+            open_nodes.add(place)
+            sizes[place] = 1 + sum(size(each) for each in parts(node))
+            open_nodes.remove(place)
+        if sizes[place] > MOST_NODES:
+            raise ValueError(f"it holds more than {MOST_NODES:,} values")
+        return sizes[place]
+
+    def parts(node: yaml.Node) -> list[yaml.Node]:
+        if isinstance(node, yaml.SequenceNode):
+            return list(node.value)
+        if not isinstance(node, yaml.MappingNode):
+            return []
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            line = _line(key)
+            if name and name != "<<" and name in lines:
+                raise ValueError(f"the key {name!r} stands in the lines {lines[name]} and {line}")
+            lines[name] = line
+        return [each for pair in node.value for each in pair]
+
+    size(root)

@@ -7,9 +7,10 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from histonic.core.processes.owners import Owner
 PARTIAL_PREFIX = ".partial-"
 PARTIAL_LASTS_S = 86_400
 """So long a half-written result of another host may be silent before it counts as left behind."""
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _cleared: set[Path] = set()
 
 
@@ -170,22 +172,46 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
+def guard_cell(value: Any) -> Any:
+    """A cell of a CSV that no spreadsheet takes for a formula.
+
+    Text that begins with = + - @, a tab or a carriage return and is no number gets an apostrophe before it,
+    which :func:`restore_cell` takes off again; numbers and other texts stay as they are.
+
+    Example:
+        >>> guard_cell("=1+1"), guard_cell("-1.5"), guard_cell("P-1"), restore_cell(guard_cell("'=x"))
+        ("'=1+1", '-1.5', 'P-1', "'=x")
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def restore_cell(text: str) -> str:
+    """The inverse of :func:`guard_cell`."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A CSV with a header; None is an empty cell, and no text a formula (:func:`guard_cell`)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([guard_cell(column) for column in columns])
+    writer.writerows([guard_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
 def write_csv(
     path: str | os.PathLike[str], columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write rows of plain values; None is empty, numbers have six digits."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        values = [row[column] for column in columns]
-        writer.writerow(
-            [
-                "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-                for value in values
-            ]
-        )
-    write_text(path, text.getvalue())
+    """Write rows of plain values by :func:`csv_text`; numbers have six digits."""
+    values = ([row[column] for column in columns] for row in rows)
+    cells = ([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in values)
+    write_text(path, csv_text(columns, cells))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

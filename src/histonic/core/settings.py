@@ -18,12 +18,14 @@ from histonic.core.errors import SettingsError
 
 S = TypeVar("S", bound="Settings")
 Precision = Literal["32", "bf16"]
+MOST_BITS = 63
+"""Of a whole number: larger ones are slips of the hand that no array or seed can hold."""
 
 
 class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TissueSettings(Settings):
@@ -97,15 +99,33 @@ def make_settings(model: type[S], values: Mapping[str, Any], source: str = "the 
             f"There is no setting {unknown[0]!r}.",
             f"Did you mean {near[0]!r}?" if near else f"Known settings: {', '.join(model.model_fields)}.",
         )
+    for key, value in values.items():
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise SettingsError(
+                f"Read {source}.", f"{key} is {_short(value)}.", f"Correct the value of {key}."
+            )
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "settings"
-        found = "nothing" if first["type"] == "missing" else f"{first.get('input')!r}"
+        found = "nothing" if first["type"] == "missing" else _short(first.get("input"))
         raise SettingsError(
             f"Read {source}.", f"{key} is {found}: {first['msg']}.", f"Correct the value of {key}."
         ) from error
+
+
+def _short(value: Any, most: int = 120) -> str:
+    """A value in words, however large it is."""
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, list | tuple) and len(value) > 100:
+        return f"a list of {len(value):,}"
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def resolve(model: type[S], settings: S | None, values: Mapping[str, Any]) -> S:

@@ -12,6 +12,10 @@ from histonic.core.documents import parse_part
 from histonic.core.errors import SettingsError
 
 TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
+MOST_NAME_BYTES = 160
+"""Of a target's name: with what stands around it, it names a file."""
+MOST_TARGETS = 1000
+"""Of one command."""
 TASK_KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
 
 
@@ -130,10 +134,16 @@ def parse_target(text: str) -> TargetRequest:
     name, _, rest = text.partition(":")
     kind, _, columns_text = rest.partition(":")
     columns = tuple(part.strip() for part in columns_text.split(",") if part.strip())
-    asked = f"Read the target {text!r}."
+    asked = f"Read the target {text if len(text) <= 120 else text[:120] + '...'!r}."
     todo = "Write NAME, NAME:KIND or NAME:KIND:COLUMN (survival: NAME:survival:TIME_COLUMN,EVENT_COLUMN)."
     if not name.strip():
         raise SettingsError(asked, "The name is empty.", todo)
+    size = len(name.strip().encode("utf-8", "replace"))
+    if size > MOST_NAME_BYTES:
+        found = f"The name has {size} bytes; it names files, which hold {MOST_NAME_BYTES}."
+        raise SettingsError(asked, found, "Choose a shorter name: NAME:KIND:COLUMN.")
+    if not name.isprintable():
+        raise SettingsError(asked, "The name holds a character that cannot be printed.", todo)
     if kind and kind not in TASK_KINDS:
         raise SettingsError(asked, f"The kind {kind!r} is not one of {', '.join(TASK_KINDS)}.", todo)
     wanted = 2 if kind == "survival" else 1

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
+from pathlib import Path
+
+from histonic.data.text import loose_key, tidy
 
 SLIDE_EXTENSIONS = (
     ".ome.tiff",
@@ -51,7 +55,8 @@ def match_by_patient(slide_id: str, patient_ids: Collection[str]) -> list[str]:
 
     Used only for tables that name patients but no slides. The whole name decides if it equals an
     identifier; else every identifier that is followed in the name by one of ``- _ .`` or a blank, as in
-    TCGA's ``TCGA-2F-A9KO`` and ``TCGA-2F-A9KO-01Z-00-DX1``.
+    TCGA's ``TCGA-2F-A9KO`` and ``TCGA-2F-A9KO-01Z-00-DX1``. Only if there is none, identifiers count that
+    differ in case, blanks, hyphens or underscores, see :func:`histonic.data.text.loose_key`.
 
     Returns:
         No, one or (ambiguous) several identifiers, sorted.
@@ -59,8 +64,52 @@ def match_by_patient(slide_id: str, patient_ids: Collection[str]) -> list[str]:
     Example:
         >>> match_by_patient("P1-a", {"P1", "P2"}), match_by_patient("P10", {"P1"})
         (['P1'], [])
+        >>> match_by_patient("case 1_HE", {"CASE-1"})
+        ['CASE-1']
     """
-    if slide_id in patient_ids:
-        return [slide_id]
-    cuts = [position for position, letter in enumerate(slide_id) if letter in "-_. "]
-    return sorted({slide_id[:cut] for cut in cuts} & set(patient_ids))
+    return PatientNames(patient_ids).match(slide_id)
+
+
+class PatientNames:
+    """Identifiers that many slides are matched with, see :func:`match_by_patient`.
+
+    Args:
+        patient_ids: The identifiers.
+    """
+
+    def __init__(self, patient_ids: Collection[str]) -> None:
+        self._exact = set(patient_ids)
+        self._by_key: dict[str, list[str]] = {}
+        for name in sorted(self._exact):
+            self._by_key.setdefault(loose_key(name), []).append(name)
+
+    def match(self, slide_id: str) -> list[str]:
+        """The patients of a slide."""
+        if slide_id in self._exact:
+            return [slide_id]
+        heads = [slide_id[:cut] for cut, letter in enumerate(slide_id) if letter in "-_. "]
+        exact = sorted(set(heads) & self._exact)
+        if exact:
+            return exact
+        whole = self._by_key.get(loose_key(slide_id))
+        if whole:
+            return whole
+        keys = {loose_key(head) for head in heads} - {""}
+        return sorted({name for key in keys for name in self._by_key.get(key, ())})
+
+
+def present_path(path: Path) -> Path:
+    """The file that is meant: of that name, or of one that only looks the same.
+
+    An accent may be a letter with it or two signs in a file's name, whatever the table has.
+    """
+    if str(path).isascii() or path.exists():
+        return path
+    found = Path(path.anchor)
+    for part in path.relative_to(path.anchor).parts:
+        step = found / part
+        if not step.exists() and found.is_dir():
+            alike = [name for name in sorted(os.listdir(found)) if tidy(name) == tidy(part)]
+            step = found / alike[0] if len(alike) == 1 else step
+        found = step
+    return found

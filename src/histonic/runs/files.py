@@ -16,7 +16,7 @@ import yaml
 from histonic.core.cohort import Cohort, Fold
 from histonic.core.documents import read_values
 from histonic.core.errors import TrainingError
-from histonic.core.files import PARTIAL_PREFIX, write_json, write_text
+from histonic.core.files import PARTIAL_PREFIX, guard_cell, write_json, write_text
 from histonic.core.task import Task
 from histonic.runs.run import read_kept_settings
 
@@ -119,8 +119,12 @@ def truth_columns(task: Task, cohort: Cohort, fold: Fold) -> dict[str, list[Any]
 
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table with nine digits."""
-    write_text(path, frame.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
+    """Write a table with nine digits; text that a spreadsheet would take for a formula is guarded."""
+    guarded = frame.rename(columns=guard_cell)
+    for place, kind in enumerate(guarded.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            guarded.isetitem(place, guarded.iloc[:, place].map(guard_cell))
+    write_text(path, guarded.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
 
 
 def hash_of(path: Path) -> str:

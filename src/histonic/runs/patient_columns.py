@@ -53,13 +53,13 @@ def read_patient_columns(
             "Say where it is with --labels TABLE.",
         )
     slide_table = settings.slide_table
-    table = read_labels(
-        path,
-        style=settings.table_style,
-        columns={**settings.columns, **NO_SPLIT},
+    reading = {
+        **settings.reading(),
+        "columns": {**settings.columns, **NO_SPLIT},
         # The slide table only joins slides; without it patients are the same.
-        slide_table=slide_table if slide_table and slide_table.is_file() else None,
-    )
+        "slide_table": slide_table if slide_table and slide_table.is_file() else None,
+    }
+    table = read_labels(path, **reading)
     return {column: _by_patient(table, column) for column in columns}
 
 

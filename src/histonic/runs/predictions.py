@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from histonic.core.errors import RunError, TableError
+from histonic.core.files import restore_cell
 from histonic.core.task import Task
 from histonic.runs.documents import TODO
 
@@ -151,13 +152,17 @@ def read_frame(path: Path, todo: str = TODO, **options: Any) -> pd.DataFrame:
         RunError: The file is absent or no table.
     """
     try:
-        return pd.read_csv(path, **options)
+        frame = pd.read_csv(path, **options).rename(columns=restore_cell)
     except FileNotFoundError as error:
         raise RunError(f"Read {path}.", "There is no such file.", todo) from error
     except (OSError, ValueError) as error:
         raise RunError(
             f"Read {path}.", f"It cannot be read: {type(error).__name__}: {error}.", todo
         ) from error
+    for place, kind in enumerate(frame.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            frame.isetitem(place, frame.iloc[:, place].map(restore_cell, na_action="ignore"))
+    return frame
 
 
 def predictions_path(folder: Path, task: Task) -> Path:

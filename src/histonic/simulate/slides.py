@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -13,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from histonic.core.errors import SettingsError
-from histonic.core.files import write_json, write_text
+from histonic.core.files import csv_text, write_json, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.simulate.patients import SLIDE_STREAM, Latents, SimulatedPatient, draw_patients
 from histonic.simulate.render import render_tissue
@@ -166,11 +164,10 @@ def _write_slide(job: _Job) -> str:
 
 
 def _table(columns: tuple[str, ...], cohort: list[SimulatedPatient]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for patient in cohort:
         for slide_id in patient.slide_ids:
             latents = {name: round(value, 6) for name, value in vars(patient.latents).items()}
-            writer.writerow({**vars(patient), **latents, "slide_id": slide_id})
-    return text.getvalue()
+            cells = {**vars(patient), **latents, "slide_id": slide_id}
+            rows.append([cells.get(name) for name in columns])
+    return csv_text(columns, rows)

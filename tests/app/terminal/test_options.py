@@ -92,4 +92,49 @@ def test_pairs_need_a_sign() -> None:
 def test_required_options_come_first_then_own_then_shared() -> None:
     names = [parameter.name for parameter in parameters(TrainSettings, ("store",))]
     assert names[:5] == ["store", "labels", "target", "out", "aggregator"]
-    assert names[-5:] == ["table_style", "columns", "slide_table", "event_coding", "config"]
+    assert names[-8:] == [
+        "sheet",
+        "table_style",
+        "columns",
+        "slide_table",
+        "event_coding",
+        "classes",
+        "decimal",
+        "config",
+    ]
+
+
+def test_a_key_named_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("folds: 5\nseed: 1\nfolds: 3\n")
+    with pytest.raises(SettingsError, match="'folds' stands in the lines 1 and 3"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+NEEDED = {"store": "s", "labels": "l.csv", "target": ["a"], "out": "r"}
+
+
+def test_sheets_and_spellings_on_the_command_line() -> None:
+    words = (
+        "s",
+        "--labels",
+        "l.xlsx",
+        "--target",
+        "a",
+        "--out",
+        "r",
+        "--sheet",
+        "Clinical",
+        "--sheet",
+        "Scans",
+    )
+    more = ("--classes", "cll=CLL", "--decimal", "comma")
+    parsed = settings_of(TrainSettings, ("store",), *words, *more)
+    assert isinstance(parsed, TrainSettings)
+    assert (parsed.label_sheet, parsed.slide_sheet) == ("Clinical", "Scans")
+    assert (parsed.classes, parsed.decimal) == ({"cll": "CLL"}, "comma")
+    assert TrainSettings.model_validate({**NEEDED, "sheet": "A"}).sheet == ("A",)
+
+
+def test_targets_without_end_are_refused_before_any_work() -> None:
+    with pytest.raises(SettingsError, match="at most 1000 items"):
+        make_settings(TrainSettings, {**NEEDED, "target": ["y"] * 200_000})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from histonic.core.errors import CohortError
@@ -18,7 +20,11 @@ def test_the_first_error_is_raised_and_the_others_counted() -> None:
     assert (alone.value.asked, alone.value.found) == ("Negative time: a.csv, row 3.", "It is -1.")
     with pytest.raises(CohortError) as first:
         raise_first([WRONG, ODD, WRONG, WRONG])
-    assert first.value.found == "It is -1. (2 more problem(s).)"
+    assert first.value.found == "3 of them: row 3: It is -1; row 3: It is -1; row 3: It is -1."
+    other = replace(WRONG, what="Another")
+    with pytest.raises(CohortError) as several:
+        raise_first([WRONG, other, other])
+    assert several.value.found == "It is -1. (1 more kind(s) of problem.)"
 
 
 def test_long_lists_of_names_end_with_a_count() -> None:

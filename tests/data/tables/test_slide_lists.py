@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from histonic.core.errors import SettingsError, TableError
@@ -138,3 +140,36 @@ def test_real_slides_are_found(data_dir):
         "kidney-48-5",
         "small_wsi",
     }
+
+
+def test_a_file_is_found_whatever_the_form_of_its_letters(tmp_path):
+    on_disk, in_table = (unicodedata.normalize(form, "Müller.svs") for form in ("NFD", "NFC"))
+    (tmp_path / on_disk).write_bytes(b"x")
+    (tmp_path / "s.csv").write_text(f"path,mpp\n{in_table},0.252\nother.svs,0.25\n", encoding="utf-8")
+    rows = read_slide_list([tmp_path / "s.csv"])
+    assert {row.path.name: row.path.exists() for row in rows} == {on_disk: True, "other.svs": False}
+
+
+@pytest.mark.parametrize(
+    ("cell", "mpp"), [("0,252", 0.252), ("0.252", 0.252), ("1,012", 1.012), ("1.012", 1.012)]
+)
+def test_resolutions_have_no_thousands(tmp_path, cell, mpp):
+    (tmp_path / "s.csv").write_text(f"path;mpp\na.svs;{cell}\n")
+    assert read_slide_list([tmp_path / "s.csv"])[0].mpp == mpp
+
+
+def test_rows_without_a_path_are_counted(tmp_path):
+    (tmp_path / "s.csv").write_text("path,slide_id\na.svs,a\n" + ",b\n" * 5)
+    with pytest.raises(TableError, match="5 of them: row 3: Row 3 names no file"):
+        read_slide_list([tmp_path / "s.csv"])
+
+
+def test_slides_in_a_sheet(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["Registry"])
+    book.create_sheet("Scans").append(["path", "slide_id"])
+    book["Scans"].append(["a.svs", "A"])
+    book.save(tmp_path / "s.xlsx")
+    assert ids(read_slide_list([tmp_path / "s.xlsx"], "Scans")) == ["A"]
+    with pytest.raises(TableError, match="--sheet"):
+        read_slide_list([tmp_path / "s.xlsx"])

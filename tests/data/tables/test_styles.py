@@ -19,6 +19,7 @@ TABLES = {
     "stamp": (["PATIENT", "FILENAME", "isMSIH"], {"patient_id": "PATIENT", "path": "FILENAME"}),
     "pathobench": (["case_id", "slide_id", "OS", "OS_event", "OS_days", "fold_0"],
                    {"patient_id": "case_id", "slide_id": "slide_id"}),
+    "gdc": (["case_id", "case_submitter_id", "days_to_death"], {"patient_id": "case_submitter_id"}),
     "slide2vec": (["sample_id", "image_path", "mask_path", "spacing_at_level_0"],
                   {"slide_id": "sample_id", "path": "image_path", "mpp": "spacing_at_level_0",
                    "mask": "mask_path"}),

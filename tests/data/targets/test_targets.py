@@ -46,7 +46,7 @@ def test_few_numbers_must_be_named(tmp_path):
 
 
 def test_many_different_words_are_not_taken_for_classes(tmp_path):
-    table = make_table(tmp_path, y=[f"{i}.5 %" for i in range(12)])
+    table = make_table(tmp_path, y=[f"{i}.5 kg" for i in range(12)])
     with pytest.raises(TableError, match="12 different words in 12 rows"):
         read_target(table, TargetRequest("y"))
 

@@ -110,6 +110,22 @@ def test_unknown_classes_are_named_and_nothing_is_written(run: Path, elsewhere: 
     assert not (run / "external" / "Bergen").exists()
 
 
+def test_spellings_that_the_run_joined_are_joined_here_too(
+    run: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(elsewhere / "labels.csv")
+    table["grade"] = table["grade"].replace({"mid": "Mittel", "low": "tief"})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    shutil.copytree(run, tmp_path / "run")
+    kept = (tmp_path / "run" / "settings.yaml").read_text()
+    assert "classes: {}" in kept
+    (tmp_path / "run" / "settings.yaml").write_text(
+        kept.replace("classes: {}", "classes: {Mittel: mid, cll: CLL}")
+    )
+    out = try_out(tmp_path / "run", elsewhere, labels=tmp_path / "labels.csv", classes={"tief": "low"})
+    assert set(pd.read_csv(out / "predictions" / "grade.csv")["truth"]) == {"low", "mid"}
+
+
 def test_targets_that_the_other_cohort_lacks_are_left_out(run: Path, elsewhere: Path, tmp_path: Path) -> None:
     """A cohort of one class still has predictions, and no score."""
     table = pd.read_csv(elsewhere / "labels.csv").drop(columns="ki67").assign(grade="mid")

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
+from histonic.core import documents
 from histonic.core.errors import SettingsError
 from histonic.core.settings import Settings, fields_of, make_settings
 
@@ -35,20 +36,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Settings from a YAML file.
 
     Raises:
-        SettingsError: The file is absent, no YAML, or holds no keys.
+        SettingsError: The file is absent, no YAML, names a key twice, or holds no keys.
     """
-    import yaml
-
-    asked = f"Read the settings file {path}."
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(asked, f"{error.strerror}.", "Check the path given to --config.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
-        raise SettingsError(asked, f"It is not YAML: {found}.", "Write it as 'key: value' lines.") from error
+    values = documents.read_yaml(path, SettingsError, "Write it as 'key: value' lines.")
     if not isinstance(values, dict):
-        raise SettingsError(asked, "It holds no keys.", "Write it as 'key: value' lines.")
+        raise SettingsError(
+            f"Read the settings file {path}.", "It holds no keys.", "Write it as 'key: value' lines."
+        )
     return {str(key): value for key, value in values.items()}
 
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import datetime
-import io
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import openpyxl
-import openpyxl.utils.exceptions
 import pandas as pd
-import pyarrow
-import pyarrow.parquet
 
 from histonic.core.errors import TableError
+from histonic.data.tables.formats.csv import Rows, read_csv_rows
+from histonic.data.tables.formats.excel import first_rows, read_workbook
+from histonic.data.tables.formats.parquet import read_parquet_rows
+from histonic.data.tables.headers import find_header
+from histonic.data.tables.issues import list_examples, list_names, suggest
+from histonic.data.tables.settings import Decimal
 
 TABLE_EXTENSIONS = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm", ".parquet", ".pq")
 """File names that are read as tables."""
-
-_DELIMITERS = (",", ";", "\t", "|")
 
 
 @dataclass(frozen=True)
@@ -32,35 +26,69 @@ class TextTable:
 
     Attributes:
         path: Where it was read from.
-        frame: Text cells without surrounding blanks, empty text where a cell is empty; the index is the
-            row in the file, as a spreadsheet shows it (the header is row 1).
-        decimal_comma: True if the file is separated by semicolons, where 1,5 is one and a half.
+        frame: Text cells as :func:`histonic.data.text.tidy` leaves them, empty text where a cell is empty;
+            the index is the row in the file, as a spreadsheet shows it.
+        delimiter: What separates its cells; empty for Excel and Parquet.
+        decimal: What the user says about its numbers.
+        sheet: The sheet that was read, of an Excel file.
+        other_sheets: The texts in the first rows of its other sheets.
+        left_out: Columns that hold no text, with the reason.
+        notes: What of the file was passed over.
     """
 
     path: Path
     frame: pd.DataFrame
-    decimal_comma: bool = False
+    delimiter: str = ""
+    decimal: Decimal = "auto"
+    sheet: str = ""
+    other_sheets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """Column names in the order of the file."""
         return [str(name) for name in self.frame.columns]
 
+    @property
+    def name(self) -> str:
+        """The file's name, with the sheet if there are several."""
+        return f"{self.path.name}[{self.sheet}]" if self.other_sheets else self.path.name
 
-def read_table(path: str | Path) -> TextTable:
-    """Read a table as text, exactly as written.
+    def no_column(self, column: str) -> tuple[str, str]:
+        """What was found, and what to do, where a column is asked for that is not there."""
+        if column in self.left_out:
+            return self.left_out[column], "Give a column of single values."
+        having = [
+            sheet
+            for sheet, texts in self.other_sheets.items()
+            if column.casefold() in (text.casefold() for text in texts)
+        ]
+        if having:
+            return (
+                f"The sheet {self.sheet!r} has no such column; the sheet {having[0]!r} has it.",
+                f"Name the sheet: --sheet {having[0]!r}.",
+            )
+        return "The table has no such column.", suggest(column, self.columns)
+
+
+def read_table(path: str | Path, *, sheet: str | None = None, decimal: Decimal = "auto") -> TextTable:
+    """Read a table as text, as a person sees it.
 
     Identifiers such as ``0012`` keep their zeros. Whole numbers that Excel or Parquet hold as 12.0
     become ``12``. CSV may be UTF-8 (with or without a byte-order mark), UTF-16 or Windows-1252, and
-    separated by commas, semicolons, tabs or bars, whichever is most frequent in the header. Of an Excel
-    file the first sheet is read. Empty rows and columns without a name are left out.
+    separated by commas, semicolons, tabs or bars, whichever is most frequent in the header, or as a first
+    line ``sep=;`` says. Lines that begin with # and a title above the header are passed over, see
+    :func:`histonic.data.tables.headers.find_header`. Empty rows and columns without a name are left out.
 
     Args:
         path: A file that ends in one of :data:`TABLE_EXTENSIONS`.
+        sheet: Of an Excel file; the first by default. Other files have none.
+        decimal: Kept in the table for who reads its numbers.
 
     Raises:
-        TableError: The file is absent, damaged, empty, of an unknown type, has a column twice or a row
-            that is longer than the header.
+        TableError: The file is absent, damaged, empty, too large, of an unknown type, has no such sheet, a
+            column twice or a row that is longer than the header.
     """
     file = Path(path)
     if file.is_dir():
@@ -68,119 +96,69 @@ def read_table(path: str | Path) -> TextTable:
     if not file.is_file():
         raise TableError(f"Read the table {file}.", "There is no such file.", "Check the path.")
     ending = file.suffix.lower()
-    if ending in (".csv", ".tsv", ".txt"):
-        rows, comma = _csv_rows(file)
-    elif ending in (".xlsx", ".xlsm"):
-        rows, comma = _excel_rows(file), False
-    elif ending in (".parquet", ".pq"):
-        rows, comma = _parquet_rows(file), False
-    else:
+    try:
+        return _read(file, ending, sheet, decimal)
+    except OSError as error:
         raise TableError(
             f"Read the table {file}.",
-            f"Its type {ending or '(no extension)'!r} is not known.",
-            f"Save it as one of {', '.join(TABLE_EXTENSIONS)}.",
-        )
-    return TextTable(file, _frame(file, rows), comma)
-
-
-def _csv_rows(file: Path) -> tuple[list[list[str]], bool]:
-    text = _decode(file)
-    header = text.lstrip("\r\n").split("\n", 1)[0]
-    delimiter = max(_DELIMITERS, key=header.count)
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise TableError(
-            f"Read the table {file}.", f"It is not a text table: {error}.", "Save it as CSV (UTF-8)."
+            f"It cannot be read: {error.strerror or error}.",
+            "Check the file and its disk.",
         ) from error
-    return [[cell.strip() for cell in row] for row in rows], delimiter == ";"
 
 
-def _decode(file: Path) -> str:
-    data = file.read_bytes()
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encodings: tuple[str, ...] = ("utf-16",)
-    else:
-        encodings = ("utf-8-sig", "cp1252")
-    for encoding in encodings:
+def _read(file: Path, ending: str, sheet: str | None, decimal: Decimal) -> TextTable:
+    if ending in (".csv", ".tsv", ".txt"):
+        rows, delimiter = read_csv_rows(file)
+        frame, notes = _frame(file, rows)
+        return TextTable(file, frame, delimiter, decimal, notes=notes)
+    if ending in (".xlsx", ".xlsm"):
+        rows, name, others = read_workbook(file, sheet)
+        texts = {title: first_rows(first) for title, first in others.items()}
+        known = {title: cells for title, cells in texts.items() if cells}
         try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
+            frame, notes = _frame(file, rows)
+        except TableError as error:
+            if not known or sheet is not None:
+                raise
+            found = f"{error.found} (The sheet {name!r}; there are also {list_names(map(repr, known))}.)"
+            raise TableError(error.asked, found, "Name the sheet with the table: --sheet NAME.") from error
+        return TextTable(file, frame, "", decimal, name, known, notes=notes)
+    if ending in (".parquet", ".pq"):
+        rows, left_out = read_parquet_rows(file)
+        frame, notes = _frame(file, rows, typed=True)
+        return TextTable(file, frame, "", decimal, left_out=left_out, notes=notes)
     raise TableError(
-        f"Read the table {file}.", "Its bytes are not text in a known encoding.", "Save it as CSV (UTF-8)."
+        f"Read the table {file}.",
+        f"Its type {ending or '(no extension)'!r} is not known.",
+        f"Save it as one of {', '.join(TABLE_EXTENSIONS)}.",
     )
 
 
-def _excel_rows(file: Path) -> list[list[str]]:
-    damaged = (
-        zipfile.BadZipFile,
-        openpyxl.utils.exceptions.InvalidFileException,
-        KeyError,
-        ValueError,
-        OSError,
-    )
-    try:
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        try:
-            return [[_text(cell) for cell in row] for row in book.worksheets[0].iter_rows(values_only=True)]
-        finally:
-            book.close()
-    except damaged as error:
-        raise TableError(
-            f"Read the table {file}.", f"It is not a readable Excel file: {error}.", "Save it again as .xlsx."
-        ) from error
-
-
-def _parquet_rows(file: Path) -> list[list[str]]:
-    try:
-        table = pyarrow.parquet.read_table(file)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise TableError(
-            f"Read the table {file}.", f"It is not a readable Parquet file: {error}.", "Write it again."
-        ) from error
-    # pandas stores a row index as a column of this name; it is nobody's label.
-    names = [name for name in table.column_names if not name.startswith("__index_level_")]
-    columns = [table.column(name).to_pylist() for name in names]
-    return [names, *([_text(cell) for cell in row] for row in zip(*columns, strict=True))]
-
-
-def _text(cell: Any) -> str:
-    """A typed cell as a person would write it."""
-    if cell is None or cell != cell:
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, datetime.datetime | datetime.date):
-        return cell.isoformat()
-    return str(cell).strip()
-
-
-def _frame(file: Path, rows: Sequence[Sequence[str]]) -> pd.DataFrame:
+def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Rows of text to a frame whose index is the row in the file."""
-    filled = [(number, row) for number, row in enumerate(rows, start=1) if any(row)]
-    if not filled:
+    if not rows:
         raise TableError(f"Read the table {file}.", "It is empty.", "Give a table with a header and rows.")
-    header = list(filled[0][1])
+    header, rows, notes = (rows[0][1], rows[1:], []) if typed else find_header(rows)
+    header = [" ".join(name.split()) for name in header]
     named = [position for position, name in enumerate(header) if name]
     _refuse_doubled(file, [header[position] for position in named])
-    body, numbers = [], []
-    for number, row in filled[1:]:
-        if any(row[len(header) :]):
-            raise TableError(
-                f"Read the table {file}.",
-                f"Row {number} has {len(row)} cells, the header has {len(header)}.",
-                "Put cells that hold the separator in double quotes.",
-            )
-        body.append([row[position] if position < len(row) else "" for position in named])
-        numbers.append(number)
-    if not body:
+    longer = {number: f"{len(row)} cells" for number, row in rows if any(row[len(header) :])}
+    if longer:
+        number = next(iter(longer))
+        more = f" ({list_examples(longer)})" if len(longer) > 1 else ""
+        raise TableError(
+            f"Read the table {file}.",
+            f"Row {number} has {longer[number]}, the header has {len(header)}{more}.",
+            "Put cells that hold the separator in double quotes.",
+        )
+    if not rows:
         raise TableError(
             f"Read the table {file}.", "It has a header but no rows.", "Give a table with at least one row."
         )
-    return pd.DataFrame(body, columns=[header[position] for position in named], index=numbers, dtype=object)
+    body = [[row[position] if position < len(row) else "" for position in named] for _, row in rows]
+    numbers = [number for number, _ in rows]
+    columns = [header[position] for position in named]
+    return pd.DataFrame(body, columns=columns, index=numbers, dtype=object), tuple(notes)
 
 
 def _refuse_doubled(file: Path, names: Sequence[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,10 +11,11 @@ import pandas as pd
 
 from histonic.core.cohort import Exclusion
 from histonic.core.errors import CohortError
-from histonic.data.names import match_by_patient, slide_name
+from histonic.data.names import PatientNames, slide_name
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
-from histonic.data.tables.values import natural_key
+from histonic.data.tables.values import is_missing, natural_key
+from histonic.data.text import loose_key, tidy
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,22 @@ def patient_sites(table: LabelTable) -> dict[str, str]:
 def join_slides(table: LabelTable, slide_ids: Sequence[str]) -> SlideJoin:
     """Give every map its patient.
 
-    By the slide's name if the table names slides (with or without extension); else by the patient's
-    identifier, see :func:`histonic.data.names.match_by_patient`.
+    By the slide's name if the table names slides (with or without extension; where no name is the same, one
+    that differs only in case, blanks, hyphens or underscores); else by the patient's identifier, see
+    :func:`histonic.data.names.match_by_patient`.
 
     Args:
         table: The labels.
         slide_ids: Names of the maps in the store.
     """
     patients = table_patients(table)
-    patients_by_name = _patients_by_name(table)
+    linked = None if table.links is None else _LinkedSlides(table)
+    known = PatientNames(patients)
     issues: list[Issue] = []
     slides: dict[str, list[str]] = {patient: [] for patient in patients}
     unlabelled: dict[str, str] = {}
     for slide in sorted(set(slide_ids)):
-        if table.links is not None:
-            found = [patients_by_name[key] for key in (slide, _key(slide)) if key in patients_by_name][:1]
-        else:
-            found = match_by_patient(slide, slides)
+        found = known.match(slide) if linked is None else linked.patients(slide)
         if len(found) == 1 and found[0] in slides:
             slides[found[0]].append(slide)
         elif len(found) > 1:
@@ -83,34 +85,70 @@ def _key(slide: str) -> str:
     return name[: -len(".ome")] if name.lower().endswith(".ome") else name
 
 
-def _patients_by_name(table: LabelTable) -> dict[str, str]:
-    patients_by_name: dict[str, str] = {}
-    if table.links is not None:
-        for patient, slide in zip(table.links["patient_id"], table.links["slide_id"], strict=True):
-            patients_by_name[slide] = patient
-            patients_by_name.setdefault(_key(slide), patient)
-    return patients_by_name
+class _LinkedSlides:
+    """The slides that a table names, by their names and by what is left of them without writing habits."""
+
+    def __init__(self, table: LabelTable) -> None:
+        self._exact: dict[str, str] = {}
+        self._loose: dict[str, set[str]] = {}
+        for patient, slide in _links(table):
+            self._exact[slide] = patient
+            self._exact.setdefault(_key(slide), patient)
+            self._loose.setdefault(_loose_key(slide), set()).add(patient)
+
+    def patients(self, slide: str) -> list[str]:
+        """Whose slide it is; several if names of several patients' slides look like its own."""
+        for name in (slide, tidy(slide), _key(tidy(slide))):
+            if name in self._exact:
+                return [self._exact[name]]
+        return sorted(self._loose.get(_loose_key(slide), ()))
+
+
+def _loose_key(slide: str) -> str:
+    """A slide's name without writing habits; 101.0 is 101."""
+    return loose_key(re.sub(r"^(\d+)\.0+$", r"\1", _key(slide)))
 
 
 def _ambiguous(table: LabelTable, slide: str, patients: Sequence[str]) -> Issue:
     return Issue(
         "error",
         "Slide that several patients could own",
-        f"{table.path.name}, slide {slide!r}",
+        f"{table.text.name}, slide {slide!r}",
         f"Its name begins with the identifiers {list_names(patients)}.",
         "Add a column slide_id to the table, or give a slide table (--slide-table).",
     )
 
 
-def _absent(table: LabelTable, slide_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _links(table: LabelTable) -> list[tuple[str, str]]:
+    """Patient and slide of each row that names both."""
     if table.links is None:
-        return {}
-    present = {*slide_ids, *(_key(slide) for slide in slide_ids)}
+        return []
+    return list(zip(table.links["patient_id"], table.links["slide_id"], strict=True))
+
+
+def _absent(table: LabelTable, slide_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    present = {_loose_key(slide) for slide in slide_ids}
     absent: dict[str, set[str]] = {}
-    for patient, slide in zip(table.links["patient_id"], table.links["slide_id"], strict=True):
-        if not {slide, _key(slide)} & present:
+    for patient, slide in _links(table):
+        if _loose_key(slide) not in present:
             absent.setdefault(patient, set()).add(slide)
     return {patient: tuple(sorted(slides)) for patient, slides in sorted(absent.items())}
+
+
+def fitting_column(table: LabelTable, slide_ids: Sequence[str]) -> str:
+    """The option that names the column with the maps' names, ready to paste; empty if there is none."""
+    keys = {_loose_key(slide) for slide in slide_ids}
+    best, most = "", 0.0
+    for column in table.text.columns:
+        cells = table.frame[column]
+        share = float(cells.map(lambda cell: bool(cell) and _loose_key(slide_name(cell)) in keys).mean())
+        if share > most:
+            best, most = f"--columns slide_id={shlex.quote(column)}", share
+        elif not most:
+            matched = PatientNames([cell for cell in set(cells) if cell and not is_missing(cell)])
+            if any(matched.match(slide) for slide in list(slide_ids)[:20]):
+                best = best or f"--columns patient_id={shlex.quote(column)} --columns slide_id=none"
+    return best
 
 
 def slide_exclusions(join: SlideJoin, used: Sequence[str]) -> list[Exclusion]:

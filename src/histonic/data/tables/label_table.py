@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -11,10 +11,14 @@ import pandas as pd
 from histonic.core.errors import TableError
 from histonic.data.names import slide_name
 from histonic.data.tables.files import TextTable, read_table
-from histonic.data.tables.issues import Issue, list_names, raise_first
+from histonic.data.tables.identifiers import damaged_identifiers, plain_identifiers
+from histonic.data.tables.issues import Issue, error_cells, list_examples, list_names, raise_first
+from histonic.data.tables.numbers import column_numbers
+from histonic.data.tables.settings import Decimal
 from histonic.data.tables.splits import parted_patients, read_folds, read_roles, words_for_parts
-from histonic.data.tables.styles import hides, name_columns
-from histonic.data.tables.values import is_missing, to_number
+from histonic.data.tables.styles import KNOWN_NAMES, columns_line, hides, name_columns
+from histonic.data.tables.values import is_missing, is_spreadsheet_error, to_number
+from histonic.data.text import loose_key
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class LabelTable:
             names no slides, which are then matched by the patient's identifier.
         links_path: The table that names the slides.
         notes: What of the table was set aside.
+        classes: Spellings that are joined, as written to the class.
     """
 
     text: TextTable
@@ -43,6 +48,7 @@ class LabelTable:
     links: pd.DataFrame | None
     links_path: Path
     notes: tuple[str, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -62,7 +68,7 @@ class LabelTable:
 
     def where(self, column: str = "", *rows: int) -> str:
         """Table, column and rows in words, for messages."""
-        parts = [str(self.path.name)]
+        parts = [self.text.name]
         if column:
             parts.append(f"column {column!r}")
         if rows:
@@ -76,6 +82,10 @@ def read_labels(
     style: str = "auto",
     columns: Mapping[str, str] | None = None,
     slide_table: str | Path | None = None,
+    sheet: str | None = None,
+    slide_sheet: str | None = None,
+    classes: Mapping[str, str] | None = None,
+    decimal: Decimal = "auto",
 ) -> LabelTable:
     r"""Read a label table and, where the labels name no slides, the table that does.
 
@@ -85,14 +95,19 @@ def read_labels(
 
     Args:
         path: CSV, TSV, Excel or Parquet.
-        style: ``auto``, ``histonic``, ``clam``, ``trident``, ``stamp``, ``pathobench`` or ``slide2vec``.
+        style: ``auto``, ``histonic``, ``gdc``, ``clam``, ``trident``, ``stamp``, ``pathobench`` or
+            ``slide2vec``.
         columns: Canonical name to the table's column, over the style; ``none`` hides one.
         slide_table: Second table that joins patient_id with slide_id or path (STAMP's slide table).
+        sheet: Of the label table, if it is an Excel file; the first by default.
+        slide_sheet: Of the slide table.
+        classes: Spellings of one class joined, as written to the class.
+        decimal: ``point`` or ``comma`` where the numbers do not show it.
 
     Raises:
         TableError: A file cannot be read; a column is absent or doubled; a patient identifier is
-            missing or a word such as NA; a slide belongs to two patients; a column of the split has words
-            that cannot be read, or lacks train or test.
+            missing, a word such as NA, or damaged by a spreadsheet; a slide belongs to two patients; a column
+            of the split has words that cannot be read, or lacks train or test.
         SettingsError: Unknown style or canonical name.
 
     Example:
@@ -103,7 +118,16 @@ def read_labels(
         >>> list(table.patients), list(table.links["slide_id"])
         (['0012'], ['a'])
     """
-    table, issues = collect_labels(path, style=style, columns=columns, slide_table=slide_table)
+    table, issues = collect_labels(
+        path,
+        style=style,
+        columns=columns,
+        slide_table=slide_table,
+        sheet=sheet,
+        slide_sheet=slide_sheet,
+        classes=classes,
+        decimal=decimal,
+    )
     raise_first(issues)
     return table
 
@@ -114,6 +138,10 @@ def collect_labels(
     style: str = "auto",
     columns: Mapping[str, str] | None = None,
     slide_table: str | Path | None = None,
+    sheet: str | None = None,
+    slide_sheet: str | None = None,
+    classes: Mapping[str, str] | None = None,
+    decimal: Decimal = "auto",
 ) -> tuple[LabelTable, list[Issue]]:
     """Like :func:`read_labels`, but hands back what is wrong with single rows instead of raising.
 
@@ -121,23 +149,25 @@ def collect_labels(
         TableError: The table as a whole cannot be used.
         SettingsError: Unknown style or canonical name.
     """
-    text = read_table(path)
-    slides = text if slide_table is None else read_table(slide_table)
+    text = read_table(path, sheet=sheet, decimal=decimal)
+    slides = text if slide_table is None else read_table(slide_table, sheet=slide_sheet, decimal=decimal)
     own, slide_own = _share_names(columns or {}, text, slides)
-    named = name_columns(text.columns, style, own, file=text.path)
+    named = name_columns(text.columns, style, own, file=text.path, absent=text.no_column)
     _require_patients(named, text, style)
     slide_named = named
     if slides is not text:
-        slide_named = name_columns(slides.columns, style, slide_own, file=slides.path)
+        slide_named = name_columns(
+            slides.columns, style, slide_own, file=slides.path, absent=slides.no_column
+        )
         _require_patients(slide_named, slides, style)
         _require_slides(slide_named, slides)
     patients, issues = _patients(text, named["patient_id"])
-    links = _links(slides, slide_named)
+    links, doubts = _links(slides, slide_named, patients)
     if slides is not text:
         issues += _patients(slides, slide_named["patient_id"])[1]
     folds, notes = read_folds(text, named)
     roles, unread = read_roles(text, named)
-    issues += unread
+    issues += [*doubts, *unread, *_errors_in(text, [named[n] for n in ("site", "fold") if n in named])]
     table = LabelTable(
         text,
         named,
@@ -147,7 +177,8 @@ def collect_labels(
         roles,
         links,
         slides.path,
-        tuple(notes),
+        (*text.notes, *(slides.notes if slides is not text else ()), *notes),
+        dict(classes or {}),
     )
     if links is not None:
         issues += _claimed_twice(links, slides.path)
@@ -174,9 +205,9 @@ def _require_patients(named: Mapping[str, str], text: TextTable, style: str) -> 
     if "patient_id" not in named:
         raise TableError(
             f"Find the patients in {text.path} (table style {style}).",
-            f"No column names them; the columns are {list_names(text.columns)}.",
-            "Name it with --columns patient_id=COLUMN. If every slide is a patient of its own, name the "
-            "slide column there: --columns patient_id=slide_id.",
+            f"No column names them; the columns are {list_names(text.columns)}.{_other_sheet(text)}",
+            f"Name it, such as: {columns_line('patient_id', text.columns)}. If every slide is a patient of "
+            "its own, name the slide column there: --columns patient_id=slide_id.",
         )
 
 
@@ -184,9 +215,25 @@ def _require_slides(named: Mapping[str, str], slides: TextTable) -> None:
     if not {"slide_id", "path"} & set(named):
         raise TableError(
             f"Find the slides in the slide table {slides.path}.",
-            f"No column names them; the columns are {list_names(slides.columns)}.",
-            "Name it with --columns slide_id=COLUMN.",
+            f"No column names them; the columns are {list_names(slides.columns)}.{_other_sheet(slides)}",
+            f"Name it, such as: {columns_line('slide_id', slides.columns)}.",
         )
+
+
+def _other_sheet(text: TextTable) -> str:
+    """A hint at the sheet that looks like a table of patients."""
+    known = [
+        sheet
+        for sheet, texts in text.other_sheets.items()
+        if any(each.casefold() in KNOWN_NAMES for each in texts)
+    ]
+    if known:
+        return f" This is the sheet {text.sheet!r}; look at --sheet {known[0]!r}."
+    return (
+        f" This is the sheet {text.sheet!r}; others: {list_names(text.other_sheets)}."
+        if text.other_sheets
+        else ""
+    )
 
 
 def _patients(text: TextTable, column: str) -> tuple[pd.Series, list[Issue]]:
@@ -196,14 +243,24 @@ def _patients(text: TextTable, column: str) -> tuple[pd.Series, list[Issue]]:
         Issue(
             "error",
             "Missing patient identifier",
-            f"{text.path.name}, column {column!r}, row {row}",
+            f"{text.name}, column {column!r}, row {row}",
             f"The cell is {cell!r}, which does not name a patient.",
             "Give the patient's identifier or remove the row.",
         )
         for row, cell in cells.items()
         if is_missing(cell)
     ]
-    return cells.where(~cells.map(is_missing), ""), issues
+    return plain_identifiers(cells), [*issues, *damaged_identifiers(text, column)]
+
+
+def _errors_in(text: TextTable, columns: Sequence[str]) -> list[Issue]:
+    """Errors of a spreadsheet in columns that are read as words."""
+    found = []
+    for column in columns:
+        cells = {int(row): cell for row, cell in text.frame[column].items() if is_spreadsheet_error(cell)}
+        if cells:
+            found.append(error_cells(text.name, column, cells))
+    return found
 
 
 def _sites(text: TextTable, named: Mapping[str, str]) -> pd.Series:
@@ -213,18 +270,38 @@ def _sites(text: TextTable, named: Mapping[str, str]) -> pd.Series:
     return cells.where(~cells.map(is_missing), "")
 
 
-def _links(slides: TextTable, named: Mapping[str, str]) -> pd.DataFrame | None:
-    """Which slide belongs to which patient, as named by the table."""
+def _links(
+    slides: TextTable, named: Mapping[str, str], known: pd.Series
+) -> tuple[pd.DataFrame | None, list[Issue]]:
+    """Which slide belongs to which patient, as named by the table, and what is wrong with the names.
+
+    Patients are called as in the label table, where one differs only in case, blanks, hyphens or underscores.
+    """
     sources = [named[name] for name in ("slide_id", "path") if name in named]
     if not sources:
-        return None
-    patients, _ = _patients(slides, named["patient_id"])
+        return None, []
+    issues = [issue for source in sources for issue in damaged_identifiers(slides, source, slides=True)]
+    patients = _as_known(plain_identifiers(slides.frame[named["patient_id"]]), known)
     cells = slides.frame[sources[0]]
     for source in sources[1:]:
         cells = cells.where(~cells.map(is_missing), slides.frame[source])
     names = cells.map(lambda cell: "" if is_missing(cell) else slide_name(cell))
     links = pd.DataFrame({"patient_id": patients, "slide_id": names, "row": slides.frame.index})
-    return links[(links["patient_id"] != "") & (links["slide_id"] != "")].reset_index(drop=True)
+    return links[(links["patient_id"] != "") & (links["slide_id"] != "")].reset_index(drop=True), issues
+
+
+def _as_known(patients: pd.Series, known: pd.Series) -> pd.Series:
+    """Identifiers of one table as those of another, if just one of these is the same but for its writing."""
+    exact = set(known) - {""}
+    by_key: dict[str, set[str]] = {}
+    for name in exact:
+        by_key.setdefault(loose_key(name), set()).add(name)
+
+    def called(name: str) -> str:
+        near = by_key.get(loose_key(name), set()) if name and name not in exact else set()
+        return next(iter(near)) if len(near) == 1 else name
+
+    return patients.map(called)
 
 
 def _claimed_twice(links: pd.DataFrame, path: Path) -> list[Issue]:
@@ -283,7 +360,7 @@ def column_cells(table: LabelTable, column: str) -> dict[int, str]:
 
     Raises:
         TableError: Nearly all cells are numbers and another one is not, so that one slip would turn ages into
-            categories.
+            categories; or it cannot be told what the numbers are.
 
     Example:
         >>> import tempfile, pathlib
@@ -293,19 +370,31 @@ def column_cells(table: LabelTable, column: str) -> dict[int, str]:
         >>> column_cells(read_labels(file), "age")
         {2: '72.5', 3: ''}
     """
-    comma = table.text.decimal_comma
+    raise_first(_errors_in(table.text, [column]))
     cells = {
         int(row): "" if is_missing(cell) else str(cell).strip() for row, cell in table.frame[column].items()
     }
-    numbers = {row: to_number(text, decimal_comma=comma) for row, text in cells.items() if text}
-    odd = [row for row, number in numbers.items() if number is None]
-    if not odd:
-        return {row: text.replace(",", ".") if comma else text for row, text in cells.items()}
-    many = len({number for number in numbers.values() if number is not None}) >= FEWEST_NUMBERS
-    if many and len(odd) <= ODD_SHARE * len(numbers):
+    given = {row: text for row, text in cells.items() if text}
+    numbers = column_numbers(table.text, given)
+    asked = f"Read the column {column!r} of {table.path}."
+    if not numbers.odd:
+        if numbers.doubt:
+            raise TableError(asked, numbers.doubt, numbers.todo)
+        return {row: _with_point(text, numbers.values.get(row)) for row, text in cells.items()}
+    many = len(set(numbers.values.values())) >= FEWEST_NUMBERS
+    if many and len(numbers.odd) <= ODD_SHARE * len(given):
+        row = next(iter(numbers.odd))
+        more = f" ({list_examples(numbers.odd)})" if len(numbers.odd) > 1 else ""
         raise TableError(
-            f"Read the column {column!r} of {table.path}.",
-            f"Row {odd[0]} says {cells[odd[0]]!r}, while {len(numbers) - len(odd)} cells are numbers.",
+            asked,
+            f"Row {row} says {cells[row]!r}, while {len(numbers.values)} cells are numbers{more}.",
             "Write a number there or leave the cell empty.",
         )
     return cells
+
+
+def _with_point(text: str, number: float | None) -> str:
+    """The cell as written, unless only its number can be read by all."""
+    if number is None or to_number(text) == number:
+        return text
+    return f"{number:.15g}"

@@ -1,18 +1,44 @@
-"""How a label table is read: the same four settings for every verb that reads one."""
+"""How tables are read: the same settings for every verb that reads one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from histonic.core.settings import Settings
 
-TableStyle = Literal["auto", "histonic", "clam", "trident", "stamp", "pathobench", "slide2vec"]
+TableStyle = Literal["auto", "histonic", "gdc", "clam", "trident", "stamp", "pathobench", "slide2vec"]
+Decimal = Literal["auto", "point", "comma"]
 
 
-class TableSettings(Settings):
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+class SheetSettings(Settings):
+    """Base of the settings of every verb that reads a table, of slides or of labels."""
+
+    sheet: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (),
+        max_length=2,
+        description="Sheet of an Excel table, by default the first. Twice where labels and slides stand in "
+        "two: first that of the labels.",
+    )
+
+    @property
+    def label_sheet(self) -> str | None:
+        """Of a label table."""
+        return self.sheet[0] if self.sheet else None
+
+    @property
+    def slide_sheet(self) -> str | None:
+        """Of a table that names slides."""
+        return self.sheet[-1] if self.sheet else None
+
+
+class TableSettings(SheetSettings):
     """Base of the settings of every verb that reads a label table."""
 
     table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
@@ -25,3 +51,23 @@ class TableSettings(Settings):
     event_coding: Literal["event", "censored"] = Field(
         "event", description="What 1 means in the event column; 'censored' inverts it, explicitly."
     )
+    classes: dict[str, str] = Field(
+        {},
+        description="Spellings of one class joined, as written=class (cll=CLL; grade:cll=CLL for one "
+        "target); =NA takes a word for a missing value.",
+    )
+    decimal: Decimal = Field(
+        "auto", description="What separates decimals, where the table's numbers do not show it."
+    )
+
+    def reading(self) -> dict[str, Any]:
+        """Keywords of :func:`histonic.data.tables.label_table.read_labels`."""
+        return {
+            "style": self.table_style,
+            "columns": self.columns,
+            "slide_table": self.slide_table,
+            "sheet": self.label_sheet,
+            "slide_sheet": self.slide_sheet,
+            "classes": self.classes,
+            "decimal": self.decimal,
+        }

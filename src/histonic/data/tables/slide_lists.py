@@ -9,11 +9,14 @@ from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import PARTIAL_PREFIX
-from histonic.data.names import SLIDE_EXTENSIONS, slide_name
+from histonic.data.names import SLIDE_EXTENSIONS, present_path, slide_name
 from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
-from histonic.data.tables.issues import list_names
+from histonic.data.tables.identifiers import damaged_identifiers
+from histonic.data.tables.issues import Issue, list_names, raise_first
+from histonic.data.tables.numbers import column_numbers
+from histonic.data.tables.settings import Decimal
 from histonic.data.tables.styles import name_columns
-from histonic.data.tables.values import is_missing, to_number
+from histonic.data.tables.values import is_missing
 from histonic.slides.fingerprint import dicom_series
 
 
@@ -36,7 +39,7 @@ class SlideRow:
     is_named: bool = False
 
 
-def read_slide_list(paths: Sequence[Path]) -> list[SlideRow]:
+def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[SlideRow]:
     """List the slides named by files, folders and tables.
 
     Folders are searched with their subfolders for files with a slide's extension; hidden and partial
@@ -47,6 +50,7 @@ def read_slide_list(paths: Sequence[Path]) -> list[SlideRow]:
 
     Args:
         paths: Files, folders and tables.
+        sheet: Of Excel tables; the first by default.
 
     Returns:
         Sorted by ``slide_id``. Files that a table names are listed even if they do not exist.
@@ -59,7 +63,7 @@ def read_slide_list(paths: Sequence[Path]) -> list[SlideRow]:
         raise SettingsError("List the slides.", "No slide is named.", "Name slide files, folders or a table.")
     rows: dict[str, SlideRow] = {}
     names: dict[str, SlideRow] = {}
-    for row in (row for path in paths for row in _rows(Path(path))):
+    for row in (row for path in paths for row in _rows(Path(path), sheet)):
         place = os.path.realpath(row.path)
         if place in rows:
             rows[place] = _merge(rows[place], row)
@@ -82,7 +86,7 @@ def _merge(first: SlideRow, second: SlideRow) -> SlideRow:
     return replace(named, mpp=first.mpp or second.mpp, mask=first.mask or second.mask)
 
 
-def _rows(path: Path) -> Iterator[SlideRow]:
+def _rows(path: Path, sheet: str | None) -> Iterator[SlideRow]:
     if path.is_dir():
         files = find_slides(path)
         if not files:
@@ -97,7 +101,7 @@ def _rows(path: Path) -> Iterator[SlideRow]:
             f"List the slides of {path}.", "There is no such file or folder.", "Check the path."
         )
     elif path.suffix.lower() in TABLE_EXTENSIONS:
-        yield from _table_rows(read_table(path))
+        yield from _table_rows(read_table(path, sheet=sheet))
     else:
         yield SlideRow(slide_name(path.name), path)
 
@@ -139,33 +143,66 @@ def _one_per_series(files: Sequence[Path]) -> list[Path]:
 def _table_rows(table: TextTable) -> Iterator[SlideRow]:
     named = name_columns(table.columns, "auto", file=table.path)
     if "path" not in named:
+        found, todo = table.no_column("path")
+        if table.other_sheets and "--sheet" in todo:
+            raise TableError(f"List the slides of the table {table.path}.", found, todo)
         raise TableError(
             f"List the slides of the table {table.path}.",
             f"It has no column path (nor wsi, image_path); its columns are {list_names(table.columns)}.",
             "Name the column with the slide files path.",
         )
-    for row, cells in table.frame.iterrows():
-        yield _table_row(table, named, int(row), cells.to_dict())
+    rows = {int(row): cells.to_dict() for row, cells in table.frame.iterrows()}
+    damaged = damaged_identifiers(table, named["slide_id"], slides=True) if "slide_id" in named else []
+    raise_first([*_without_path(table, named["path"], rows), *damaged])
+    resolutions = _resolutions(table, named, rows)
+    for row, cells in rows.items():
+        yield _table_row(table, named, cells, resolutions.get(row))
 
 
-def _table_row(table: TextTable, named: Mapping[str, str], row: int, cells: Mapping[str, str]) -> SlideRow:
+def _without_path(table: TextTable, column: str, rows: Mapping[int, Mapping[str, str]]) -> list[Issue]:
+    return [
+        Issue(
+            "error",
+            f"List the slides of the table {table.path}",
+            f"{table.name}, column {column!r}, row {row}",
+            f"Row {row} names no file (column {column!r}).",
+            "Give a path or remove the row.",
+        )
+        for row, cells in rows.items()
+        if is_missing(cells[column])
+    ]
+
+
+def _resolutions(
+    table: TextTable, named: Mapping[str, str], rows: Mapping[int, Mapping[str, str]]
+) -> dict[int, float]:
+    """Microns per pixel by row, where the table says them."""
+    if "mpp" not in named:
+        return {}
+    column = named["mpp"]
+    given = {row: cells[column] for row, cells in rows.items() if not is_missing(cells[column])}
+    numbers = column_numbers(table, given)
+    # Of 0.252 or 0,252 the zero shows the decimals; there are no thousands of microns in a pixel.
+    if numbers.doubt:
+        decimal: Decimal = "comma" if any("," in text for text in given.values()) else "point"
+        numbers = column_numbers(replace(table, decimal=decimal), given)
+    for row, text in given.items():
+        if not numbers.values.get(row, 0.0) > 0 or text.endswith("%"):
+            raise TableError(
+                f"Read the resolution of {rows[row][named['path']]} in {table.path}.",
+                f"Row {row}, column {column!r} is {text!r}.",
+                "Give microns per pixel of the full resolution, such as 0.25, or leave the cell empty.",
+            )
+    return dict(numbers.values)
+
+
+def _table_row(
+    table: TextTable, named: Mapping[str, str], cells: Mapping[str, str], mpp: float | None
+) -> SlideRow:
     def cell(name: str) -> str:
         text = cells[named[name]] if name in named else ""
         return "" if is_missing(text) else text
 
-    if not cell("path"):
-        raise TableError(
-            f"List the slides of the table {table.path}.",
-            f"Row {row} names no file (column {named['path']!r}).",
-            "Give a path or remove the row.",
-        )
-    path = table.path.parent / cell("path")
-    mpp = to_number(cell("mpp"), decimal_comma=table.decimal_comma)
-    if cell("mpp") and (mpp is None or mpp <= 0):
-        raise TableError(
-            f"Read the resolution of {cell('path')} in {table.path}.",
-            f"Row {row}, column {named['mpp']!r} is {cell('mpp')!r}.",
-            "Give microns per pixel of the full resolution, such as 0.25, or leave the cell empty.",
-        )
-    mask = table.path.parent / cell("mask") if cell("mask") else None
+    path = present_path(table.path.parent / cell("path"))
+    mask = present_path(table.path.parent / cell("mask")) if cell("mask") else None
     return SlideRow(slide_name(cell("slide_id") or path.name), path, mpp, mask, bool(cell("slide_id")))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
@@ -16,6 +17,7 @@ NO_SPLIT: Mapping[str, str] = {"fold": "none", "split": "none"}
 
 STYLES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "histonic": {name: (name,) for name in CANONICAL},
+    "gdc": {"patient_id": ("case_submitter_id", "cases.submitter_id"), "slide_id": ("slide_submitter_id",)},
     "clam": {"patient_id": ("case_id",), "slide_id": ("slide_id",)},
     "trident": {"path": ("wsi",), "mpp": ("mpp",)},
     "stamp": {"patient_id": ("PATIENT",), "path": ("FILENAME",)},
@@ -42,8 +44,26 @@ _LOOSE: Mapping[str, tuple[str, ...]] = {
 """Further names that 'auto' knows, such as slideflow's."""
 
 
+KNOWN_NAMES = frozenset(
+    column.lower()
+    for names in (*STYLES.values(), _LOOSE)
+    for columns in names.values()
+    for column in columns
+    if column not in ("time", "event", "path", "mask", "mpp", "site", "fold", "split")
+)
+"""Names by which a header is known, in lower case."""
+
+_PATIENT_WORDS = ("patient", "case", "subject", "fall", "pseudonym", "mrn", "person", "participant", "donor")
+_SLIDE_WORDS = ("slide", "scan", "image", "file", "wsi", "schnitt", "barcode", "sample", "specimen", "block")
+
+
 def name_columns(
-    columns: Sequence[str], style: str = "auto", own: Mapping[str, str] | None = None, *, file: Path
+    columns: Sequence[str],
+    style: str = "auto",
+    own: Mapping[str, str] | None = None,
+    *,
+    file: Path,
+    absent: Callable[[str], tuple[str, str]] | None = None,
 ) -> dict[str, str]:
     """Find which column holds which canonical name.
 
@@ -56,6 +76,7 @@ def name_columns(
         own: Canonical name to column; the word ``none`` (or an empty one) says that there is none, so that
             for instance ``{"fold": "none"}`` ignores a column called fold.
         file: The table, for messages.
+        absent: What is found, and what to do, where a column of ``own`` is not there.
 
     Returns:
         Canonical name to column, for those that exist.
@@ -69,7 +90,7 @@ def name_columns(
         {'patient_id': 'PATIENT', 'path': 'FILENAME'}
     """
     given = {name: "" if hides(column, columns) else column for name, column in (own or {}).items()}
-    _check_names(columns, style, given, file)
+    _check_names(columns, style, given, file, absent)
     found: dict[str, str] = {}
     for name in CANONICAL:
         if name in given:
@@ -81,6 +102,22 @@ def name_columns(
             found[name] = column
     _check_style(found, style, given, columns, file)
     return found
+
+
+def columns_line(name: str, columns: Sequence[str]) -> str:
+    """The option that names the likeliest column for the patients or slides, ready to paste.
+
+    Example:
+        >>> columns_line("patient_id", ["Nr", "Patient No", "Scan"])
+        "--columns patient_id='Patient No'"
+    """
+    words = _PATIENT_WORDS if name == "patient_id" else _SLIDE_WORDS
+    likely = [column for word in words for column in columns if word in column.casefold()]
+    endings = [
+        column for column in columns if column.casefold().endswith(("id", "nr", "no", "number", "name"))
+    ]
+    chosen = [*likely, *endings, *columns, "COLUMN"][0]
+    return f"--columns {name}={shlex.quote(chosen)}"
 
 
 def hides(column: str, columns: Sequence[str]) -> bool:
@@ -105,7 +142,13 @@ def _first_present(names: Sequence[str], columns: Sequence[str]) -> str | None:
     return next((lower[name.lower()] for name in names if name.lower() in lower), None)
 
 
-def _check_names(columns: Sequence[str], style: str, own: Mapping[str, str], file: Path) -> None:
+def _check_names(
+    columns: Sequence[str],
+    style: str,
+    own: Mapping[str, str],
+    file: Path,
+    absent: Callable[[str], tuple[str, str]] | None,
+) -> None:
     if style != "auto" and style not in STYLES:
         raise SettingsError(
             f"Read {file} in the style {style!r}.",
@@ -122,8 +165,7 @@ def _check_names(columns: Sequence[str], style: str, own: Mapping[str, str], fil
         if column and column not in columns:
             raise TableError(
                 f"Read {name} from the column {column!r} of {file}.",
-                "The table has no such column.",
-                suggest(column, columns),
+                *(absent(column) if absent else ("The table has no such column.", suggest(column, columns))),
             )
 
 

@@ -12,13 +12,39 @@ def _words(text: str) -> frozenset[str]:
 
 
 MISSING_WORDS = _words(
-    "na|n/a|n.a.|#n/a|<na>|nan|null|missing|unknown|not available|not reported|not evaluated|"
-    "not applicable|[not available]|[not evaluated]|[not applicable]|[unknown]|[discrepancy]|?|.|--|'--|"
+    "na|n/a|n.a.|#n/a|#nv|#n/d|#n/b|#i/t|#н/д|<na>|nan|null|missing|unknown|not available|not reported|"
+    "not evaluated|not applicable|not allowed to collect|[not available]|[not evaluated]|[not applicable]|"
+    "[not reported]|[unknown]|[discrepancy]|[pending]|?|.|--|'--|"
 )
 """Cells that mean 'no value', in lower case. 'none' and '-' are not among them: both occur as classes."""
 
-_EVENT_WORDS = frozenset({"event", "dead", "deceased", "died", "death", "1:dead", "1:deceased", "1:event"})
-_CENSORED_WORDS = frozenset({"alive", "censored", "living", "0:alive", "0:living", "0:censored"})
+DOUBTFUL_WORDS = _words(
+    "unk|ukn|unkn|uk|nk|nd|n.d.|n/d|ns|n.s.|nos|tbd|tba|x|xx|xxx|not done|not known|not assessed|"
+    "not assessable|"
+    "not tested|not determined|undetermined|indeterminate|inconclusive|equivocal|uncertain|unclear|ambiguous|"
+    "borderline|pending|to be determined|no data|no result|not done yet|failed|insufficient|"
+    "unbekannt|unklar|nicht bestimmt|inconnu|desconocido|sconosciuto"
+)
+"""Words that may mean 'no value' and may be a class; nobody can know, so they are named."""
+_ERROR_WORD = re.compile(r"#[¡¿]?[^\W\d_]+(?:/0)?[!?]|#[A-Z]+_[A-Z]+!?|#{2,}|err:\d{3}", re.IGNORECASE)
+
+
+def is_spreadsheet_error(text: str) -> bool:
+    """Whether a cell is the error of a spreadsheet, in any language, or a formula that was never worked out.
+
+    ``#N/A`` and its like mean a missing value, see :data:`MISSING_WORDS`.
+
+    Example:
+        >>> [is_spreadsheet_error(w) for w in ("#REF!", "#DIV/0!", "#BEZUG!", "###", "=A1", "#1", "#N/A")]
+        [True, True, True, True, True, False, False]
+    """
+    if text[:1] == "=":
+        return len(text) > 1 and re.match(r"=[=><+\-\s]*$", text) is None
+    return text[:1] in "#Ee" and _ERROR_WORD.fullmatch(text) is not None
+
+
+_EVENT_WORDS = frozenset({"event", "dead", "deceased", "died", "death"})
+_CENSORED_WORDS = frozenset({"alive", "censored", "living"})
 _TRUE_WORDS = frozenset({"1", "1.0", "yes", "y", "true"})
 _FALSE_WORDS = frozenset({"0", "0.0", "no", "n", "false"})
 
@@ -52,22 +78,17 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING_WORDS
 
 
-def to_number(text: str, *, decimal_comma: bool = False) -> float | None:
-    """A finite number, or None.
-
-    Args:
-        text: The cell.
-        decimal_comma: Read 1,5 as one and a half.
+def to_number(text: str) -> float | None:
+    """A finite number with a decimal point, or None; columns as people write them: see ``numbers.py``.
 
     Example:
-        >>> to_number("1,5", decimal_comma=True), to_number("1,5"), to_number("inf")
+        >>> to_number("1.5"), to_number("1,5"), to_number("inf")
         (1.5, None, None)
     """
-    plain = text.replace(",", ".") if decimal_comma and text.count(",") == 1 else text
-    if "_" in plain:
+    if "_" in text:
         return None
     try:
-        value = float(plain)
+        value = float(text)
     except ValueError:
         return None
     return value if math.isfinite(value) else None
@@ -77,13 +98,23 @@ def to_event(text: str, *, ones_are_censored: bool = False) -> float | None:
     """1.0 for an event, 0.0 for censoring, None for a word with no meaning.
 
     Words that name the state (dead, alive, censored, event ...) mean the same whatever the column codes;
-    1, 0, yes, no, true and false are inverted where 1 marks the censored.
+    1, 0, yes, no, true and false are inverted where 1 marks the censored. Of cBioPortal's 1:Recurred and
+    0:DiseaseFree the number counts, which is no censoring whatever the column is called.
 
     Example:
         >>> to_event("1"), to_event("1", ones_are_censored=True), to_event("Dead", ones_are_censored=True)
         (1.0, 0.0, 1.0)
+        >>> to_event("1:Recurred/Progressed"), to_event("0:DiseaseFree"), to_event("1:LIVING"), to_event("1:")
+        (1.0, 0.0, None, None)
     """
     word = text.strip().lower()
+    numbered = re.fullmatch(r"([01])\s*:\s*(\S.*)", word)
+    if numbered:
+        event, rest = float(numbered[1]), numbered[2]
+        known = to_event(rest) if rest in _EVENT_WORDS | _CENSORED_WORDS else None
+        if known is None:
+            return None if ones_are_censored else event
+        return event if event == known else None
     if word in _EVENT_WORDS or word in _CENSORED_WORDS:
         return float(word in _EVENT_WORDS)
     if word in _TRUE_WORDS or word in _FALSE_WORDS:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from histonic.core.errors import CohortError, HistonicError, TableError
 from histonic.core.task import TargetRequest, Task, parse_target
-from histonic.data.tables.issues import Issue, list_names
-from histonic.data.tables.joins import SlideJoin, given_roles, join_slides, table_patients
+from histonic.data.tables.issues import Issue, gather, list_names
+from histonic.data.tables.joins import SlideJoin, fitting_column, given_roles, join_slides, table_patients
 from histonic.data.tables.label_table import LabelTable, collect_labels
+from histonic.data.tables.settings import Decimal
+from histonic.data.targets.classes import unused_spellings
+from histonic.data.targets.doubts import value_doubts
 from histonic.data.targets.survival_checks import coding_issues, number_issues
 from histonic.data.targets.targets import (
     RowTarget,
@@ -20,6 +23,7 @@ from histonic.data.targets.targets import (
     read_target,
     read_targets,
 )
+from histonic.data.text import loose_key
 
 
 def check_labels(
@@ -32,6 +36,10 @@ def check_labels(
     event_coding: str = "event",
     slide_ids: Sequence[str] | None = None,
     folds: int = 4,
+    sheet: str | None = None,
+    slide_sheet: str | None = None,
+    classes: Mapping[str, str] | None = None,
+    decimal: Decimal = "auto",
 ) -> list[Issue]:
     """List all problems of a label table, not only the first.
 
@@ -52,23 +60,36 @@ def check_labels(
         event_coding: ``event`` or ``censored``.
         slide_ids: Names of the slides or maps; None leaves the join unchecked.
         folds: Parts of the cross-validation that is planned.
+        sheet: Of the label table, if it is an Excel file.
+        slide_sheet: Of the slide table.
+        classes: Spellings of one class joined.
+        decimal: ``point`` or ``comma`` where the numbers do not show it.
 
     Returns:
-        Errors first, each kind in the order of the table.
+        Errors first, each kind once and in the order of the table.
 
     Raises:
         SettingsError: A target's text cannot be read, or the style is unknown.
     """
     requests = [parse_target(target) if isinstance(target, str) else target for target in targets]
     try:
-        table, issues = collect_labels(table_path, style=style, columns=columns, slide_table=slide_table)
+        table, issues = collect_labels(
+            table_path,
+            style=style,
+            columns=columns,
+            slide_table=slide_table,
+            sheet=sheet,
+            slide_sheet=slide_sheet,
+            classes=classes,
+            decimal=decimal,
+        )
     except TableError as error:
         return [_as_issue("Unusable table", str(Path(table_path).name), error)]
-    issues += [Issue("warning", "Split not used", table.path.name, note, "Check it.") for note in table.notes]
-    issues += _doubled_rows(table)
+    issues += [Issue("warning", "Passed over", table.text.name, note, "Check it.") for note in table.notes]
+    issues += [*_doubled_rows(table), *_alike_patients(table)]
     join = None if slide_ids is None else join_slides(table, slide_ids)
     if join is not None:
-        issues += _join_issues(table, join)
+        issues += _join_issues(table, join, slide_ids or ())
     used = _patients_with_maps(table, join)
     issues += _patient_count(table, used, folds)
     if not requests:
@@ -77,7 +98,31 @@ def check_labels(
         issues += _targets_together(table, requests, event_coding)
     for request in requests:
         issues += _target_issues(table, request, event_coding, used, folds)
-    return sorted(issues, key=lambda issue: issue.severity != "error")
+    if requests and table.classes:
+        issues += _unused_spellings(table, requests, event_coding)
+    return sorted(gather(issues), key=lambda issue: issue.severity != "error")
+
+
+def _unused_spellings(table: LabelTable, requests: Sequence[TargetRequest], event_coding: str) -> list[Issue]:
+    try:
+        targets = [read_target(table, request, event_coding=event_coding) for request in requests]
+    except HistonicError:
+        return []  # listed with its own target
+    return unused_spellings(table, {target.request.name: target.written for target in targets})
+
+
+def _alike_patients(table: LabelTable) -> list[Issue]:
+    """Patients whose identifiers differ only in case, blanks, hyphens or underscores: perhaps one person."""
+    names: dict[str, list[str]] = {}
+    for name in table_patients(table):
+        names.setdefault(loose_key(name), []).append(name)
+    todo = "If it is one patient, write one identifier: else training and test may share him."
+    return [
+        Issue("warning", "Patients that may be one", f"{table.text.name}, patient {same[0]!r}", found, todo)
+        for same in names.values()
+        if len(same) > 1
+        for found in [f"{list_names(map(repr, same))} differ only in case, blanks, hyphens or underscores."]
+    ]
 
 
 def _as_issue(what: str, where: str, error: HistonicError) -> Issue:
@@ -114,26 +159,27 @@ def _doubled_rows(table: LabelTable) -> list[Issue]:
     ]
 
 
-def _join_issues(table: LabelTable, join: SlideJoin) -> list[Issue]:
+def _join_issues(table: LabelTable, join: SlideJoin, slide_ids: Sequence[str]) -> list[Issue]:
     issues = list(join.issues)
     if join.unlabelled:
         found = f"{len(join.unlabelled)}: {list_names(join.unlabelled)}."
         todo = "Add rows for them, or leave them out."
-        issues.append(Issue("warning", "Slides without a label", table.path.name, found, todo))
+        issues.append(Issue("warning", "Slides without a label", table.text.name, found, todo))
     without = [patient for patient, slides in join.slides.items() if not slides]
     if without and len(without) < len(join.slides):
         found = f"{len(without)}: {list_names(without)}."
         todo = "Add their slides; without one they are left out."
-        issues.append(Issue("warning", "Patients without a slide", table.path.name, found, todo))
+        issues.append(Issue("warning", "Patients without a slide", table.text.name, found, todo))
     missing = [slide for patient, slides in join.absent.items() if patient not in without for slide in slides]
     if missing:
         found = f"{len(missing)}: {list_names(missing)}."
         todo = "Add the slides or correct their names."
-        issues.append(Issue("warning", "Labels without a slide", table.path.name, found, todo))
+        issues.append(Issue("warning", "Labels without a slide", table.text.name, found, todo))
     if without and len(without) == len(join.slides):
         found = f"No name fits; the table has for instance the patients {list_names(without[:2])}."
-        todo = "Name the column with the slide names: --columns slide_id=COLUMN."
-        issues.append(Issue("error", "No label fits a slide", table.path.name, found, todo, CohortError))
+        fitting = fitting_column(table, slide_ids) or "--columns slide_id=COLUMN"
+        todo = f"Name the column with the slide names: {fitting}."
+        issues.append(Issue("error", "No label fits a slide", table.text.name, found, todo, CohortError))
     return issues
 
 
@@ -143,7 +189,7 @@ def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[I
         try:
             given_roles(table, used)
         except CohortError as error:
-            issues.append(_as_issue("Split with gaps", table.path.name, error))
+            issues.append(_as_issue("Split with gaps", table.text.name, error))
         return issues
     if 0 < len(used) < folds:
         found = f"{len(used)} patient(s), {folds} folds."
@@ -151,7 +197,7 @@ def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[I
             Issue(
                 "error",
                 "Fewer patients than folds",
-                table.path.name,
+                table.text.name,
                 found,
                 "Use fewer folds or more patients.",
                 CohortError,
@@ -190,7 +236,7 @@ def _targets_together(table: LabelTable, targets: Sequence[TargetRequest], event
     try:
         read_targets(table, targets, event_coding=event_coding)
     except HistonicError as error:
-        return [_as_issue("Targets that do not fit together", table.path.name, error)]
+        return [_as_issue("Targets that do not fit together", table.text.name, error)]
     return []
 
 
@@ -200,21 +246,22 @@ def _target_issues(
     try:
         target = read_target(table, request, event_coding=event_coding)
     except HistonicError as error:
-        return [_as_issue("Unusable target", f"{table.path.name}, target {request.name!r}", error)]
+        return [_as_issue("Unusable target", f"{table.text.name}, target {request.name!r}", error)]
     values, issues = join_patients(table, target)
     issues = [*target.issues, *issues]
     try:
         task, numbers = make_task(table, target, {p: values[p] for p in used if p in values})
     except HistonicError as error:
-        return [*issues, _as_issue("Unusable target", f"{table.path.name}, target {request.name!r}", error)]
+        return [*issues, _as_issue("Unusable target", f"{table.text.name}, target {request.name!r}", error)]
     missing = [patient for patient in used if patient not in numbers]
     if missing:
         found = f"{len(missing)} of {len(used)} patients have no value: {list_names(missing)}."
         todo = "Nothing, if this is so: a missing target is masked in training."
         issues.append(Issue("warning", "Missing target", table.where(target.columns[0]), found, todo))
-    if numbers or not issues:
+    if numbers or all(issue.severity == "warning" for issue in issues):
         issues += one_outcome(table, task, numbers.values())
     doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
+    doubts += value_doubts(table, target, task, numbers)
     return [
         *issues,
         *_rare_outcomes(table, task, numbers.values(), folds),

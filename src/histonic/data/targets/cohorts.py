@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from histonic.core.cohort import Cohort, Exclusion, Patient
 from histonic.core.errors import CohortError
 from histonic.core.task import TargetRequest, Task
-from histonic.data.tables.issues import Issue, list_names, raise_first
+from histonic.data.tables.issues import Issue, gather, list_names, raise_first
 from histonic.data.tables.joins import (
     SlideJoin,
+    fitting_column,
     given_roles,
     join_slides,
     number_folds,
@@ -19,6 +20,8 @@ from histonic.data.tables.joins import (
 )
 from histonic.data.tables.label_table import LabelTable, read_labels
 from histonic.data.targets.checks import check_labels, one_outcome
+from histonic.data.targets.classes import unused_spellings
+from histonic.data.targets.doubts import value_doubts
 from histonic.data.targets.targets import join_patients, make_task, read_targets
 
 __all__ = ["Issue", "LabelTable", "build_cohort", "check_labels", "read_labels"]
@@ -64,6 +67,8 @@ def build_cohort(
     """
     targets = read_targets(table, requests, event_coding=event_coding)
     raise_first(issue for target in targets for issue in target.issues)
+    if varied:  # an external cohort is read with the spellings of the run, which it need not have
+        raise_first(unused_spellings(table, {target.request.name: target.written for target in targets}))
     joined = [join_patients(table, target) for target in targets]
     raise_first(issue for _, issues in joined for issue in issues)
     join = join_slides(table, slide_ids)
@@ -74,10 +79,12 @@ def build_cohort(
         raise _nobody(table, join, slide_ids, labelled)
     sites = patient_sites(table)
     tasks, encoded = [], []
+    doubts = [issue for target in targets for issue in target.issues]
     for target, (values, _) in zip(targets, joined, strict=True):
         task, numbers = make_task(table, target, {p: values[p] for p in used if p in values})
         if varied or not numbers:
             raise_first(one_outcome(table, task, numbers.values()))
+        doubts += value_doubts(table, target, task, numbers)
         tasks.append(task)
         encoded.append(numbers)
     return Cohort(
@@ -86,6 +93,7 @@ def build_cohort(
         (*_patient_exclusions(table, join, labelled), *slide_exclusions(join, used)),
         number_folds(table, used),
         given_roles(table, used),
+        (*table.notes, *(f"{each.what}: {each.where}. {each.found} {each.todo}" for each in gather(doubts))),
     )
 
 
@@ -123,10 +131,11 @@ def _nobody(table: LabelTable, join: SlideJoin, slide_ids: Sequence[str], labell
         return CohortError(
             asked, "Every patient with a map lacks every target.", "Fill in the targets, or choose others."
         )
+    fitting = fitting_column(table, slide_ids) or "--columns slide_id=COLUMN"
     names = [slide for slides in join.absent.values() for slide in slides] or sorted(labelled)
     return CohortError(
         asked,
         f"No name fits: the table says for instance {list_names(names[:2])}, "
         f"the store {list_names(sorted(slide_ids)[:2]) or 'nothing'}.",
-        "Name the column that holds the slide names: --columns slide_id=COLUMN.",
+        f"Name the column that holds the slide names: {fitting}.",
     )

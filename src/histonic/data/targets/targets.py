@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.task import TargetRequest, Task, TaskKind
-from histonic.data.tables.issues import Issue, list_names, suggest
+from histonic.data.tables.issues import Issue, list_examples, list_names, suggest
 from histonic.data.tables.label_table import LabelTable
+from histonic.data.tables.numbers import are_numbers
 from histonic.data.tables.values import (
     class_name,
-    is_missing,
+    is_spreadsheet_error,
     natural_key,
     order_binary,
     order_classes,
-    to_event,
-    to_number,
 )
+from histonic.data.targets.cells import given_cells, read_numbers, spreadsheet_errors
+from histonic.data.targets.classes import joined_classes, refuse_two_spellings
+from histonic.data.targets.survival_columns import read_survival, survival_pair, time_columns
 
 Value = str | float | tuple[float, float]
 """A class name, a number, or (time, event)."""
 
-TIME_ENDINGS = ("time", "days", "weeks", "months", "years")
-EVENT_ENDINGS = ("event", "status", "dead", "death", "censored", "censorship", "censor")
 MAX_ORDINAL_VALUES = 10
 """Numbers with at most this many different values may be classes as well as amounts."""
 
@@ -39,6 +39,7 @@ class RowTarget:
         columns: One, or (time, event).
         values: Value per row of the file; rows without one are absent.
         issues: What is wrong with the columns or cells.
+        written: The words of a target of classes, before any are joined.
     """
 
     request: TargetRequest
@@ -46,6 +47,7 @@ class RowTarget:
     columns: tuple[str, ...]
     values: Mapping[int, Value] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()
+    written: frozenset[str] = frozenset()
 
 
 def read_targets(
@@ -97,15 +99,23 @@ def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str 
     kind, columns = _locate(table, request)
     if kind == "survival":
         _refuse_unclear_event(table, request, columns, event_coding)
-        values, issues = _survival(table, columns, event_coding == "censored")
-        return RowTarget(request, kind, columns, values, issues)
-    cells = {int(row): cell for row, cell in table.frame[columns[0]].items() if not is_missing(cell)}
+        pairs, issues = read_survival(table, columns, event_coding == "censored")
+        return RowTarget(request, kind, columns, dict(pairs), issues)
+    cells = given_cells(table, columns[0])
+    issues = spreadsheet_errors(table, columns[0], cells)
+    cells = {row: cell for row, cell in cells.items() if not is_spreadsheet_error(cell)}
+    classes = joined_classes(table, request.name, cells)
     if kind is None:
-        kind = _infer(table, request, columns[0], cells)
+        kind = _infer(table, request, columns[0], classes)
     if kind == "regression":
-        numbers, issues = _numbers(table, columns[0], cells)
-        return RowTarget(request, kind, columns, dict(numbers), issues)
-    return RowTarget(request, kind, columns, {row: class_name(cell) for row, cell in cells.items()})
+        numbers, wrong = read_numbers(table, columns[0], cells)
+        return RowTarget(request, kind, columns, dict(numbers), (*issues, *wrong))
+    broken = {row: cell for row, cell in cells.items() if "\n" in cell and table.text.delimiter in cell}
+    if broken:
+        todo = "A double quote may have swallowed the end of a row: correct it."
+        what = "Line break in a class"
+        issues = (*issues, Issue("error", what, table.where(columns[0]), f"{list_examples(broken)}.", todo))
+    return RowTarget(request, kind, columns, dict(classes), issues, frozenset(cells.values()))
 
 
 def is_censor_named(column: str) -> bool:
@@ -128,7 +138,7 @@ def _locate(table: LabelTable, request: TargetRequest) -> tuple[TaskKind | None,
             _require_column(table, request, column)
         return ("survival" if len(request.columns) == 2 else request.kind), request.columns
     if request.kind in (None, "survival"):
-        pair = _survival_pair(table, request)
+        pair = survival_pair(table, request)
         if pair is not None:
             return "survival", pair
         if request.kind == "survival":
@@ -143,36 +153,15 @@ def _locate(table: LabelTable, request: TargetRequest) -> tuple[TaskKind | None,
 
 
 def _require_column(table: LabelTable, request: TargetRequest, column: str) -> None:
-    if column not in table.text.columns:
+    absent = [each for each in time_columns(table, column) if each not in table.text.columns]
+    if absent:
+        found, todo = table.text.no_column(absent[0])
+        near = suggest(absent[0], table.label_columns)
         raise TableError(
-            f"Read the target {request.name!r} from the column {column!r} of {table.path.name}.",
-            "The table has no such column.",
-            suggest(column, table.label_columns),
+            f"Read the target {request.name!r} from the column {absent[0]!r} of {table.path.name}.",
+            found,
+            near if todo.startswith(("Did you mean", "Its columns")) else todo,
         )
-
-
-def _survival_pair(table: LabelTable, request: TargetRequest) -> tuple[str, str] | None:
-    """The (time, event) columns that go by the target's name."""
-    lower = {column.lower(): column for column in reversed(table.text.columns)}
-
-    def named(endings: Sequence[str]) -> list[str]:
-        wanted = (f"{request.name}_{ending}".lower() for ending in endings)
-        return [lower[name] for name in wanted if name in lower]
-
-    times, events = named(TIME_ENDINGS), named(EVENT_ENDINGS)
-    if len(times) > 1 or len(events) > 1:
-        if times and events:
-            raise TableError(
-                f"Find time and event of the target {request.name!r} in {table.path.name}.",
-                f"Several columns would do: {list_names([*times, *events])}.",
-                f"Choose: {request.name}:survival:TIME_COLUMN,EVENT_COLUMN.",
-            )
-        return None
-    if times and events:
-        return times[0], events[0]
-    if request.kind == "survival" and {"time", "event"} <= set(table.columns):
-        return table.columns["time"], table.columns["event"]
-    return None
 
 
 def _refuse_unclear_event(
@@ -196,8 +185,7 @@ def _infer(table: LabelTable, request: TargetRequest, column: str, cells: Mappin
         )
     if len(names) <= 2:
         return "binary"
-    numbers = [to_number(name, decimal_comma=table.text.decimal_comma) for name in names]
-    if all(number is not None for number in numbers):
+    if are_numbers(table.text, names):
         if len(names) > MAX_ORDINAL_VALUES:
             return "regression"
         raise TableError(
@@ -213,47 +201,6 @@ def _infer(table: LabelTable, request: TargetRequest, column: str, cells: Mappin
             f"Correct what is no number, or say {request.name}:multiclass if these are classes.",
         )
     return "multiclass"
-
-
-def _numbers(
-    table: LabelTable, column: str, cells: Mapping[int, str], *, not_negative: bool = False
-) -> tuple[dict[int, float], tuple[Issue, ...]]:
-    """Finite numbers per row; every other cell is an issue."""
-    values: dict[int, float] = {}
-    issues = []
-    for row, cell in cells.items():
-        number = to_number(cell, decimal_comma=table.text.decimal_comma)
-        if number is not None and not (not_negative and number < 0):
-            values[row] = number
-            continue
-        what = "Negative time" if number is not None else "Not a number"
-        if number is None and not_negative:
-            what = "Time that is not a number"
-        todo = "Correct the cell, or leave it empty if the value is missing."
-        issues.append(Issue("error", what, table.where(column, row), f"The cell is {cell!r}.", todo))
-    return values, tuple(issues)
-
-
-def _survival(
-    table: LabelTable, columns: Sequence[str], ones_are_censored: bool
-) -> tuple[dict[int, Value], tuple[Issue, ...]]:
-    """(time, event) per row in which both are given."""
-    frame = table.frame
-    cells = {int(row): cell for row, cell in frame[columns[0]].items() if not is_missing(cell)}
-    times, issues = _numbers(table, columns[0], cells, not_negative=True)
-    values: dict[int, Value] = {}
-    more = []
-    for row, cell in frame[columns[1]].items():
-        if is_missing(cell):
-            continue
-        event = to_event(cell, ones_are_censored=ones_are_censored)
-        if event is None:
-            todo = "Use 1 or 0, true or false, or words such as dead and alive; empty if missing."
-            where = table.where(columns[1], row)
-            more.append(Issue("error", "Event that is not 0 or 1", where, f"The cell is {cell!r}.", todo))
-        elif row in times:
-            values[int(row)] = (times[int(row)], event)
-    return values, (*issues, *more)
 
 
 def join_patients(table: LabelTable, target: RowTarget) -> tuple[dict[str, Value], list[Issue]]:
@@ -286,19 +233,6 @@ def _show(value: Value) -> str:
     return f"(time {value[0]:g}, event {value[1]:g})" if isinstance(value, tuple) else str(value)
 
 
-def _refuse_two_spellings(table: LabelTable, target: str, columns: tuple[str, ...], names: set[str]) -> None:
-    spellings: dict[str, list[str]] = {}
-    for each in sorted(names):
-        spellings.setdefault(" ".join(each.casefold().split()), []).append(each)
-    for alike in spellings.values():
-        if len(alike) > 1:
-            raise TableError(
-                f"Use the target {target!r} as classes ({table.where(' and '.join(columns))}).",
-                f"{list_names(repr(each) for each in alike)} differ only in upper and lower case or blanks.",
-                "Write one class in one way.",
-            )
-
-
 def make_task(
     table: LabelTable, target: RowTarget, values: Mapping[str, Value]
 ) -> tuple[Task, dict[str, float | tuple[float, float]]]:
@@ -317,7 +251,7 @@ def make_task(
         numbers = {patient: value for patient, value in values.items() if not isinstance(value, str)}
         return Task(name, kind, target.columns), numbers
     names = {str(value) for value in values.values()}
-    _refuse_two_spellings(table, name, target.columns, names)
+    refuse_two_spellings(table, name, target.columns, names)
     order: Callable[[set[str]], tuple[str, ...]] = order_binary if kind == "binary" else order_classes
     classes = order(names)
     if kind == "binary" and len(classes) > 2:

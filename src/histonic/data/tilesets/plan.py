@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
+from histonic.core.documents import read_yaml
 from histonic.core.errors import SettingsError
 from histonic.core.settings import Settings, make_settings
 
@@ -76,11 +76,9 @@ def declare(path: Path, mpp: float | None) -> TileSetSettings:
     file = path / DECLARATION
     if not file.is_file():
         return TileSetSettings(name=path.stem, path=path, mpp=mpp)
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"Read {file}.", f"{' '.join(str(error).split())}.", "Correct it, or use 'sets:'."
-        ) from error
+    todo = "Correct it, or use 'sets:'."
+    values = read_yaml(file, SettingsError, todo)
+    if not isinstance(values or {}, dict):
+        raise SettingsError(f"Read {file}.", "It holds no keys.", todo)
     known = {key: value for key, value in dict(values or {}).items() if key in TileSetSettings.model_fields}
     return make_settings(TileSetSettings, {"name": path.name, **known, "path": path}, str(file))

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import TableError, TileSetError
+from histonic.data.names import present_path
 from histonic.data.tables.files import TextTable, read_table
 from histonic.data.tables.issues import list_names
+from histonic.data.tables.numbers import column_numbers
 from histonic.data.tables.values import is_missing, to_number
 from histonic.data.tilesets.listing import SPLITS, Listing, Texts, file_stamp, image_reader, texts, unknown
 
@@ -72,15 +74,23 @@ def _files(asked: str, table: TextTable, column: str) -> list[Path]:
                 asked, f"{name} stands in the rows {seen[name]} and {row}.", "Keep one of them."
             )
         seen[name] = int(str(row))
-    return [table.path.parent / name for name in seen]
+    return [present_path(table.path.parent / name) for name in seen]
 
 
 def _labels(table: TextTable, column: str, classes: tuple[str, ...]) -> Texts:
     """Labels as written; words that mean 'no value' become empty unless they are a declared class."""
     cells = table.frame[column]
-    comma = table.decimal_comma
-    if comma and all(is_missing(cell) or to_number(cell, decimal_comma=True) is not None for cell in cells):
-        cells = cells.str.replace(",", ".")
+    given = {row: cell for row, cell in enumerate(cells) if not is_missing(cell)}
+    # Only where a mark or percent is to be read: most labels are words, and there may be millions.
+    marked = any(letter in cell for cell in set(given.values()) for letter in ",%'")
+    numbers = column_numbers(table, given) if marked or table.delimiter == ";" else None
+    if numbers is not None and not numbers.odd:
+        if numbers.doubt:
+            raise TileSetError(
+                f"Read the labels {column!r} of {table.path}.", numbers.doubt, "Write 1234.5 for numbers."
+            )
+        plain = {row: f"{numbers.values[row]:.15g}" for row, cell in given.items() if to_number(cell) is None}
+        cells = [plain.get(row, cell) for row, cell in enumerate(cells)]
     return texts([cell if cell in classes or not is_missing(cell) else "" for cell in cells])
 
 
@@ -105,6 +115,7 @@ def _places(table: TextTable) -> npt.NDArray[np.float64]:
     found = np.full((len(table.frame), 2), np.nan)
     if {"x", "y"} <= set(table.columns):
         for axis, column in enumerate("xy"):
-            numbers = [to_number(cell, decimal_comma=table.decimal_comma) for cell in table.frame[column]]
-            found[:, axis] = [np.nan if number is None else number for number in numbers]
+            for row, cell in enumerate(table.frame[column]):
+                number = to_number(cell.replace(",", "."))
+                found[row, axis] = np.nan if number is None else number
     return found

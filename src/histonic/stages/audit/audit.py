@@ -69,12 +69,7 @@ def audit(
         raise StoreError(
             f"Audit the store {resolved.store}.", "It holds no map.", "Make maps with 'histonic compress'."
         )
-    table = read_labels(
-        resolved.labels,
-        style=resolved.table_style,
-        columns=resolved.columns,
-        slide_table=resolved.slide_table,
-    )
+    table = read_labels(resolved.labels, **resolved.reading())
     requests = [parse_target(text) for text in resolved.target]
     cohort = build_cohort(table, requests, store.slide_ids, event_coding=resolved.event_coding)
     if resolved.out is not None:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from histonic.data.text import loose_key, tidy
+
 BARCODE = re.compile(r"(tcga-[a-z0-9]{2}-[a-z0-9]{4})(?![a-z0-9])", re.IGNORECASE)
 
 
 def patient_key(name: str) -> str:
     """What is left of an identifier when writing habits are taken off.
 
-    Upper and lower case, blanks, and hyphens or points for underscores are the same; of a TCGA barcode the
-    patient's part counts, also at the head of a slide's name. Leading zeros count: 01 and 1 may be two.
+    Upper and lower case, blanks, hyphens, underscores and points do not count, see
+    :func:`histonic.data.text.loose_key`; of a TCGA barcode the patient's part counts, also at the head of a
+    slide's name. Leading zeros count: 01 and 1 may be two.
 
     Example:
         >>> patient_key("tcga-3C-AALI-01Z-00-DX1.svs"), patient_key(" Case_12 "), patient_key("case-12")
-        ('tcga-3c-aali', 'case-12', 'case-12')
+        ('tcga-3c-aali', 'case12', 'case12')
     """
-    plain = re.sub(r"[\s_.\-]+", "-", name.strip().lower()).strip("-")
-    found = BARCODE.match(plain)
-    return found.group(1) if found else plain
+    found = BARCODE.match(re.sub(r"[\s_.\-]+", "-", tidy(name).lower()).strip("-"))
+    return found.group(1) if found else loose_key(name)
 
 
 def is_worldwide(name: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from histonic.core.task import MOST_TARGETS
 from histonic.data.tables.settings import TableSettings
 
 
@@ -14,7 +15,9 @@ class AuditSettings(TableSettings):
 
     store: Path = Field(description="Store made by 'histonic compress'.")
     labels: Path = Field(description="Label table: CSV, TSV, Excel or Parquet.")
-    target: tuple[str, ...] = Field(min_length=1, description="NAME[:KIND[:COLUMNS]]; repeat for several.")
+    target: tuple[str, ...] = Field(
+        min_length=1, max_length=MOST_TARGETS, description="NAME[:KIND[:COLUMNS]]; repeat for several."
+    )
     out: Path | None = Field(None, description="Folder for audit.json, audit.csv and confounders.csv.")
     confounder: tuple[str, ...] = Field(
         (), description="Further column of the table to be tested (batch, age ...); repeat for several."

@@ -42,7 +42,7 @@ from histonic.stages.compress.sharing import SharedSlides
 from histonic.training.devices import pick_device
 
 RUN = "run-"
-KEPT_OUT = {"shard", "slides", "replace", "stale_after"}
+KEPT_OUT = {"shard", "sheet", "slides", "replace", "stale_after"}
 """Where and how a run stands does not change the maps, so the store's settings hold none of these."""
 BATCHES_AHEAD = 3
 STEPS_PER_SLIDE = 100
@@ -130,7 +130,7 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
         raise SettingsError(
             f"Take shard {settings.shard}.", "There is no such part.", "Give i/n with i from 1 to n."
         )
-    rows = read_slide_list(settings.slides)
+    rows = read_slide_list(settings.slides, settings.slide_sheet)
     unnamed = [row.slide_id for row in rows if settings.private and not row.is_named]
     if unnamed:
         raise SettingsError(

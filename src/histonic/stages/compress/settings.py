@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import Field
 
 from histonic.core.claims import STALE_S
-from histonic.core.settings import Precision, Settings, TissueSettings
+from histonic.core.settings import Precision, TissueSettings
+from histonic.data.tables.settings import SheetSettings
 
 
-class CompressSettings(Settings):
+class CompressSettings(SheetSettings):
     """Slides to compressed maps."""
 
     slides: tuple[Path, ...] = Field(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from histonic.core.files import replacing_file, write_json, write_text
+from histonic.core.files import csv_text, replacing_file, write_json, write_text
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder, describe
 from histonic.runs.files import require_same_origin, settings_text, versions
@@ -71,14 +69,13 @@ def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet]) -> None
 def write_history(out: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write ``history.csv``: one row an epoch with all curves; epoch 0 is the untrained network."""
     names = list(history[0]["scores"])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "learning_rate", "train_loss", "validation_loss", *names])
+    columns = ["epoch", "learning_rate", "train_loss", "validation_loss", *names]
+    rows = []
     for record in history:
         first = [record["learning_rate"], record["train_loss"], record["validation_loss"]]
         values = [*first, *(record["scores"].get(name) for name in names)]
-        writer.writerow([record["epoch"], *("" if value is None else f"{value:.9g}" for value in values)])
-    write_text(out / "history.csv", text.getvalue())
+        rows.append([record["epoch"], *("" if value is None else f"{value:.9g}" for value in values)])
+    write_text(out / "history.csv", csv_text(columns, rows))
 
 
 def draw_training_curves(path: Path, history: Sequence[Mapping[str, Any]], best_epoch: int) -> None:

@@ -19,12 +19,14 @@ from histonic.core.task import TargetRequest, Task, parse_target
 from histonic.data.maps.store import Store
 from histonic.data.tables.joins import table_patients
 from histonic.data.tables.styles import NO_SPLIT
+from histonic.data.targets.classes import join_option
 from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
+from histonic.data.targets.survival_columns import has_columns
 from histonic.models.bundle import Bundle, read_bundle
 from histonic.models.members import prediction_columns
 from histonic.runs.documents import Counts, ExternalDocument, SlidesOfPatient
 from histonic.runs.files import truth_columns, write_frame
-from histonic.runs.run import read_facts, read_kept_settings
+from histonic.runs.run import read_facts, read_kept_settings, read_settings
 from histonic.stages.predict.predict import predict_by_bundle
 from histonic.stages.predict.settings import ExternalSettings
 
@@ -65,16 +67,19 @@ def external_test(
     bundle = read_bundle(resolved.run / "bundle")
     store = Store.open(resolved.store)
     _require_same_maps(bundle, store)
-    table = read_labels(
-        resolved.labels,
-        style=resolved.table_style,
-        columns={**resolved.columns, **NO_SPLIT},
-        slide_table=resolved.slide_table,
-    )
+    reading = {
+        **resolved.reading(),
+        "columns": {**resolved.columns, **NO_SPLIT},
+        # What the run called one class is one class here, too.
+        "classes": {**read_settings(resolved.run).classes, **resolved.classes},
+    }
+    table = read_labels(resolved.labels, **reading)
     requests, absent = _requests(bundle.tasks, resolved.target, table)
     for name in absent:
         listener.say(f"{name} is not tested: {resolved.labels.name} has no such column")
     found = build_cohort(table, requests, store.slide_ids, event_coding=resolved.event_coding, varied=False)
+    for note in found.notes:
+        listener.say(note)
     tested = [task for task in bundle.tasks if task.name not in absent]
     cohort = with_tasks(found, tested, resolved.labels)
     predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener)
@@ -111,7 +116,8 @@ def with_tasks(cohort: Cohort, tasks: Sequence[Task], path: Path) -> Cohort:
             raise TableError(
                 f"Test the target {task.name!r} on {path.name}.",
                 f"The run does not know {', '.join(map(repr, unknown))}; it knows {', '.join(task.classes)}.",
-                "Write the classes as in the table the run was trained with, or leave these rows empty.",
+                "Write the classes as in the table the run was trained with, join them "
+                f"({join_option(unknown[:1], 'CLASS')}), or leave these rows empty.",
             )
         places[task.name] = {float(k): float(task.classes.index(name)) for k, name in enumerate(mine.classes)}
     return replace(
@@ -157,7 +163,7 @@ def _requests(
         TargetRequest(task.name, task.kind, named[task.name].columns if task.name in named else task.columns)
         for task in tasks
     ]
-    here = [each for each in requests if each.name in named or set(each.columns) <= set(table.text.columns)]
+    here = [each for each in requests if each.name in named or has_columns(table, each.columns)]
     # With none of them the table's own error says what is absent.
     here = here or requests
     return here, [each.name for each in requests if each not in here]

@@ -13,7 +13,7 @@ import pandas as pd
 from histonic.core.cohort import Patient
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, CohortError, SettingsError
-from histonic.core.files import require_writable_folder, write_text
+from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import TissueSettings, resolve
 from histonic.data.maps.fusion import fuse_patient, maps_of
@@ -26,7 +26,7 @@ from histonic.data.tables.styles import NO_SPLIT
 from histonic.models.bundle import Bundle, read_bundle, require_own_maps
 from histonic.models.members import FloatArray, prediction_columns
 from histonic.models.predicting import predict_patients
-from histonic.runs.files import FLOAT_FORMAT
+from histonic.runs.files import write_frame
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.predict.settings import PredictSettings
@@ -87,7 +87,7 @@ def predict(
         require_own_maps(bundle, maps)
         frame = _predict_maps(bundle, maps, resolved, listener)
     result.rows = len(frame)
-    write_text(resolved.out, frame.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
+    write_frame(resolved.out, frame)
     return result
 
 
@@ -125,6 +125,7 @@ def _compress(
     done = compress(
         CompressSettings(
             slides=tuple(files),
+            sheet=settings.sheet,
             encoder=str(bundle.encoder_path),
             out=folder / "store",
             mpp=settings.mpp,
@@ -149,7 +150,7 @@ def _predict_maps(
         patients = [Patient(slide_id, (slide_id,)) for slide_id in sorted(by_id)]
     else:
         key = "patient_id"
-        patients = _read_patients(settings.patients, by_id)
+        patients = _read_patients(settings.patients, by_id, settings.label_sheet)
     columns: dict[str, list[Any]] = {key: [patient.patient_id for patient in patients]}
     if patients:
         found = predict_by_bundle(bundle, patients, by_id.__getitem__, settings.device, progress)
@@ -159,9 +160,9 @@ def _predict_maps(
     return pd.DataFrame(columns)
 
 
-def _read_patients(path: Path, slides: Collection[str]) -> list[Patient]:
+def _read_patients(path: Path, slides: Collection[str], sheet: str | None) -> list[Patient]:
     """The patients of a table who have a slide here, each with those slides."""
-    join = join_slides(read_labels(path, columns=NO_SPLIT), sorted(slides))
+    join = join_slides(read_labels(path, columns=NO_SPLIT, sheet=sheet), sorted(slides))
     raise_first(join.issues)
     if join.unlabelled:
         raise CohortError(

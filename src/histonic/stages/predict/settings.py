@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from histonic.core.settings import Settings
-from histonic.data.tables.settings import TableSettings
+from histonic.core.task import MOST_TARGETS
+from histonic.data.tables.settings import SheetSettings, TableSettings
 
 
 class ExternalSettings(TableSettings):
@@ -18,12 +18,14 @@ class ExternalSettings(TableSettings):
     labels: Path = Field(description="Its label table: CSV, TSV, Excel or Parquet.")
     name: str = Field("external", pattern=r"^[\w][\w .-]*$", description="What the report calls the cohort.")
     target: tuple[str, ...] = Field(
-        (), description="NAME[:KIND[:COLUMNS]] where its columns differ from those of the run's own table."
+        (),
+        max_length=MOST_TARGETS,
+        description="NAME[:KIND[:COLUMNS]] where its columns differ from those of the run's own table.",
     )
     device: str = Field("auto", description="auto, cpu or cuda.")
 
 
-class PredictSettings(Settings):
+class PredictSettings(SheetSettings):
     """A bundle and slides to predictions."""
 
     bundle: Path = Field(description="Bundle folder of a run (RUN/bundle).")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import re
@@ -19,7 +18,7 @@ from PIL import Image
 
 from histonic.core.documents import parse_part, read_values
 from histonic.core.errors import SettingsError
-from histonic.core.files import replacing_file, write_json, write_text
+from histonic.core.files import csv_text, replacing_file, write_json, write_text
 from histonic.stages.tiles.choice import Cut
 from histonic.stages.tiles.settings import ExtractSettings
 
@@ -168,16 +167,15 @@ class TileFolder:
         records = self.read_records()
         labelled = settings.annotations is not None
         columns = [name for name in COLUMNS if labelled or name not in ("label", "share")]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
+        rows: list[list[Any]] = []
         counts: Counter[tuple[str, str]] = Counter()
         for record in records:
             common = {"split": splits[record.group], "group": record.group, "slide": record.slide_id}
             for tile in record.tiles:
-                writer.writerow({**tile, **common, "mpp": record.mpp})
+                cells = {**tile, **common, "mpp": record.mpp}
+                rows.append([cells.get(name) for name in columns])
                 counts[tile["label"], common["split"]] += 1
-        write_text(self.folder / TABLE, text.getvalue())
+        write_text(self.folder / TABLE, csv_text(columns, rows))
         write_text(self.folder / DECLARATION, _declaration(settings, by_label(counts), records, failures))
         return counts
 
@@ -195,7 +193,7 @@ def by_label(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
 
 def deciding(settings: ExtractSettings) -> dict[str, Any]:
     """The settings that decide which tiles are cut; the others only say from where, or how they are used."""
-    others = {"slides", "out", "val_share", "test_share", "licence", "reader", "slide_mpp"}
+    others = {"slides", "sheet", "out", "val_share", "test_share", "licence", "reader", "slide_mpp"}
     values = settings.model_dump(mode="json", exclude=others)
     return {**values, "annotations": settings.annotations is not None}
 

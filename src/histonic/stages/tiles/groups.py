@@ -61,7 +61,7 @@ def _by_column(rows: Sequence[SlideRow], settings: ExtractSettings, column: str)
     columns: list[str] = []
     for path in settings.slides:
         if path.suffix.lower() in TABLE_EXTENSIONS and path.is_file():
-            table = read_table(path)
+            table = read_table(path, sheet=settings.slide_sheet)
             columns += table.columns
             if column in table.columns:
                 known = name_columns(table.columns, "auto", file=path)

@@ -8,10 +8,11 @@ from typing import Literal
 from pydantic import Field
 
 from histonic.core.settings import Settings, TissueSettings
+from histonic.data.tables.settings import SheetSettings
 from histonic.data.tilesets.plan import TileSetSettings
 
 
-class ExtractSettings(Settings):
+class ExtractSettings(SheetSettings):
     """Slides and annotations to a set of tiles."""
 
     slides: tuple[Path, ...] = Field(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from histonic.core.settings import Precision
+from histonic.core.task import MOST_TARGETS
 from histonic.data.tables.settings import TableSettings
 
 
@@ -31,7 +32,9 @@ class TrainSettings(TableSettings):
     store: Path = Field(description="Store made by 'histonic compress'.")
     labels: Path = Field(description="Label table: CSV, TSV, Excel or Parquet.")
     target: tuple[str, ...] = Field(
-        min_length=1, description="NAME[:KIND[:COLUMNS]]; repeat for several targets at once."
+        min_length=1,
+        max_length=MOST_TARGETS,
+        description="NAME[:KIND[:COLUMNS]]; repeat for several targets at once.",
     )
     out: Path = Field(description="Run: the folder for predictions, bundle and report.")
     aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")

@@ -93,7 +93,7 @@ def train_slides(
         plan.trials(fold)
         _require_events(cohort, fold)
         _tell_unseen_classes(cohort, fold, listener)
-    for note in table.notes:
+    for note in cohort.notes:
         listener.say(note)
     if made == "fixed" and resolved.folds != TrainSettings.model_fields["folds"].default:
         listener.say(f"the table's own split has one test part: --folds {resolved.folds} is not used")
@@ -159,12 +159,7 @@ def _open_store(settings: TrainSettings) -> Store:
 
 def _read_table(settings: TrainSettings) -> LabelTable:
     unused = NO_SPLIT if settings.split in ("random", "site") else {}
-    return read_labels(
-        settings.labels,
-        style=settings.table_style,
-        columns={**settings.columns, **unused},
-        slide_table=settings.slide_table,
-    )
+    return read_labels(settings.labels, **{**settings.reading(), "columns": {**settings.columns, **unused}})
 
 
 def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> Cohort:

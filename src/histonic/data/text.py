@@ -1,0 +1,44 @@
+"""Text as people see it: one form of each letter, no invisible characters, blanks that are blanks."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
+"""Soft hyphens, zero-width characters, marks of direction and of variants."""
+_HYPHENS = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+
+
+def tidy(text: str) -> str:
+    r"""Text in composed letters (NFC), without invisible characters, blanks as blanks, none at the ends.
+
+    Two cells that look the same on a screen become the same text.
+
+    Example:
+        >>> tidy("Mu\u0308ller\u200b\u00a0") == "M\u00fcller"
+        True
+    """
+    if text.isascii():
+        return text.strip()
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
+    return "".join(" " if letter.isspace() and letter not in "\t\r\n" else letter for letter in text).strip()
+
+
+def loose_key(text: str) -> str:
+    """What is left of an identifier when writing habits are taken off.
+
+    Upper and lower case, blanks, hyphens, underscores and points do not count, but for one between two
+    digits: 1-12 and 11-2 stay two. Leading zeros count: 01 and 1 may be two.
+
+    Example:
+        >>> loose_key("Case_12"), loose_key("case 12"), loose_key("1-12"), loose_key("1.12")
+        ('case12', 'case12', '1-12', '1-12')
+    """
+    plain = tidy(text)
+    if not plain.isascii():
+        plain = _HYPHENS.sub("-", tidy(unicodedata.normalize("NFKC", plain)))
+    plain = re.sub(r"[\s_.\-]+", "-", plain.casefold()).strip("-")
+    return re.sub(r"(?<![0-9])-|-(?![0-9])", "", plain) or plain

@@ -29,6 +29,7 @@ NAMES = [
     "train_encoder",
     "train_slides",
     "transfer",
+    "verify",
     "write_report",
 ]
 

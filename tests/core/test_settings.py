@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from histonic.core.errors import SettingsError
@@ -59,3 +62,16 @@ def test_absurd_values_are_told_in_few_words(value: object, word: str) -> None:
 def test_numbers_without_end_are_refused(value: object) -> None:
     with pytest.raises(SettingsError, match="finite"):
         make_settings(Own, {"tile_px": 1, "mpp": value})
+
+
+class Places(Settings):
+    out: Path
+    slides: tuple[Path, ...] = ()
+    name: str = ""
+
+
+@pytest.mark.parametrize("values", [{"out": ""}, {"out": "  "}, {"out": "a", "slides": ["b", ""]}])
+def test_empty_paths_are_refused_and_never_mean_this_folder(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="names no file"):
+        make_settings(Places, values)
+    assert make_settings(Places, {"out": ".", "name": ""}).out == Path()

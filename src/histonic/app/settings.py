@@ -32,6 +32,6 @@ class DemoSettings(Settings):
     """A simulated cohort through compress, train and report."""
 
     out: Path = Field(Path("histonic-demo"), description="Folder for slides, store and run.")
-    patients: int = Field(80, ge=12, description="Simulated patients.")
+    patients: int = Field(80, ge=12, le=100_000, description="Simulated patients.")
     encoder: str = Field("histonic-mtl", description="Encoder for the demo.")
     seed: int = Field(0, ge=0, description="Seed of the cohort and the training.")

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from histonic.core.errors import SettingsError
@@ -26,6 +26,16 @@ class Settings(BaseModel):
     """Base of all settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_empty_paths(cls, value: Any, info: ValidationInfo) -> Any:
+        """An empty text would be taken for the folder in which the command runs."""
+        kind = str(cls.model_fields[info.field_name].annotation) if info.field_name else ""
+        given = value if isinstance(value, tuple | list) else (value,)
+        if "Path" in kind and any(isinstance(each, str) and not each.strip() for each in given):
+            raise ValueError("an empty text names no file and no folder")
+        return value
 
 
 class TissueSettings(Settings):

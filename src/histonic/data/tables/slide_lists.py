@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
@@ -36,7 +36,7 @@ class SlideRow:
     path: Path
     mpp: float | None = None
     mask: Path | None = None
-    is_named: bool = False
+    is_named: bool = field(default=False, compare=False)
 
 
 def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[SlideRow]:

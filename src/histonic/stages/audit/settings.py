@@ -25,5 +25,7 @@ class AuditSettings(TableSettings):
     other: dict[str, str] = Field(
         {}, description="Cohort that must share nothing: a name and its store, run or label table."
     )
-    permutations: int = Field(2000, ge=200, description="Permutations of the targets, for the p-values.")
+    permutations: int = Field(
+        2000, ge=200, le=1_000_000, description="Permutations of the targets, for the p-values."
+    )
     seed: int = Field(0, ge=0, description="Seed of the permutations.")

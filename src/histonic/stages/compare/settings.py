@@ -17,6 +17,10 @@ class CompareSettings(Settings):
         (), description="Target to compare, repeat for several; by default all that the runs share."
     )
     out: Path | None = Field(None, description="Folder for comparison.md, .csv and .json.")
-    resamples: int = Field(2000, ge=100, description="Resamples of the patients for the 95 % intervals.")
-    permutations: int = Field(2000, ge=100, description="Permutations of predictions for the p-values.")
+    resamples: int = Field(
+        2000, ge=100, le=1_000_000, description="Resamples of the patients for the 95 % intervals."
+    )
+    permutations: int = Field(
+        2000, ge=100, le=1_000_000, description="Permutations of predictions for the p-values."
+    )
     seed: int = Field(0, ge=0, description="Seed of resamples and permutations.")

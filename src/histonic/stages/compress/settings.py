@@ -30,7 +30,7 @@ class CompressSettings(SheetSettings):
     )
     reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
     orientations: Literal[1, 8] = Field(1, description="8: also encode turned and mirrored tiles.")
-    batch: int = Field(256, ge=1, description="Tiles encoded at a time.")
+    batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
     precision: Precision = Field("32", description="Arithmetic of the encoder.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     replace: bool = Field(False, description="Replace maps of other files that have a slide's identifier.")

@@ -42,22 +42,24 @@ class TrainEncoderSettings(Settings):
     tiles: tuple[Path, ...] = Field((), description="Tile sets that need no more words than --mpp.")
     mpp_of_tiles: float | None = Field(None, gt=0, description="Microns per pixel of --tiles.")
     slides: tuple[Path, ...] = Field((), description="Slides whose tissue gives unlabelled tiles.")
-    tiles_per_slide: int = Field(500, ge=1, description="Unlabelled tiles taken from a slide, at most.")
+    tiles_per_slide: int = Field(
+        500, ge=1, le=10_000_000, description="Unlabelled tiles taken from a slide, at most."
+    )
     trunk: str | None = Field(
         None,
         description="nic, nic-appearance, tellez2019 or timm:MODEL; by default the objective's own.",
     )
     weights: Path | None = Field(None, description="Weights to begin with.")
-    code_size: int = Field(128, ge=1, description="D, numbers in a code.")
-    tile_px: int = Field(128, ge=16, description="Side of the encoder's tiles, in pixels.")
+    code_size: int = Field(128, ge=1, le=65_536, description="D, numbers in a code.")
+    tile_px: int = Field(128, ge=16, le=8_192, description="Side of the encoder's tiles, in pixels.")
     mpp: float = Field(0.5, gt=0, description="Microns per pixel of the encoder's tiles.")
     augment: str = Field(
         "hed-light",
         description="none, basic, morphology, bc, hsv-light, hsv-strong, hed-light or hed-strong.",
     )
-    batch: int = Field(64, ge=2, description="Tiles in a batch.")
-    steps: int = Field(100, ge=1, description="Steps in an epoch.")
-    max_epochs: int = Field(40, ge=1, description="Epochs at most.")
+    batch: int = Field(64, ge=2, le=65_536, description="Tiles in a batch.")
+    steps: int = Field(100, ge=1, le=1_000_000, description="Steps in an epoch.")
+    max_epochs: int = Field(40, ge=1, le=1_000_000, description="Epochs at most.")
     patience: int | None = Field(
         None,
         ge=1,
@@ -76,7 +78,7 @@ class TrainEncoderSettings(Settings):
     licence: str = Field("Apache-2.0", description="Licence of the trained weights, for the model card.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto, cpu or cuda.")
-    devices: int = Field(1, ge=1, description="Number of devices (processes on a CPU).")
+    devices: int = Field(1, ge=1, le=256, description="Number of devices (processes on a CPU).")
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="Arithmetic of training; auto: bf16 where the device computes it fast."
     )

@@ -29,7 +29,7 @@ class ExplainSettings(Settings):
         description="Class that cells speak for; by default the predicted one, or the positive one of two.",
     )
     patients: int = Field(
-        2, ge=1, description="Most certain, and as many least certain, patients of each target."
+        2, ge=1, le=100_000, description="Most certain, and as many least certain, patients of each target."
     )
     store: Path | None = Field(None, description="Store of the maps, if it has moved since the training.")
     slides_at: Path | None = Field(None, description="Folder of the slide files, if they have moved.")

@@ -13,7 +13,9 @@ class ReportSettings(Settings):
     """A run to report.html and report.json."""
 
     run: Path = Field(description="Run folder made by 'histonic train'.")
-    resamples: int = Field(2000, ge=100, description="Resamples of the patients for the 95 % intervals.")
+    resamples: int = Field(
+        2000, ge=100, le=1_000_000, description="Resamples of the patients for the 95 % intervals."
+    )
     subgroups: tuple[str, ...] = Field(
         (),
         description="Column of the label table by whose values patients are also scored apart; repeatable.",

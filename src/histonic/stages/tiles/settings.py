@@ -34,7 +34,7 @@ class ExtractSettings(SheetSettings):
     skip: tuple[str, ...] = Field(
         (), description="Class treated as if it had not been drawn; repeat for several."
     )
-    tile_px: int = Field(128, ge=8, description="Side of a tile, in pixels.")
+    tile_px: int = Field(128, ge=8, le=8_192, description="Side of a tile, in pixels.")
     mpp: float = Field(0.5, gt=0, description="Microns per pixel of the tiles.")
     slide_mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
@@ -91,14 +91,16 @@ class MosaicSettings(Settings):
     )
     lesion: tuple[str, ...] = Field((), description="Classes shown as lesion; by default the last one.")
     background: tuple[str, ...] = Field((), description="Classes shown elsewhere; by default all others.")
-    patients: int = Field(60, ge=2, description="Patients made of training and validation tiles.")
-    test_patients: int = Field(40, ge=0, description="Patients made of test tiles.")
+    patients: int = Field(60, ge=2, le=100_000, description="Patients made of training and validation tiles.")
+    test_patients: int = Field(40, ge=0, le=100_000, description="Patients made of test tiles.")
     lesion_share: float = Field(0.05, gt=0, lt=1, description="Share of the tissue of a lesion (needle).")
-    most_slides: int = Field(1, ge=1, description="Slides a patient at most; 1 to so many are drawn.")
-    cells: int = Field(20, ge=6, description="Tiles along the side of a slide, glass included.")
-    tile_px: int = Field(128, ge=16, description="Side of a tile on the slide, in pixels.")
+    most_slides: int = Field(
+        1, ge=1, le=1_000, description="Slides a patient at most; 1 to so many are drawn."
+    )
+    cells: int = Field(20, ge=6, le=2_000, description="Tiles along the side of a slide, glass included.")
+    tile_px: int = Field(128, ge=16, le=8_192, description="Side of a tile on the slide, in pixels.")
     mpp: float = Field(0.5, gt=0, description="Microns per pixel of the slides.")
-    sites: int = Field(3, ge=1, description="Sites, each with its shade of stain.")
+    sites: int = Field(3, ge=1, le=1_000, description="Sites, each with its shade of stain.")
     site_effect: float = Field(
         0.0, ge=0, le=1, description="Chance that the site follows from the outcome; 0 plants no confounding."
     )

@@ -44,9 +44,9 @@ class TrainSettings(TableSettings):
         "(train, val, test); auto: that if there is one, else random.",
     )
     folds: int = Field(
-        4, ge=3, description="Cross-validation folds: in turn 1 tests, 1 validates, the rest train."
+        4, ge=3, le=1_000, description="Cross-validation folds: in turn 1 tests, 1 validates, the rest train."
     )
-    repeats: int = Field(1, ge=1, description="Cross-validations, each with a split of its own.")
+    repeats: int = Field(1, ge=1, le=1_000, description="Cross-validations, each with a split of its own.")
     search: Annotated[dict[str, str], BeforeValidator(_listed)] = Field(
         {},
         description="Settings to choose inside each fold, as KEY=VALUE,VALUE; keys: "
@@ -56,17 +56,22 @@ class TrainSettings(TableSettings):
         None, ge=1, description="Combinations to try, drawn at random; by default all of them."
     )
     search_folds: int = Field(
-        1, ge=1, description="1: chosen by the fold's validation patients; more: by an inner rotation."
+        1,
+        ge=1,
+        le=1_000,
+        description="1: chosen by the fold's validation patients; more: by an inner rotation.",
     )
-    initialisations: int = Field(2, ge=1, description="Networks per fold; their predictions are averaged.")
+    initialisations: int = Field(
+        2, ge=1, le=1_000, description="Networks per fold; their predictions are averaged."
+    )
     fusion: Literal["late", "early"] = Field(
         "late",
         description="Slides of one patient. late: predicted one by one and averaged; early: side by side "
         "in one map.",
     )
-    crop_cells: int = Field(400, ge=8, description="Side of a training crop, in cells, at most.")
-    batch: int = Field(16, ge=2, description="Maps in a batch.")
-    max_epochs: int = Field(200, ge=1, description="Epochs at most; training stops early.")
+    crop_cells: int = Field(400, ge=8, le=10_000, description="Side of a training crop, in cells, at most.")
+    batch: int = Field(16, ge=2, le=65_536, description="Maps in a batch.")
+    max_epochs: int = Field(200, ge=1, le=1_000_000, description="Epochs at most; training stops early.")
     risk_sets: Literal["cohort", "batch"] = Field(
         "cohort",
         description="Survival: every step sees all training patients, or only those of a batch.",
@@ -74,6 +79,7 @@ class TrainSettings(TableSettings):
     hazard_intervals: int = Field(
         0,
         ge=0,
+        le=1_000,
         description="Survival: 0: one log risk, by Cox; 2 or more: hazards in so many intervals of time.",
     )
     learning_rate: float | None = Field(
@@ -82,14 +88,16 @@ class TrainSettings(TableSettings):
         description="First learning rate, lowered on plateaus to 1e-5; by default the aggregator's.",
     )
     weight_decay: float = Field(2e-5, ge=0, description="Weight decay (L2 penalty).")
-    test_crops: int = Field(10, ge=1, description="Crops per map at test time, each in 8 orientations.")
+    test_crops: int = Field(
+        10, ge=1, le=10_000, description="Crops per map at test time, each in 8 orientations."
+    )
     private: bool = Field(
         False, description="Keep paths and file names out of the run (explain and report need --store then)."
     )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto, cpu or cuda.")
-    devices: int = Field(1, ge=1, description="Number of devices (processes on a CPU).")
+    devices: int = Field(1, ge=1, le=256, description="Number of devices (processes on a CPU).")
     precision: Precision = Field("32", description="Arithmetic of the network.")
     workers: int = Field(
-        1, ge=1, description="Networks trained side by side, each in a process of its own (CPU only)."
+        1, ge=1, le=256, description="Networks trained side by side, each in a process of its own (CPU only)."
     )

@@ -27,7 +27,9 @@ class EvaluatorSettings(Settings):
     equal_code_size: int | None = Field(
         None, ge=1, description="Larger codes are reduced to so many principal components."
     )
-    resamples: int = Field(2000, ge=100, description="Resamples of the groups for 95 % intervals.")
+    resamples: int = Field(
+        2000, ge=100, le=1_000_000, description="Resamples of the groups for 95 % intervals."
+    )
     cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside --out.")
 
 

@@ -20,6 +20,7 @@ from histonic.core.documents import Document, parse_document
 from histonic.core.errors import EncoderError
 from histonic.core.files import replacing_file
 from histonic.core.registry import Entry, Registry
+from histonic.nn.weights_files import system_errors
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 UInt8Tiles = npt.NDArray[np.uint8]
@@ -150,7 +151,7 @@ def save_encoder(path: str | os.PathLike[str], spec: EncoderSpec, tensors: Tenso
     metadata = {"histonic": json.dumps(EncoderMetadata(spec=spec).to_dict(), sort_keys=True)}
     # safetensors stores Fortran-ordered arrays wrong without a word.
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    with replacing_file(path) as partial:
+    with replacing_file(path) as partial, system_errors():
         save_file(contiguous, partial, metadata=metadata)
 
 

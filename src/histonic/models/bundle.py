@@ -26,6 +26,7 @@ from histonic.encoders.tile_heads import HEADS_FILE, load_heads, save_heads
 from histonic.models.members import Member
 from histonic.models.trained import Trained, network_name
 from histonic.nn.heads import Heads
+from histonic.nn.weights_files import system_errors
 
 WEIGHTS_FILE = "weights.safetensors"
 ENCODER_FILE = "encoder.safetensors"
@@ -134,7 +135,8 @@ def write_bundle(
     """
     with replacing_folder(folder) as partial:
         weights = {f"{each.name}/{name}": tensor for each in trained for name, tensor in each.weights.items()}
-        save_file(weights, partial / WEIGHTS_FILE)
+        with system_errors():
+            save_file(weights, partial / WEIGHTS_FILE)
         if encoder is not None:
             encoder.save(partial / ENCODER_FILE)
         if tile_heads is not None:

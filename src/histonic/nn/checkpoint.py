@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from histonic.core.errors import TrainingError
 from histonic.core.files import replacing_file
+from histonic.nn.weights_files import hash_of_weights
 
 FORMAT = "histonic-state-1"
 _TENSOR, _DICT, _TUPLE = "tensor", "dict", "tuple"
@@ -36,7 +38,12 @@ def save_state(path: str | os.PathLike[str], state: Any) -> None:
         {'epoch': 3, 'weights': {0: tensor([1., 1.])}}
     """
     tensors: dict[str, Tensor] = {}
-    plain = {"format": FORMAT, "state": _pack(state, tensors)}
+    packed = _pack(state, tensors)
+    plain = {
+        "format": FORMAT,
+        "state": packed,
+        "sha256": {"state": _hash_of(packed), "tensors": hash_of_weights(tensors)},
+    }
     # One metadata key: the library writes several in an order that changes from run to run.
     content = save(tensors, {"histonic": json.dumps(plain)})
     with replacing_file(path) as partial:
@@ -62,10 +69,20 @@ def load_state(path: str | os.PathLike[str], *, tensors: bool = True) -> Any:
         raise _damaged(path, f"It cannot be read: {error}.") from error
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise _damaged(path, "It holds no state of a training.")
+    hashes = plain.get("sha256", {})  # absent in files of earlier versions
     try:
+        changed = hashes and hashes["state"] != _hash_of(plain["state"])
+        if hashes and tensors:
+            changed = changed or hashes["tensors"] != hash_of_weights(found)
+        if changed:
+            raise _damaged(path, "It has changed since it was written.")
         return _unpack(plain["state"], found)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, f"It is damaged: {type(error).__name__}: {error}.") from error
+
+
+def _hash_of(packed: Any) -> str:
+    return hashlib.sha256(json.dumps(packed).encode()).hexdigest()
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

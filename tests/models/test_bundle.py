@@ -17,10 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from fixtures.damage import ABSENT, NO_DOCUMENTS, damage
 from fixtures.stores import made_by
-from histonic.core.errors import BundleError, SettingsError
+from histonic.core.errors import BundleError, SettingsError, TrainingError
 from histonic.data.maps.store import Store, encoder_path
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
+from histonic.models.members import Member
+from histonic.models.trained import read_network
+from histonic.nn.checkpoint import save_state
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.predict.predict import predict
@@ -309,6 +312,28 @@ def test_without_its_encoder_only_maps_can_be_predicted(
     assert predict(bundle=tmp_path / "bundle", slides=[store], out=tmp_path / "p.csv").rows == 20
     with pytest.raises(BundleError, match="holds no encoder"):
         predict(bundle=tmp_path / "bundle", slides=[tmp_path / "a.svs"], out=tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fold": 2}, "It is that of repeat-0-fold-2-init-0"),
+        ({"crop_cells": -9}, "crop_cells is -9"),
+        ({"crop_cells": "14"}, "crop_cells is '14'"),
+    ],
+)
+def test_a_network_of_another_name_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
+    member = Member(0, 1, 0, "convnet", 14, {}, {}).to_dict()
+    path = tmp_path / "repeat-0-fold-1-init-0.safetensors"
+    state = {"code_size": 18, "weights": {"w": torch.ones(1)}, "history": [], "predictions": {}}
+    save_state(path, {**state, "member": member})
+    assert read_network(path).member.fold == 1
+    save_state(path, {**state, "member": {**member, **change}})
+    with pytest.raises(TrainingError, match=words):
+        read_network(path)
+    save_state(path, {"finished": False, "network": {}})
+    with pytest.raises(TrainingError, match="file of something else"):
+        read_network(path)
 
 
 def test_a_prediction_that_is_no_number_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -50,15 +51,16 @@ def save_state(path: str | os.PathLike[str], state: Any) -> None:
         partial.write_bytes(content)
 
 
-def load_state(path: str | os.PathLike[str], *, tensors: bool = True) -> Any:
+def load_state(path: str | os.PathLike[str], *, tensors: bool = True, holds: Collection[str] = ()) -> Any:
     """Read what :func:`save_state` wrote, onto the CPU.
 
     Args:
         path: The file.
         tensors: False reads the plain values alone, which costs little; every tensor is None.
+        holds: Keys that the state has to have; another file of a training may have taken its place.
 
     Raises:
-        TrainingError: The file is damaged or was not written by it.
+        TrainingError: The file is damaged, was not written by it, or holds another state.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -76,9 +78,12 @@ def load_state(path: str | os.PathLike[str], *, tensors: bool = True) -> Any:
             changed = changed or hashes["tensors"] != hash_of_weights(found)
         if changed:
             raise _damaged(path, "It has changed since it was written.")
-        return _unpack(plain["state"], found)
+        state = _unpack(plain["state"], found)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, f"It is damaged: {type(error).__name__}: {error}.") from error
+    if absent := [key for key in holds if not (isinstance(state, dict) and key in state)]:
+        raise _damaged(path, f"It is the file of something else: it has no {absent[0]!r}.")
+    return state
 
 
 def _hash_of(packed: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from importlib.metadata import version
@@ -14,6 +13,7 @@ import pandas as pd
 import yaml
 
 from histonic.core.cohort import Cohort, Fold
+from histonic.core.documents import read_values
 from histonic.core.errors import TrainingError
 from histonic.core.files import PARTIAL_PREFIX, write_json, write_text
 from histonic.core.task import Task
@@ -71,14 +71,15 @@ def require_same_origin(path: Path, origin: Mapping[str, Any]) -> None:
         origin: Versions, and fingerprints of maps or tiles.
 
     Raises:
-        TrainingError: The run was begun with something else.
+        TrainingError: The run was begun with something else, or the file is damaged.
     """
     if not path.is_file():
         write_json(path, origin)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    before = read_values(path, TrainingError, "Delete the run and begin again.")
     if before != origin:
-        different = [key for key in origin if before.get(key) != origin[key]]
+        kept = before if isinstance(before, dict) else {}
+        different = [key for key in origin if kept.get(key) != origin[key]]
         raise TrainingError(
             f"Go on with the run in {path.parent.parent}.",
             f"Since it began, these have changed: {', '.join(different)}.",

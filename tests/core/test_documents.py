@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from histonic.core.documents import Document, Part, SparsePart, read_document, read_yaml, write_document
+from histonic.core.documents import (
+    Document,
+    Part,
+    SealedDocument,
+    SparsePart,
+    is_changed,
+    parse_document,
+    read_document,
+    read_yaml,
+    write_document,
+)
 from histonic.core.errors import SettingsError, TableError
 
 
@@ -115,3 +125,27 @@ def test_yaml_with_anchors_merges_and_a_mark_is_read(tmp_path: Path) -> None:
     assert read_yaml(tmp_path / "a.yaml", SettingsError, "")["b"] == {"x": 3, "y": 2}
     (tmp_path / "a.yaml").write_text("")
     assert read_yaml(tmp_path / "a.yaml", SettingsError, "") is None
+
+
+class Sealed(SealedDocument):
+    FORMAT = "histonic-sealed-1"
+
+    text: str
+    numbers: tuple[float, ...] = ()
+
+
+def test_a_sealed_document_notices_any_change(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    write_document(path, Sealed(text="a", numbers=(0.1, 2.0)))
+    values = json.loads(path.read_text())
+    assert not is_changed(values) and len(values["sha256"]) == 64
+    read = parse_document(Sealed, values, path, TableError, "Go.")
+    write_document(path, read)
+    assert json.loads(path.read_text()) == values
+    for change in ({"text": "b"}, {"numbers": [0.1, 2]}, {"numbers": []}, {"sha256": "0"}, {"sha256": None}):
+        assert is_changed({**values, **change})
+
+
+def test_a_document_without_a_seal_counts_as_unchanged() -> None:
+    assert not is_changed({"format": "histonic-sealed-1", "text": "a"})
+    assert not is_changed([])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from fixtures.damage import ABSENT, with_value
@@ -155,3 +156,31 @@ def test_a_tile_size_that_cannot_be_averaged() -> None:
 def test_other_tiles_are_refused(tiles) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(EncoderError, match=r"uint8 \(N, 128, 128, 3\)"):
         check_tiles(EncoderSpec("x", "nic", 128, 0.5, 16), tiles)
+
+
+@pytest.mark.parametrize("at", [-1, -400, -5000])
+def test_any_change_of_the_weights_is_noticed(at: int, tmp_path: Path) -> None:
+    path = tmp_path / "e.safetensors"
+    load_encoder("histonic-mtl").save(path)
+    load_encoder(path)
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(EncoderError, match="have changed since it was written"):
+        load_encoder(path)
+
+
+def test_a_change_of_the_spec_is_noticed_where_codes_depend_on_it(tmp_path: Path) -> None:
+    path = tmp_path / "e.safetensors"
+    facts = EncoderMetadata(spec=load_encoder("colour").spec).to_dict()
+    save_encoder(path, load_encoder("colour").spec, {})
+    written = safe_open(path, "numpy").metadata()["histonic"]
+    for place, value in (("spec.mpp", 0.25), ("spec.tile_px", 64), ("fingerprint", "0")):
+        save_file({}, path, {"histonic": json.dumps(with_value(json.loads(written), place, value))})
+        with pytest.raises(EncoderError, match="have changed since it was written"):
+            load_encoder(path)
+    save_file({}, path, {"histonic": json.dumps({**facts, "fingerprint": ""})})
+    assert load_encoder(path).spec.name == "colour"  # as earlier versions wrote it
+    save_file({}, path, {"histonic": json.dumps(with_value(facts, "spec.code_size", 17))})
+    with pytest.raises(EncoderError, match="Its code size is 17"):
+        load_encoder(path)

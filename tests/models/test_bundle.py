@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -16,10 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from fixtures.damage import ABSENT, NO_DOCUMENTS, damage
 from fixtures.stores import made_by
-from histonic.core.errors import BundleError, SettingsError
+from histonic.core.errors import BundleError, SettingsError, TrainingError
 from histonic.data.maps.store import Store, encoder_path
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
+from histonic.models.members import Member
+from histonic.models.trained import read_network
+from histonic.nn.checkpoint import save_state
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.predict.predict import predict
@@ -101,12 +105,12 @@ def copied(run: Path, tmp_path: Path) -> Path:
         ("networks", [], r"networks is \[\]"),
         ("networks.1.fold", ABSENT, r"networks\.1\.fold is absent"),
         ("networks.1.aggregator", 3, r"networks\.1\.aggregator is 3"),
-        ("networks.1.aggregator", "other", "'other'"),
+        ("networks.1.aggregator", "other", "has changed since"),
         ("networks.1.prevalence", {}, r"networks\.1\.prevalence has not one share a class of 'grade'"),
         ("networks.1.risks", {}, r"networks\.1\.risks has nothing of 'os'"),
         ("networks.1.risks.os.cut", ABSENT, r"networks\.1\.risks\.os\.cut is absent"),
         ("networks.1.fold", 7, "does not hold the network repeat-0-fold-7"),
-        ("code_size", 17, "weights.safetensors does not hold"),
+        ("code_size", 17, "has changed since"),
         ("code_size", -1, "code_size is -1"),
         ("fusion", "sometimes", "fusion is 'sometimes'"),
         ("test_crops", "10", "test_crops is '10'"),
@@ -129,7 +133,7 @@ def test_damaged_content_is_refused_by_its_field(copied: Path, place: str, value
 def test_files_that_are_something_else_are_refused(copied: Path, name: str, content: bytes) -> None:
     (copied / name).write_bytes(content)
     if name != "bundle.json":
-        damage(copied / "bundle.json", "files", {})  # so that no hash tells
+        without_hashes(copied)
     with pytest.raises(BundleError, match=name.replace(".", r"\.")):
         read_bundle(copied)
 
@@ -145,10 +149,83 @@ def test_weights_of_other_networks_are_refused(copied: Path, change: str) -> Non
     elif change == "other shapes":
         weights = {key: value[None].clone() for key, value in weights.items()}
     save_file(weights, path)
+    without_hashes(copied)
     if change == "gone":
         path.unlink()
-    damage(copied / "bundle.json", "files", {})
     with pytest.raises(BundleError, match=r"weights\.safetensors"):
+        read_bundle(copied)
+
+
+def without_hashes(bundle: Path) -> None:
+    """Make a bundle tell of its files as they are now, like one of a version that kept no other hash."""
+    values = json.loads((bundle / "bundle.json").read_text())
+    for name in values["files"]:
+        values["files"][name] = hashlib.sha256((bundle / name).read_bytes()).hexdigest()
+    del values["sha256"], values["weights"]
+    (bundle / "bundle.json").write_text(json.dumps(values))
+
+
+def test_a_bundle_of_a_version_without_hashes_is_read(copied: Path, run: Path) -> None:
+    without_hashes(copied)
+    assert read_bundle(copied).members == read_bundle(run / "bundle").members
+
+
+@pytest.mark.parametrize("hashes", [False, True])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("nan", r"linear.weight of the network repeat-0-fold-1-init-0 holds NaN or infinity"),
+        ("infinity", r"linear.weight of the network repeat-0-fold-1-init-0 holds NaN or infinity"),
+        (
+            "half",
+            r"linear.weight is torch.float16, not torch.float32|repeat-0-fold-1-init-0 has other weights",
+        ),
+        ("more", r"holds other/x, of a network that bundle.json does not list"),
+        ("swapped", r"repeat-0-fold-\d-init-0 has other weights"),
+    ],
+)
+def test_weights_that_cannot_be_right_are_refused_by_their_network(
+    copied: Path, change: str, words: str, hashes: bool
+) -> None:
+    path = copied / "weights.safetensors"
+    weights = load_file(path)
+    key = next(key for key in weights if "fold-1-init-0" in key and key.endswith("linear.weight"))
+    if change == "half":
+        weights[key] = weights[key].half()
+    elif change == "more":
+        weights["other/x"] = torch.zeros(1)
+    elif change == "swapped":
+        if not hashes:
+            pytest.skip("nothing else could tell")
+        names = {"fold-0": "fold-1", "fold-1": "fold-0"}
+        weights = {
+            key.replace(key[9:15], names.get(key[9:15], key[9:15])): value for key, value in weights.items()
+        }
+    else:
+        weights[key][0, 0] = float(change)
+    save_file(weights, path)
+    if hashes:  # of the file alone, as who edits it would do
+        damage(copied / "bundle.json", "files", {path.name: hashlib.sha256(path.read_bytes()).hexdigest()})
+    else:
+        without_hashes(copied)
+    with pytest.raises(BundleError, match=words):
+        read_bundle(copied)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("test_crops", 11), ("networks.0.crop_cells", 15), ("networks.1.risks.os.mean", 0.5), ("histonic", "9")],
+)
+def test_any_change_of_the_content_is_noticed(copied: Path, place: str, value: Any) -> None:
+    damage(copied / "bundle.json", place, value)
+    with pytest.raises(BundleError, match=r"bundle\.json has changed since it was written"):
+        read_bundle(copied)
+
+
+@pytest.mark.parametrize("name", ["../labels.csv", "/etc/hostname", "a\\b", "..", ""])
+def test_no_name_leads_outside(copied: Path, name: str) -> None:
+    damage(copied / "bundle.json", "files", {"weights.safetensors": "0", name: "0"})
+    with pytest.raises(BundleError, match="no file in the bundle's folder"):
         read_bundle(copied)
 
 
@@ -230,10 +307,47 @@ def test_without_its_encoder_only_maps_can_be_predicted(
     content = json.loads((tmp_path / "bundle/bundle.json").read_text())
     del content["files"]["encoder.safetensors"]
     (tmp_path / "bundle/bundle.json").write_text(json.dumps(content))
+    without_hashes(tmp_path / "bundle")
     store = cohort_folder / "store"
     assert predict(bundle=tmp_path / "bundle", slides=[store], out=tmp_path / "p.csv").rows == 20
     with pytest.raises(BundleError, match="holds no encoder"):
         predict(bundle=tmp_path / "bundle", slides=[tmp_path / "a.svs"], out=tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fold": 2}, "It is that of repeat-0-fold-2-init-0"),
+        ({"crop_cells": -9}, "crop_cells is -9"),
+        ({"crop_cells": "14"}, "crop_cells is '14'"),
+    ],
+)
+def test_a_network_of_another_name_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
+    member = Member(0, 1, 0, "convnet", 14, {}, {}).to_dict()
+    path = tmp_path / "repeat-0-fold-1-init-0.safetensors"
+    state = {"code_size": 18, "weights": {"w": torch.ones(1)}, "history": [], "predictions": {}}
+    save_state(path, {**state, "member": member})
+    assert read_network(path).member.fold == 1
+    save_state(path, {**state, "member": {**member, **change}})
+    with pytest.raises(TrainingError, match=words):
+        read_network(path)
+    save_state(path, {"finished": False, "network": {}})
+    with pytest.raises(TrainingError, match="file of something else"):
+        read_network(path)
+
+
+def test_a_prediction_that_is_no_number_is_refused(
+    run: Path, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*given: Any, **more: Any) -> dict[str, np.ndarray]:
+        risks = np.zeros((20, 1))
+        risks[4] = np.inf
+        return {"grade": np.full((20, 3), 1 / 3), "score": np.zeros((20, 1)), "os": risks}
+
+    monkeypatch.setattr("histonic.stages.predict.predict.predict_patients", found)
+    with pytest.raises(BundleError, match=r"Predict 'os' of s04a .*\n.*fold 1 gives no finite number"):
+        predict(bundle=run / "bundle", slides=[cohort_folder / "store"], out=tmp_path / "p.csv")
+    assert not (tmp_path / "p.csv").exists()
 
 
 def test_no_slides_are_refused(run: Path, tmp_path: Path) -> None:

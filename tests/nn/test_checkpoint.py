@@ -104,3 +104,20 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError):
         save_state(tmp_path / "file" / "s", {})
+
+
+@pytest.mark.parametrize("part", ["a number", "a tensor"])
+def test_any_change_is_noticed(part: str, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    save_state(path, {"epoch": 3, "weights": torch.arange(8.0)})
+    content = path.read_bytes()
+    if part == "a number":
+        content = content.replace(b'epoch\\", 3', b'epoch\\", 4')
+        with pytest.raises(TrainingError, match="changed since it was written"):
+            path.write_bytes(content)
+            load_state(path, tensors=False)
+    else:
+        path.write_bytes(content[:-1] + b"\x41")
+        assert load_state(path, tensors=False) == {"epoch": 3, "weights": None}
+    with pytest.raises(TrainingError, match="changed since it was written"):
+        load_state(path)

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from fixtures.runs import MSI, SCORE, SURVIVAL, write_external
-from histonic.core.errors import HistonicError, RunError
+from histonic.core.errors import HistonicError, RunError, TrainingError
+from histonic.runs.files import require_same_origin
 from histonic.runs.run import read_kept_settings, read_run, read_whole_run
 from histonic.stages.audit.audit import audit
 from histonic.stages.audit.run import audit_run
@@ -200,3 +201,15 @@ def test_a_foreign_folder_is_no_run(tmp_path: Path) -> None:
             with pytest.raises(HistonicError, match=r"no such f(ile|older)") as error:
                 VERBS[verb](folder)
             assert isinstance(error.value, RunError)
+
+
+def test_an_origin_that_changed_or_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "origin.json"
+    require_same_origin(path, {"versions": "1"})
+    require_same_origin(path, {"versions": "1"})
+    with pytest.raises(TrainingError, match="these have changed: versions"):
+        require_same_origin(path, {"versions": "2"})
+    for content in (b"{", b"\xff", b"[]", b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(TrainingError):
+            require_same_origin(path, {"versions": "1"})

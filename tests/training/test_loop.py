@@ -225,6 +225,30 @@ def test_a_loss_that_is_not_finite_names_fold_and_epoch(
     assert all(torch.isfinite(value).all() for value in state["network"].values())
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"network": {"other": torch.ones(1)}}, "is of another network"),
+        ({"training": {"epoch": 3}}, "is of another network"),
+        ({"optimizer": {}}, "is of another network"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(
+    change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "c"
+    state, network = train(make_fabric("cpu"), epochs=1)
+    optimizer = torch.optim.AdamW(network.parameters()).state_dict()
+    weights = dict(network.state_dict())
+    kept = {"network": weights, "optimizer": optimizer, "best": weights, "training": state.to_dict()}
+    save_state(path, {**kept, **change})
+    with pytest.raises(TrainingError, match=words):
+        train(make_fabric("cpu"), path)
+    save_state(path, {"weights": weights})
+    with pytest.raises(TrainingError, match="has no 'network'"):
+        train(make_fabric("cpu"), path)
+
+
 def test_seeds_differ_by_every_key() -> None:
     seeds = {torch_seed(*keys) for keys in [(0, 0), (0, 1), (1, 0), (0, 0, 1), (2,)]}
     assert len(seeds) == 5

@@ -1,13 +1,17 @@
 """The command line: all commands and groups, exit codes, and errors without tracebacks.
 
 Exit codes: 0 all done; 1 done, but slides failed, the doctor or the audit found errors, or a plugin cannot be
-imported; 2 bad input; 130 interrupted.
+imported; 2 bad input; 70 a fault of histonic, or no memory left; 130 interrupted; 141 nobody reads what is
+printed.
 """
 
 from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -16,6 +20,7 @@ from histonic.app.encoder import encoder
 from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, train
 from histonic.app.result import compare, explain, report, verify
+from histonic.app.terminal.faults import end_like_an_interruption, end_quietly, tell_unforeseen
 from histonic.app.tiles import simulate, tiles
 from histonic.core.errors import HistonicError
 
@@ -34,6 +39,32 @@ class CommandLine(click.Group):
             ctx.fail(f"No such command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *words: Any, **more: Any) -> click.Context:
+        """Read the first words; may print help."""
+        with _past_click():
+            return super().make_context(*words, **more)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _past_click():
+            return super().invoke(ctx)
+
+
+class _PastClick(Exception):
+    """Carries an error that click would take for Ctrl-C (EOFError) or end at once (a broken pipe)."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@contextmanager
+def _past_click() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise _PastClick(error) from error
+
 
 histonic = CommandLine(
     "histonic",
@@ -49,16 +80,29 @@ click.version_option(package_name="histonic", prog_name="histonic")(histonic)
 
 def main() -> None:
     """Entry point of the ``histonic`` command."""
+    end_like_an_interruption()
+    sys.exit(end_quietly(_run()))
+
+
+def _run() -> int:
+    """Run what the command line says; the exit code."""
     try:
-        histonic(standalone_mode=False)
+        code = histonic(standalone_mode=False)
+    except SystemExit as leave:
+        code = leave.code
     except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        code = leave.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
+        return 2
     except HistonicError as error:
         click.echo(f"histonic: {error}", err=True)
-        sys.exit(2)
+        return 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; the same command goes on where it stopped", err=True)
-        sys.exit(130)
+        return 130
+    except _PastClick as carried:
+        return tell_unforeseen(carried.error)
+    except Exception as error:  # noqa: BLE001 - the last resort: a log, no traceback
+        return tell_unforeseen(error)
+    return code if isinstance(code, int) else 0

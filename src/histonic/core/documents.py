@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -70,6 +71,36 @@ class Document(Part):
     def to_dict(self) -> dict[str, Any]:
         """Plain values, with the format."""
         return {"format": self.FORMAT, **super().to_dict()}
+
+
+class SealedDocument(Document):
+    """A document that carries a hash of all that it says, so that any change to it is noticed.
+
+    Attributes:
+        sha256: The hash; empty in files of versions that kept none.
+    """
+
+    sha256: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, with the format and a hash that fits them."""
+        return sealed(super().to_dict())
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values with a hash that fits them."""
+    return {**values, "sha256": _seal(values)}
+
+
+def _seal(values: Mapping[str, Any]) -> str:
+    """Hash of plain values, in whatever order they stand and whatever seal they carry."""
+    rest = {key: value for key, value in values.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def is_changed(values: Any) -> bool:
+    """Whether plain values carry a hash (see :func:`sealed`) that is not theirs."""
+    return isinstance(values, dict) and "sha256" in values and values["sha256"] != _seal(values)
 
 
 def write_document(path: str | os.PathLike[str], document: Document) -> None:

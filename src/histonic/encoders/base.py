@@ -20,17 +20,24 @@ from histonic.core.documents import Document, parse_document
 from histonic.core.errors import EncoderError
 from histonic.core.files import replacing_file
 from histonic.core.registry import Entry, Registry
+from histonic.nn.weights_files import system_errors
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 UInt8Tiles = npt.NDArray[np.uint8]
 
 
 class EncoderMetadata(Document):
-    """What stands in an encoder's file beside its weights."""
+    """What stands in an encoder's file beside its weights.
+
+    Attributes:
+        spec: What it expects and gives.
+        fingerprint: Hash of spec and weights at 32 bits; empty in files of earlier versions.
+    """
 
     FORMAT = "histonic-encoder-1"
 
     spec: EncoderSpec
+    fingerprint: str = ""
 
 
 class Encoder(Protocol):
@@ -146,11 +153,12 @@ def check_tiles(spec: EncoderSpec, tiles: UInt8Tiles) -> None:
 
 def save_encoder(path: str | os.PathLike[str], spec: EncoderSpec, tensors: Tensors) -> None:
     """Write spec and weights to one safetensors file, all or nothing."""
-    # One key only: safetensors writes several in an order that changes from run to run.
-    metadata = {"histonic": json.dumps(EncoderMetadata(spec=spec).to_dict(), sort_keys=True)}
     # safetensors stores Fortran-ordered arrays wrong without a word.
     contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    with replacing_file(path) as partial:
+    facts = EncoderMetadata(spec=spec, fingerprint=fingerprint_of(spec, contiguous))
+    # One key only: safetensors writes several in an order that changes from run to run.
+    metadata = {"histonic": json.dumps(facts.to_dict(), sort_keys=True)}
+    with replacing_file(path) as partial, system_errors():
         save_file(contiguous, partial, metadata=metadata)
 
 
@@ -198,7 +206,7 @@ def _load_file(path: Path, device: str, precision: str) -> Encoder:
         with safe_open(path, "numpy") as file:
             facts = json.loads((file.metadata() or {}).get("histonic", "null"))
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise EncoderError(asked, f"The file cannot be read: {error}.", "Copy or import it again.") from error
     if facts is None:
         raise EncoderError(
@@ -206,7 +214,12 @@ def _load_file(path: Path, device: str, precision: str) -> Encoder:
             "The file holds tensors but no histonic encoder.",
             "Make one with 'histonic encoder import'.",
         )
-    spec = parse_document(EncoderMetadata, facts, path, EncoderError, "Copy or import it again.").spec
+    read = parse_document(EncoderMetadata, facts, path, EncoderError, "Copy or import it again.")
+    spec = read.spec
+    if read.fingerprint and read.fingerprint != fingerprint_of(spec, tensors):
+        raise EncoderError(
+            asked, "Its weights or settings have changed since it was written.", "Copy or import it again."
+        )
     return ENCODERS.get(architecture_entry(spec)).from_tensors(
         spec, cast("dict[str, npt.NDArray[Any]]", tensors), device, precision
     )

@@ -91,12 +91,18 @@ class ColourEncoder:
         """The encoder with a spec of its own, such as another licence; there are no weights.
 
         Raises:
-            EncoderError: The file holds weights.
+            EncoderError: The file holds weights, or says another code size.
         """
         if tensors:
             raise EncoderError(
                 f"Load the encoder {spec.name!r}.",
                 f"It holds {len(tensors)} tensors, but colour statistics have none.",
+                "Import or save the encoder again.",
+            )
+        if spec.code_size != cls.spec.code_size:
+            raise EncoderError(
+                f"Load the encoder {spec.name!r}.",
+                f"Its code size is {spec.code_size}, but {cls.spec.name!r} gives {cls.spec.code_size}.",
                 "Import or save the encoder again.",
             )
         return cls(spec, device)

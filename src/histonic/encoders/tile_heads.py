@@ -17,6 +17,7 @@ from histonic.encoders.base import load_encoder
 from histonic.encoders.shipped import MULTITASK
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
+from histonic.nn.weights_files import misfit
 
 HEADS_FILE = "heads.safetensors"
 AGAIN = "Copy it again from beside its encoder, or train the encoder again."
@@ -63,10 +64,11 @@ def load_heads(path: Path) -> Heads:
     """
     facts, weights = _read(path)
     heads = Heads(facts.tasks, facts.code_size)
-    try:
-        heads.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise TrainingError(f"Read {path}.", f"Its weights do not fit its heads: {error}.", AGAIN) from error
+    is_state = isinstance(weights, dict) and all(isinstance(each, Tensor) for each in weights.values())
+    found = misfit(heads, weights) if is_state else "there are none"
+    if found is not None:
+        raise TrainingError(f"Read {path}.", f"Its weights do not fit its heads: {found}.", AGAIN)
+    heads.load_state_dict(weights)
     return heads.eval().requires_grad_(False)
 
 

@@ -16,7 +16,14 @@ from torch import Tensor
 
 from histonic.aggregators.base import SlideModel, build_model
 from histonic.core.compressed import CompressedSlide, EncoderDescription, MapSettings
-from histonic.core.documents import Document, Part, read_document, write_document
+from histonic.core.documents import (
+    Part,
+    SealedDocument,
+    is_changed,
+    parse_document,
+    read_values,
+    write_document,
+)
 from histonic.core.errors import BundleError, HistonicError, SettingsError, TrainingError
 from histonic.core.files import replacing_folder
 from histonic.core.task import Task, Tasks
@@ -26,6 +33,7 @@ from histonic.encoders.tile_heads import HEADS_FILE, load_heads, save_heads
 from histonic.models.members import Member
 from histonic.models.trained import Trained, network_name
 from histonic.nn.heads import Heads
+from histonic.nn.weights_files import hash_of_weights, misfit, system_errors
 
 WEIGHTS_FILE = "weights.safetensors"
 ENCODER_FILE = "encoder.safetensors"
@@ -50,13 +58,14 @@ class BundleFacts(Part):
     compress_settings: MapSettings
 
 
-class BundleContent(BundleFacts, Document):
+class BundleContent(BundleFacts, SealedDocument):
     """``bundle.json``.
 
     Attributes:
         histonic: Version that wrote it.
         code_size: D.
         networks: What each network is, and what it knows of its training patients.
+        weights: Hash of each network's weights, by its name; empty in bundles of earlier versions.
         files: Hash of every other file.
     """
 
@@ -65,7 +74,20 @@ class BundleContent(BundleFacts, Document):
     histonic: str
     code_size: PositiveInt
     networks: tuple[Member, ...] = Field(min_length=1)
+    weights: Mapping[str, str] = {}
     files: Mapping[str, str]
+
+    @model_validator(mode="after")
+    def _name_files_of_their_own(self) -> Self:
+        for name in self.files:
+            if name in ("", ".", "..") or any(sign in name for sign in ("/", "\\", ":", "\0")):
+                raise ValueError(f"files names {name!r}, which is no file in the bundle's folder")
+        if WEIGHTS_FILE not in self.files:
+            raise ValueError(f"files does not name {WEIGHTS_FILE}")
+        names = [network_name(each.repeat, each.fold, each.initialisation) for each in self.networks]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"the network {min(twice)} stands there twice")
+        return self
 
     @model_validator(mode="after")
     def _know_their_patients(self) -> Self:
@@ -134,7 +156,8 @@ def write_bundle(
     """
     with replacing_folder(folder) as partial:
         weights = {f"{each.name}/{name}": tensor for each in trained for name, tensor in each.weights.items()}
-        save_file(weights, partial / WEIGHTS_FILE)
+        with system_errors():
+            save_file(weights, partial / WEIGHTS_FILE)
         if encoder is not None:
             encoder.save(partial / ENCODER_FILE)
         if tile_heads is not None:
@@ -145,6 +168,7 @@ def write_bundle(
             histonic=version("histonic"),
             code_size=trained[0].code_size,
             networks=tuple(each.member for each in trained),
+            weights={each.name: hash_of_weights(each.weights) for each in trained},
             files={path.name: _hash(path) for path in sorted(partial.iterdir())},
         )
         write_document(partial / "bundle.json", content)
@@ -155,9 +179,10 @@ def read_bundle(folder: Path) -> Bundle:
     """Read a bundle and check every file's hash.
 
     Raises:
-        BundleError: It is absent, damaged, or of another format.
+        BundleError: It is absent, damaged, or of another format; the file, field or network is named.
     """
-    content = read_document(BundleContent, folder / "bundle.json", BundleError, AGAIN)
+    values = read_values(folder / "bundle.json", BundleError, AGAIN)
+    content = parse_document(BundleContent, values, folder / "bundle.json", BundleError, AGAIN)
     try:
         for name, wanted in content.files.items():
             if not (folder / name).is_file():
@@ -165,8 +190,11 @@ def read_bundle(folder: Path) -> Bundle:
             if _hash(folder / name) != wanted:
                 raise _damaged(folder, f"{name} has changed since it was written.")
         weights = load_file(folder / WEIGHTS_FILE)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(folder, f"{WEIGHTS_FILE} or another file cannot be read: {error}.") from error
+    networks = _by_network(folder, content, weights)
+    if is_changed(values):
+        raise _damaged(folder, "bundle.json has changed since it was written.")
     try:
         tile_heads = load_heads(folder / HEADS_FILE) if HEADS_FILE in content.files else None
     except TrainingError as error:
@@ -175,7 +203,10 @@ def read_bundle(folder: Path) -> Bundle:
         folder,
         content.tasks,
         content.networks,
-        tuple(_build(folder, content, member, weights, tile_heads) for member in content.networks),
+        tuple(
+            _build(folder, content, member, networks[_name(member)], tile_heads)
+            for member in content.networks
+        ),
         content.test_crops,
         content.fusion,
         content.encoder,
@@ -183,20 +214,46 @@ def read_bundle(folder: Path) -> Bundle:
     )
 
 
+def _name(member: Member) -> str:
+    return network_name(member.repeat, member.fold, member.initialisation)
+
+
+def _by_network(
+    folder: Path, content: BundleContent, weights: Mapping[str, Tensor]
+) -> dict[str, dict[str, Tensor]]:
+    """The weights of each network, by its name.
+
+    Raises:
+        BundleError: A network is absent, not listed, another one's, or holds NaN; it is named.
+    """
+    found: dict[str, dict[str, Tensor]] = {_name(member): {} for member in content.networks}
+    for name in found:
+        if not any(key.startswith(f"{name}/") for key in weights):
+            raise _damaged(folder, f"{WEIGHTS_FILE} does not hold the network {name}.")
+    for key, value in weights.items():
+        name, _, inner = key.partition("/")
+        if name not in found:
+            raise _damaged(
+                folder, f"{WEIGHTS_FILE} holds {key}, of a network that bundle.json does not list."
+            )
+        if not bool(value.isfinite().all()):
+            raise _damaged(folder, f"{inner} of the network {name} holds NaN or infinity.")
+        found[name][inner] = value
+    for name, state in found.items():
+        if content.weights and content.weights.get(name) != hash_of_weights(state):
+            raise _damaged(folder, f"The network {name} has other weights than it was written with.")
+    return found
+
+
 def _build(
     folder: Path,
     content: BundleContent,
     member: Member,
-    weights: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
     tile_heads: Heads | None,
 ) -> SlideModel:
     """One network, ready to predict."""
-    name = network_name(member.repeat, member.fold, member.initialisation)
-    state = {
-        key.removeprefix(f"{name}/"): value for key, value in weights.items() if key.startswith(f"{name}/")
-    }
-    if not state:
-        raise _damaged(folder, f"{WEIGHTS_FILE} does not hold the network {name}.")
+    asked = f"{WEIGHTS_FILE} does not hold the network {_name(member)} that it names"
     try:
         model = build_model(
             member.aggregator,
@@ -205,11 +262,13 @@ def _build(
             tasks=content.tasks,
             tile_heads=tile_heads,
         )
-        model.load_state_dict(state)
-    except (HistonicError, RuntimeError, ValueError) as error:
-        raise _damaged(
-            folder, f"{WEIGHTS_FILE} does not hold the network {name} that it names: {error}."
-        ) from error
+        found = misfit(model, state)
+        if found is None:
+            model.load_state_dict(state)
+    except (HistonicError, RuntimeError, ValueError, MemoryError, OverflowError) as error:
+        raise _damaged(folder, f"{asked}: {error}.") from error
+    if found is not None:
+        raise _damaged(folder, f"{asked}: {found}.")
     return model.eval()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import NonNegativeInt, PositiveInt
 
 from histonic.core.documents import parse_part
 from histonic.core.errors import BundleError
@@ -54,11 +55,11 @@ class Place:
         crop_cells: Side of its crops.
     """
 
-    repeat: int
-    fold: int
-    initialisation: int
+    repeat: NonNegativeInt
+    fold: NonNegativeInt
+    initialisation: NonNegativeInt
     aggregator: str
-    crop_cells: int
+    crop_cells: PositiveInt
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from histonic.core.errors import BundleError, TrainingError
 from histonic.models.members import FloatArray, Member
 from histonic.nn.checkpoint import load_state
 from histonic.training.schedule import EpochRecord
+
+AGAIN = "Delete it and run the same command again."
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,23 @@ def read_network(path: Path) -> Trained:
     """A finished network from its file.
 
     Raises:
-        TrainingError: The file is damaged.
+        TrainingError: The file is damaged, or of another network than its name says.
     """
-    state = load_state(path)
-    return Trained(
-        Member.from_dict(state["member"]),
-        state["code_size"],
-        state["weights"],
-        tuple(EpochRecord(**record) for record in state["history"]),
-        {name: values.numpy() for name, values in state["predictions"].items()},
-    )
+    state = load_state(path, holds=("member", "code_size", "weights", "history", "predictions"))
+    try:
+        read = Trained(
+            Member.from_dict(state["member"]),
+            state["code_size"],
+            state["weights"],
+            tuple(EpochRecord(**record) for record in state["history"]),
+            {name: values.numpy() for name, values in state["predictions"].items()},
+        )
+    except (BundleError, TypeError, AttributeError) as error:
+        found = error.found if isinstance(error, BundleError) else f"{type(error).__name__}: {error}."
+        raise TrainingError(f"Read the network {path}.", f"It is damaged: {found}", AGAIN) from error
+    if read.name != path.stem:
+        raise TrainingError(f"Read the network {path}.", f"It is that of {read.name}.", AGAIN)
+    return read
 
 
 def network_name(repeat: int, fold: int, initialisation: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Collection
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from histonic.core.errors import TrainingError
 from histonic.core.files import replacing_file
+from histonic.nn.weights_files import hash_of_weights
 
 FORMAT = "histonic-state-1"
 _TENSOR, _DICT, _TUPLE = "tensor", "dict", "tuple"
@@ -36,22 +39,28 @@ def save_state(path: str | os.PathLike[str], state: Any) -> None:
         {'epoch': 3, 'weights': {0: tensor([1., 1.])}}
     """
     tensors: dict[str, Tensor] = {}
-    plain = {"format": FORMAT, "state": _pack(state, tensors)}
+    packed = _pack(state, tensors)
+    plain = {
+        "format": FORMAT,
+        "state": packed,
+        "sha256": {"state": _hash_of(packed), "tensors": hash_of_weights(tensors)},
+    }
     # One metadata key: the library writes several in an order that changes from run to run.
     content = save(tensors, {"histonic": json.dumps(plain)})
     with replacing_file(path) as partial:
         partial.write_bytes(content)
 
 
-def load_state(path: str | os.PathLike[str], *, tensors: bool = True) -> Any:
+def load_state(path: str | os.PathLike[str], *, tensors: bool = True, holds: Collection[str] = ()) -> Any:
     """Read what :func:`save_state` wrote, onto the CPU.
 
     Args:
         path: The file.
         tensors: False reads the plain values alone, which costs little; every tensor is None.
+        holds: Keys that the state has to have; another file of a training may have taken its place.
 
     Raises:
-        TrainingError: The file is damaged or was not written by it.
+        TrainingError: The file is damaged, was not written by it, or holds another state.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -62,10 +71,23 @@ def load_state(path: str | os.PathLike[str], *, tensors: bool = True) -> Any:
         raise _damaged(path, f"It cannot be read: {error}.") from error
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise _damaged(path, "It holds no state of a training.")
+    hashes = plain.get("sha256", {})  # absent in files of earlier versions
     try:
-        return _unpack(plain["state"], found)
+        changed = hashes and hashes["state"] != _hash_of(plain["state"])
+        if hashes and tensors:
+            changed = changed or hashes["tensors"] != hash_of_weights(found)
+        if changed:
+            raise _damaged(path, "It has changed since it was written.")
+        state = _unpack(plain["state"], found)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, f"It is damaged: {type(error).__name__}: {error}.") from error
+    if absent := [key for key in holds if not (isinstance(state, dict) and key in state)]:
+        raise _damaged(path, f"It is the file of something else: it has no {absent[0]!r}.")
+    return state
+
+
+def _hash_of(packed: Any) -> str:
+    return hashlib.sha256(json.dumps(packed).encode()).hexdigest()
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -72,7 +72,7 @@ def require_same_origin(path: Path, origin: Mapping[str, Any]) -> None:
         origin: Versions, and fingerprints of maps or tiles.
 
     Raises:
-        TrainingError: The run was begun with something else.
+        TrainingError: The run was begun with something else, or the file is damaged.
     """
     if not path.is_file():
         write_json(path, origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,9 +153,19 @@ def _write_slides(jobs: list[_Job], processes: int, progress: Progress) -> None:
         return
     # Spawned, not forked: a fork of a process that holds threads of other libraries may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for name in pool.map(_write_slide, jobs):
-            progress.advance(note=name)
+    with ProcessPoolExecutor(workers, context, _ignore_interruptions) as pool:
+        try:
+            for name in pool.map(_write_slide, jobs):
+                progress.advance(note=name)
+        except BaseException:
+            # Only what is being drawn is still waited for.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _ignore_interruptions() -> None:
+    """Ctrl-C reaches all processes of a terminal; the parent tells it to the user and ends its pool."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_slide(job: _Job) -> str:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
 from histonic.core.processes.memory import keep_memory
@@ -86,14 +87,19 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
         work: A function of a module, called with fabric, argument and progress.
         argument: What it works on.
         progress: Listener to the progress.
+
+    Raises:
+        HistonicError: Of the first process that raised one; the others are ended.
+        TrainingError: A process was killed, such as for want of memory.
     """
     if devices == 1:
         work(fabric, argument, progress)
         return
     messages = multiprocessing.get_context("spawn").SimpleQueue()
-    errors: list[HistonicError] = []
+    errors: list[Exception] = []
     listener = threading.Thread(target=_relay, args=(messages, progress, errors), daemon=True)
     listener.start()
+    others = multiprocessing.active_children()
     try:
         # Bound to the function, because fabric takes arguments apart in search of tensors.
         fabric.launch(partial(_work_in_process, work=work, argument=argument, messages=messages))
@@ -103,7 +109,18 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
         if errors:
             raise errors[0] from None
         raise
+    except ProcessExitedException as ended:
+        raise TrainingError(
+            f"Train on {devices} devices.",
+            f"The process of one of them ended with exit code {ended.exit_code}.",
+            "If memory ran out, give the same command with a smaller --batch; it goes on from there.",
+        ) from ended
     finally:
+        # Those of an interrupted training are still at work, and the end of this process would wait for them.
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+                process.join()
         messages.put(None)
         listener.join()
 
@@ -122,11 +139,12 @@ def run_side_by_side(work: Work[A], arguments: Sequence[A], precision: str, prog
 
     Raises:
         HistonicError: Of the first process that raised one; the others are ended.
+        WorkError: The same of an error that nobody foresaw.
         TrainingError: A process was killed, such as for want of memory.
     """
     context = multiprocessing.get_context("spawn")
     messages = context.SimpleQueue()
-    errors: list[HistonicError] = []
+    errors: list[Exception] = []
     listener = threading.Thread(target=_relay, args=(messages, _Unstaged(progress), errors), daemon=True)
     listener.start()
     threads = max(1, torch.get_num_threads() // len(arguments))
@@ -178,9 +196,16 @@ def _work_beside(work: Work[A], argument: A, precision: str, threads: int, messa
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         work(make_fabric("cpu", precision=precision), argument, _Sender(messages))
-    except HistonicError as error:
+    except (HistonicError, MemoryError) as error:
         messages.put(("error", (error,)))
         sys.exit(1)
+    except Exception:  # noqa: BLE001 - told by the parent process, which has a log for it
+        messages.put(("error", (WorkError(traceback.format_exc()),)))
+        sys.exit(1)
+
+
+class WorkError(Exception):
+    """An unforeseen error in another process; its text is the traceback there."""
 
 
 class _Unstaged(Silent):
@@ -218,7 +243,7 @@ def _work_in_process(fabric: Fabric, work: Work[A], argument: A, messages: Any) 
     torch.distributed.destroy_process_group()
 
 
-def _relay(messages: Any, progress: Progress, errors: list[HistonicError]) -> None:
+def _relay(messages: Any, progress: Progress, errors: list[Exception]) -> None:
     while (message := messages.get()) is not None:
         name, arguments = message
         if name == "error":

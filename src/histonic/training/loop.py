@@ -175,7 +175,7 @@ class Training:
             OutputError: The checkpoint cannot be written.
         """
         if self.checkpoint is not None and self.checkpoint.is_file():
-            self._resume(load_state(self.checkpoint))
+            self._resume(self.checkpoint)
             progress.say(f"{self.name} goes on after epoch {self.state.epoch}")
             progress.advance(self.state.epoch)
         self.fabric.barrier()
@@ -357,8 +357,16 @@ class Training:
         save_state(self.checkpoint, state)
         self._saved_at = self.clock()
 
-    def _resume(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-        self.best = state["best"]
-        self.state = TrainingState.from_dict(state["training"])
+    def _resume(self, path: Path) -> None:
+        state = load_state(path, holds=("network", "optimizer", "best", "training"))
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+            self.best = state["best"]
+            self.state = TrainingState.from_dict(state["training"])
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            raise TrainingError(
+                f"Go on with {self.name} from {path}.",
+                f"The checkpoint is of another network: {type(error).__name__}: {error}.",
+                "Delete it and run the same command again.",
+            ) from error

@@ -83,6 +83,8 @@ def test_damage_is_named(tmp_path: Path) -> None:
     for answers, message in (
         ([0, 1, 1], r"_x\.h5 has 4 tiles, .*_y\.h5 3 labels"),
         ([0, 1, 2, 1], r"_test_y\.h5 has the label 2"),
+        ([0, 1, 0.5, 1], r"_test_y\.h5 cannot be read: .*no whole number"),
+        (["a", "b", "c", "d"], r"_test_y\.h5 cannot be read"),
     ):
         with h5py.File(truth, "w") as file:
             file["y"] = answers
@@ -94,6 +96,10 @@ def test_damage_is_named(tmp_path: Path) -> None:
     with h5py.File(images, "w") as file:
         file["x"] = np.zeros((4, 96, 96), np.float32)
     with pytest.raises(TileSetError, match=r"'x' of .*_train_x\.h5 is float32 of shape \(4, 96, 96\)"):
+        listed(tmp_path)
+    with h5py.File(images, "w") as file:
+        file.create_group("x")
+    with pytest.raises(TileSetError, match=r"_train_x\.h5 cannot be read"):
         listed(tmp_path)
     with h5py.File(images, "w") as file:
         file["tiles"] = 0

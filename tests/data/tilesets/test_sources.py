@@ -79,3 +79,15 @@ def test_other_files_and_empty_folders_are_refused(tmp_path: Path) -> None:
         list_tiles(plan_of(touch(tmp_path, "a.zip") / "a.zip"))
     with pytest.raises(TileSetError, match="holds no image"):
         list_tiles(plan_of(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["../elsewhere.png", "{absolute}", "a/../../elsewhere.png"])
+def test_the_table_of_a_folder_names_nothing_elsewhere(name: str, tmp_path: Path) -> None:
+    """Who gives the table itself says that its files may lie anywhere."""
+    folder = touch(tmp_path / "set", "a/1.png")
+    touch(tmp_path, "elsewhere.png")
+    name = name.format(absolute=tmp_path / "elsewhere.png")
+    (folder / "tiles.csv").write_text(f"path,label\na/1.png,x\n{name},y\n")
+    with pytest.raises(TileSetError, match="lies outside of the folder"):
+        list_tiles(plan_of(folder))
+    assert len(list_tiles(plan_of(folder / "tiles.csv")).names) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -114,8 +115,8 @@ def test_bf16_stays_close(data_dir: Path, tmp_path: Path, tiles: npt.NDArray[np.
     assert fast.fingerprint != exact.fingerprint
 
 
-def _write_keras(path: Path, slope: float) -> None:
-    """A file with the released layers but another slope."""
+def _write_keras(path: Path, slope: float, **change: Any) -> None:
+    """A file with the released layers but another slope, and other values in each layer."""
     kinds = ["InputLayer", *["Conv2D", "LeakyReLU", "BatchNormalization"] * 4, "Flatten", "Dense"]
     layers = []
     for index, kind in enumerate(kinds):
@@ -127,10 +128,15 @@ def _write_keras(path: Path, slope: float) -> None:
             "alpha": slope,
             "epsilon": 1e-3,
         }
-        layers.append({"class_name": kind, "config": config})
+        layers.append({"class_name": kind, "config": config, **change})
     with h5py.File(path, "w") as file:
         file.attrs["model_config"] = json.dumps({"config": {"layers": layers}})
         file.create_group("model_weights")
+
+
+def _write_attribute(path: Path, value: Any) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = value
 
 
 @pytest.mark.parametrize(
@@ -141,6 +147,14 @@ def _write_keras(path: Path, slope: float) -> None:
         (lambda path: h5py.File(path, "w").close(), "no released encoder"),
         (lambda path: _write_keras(path, 0.3), "slope 0.3"),
         (lambda path: _write_keras(path, 0.2), "no released encoder"),
+        *(
+            (lambda path, value=value: _write_keras(path, 0.2, config=value), "no released encoder")
+            for value in (None, 3, "x", [3], {}, [{"config": 1}], {"layers": 3})
+        ),
+        (lambda path: _write_attribute(path, 3), "no released encoder"),
+        (lambda path: _write_attribute(path, "[]"), "no released encoder"),
+        (lambda path: _write_attribute(path, '{"config": {"layers": [null]}}'), "no released encoder"),
+        (lambda path: _write_attribute(path, "[" * 100_000), "no released encoder"),
     ],
 )
 def test_other_files_are_refused(make, words: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

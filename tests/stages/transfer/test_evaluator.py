@@ -6,8 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
+from histonic.core.errors import RunError, SettingsError
+from histonic.core.task import Task
+from histonic.stages.transfer.evaluated import Evaluated, load_evaluated, save_evaluated
+from histonic.stages.transfer.scores import TilePredictions
 from histonic.stages.transfer.tasks import study_tasks
 from histonic.stages.transfer.transfer import transfer
 
@@ -50,3 +56,68 @@ def test_an_interrupted_command_goes_on_where_it_stopped(
     # Nothing was done twice, nor is it when all is finished.
     assert fake_world.steps == steps
     assert files(run("interrupted")) == whole and fake_world.steps == steps
+
+
+def test_the_folder_of_another_command_is_refused(fake_world: Any, tmp_path: Path) -> None:
+    given = {"sets": SETS, "seeds": 1, "resamples": 100}
+    for name, study, other in (("transfer", transfer, study_tasks), ("tasks", study_tasks, transfer)):
+        study(out=tmp_path / name, **given)
+        before = files(tmp_path / name), (tmp_path / name / "settings.yaml").read_bytes()
+        with pytest.raises(SettingsError, match="folder of another command"):
+            other(out=tmp_path / name, **given)
+        assert (files(tmp_path / name), (tmp_path / name / "settings.yaml").read_bytes()) == before
+
+
+def test_a_folder_of_fewer_settings_goes_on(fake_world: Any, tmp_path: Path) -> None:
+    """As of a version that did not know all of them."""
+    given = {"sets": SETS, "seeds": 1, "resamples": 100}
+    file = study_tasks(out=tmp_path, **given) / "settings.yaml"
+    kept = yaml.safe_load(file.read_text())
+    del kept["max_subsets"]
+    file.write_text(yaml.safe_dump(kept))
+    study_tasks(out=tmp_path, **given)
+    file.write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match=r"settings\.yaml cannot tell"):
+        study_tasks(out=tmp_path, **given)
+
+
+def kept_predictions(path: Path) -> Path:
+    task = Task("tissue", "binary", ("tissue",), ("no", "yes"))
+    outputs = np.array([[0.9, 0.1], [0.3, 0.7], [0.5, 0.5]])
+    save_evaluated(
+        path, [Evaluated("s", TilePredictions(task, np.array([0.0, 1, 1]), outputs, np.arange(3)), 1.0)]
+    )
+    return path
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_damaged_predictions_are_refused_or_the_same(seed: int, tmp_path: Path) -> None:
+    path = kept_predictions(tmp_path / "p.npz")
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(seed)
+    if seed % 4 == 0:
+        del content[rng.integers(len(content)) :]
+    else:
+        content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+    (tmp_path / "q.npz").write_bytes(content)
+    try:
+        (found,) = load_evaluated(tmp_path / "q.npz")
+    except RunError as error:
+        assert "q.npz" in error.asked and "Delete it" in error.todo
+    else:
+        (whole,) = load_evaluated(path)
+        assert np.array_equal(found.predictions.outputs, whole.predictions.outputs)
+
+
+def test_predictions_of_other_shapes_are_refused(tmp_path: Path) -> None:
+    path = kept_predictions(tmp_path / "p.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+    for change in (
+        {"outputs0": np.ones((3, 3))},
+        {"truth0": np.ones(2)},
+        {"outputs0": np.full((3, 2), np.nan)},
+    ):
+        np.savez(path, **{**arrays, **change})
+        with pytest.raises(RunError, match="cannot be read"):
+            load_evaluated(path)

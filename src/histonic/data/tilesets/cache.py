@@ -155,7 +155,7 @@ def _load(folder: Path, tile_px: int, geometry: str) -> Packed | None:
         tiles, kept = _mapped(folder / "tiles.npy"), np.load(folder / "kept.npy")
         hashes, colours = np.load(folder / "hashes.npy"), np.load(folder / "colours.npy")
         failures, notes = tuple(facts["failures"]), tuple(facts["notes"])
-    except (OSError, ValueError, EOFError, KeyError):
+    except (OSError, ValueError, EOFError, LookupError, TypeError, RecursionError):
         return None
     whole = tiles.shape == (len(kept), tile_px, tile_px, 3) and len(hashes) == len(colours) == len(kept)
     return Packed(folder, tiles, kept, hashes, colours, failures, notes, geometry) if whole else None

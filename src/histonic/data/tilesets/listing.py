@@ -96,3 +96,15 @@ def file_stamp(files: Sequence[Path], root: Path) -> str:
         except OSError:
             digest.update(f"{name}|absent\n".encode())
     return digest.hexdigest()
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file that a folder's own list names lies in that folder, on every system.
+
+    Example:
+        >>> [is_inside(name) for name in ("tumour/a.png", "../a.png", "/a.png", "a/../../b", "C:/a.png", "")]
+        [True, False, False, False, False, False]
+    """
+    parts = name.replace("\\", "/").split("/")
+    has_drive = parts[0].endswith(":")
+    return "\0" not in name and not has_drive and all(part not in ("..", ".", "") for part in parts)

@@ -29,6 +29,8 @@ CLASSES = ("normal", "tumor")
 WSI = "wsi"
 BLOCK = 256
 """Tiles read from a file at once; neighbours in a file mostly share a compressed chunk."""
+DAMAGE = (OSError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError)
+"""What h5py raises where a file is damaged, or a group stands in the place of a data set."""
 Found = TypeVar("Found")
 
 
@@ -104,7 +106,7 @@ def _part(asked: str, images: Path, split: str, plan: TileSetSettings) -> _Part:
             f"'x' of {images.name} is {kind} of shape {tuple(shape)}.",
             "It must be uint8 (tiles, height, width, 3): download it again.",
         )
-    values = _opened(asked, truth, "y", lambda data: np.asarray(data).reshape(-1).astype(np.int64))
+    values = _opened(asked, truth, "y", lambda data: _whole(np.asarray(data).reshape(-1)))
     if shape[0] != len(values):
         raise TileSetError(
             asked,
@@ -126,8 +128,21 @@ def _opened(asked: str, path: Path, name: str, look: Callable[[h5py.Dataset], Fo
         raise TileSetError(
             asked, f"{path.name} has no data set {name!r}.", "Give PatchCamelyon's own files."
         ) from error
-    except OSError as error:
-        raise TileSetError(asked, f"{path.name} cannot be read: {error}.", "Download it again.") from error
+    except DAMAGE as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())
+        raise TileSetError(asked, f"{path.name} cannot be read: {found}.", "Download it again.") from error
+
+
+def _whole(values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """Labels as whole numbers.
+
+    Raises:
+        ValueError: One is not.
+    """
+    found = values.astype(np.int64)
+    if (found != values).any():
+        raise ValueError("a label is no whole number")
+    return found
 
 
 def _slides(
@@ -175,8 +190,11 @@ def _reader(files: Sequence[Path], counts: Sequence[int]) -> Callable[[int], UIn
         block, at = divmod(row - int(starts[index]), BLOCK)
         with lock:
             if (index, block) not in held:
-                with h5py.File(files[index]) as file:
-                    tiles = np.asarray(file["x"][block * BLOCK : (block + 1) * BLOCK])
+                try:
+                    with h5py.File(files[index]) as file:
+                        tiles = np.asarray(file["x"][block * BLOCK : (block + 1) * BLOCK])
+                except DAMAGE as error:
+                    raise OSError(f"{files[index].name}: {error}") from error
                 if len(held) > 1:
                     held.pop(next(iter(held)))
                 held[index, block] = tiles

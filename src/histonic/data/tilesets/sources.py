@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 from histonic.core.errors import TileSetError
 from histonic.data.tables.files import TABLE_EXTENSIONS
 from histonic.data.tilesets.images import IMAGE_SUFFIXES
-from histonic.data.tilesets.listing import SPLITS, Listing, file_stamp, image_reader, nowhere, texts, unknown
+from histonic.data.tilesets.listing import (
+    SPLITS,
+    Listing,
+    file_stamp,
+    image_reader,
+    is_inside,
+    nowhere,
+    texts,
+    unknown,
+)
 from histonic.data.tilesets.pcam import PCAM_SUFFIXES, has_pcam, list_pcam
 from histonic.data.tilesets.tables import GROUP, SPLIT, list_table
 
@@ -33,7 +42,9 @@ def list_tiles(plan: TileSetSettings) -> Listing:
     if not path.exists():
         raise TileSetError(asked, "There is no such file or folder.", "Check its 'path'.")
     if path.is_dir() and (path / TABLE).is_file():
-        path = path / TABLE
+        listing = list_table(asked, path / TABLE, plan)
+        _refuse_elsewhere(asked, path, listing)
+        return listing
     ending = path.suffix.lower()
     if path.is_file() and ending in TABLE_EXTENSIONS:
         return list_table(asked, path, plan)
@@ -48,6 +59,22 @@ def list_tiles(plan: TileSetSettings) -> Listing:
         f"It is a {ending or 'nameless'} file.",
         "Give a folder per class, a CSV or PatchCamelyon's .h5 files.",
     )
+
+
+def _refuse_elsewhere(asked: str, folder: Path, listing: Listing) -> None:
+    """A set is its folder: what its own table names elsewhere is none of its tiles.
+
+    Raises:
+        TileSetError: Names the first such tile.
+    """
+    for row, name in enumerate(listing.names):
+        path = Path(name)
+        if not path.is_relative_to(folder) or not is_inside(path.relative_to(folder).as_posix()):
+            raise TileSetError(
+                asked,
+                f"{listing.where(row)} lies outside of the folder.",
+                f"Move the tiles into it, or give the table itself as 'path': {folder / TABLE}.",
+            )
 
 
 def _list_folders(asked: str, root: Path, plan: TileSetSettings) -> Listing:

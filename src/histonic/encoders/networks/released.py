@@ -12,11 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import EncoderError
-from histonic.encoders.base import Encoder, EncoderSpec, load_encoder, save_encoder
+from histonic.encoders.base import (
+    ENCODERS,
+    Encoder,
+    EncoderSpec,
+    architecture_entry,
+    load_encoder,
+    save_encoder,
+)
 from histonic.encoders.networks.nic import CONVOLUTIONS
 
 LICENCE = "MIT (Copyright of the authors of Neural Image Compression)"
 Array = npt.NDArray[Any]
+DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError)
+"""What h5py and the walk through its content raise where a file is damaged or another model."""
 
 
 def import_encoder(file: str | os.PathLike[str], out: str | os.PathLike[str]) -> Encoder:
@@ -41,10 +50,13 @@ def import_encoder(file: str | os.PathLike[str], out: str | os.PathLike[str]) ->
     try:
         with h5py.File(path, "r") as keras:
             spec, tensors = _read_keras(keras, path.stem.removeprefix("encoder_"))
-    except (OSError, KeyError, ValueError) as error:
+    except DAMAGE as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())
         raise EncoderError(
-            asked, f"It is no released encoder: {error}.", "Give one of the three released .h5 files."
+            asked, f"It is no released encoder: {found}.", "Give one of the three released .h5 files."
         ) from error
+    # Refused here if the weights do not fit, before anything is written.
+    ENCODERS.get(architecture_entry(spec)).from_tensors(spec, tensors, "cpu", "32")
     save_encoder(out, spec, tensors)
     return load_encoder(out)
 

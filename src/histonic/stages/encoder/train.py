@@ -151,7 +151,8 @@ def train_encoder(
         encoder_run.write_begin(resolved, sets)
         if not plan.trained.is_file():
             run_on(fabric, resolved.devices, _train, plan, listener)
-        _write_results(plan, sets, load_state(plan.trained))
+        holds = ("trunk", "heads", "history", "best_epoch", "picture")
+        _write_results(plan, sets, load_state(plan.trained, holds=holds))
     return resolved.out
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from histonic.core.cohort import Patient
@@ -24,7 +25,7 @@ from histonic.data.tables.joins import join_slides
 from histonic.data.tables.label_table import read_labels
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.models.bundle import Bundle, read_bundle, require_own_maps
-from histonic.models.members import FloatArray, prediction_columns
+from histonic.models.members import FloatArray, Member, prediction_columns
 from histonic.models.predicting import predict_patients
 from histonic.runs.files import write_frame
 from histonic.stages.compress.compress import compress
@@ -188,6 +189,9 @@ def predict_by_bundle(
         read: Opens the map of a slide.
         device: auto, cpu or cuda.
         progress: Told of every map and network.
+
+    Raises:
+        BundleError: A prediction is no finite number; patient and target are named.
     """
     maps = Maps(maps_of(patients, bundle.fusion, read), progress)
     seen = [fuse_patient(patient, bundle.fusion) for patient in patients]
@@ -202,5 +206,20 @@ def predict_by_bundle(
                     model, maps, seen, fabric=fabric, crop_cells=member.crop_cells, crops=bundle.test_crops
                 )
             )
+            _require_finite(bundle, patients, member, found[-1])
             progress.advance(1)
     return found
+
+
+def _require_finite(
+    bundle: Bundle, patients: Sequence[Patient], member: Member, found: Mapping[str, FloatArray]
+) -> None:
+    for name, values in found.items():
+        odd = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(odd):
+            raise BundleError(
+                f"Predict {name!r} of {patients[int(odd[0])].patient_id} with {bundle.folder}.",
+                f"The network of fold {member.fold + 1} gives no finite number ({len(odd)} patient(s) or "
+                "slide(s) like that).",
+                "Compress these slides anew; if that does not help, train again.",
+            )

@@ -15,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 from PIL import Image
+from typing_extensions import TypedDict  # comes with pydantic, which wants it of Python 3.11
 
-from histonic.core.documents import parse_part, read_values
+from histonic.core.documents import is_changed, parse_part, read_values, sealed
 from histonic.core.errors import SettingsError
 from histonic.core.files import csv_text, replacing_file, write_json, write_text
+from histonic.core.units import Number
+from histonic.data.tilesets.listing import is_inside
 from histonic.stages.tiles.choice import Cut
 from histonic.stages.tiles.settings import ExtractSettings
 
@@ -32,6 +35,16 @@ PNG_COMPRESSION = 4
 
 
 ANEW = "Delete the folder and cut the tiles again."
+
+
+class TileRow(TypedDict):
+    """A tile in the record of its slide."""
+
+    path: str
+    label: str
+    x: Number
+    y: Number
+    share: Number | None
 
 
 @dataclass
@@ -54,13 +67,34 @@ class SlideRecord:
     made_of: dict[str, Any]
     mpp: float
     done: bool = False
-    tiles: list[dict[str, Any]] = field(default_factory=list)
+    tiles: list[TileRow] = field(default_factory=list)
     largest: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
 
 
 def _read_slide_record(file: Path) -> SlideRecord:
-    return parse_part(SlideRecord, read_values(file, SettingsError, ANEW), file, SettingsError, ANEW)
+    """Read a record, whose tiles lie in the set: they are deleted by it.
+
+    Raises:
+        SettingsError: It is damaged, of another slide, or names a file elsewhere.
+    """
+    values = read_values(file, SettingsError, ANEW)
+    plain = (
+        {key: value for key, value in values.items() if key != "sha256"}
+        if isinstance(values, dict)
+        else values
+    )
+    record = parse_part(SlideRecord, plain, file, SettingsError, ANEW)
+    if is_changed(values):
+        raise SettingsError(f"Read {file}.", "It has changed since it was written.", ANEW)
+    if file.name != f"slide-{record.slide_id}.json":
+        raise SettingsError(f"Read {file}.", f"It is the record of the slide {record.slide_id!r}.", ANEW)
+    for tile in record.tiles:
+        if not is_inside(tile["path"]):
+            raise SettingsError(
+                f"Read {file}.", f"It names the tile {tile['path']!r}, outside of the set.", ANEW
+            )
+    return record
 
 
 class TileFolder:
@@ -119,7 +153,7 @@ class TileFolder:
 
     def keep(self, record: SlideRecord) -> None:
         """Write a record."""
-        write_json(self._record_file(record.slide_id), vars(record))
+        write_json(self._record_file(record.slide_id), sealed(vars(record)))
 
     def forget(self, slide_id: str) -> None:
         """Remove a slide's tiles and then its record."""
@@ -131,7 +165,7 @@ class TileFolder:
     def _record_file(self, slide_id: str) -> Path:
         return self.folder / RECORDS / f"slide-{slide_id}.json"
 
-    def rows_of(self, cuts: Sequence[Cut], slide_id: str) -> list[dict[str, Any]]:
+    def rows_of(self, cuts: Sequence[Cut], slide_id: str) -> list[TileRow]:
         """Where each tile goes, and what is known of it."""
         return [
             {

@@ -84,7 +84,7 @@ def read_losses(plan: Plan) -> TrialLosses:
 
 
 def _read_loss(path: Path) -> float:
-    history = load_state(path, tensors=False)["history"]
+    history = load_state(path, tensors=False, holds=("history",))["history"]
     return float(min(record["validation_loss"] for record in history))
 
 
@@ -92,14 +92,14 @@ def _train_unless_finished(
     fabric: Fabric, plan: Plan, maps: Maps, network: Network, progress: Progress
 ) -> None:
     path = plan.path(network)
-    if path.is_file() and load_state(path, tensors=False)["finished"]:
+    if path.is_file() and load_state(path, tensors=False, holds=("finished",))["finished"]:
         progress.advance(plan.settings.max_epochs, f"{plan.spoken(network)} is finished")
         return
     model = _build(plan, network, maps)
     if network.twin is None:
         history = _learn(fabric, plan, maps, network, model, progress)
     else:
-        state = load_state(plan.path(network.twin))
+        state = load_state(plan.path(network.twin), holds=("weights", "history"))
         model.load_state_dict(state["weights"])
         fabric.to_device(model)
         history = state["history"]

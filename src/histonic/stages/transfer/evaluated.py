@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +14,30 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from histonic.core.errors import HistonicError, RunError
 from histonic.core.files import replacing_file
 from histonic.core.task import Task
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import load_heads
+from histonic.nn.heads import prediction_width
 from histonic.stages.transfer.probe import LabelledCodes, LinearModel, probe_codes
 from histonic.stages.transfer.scores import TilePredictions, group_numbers
 
 TILES_AT_ONCE = 256
 ARRAYS = ("truth", "outputs", "group")
+AGAIN = "Delete it and give the same command again; only this file is made anew."
+DAMAGE = (
+    OSError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What a damaged .npz raises."""
 FITTED = {"val": ("train",), "test": ("train", "val")}
 """Splits to which the linear model is fitted, by the split that it is evaluated on."""
 
@@ -122,13 +138,38 @@ def save_evaluated(path: Path, evaluated: Sequence[Evaluated]) -> None:
 
 
 def load_evaluated(path: Path) -> list[Evaluated]:
-    """Predictions that :func:`save_evaluated` kept."""
-    with np.load(path) as file:
-        return [
-            Evaluated(
-                each["set"],
-                TilePredictions(Task.from_dict(each["task"]), *(file[f"{name}{number}"] for name in ARRAYS)),
-                each["c"],
-            )
-            for number, each in enumerate(json.loads(str(file["facts"])))
-        ]
+    """Predictions that :func:`save_evaluated` kept.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    try:
+        with np.load(path) as file:
+            return [
+                Evaluated(
+                    each["set"],
+                    _predictions(Task.from_dict(each["task"]), [file[f"{name}{number}"] for name in ARRAYS]),
+                    each["c"],
+                )
+                for number, each in enumerate(json.loads(str(file["facts"])))
+            ]
+    except HistonicError as error:
+        raise RunError(f"Read {path}.", f"It is damaged: {error.found}", AGAIN) from error
+    except DAMAGE as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RunError(f"Read {path}.", f"It cannot be read: {found}.", AGAIN) from error
+
+
+def _predictions(task: Task, arrays: Sequence[npt.NDArray[Any]]) -> TilePredictions:
+    """Predictions whose arrays fit each other and the task.
+
+    Raises:
+        ValueError: They do not.
+    """
+    truth, outputs, group = arrays
+    wanted = (len(truth), prediction_width(task))
+    if truth.ndim != 1 or outputs.shape != wanted or group.shape != truth.shape:
+        raise ValueError(f"truth, outputs and group have the shapes {[each.shape for each in arrays]}")
+    if not (np.isfinite(truth).all() and np.isfinite(outputs).all()):
+        raise ValueError("a prediction or its truth is no finite number")
+    return TilePredictions(task, truth, outputs, group)

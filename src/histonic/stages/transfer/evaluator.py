@@ -14,15 +14,17 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from histonic.core.errors import SettingsError
+from histonic.core.errors import RunError, SettingsError
 from histonic.core.files import require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import make_settings
+from histonic.data.tables.issues import list_names
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.tile_set import TileSet, check_across
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.runs.files import versions
+from histonic.runs.run import read_kept_settings
 from histonic.stages.encoder.inputs import read_set
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
@@ -55,7 +57,8 @@ class Evaluator:
         first_seed: Of the trainings.
 
     Raises:
-        SettingsError: A setting of ``base`` is wrong, or two sets or encoders share a name.
+        SettingsError: A setting of ``base`` is wrong, two sets or encoders share a name, or the folder is
+            that of another command.
         EncoderError: A given encoder cannot be loaded.
         TileSetError: A set cannot be used.
         OutputError: The folder cannot be written to.
@@ -68,6 +71,7 @@ class Evaluator:
         self.progress = progress or Silent()
         self.cache = settings.cache or settings.out / "cache"
         self.given = encoder_names(settings, taken)
+        _require_own_folder(settings)
         require_writable_folder(settings.out)
         kept = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True)
         write_text(settings.out / "settings.yaml", kept)
@@ -214,6 +218,33 @@ class Evaluator:
             self._codes = (key, encode_tiles(encoder, tiles))
             self.progress.advance(1, encoder.spec.name)
         return self._codes[1]
+
+
+def _require_own_folder(settings: EvaluatorSettings) -> None:
+    """Refuse the folder of another command, whose settings would be written over.
+
+    Raises:
+        SettingsError: It has settings that this command does not know, or that cannot be read.
+    """
+    asked = f"Write into {settings.out}."
+    file = settings.out / "settings.yaml"
+    if not file.is_file():
+        return
+    try:
+        kept = read_kept_settings(settings.out)
+    except RunError as error:
+        raise SettingsError(
+            asked,
+            f"Its {file.name} cannot tell what it holds. {error.found}",
+            f"Delete {file} if it is right.",
+        ) from error
+    known = type(settings).model_fields
+    if others := sorted(key for key in kept if key not in known):
+        raise SettingsError(
+            asked,
+            f"It is the folder of another command, with the settings {list_names(others)}.",
+            "Choose another folder for 'out'.",
+        )
 
 
 def _require_test(tiles: TileSet) -> None:

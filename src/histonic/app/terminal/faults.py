@@ -1,0 +1,159 @@
+"""What a user is told of an error that nobody foresaw: whose fault it is, and where the log lies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import select
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from histonic.core.errors import HistonicError
+from histonic.core.files import output_error
+
+FAULT_CODE = 70
+"""A fault of histonic itself, or no memory left (``EX_SOFTWARE`` of ``sysexits.h``)."""
+PIPE_CODE = 141
+"""Nobody reads the output any more: 128 and the number of SIGPIPE, as of other programs."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+OF_TORCH = "DefaultCPUAllocator"
+"""Names torch's allocator in the error it raises where Python would raise MemoryError."""
+
+
+def end_like_an_interruption() -> None:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does, so that what was begun is ended and cleared away.
+
+    A signal that is ignored already stays so: ``nohup`` asks for that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def tell_unforeseen(error: Exception) -> int:
+    """Say what went wrong, without a traceback.
+
+    Args:
+        error: Any error that is none of :mod:`histonic.core.errors`.
+
+    Returns:
+        The exit code.
+    """
+    if isinstance(error, BrokenPipeError) and _is_unread():
+        return PIPE_CODE
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        _say(output_error(Path(error.filename or "the output"), error))
+        return 2
+    _say(_described(error))
+    return FAULT_CODE
+
+
+def end_quietly(code: int) -> int:
+    """Write out what is still to be printed; the exit code, another one where nobody reads it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _is_unread()
+        return PIPE_CODE
+    except (OSError, ValueError) as error:
+        _stop_printing(sys.stdout.fileno())
+        told = error if isinstance(error, OSError) else OSError(errno.EBADF, str(error))
+        _say(output_error(Path("the standard output"), told))
+        return 2
+    return code
+
+
+def _described(error: Exception) -> HistonicError:
+    asked = f"Run '{' '.join(['histonic', *sys.argv[1:]])}'."
+    log = _write_log(error)
+    where = f"{log} has the details" if log else "no log could be written"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or OF_TORCH in str(error):
+        return HistonicError(
+            asked,
+            f"Memory ran out ({where}).",
+            "Give the same command again with less at once (fewer --workers, a smaller --batch) or on a "
+            "machine with more memory; it goes on where it stopped.",
+        )
+    text = " ".join(str(error).split())
+    named = type(error).__name__ + (f": {text[:300]}" if text else "")
+    return HistonicError(
+        asked,
+        f"A fault of histonic, not of yours: {named} ({_place(error)}; {where}).",
+        "Please report it with that log, which names version, command and system. What is finished is kept.",
+    )
+
+
+def _place(error: Exception) -> str:
+    """Module and line of this package where it was raised, else the last of any."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "no place known"
+    own = str(Path(__file__).parents[2])
+    frame = next((each for each in reversed(frames) if each.filename.startswith(own)), frames[-1])
+    file = Path(frame.filename)
+    name = file.relative_to(Path(own).parent) if frame.filename.startswith(own) else file.name
+    return f"{name}, line {frame.lineno}"
+
+
+def _write_log(error: Exception) -> str | None:
+    """The path of a file with the traceback; None where no folder takes it."""
+    lines = [
+        f"histonic {version('histonic')}",
+        f"command: {sys.argv}",
+        f"folder: {os.getcwd()}",
+        f"Python {sys.version}",
+        f"platform: {platform.platform()}, {os.cpu_count()} processors",
+        "",
+        *traceback.format_exception(error),
+    ]
+    try:
+        handle, path = tempfile.mkstemp(".log", "histonic-fault-")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write("\n".join(lines))
+    except OSError:
+        return None
+    return path
+
+
+def _say(error: HistonicError) -> None:
+    try:
+        click.echo(f"histonic: {error}", err=True)
+    except OSError:
+        _stop_printing(sys.stderr.fileno())
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads standard output or error any more; what waits to be printed is thrown away."""
+    unread = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream.fileno())]
+    for number in unread:
+        _stop_printing(number)
+    return bool(unread)
+
+
+def _has_no_reader(number: int) -> bool:
+    if not hasattr(select, "poll"):  # Windows
+        return True
+    poll = select.poll()
+    poll.register(number, 0)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
+
+
+def _stop_printing(number: int) -> None:
+    # Else the interpreter tries once more at its end, and complains.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)

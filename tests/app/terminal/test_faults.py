@@ -1,0 +1,144 @@
+"""No traceback reaches a user: a fault is told as histonic's, with a log and an exit code of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RAISING = """
+import sys
+import click
+from histonic.app import cli
+@click.command("go")
+def go():
+    {}
+cli.histonic.add_command(go)
+sys.argv = ["histonic", "go"]
+cli.main()
+"""
+
+
+def run(body: str, tmp_path: Path, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", RAISING.format(body)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        check=False,
+        **more,  # type: ignore[call-overload]
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise KeyError('lost')", "A fault of histonic, not of yours: KeyError: 'lost'"),
+        ("raise EOFError('cut')", "EOFError: cut"),
+        ("f = lambda: f(); f()", "RecursionError"),
+        ("raise OSError(5, 'Input/output error', 'a.svs')", "Input/output error: 'a.svs'"),
+        ("raise BrokenPipeError('a worker')", "BrokenPipeError"),
+        ("raise MemoryError", "Memory ran out"),
+        ("raise RuntimeError('DefaultCPUAllocator: cannot allocate')", "Memory ran out"),
+    ],
+)
+def test_a_fault_has_a_log_and_code_70(body: str, said: str, tmp_path: Path) -> None:
+    shown = run(body, tmp_path)
+    assert shown.returncode == 70, shown.stderr
+    assert said in shown.stderr and "to do: " in shown.stderr
+    assert "Traceback" not in shown.stderr
+    (log,) = tmp_path.iterdir()
+    assert str(log) in shown.stderr
+    text = log.read_text()
+    assert "Traceback" in text and "['histonic', 'go']" in text and sys.platform in text.lower()
+
+
+def test_without_a_folder_for_the_log_the_fault_is_told_all_the_same(tmp_path: Path) -> None:
+    body = "import tempfile; tempfile.tempdir = '/nowhere'; raise KeyError('lost')"
+    shown = run(body, tmp_path)
+    assert shown.returncode == 70
+    assert "no log could be written" in shown.stderr and "Traceback" not in shown.stderr
+
+
+def test_a_full_disk_is_no_fault_of_histonic(tmp_path: Path) -> None:
+    shown = run("raise OSError(28, 'No space left on device', 'a.csv')", tmp_path)
+    assert shown.returncode == 2
+    assert "Write a.csv." in shown.stderr and "Free some disk space" in shown.stderr
+
+
+def test_nobody_reading_ends_quietly() -> None:
+    shown = subprocess.run(
+        [
+            *("bash", "-c", '"$0" -m histonic "$@" | true; exit ${PIPESTATUS[0]}'),
+            *(sys.executable, "list"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # The reader may be gone or still there when the first line is written.
+    assert shown.returncode in (0, 141)
+    assert shown.stderr == ""
+
+
+def test_a_closed_reader_is_code_141(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    shown = subprocess.run(
+        [sys.executable, "-m", "histonic", "--help"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (shown.returncode, shown.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_behind_the_output_is_told() -> None:
+    with open("/dev/full", "w") as full:
+        shown = subprocess.run(
+            [sys.executable, "-m", "histonic", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert shown.returncode == 2
+    assert "Free some disk space" in shown.stderr and "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_say_the_same(number: signal.Signals) -> None:
+    body = "import time; print('begun', flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", RAISING.format(body)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert said.strip() == "interrupted; the same command goes on where it stopped"
+
+
+def test_nohup_is_respected() -> None:
+    body = "import time; print('begun', flush=True); time.sleep(0.4)"
+    process = subprocess.Popen(
+        ["nohup", sys.executable, "-c", RAISING.format(body)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    began = time.monotonic()
+    process.communicate(timeout=20)
+    assert process.returncode == 0 and time.monotonic() - began > 0.2

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fixtures.command_line import typed
 from histonic.simulate.slides import simulate_cohort
 
 TARGETS = ["grade:ordinal", "proliferation_score:regression", "os:survival:os_months,os_event"]
@@ -101,7 +102,7 @@ def test_the_same_seed_gives_the_same_numbers_elsewhere(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "target", "words"),
+    ("table", "target", "words_found"),
     [
         ("patient_id,slide_id,grade\n", "grade", "no rows"),
         (None, "grad", "'grade'"),
@@ -112,7 +113,7 @@ def test_the_same_seed_gives_the_same_numbers_elsewhere(folder: Path) -> None:
     ],
 )
 def test_bad_tables_end_with_code_2_and_nothing_written(
-    folder: Path, tmp_path: Path, table: str | None, target: str, words: str
+    folder: Path, tmp_path: Path, table: str | None, target: str, words_found: str
 ) -> None:
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     if table == "one-class":
@@ -125,17 +126,8 @@ def test_bad_tables_end_with_code_2_and_nothing_written(
         labels.loc[2, "os_months"] = "-1"
     text = table if table and table.startswith("patient_id") else labels.to_csv(index=False)
     (tmp_path / "labels.csv").write_text(text)
-    shown = run(
-        "train",
-        str(folder / "store"),
-        "--labels",
-        "labels.csv",
-        "--target",
-        target,
-        "--out",
-        "run",
-        cwd=tmp_path,
-    )
-    assert shown.returncode == 2, shown.stdout
-    assert words in shown.stderr and "to do:" in shown.stderr and "Traceback" not in shown.stderr
+    words = ["--labels", "labels.csv", "--target", target, "--out", "run"]
+    shown = typed("train", str(folder / "store"), *words, cwd=tmp_path)
+    assert shown.code == 2, shown.out
+    assert words_found in shown.err and "to do:" in shown.err and "Traceback" not in shown.err
     assert not (tmp_path / "run" / "run.json").exists() and not (tmp_path / "run" / "predictions").exists()

@@ -45,6 +45,7 @@ from histonic.training import loop
 
 TARGETS = ["grade:ordinal", "score:regression", "os:survival:os_months,os_event"]
 QUICK = {"folds": 3, "max_epochs": 3, "batch": 8}
+ONE = {"folds": 3, "max_epochs": 1, "batch": 8, "initialisations": 1}
 
 
 def run_in(folder: Path, cohort: Path, progress: Any = None, **values: Any) -> Path:
@@ -135,7 +136,14 @@ class Bomb(Silent):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("fuses", [[21], [24, 23, 22], [30]])
+@pytest.mark.parametrize(
+    "fuses",
+    [
+        pytest.param([21], marks=pytest.mark.long),  # at the first epoch, as the last of the next
+        [24, 23, 22],
+        [30],
+    ],
+)
 def test_an_interrupted_run_ends_with_the_same_bytes(
     fuses: list[int], whole: Path, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,14 +221,19 @@ def test_changed_maps_are_noticed(store_maker: Callable[..., Path], tmp_path: Pa
         run_in(tmp_path / "run", cohort, target=["score"])
 
 
-def test_the_seed_decides(whole: Path, cohort_folder: Path, tmp_path: Path) -> None:
-    run_in(tmp_path / "other", cohort_folder, seed=5, target=["score:regression"])
-    one, other = (pd.read_csv(run / "predictions/score.csv") for run in (whole, tmp_path / "other"))
-    assert one.predicted.tolist() != other.predicted.tolist()
+def test_the_seed_decides(cohort_folder: Path, tmp_path: Path) -> None:
+    given = {**ONE, "target": ["score:regression"]}
+    one, same, other = (
+        pd.read_csv(run_in(tmp_path / name, cohort_folder, seed=seed, **given) / "predictions/score.csv")
+        for name, seed in (("one", 0), ("same", 0), ("other", 5))
+    )
+    assert one.predicted.tolist() == same.predicted.tolist() != other.predicted.tolist()
 
 
 def test_a_clear_signal_is_learned(cohort_folder: Path, tmp_path: Path) -> None:
-    run = run_in(tmp_path / "run", cohort_folder, target=["score"], max_epochs=8, learning_rate=1e-3)
+    run = run_in(
+        tmp_path / "run", cohort_folder, target=["score"], max_epochs=8, learning_rate=1e-3, initialisations=1
+    )
     frame = pd.read_csv(run / "predictions/score.csv")
     assert spearmanr(frame.truth, frame.predicted)[0] > 0.7
 
@@ -259,13 +272,6 @@ def test_failures_and_pictures_come_along(store_maker: Callable[..., Path], tmp_
     assert json.loads((run / "failures.json").read_text())[0]["slide_id"] == "bad"
     assert (run / "thumbnails/s00a.jpg").read_bytes() == b"picture"
     assert json.loads((run / "cohort.json").read_text())["counts"]["slides_failed"] == 1
-
-
-def test_two_processes_make_a_whole_run(store_maker: Callable[..., Path], tmp_path: Path) -> None:
-    cohort = store_maker(tmp_path, patients=12, side=8)
-    run = run_in(tmp_path / "run", cohort, target=["score"], max_epochs=1, devices=2)
-    assert np.isfinite(pd.read_csv(run / "predictions/score.csv").predicted).all()
-    assert not (run / "checkpoints").exists()
 
 
 @pytest.mark.parametrize(
@@ -389,15 +395,12 @@ def test_survival_by_hazards_trains_and_predicts(cohort_folder: Path, tmp_path: 
 
 def test_risk_sets_of_a_batch_are_another_training(cohort_folder: Path, tmp_path: Path) -> None:
     """Complete risk sets see all patients at each step, which shows in the losses."""
-    target = {"target": ["os:survival:os_months,os_event"], "initialisations": 1}
+    target = {**ONE, "target": ["os:survival:os_months,os_event"]}
     losses = [
         pd.read_csv(run_in(tmp_path / kind, cohort_folder, risk_sets=kind, **target) / "history.csv")
         for kind in ("cohort", "batch")
     ]
     assert not np.allclose(losses[0].train_loss.dropna(), losses[1].train_loss.dropna())
-
-
-ONE = {"folds": 3, "max_epochs": 1, "batch": 8, "initialisations": 1}
 
 
 def test_an_aggregator_with_a_loss_of_its_own_trains_on_two_processes(
@@ -408,6 +411,8 @@ def test_an_aggregator_with_a_loss_of_its_own_trains_on_two_processes(
     run = run_in(tmp_path / "run", cohort_folder, **given, devices=2)
     history = pd.read_csv(run / "history.csv")
     assert len(history) == 6 and np.isfinite(history["train_loss"].dropna()).all()
+    assert np.isfinite(pd.read_csv(run / "predictions/score.csv").predicted).all()
+    assert not (run / "checkpoints").exists()
     alone = run_in(tmp_path / "alone", cohort_folder, **given)
     other = pd.read_csv(alone / "history.csv")
     # The clues of both processes are joined as their outputs are: the loss is that of the whole batch.
@@ -434,12 +439,14 @@ def voting_cohort(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_votes_are_fitted_and_travel_in_the_bundle(voting_cohort: Path, tmp_path: Path) -> None:
-    given = {**ONE, "target": TARGETS[1:], "aggregator": "votes"}
+    given = {**ONE, "folds": 2, "target": TARGETS[1:], "aggregator": "votes"}
     run = run_in(tmp_path / "run", voting_cohort, **given)
-    found = {task.task.name: {s.name: s.value for s in task.scores} for task in evaluate_run(run)}
+    found = {
+        task.task.name: {s.name: s.value for s in task.scores} for task in evaluate_run(run, resamples=100)
+    }
     assert found["score"]["Spearman correlation"] > 0.7 and found["os"]["C-index"] > 0.6
     history = pd.read_csv(run / "history.csv")
-    assert history["train_loss"].isna().sum() == 3 and set(history["epoch"]) == set(range(len(PENALTIES) + 1))
+    assert history["train_loss"].isna().sum() == 2 and set(history["epoch"]) == set(range(len(PENALTIES) + 1))
     bundle = shutil.copytree(run / "bundle", tmp_path / "elsewhere")
     assert (bundle / HEADS_FILE).is_file()
     table = predict(bundle=bundle, slides=[voting_cohort / "store"], out=tmp_path / "p.csv").out
@@ -468,7 +475,8 @@ def test_folds_side_by_side_are_those_one_after_the_other(cohort_folder: Path, t
             self.done += steps
 
     progress = Counting()
-    given = {**ONE, "device": "cpu", "target": ["score:regression"], "search": {"batch": "4,8"}}
+    target = {"target": ["score:regression"], "aggregator": "abmil"}
+    given = {**ONE, **target, "device": "cpu", "search": {"batch": "4,8"}}
     beside = run_in(tmp_path / "beside", cohort_folder, progress, workers=2, **given)
     assert progress.done == progress.total == 9
     alone = run_in(tmp_path / "alone", cohort_folder, **given)
@@ -477,6 +485,7 @@ def test_folds_side_by_side_are_those_one_after_the_other(cohort_folder: Path, t
     assert np.allclose(left.predicted, right.predicted, atol=1e-3)
 
 
+@pytest.mark.long  # two processes that start only to fail
 def test_a_worker_that_fails_ends_the_run_with_its_own_words(cohort_folder: Path, tmp_path: Path) -> None:
     given = {**ONE, "device": "cpu", "workers": 2, "learning_rate": 1e30, "max_epochs": 4}
     with pytest.raises(TrainingError, match="Lower --learning-rate"):
@@ -490,6 +499,7 @@ def test_workers_need_the_cpu_to_themselves(cohort_folder: Path, tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long  # three processes that start only to be killed
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_workers_end_with_a_killed_run(cohort_folder: Path, tmp_path: Path) -> None:
     script = (

@@ -20,7 +20,7 @@ from histonic.models import trained
 from histonic.models.bundle import read_bundle
 from histonic.nn.checkpoint import load_state
 from histonic.stages.predict.predict import predict
-from histonic.stages.train import networks, train
+from histonic.stages.train import linear_heads, networks, train
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainSettings
 from histonic.stages.train.train import train_slides
@@ -128,24 +128,24 @@ def test_the_winning_trial_is_the_network_itself(cohort_folder: Path, tmp_path: 
 
 
 def test_a_search_compares_fitted_heads_and_networks_by_the_same_patients(
-    store_maker: Callable[..., Path], tmp_path: Path
+    store_maker: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cox loss grows with the risk set: told of other patients, fitted heads would lose by their number."""
+    monkeypatch.setattr(linear_heads, "PENALTIES", linear_heads.PENALTIES[::3])
     folder = store_maker(tmp_path, patients=40, side=5, strength=3.0)
     run = train_slides(
         store=folder / "store",
         labels=folder / "labels.csv",
         target=["os:survival:os_months,os_event"],
         out=tmp_path / "run",
-        folds=2,
+        folds=3,
         max_epochs=1,
         initialisations=1,
         search={"aggregator": "mean,abmil"},
     )
     table = pd.read_csv(run / "search.csv")
     losses = table.pivot(index="fold", columns="aggregator", values="validation_loss")
-    assert len(losses) == 2 and (losses["mean"] < losses["abmil"]).any()
-    assert (losses["mean"] < losses["abmil"] + 0.3).all()
+    assert (losses["mean"] < losses["abmil"]).sum() >= 2
 
 
 def test_an_interrupted_search_ends_with_the_same_predictions(cohort_folder: Path, tmp_path: Path) -> None:

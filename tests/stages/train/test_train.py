@@ -467,7 +467,16 @@ def test_votes_need_heads(cohort_folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_folds_side_by_side_are_those_one_after_the_other(cohort_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("search", "networks"),
+    [
+        ({}, 3),
+        pytest.param({"batch": "4,8"}, 9, marks=pytest.mark.long),  # starts both processes twice
+    ],
+)
+def test_folds_side_by_side_are_those_one_after_the_other(
+    search: dict[str, str], networks: int, cohort_folder: Path, tmp_path: Path
+) -> None:
     class Counting(Silent):
         total, done = 0, 0
 
@@ -480,9 +489,9 @@ def test_folds_side_by_side_are_those_one_after_the_other(cohort_folder: Path, t
 
     progress = Counting()
     target = {"target": ["score:regression"], "aggregator": "abmil"}
-    given = {**ONE, **target, "device": "cpu", "search": {"batch": "4,8"}}
+    given = {**ONE, **target, "device": "cpu", "search": search}
     beside = run_in(tmp_path / "beside", cohort_folder, progress, workers=2, **given)
-    assert progress.done == progress.total == 9
+    assert progress.done == progress.total == networks
     alone = run_in(tmp_path / "alone", cohort_folder, **given)
     left, right = (pd.read_csv(run / "predictions/score.csv") for run in (beside, alone))
     assert left.patient_id.tolist() == right.patient_id.tolist()

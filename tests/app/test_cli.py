@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from fixtures.command_line import typed
 from histonic.app.cli import histonic
 from histonic.app.terminal.command import SettingsCommand
 from histonic.core.settings import Settings
@@ -85,10 +86,18 @@ def test_version() -> None:
     ],
 )
 def test_bad_input_is_three_parts_and_code_2(words: tuple[str, ...], found: str, tmp_path: Path) -> None:
+    shown = typed(*words, cwd=tmp_path)
+    assert shown.code == 2, shown.err
+    assert found in shown.err
+    assert "Traceback" not in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_so_it_is_in_a_process_of_its_own(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "histonic", "train", "nostore", "--labels", "none.csv", "--out", "r"]
     shown = subprocess.run(
-        [sys.executable, "-m", "histonic", *words], capture_output=True, text=True, check=False, cwd=tmp_path
+        [*words, "--target", "a"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert shown.returncode == 2, shown.stderr
-    assert found in shown.stderr
-    assert "Traceback" not in shown.stderr
+    assert shown.returncode == 2 and shown.stdout == ""
+    assert "to do:" in shown.stderr and "Traceback" not in shown.stderr
     assert list(tmp_path.iterdir()) == []

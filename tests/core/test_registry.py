@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import importlib.metadata
+import json
 import sys
 
 import pytest
@@ -69,6 +70,20 @@ def test_entry_points_join_the_family(monkeypatch):
     assert "mine" in registry
     assert "theirs" not in registry
     assert registry.get("mine") is collections.OrderedDict
+
+
+def test_packages_are_looked_through_once(monkeypatch):
+    seen = []
+
+    def entry_points(*, group):
+        seen.append(group)
+        return [importlib.metadata.EntryPoint("mine", "collections:OrderedDict", GROUP)]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    registry = family(Entry("tiff", "json:loads"))
+    assert list(registry) == list(family(Entry("tiff", "json:loads"))) == ["tiff", "mine"]
+    assert registry.get("tiff") is json.loads
+    assert seen == [GROUP]
 
 
 def test_entry_point_may_not_take_a_builtin_name(monkeypatch):

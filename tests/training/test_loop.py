@@ -262,11 +262,25 @@ class Ear(Silent):
         self.notes.append(note)
 
 
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+def work_beside(fabric: Fabric, folder: str, progress: Progress) -> None:
+    """The work of each process for all tests that ask two: to start them takes longer than their work."""
+    train_and_save(fabric, f"{folder}/two", progress)
+    save_piecewise(fabric, (f"{folder}/pieces", (20, 2, 10)), Silent())
+    look_at_the_end(fabric, folder, Silent())
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ear]:
+    """Where two processes have left what they found, and what was heard of them."""
+    folder, ear = tmp_path_factory.mktemp("beside"), Ear()
+    run_on(make_fabric("cpu", 2), 2, work_beside, str(folder), ear)
+    return folder, ear
+
+
+def test_two_processes_learn_what_one_does(beside: tuple[Path, Ear]) -> None:
+    folder, ear = beside
     one, network = train(make_fabric("cpu"))
-    ear = Ear()
-    run_on(make_fabric("cpu", 2), 2, train_and_save, str(tmp_path / "two"), ear)
-    two = load_state(tmp_path / "two")
+    two = load_state(folder / "two")
     for name, value in network.state_dict().items():
         # A shift of all risks changes no Cox loss: the last bias follows rounding alone.
         if name != "body.2.bias":
@@ -432,11 +446,9 @@ def test_a_step_through_pieces_is_the_step_of_the_whole(sizes: tuple[int, ...]) 
     assert whole[-1] < whole[0] - 0.01
 
 
-def test_pieces_on_two_processes_are_those_of_one(tmp_path: Path) -> None:
-    path = tmp_path / "two.safetensors"
-    run_on(make_fabric("cpu", 2), 2, save_piecewise, (str(path), (20, 2, 10)), Silent())
+def test_pieces_on_two_processes_are_those_of_one(beside: tuple[Path, Ear]) -> None:
     one = learn_piecewise(make_fabric("cpu"), None, Silent())
-    assert load_state(path)["losses"] == pytest.approx(one, abs=1e-6)
+    assert load_state(beside[0] / "pieces")["losses"] == pytest.approx(one, abs=1e-6)
 
 
 def look_at_the_end(fabric: Fabric, folder: str, progress: Progress) -> None:
@@ -449,10 +461,9 @@ def tell_connected(path: Path) -> None:
     path.write_text(str(torch.distributed.is_initialized()), encoding="utf-8")
 
 
-def test_processes_part_before_they_end(tmp_path: Path) -> None:
+def test_processes_part_before_they_end(beside: tuple[Path, Ear]) -> None:
     """One that ends while still connected is aborted now and then, with all work done."""
-    run_on(make_fabric("cpu", 2), 2, look_at_the_end, str(tmp_path), Silent())
-    assert [(tmp_path / rank).read_text(encoding="utf-8") for rank in "01"] == ["False", "False"]
+    assert [(beside[0] / rank).read_text(encoding="utf-8") for rank in "01"] == ["False", "False"]
 
 
 def test_both_passes_drop_the_same() -> None:

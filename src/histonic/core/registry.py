@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -69,10 +70,8 @@ class Registry(Generic[T]):
             found[entry.name] = entry
         return found
 
-    def _plugins(self) -> Iterator[Entry]:
-        for point in importlib.metadata.entry_points(group=self.group):
-            origin = point.dist.name if point.dist is not None else "an unknown package"
-            yield Entry(point.name, point.value, origin=origin)
+    def _plugins(self) -> tuple[Entry, ...]:
+        return _found_by(importlib.metadata.entry_points, self.group)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries())
@@ -113,3 +112,12 @@ class Registry(Generic[T]):
                 f"Update or reinstall {entry.origin}; 'histonic list --check' tries all plugins.",
             ) from error
         return member  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _found_by(find: Callable[..., Iterable[importlib.metadata.EntryPoint]], group: str) -> tuple[Entry, ...]:
+    """The members that other packages register, looked up once a process: each opened slide asks for them."""
+    return tuple(
+        Entry(point.name, point.value, origin=point.dist.name if point.dist else "an unknown package")
+        for point in find(group=group)
+    )

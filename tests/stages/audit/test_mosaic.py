@@ -33,7 +33,7 @@ def audit_mosaic(folder: Path, tiles: Path, site_effect: float) -> AuditResult:
         mpp_of_tiles=0.5,
         kind="needle",
         out=folder / "cohort",
-        patients=48,
+        patients=32,
         test_patients=0,
         sites=2,
         cells=9,

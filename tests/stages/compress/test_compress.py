@@ -293,7 +293,7 @@ def test_settings_are_saved_beside_the_maps(slides: Path, tmp_path: Path) -> Non
     assert saved["batch"] == 7 and saved["encoder"] == "colour"
 
 
-@pytest.mark.parametrize("delay_s", [0.05, 0.3])
+@pytest.mark.parametrize("delay_s", [pytest.param(0.05, marks=pytest.mark.long), 0.3])  # one more process
 def test_a_killed_run_ends_with_the_same_bytes(slides: Path, tmp_path: Path, delay_s: float) -> None:
     compress(slides=[slides], encoder="colour", out=tmp_path / "whole", batch=4)
     words = ["compress", str(slides), "--encoder", "colour", "--out", str(tmp_path / "torn"), "--batch", "4"]

@@ -131,6 +131,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     values = {"objective": objective, "max_epochs": 3, "steps": 1, "augment": "hed-light", "name": "same"}
+    sets = sets[:1] if objective == "bigan" else sets  # of which it takes the tiles alone
     whole = run(tmp_path, sets, "whole", **values)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):

@@ -13,7 +13,7 @@ from PIL import Image
 from histonic.core.compressed import CellMap, CompressedSlide, SlideDescription
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
-from histonic.stages.explain.pictures import choose_cells, draw_overlay, paint_overlay
+from histonic.stages.explain.pictures import choose_cells, draw_overlay, draw_sheet, paint_overlay
 from histonic.stages.explain.slide import cell_pictures, slide_picture
 
 
@@ -88,6 +88,28 @@ def test_colours_lie_on_their_cells(placed: CompressedSlide, tmp_path: Path) -> 
         lesion=(np.nan_to_num(values) > 0).astype(np.float64),
     )  # fmt: skip
     assert (tmp_path / "o.png").read_bytes() == first
+
+
+def test_the_sheet_shows_every_cell_in_its_part(placed: CompressedSlide, tmp_path: Path) -> None:
+    """Nine of the highest, in two rows, above two of the lowest; the same bytes again."""
+    values = np.arange(12, dtype=np.float32).reshape(3, 4) - 2.5
+    places = [(int(row), int(col)) for row, col in np.argwhere(values > -9)]
+    tiles = [np.full((64, 64, 3), (20 * k, 200, 0), np.uint8) for k in range(11)]
+    for name in ("one.png", "two.png"):
+        draw_sheet(
+            tmp_path / name, CellMap("s", values, placed.grid, "evidence"), (tiles[:9], tiles[9:]),
+            (places[:9], places[9:11]), title="t $", names=("for", "against"),
+        )  # fmt: skip
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    shown = np.asarray(Image.open(tmp_path / "one.png").convert("RGB"))
+    seen = {}
+    for k in range(11):
+        rows, cols = np.nonzero((shown == tiles[k][0, 0]).all(axis=2))
+        seen[k] = (int(rows.min()), int(cols.min()))
+        assert len(rows) > 90 * 90
+    tops, lefts = [seen[k][0] for k in range(11)], [seen[k][1] for k in range(11)]
+    assert len(set(tops[:8])) == len(set(tops[9:])) == 1 and tops[0] < tops[8] < tops[9]
+    assert lefts[:8] == sorted(lefts[:8]) and lefts[8] == lefts[0] == lefts[9] < lefts[10] == lefts[1]
 
 
 def test_no_cell_is_highest_and_lowest() -> None:

@@ -20,13 +20,15 @@ from histonic.models import trained
 from histonic.models.bundle import read_bundle
 from histonic.nn.checkpoint import load_state
 from histonic.stages.predict.predict import predict
-from histonic.stages.train import networks, train
+from histonic.stages.train import linear_heads, networks, train
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainSettings
 from histonic.stages.train.train import train_slides
 from histonic.training import loop
 
 GRID = {"aggregator": ["convnet", "mean"], "learning_rate": [0.01, 0.0001]}
+SMALL_GRID = {"aggregator": ["abmil", "mean"], "learning_rate": [0.01, 0.0001]}
+"""Trained in a fraction of the time that the slide CNN takes."""
 
 
 def settings(**values: Any) -> TrainSettings:
@@ -71,18 +73,20 @@ def test_what_cannot_be_searched_is_refused(search: dict[str, str], message: str
 
 @pytest.fixture(scope="module", params=[1, 2])
 def searched(request: pytest.FixtureRequest, cohort_folder: Path, tmp_path_factory: Any) -> Path:
-    return train_slides(
-        store=cohort_folder / "store",
-        labels=cohort_folder / "labels.csv",
-        target=["score:regression"],
-        out=tmp_path_factory.mktemp("search") / "run",
-        folds=3,
-        max_epochs=3,
-        batch=8,
-        initialisations=2,
-        search=GRID,
-        search_folds=request.param,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear_heads, "PENALTIES", linear_heads.PENALTIES[::3])
+        return train_slides(
+            store=cohort_folder / "store",
+            labels=cohort_folder / "labels.csv",
+            target=["score:regression"],
+            out=tmp_path_factory.mktemp("search") / "run",
+            folds=3,
+            max_epochs=1,
+            batch=8,
+            initialisations=2,
+            search=SMALL_GRID,
+            search_folds=request.param,
+        )
 
 
 def test_every_fold_uses_the_settings_that_won_in_it(searched: Path) -> None:
@@ -114,7 +118,7 @@ def test_the_winning_trial_is_the_network_itself(cohort_folder: Path, tmp_path: 
         "labels": cohort_folder / "labels.csv",
         "target": ["score:regression"],
         "folds": 3,
-        "max_epochs": 3,
+        "max_epochs": 1,
         "batch": 8,
         "initialisations": 1,
     }
@@ -126,10 +130,11 @@ def test_the_winning_trial_is_the_network_itself(cohort_folder: Path, tmp_path: 
 
 
 def test_a_search_compares_fitted_heads_and_networks_by_the_same_patients(
-    store_maker: Callable[..., Path], tmp_path: Path
+    store_maker: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cox loss grows with the risk set: told of other patients, fitted heads would lose by their number."""
-    folder = store_maker(tmp_path, patients=40, strength=3.0)
+    monkeypatch.setattr(linear_heads, "PENALTIES", linear_heads.PENALTIES[::3])
+    folder = store_maker(tmp_path, patients=40, side=5, strength=3.0)
     run = train_slides(
         store=folder / "store",
         labels=folder / "labels.csv",
@@ -147,7 +152,7 @@ def test_a_search_compares_fitted_heads_and_networks_by_the_same_patients(
 
 def test_an_interrupted_search_ends_with_the_same_predictions(cohort_folder: Path, tmp_path: Path) -> None:
     class Bomb(Silent):
-        left = 5
+        left = 20 + 5  # the maps are read, and the first trials trained
 
         def advance(self, steps: int = 1, note: str = "") -> None:
             self.left -= 1
@@ -159,7 +164,7 @@ def test_an_interrupted_search_ends_with_the_same_predictions(cohort_folder: Pat
         "labels": cohort_folder / "labels.csv",
         "target": ["score:regression", "os:survival:os_months,os_event"],
         "folds": 3,
-        "max_epochs": 2,
+        "max_epochs": 1,
         "batch": 8,
         "initialisations": 1,
         "search": {"learning_rate": "0.01,0.001"},
@@ -167,6 +172,7 @@ def test_an_interrupted_search_ends_with_the_same_predictions(cohort_folder: Pat
     whole = train_slides(out=tmp_path / "whole", **given)
     with pytest.raises(KeyboardInterrupt):
         train_slides(out=tmp_path / "run", progress=Bomb(), **given)
+    assert list((tmp_path / "run" / "checkpoints").glob("*-trial-*"))
     train_slides(out=tmp_path / "run", **given)
     for name in ("predictions/score.csv", "predictions/os.csv", "search.csv", "history.csv"):
         assert (tmp_path / "run" / name).read_bytes() == (whole / name).read_bytes()
@@ -193,7 +199,7 @@ def test_every_trial_is_read_once_for_what_it_found(
         "target": ["score:regression"],
         "out": tmp_path / "run",
         "folds": 3,
-        "max_epochs": 2,
+        "max_epochs": 1,
         "batch": 8,
         "initialisations": 2,
         "search": {"learning_rate": "0.01,0.001"},
@@ -220,7 +226,7 @@ def test_repeats_predict_every_patient_once_each(cohort_folder: Path, tmp_path: 
         out=tmp_path / "run",
         folds=3,
         repeats=2,
-        max_epochs=2,
+        max_epochs=1,
         batch=8,
         initialisations=1,
     )

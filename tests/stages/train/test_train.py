@@ -43,12 +43,13 @@ from histonic.models.bundle import read_bundle
 from histonic.nn.heads import Heads
 from histonic.stages.evaluate.evaluate import evaluate_run
 from histonic.stages.predict.predict import predict
-from histonic.stages.train.linear_heads import PENALTIES
+from histonic.stages.train import linear_heads
 from histonic.stages.train.train import train_slides
 from histonic.training import loop
 
 TARGETS = ["grade:ordinal", "score:regression", "os:survival:os_months,os_event"]
 QUICK = {"folds": 3, "max_epochs": 3, "batch": 8}
+ONE = {"folds": 3, "max_epochs": 1, "batch": 8, "initialisations": 1}
 
 
 def run_in(folder: Path, cohort: Path, progress: Any = None, **values: Any) -> Path:
@@ -139,7 +140,14 @@ class Bomb(Silent):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("fuses", [[21], [24, 23, 22], [30]])
+@pytest.mark.parametrize(
+    "fuses",
+    [
+        pytest.param([21], marks=pytest.mark.long),  # at the first epoch, as the last of the next
+        [24, 23, 22],
+        [30],
+    ],
+)
 def test_an_interrupted_run_ends_with_the_same_bytes(
     fuses: list[int], whole: Path, cohort_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,14 +246,19 @@ def test_a_second_process_is_told_who_trains_into_the_folder(cohort_folder: Path
         assert [path.name for path in (tmp_path / "run").iterdir()] == ["claims"]
 
 
-def test_the_seed_decides(whole: Path, cohort_folder: Path, tmp_path: Path) -> None:
-    run_in(tmp_path / "other", cohort_folder, seed=5, target=["score:regression"])
-    one, other = (pd.read_csv(run / "predictions/score.csv") for run in (whole, tmp_path / "other"))
-    assert one.predicted.tolist() != other.predicted.tolist()
+def test_the_seed_decides(cohort_folder: Path, tmp_path: Path) -> None:
+    given = {**ONE, "target": ["score:regression"]}
+    one, same, other = (
+        pd.read_csv(run_in(tmp_path / name, cohort_folder, seed=seed, **given) / "predictions/score.csv")
+        for name, seed in (("one", 0), ("same", 0), ("other", 5))
+    )
+    assert one.predicted.tolist() == same.predicted.tolist() != other.predicted.tolist()
 
 
 def test_a_clear_signal_is_learned(cohort_folder: Path, tmp_path: Path) -> None:
-    run = run_in(tmp_path / "run", cohort_folder, target=["score"], max_epochs=8, learning_rate=1e-3)
+    run = run_in(
+        tmp_path / "run", cohort_folder, target=["score"], max_epochs=8, learning_rate=1e-3, initialisations=1
+    )
     frame = pd.read_csv(run / "predictions/score.csv")
     assert spearmanr(frame.truth, frame.predicted)[0] > 0.7
 
@@ -284,13 +297,6 @@ def test_failures_and_pictures_come_along(store_maker: Callable[..., Path], tmp_
     assert json.loads((run / "failures.json").read_text())[0]["slide_id"] == "bad"
     assert (run / "thumbnails/s00a.jpg").read_bytes() == b"picture"
     assert json.loads((run / "cohort.json").read_text())["counts"]["slides_failed"] == 1
-
-
-def test_two_processes_make_a_whole_run(store_maker: Callable[..., Path], tmp_path: Path) -> None:
-    cohort = store_maker(tmp_path, patients=12, side=8)
-    run = run_in(tmp_path / "run", cohort, target=["score"], max_epochs=1, devices=2)
-    assert np.isfinite(pd.read_csv(run / "predictions/score.csv").predicted).all()
-    assert not (run / "checkpoints").exists()
 
 
 @pytest.mark.parametrize(
@@ -414,15 +420,12 @@ def test_survival_by_hazards_trains_and_predicts(cohort_folder: Path, tmp_path: 
 
 def test_risk_sets_of_a_batch_are_another_training(cohort_folder: Path, tmp_path: Path) -> None:
     """Complete risk sets see all patients at each step, which shows in the losses."""
-    target = {"target": ["os:survival:os_months,os_event"], "initialisations": 1}
+    target = {**ONE, "target": ["os:survival:os_months,os_event"]}
     losses = [
         pd.read_csv(run_in(tmp_path / kind, cohort_folder, risk_sets=kind, **target) / "history.csv")
         for kind in ("cohort", "batch")
     ]
     assert not np.allclose(losses[0].train_loss.dropna(), losses[1].train_loss.dropna())
-
-
-ONE = {"folds": 3, "max_epochs": 1, "batch": 8, "initialisations": 1}
 
 
 def test_an_aggregator_with_a_loss_of_its_own_trains_on_two_processes(
@@ -433,6 +436,8 @@ def test_an_aggregator_with_a_loss_of_its_own_trains_on_two_processes(
     run = run_in(tmp_path / "run", cohort_folder, **given, devices=2)
     history = pd.read_csv(run / "history.csv")
     assert len(history) == 6 and np.isfinite(history["train_loss"].dropna()).all()
+    assert np.isfinite(pd.read_csv(run / "predictions/score.csv").predicted).all()
+    assert not (run / "checkpoints").exists()
     alone = run_in(tmp_path / "alone", cohort_folder, **given)
     other = pd.read_csv(alone / "history.csv")
     # The clues of both processes are joined as their outputs are: the loss is that of the whole batch.
@@ -458,13 +463,19 @@ def voting_cohort(cohort_folder: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-def test_votes_are_fitted_and_travel_in_the_bundle(voting_cohort: Path, tmp_path: Path) -> None:
+def test_votes_are_fitted_and_travel_in_the_bundle(
+    voting_cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    penalties = linear_heads.PENALTIES[::3]
+    monkeypatch.setattr(linear_heads, "PENALTIES", penalties)  # the fits are what takes long here
     given = {**ONE, "target": TARGETS[1:], "aggregator": "votes"}
     run = run_in(tmp_path / "run", voting_cohort, **given)
-    found = {task.task.name: {s.name: s.value for s in task.scores} for task in evaluate_run(run)}
+    found = {
+        task.task.name: {s.name: s.value for s in task.scores} for task in evaluate_run(run, resamples=100)
+    }
     assert found["score"]["Spearman correlation"] > 0.7 and found["os"]["C-index"] > 0.6
     history = pd.read_csv(run / "history.csv")
-    assert history["train_loss"].isna().sum() == 3 and set(history["epoch"]) == set(range(len(PENALTIES) + 1))
+    assert history["train_loss"].isna().sum() == 3 and set(history["epoch"]) == set(range(len(penalties) + 1))
     bundle = shutil.copytree(run / "bundle", tmp_path / "elsewhere")
     assert (bundle / HEADS_FILE).is_file()
     table = predict(bundle=bundle, slides=[voting_cohort / "store"], out=tmp_path / "p.csv").out
@@ -481,7 +492,16 @@ def test_votes_need_heads(cohort_folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_folds_side_by_side_are_those_one_after_the_other(cohort_folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("search", "networks"),
+    [
+        ({}, 3),
+        pytest.param({"batch": "4,8"}, 9, marks=pytest.mark.long),  # starts both processes twice
+    ],
+)
+def test_folds_side_by_side_are_those_one_after_the_other(
+    search: dict[str, str], networks: int, cohort_folder: Path, tmp_path: Path
+) -> None:
     class Counting(Silent):
         total, done = 0, 0
 
@@ -493,15 +513,17 @@ def test_folds_side_by_side_are_those_one_after_the_other(cohort_folder: Path, t
             self.done += steps
 
     progress = Counting()
-    given = {**ONE, "device": "cpu", "target": ["score:regression"], "search": {"batch": "4,8"}}
+    target = {"target": ["score:regression"], "aggregator": "abmil"}
+    given = {**ONE, **target, "device": "cpu", "search": search}
     beside = run_in(tmp_path / "beside", cohort_folder, progress, workers=2, **given)
-    assert progress.done == progress.total == 9
+    assert progress.done == progress.total == networks
     alone = run_in(tmp_path / "alone", cohort_folder, **given)
     left, right = (pd.read_csv(run / "predictions/score.csv") for run in (beside, alone))
     assert left.patient_id.tolist() == right.patient_id.tolist()
     assert np.allclose(left.predicted, right.predicted, atol=1e-3)
 
 
+@pytest.mark.long  # two processes that start only to fail
 def test_a_worker_that_fails_ends_the_run_with_its_own_words(cohort_folder: Path, tmp_path: Path) -> None:
     given = {**ONE, "device": "cpu", "workers": 2, "learning_rate": 1e30, "max_epochs": 4}
     with pytest.raises(TrainingError, match="Lower --learning-rate"):
@@ -515,6 +537,7 @@ def test_workers_need_the_cpu_to_themselves(cohort_folder: Path, tmp_path: Path)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long  # three processes that start only to be killed
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_workers_end_with_a_killed_run(cohort_folder: Path, tmp_path: Path) -> None:
     script = (

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
 
 from histonic.core.cohort import Exclusion
 from histonic.core.compressed import EncoderDescription, MapSettings
-from histonic.core.documents import Document, Part
+from histonic.core.documents import Document, Part, SealedDocument
 from histonic.core.settings import Precision
 from histonic.core.task import Tasks
 from histonic.data.maps.fusion import Fusion
@@ -26,7 +26,7 @@ Target = str | FiniteFloat | tuple[FiniteFloat, FiniteFloat]
 """What is known of a patient: the name of a class, a value, or time and event."""
 
 
-class RunDocument(Document):
+class RunDocument(SealedDocument):
     """``run.json``: what was trained, from what, by which versions; written last.
 
     Attributes:

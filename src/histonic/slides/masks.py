@@ -129,7 +129,7 @@ def _require_small(width: int, height: int, bits: int, file: Path) -> None:
 
 def _read_polygons(file: Path, asked: str) -> list[list[Ring]]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         polygons = list(polygons_of(content))
     except (
         OSError,

@@ -435,8 +435,8 @@ def test_run_without_its_store_says_what_was_not_looked_at(store: Path, tmp_path
 
 
 def test_a_map_without_a_look_is_compared_with_none(tmp_path: Path) -> None:
+    from histonic.core.documents import sealed
     from histonic.core.progress import Silent
-    from histonic.data.maps.integrity import facts_digest
     from histonic.data.maps.store import Store, map_folder
     from histonic.slides.formats.pyramid import write_pyramid
     from histonic.stages.compress.compress import compress
@@ -458,7 +458,7 @@ def test_a_map_without_a_look_is_compared_with_none(tmp_path: Path) -> None:
     path = map_folder(opened.path, "a") / "zarr.json"
     values = json.loads(path.read_text())
     del values["attributes"]["appearance"]
-    values["attributes"]["digest"] = facts_digest(values["attributes"])
+    values["attributes"] = sealed(values["attributes"])
     path.write_text(json.dumps(values))
     assert read_slide_facts(opened, ["a"], Silent())["a"].appearance is None
 

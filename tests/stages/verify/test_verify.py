@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from histonic.app.cli import histonic
+from histonic.core.documents import sealed
 from histonic.core.errors import SettingsError
 from histonic.data.maps.store import Failure, Store, write_failure
 from histonic.encoders.base import load_encoder
@@ -74,12 +75,10 @@ def test_a_flipped_bit_is_found_and_its_map_removed(cohort: Path, member: str, w
 
 def test_a_byte_that_no_checksum_covers_is_found_by_the_hash(cohort: Path) -> None:
     """A changed fact whose digest was made to fit, as by a careless script."""
-    from histonic.data.maps.integrity import facts_digest
-
     path = cohort / "store" / "s03a.zarr" / "zarr.json"
     values = json.loads(path.read_text())
     values["attributes"]["content"] = "0" * 64
-    values["attributes"]["digest"] = facts_digest(values["attributes"])
+    values["attributes"] = sealed(values["attributes"])
     path.write_text(json.dumps(values))
     (found,) = verify(paths=[cohort / "store"])
     assert "hash differs" in found.faults[0].found
@@ -106,6 +105,7 @@ def test_a_run_as_written_has_no_fault(run: Path) -> None:
         ("predictions/score.csv", False),
         ("cohort.json", False),
         ("history.csv", False),
+        ("run.json", False),
         ("bundle/weights.safetensors", False),
         ("bundle/bundle.json", False),
         ("explain/integrated-gradients/score/s00a/values.zarr/values/c/0/0", True),

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 FACTS_FILE = "zarr.json"
 """Of a map."""
@@ -46,17 +43,6 @@ def content_hash(folder: Path) -> str:
         with path.open("rb") as file:
             total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()
-
-
-def facts_digest(facts: Mapping[str, Any]) -> str:
-    """Hash of the plain values of a map's facts, but for the digest itself.
-
-    Example:
-        >>> facts_digest({"cells": 3, "digest": "x"}) == facts_digest({"digest": "", "cells": 3})
-        True
-    """
-    rest = {key: value for key, value in facts.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _members(folder: Path) -> list[tuple[str, Path]]:

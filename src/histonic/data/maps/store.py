@@ -23,12 +23,12 @@ from histonic.core.compressed import (
     ReaderDescription,
     SlideDescription,
 )
-from histonic.core.documents import Document, Part, parse_document, parse_part, read_values
+from histonic.core.documents import Part, SealedDocument, is_changed, parse_document, parse_part, read_values
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, write_json
 from histonic.core.grid import TileGrid
 from histonic.core.units import Number
-from histonic.data.maps.integrity import FACTS_FILE, facts_digest, members_hash
+from histonic.data.maps.integrity import FACTS_FILE, members_hash
 
 MAP_SUFFIX = ".zarr"
 CHUNK_CELLS = 64
@@ -47,7 +47,7 @@ class StoredAppearance(Part):
     texture: str
 
 
-class MapFacts(Document):
+class MapFacts(SealedDocument):
     """The attributes of a map: all but its arrays.
 
     Attributes:
@@ -62,7 +62,6 @@ class MapFacts(Document):
         cells: Number of cells that hold a code.
         members: Hash by which exchanged and absent files are noticed when the map is opened.
         content: Hash of all bytes beside these facts.
-        digest: Hash of these facts.
     """
 
     FORMAT = "histonic-map-2"
@@ -78,7 +77,6 @@ class MapFacts(Document):
     cells: int = 0
     members: str = ""
     content: str = ""
-    digest: str = ""
 
     def made_from(self) -> tuple[Any, ...]:
         """What a map has to have in common with another to hold the same: its slide, and how it was made."""
@@ -133,7 +131,7 @@ def read_checked_facts(folder: Path) -> MapFacts:
         StoreError: A file is absent, belongs to another map, or the facts were changed.
     """
     facts = read_map_facts(folder)
-    if facts.digest != facts_digest(_attributes(folder / FACTS_FILE)):
+    if not facts.sha256 or is_changed(_attributes(folder / FACTS_FILE)):
         raise _damaged(folder, "Its facts are not those that were written (their hash differs).")
     try:
         found = members_hash(folder)

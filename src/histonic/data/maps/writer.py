@@ -16,7 +16,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from histonic.core.compressed import ORIENTATIONS, CompressedSlide
 from histonic.core.errors import StoreError
 from histonic.core.files import new_folder, publish_folder, set_aside
-from histonic.data.maps.integrity import content_hash, facts_digest, members_hash
+from histonic.data.maps.integrity import content_hash, members_hash
 from histonic.data.maps.store import CHUNK_CELLS, MapFacts, read_checked_facts
 
 CHECKED: dict[str, Any] = {
@@ -126,8 +126,7 @@ class MapWriter:
             "members": members_hash(self._folder),
             "content": content_hash(self._folder),
         }
-        whole = facts.model_copy(update=counted)
-        self.facts = whole.model_copy(update={"digest": facts_digest(whole.to_dict())})
+        self.facts = facts.model_copy(update=counted)
         self._group.update_attributes(self.facts.to_dict())
 
 

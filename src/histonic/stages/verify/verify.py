@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from histonic.core.documents import is_changed, read_values
 from histonic.core.errors import HistonicError, RunError, SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, remove
 from histonic.core.progress import Progress, Silent
@@ -206,6 +207,8 @@ def _run(folder: Path) -> Findings:
     except RunError as error:
         yield Fault(folder, f"{error.asked} {error.found}", todo)
         return
+    changed = is_changed(read_values(folder / "run.json", RunError, todo))
+    yield Fault(folder / "run.json", "It has changed since the training ended.", todo) if changed else None
     for name, wanted in facts.files.items():
         path = folder / name
         try:

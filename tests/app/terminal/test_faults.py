@@ -59,8 +59,9 @@ def test_a_fault_has_a_log_and_code_70(body: str, said: str, tmp_path: Path) -> 
 
 
 def test_without_a_folder_for_the_log_the_fault_is_told_all_the_same(tmp_path: Path) -> None:
-    body = "import tempfile; tempfile.tempdir = '/nowhere'; raise KeyError('lost')"
-    shown = run(body, tmp_path)
+    shown = run(
+        f"import tempfile; tempfile.tempdir = {str(tmp_path / 'nowhere')!r}; raise KeyError('lost')", tmp_path
+    )
     assert shown.returncode == 70
     assert "no log could be written" in shown.stderr and "Traceback" not in shown.stderr
 
@@ -117,8 +118,12 @@ def test_a_full_disk_behind_the_output_is_told() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_say_the_same(number: signal.Signals) -> None:
     body = "import time; print('begun', flush=True); time.sleep(60)"
+    # Tests that run under nohup hand on that SIGHUP is ignored.
+    code = f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
+    if number == signal.SIGINT:
+        code = "import signal; signal.signal(2, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [sys.executable, "-c", RAISING.format(body)],
+        [sys.executable, "-c", code + RAISING.format(body)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -184,9 +184,9 @@ def test_every_trial_is_read_once_for_what_it_found(
     """Beyond that, weights are read where they are needed, and whether it is finished where that is asked."""
     seen: Counter[tuple[str, bool]] = Counter()
 
-    def counted(path: Path, *, tensors: bool = True) -> Any:
+    def counted(path: Path, *, tensors: bool = True, **more: Any) -> Any:
         seen["trial" if "-trial-" in path.name else "kept", tensors] += 1
-        return load_state(path, tensors=tensors)
+        return load_state(path, tensors=tensors, **more)
 
     def killed(*given: Any) -> None:
         raise KeyboardInterrupt

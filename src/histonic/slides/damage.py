@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import zlib
+from pathlib import Path
 
 import tifffile
 
@@ -25,6 +27,7 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF."""
 SMALL_BYTES = 64_000_000
 MOST_COMPRESSION = 1_100
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def can_come_from(pixel_bytes: int, stored_bytes: int) -> bool:
@@ -37,3 +40,32 @@ def can_come_from(pixel_bytes: int, stored_bytes: int) -> bool:
         (True, False)
     """
     return pixel_bytes <= max(SMALL_BYTES, MOST_COMPRESSION * stored_bytes)
+
+
+def require_whole_png(file: Path) -> None:
+    """Compare the checksums of the parts of a PNG that hold its pixels, which decoders pass over.
+
+    Args:
+        file: An image; of other formats nothing is looked at.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A checksum differs, or the file is cut off.
+    """
+    data = file.read_bytes()
+    at = len(_PNG)
+    if not data.startswith(_PNG):
+        return
+    while True:
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        if end > len(data):
+            raise ValueError("the file is cut off")
+        # A small first letter marks what is said about the picture; it is no part of it.
+        if name[:1].isupper() and zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(
+            data[end - 4 : end], "big"
+        ):
+            raise ValueError(f"the checksum of its part {name.decode('latin-1')} differs")
+        if name == b"IEND":
+            return
+        at = end

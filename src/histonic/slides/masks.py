@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from histonic.core.errors import MaskError
 from histonic.slides.base import Slide
-from histonic.slides.damage import BROKEN, can_come_from
+from histonic.slides.damage import BROKEN, can_come_from, require_whole_png
 from histonic.slides.tissue import TissueMask
 
 MOST_ASPECT_ERROR = 0.02
@@ -101,6 +101,7 @@ class _TooLargeError(Exception):
 def _read_png(file: Path) -> npt.NDArray[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is looked at here
+        require_whole_png(file)
         try:
             with Image.open(file) as image:
                 bits = 1 if image.mode == "1" else 8 * len(image.getbands())

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from histonic.core.errors import MaskError
 from histonic.data.annotations.shapes import Annotations, CodeMask
+from histonic.slides.damage import require_whole_png
 
 MOST_CLASSES = 64
 MOST_PIXELS = 2**28
@@ -49,6 +50,7 @@ def read_code_mask(file: Path, asked: str, *, least_width_px: int = 4096) -> Ann
 
 
 def _read_png(file: Path) -> npt.NDArray[Any]:
+    require_whole_png(file)
     with Image.open(file) as image:
         return np.asarray(image)
 

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from histonic.slides.damage import require_whole_png
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _DAMAGED = (
     # Pillow's readers let the errors of their parsers through.
@@ -43,6 +45,7 @@ def read_image(path: Path) -> UInt8Array:
     if not path.is_file():
         raise ValueError("There is no such file.")
     try:
+        require_whole_png(path)
         with Image.open(path) as image:
             if deep := _depth(image):
                 raise ValueError(f"It has more than 8 bits a channel ({deep}).")

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 FUZZ = Path(__file__).resolve().parents[1] / "benchmarks" / "fuzz.py"
-KINDS = ("bundle", "encoder", "h5", "geojson", "asap", "picture", "tileset", "extracted", "run")
+KINDS = (
+    *("svs-jpeg", "svs-jpeg2000", "pyramid", "picture", "dicom", "csv", "tsv", "xlsx", "parquet", "yaml"),
+    *("store", "bundle", "encoder", "h5", "geojson", "asap", "tileset", "extracted", "run"),
+)
 
 
 @pytest.mark.long

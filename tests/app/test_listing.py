@@ -17,6 +17,11 @@ def test_every_family_is_listed() -> None:
         assert f" {name} " in shown.output
 
 
+def test_columns_stand_below_each_other() -> None:
+    lines, _ = list_plugins()
+    assert len({line.index(" ready ") for line in lines if " ready " in line}) == 1
+
+
 def test_check_names_what_cannot_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CliRunner().invoke(histonic, ["list", "--check"]).exit_code == 0
     broken = importlib.metadata.EntryPoint("broken", "no_such_package_here:Slide", "histonic.readers")

@@ -23,12 +23,13 @@ def list_plugins(check: bool = False) -> tuple[list[str], int]:
         The lines, and how many plugins could not be imported.
     """
     lines, failed = [], 0
+    widest = max(len(name) for registry in FAMILIES for name in registry.entries())
     for registry in FAMILIES:
         for entry in registry.entries().values():
             state = _state(registry, entry, check)
             failed += state.startswith("fails")
             origin = "" if entry.origin == "histonic" else f" (from {entry.origin})"
-            lines.append(f"{registry.family:<11} {entry.name:<12} {state:<7} {entry.summary}{origin}")
+            lines.append(f"{registry.family:<11} {entry.name:<{widest}} {state:<7} {entry.summary}{origin}")
     return lines, failed
 
 

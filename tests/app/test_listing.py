@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from histonic.app.cli import histonic
+from histonic.app.listing import list_plugins
 
 
 def test_every_family_is_listed() -> None:

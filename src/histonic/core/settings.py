@@ -121,7 +121,9 @@ def make_settings(model: type[S], values: Mapping[str, Any], source: str = "the 
         key = ".".join(str(part) for part in first["loc"]) or "settings"
         found = "nothing" if first["type"] == "missing" else _short(first.get("input"))
         raise SettingsError(
-            f"Read {source}.", f"{key} is {found}: {first['msg']}.", f"Correct the value of {key}."
+            f"Read {source}.",
+            f"{key} is {found}: {first['msg'].removeprefix('Value error, ')}.",
+            f"Correct the value of {key}.",
         ) from error
 
 

@@ -96,7 +96,11 @@ def commands(inputs: Path) -> dict[str, Command]:
     mosaic += ["--patients", "12", "--test-patients", "4", "--cells", "8", "--out", "out"]
     return {
         "compress": Command(
-            histonic("compress", str(inputs / "slides"), "--out", "out", "--batch", "16"), nothing, "out"
+            histonic(
+                "compress", str(inputs / "slides"), "--encoder", "colour", "--out", "out", "--batch", "16"
+            ),
+            nothing,
+            "out",
         ),
         "train": Command(train, nothing, "out"),
         "train, 2 workers": Command([*train, "--workers", "2"], nothing, "out"),

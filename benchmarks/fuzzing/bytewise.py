@@ -152,7 +152,9 @@ def mix_members(folder: Path, rng: random.Random) -> Change:
         return Change(f"{name} {way} with {other.relative_to(folder)}", name)
     if way == "folder gone" and file.parent != folder:
         shutil.rmtree(file.parent)
-        return Change(f"{file.parent.relative_to(folder)} gone", name)
+        # A store without a map is what it was before that map was made.
+        blind = True if file.parent.suffix == ".zarr" else None
+        return Change(f"{file.parent.relative_to(folder)} gone", name, blind=blind)
     if way == "renamed":
         file.rename(file.with_name(f"{rng.choice('xyz')}{file.name}"))
         return Change(f"{name} renamed", name)

@@ -215,6 +215,7 @@ KINDS: dict[str, tuple[Case, ...]] = {
             ("compress", "--config", "damaged/compress.yaml"),
             written,
             (damage_bytes, formats.damage_yaml),
+            everywhere,
         ),
         Case(
             "yaml-doctor",

@@ -75,3 +75,10 @@ def test_empty_paths_are_refused_and_never_mean_this_folder(values: dict[str, An
     with pytest.raises(SettingsError, match="names no file"):
         make_settings(Places, values)
     assert make_settings(Places, {"out": ".", "name": ""}).out == Path()
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "ü" * 128, "a\0b", "/".join(["x" * 200] * 25)])
+def test_names_that_no_disk_takes_are_refused(name: str) -> None:
+    for values in ({"out": name}, {"out": "a", "slides": [name]}):
+        with pytest.raises(SettingsError, match="no file can have such a name"):
+            make_settings(Places, values)

@@ -29,12 +29,17 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_empty_paths(cls, value: Any, info: ValidationInfo) -> Any:
-        """An empty text would be taken for the folder in which the command runs."""
+    def _refuse_odd_paths(cls, value: Any, info: ValidationInfo) -> Any:
+        """An empty text would mean the folder in which the command runs; no disk has names of 256 bytes."""
         kind = str(cls.model_fields[info.field_name].annotation) if info.field_name else ""
         given = value if isinstance(value, tuple | list) else (value,)
-        if "Path" in kind and any(isinstance(each, str) and not each.strip() for each in given):
-            raise ValueError("an empty text names no file and no folder")
+        for each in given if "Path" in kind else ():
+            if isinstance(each, str) and not each.strip():
+                raise ValueError("an empty text names no file and no folder")
+            if isinstance(each, str | Path):
+                parts = [part.encode("utf-8", "surrogatepass") for part in Path(each).parts]
+                if sum(map(len, parts)) > 4_000 or any(len(part) > 255 or b"\0" in part for part in parts):
+                    raise ValueError("no file can have such a name")
         return value
 
 

@@ -126,7 +126,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         slides = folder / "slides"
-        write_tissue_slides(slides, options.slides)
+        write_tissue_slides(slides, options.slides, side_px=896)
         began = time.monotonic()
         subprocess.run(words(slides, folder / "whole"), check=True, capture_output=True)
         usual_s = time.monotonic() - began

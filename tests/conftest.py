@@ -58,3 +58,8 @@ def data_dir() -> Path:
     if not (folder / "slides").is_dir():
         pytest.skip("real data absent: set HISTONIC_DATA to the folder that holds slides/, encoders/ ...")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the test that takes longest, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,18 @@ def write_tiles(
     return folder
 
 
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folders of tiles; not to be changed."""
+    folder = tmp_path_factory.mktemp("painted")
+    write_tiles(folder / "tint", ("pale", "dark"))
+    write_tiles(folder / "colour", ("pale", "dark", "red"), side=128)
+    return folder
+
+
 @pytest.fixture
-def sets(tmp_path: Path) -> list[dict[str, Any]]:
-    tint = write_tiles(tmp_path / "tint", ("pale", "dark"))
-    colour = write_tiles(tmp_path / "colour", ("pale", "dark", "red"), side=128)
+def sets(painted: Path, tmp_path: Path) -> list[dict[str, Any]]:
+    tint, colour = (shutil.copytree(painted / name, tmp_path / name) for name in ("tint", "colour"))
     return [
         {"name": "tint", "path": tint, "mpp": 1.0, "licence": "CC0"},
         {"name": "colour", "path": colour, "assumed_mpp": 0.5},
@@ -131,6 +140,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     values = {"objective": objective, "max_epochs": 3, "steps": 1, "augment": "hed-light", "name": "same"}
+    values["trunk"] = "nic"
     sets = sets[:1] if objective == "bigan" else sets  # of which it takes the tiles alone
     whole = run(tmp_path, sets, "whole", **values)
     for _ in range(2):
@@ -261,7 +271,7 @@ def test_another_run_in_the_folder_is_refused_and_a_finished_one_left(
 
 
 def test_two_processes_learn_as_one_does(tmp_path: Path, sets: list[dict[str, Any]]) -> None:
-    run(tmp_path, sets, "two", devices=2, steps=2, max_epochs=1)
+    run(tmp_path, sets, "two", devices=2, steps=2, max_epochs=1, trunk="nic")
     facts = json.loads((tmp_path / "two" / "run.json").read_text())
     assert np.isfinite(facts["validation"]["loss"])
     assert load_encoder(tmp_path / "two" / "encoder.safetensors").spec.code_size == 8

@@ -57,8 +57,9 @@ def try_all(inputs: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         for kind in options.kinds
         for at, case in enumerate(KINDS[kind])
     }
-    jobs = [(kind, n, False) for kind in options.kinds for n in range(options.per_kind)]
-    jobs += [(kind, n, True) for kind in options.kinds for n in range(min(options.typed, options.per_kind))]
+    # In turn, so that a run that is broken off has tried all kinds.
+    jobs = [(kind, n, False) for n in range(options.per_kind) for kind in options.kinds]
+    jobs += [(kind, n, True) for n in range(min(options.typed, options.per_kind)) for kind in options.kinds]
     children, files = [], []
     for worker in range(options.workers):
         file = inputs.parent / f"outcomes-{worker}.jsonl"

@@ -26,7 +26,7 @@ from histonic.core.documents import (
 )
 from histonic.core.errors import BundleError, HistonicError, SettingsError, TrainingError
 from histonic.core.files import replacing_folder
-from histonic.core.task import Task, Tasks
+from histonic.core.task import Coding, Task, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import HEADS_FILE, load_heads, save_heads
@@ -49,6 +49,7 @@ class BundleFacts(Part):
         test_crops: Crops per map.
         encoder: What made the maps.
         compress_settings: How the training maps were made.
+        codings: How the labels of each target were taken, by its name; none in files of earlier versions.
     """
 
     tasks: Tasks = Field(min_length=1)
@@ -56,6 +57,7 @@ class BundleFacts(Part):
     test_crops: PositiveInt
     encoder: EncoderDescription
     compress_settings: MapSettings
+    codings: Mapping[str, Coding] = {}
 
 
 class BundleContent(BundleFacts, SealedDocument):

@@ -99,6 +99,17 @@ def test_a_run_has_everything(whole: Path, cohort_folder: Path) -> None:
     assert run["bundle_fingerprint"] == digest(whole)["bundle/bundle.json"]
 
 
+def test_run_and_bundle_say_how_labels_were_taken(whole: Path) -> None:
+    found = json.loads((whole / "run.json").read_text())["codings"]
+    assert found == json.loads((whole / "bundle/bundle.json").read_text())["codings"]
+    assert {name: coding["text"] for name, coding in found.items()} == {
+        "grade": "order, lowest first: low < mid < high (by their words)",
+        "score": "a number, in the unit of the column 'score'",
+        "os": "event: 1 in the column 'os_event'; censored: 0; time in months, by the name of 'os_months'",
+    }
+    assert {coding["doubt"] for coding in found.values()} == {""}
+
+
 def test_every_patient_is_predicted_once_out_of_fold(whole: Path) -> None:
     parts = {
         patient["patient_id"]: patient["tested_in"][0][1]
@@ -344,7 +355,8 @@ def test_a_class_that_a_fold_cannot_learn_is_named(cohort_folder: Path, tmp_path
     )
     found = pd.read_csv(run / "predictions" / "grade.csv", dtype=str).set_index("patient_id")
     # It also validates in another fold, which cannot learn it either.
-    assert len(said) == 2
+    assert len([line for line in said if "no training patient" in line]) == 2
+    assert "grade: classes without an order: high, low, mid, rare" in said
     assert any(f"no training patient of fold {int(found.fold[first]) + 1} is rare" in line for line in said)
     assert "rare" not in set(found.predicted[found.fold == found.fold[first]])
 
@@ -362,7 +374,9 @@ def test_a_fixed_split_has_no_folds(cohort_folder: Path, tmp_path: Path) -> None
 
     asked = {"labels": tmp_path / "labels.csv", "target": ["score:regression"], "max_epochs": 1}
     run_in(tmp_path / "run", cohort_folder, Listener(), **asked, folds=7)
-    assert said == ["the table's own split has one test part: --folds 7 is not used"]
+    assert [line for line in said if "folds" in line] == [
+        "the table's own split has one test part: --folds 7 is not used"
+    ]
 
 
 def test_one_class_only(cohort_folder: Path, tmp_path: Path) -> None:

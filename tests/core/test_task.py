@@ -67,6 +67,20 @@ def test_outputs_per_kind(kind, classes, outputs):
     assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
 
 
+@pytest.mark.parametrize(
+    ("classes", "values"),
+    [
+        (("3", "4", "5"), (3.0, 4.0, 5.0)),
+        (("-1", "0.5", "10"), (-1.0, 0.5, 10.0)),
+        (("G1", "G2"), (0.0, 1.0)),
+        (("1", "2", "2+"), (0.0, 1.0, 2.0)),
+        (("3", "2", "1"), (0.0, 1.0, 2.0)),
+    ],
+)
+def test_classes_count_by_their_numbers_or_their_place(classes, values):
+    assert Task("t", "ordinal", ("c",), classes).class_values == values
+
+
 def test_every_kind_is_known_and_no_other():
     assert set(TASK_KINDS) == {"binary", "multiclass", "ordinal", "regression", "survival"}
     with pytest.raises(SettingsError, match="ranking"):

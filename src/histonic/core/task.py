@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, PlainSerializer
@@ -13,6 +14,9 @@ from histonic.core.documents import parse_part
 from histonic.core.errors import SettingsError
 
 TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
+Calls = Literal["probable", "balanced"]
+"""Which class is called: the most probable one (of ordered ones the median), or the one that is most probable
+against its share among the training patients."""
 MOST_NAME_BYTES = 160
 """Of a target's name: with what stands around it, it names a file."""
 MOST_TARGETS = 1000
@@ -73,6 +77,22 @@ class Task:
     def is_classification(self) -> bool:
         """Whether the target is one of several classes, ordered or not."""
         return self.kind in ("binary", "multiclass", "ordinal")
+
+    @property
+    def class_values(self) -> tuple[float, ...]:
+        """What a class counts in a score: its own number if all classes are rising numbers, else its place.
+
+        Example:
+            >>> Task("isup", "ordinal", ("isup",), ("1", "2", "5")).class_values
+            (1.0, 2.0, 5.0)
+            >>> Task("grade", "ordinal", ("grade",), ("low", "high")).class_values
+            (0.0, 1.0)
+        """
+        places = tuple(float(place) for place in range(len(self.classes)))
+        if not all(re.fullmatch(r"[+-]?\d+(\.\d+)?", name) for name in self.classes):
+            return places
+        numbers = tuple(float(name) for name in self.classes)
+        return numbers if all(low < high for low, high in pairwise(numbers)) else places
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -12,7 +12,7 @@ from histonic.core.cohort import Exclusion
 from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.documents import Document, Part, SealedDocument
 from histonic.core.settings import Precision
-from histonic.core.task import Coding, Tasks
+from histonic.core.task import Calls, Coding, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.data.tables.settings import TableSettings
 
@@ -32,6 +32,7 @@ class RunDocument(SealedDocument):
 
     Attributes:
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
+        calls: By which rule a class is called; earlier versions knew but one.
         files: SHA-256 of each file that the training wrote, by its name in the run; the bundle has its own.
     """
 
@@ -43,6 +44,7 @@ class RunDocument(SealedDocument):
     encoder: EncoderDescription
     compress_settings: MapSettings
     codings: Mapping[str, Coding] = {}
+    calls: Calls = "balanced"
     aggregator: str
     split: Made
     histonic: str

@@ -159,6 +159,26 @@ def test_the_head_says_how_labels_were_taken(tmp_path: Path, make_run: MakeRun) 
     assert [target["doubt"] for target in values["targets"]] == [doubt, ""]
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("median", "is the median of the predicted distribution"),
+        ("balanced", "most probable after all classes were given equal weight"),
+        ("", "most probable after all classes were given equal weight"),
+    ],
+)
+def test_the_rule_that_called_the_classes_is_told(
+    tmp_path: Path, make_run: MakeRun, rule: str, words: str
+) -> None:
+    """Tables of earlier versions, which knew but one rule, do not name it."""
+    run = make_run(tmp_path / "run", (GRADE,), pictures=False)
+    table = pd.read_csv(run / "predictions/grade.csv", dtype=str)
+    if rule:
+        table.assign(decided_by=rule).to_csv(run / "predictions/grade.csv", index=False)
+    page, values, _ = report_on(run)
+    assert words in page.text and values["targets"][0].get("decided_by", "") == rule
+
+
 def test_page_is_one_whole_file(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
     page, _, text, _ = whole
     assert page.open == []

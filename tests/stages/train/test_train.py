@@ -126,11 +126,22 @@ def test_columns_are_those_promised(whole: Path) -> None:
     grade = pd.read_csv(whole / "predictions/grade.csv")
     shares = grade[[f"p_{name}" for name in ("high", "low", "mid") if f"p_{name}" in grade]]
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-6)
-    assert "score" in grade and set(grade.predicted) <= {"low", "mid", "high"}
+    assert "score" in grade and set(grade.decided_by) == {"median"}
+    reached = grade[["p_low", "p_mid", "p_high"]].cumsum(axis=1).to_numpy() >= 0.5 - 1e-8
+    assert grade.predicted.tolist() == np.array(["low", "mid", "high"])[reached.argmax(axis=1)].tolist()
     survival = pd.read_csv(whole / "predictions/os.csv")
     assert survival.columns.tolist()[4:] == ["time", "event", "risk", "high_risk"]
     assert set(survival.high_risk) <= {0, 1}
     assert {result.task.name for result in evaluate_run(whole, resamples=100)} == {"grade", "score", "os"}
+
+
+def test_another_rule_is_asked_for_and_told(cohort_folder: Path, tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", cohort_folder, target=["grade:multiclass"], calls="balanced", **ONE)
+    assert set(pd.read_csv(run / "predictions/grade.csv").decided_by) == {"balanced"}
+    for name in ("run.json", "bundle/bundle.json"):
+        assert json.loads((run / name).read_text())["calls"] == "balanced"
+    predict(bundle=run / "bundle", slides=[cohort_folder / "store"], out=tmp_path / "out.csv")
+    assert set(pd.read_csv(tmp_path / "out.csv")["grade.decided_by"]) == {"balanced"}
 
 
 def test_the_history_begins_with_the_untrained_network(whole: Path) -> None:

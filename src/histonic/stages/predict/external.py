@@ -88,7 +88,9 @@ def external_test(
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
     with replacing_folder(out) as partial:
         for task in cohort.tasks:
-            joined = prediction_columns(task, [each[task.name] for each in predictions], bundle.members)
+            joined = prediction_columns(
+                task, [each[task.name] for each in predictions], bundle.members, bundle.calls
+            )
             frame = pd.DataFrame({**truth_columns(task, cohort, fold), **joined})
             write_frame(partial / "predictions" / f"{task.name}.csv", frame)
         write_document(

@@ -156,7 +156,7 @@ def _target(
     # One fold is a fixed test part or an external cohort, whose patients trained nothing.
     crossed, label = table.is_crossed(), words.label_of(table.task.name)
     common: dict[str, Any] = {"task": table.task, "label": label, "crossed": crossed}
-    common |= {"groups": (), "clinical": None}
+    common |= {"groups": (), "clinical": None, "decided_by": table.decided_by}
     if isinstance(found, CohortError):
         if alone:
             raise found

@@ -51,6 +51,7 @@ class Target(SparsePart):
         clinical: Clinical columns beside the slides, if any were named.
         coding: How the labels were taken: order, positive class, event, unit of time.
         doubt: What of this nothing says; empty if there is nothing.
+        decided_by: The rule by which classes were called; empty where none are, or the table does not say.
     """
 
     task: Annotated[Task, PlainSerializer(Task.to_dict)]
@@ -66,6 +67,7 @@ class Target(SparsePart):
     clinical: Clinical | NoClinical | None
     coding: str = ""
     doubt: str = ""
+    decided_by: str = ""
 
 
 class ExternalCohort(Part):

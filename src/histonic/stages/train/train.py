@@ -245,9 +245,10 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         encoder=store.encoder,
         compress_settings=store.settings,
         codings=plan.cohort.codings,
+        calls=settings.calls,
     )
     fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
-    run_files.write_predictions(out, plan.cohort, plan.folds, trained)
+    run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)
     run = RunDocument(

@@ -63,6 +63,12 @@ ORDERED = [
     ("TPS<1%", "TPS 1-49%", "TPS>=50%"),
     ("G1 (well)", "G2 (moderate)", "G3 (poor)"),
     ("1: low", "2: high"),
+    ("<20 ng/ml", "20-100 ng/ml", ">100 ng/ml"),
+    ("Progressive Disease", "Stable Disease", "Partial Remission/Response", "Complete Remission/Response"),
+    ("none", "rare", "moderate", "abundant"),
+    ("normal", "overweight", "obese"),
+    ("score 0", "score 1+", "score 3+"),
+    ("Grade 1-2", "Grade 3-4"),
     ("Child-Pugh A", "Child-Pugh B", "Child-Pugh C"),
     ("A", "b", "C"),
 ]

@@ -31,9 +31,9 @@ def _words_of(text: str) -> frozenset[str]:
 
 
 _NEGATIVE = _words_of(
-    "no|n|negative|negatives|negativ|neg|normal|benign|healthy|alive|living|survived|absent|none|false|wildtype|"
+    "no|n|negative|negatives|negativ|neg|normal|benign|healthy|alive|living|survived|survivor|survivors|absent|none|false|wildtype|"
     "wt|mss|control|controls|censored|proficient|intact|retained|preserved|unaltered|stable|never|inactive|"
-    "incomplete|undetected|undetectable|nr|pmmr|mmrp|hrp|diploid|euploid|nein|nicht|non|negatif|négatif|negativo|"
+    "favorable|favourable|incomplete|undetected|undetectable|nr|pmmr|mmrp|hrp|diploid|euploid|nein|nicht|non|negatif|négatif|negativo|"
     "negativa"
 )
 _POSITIVE = _words_of(
@@ -44,7 +44,7 @@ _POSITIVE = _words_of(
     "translocation|methylated|hypermethylated|responder|responders|response|responded|responsive|pcr|detected|"
     "detectable|active|complete|disease|diseased|case|cases|invasion|invasive|involved|affected|abnormal|infected|"
     "aneuploid|instable|instability|progression|progressed|progressive|expressed|dmmr|mmrd|hrd|ja|oui|si|sí|"
-    "positif|positivo|positiva"
+    "unfavorable|unfavourable|adverse|positif|positivo|positiva"
 )
 _DENY = _words_of("no|not|non|without|never|free|un|kein|keine|ohne|nicht|sans|sin|senza")
 _REPAIR = frozenset({"mmr", "hr"})
@@ -161,6 +161,8 @@ def _words(name: str) -> list[str]:
     text = re.sub("[‐‑‒–—−]", "-", text)
     text = re.sub(r"\bwild[\s_-]*type\b|\bwildtyp\b", "wildtype", text)
     text = re.sub(r"\btriple[\s_-]*negative\b", "tnbc", text)
+    text = re.sub(r"\b(?:poor|bad)[\s_-]+respon\w*", "nonresponder", text)
+    text = re.sub(r"\b(?:good|major)[\s_-]+respon\w*", "responder", text)
     text = re.sub(r"\bmsi[\s_-]*(?:h|high)\b", "msih", text)
     text = re.sub(r"\bmsi[\s_-]*(?:l|low)\b", "msil", text)
     text = re.sub(r"\(?\+(?:ve\b)?\)?(?=$|[\s/,;_)])", " positive ", text)

@@ -49,18 +49,19 @@ def plain_words(name: str) -> str:
 
 
 SCALES = (
-    "none|absent|negative|neg|normal|no|nil|zero|null|0 < very low|minimal|trace|lowest < "
+    "none|absent|negative|neg|normal|no|nil|zero|null|0 < very low|minimal|trace|tiny|lowest < "
     "low|lower|mild|weak|weakly|small|slight|light < "
     "medium|moderate|moderately|intermediate|int|mid|middle < "
     "high|higher|severe|strong|strongly|large|marked|heavy < very high|extreme|very strong|massive|highest",
     "none|no|absent|negative|never|zero|0 < rare|rarely|isolated|scant|sparse|very few < "
-    "few|a few|little|occasional|occasionally|seldom < some|several|sometimes < "
+    "few|a few|little|occasional|occasionally|seldom < some|several|sometimes|moderate < "
     "many|much|frequent|frequently|numerous|abundant|often|a lot < "
     "most|mostly|very many|very often < all|always",
     "none|no|absent|negative < focal|unifocal|single|solitary|localized|localised < "
     "multifocal|patchy|multiple < diffuse|extensive|generalized|generalised",
     "in situ < localized|localised|local < locally advanced|regional < distant|metastatic|disseminated",
     "early < middle|mid|intermediate < late|advanced|end stage",
+    "underweight < normal|normal weight < overweight < obese < severely obese|morbidly obese",
     "young|younger < middle aged|middle < old|older|elderly",
     "child|children|pediatric|paediatric < adolescent|teenager < adult < elderly|senior",
     "never|never smoker|non smoker|nonsmoker < former|ex|ex smoker|former smoker < current|current smoker",
@@ -103,14 +104,16 @@ SCALES = (
 RESPONSE = (
     "progressive disease|pd|pmd|progression|progressive|progressed|no response|non response|non responder|"
     "nonresponder|nr < stable disease|sd|smd|stable|no change < minor response|minor|minimal response|mr < "
-    "partial response|partial remission|partial responder|partial|pr|pmr < "
+    "partial response|partial remission|partial remission/response|partial responder|partial|pr|pmr < "
     "very good partial response|very good partial|vgpr < near complete response|near complete|ncr|cri < "
-    "complete response|complete remission|complete responder|complete|cr|cmr|pcr < "
+    "complete response|complete remission|complete remission/response|complete responder|complete|cr|cmr|"
+    "pcr < "
     "stringent complete response|scr"
 )
 """Response to treatment, worst first."""
 COUNTED = (
     "first|1st|primary < second|2nd|secondary < third|3rd|tertiary < fourth|4th|quaternary < fifth|5th",
+    "short|shorter|short term < medium|intermediate < long|longer|long term",
     "zero < one < two < three < four < five < six < seven < eight < nine < ten",
 )
 NOISE = re.compile(

@@ -52,11 +52,11 @@ def read_ranges(texts: Sequence[str]) -> Spans | None:
         heads.add(head[0] if head else "")
         text = text.removeprefix(head[0]) if head else text
         found = re.findall(r"%|[^\W\d_]+", text)
-        text = re.sub(r"%|[^\W\d_]+|\s", "", text)
+        text = re.sub(r"%|[^\W\d_]+(/[^\W\d_]+)?|\s", "", text)
         span = _one_range(text)
-        if span is None or len(set(found)) > 1:
+        if span is None:
             return None
-        units |= set(found)
+        units |= {" ".join(dict.fromkeys(found))} - {""}
         spans.append(span)
         ranges += span[0] != span[1] or "%" in found
     return Spans(spans) if ranges and len(units) <= 1 and len(heads) <= 1 else None

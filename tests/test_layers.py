@@ -27,7 +27,7 @@ INNER_FLOORS = {
     "nn": [{""}, {"augmentation"}],
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}],
     "encoders": [{""}, {"networks"}, {"objectives"}],
-    "data": [{""}, {"tables"}, {"targets", "annotations", "maps", "tilesets"}],
+    "data": [{""}, {"tables"}, {"classes"}, {"targets", "annotations", "maps", "tilesets"}],
     "data/tables": [{"formats"}, {""}],
     "stages": [
         {"compress", "train", "evaluate", "audit", "explain"},

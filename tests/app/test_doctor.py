@@ -116,6 +116,16 @@ def test_problems_in_the_table_are_named(
     assert problems and any(words in line for line in problems), problems
 
 
+def test_how_the_labels_of_each_target_are_taken_is_said(slides: Path, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("patient_id,slide_id,er,arm\n1,a,ER+,left\n2,b,ER-,right\n3,c,ER+,left\n")
+    lines = [each.line() for each in run(slides=[slides], labels=table, target=["er", "arm:binary:arm"])]
+    assert f"ok       {table}, target 'er'  positive class: ER+; the other: ER-" in lines
+    assert any(
+        line.startswith("warning") and "--target arm:binary:arm:positive=left" in line for line in lines
+    )
+
+
 def test_nothing_given_is_an_error() -> None:
     with pytest.raises(SettingsError, match="Neither"):
         run()

@@ -19,6 +19,13 @@ from histonic.core.task import TASK_KINDS, TargetRequest, Task, parse_target
         ("score::ki67", TargetRequest("score", None, ("ki67",))),
         ("os:survival", TargetRequest("os", "survival")),
         ("os:survival: months , dead ", TargetRequest("os", "survival", ("months", "dead"))),
+        ("g:ordinal:who:low<mid<high", TargetRequest("g", "ordinal", ("who",), ("low", "mid", "high"))),
+        ("g:ordinal::<1% < 1-49% < >49%", TargetRequest("g", "ordinal", (), ("<1%", "1-49%", ">49%"))),
+        ("g::who: low < high ", TargetRequest("g", "ordinal", ("who",), ("low", "high"))),
+        ("msi:binary:mmr:positive=MSI-H", TargetRequest("msi", "binary", ("mmr",), positive="MSI-H")),
+        ("msi:binary: positive = 1:high", TargetRequest("msi", "binary", positive="1:high")),
+        ("msi:::positive=yes", TargetRequest("msi", "binary", positive="yes")),
+        ("y:binary:IHC:score<5", TargetRequest("y", "binary", ("IHC:score<5",))),
     ],
 )
 def test_parse_target(text, request_):
@@ -32,6 +39,10 @@ def test_parse_target(text, request_):
         ("grade:ordnal", "ordnal"),
         ("os:survival:months", "2 needed"),
         ("grade:binary:a,b", "1 needed"),
+        ("grade:ordinal:a:low<mid<low", "'low' stands twice"),
+        ("grade:ordinal:a:positive=high", "no positive class"),
+        ("os:survival:t,e:positive=1", "no positive class"),
+        ("msi:binary:a:positive=", "No class follows"),
     ],
 )
 def test_parse_target_refuses(text, word):
@@ -54,6 +65,20 @@ def test_outputs_per_kind(kind, classes, outputs):
     assert task.outputs == outputs
     assert task.is_classification == bool(classes)
     assert Task.from_dict(json.loads(json.dumps(task.to_dict()))) == task
+
+
+@pytest.mark.parametrize(
+    ("classes", "values"),
+    [
+        (("3", "4", "5"), (3.0, 4.0, 5.0)),
+        (("-1", "0.5", "10"), (-1.0, 0.5, 10.0)),
+        (("G1", "G2"), (0.0, 1.0)),
+        (("1", "2", "2+"), (0.0, 1.0, 2.0)),
+        (("3", "2", "1"), (0.0, 1.0, 2.0)),
+    ],
+)
+def test_classes_count_by_their_numbers_or_their_place(classes, values):
+    assert Task("t", "ordinal", ("c",), classes).class_values == values
 
 
 def test_every_kind_is_known_and_no_other():

@@ -41,6 +41,16 @@ def test_missing_column_and_unknown_class_are_named() -> None:
         labels.has_truth()
 
 
+def test_the_rule_that_called_is_one_for_all() -> None:
+    task = Task("mutation", "binary", ("mutation",), ("no", "yes"))
+    frame = pd.DataFrame({"patient_id": ["a", "b"], "predicted": ["no", "yes"]})
+    assert PredictionTable(task, frame).decided_by == ""
+    assert PredictionTable(task, frame.assign(decided_by="balanced")).decided_by == "balanced"
+    for odd in (["balanced", "most probable"], ["by eye"] * 2):
+        with pytest.raises(TableError, match="decided_by"):
+            _ = PredictionTable(task, frame.assign(decided_by=odd)).decided_by
+
+
 def test_names_that_look_like_formulas_come_back(tmp_path: Path) -> None:
     names = ["-1", "=P1", "@x", "'=P2", "+", "P3"]
     frame = pd.DataFrame({"patient_id": names, "truth": ["-", "+", "-", "", "-", "="], "p_-": [-0.5] * 6})

@@ -64,6 +64,17 @@ def test_figures_show_the_mean_prediction() -> None:
     assert np.array_equal(np.array(mean.texts("predicted")) == "yes", votes >= 2)
 
 
+def test_the_called_class_fits_the_mean_probabilities_where_they_alone_decide() -> None:
+    """Two of three repeats call no, but the mean probability of yes is 0.56."""
+    frame = pd.DataFrame({"patient_id": ["a"] * 3, "site": "", "repeat": [0, 1, 2], "fold": 0})
+    frame["truth"], frame["predicted"] = "yes", ["no", "no", "yes"]
+    frame["p_yes"] = [0.4, 0.4, 0.88]
+    frame["p_no"] = 1 - frame["p_yes"]
+    for rule, called in (("most probable", "yes"), ("balanced", "no")):
+        table = PredictionTable(MSI, frame.assign(decided_by=rule))
+        assert mean_table(split_repeats(table)).texts("predicted") == [called]
+
+
 def test_survival_groups_go_by_majority() -> None:
     frame = pd.DataFrame({"patient_id": list("abab"), "site": "", "repeat": [0, 0, 1, 1], "fold": 0})
     frame["time"], frame["event"] = [1.0, 2.0, 1.0, 2.0], 1

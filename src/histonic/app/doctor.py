@@ -10,7 +10,7 @@ from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Progress
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
-from histonic.data.targets.checks import check_labels
+from histonic.data.targets.checks import examine_labels
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.stages.compress.reading import check_slide
 from histonic.stages.compress.settings import CompressSettings
@@ -43,7 +43,7 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
         progress: Listener to the progress.
 
     Returns:
-        One finding a slide, then one a problem in the table.
+        One finding a slide, then how the labels of each target are taken, then one a problem in the table.
 
     Raises:
         SettingsError: Neither slides nor labels were given.
@@ -89,7 +89,7 @@ def _as_compress(settings: DoctorSettings) -> CompressSettings:
 def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> list[DoctorLine]:
     if settings.labels is None:
         return []
-    issues = check_labels(
+    found = examine_labels(
         settings.labels,
         targets=settings.target,
         **settings.reading(),
@@ -98,9 +98,13 @@ def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> li
     )
     findings = [
         DoctorLine(issue.severity, issue.where, _one_line(f"{issue.what}: {issue.found} {issue.todo}"))
-        for issue in issues
+        for issue in found.issues
     ]
-    return findings or [DoctorLine("ok", str(settings.labels), "no problem found in the table")]
+    said = [
+        DoctorLine("ok", f"{settings.labels}, target {name!r}", coding.text)
+        for name, coding in found.codings.items()
+    ]
+    return [*said, *(findings or [DoctorLine("ok", str(settings.labels), "no problem found in the table")])]
 
 
 def _one_line(text: str) -> str:

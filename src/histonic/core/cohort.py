@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from histonic.core.task import Task
+from histonic.core.task import Coding, Task
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -51,6 +51,7 @@ class Cohort:
         folds: Part number (0-based) per patient_id given by the table; empty if it gives none.
         roles: ``train``, ``val`` or ``test`` per patient_id given by the table; empty if it gives none.
         notes: What the table leaves in doubt, a sentence each.
+        codings: How the labels of each target were taken, by its name.
     """
 
     tasks: tuple[Task, ...]
@@ -59,6 +60,7 @@ class Cohort:
     folds: Mapping[str, int] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    codings: Mapping[str, Coding] = field(default_factory=dict)
 
     def targets(self, task: Task, patients: Sequence[Patient] | None = None) -> FloatArray:
         """Targets of ``task``, NaN where missing.

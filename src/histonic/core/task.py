@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, PlainSerializer
@@ -12,6 +14,9 @@ from histonic.core.documents import parse_part
 from histonic.core.errors import SettingsError
 
 TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
+Calls = Literal["probable", "balanced"]
+"""Which class is called: the most probable one (of ordered ones the median), or the one that is most probable
+against its share among the training patients."""
 MOST_NAME_BYTES = 160
 """Of a target's name: with what stands around it, it names a file."""
 MOST_TARGETS = 1000
@@ -73,6 +78,22 @@ class Task:
         """Whether the target is one of several classes, ordered or not."""
         return self.kind in ("binary", "multiclass", "ordinal")
 
+    @property
+    def class_values(self) -> tuple[float, ...]:
+        """What a class counts in a score: its own number if all classes are rising numbers, else its place.
+
+        Example:
+            >>> Task("isup", "ordinal", ("isup",), ("1", "2", "5")).class_values
+            (1.0, 2.0, 5.0)
+            >>> Task("grade", "ordinal", ("grade",), ("low", "high")).class_values
+            (0.0, 1.0)
+        """
+        places = tuple(float(place) for place in range(len(self.classes)))
+        if not all(re.fullmatch(r"[+-]?\d+(\.\d+)?", name) for name in self.classes):
+            return places
+        numbers = tuple(float(name) for name in self.classes)
+        return numbers if all(low < high for low, high in pairwise(numbers)) else places
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         values: dict[str, Any] = {
@@ -109,44 +130,118 @@ Tasks = Annotated[
 
 
 @dataclass(frozen=True)
+class Coding:
+    """How a target's labels were taken.
+
+    Attributes:
+        text: In one line: order of the classes, positive class, coding of the event, unit of time.
+        doubt: What was taken so although nothing says it, and how to say it; empty if there is none.
+    """
+
+    text: str
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
 class TargetRequest:
-    """What the user asked for in ``NAME[:KIND[:COLUMN[,EVENT_COLUMN]]]``; the table fills in the rest."""
+    """What the user asked for; the table fills in the rest.
+
+    Attributes:
+        name: The target's name in results.
+        kind: None is inferred from the values.
+        columns: One, or (time, event); empty: by the name.
+        order: Of an ordinal target the classes, lowest first; empty if they are to say it themselves.
+        positive: Of a binary target the positive class; empty likewise.
+    """
 
     name: str
     kind: TaskKind | None = None
     columns: tuple[str, ...] = field(default=())
+    order: tuple[str, ...] = ()
+    positive: str = ""
+
+
+_TODO = (
+    "Write NAME, NAME:KIND or NAME:KIND:COLUMN (survival: NAME:survival:TIME_COLUMN,EVENT_COLUMN; "
+    "NAME:ordinal:COLUMN:LOW<MID<HIGH; NAME:binary:COLUMN:positive=CLASS)."
+)
 
 
 def parse_target(text: str) -> TargetRequest:
-    """Read ``NAME[:KIND[:COLUMNS]]``.
+    """Read ``NAME[:KIND[:COLUMNS[:CLASSES]]]``.
 
     Args:
         text: Such as ``grade``, ``grade:ordinal``, ``score:regression:ki67_percent`` or
-            ``os:survival:os_months,os_event``.
+            ``os:survival:os_months,os_event``. The last part is ``low<mid<high`` of an ordinal target (with
+            blanks, ``<1% < 1-49% < >=50%``, where classes hold ``<`` themselves) or ``positive=CLASS`` of a
+            binary one; the column may be left empty: ``msi:binary::positive=MSI-H``.
 
     Raises:
-        SettingsError: The kind is unknown, or the number of columns does not fit it.
+        SettingsError: The kind is unknown, or the number of columns or the last part does not fit it.
 
     Example:
-        >>> parse_target("os:survival:months,dead")
-        TargetRequest(name='os', kind='survival', columns=('months', 'dead'))
+        >>> parse_target("os:survival:months,dead").columns
+        ('months', 'dead')
+        >>> parse_target("grade:ordinal:who:low<mid<high").order, parse_target("msi:::positive=MSI-H").kind
+        (('low', 'mid', 'high'), 'binary')
     """
     name, _, rest = text.partition(":")
-    kind, _, columns_text = rest.partition(":")
-    columns = tuple(part.strip() for part in columns_text.split(",") if part.strip())
+    kind, _, rest = rest.partition(":")
     asked = f"Read the target {text if len(text) <= 120 else text[:120] + '...'!r}."
-    todo = "Write NAME, NAME:KIND or NAME:KIND:COLUMN (survival: NAME:survival:TIME_COLUMN,EVENT_COLUMN)."
     if not name.strip():
-        raise SettingsError(asked, "The name is empty.", todo)
+        raise SettingsError(asked, "The name is empty.", _TODO)
     size = len(name.strip().encode("utf-8", "replace"))
     if size > MOST_NAME_BYTES:
         found = f"The name has {size} bytes; it names files, which hold {MOST_NAME_BYTES}."
         raise SettingsError(asked, found, "Choose a shorter name: NAME:KIND:COLUMN.")
     if not name.isprintable():
-        raise SettingsError(asked, "The name holds a character that cannot be printed.", todo)
+        raise SettingsError(asked, "The name holds a character that cannot be printed.", _TODO)
     if kind and kind not in TASK_KINDS:
-        raise SettingsError(asked, f"The kind {kind!r} is not one of {', '.join(TASK_KINDS)}.", todo)
+        raise SettingsError(asked, f"The kind {kind!r} is not one of {', '.join(TASK_KINDS)}.", _TODO)
+    columns_text, order, positive = _split_classes(asked, kind, rest)
+    columns = tuple(part.strip() for part in columns_text.split(",") if part.strip())
+    inferred: TaskKind | None = "ordinal" if order else "binary" if positive else None
     wanted = 2 if kind == "survival" else 1
     if columns and len(columns) != wanted:
-        raise SettingsError(asked, f"{len(columns)} column(s) are named, {wanted} needed.", todo)
-    return TargetRequest(name.strip(), kind or None, columns)
+        raise SettingsError(asked, f"{len(columns)} column(s) are named, {wanted} needed.", _TODO)
+    return TargetRequest(name.strip(), kind or inferred, columns, order, positive)
+
+
+def _split_classes(asked: str, kind: str, rest: str) -> tuple[str, tuple[str, ...], str]:
+    """Columns, order and positive class of what follows the kind."""
+    named = re.search(r"(?:^|:)\s*positive\s*=", rest)
+    if named:
+        positive = rest[named.end() :].strip()
+        if kind not in ("", "binary"):
+            todo = "Write NAME:ordinal:COLUMN:LOW<MID<HIGH for an order; other kinds have no positive class."
+            raise SettingsError(asked, f"A target of kind {kind!r} has no positive class.", todo)
+        if not positive:
+            raise SettingsError(
+                asked, "No class follows positive=.", "Write NAME:binary:COLUMN:positive=CLASS."
+            )
+        return rest[: named.start()], (), positive
+    columns, _, classes = rest.partition(":")
+    if kind not in ("", "ordinal") or "<" not in classes:
+        return rest, (), ""
+    order = split_order(classes)
+    doubled = sorted({each for each in order if each and order.count(each) > 1})
+    if doubled:
+        todo = "Name every class once, lowest first: NAME:ordinal:COLUMN:LOW<MID<HIGH."
+        raise SettingsError(asked, f"The class {doubled[0]!r} stands twice in the order.", todo)
+    return columns, order, ""
+
+
+def split_order(text: str) -> tuple[str, ...]:
+    """Classes of ``low<mid<high``; with blanks around a ``<`` only those divide.
+
+    Example:
+        >>> split_order("low<mid<high"), split_order("<1% < 1-49% < >=50%")
+        (('low', 'mid', 'high'), ('<1%', '1-49%', '>=50%'))
+    """
+    divider = r"\s+<\s+" if re.search(r"\s<\s", text) else "<"
+    return tuple(part.strip() for part in re.split(divider, text))
+
+
+def join_order(classes: Sequence[str]) -> str:
+    """The inverse of :func:`split_order`."""
+    return (" < " if any("<" in name for name in classes) else "<").join(classes)

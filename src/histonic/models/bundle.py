@@ -26,7 +26,7 @@ from histonic.core.documents import (
 )
 from histonic.core.errors import BundleError, HistonicError, SettingsError, TrainingError
 from histonic.core.files import replacing_folder
-from histonic.core.task import Task, Tasks
+from histonic.core.task import Calls, Coding, Task, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import HEADS_FILE, load_heads, save_heads
@@ -49,6 +49,8 @@ class BundleFacts(Part):
         test_crops: Crops per map.
         encoder: What made the maps.
         compress_settings: How the training maps were made.
+        codings: How the labels of each target were taken, by its name; none in files of earlier versions.
+        calls: By which rule a class is called; earlier versions knew but one.
     """
 
     tasks: Tasks = Field(min_length=1)
@@ -56,6 +58,8 @@ class BundleFacts(Part):
     test_crops: PositiveInt
     encoder: EncoderDescription
     compress_settings: MapSettings
+    codings: Mapping[str, Coding] = {}
+    calls: Calls = "balanced"
 
 
 class BundleContent(BundleFacts, SealedDocument):
@@ -115,6 +119,7 @@ class Bundle:
         fusion: How several slides of a patient come together.
         encoder: What made the maps.
         compress_settings: How the training maps were made.
+        calls: By which rule a class is called.
     """
 
     folder: Path
@@ -125,6 +130,7 @@ class Bundle:
     fusion: Fusion
     encoder: EncoderDescription
     compress_settings: MapSettings
+    calls: Calls = "balanced"
 
     @property
     def encoder_path(self) -> Path:
@@ -211,6 +217,7 @@ def read_bundle(folder: Path) -> Bundle:
         content.fusion,
         content.encoder,
         content.compress_settings,
+        content.calls,
     )
 
 

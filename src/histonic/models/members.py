@@ -12,7 +12,8 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from histonic.core.documents import parse_part
 from histonic.core.errors import BundleError
-from histonic.core.task import Task
+from histonic.core.task import Calls, Task
+from histonic.metrics.discrimination.labels import CALLED
 from histonic.nn.heads import LEAST_SHARE, Heads
 
 FloatArray = npt.NDArray[np.float64]
@@ -101,26 +102,32 @@ class Member(Place):
 
 
 def prediction_columns(
-    task: Task, predictions: Sequence[FloatArray], members: Sequence[Member]
+    task: Task, predictions: Sequence[FloatArray], members: Sequence[Member], calls: Calls = "probable"
 ) -> dict[str, list[Any]]:
     """Columns for one task, joined over the networks.
 
-    Probabilities and values are averaged. The predicted class is the one whose probability is highest
-    compared with its share among the training patients, which is what a network trained on equal classes
-    favours; a class that no network has seen is never predicted. Risks are standardised by each network's
-    training patients and averaged; a patient is at high risk if most networks put the risk above their cut,
-    and at a draw if the mean distance to the cut does.
+    Probabilities and values are averaged. The predicted class is the most probable one, of ordered classes
+    the median of the predicted distribution; ``decided_by`` says so in the table. With ``calls="balanced"``
+    it is the one whose probability is highest compared with its share among the training patients, which may
+    be far from the most probable one. A class that no network has seen is never predicted. An ordinal score
+    is the mean of the predicted distribution, in the classes' own numbers if they are numbers.
+
+    Risks are standardised by each network's training patients and averaged; a patient is at high risk if most
+    networks put the risk above their cut, and at a draw if the mean distance to the cut does.
 
     Args:
         task: The target.
         predictions: Per network ``(P, W)``, see :meth:`histonic.nn.heads.Head.predict`.
         members: The networks, in the same order.
+        calls: By which rule a class is called.
 
     Example:
         >>> task = Task("msi", "binary", ("msi",), ("no", "yes"))
         >>> member = Member(0, 0, 0, "convnet", 20, {"msi": [0.9, 0.1]}, {})
         >>> prediction_columns(task, [np.array([[0.8, 0.2]])], [member])
-        {'predicted': ['yes'], 'p_no': [0.8], 'p_yes': [0.2]}
+        {'predicted': ['no'], 'decided_by': ['most probable'], 'p_no': [0.8], 'p_yes': [0.2]}
+        >>> prediction_columns(task, [np.array([[0.8, 0.2]])], [member], "balanced")["predicted"]
+        ['yes']
     """
     if task.kind == "survival":
         return _risk_columns([member.risks[task.name] for member in members], predictions)
@@ -129,11 +136,19 @@ def prediction_columns(
         return {"predicted": mean[:, 0].tolist()}
     prevalence = np.array([member.prevalence[task.name] for member in members])
     seen = (prevalence > LEAST_SHARE).any(axis=0)
-    favoured = np.argmax(np.where(seen, mean / prevalence.mean(axis=0), -np.inf), axis=1)
-    columns: dict[str, list[Any]] = {"predicted": [task.classes[index] for index in favoured]}
+    rule: str = calls
+    if calls == "balanced":
+        called = np.argmax(np.where(seen, mean / prevalence.mean(axis=0), -np.inf), axis=1)
+    else:
+        rule = "median" if task.kind == "ordinal" else "most probable"
+        called = CALLED[rule](np.where(seen, mean, 0.0))
+    columns: dict[str, list[Any]] = {
+        "predicted": [task.classes[index] for index in called],
+        "decided_by": [rule] * len(called),
+    }
     columns.update({f"p_{name}": mean[:, index].tolist() for index, name in enumerate(task.classes)})
     if task.kind == "ordinal":
-        columns["score"] = (mean @ np.arange(len(task.classes))).tolist()
+        columns["score"] = (mean @ np.array(task.class_values)).tolist()
     return columns
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from histonic.core.cohort import Exclusion
 from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.documents import Document, Part, SealedDocument
 from histonic.core.settings import Precision
-from histonic.core.task import Tasks
+from histonic.core.task import Calls, Coding, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.data.tables.settings import TableSettings
 
@@ -30,6 +31,8 @@ class RunDocument(SealedDocument):
     """``run.json``: what was trained, from what, by which versions; written last.
 
     Attributes:
+        codings: How the labels of each target were taken, by its name; none in files of earlier versions.
+        calls: By which rule a class is called; earlier versions knew but one.
         files: SHA-256 of each file that the training wrote, by its name in the run; the bundle has its own.
     """
 
@@ -40,6 +43,8 @@ class RunDocument(SealedDocument):
     test_crops: int
     encoder: EncoderDescription
     compress_settings: MapSettings
+    codings: Mapping[str, Coding] = {}
+    calls: Calls = "balanced"
     aggregator: str
     split: Made
     histonic: str

@@ -13,10 +13,13 @@ import pandas as pd
 from histonic.core.errors import RunError, TableError
 from histonic.core.files import restore_cell
 from histonic.core.task import Task
+from histonic.metrics.discrimination.labels import CALLED
 from histonic.runs.documents import TODO
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+RULES = (*CALLED, "balanced")
+"""Words for the rules by which classes are called."""
 SUM_TOLERANCE = 1e-3
 """By how much a row of probabilities may miss 1: they are written with few decimals."""
 
@@ -48,6 +51,24 @@ class PredictionTable:
         names = ("time", "event") if self.task.kind == "survival" else ("truth",)
         values = np.stack([self.numbers(name, missing=True) for name in names])
         return np.asarray(np.isfinite(values).all(axis=0))
+
+    @property
+    def decided_by(self) -> str:
+        """The rule by which classes were called; empty in tables of versions that knew but ``balanced``.
+
+        Raises:
+            TableError: Several rules stand in one table, or one that is none.
+        """
+        if "decided_by" not in self.frame.columns or not len(self.frame):
+            return ""
+        rules = sorted(set(self.texts("decided_by")))
+        if len(rules) > 1 or rules[0] not in RULES:
+            raise self._error(
+                f"The column 'decided_by' holds {' and '.join(map(repr, rules))}; wanted is one of "
+                f"{', '.join(RULES)}.",
+                "Write the table again with 'histonic train': one rule calls the classes of all patients.",
+            )
+        return rules[0]
 
     def is_crossed(self) -> bool:
         """Whether patients of several folds are in it, who had a say in the predictions of each other."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
 from histonic.core.errors import TableError
+from histonic.metrics.discrimination.labels import CALLED
 from histonic.metrics.inference.intervals import Interval
 from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray
@@ -74,7 +74,7 @@ def _error(table: PredictionTable, found: str) -> TableError:
 
 
 def mean_table(tables: Sequence[PredictionTable]) -> PredictionTable:
-    """Each patient's mean prediction over the repeats, for the figures; called classes by majority.
+    """Each patient's mean prediction over the repeats, for the figures, and the class that it calls.
 
     Folds are those of the first repeat.
     """
@@ -93,15 +93,25 @@ def mean_table(tables: Sequence[PredictionTable]) -> PredictionTable:
         above = frame["risk"].to_numpy(np.float64) > np.median(frame["risk"])
         frame["high_risk"] = ((votes > 0.5) | ((votes == 0.5) & above)).astype(int)
     elif task.is_classification:
-        frame["predicted"] = _majority(tables, frame)
+        frame["predicted"] = called_together(tables)
     return PredictionTable(task, frame)
 
 
-def _majority(tables: Sequence[PredictionTable], frame: pd.DataFrame) -> list[str]:
-    """The class called most often; among equals the more probable one."""
-    classes = tables[0].task.classes
+def called_together(tables: Sequence[PredictionTable]) -> list[str]:
+    """The class that the mean probabilities call, so that it never contradicts them.
+
+    Where the rule asks for more than probabilities (``balanced``), it is the class called most often; among
+    equals the more probable one.
+
+    Args:
+        tables: One a repeat, with the same patients in the same order.
+    """
+    first = tables[0]
+    classes, rule = first.task.classes, first.decided_by
+    mean = np.mean([each.probabilities() for each in tables], axis=0)
+    if rule in CALLED:
+        return [classes[k] for k in CALLED[rule](mean)]
     votes = sum(np.eye(len(classes))[each.classes("predicted")] for each in tables)
-    mean = np.stack([frame[f"p_{name}"].to_numpy(np.float64) for name in classes], axis=1)
     return [classes[k] for k in np.argmax(votes + 0.5 * mean, axis=1)]
 
 

@@ -1,4 +1,4 @@
-"""Words in label tables: order of classes, events, natural order."""
+"""Words in label tables: events, missing values, numbers, natural order."""
 
 from __future__ import annotations
 
@@ -10,55 +10,9 @@ from histonic.data.tables.values import (
     class_name,
     is_missing,
     natural_key,
-    order_binary,
-    order_classes,
     to_event,
     to_number,
 )
-
-
-@pytest.mark.parametrize(
-    "ordered",
-    [
-        ("1", "2", "10"),
-        ("-1", "0.5", "3"),
-        ("G1", "G2", "G3", "G10"),
-        ("low", "medium", "high"),
-        ("Mild", "Moderate", "Severe"),
-        ("none", "low", "intermediate", "high", "very high"),
-        ("well differentiated", "moderately differentiated", "poorly differentiated"),
-        ("I", "II", "III", "IV"),
-        ("pT1", "pT1a", "pT2"),
-        ("A", "b", "C"),
-    ],
-)
-def test_order_of_classes(ordered):
-    assert order_classes(set(ordered)) == ordered
-
-
-@pytest.mark.parametrize(
-    ("negative", "positive"),
-    [
-        ("0", "1"),
-        ("No", "Yes"),
-        ("normal", "tumor"),
-        ("alive", "dead"),
-        ("wild-type", "mutated"),
-        ("nonMSIH", "MSIH"),
-        ("non_mitosis", "mitosis"),
-        ("-", "+"),
-        ("low", "high"),
-        ("tumour free", "tumour"),
-        ("none", "severe"),
-        ("False", "True"),
-        ("A", "B"),
-        ("zebra", "positive"),
-        ("negative", "ambiguous"),
-    ],
-)
-def test_positive_class_is_second(negative, positive):
-    assert order_binary({positive, negative}) == (negative, positive)
-    assert order_binary([negative, positive]) == (negative, positive)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +82,3 @@ def test_whole_numbers_are_one_class_however_written():
 def test_natural_order_sorts_embedded_numbers_by_value(numbers, prefix):
     names = [f"{prefix}{number}" for number in numbers]
     assert sorted(names, key=natural_key) == [f"{prefix}{number}" for number in sorted(numbers)]
-
-
-@given(st.lists(st.text(), unique=True))
-def test_any_names_can_be_ordered_the_same_way_twice(names):
-    assert order_classes(names) == order_classes(names[::-1])
-    assert sorted(order_classes(names)) == sorted(names)

@@ -26,6 +26,19 @@ def grades(seed: int, n: int = 90, classes: int = 4) -> tuple[np.ndarray, np.nda
     return truth, np.round(weight / weight.sum(axis=1, keepdims=True), 3)
 
 
+@given(st.lists(st.lists(st.floats(0.01, 1), min_size=4, max_size=4), min_size=1, max_size=4))
+def test_the_median_class_is_nearest_to_the_truth_in_the_mean(rows: list[list[float]]) -> None:
+    shares = np.array(rows) / np.sum(rows, axis=1, keepdims=True)
+    distance = np.abs(np.arange(4)[:, None] - np.arange(4)) @ shares.T
+    called = labels.median_class(shares)
+    assert np.allclose(distance[called, np.arange(len(shares))], distance.min(axis=0))
+
+
+def test_at_a_draw_the_first_class_is_called() -> None:
+    assert labels.most_probable(np.array([[0.5, 0.5], [0.3, 0.7]])).tolist() == [0, 1]
+    assert labels.median_class(np.array([[0.5, 0.5], [0.5 - 1e-7, 0.5 + 1e-7]])).tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("ties", [False, True])
 def test_areas_equal_scikit_learn(seed: int, ties: bool) -> None:

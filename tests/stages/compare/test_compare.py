@@ -110,6 +110,19 @@ def test_differences_scores_and_corrections(runs: list[Path], tmp_path: Path) ->
     assert sum(row.p_delong is not None for row in found.differences) == 3
 
 
+def test_runs_that_call_classes_by_different_rules_are_named(tmp_path: Path) -> None:
+    task = next(task for task in TASKS if task.kind == "ordinal")
+    tables = [frame(task, 1.0, seed) for seed in (1, 2)]
+    pair = [
+        write(tmp_path / "old", [(task, tables[0])]),
+        write(tmp_path / "new", [(task, tables[1].assign(decided_by="median"))]),
+        write(tmp_path / "newer", [(task, tables[1].assign(decided_by="median"))]),
+    ]
+    notes = {(row.first, row.second): row.note for row in quick(pair).differences if row.p is not None}
+    words = "old calls classes by another rule (balanced) than new (median): kappa"
+    assert words in notes["old", "new"] and "rule" not in notes["new", "newer"]
+
+
 def test_delong_is_that_of_the_metrics(runs: list[Path]) -> None:
     row = quick(runs[:2], target=["msi"]).differences[0]
     tables = [frame(TASKS[0], skill, seed) for skill, seed in ((3.0, 1), (0.3, 2))]

@@ -17,6 +17,7 @@ from histonic.core.documents import write_document
 from histonic.core.errors import CohortError, RunError, TableError
 from histonic.core.task import TASK_KINDS, Task
 from histonic.metrics.survival.outcome import check_survival
+from histonic.stages.evaluate.curves import ClassCurves
 from histonic.stages.evaluate.evaluate import EVALUATORS, TaskEvaluation, evaluate_run, evaluate_task
 from histonic.stages.evaluate.survival import kaplan_meier_groups
 
@@ -135,6 +136,15 @@ def test_ordinal_leads_with_kappa() -> None:
     assert values(result)["Spearman correlation"] == pytest.approx(
         frame["score"].corr(frame["truth"].astype(float), method="spearman"), abs=1e-12
     )
+
+
+def test_scores_are_shown_in_the_numbers_of_the_classes() -> None:
+    """Whatever the table's own score counts in: earlier versions counted classes from 0."""
+    frame = table("ordinal")
+    wanted = frame[["p_1", "p_2", "p_3"]].to_numpy() @ [1.0, 2.0, 3.0]
+    curves = evaluate("ordinal", frame).curves
+    assert isinstance(curves, ClassCurves) and curves.scatter is not None
+    assert np.allclose(curves.scatter.predicted, wanted) and set(curves.scatter.truth) == {0, 1, 2}
 
 
 def test_regression_chance_is_the_mean_of_the_other_folds() -> None:

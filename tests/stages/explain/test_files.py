@@ -36,6 +36,8 @@ def test_predictions_in_words() -> None:
     # Called against its share in training, though another class is likelier.
     rare = {"predicted": "G3", "p_G1": 0.87, "p_G3": 0.13}
     assert prediction_words(rare, "multiclass") == "G3 (13 %, much for so rare a class)"
+    middle = {"predicted": "G2", "decided_by": "median", "p_G1": 0.4, "p_G2": 0.2, "p_G3": 0.4}
+    assert prediction_words(middle, "ordinal") == "G2 (20 %, the median)"
     assert prediction_words({"predicted": 12.345}, "regression") == "12.3"
     assert prediction_words({"risk": -0.5, "high_risk": 0}, "survival") == "low risk (-0.50)"
 

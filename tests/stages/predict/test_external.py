@@ -143,6 +143,8 @@ def test_targets_that_the_other_cohort_lacks_are_left_out(run: Path, elsewhere: 
 def test_what_cannot_be_tested_is_refused(run: Path, elsewhere: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="has the targets grade, score, os"):
         try_out(run, elsewhere, target=["msi"])
+    with pytest.raises(SettingsError, match="the order is low < mid < high"):
+        try_out(run, elsewhere, target=["score:regression:ki67", "grade:ordinal:grade:high<mid<low"])
     with pytest.raises(RunError, match=r"(?s)run\.json.*no such file"):
         try_out(tmp_path, elsewhere)
     shutil.copytree(elsewhere / "store", tmp_path / "store")

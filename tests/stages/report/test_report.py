@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from fixtures.runs import write_external
-from histonic.core.documents import read_document
+from histonic.core.documents import read_document, sealed
 from histonic.core.errors import CohortError, OutputError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
 from histonic.core.task import TASK_KINDS, Task
@@ -35,6 +35,7 @@ from histonic.stages.report.report import interval_drawing, write_report
 from histonic.stages.report.settings import ReportSettings
 
 MSI = Task("msi", "binary", ("msi",), ("stable", "instable"))
+GRADE = Task("grade", "ordinal", ("grade",), ("low", "intermediate", "high"))
 SCORE = Task("proliferation_score", "regression", ("ki67_percent",))
 SURVIVAL = Task("overall_survival", "survival", ("os_months", "os_event"))
 MakeRun = Callable[..., Path]
@@ -140,6 +141,42 @@ def test_a_run_without_confounding_says_so(tmp_path: Path, make_run: MakeRun) ->
     assert values["audit"]["headline"] == ""
     assert "No error and no warning." in page.text
     assert "predicted within sites as across them" in page.text
+
+
+def test_the_head_says_how_labels_were_taken(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", (MSI, GRADE))
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    doubt = "If it is the other way round: --target msi:binary:msi:positive=stable."
+    facts["codings"] = {
+        "msi": {"text": "positive class: instable; the other: stable", "doubt": doubt},
+        "grade": {"text": "order, lowest first: low < intermediate < high (by their words)", "doubt": ""},
+    }
+    (run / "run.json").write_text(json.dumps(sealed(facts)), encoding="utf-8")
+    page, values, _ = report_on(run)
+    head = page.text[: page.text.index("Patients and slides")]
+    assert f"Labels: positive class: instable; the other: stable. {doubt}" in head
+    assert "Labels: order, lowest first: low < intermediate < high (by their words)." in head
+    assert [target["doubt"] for target in values["targets"]] == [doubt, ""]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("median", "is the median of the predicted distribution"),
+        ("balanced", "most probable after all classes were given equal weight"),
+        ("", "most probable after all classes were given equal weight"),
+    ],
+)
+def test_the_rule_that_called_the_classes_is_told(
+    tmp_path: Path, make_run: MakeRun, rule: str, words: str
+) -> None:
+    """Tables of earlier versions, which knew but one rule, do not name it."""
+    run = make_run(tmp_path / "run", (GRADE,), pictures=False)
+    table = pd.read_csv(run / "predictions/grade.csv", dtype=str)
+    if rule:
+        table.assign(decided_by=rule).to_csv(run / "predictions/grade.csv", index=False)
+    page, values, _ = report_on(run)
+    assert words in page.text and values["targets"][0].get("decided_by", "") == rule
 
 
 def test_page_is_one_whole_file(whole: tuple[Page, dict[str, Any], str, Path]) -> None:

@@ -99,6 +99,17 @@ def test_a_run_has_everything(whole: Path, cohort_folder: Path) -> None:
     assert run["bundle_fingerprint"] == digest(whole)["bundle/bundle.json"]
 
 
+def test_run_and_bundle_say_how_labels_were_taken(whole: Path) -> None:
+    found = json.loads((whole / "run.json").read_text())["codings"]
+    assert found == json.loads((whole / "bundle/bundle.json").read_text())["codings"]
+    assert {name: coding["text"] for name, coding in found.items()} == {
+        "grade": "order, lowest first: low < mid < high (by their words)",
+        "score": "a number, in the unit of the column 'score'",
+        "os": "event: 1 in the column 'os_event'; censored: 0; time in months, by the name of 'os_months'",
+    }
+    assert {coding["doubt"] for coding in found.values()} == {""}
+
+
 def test_every_patient_is_predicted_once_out_of_fold(whole: Path) -> None:
     parts = {
         patient["patient_id"]: patient["tested_in"][0][1]
@@ -115,11 +126,22 @@ def test_columns_are_those_promised(whole: Path) -> None:
     grade = pd.read_csv(whole / "predictions/grade.csv")
     shares = grade[[f"p_{name}" for name in ("high", "low", "mid") if f"p_{name}" in grade]]
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-6)
-    assert "score" in grade and set(grade.predicted) <= {"low", "mid", "high"}
+    assert "score" in grade and set(grade.decided_by) == {"median"}
+    reached = grade[["p_low", "p_mid", "p_high"]].cumsum(axis=1).to_numpy() >= 0.5 - 1e-8
+    assert grade.predicted.tolist() == np.array(["low", "mid", "high"])[reached.argmax(axis=1)].tolist()
     survival = pd.read_csv(whole / "predictions/os.csv")
     assert survival.columns.tolist()[4:] == ["time", "event", "risk", "high_risk"]
     assert set(survival.high_risk) <= {0, 1}
     assert {result.task.name for result in evaluate_run(whole, resamples=100)} == {"grade", "score", "os"}
+
+
+def test_another_rule_is_asked_for_and_told(cohort_folder: Path, tmp_path: Path) -> None:
+    run = run_in(tmp_path / "run", cohort_folder, target=["grade:multiclass"], calls="balanced", **ONE)
+    assert set(pd.read_csv(run / "predictions/grade.csv").decided_by) == {"balanced"}
+    for name in ("run.json", "bundle/bundle.json"):
+        assert json.loads((run / name).read_text())["calls"] == "balanced"
+    predict(bundle=run / "bundle", slides=[cohort_folder / "store"], out=tmp_path / "out.csv")
+    assert set(pd.read_csv(tmp_path / "out.csv")["grade.decided_by"]) == {"balanced"}
 
 
 def test_the_history_begins_with_the_untrained_network(whole: Path) -> None:
@@ -344,7 +366,8 @@ def test_a_class_that_a_fold_cannot_learn_is_named(cohort_folder: Path, tmp_path
     )
     found = pd.read_csv(run / "predictions" / "grade.csv", dtype=str).set_index("patient_id")
     # It also validates in another fold, which cannot learn it either.
-    assert len(said) == 2
+    assert len([line for line in said if "no training patient" in line]) == 2
+    assert "grade: classes without an order: high, low, mid, rare" in said
     assert any(f"no training patient of fold {int(found.fold[first]) + 1} is rare" in line for line in said)
     assert "rare" not in set(found.predicted[found.fold == found.fold[first]])
 
@@ -362,7 +385,9 @@ def test_a_fixed_split_has_no_folds(cohort_folder: Path, tmp_path: Path) -> None
 
     asked = {"labels": tmp_path / "labels.csv", "target": ["score:regression"], "max_epochs": 1}
     run_in(tmp_path / "run", cohort_folder, Listener(), **asked, folds=7)
-    assert said == ["the table's own split has one test part: --folds 7 is not used"]
+    assert [line for line in said if "folds" in line] == [
+        "the table's own split has one test part: --folds 7 is not used"
+    ]
 
 
 def test_one_class_only(cohort_folder: Path, tmp_path: Path) -> None:

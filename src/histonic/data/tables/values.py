@@ -1,10 +1,9 @@
-"""What the words in label tables mean: missing values, numbers, events, and the order of classes."""
+"""What the words in label tables mean: missing values, numbers, events, names of classes."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
 
 
 def _words(text: str) -> frozenset[str]:
@@ -47,25 +46,6 @@ _EVENT_WORDS = frozenset({"event", "dead", "deceased", "died", "death"})
 _CENSORED_WORDS = frozenset({"alive", "censored", "living"})
 _TRUE_WORDS = frozenset({"1", "1.0", "yes", "y", "true"})
 _FALSE_WORDS = frozenset({"0", "0.0", "no", "n", "false"})
-
-_LEVELS = (
-    {"none", "absent", "negative", "normal", "no"},
-    {"very low", "minimal"},
-    {"low", "mild", "weak", "small", "well"},
-    {"medium", "moderate", "moderately", "intermediate", "mid", "middle"},
-    {"high", "severe", "strong", "large", "marked", "poor", "poorly"},
-    {"very high", "extreme", "undifferentiated"},
-)
-"""Words with an order, least first."""
-
-_NEGATIVE = _words(
-    "no|n|negative|neg|normal|benign|healthy|alive|living|absent|none|false|wild type|wildtype|wt|mss|"
-    "control|censored|0|-"
-)
-_POSITIVE = _words(
-    "yes|y|positive|pos|tumor|tumour|cancer|carcinoma|malignant|dead|deceased|present|true|mutated|"
-    "mutant|mut|msi|msih|msi h|metastasis|relapse|recurrence|event|1|+"
-)
 
 
 def is_missing(text: str) -> bool:
@@ -142,63 +122,3 @@ def natural_key(text: str) -> tuple[tuple[tuple[bool, float, str], ...], str]:
     pieces = re.findall(r"[0-9]+|[^0-9]+", text.lower())
     key = ((False, float(piece), "") if piece[0] in "0123456789" else (True, 0.0, piece) for piece in pieces)
     return tuple(key), text
-
-
-def order_classes(names: Collection[str]) -> tuple[str, ...]:
-    """Classes from lowest to highest.
-
-    Numbers by value; words that name levels (none < low, mild, well < moderate, intermediate < high, severe,
-    poor ...), if every class is one and no two are the same level; else in natural order (G1 < G2 < G10).
-
-    Example:
-        >>> order_classes(["high", "low", "medium"]), order_classes(["10", "9"]), order_classes(["G2", "G1"])
-        (('low', 'medium', 'high'), ('9', '10'), ('G1', 'G2'))
-    """
-    ordered = sorted(set(names), key=natural_key)
-    numbers = [to_number(name) for name in ordered]
-    if all(number is not None for number in numbers):
-        return tuple(sorted(ordered, key=lambda name: (to_number(name) or 0.0, name)))
-    levels = {name: _level(name) for name in ordered}
-    if None not in levels.values() and len(set(levels.values())) == len(ordered):
-        return tuple(sorted(ordered, key=lambda name: levels[name] or 0))
-    return tuple(ordered)
-
-
-def order_binary(names: Collection[str]) -> tuple[str, ...]:
-    """Two classes, the positive one second.
-
-    A word that says no (no, negative, normal, benign, alive, wild type, 0, non-X beside X ...) comes first, a
-    word that says yes (yes, positive, tumor, malignant, dead, mutated, 1 ...) second; else as in
-    :func:`order_classes`.
-
-    Example:
-        >>> order_binary(["tumor", "normal"]), order_binary(["MSIH", "nonMSIH"]), order_binary(["A", "B"])
-        (('normal', 'tumor'), ('nonMSIH', 'MSIH'), ('A', 'B'))
-    """
-    ordered = order_classes(names)
-    if len(ordered) != 2:
-        return ordered
-    first, second = (_binary_rank(name, other) for name, other in (ordered, ordered[::-1]))
-    return ordered if first <= second else ordered[::-1]
-
-
-def _level(name: str) -> int | None:
-    plain = _plain(name)
-    for candidate in (plain, " ".join(plain.split()[:2]), plain.split()[0] if plain else ""):
-        for level, words in enumerate(_LEVELS):
-            if candidate in words:
-                return level
-    return None
-
-
-def _binary_rank(name: str, other: str) -> int:
-    plain, rival = _plain(name), _plain(other)
-    denies = plain.endswith(rival) and plain[: len(plain) - len(rival)].strip() in {"non", "not", "no", "un"}
-    if plain in _NEGATIVE or denies:
-        return -1
-    return int(plain in _POSITIVE)
-
-
-def _plain(name: str) -> str:
-    text = name.strip().lower()
-    return re.sub(r"[\s_\-]+", " ", text).strip() or text

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from histonic.core.errors import CohortError, HistonicError, TableError
-from histonic.core.task import TargetRequest, Task, parse_target
+from histonic.core.task import Coding, TargetRequest, Task, parse_target
 from histonic.data.tables.issues import Issue, gather, list_names
 from histonic.data.tables.joins import SlideJoin, fitting_column, given_roles, join_slides, table_patients
 from histonic.data.tables.label_table import LabelTable, collect_labels
 from histonic.data.tables.settings import Decimal
 from histonic.data.targets.classes import unused_spellings
+from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
 from histonic.data.targets.survival_checks import coding_issues, number_issues
 from histonic.data.targets.targets import (
@@ -26,7 +29,25 @@ from histonic.data.targets.targets import (
 from histonic.data.text import loose_key
 
 
-def check_labels(
+@dataclass(frozen=True)
+class LabelCheck:
+    """What a label table says, and what is wrong with it.
+
+    Attributes:
+        issues: Errors first, each kind once and in the order of the table.
+        codings: How the labels of each usable target were taken, by its name.
+    """
+
+    issues: list[Issue]
+    codings: Mapping[str, Coding]
+
+
+def check_labels(table_path: str | Path, **options: Any) -> list[Issue]:
+    """The issues of :func:`examine_labels`, which takes the same arguments."""
+    return examine_labels(table_path, **options).issues
+
+
+def examine_labels(
     table_path: str | Path,
     *,
     targets: Sequence[str | TargetRequest] = (),
@@ -40,7 +61,7 @@ def check_labels(
     slide_sheet: str | None = None,
     classes: Mapping[str, str] | None = None,
     decimal: Decimal = "auto",
-) -> list[Issue]:
+) -> LabelCheck:
     """List all problems of a label table, not only the first.
 
     Errors are what would stop training: an unreadable table, absent or doubled columns, missing patients,
@@ -65,9 +86,6 @@ def check_labels(
         classes: Spellings of one class joined.
         decimal: ``point`` or ``comma`` where the numbers do not show it.
 
-    Returns:
-        Errors first, each kind once and in the order of the table.
-
     Raises:
         SettingsError: A target's text cannot be read, or the style is unknown.
     """
@@ -84,7 +102,7 @@ def check_labels(
             decimal=decimal,
         )
     except TableError as error:
-        return [_as_issue("Unusable table", str(Path(table_path).name), error)]
+        return LabelCheck([_as_issue("Unusable table", str(Path(table_path).name), error)], {})
     issues += [Issue("warning", "Passed over", table.text.name, note, "Check it.") for note in table.notes]
     issues += [*_doubled_rows(table), *_alike_patients(table)]
     join = None if slide_ids is None else join_slides(table, slide_ids)
@@ -96,11 +114,12 @@ def check_labels(
         issues += _censor_columns(table, event_coding)
     if len(requests) > 1:
         issues += _targets_together(table, requests, event_coding)
+    codings: dict[str, Coding] = {}
     for request in requests:
-        issues += _target_issues(table, request, event_coding, used, folds)
+        issues += _target_issues(table, request, event_coding, used, folds, codings)
     if requests and table.classes:
         issues += _unused_spellings(table, requests, event_coding)
-    return sorted(gather(issues), key=lambda issue: issue.severity != "error")
+    return LabelCheck(sorted(gather(issues), key=lambda issue: issue.severity != "error"), codings)
 
 
 def _unused_spellings(table: LabelTable, requests: Sequence[TargetRequest], event_coding: str) -> list[Issue]:
@@ -241,8 +260,14 @@ def _targets_together(table: LabelTable, targets: Sequence[TargetRequest], event
 
 
 def _target_issues(
-    table: LabelTable, request: TargetRequest, event_coding: str, used: Sequence[str], folds: int
+    table: LabelTable,
+    request: TargetRequest,
+    event_coding: str,
+    used: Sequence[str],
+    folds: int,
+    codings: dict[str, Coding],
 ) -> list[Issue]:
+    """What is wrong with one target; its coding goes into ``codings``."""
     try:
         target = read_target(table, request, event_coding=event_coding)
     except HistonicError as error:
@@ -253,6 +278,7 @@ def _target_issues(
         task, numbers = make_task(table, target, {p: values[p] for p in used if p in values})
     except HistonicError as error:
         return [*issues, _as_issue("Unusable target", f"{table.text.name}, target {request.name!r}", error)]
+    codings[request.name] = target_coding(table, request, task, event_coding=event_coding)
     missing = [patient for patient in used if patient not in numbers]
     if missing:
         found = f"{len(missing)} of {len(used)} patients have no value: {list_names(missing)}."
@@ -261,7 +287,7 @@ def _target_issues(
     if numbers or all(issue.severity == "warning" for issue in issues):
         issues += one_outcome(table, task, numbers.values())
     doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
-    doubts += value_doubts(table, target, task, numbers)
+    doubts += [*value_doubts(table, target, task, numbers), *positive_doubt(table, request, task)]
     return [
         *issues,
         *_rare_outcomes(table, task, numbers.values(), folds),

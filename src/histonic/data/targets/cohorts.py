@@ -21,6 +21,7 @@ from histonic.data.tables.joins import (
 from histonic.data.tables.label_table import LabelTable, read_labels
 from histonic.data.targets.checks import check_labels, one_outcome
 from histonic.data.targets.classes import unused_spellings
+from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
 from histonic.data.targets.targets import join_patients, make_task, read_targets
 
@@ -47,7 +48,8 @@ def build_cohort(
             :func:`histonic.data.targets.targets.read_target`.
         slide_ids: Names of the maps in the store.
         event_coding: ``censored`` says that 1 in event columns marks the censored.
-        varied: Refuse a target that does not vary; patients who are only to be tested may be all of a kind.
+        varied: Refuse a target that does not vary, or whose classes have no certain order; patients who are
+            only to be tested may be all of a kind, and their classes have the order of the run.
 
     Returns:
         The cohort, sorted by patient. A patient with slides from several sites has their names joined by +.
@@ -78,13 +80,16 @@ def build_cohort(
     if not used:
         raise _nobody(table, join, slide_ids, labelled)
     sites = patient_sites(table)
-    tasks, encoded = [], []
+    tasks, encoded, codings = [], [], {}
     doubts = [issue for target in targets for issue in target.issues]
     for target, (values, _) in zip(targets, joined, strict=True):
-        task, numbers = make_task(table, target, {p: values[p] for p in used if p in values})
+        task, numbers = make_task(table, target, {p: values[p] for p in used if p in values}, sure=varied)
         if varied or not numbers:
             raise_first(one_outcome(table, task, numbers.values()))
         doubts += value_doubts(table, target, task, numbers)
+        if varied:
+            doubts += positive_doubt(table, target.request, task)
+            codings[task.name] = target_coding(table, target.request, task, event_coding=event_coding)
         tasks.append(task)
         encoded.append(numbers)
     return Cohort(
@@ -94,6 +99,7 @@ def build_cohort(
         number_folds(table, used),
         given_roles(table, used),
         (*table.notes, *(f"{each.what}: {each.where}. {each.found} {each.todo}" for each in gather(doubts))),
+        codings,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from histonic.core.errors import SettingsError, TableError
@@ -15,11 +15,10 @@ from histonic.data.tables.values import (
     class_name,
     is_spreadsheet_error,
     natural_key,
-    order_binary,
-    order_classes,
 )
 from histonic.data.targets.cells import given_cells, read_numbers, spreadsheet_errors
 from histonic.data.targets.classes import joined_classes, refuse_two_spellings
+from histonic.data.targets.coding import ordered_classes
 from histonic.data.targets.survival_columns import read_survival, survival_pair, time_columns
 
 Value = str | float | tuple[float, float]
@@ -157,6 +156,8 @@ def _require_column(table: LabelTable, request: TargetRequest, column: str) -> N
     if absent:
         found, todo = table.text.no_column(absent[0])
         near = suggest(absent[0], table.label_columns)
+        if "<" in absent[0]:
+            near = f"To give the order of the classes, write {request.name}:ordinal:COLUMN:LOW<MID<HIGH."
         raise TableError(
             f"Read the target {request.name!r} from the column {absent[0]!r} of {table.path.name}.",
             found,
@@ -234,7 +235,7 @@ def _show(value: Value) -> str:
 
 
 def make_task(
-    table: LabelTable, target: RowTarget, values: Mapping[str, Value]
+    table: LabelTable, target: RowTarget, values: Mapping[str, Value], *, sure: bool = True
 ) -> tuple[Task, dict[str, float | tuple[float, float]]]:
     """The Task with its classes, and per patient the class index, number or (time, event).
 
@@ -242,9 +243,11 @@ def make_task(
         table: For messages.
         target: The target.
         values: Per patient, only of those who are used: classes that none of them has do not count.
+        sure: Refuse an ordinal target whose order is not certain.
 
     Raises:
-        TableError: A binary target with more than two classes, or two classes that are one but for capitals.
+        TableError: A binary target with more than two classes, two classes that are one but for capitals, or
+            classes whose order is not certain, or not the one that was given.
     """
     name, kind = target.request.name, target.kind
     if kind in ("regression", "survival"):
@@ -252,8 +255,7 @@ def make_task(
         return Task(name, kind, target.columns), numbers
     names = {str(value) for value in values.values()}
     refuse_two_spellings(table, name, target.columns, names)
-    order: Callable[[set[str]], tuple[str, ...]] = order_binary if kind == "binary" else order_classes
-    classes = order(names)
+    classes = ordered_classes(table, target.request, kind, target.columns, names, sure=sure)
     if kind == "binary" and len(classes) > 2:
         raise TableError(
             f"Use the target {name!r} as binary ({table.where(' and '.join(target.columns))}).",

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from histonic.core.errors import TileSetError
 from histonic.core.task import Task
+from histonic.data.classes.positives import order_binary
 from histonic.data.tables.issues import list_names
-from histonic.data.tables.values import natural_key, order_binary, to_number
+from histonic.data.tables.values import natural_key, to_number
 from histonic.data.tilesets.listing import Listing
 
 if TYPE_CHECKING:

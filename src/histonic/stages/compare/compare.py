@@ -250,7 +250,21 @@ def _differences(
     if any(table.is_crossed() for table in (*first.tables, *second.tables)):
         p, by_delong = crossed_p(p), None if by_delong is None else crossed_p(by_delong)
         note = " ".join([note, CROSSED_NOTE]).strip()
+    note = " ".join([note, _other_rule(first, second)]).strip()
     return [replace(rows[0], p=p, p_delong=by_delong, note=note), *rows[1:]]
+
+
+def _other_rule(first: _Entry, second: _Entry) -> str:
+    """That two runs call classes by different rules, which kappa and accuracy see; empty if they do not."""
+    if not first.tables[0].task.is_classification:
+        return ""
+    rules = [entry.tables[0].decided_by or "balanced" for entry in (first, second)]
+    if rules[0] == rules[1]:
+        return ""
+    return (
+        f"{first.name} calls classes by another rule ({rules[0]}) than {second.name} ({rules[1]}): kappa and "
+        "balanced accuracy differ by that, too."
+    )
 
 
 def _scores_of(entry: _Entry) -> Any:

@@ -194,7 +194,9 @@ def evaluate_classes(table: PredictionTable) -> Evaluated:
 def evaluate_ordinal(table: PredictionTable) -> Evaluated:
     """Measures and curves of an ordinal target: those of its classes, and of their order."""
     cases = _read_labelled(table)
-    truth, score = cases.truth.astype(np.float64), cases.table.numbers("score")
+    # From the probabilities: tables of earlier versions have scores by the place of a class, not its number.
+    values = np.array(cases.table.task.class_values)
+    truth, score = cases.truth.astype(np.float64), cases.probabilities @ values
     order = [
         Measure(
             "Quadratic weighted kappa", lambda counts: labels.quadratic_kappa(cases.confusion(counts)), 0.0
@@ -203,7 +205,7 @@ def evaluate_ordinal(table: PredictionTable) -> Evaluated:
             "Spearman correlation",
             partial(regression.spearman, truth, score),
             0.0,
-            note="Of the expected class index with the true one.",
+            note="Of the score (the mean of the predicted distribution) with the true class.",
             scale="fisher",
         ),
     ]

@@ -19,7 +19,7 @@ from histonic.core.files import require_writable_folder
 from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
-from histonic.core.task import Task
+from histonic.core.task import Calls, Task
 from histonic.data.maps.fusion import Fusion
 from histonic.data.maps.store import thumbnail_path
 from histonic.data.tables.issues import list_names
@@ -28,6 +28,7 @@ from histonic.models.members import prediction_columns
 from histonic.models.predicting import predict_slides
 from histonic.runs.documents import CohortPatient
 from histonic.runs.predictions import PredictionTable
+from histonic.runs.repeats import called_together
 from histonic.runs.run import Run, read_run
 from histonic.stages.explain.attribution.checks import (
     LESION_SHARE,
@@ -236,7 +237,7 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     require_unseen(networks, job.task, slide.slide_id)
     patient = None if named_by_path else bench.run.cohort.patient_of(slide.slide_id)
     model_input = model_input_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
-    prediction = _predict(networks, model_input, job.task)
+    prediction = _predict(networks, model_input, job.task, bench.run.facts.calls)
     output = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
     seen = explain_map(networks, model_input.maps, model_input.name, output, METHODS[bench.settings.method])
     values = model_input.on_slide(seen)
@@ -313,7 +314,7 @@ def _finished(target: Path, inputs: Inputs) -> Explanation | None:
 
 
 def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> Prediction | None:
-    """The patient's prediction in the run's table, mean and majority over repeats; None if there is none."""
+    """The patient's prediction in the run's table, of repeats the mean; None if there is none."""
     if patient is None:
         return None
     rows = rows_of(table, patient.patient_id)
@@ -326,12 +327,17 @@ def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> Predic
             found[name] = float(rows.numbers(name).mean())
         elif name == "high_risk":
             found[name] = float(rows.numbers(name).mean() > 0.5)
+        elif name == "decided_by":
+            found[name] = rows.texts(name)[0]
         elif name == "predicted":
-            found[name] = str(rows.frame[name].mode().iloc[0])
+            places = np.arange(len(rows.frame))
+            found[name] = called_together([rows.rows(places == place) for place in places])[0]
     return found
 
 
-def _predict(networks: Sequence[ExplainedNetwork], model_input: ModelInput, task: Task) -> dict[str, Any]:
+def _predict(
+    networks: Sequence[ExplainedNetwork], model_input: ModelInput, task: Task, calls: Calls
+) -> dict[str, Any]:
     """The prediction of what the networks see, in the columns of the run's tables."""
     found = [
         predict_slides(
@@ -345,7 +351,7 @@ def _predict(networks: Sequence[ExplainedNetwork], model_input: ModelInput, task
         )[task.name]
         for network in networks
     ]
-    columns = prediction_columns(task, found, [network.member for network in networks])
+    columns = prediction_columns(task, found, [network.member for network in networks], calls)
     return {name: cells[0] for name, cells in columns.items()}
 
 

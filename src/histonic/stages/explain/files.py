@@ -104,8 +104,7 @@ def title_of(record: Explanation) -> str:
 def prediction_words(prediction: Prediction, kind: TaskKind) -> str:
     """A prediction in a few words.
 
-    The called class is the one favoured against its share among the training patients; where another one is
-    more probable, that is said.
+    Where another class is more probable than the called one, the rule that decided is said.
 
     Example:
         >>> prediction_words({"risk": 1.234, "high_risk": 1}, "survival")
@@ -118,7 +117,8 @@ def prediction_words(prediction: Prediction, kind: TaskKind) -> str:
     name = prediction["predicted"]
     share = float(prediction[f"p_{name}"])
     largest = max(float(value) for key, value in prediction.items() if key.startswith("p_"))
-    return f"{name} ({100 * share:.0f} %{'' if share == largest else ', much for so rare a class'})"
+    rule = ", the median" if prediction.get("decided_by") == "median" else ", much for so rare a class"
+    return f"{name} ({100 * share:.0f} %{'' if share == largest else rule})"
 
 
 def write_summary(folder: Path) -> None:

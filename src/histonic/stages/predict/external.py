@@ -20,6 +20,7 @@ from histonic.data.maps.store import Store
 from histonic.data.tables.joins import table_patients
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.classes import join_option
+from histonic.data.targets.coding import match_order
 from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.data.targets.survival_columns import has_columns
 from histonic.models.bundle import Bundle, read_bundle
@@ -87,7 +88,9 @@ def external_test(
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
     with replacing_folder(out) as partial:
         for task in cohort.tasks:
-            joined = prediction_columns(task, [each[task.name] for each in predictions], bundle.members)
+            joined = prediction_columns(
+                task, [each[task.name] for each in predictions], bundle.members, bundle.calls
+            )
             frame = pd.DataFrame({**truth_columns(task, cohort, fold), **joined})
             write_frame(partial / "predictions" / f"{task.name}.csv", frame)
         write_document(
@@ -159,6 +162,8 @@ def _requests(
             f"The run has the targets {', '.join(task.name for task in tasks)}.",
             "Give --target only for those whose columns differ.",
         )
+    for task in tasks:
+        _require_same_order(task, named.get(task.name))
     requests = [
         TargetRequest(task.name, task.kind, named[task.name].columns if task.name in named else task.columns)
         for task in tasks
@@ -167,6 +172,25 @@ def _requests(
     # With none of them the table's own error says what is absent.
     here = here or requests
     return here, [each.name for each in requests if each not in here]
+
+
+def _require_same_order(task: Task, request: TargetRequest | None) -> None:
+    """Refuse an order or a positive class that is not the run's, whose networks cannot be turned round."""
+    if request is None:
+        return
+    given = match_order(request.order, task.classes)
+    turned = request.positive and not match_order((request.positive,), task.classes[-1:])
+    if turned or given != [name for name in task.classes if name in given]:
+        found = (
+            f"the positive class is {task.classes[-1]!r}"
+            if task.kind == "binary"
+            else f"the order is {' < '.join(task.classes)}"
+        )
+        raise SettingsError(
+            f"Test the target {task.name!r} with another meaning of its classes.",
+            f"In the run {found}.",
+            f"Leave it out: {task.name}:{task.kind}:COLUMN; or train again.",
+        )
 
 
 def _facts(

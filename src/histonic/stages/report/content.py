@@ -77,6 +77,9 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
     targets = []
     for task in run.tasks:
         target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
+        coding = run.facts.codings.get(task.name)
+        if coding:
+            target = target.model_copy(update={"coding": coding.text, "doubt": coding.doubt})
         targets.append(evidence_of(full[task.name], target, columns, settings, SEED, run.training(task)))
         progress.advance(note=task.name)
     facts = run.facts
@@ -153,7 +156,7 @@ def _target(
     # One fold is a fixed test part or an external cohort, whose patients trained nothing.
     crossed, label = table.is_crossed(), words.label_of(table.task.name)
     common: dict[str, Any] = {"task": table.task, "label": label, "crossed": crossed}
-    common |= {"groups": (), "clinical": None}
+    common |= {"groups": (), "clinical": None, "decided_by": table.decided_by}
     if isinstance(found, CohortError):
         if alone:
             raise found

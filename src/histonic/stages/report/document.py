@@ -49,6 +49,9 @@ class Target(SparsePart):
         meaning: Of the leading metric, in sentences.
         groups: Sites and subgroups.
         clinical: Clinical columns beside the slides, if any were named.
+        coding: How the labels were taken: order, positive class, event, unit of time.
+        doubt: What of this nothing says; empty if there is nothing.
+        decided_by: The rule by which classes were called; empty where none are, or the table does not say.
     """
 
     task: Annotated[Task, PlainSerializer(Task.to_dict)]
@@ -62,6 +65,9 @@ class Target(SparsePart):
     meaning: tuple[str, ...] = ()
     groups: tuple[Grouping, ...]
     clinical: Clinical | NoClinical | None
+    coding: str = ""
+    doubt: str = ""
+    decided_by: str = ""
 
 
 class ExternalCohort(Part):

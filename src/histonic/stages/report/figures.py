@@ -159,6 +159,9 @@ def class_score_picture(target: Target, curves: ClassCurves) -> Picture | None:
     if scatter is None:
         return None
     truth, score = np.array(scatter.truth, dtype=float), np.array(scatter.predicted, dtype=float)
+    values = target.task.class_values
+    own = values != tuple(range(len(classes)))
+    scale = "in the numbers of the classes" if own else "0 for the first class, 1 for the next"
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -171,7 +174,7 @@ def class_score_picture(target: Target, curves: ClassCurves) -> Picture | None:
                 axes.hlines(np.median(mine), index - 0.36, index + 0.36, color=COLOURS[1], linewidth=3)
         names = [short_name(name, 14) for name in classes]
         axes.set_xticks(range(len(classes)), names)
-        axes.set_yticks(range(len(classes)), names)
+        axes.set_yticks(values, names)
         axes.set(xlabel="True class", ylabel="Predicted score", xlim=(-0.6, len(classes) - 0.4))
 
     medians = ", ".join(
@@ -183,8 +186,8 @@ def class_score_picture(target: Target, curves: ClassCurves) -> Picture | None:
         "Score by class",
         draw_figure(draw),
         f"Predicted score of the patients of each true class; medians: {medians}.",
-        "One dot is a patient. The score is the class expected on average (0 for the first class, 1 for the "
-        "next); the bar is the median. Clouds that climb from left to right mean that the order was learned.",
+        f"One dot is a patient. The score is the class expected on average ({scale}); the bar is the median. "
+        "Clouds that climb from left to right mean that the order was learned.",
     )
 
 

@@ -44,20 +44,33 @@ KIND_WORDS: dict[TaskKind, str] = {
     "regression": "a number",
     "survival": "time to an event",
 }
-READING: dict[TaskKind, str] = {
-    "binary": "The class that is called is the one with the higher probability after both classes were "
-    "given equal weight; no cut-off was tuned on the patients shown here.",
-    "multiclass": "The class that is called is the one with the highest probability after all classes were "
-    "given equal weight; no cut-off was tuned on the patients shown here.",
-    "ordinal": "The class that is called comes from probabilities in which all classes have equal weight; "
-    "no cut-off was tuned on the patients shown here.",
+READING: dict[str, str] = {
+    "most probable": "The class that is called is the most probable one; no cut-off was tuned on the "
+    "patients shown here. A rare class is seldom the most probable one; AUROC and AUPRC do not depend on "
+    "what is called.",
+    "median": "The class that is called is the median of the predicted distribution: half of the "
+    "probability lies on it and the classes below. It need not be the most probable single class. No "
+    "cut-off was tuned on the patients shown here.",
+    "balanced": "The class that is called is the one most probable after all classes were given equal "
+    "weight, so that a rare one may be called where another is more probable; no cut-off was tuned on the "
+    "patients shown here.",
     "regression": "Predictions are in the unit of the label table; nothing was rescaled on the patients "
     "shown here.",
     "survival": "The model gives each patient a risk; it does not predict a time. The cut-off between low "
     "and high risk is the median risk of the training patients, so that the patients shown here had no part "
     "in choosing it.",
 }
-"""How to read the predictions of one kind of target."""
+"""How to read the predictions, by the rule that called classes, else by the kind of target."""
+
+
+def reading(kind: TaskKind, decided_by: str) -> str:
+    """How to read the predictions of a target.
+
+    Args:
+        kind: Of the target.
+        decided_by: The rule in its table; empty in tables of versions that knew but one.
+    """
+    return READING[kind if kind in READING else decided_by or "balanced"]
 
 
 def base_name(name: str) -> str:

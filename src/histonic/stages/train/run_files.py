@@ -15,6 +15,7 @@ from histonic.core.documents import write_document
 from histonic.core.errors import TrainingError
 from histonic.core.files import replacing_file, write_json, write_text
 from histonic.core.settings import plain_settings
+from histonic.core.task import Calls
 from histonic.data.maps.store import Store
 from histonic.models.members import prediction_columns
 from histonic.models.trained import Trained
@@ -103,16 +104,17 @@ def write_begin(out: Path, settings: TrainSettings, cohort: CohortDocument) -> N
     write_text(out / "settings.yaml", settings_text(plain_settings(settings, private=settings.private)))
 
 
-def write_predictions(out: Path, cohort: Cohort, folds: Sequence[Fold], trained: Sequence[Trained]) -> None:
+def write_predictions(
+    out: Path, cohort: Cohort, folds: Sequence[Fold], trained: Sequence[Trained], calls: Calls
+) -> None:
     """Write ``predictions/<task>.csv``, a row a patient and repeat, out of fold."""
     for task in cohort.tasks:
         frames = []
         for fold in folds:
             place = (fold.repeat, fold.number)
             mine = [each for each in trained if (each.member.repeat, each.member.fold) == place]
-            columns = prediction_columns(
-                task, [each.predictions[task.name] for each in mine], [each.member for each in mine]
-            )
+            found, members = [each.predictions[task.name] for each in mine], [each.member for each in mine]
+            columns = prediction_columns(task, found, members, calls)
             frames.append(pd.DataFrame({**truth_columns(task, cohort, fold), **columns}))
         frame = pd.concat(frames).sort_values(["repeat", "patient_id"])
         write_frame(out / "predictions" / f"{task.name}.csv", frame)

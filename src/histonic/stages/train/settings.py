@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from histonic.core.settings import Precision
-from histonic.core.task import MOST_TARGETS
+from histonic.core.task import MOST_TARGETS, Calls
 from histonic.data.tables.settings import TableSettings
 
 
@@ -90,6 +90,11 @@ class TrainSettings(TableSettings):
     weight_decay: float = Field(2e-5, ge=0, description="Weight decay (L2 penalty).")
     test_crops: int = Field(
         10, ge=1, le=10_000, description="Crops per map at test time, each in 8 orientations."
+    )
+    calls: Calls = Field(
+        "probable",
+        description="Which class is predicted. probable: the most probable one (ordinal: the median); "
+        "balanced: the one that is most probable against its share among the training patients.",
     )
     private: bool = Field(
         False, description="Keep paths and file names out of the run (explain and report need --store then)."

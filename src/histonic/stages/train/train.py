@@ -93,6 +93,8 @@ def train_slides(
         plan.trials(fold)
         _require_events(cohort, fold)
         _tell_unseen_classes(cohort, fold, listener)
+    for name, coding in cohort.codings.items():
+        listener.say(f"{name}: {coding.text}")
     for note in cohort.notes:
         listener.say(note)
     if made == "fixed" and resolved.folds != TrainSettings.model_fields["folds"].default:
@@ -242,9 +244,11 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         test_crops=settings.test_crops,
         encoder=store.encoder,
         compress_settings=store.settings,
+        codings=plan.cohort.codings,
+        calls=settings.calls,
     )
     fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
-    run_files.write_predictions(out, plan.cohort, plan.folds, trained)
+    run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)
     run = RunDocument(

@@ -76,7 +76,7 @@ def commands(inputs: Path) -> dict[str, Command]:
     subprocess.run(store, check=True, capture_output=True)
     train = histonic("train", str(inputs / "store"), "--labels", str(inputs / "labels.csv"), "--out", "out")
     train += [word for target in TARGETS for word in ("--target", target)]
-    train += ["--folds", "3", "--max-epochs", "6", "--device", "cpu"]
+    train += ["--folds", "3", "--max-epochs", "2", "--initialisations", "1", "--device", "cpu"]
     (inputs / "whole").mkdir()
     subprocess.run(train, cwd=inputs / "whole", check=True, capture_output=True)
 
@@ -160,7 +160,9 @@ def main() -> int:
                 same = digest(torn) == wanted
                 different += not same
                 if not same:
-                    print(f"{what}: {sorted(set(wanted.items()) ^ set(digest(torn).items()))[:10]}")
+                    print(
+                        f"{what}: {sorted(set(wanted.items()) ^ set(digest(torn).items()))[:10]}", flush=True
+                    )
                 shutil.rmtree(torn)
             rows.append((what, seconds, len(wanted), rounds, hits, different))
             print(*rows[-1], flush=True)

@@ -28,7 +28,7 @@ def run_demo(settings: DemoSettings, progress: Progress) -> Path:
     """Simulate slides, compress them, train on three kinds of target, and write the report.
 
     Args:
-        settings: Folder, number of patients, encoder and seed.
+        settings: Folder, number of patients, encoder, length of the training and seed.
         progress: Listener to the progress.
 
     Returns:
@@ -53,6 +53,7 @@ def run_demo(settings: DemoSettings, progress: Progress) -> Path:
         labels=cohort.labels_csv,
         target=TARGETS,
         out=out / "run",
+        max_epochs=settings.max_epochs,
         seed=settings.seed,
     )
     folder = train_slides(run, progress=progress)

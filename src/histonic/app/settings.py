@@ -34,4 +34,5 @@ class DemoSettings(Settings):
     out: Path = Field(Path("histonic-demo"), description="Folder for slides, store and run.")
     patients: int = Field(80, ge=12, le=100_000, description="Simulated patients.")
     encoder: str = Field("histonic-mtl", description="Encoder for the demo.")
+    max_epochs: int = Field(200, ge=1, le=1_000_000, description="Epochs of the training, at most.")
     seed: int = Field(0, ge=0, description="Seed of the cohort and the training.")

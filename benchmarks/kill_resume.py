@@ -93,7 +93,7 @@ def commands(inputs: Path) -> dict[str, Command]:
         "tiles", "extract", str(inputs / "slides"), "--on-tissue", "--out", "out", "--tile-px", "128"
     )
     mosaic = histonic("simulate", "mosaic", "--tiles", str(inputs / "tiles"), "--mpp-of-tiles", "0.5")
-    mosaic += ["--patients", "12", "--test-patients", "4", "--cells", "8", "--out", "out"]
+    mosaic += ["--kind", "needle", "--patients", "12", "--test-patients", "4", "--cells", "8", "--out", "out"]
     return {
         "compress": Command(
             histonic(

@@ -101,6 +101,17 @@ def test_a_map_of_another_file_is_replaced(tmp_path: Path) -> None:
     assert read_map(tmp_path / "a.zarr").mask.shape == (6, 6)
 
 
+def test_a_map_of_another_file_with_the_same_codes_is_replaced_too(tmp_path: Path) -> None:
+    """Else its facts would name a file that the slide is not, and the slide be refused for ever."""
+    slide = make_map("a")
+    write_map(tmp_path / "a.zarr", slide)
+    other = dataclasses.replace(slide, slide=SlideDescription(fingerprint="g"))
+    with writing_map(tmp_path / "a.zarr", other.mask, 3) as writer:
+        writer.put(*cells_of(other))
+        writer.finish(facts_of(other))
+    assert read_map(tmp_path / "a.zarr").slide.fingerprint == "g"
+
+
 def test_a_map_with_holes_is_never_published(tmp_path: Path) -> None:
     slide = make_map("a")
     cells, codes = cells_of(slide)

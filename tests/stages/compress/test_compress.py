@@ -18,6 +18,7 @@ import yaml
 
 from histonic.core.claims import Claims
 from histonic.core.errors import EncoderError, OutputError, SettingsError, StoreError
+from histonic.core.progress import Silent
 from histonic.data.maps.store import Store, read_map
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork
@@ -159,6 +160,18 @@ def test_three_runs_share_a_store_and_one_is_killed(slides: Path, tmp_path: Path
     torn, whole = digest(tmp_path / "store"), digest(tmp_path / "whole")
     torn.pop("settings.yaml"), whole.pop("settings.yaml")
     assert torn == whole
+
+
+def test_a_run_with_other_settings_is_refused_before_any_map_is_there(slides: Path, tmp_path: Path) -> None:
+    given = {"slides": [slides / "s0.tif"], "encoder": "mean-rgb", "out": tmp_path / "store"}
+
+    class Meddler(Silent):
+        def stage(self, name: str, total: int | None = None) -> None:
+            assert not Store.open(tmp_path / "store").slide_ids
+            with pytest.raises(StoreError, match="or with other settings"):
+                compress(**given, orientations=8)
+
+    assert compress(**given, progress=Meddler()).done == ["s0"]
 
 
 def test_a_run_of_another_encoder_is_refused_before_any_map_is_there(slides: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class MapFacts(SealedDocument):
         grid: Geometry of the cells.
         slide: What is known of the slide's file.
         reader: What read the slide.
-        look: Of the slide; None if there was no picture.
+        appearance: Of the slide; None if there was no picture.
         encoder: What made the codes.
         settings: What else the map depends on.
         versions: Of the packages.

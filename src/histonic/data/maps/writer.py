@@ -15,7 +15,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from histonic.core.compressed import ORIENTATIONS, CompressedSlide
 from histonic.core.errors import StoreError
-from histonic.core.files import new_folder, publish_folder, set_aside
+from histonic.core.files import new_folder, publish_folder, replacing_folder, set_aside
 from histonic.data.maps.integrity import content_hash, members_hash
 from histonic.data.maps.store import CHUNK_CELLS, MapFacts, read_checked_facts
 
@@ -176,9 +176,7 @@ def _is_same(folder: Path, mine: MapFacts) -> bool:
         found = read_checked_facts(folder)
     except StoreError:
         return False
-    return (found.content, found.encoder, found.settings) == (mine.content, mine.encoder, mine.settings) or (
-        bool(mine.slide.fingerprint) and found.made_from() == mine.made_from()
-    )
+    return found.made_from() == mine.made_from()
 
 
 def write_map(folder: str | os.PathLike[str], slide: CompressedSlide) -> None:
@@ -191,8 +189,7 @@ def write_map(folder: str | os.PathLike[str], slide: CompressedSlide) -> None:
     features = np.asarray(slide.features[:] if slide.orientations is None else slide.orientations[:])
     stack = features.reshape(-1, slide.code_size, *slide.mask.shape)
     codes = stack[:, :, cells[:, 0], cells[:, 1]].transpose(2, 0, 1)
-    target = Path(folder)
-    with new_folder(target) as partial:
+    with replacing_folder(folder) as partial:
         writer = MapWriter(partial, slide.mask, slide.code_size, len(stack))
         writer.put(cells, codes)
         writer.finish(
@@ -206,5 +203,3 @@ def write_map(folder: str | os.PathLike[str], slide: CompressedSlide) -> None:
                 versions={},
             )
         )
-        while not publish_folder(partial, target):
-            set_aside(target)

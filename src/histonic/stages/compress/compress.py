@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -153,6 +154,8 @@ class _Job:
         self.map_settings = MapSettings(
             orientations=settings.orientations, precision=settings.precision, tissue=settings.tissue
         )
+        made_by = f"{self.described.fingerprint} {self.map_settings.model_dump_json()}"
+        self._run_name = RUN + hashlib.sha256(made_by.encode()).hexdigest()[:16]
         self._encoding_s = 0.0
 
     def begin(self) -> None:
@@ -162,7 +165,7 @@ class _Job:
             StoreError: The store holds maps of another encoder or other settings, or another run makes such.
         """
         # Held to the end: it tells others that a run of this encoder is at work, before any map is there.
-        self.claims.take(f"{RUN}{self.described.fingerprint[:16]}-{Owner.this().token()}")
+        self.claims.take(f"{self._run_name}-{Owner.this().token()}")
         self._require_own_store()
         self.encoder.save(encoder_path(self.folder))
         heads = heads_beside(self.settings.encoder)
@@ -175,10 +178,11 @@ class _Job:
     def _require_own_store(self) -> None:
         asked = f"Compress with {self.described.name!r} into {self.folder}."
         for other in self.claims.others():
-            if other.name.startswith(RUN) and self.described.fingerprint[:16] not in other.name:
+            if other.name.startswith(RUN) and not other.name.startswith(self._run_name):
                 raise StoreError(
                     asked,
-                    f"{other} compresses into it with another encoder (or another version or precision).",
+                    f"{other} compresses into it with another encoder (or another version or precision), or "
+                    "with other settings.",
                     "Choose another --out, or wait and delete the store.",
                 )
         store = Store.open(self.folder)

@@ -15,6 +15,7 @@ from histonic.core.errors import OutputError
 from histonic.core.files import (
     PARTIAL_PREFIX,
     guard_cell,
+    hash_of,
     new_folder,
     output_error,
     publish_folder,
@@ -155,6 +156,12 @@ def test_names_of_255_bytes_can_be_written(tmp_path):
     name = "ü" * 125 + ".text"
     write_text(tmp_path / name, "x")
     assert os.listdir(tmp_path) == [name]
+
+
+def test_a_hash_is_that_of_the_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")  # the first example of FIPS 180-2
+    wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert hash_of(tmp_path / "a") == wanted
 
 
 def test_removing_a_link_spares_what_it_leads_to(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import io
 import json
 import os
@@ -152,6 +153,16 @@ def clear_partials(folder: Path) -> None:
             old = time.time() - path.stat().st_mtime > PARTIAL_LASTS_S
             if owner is not None and (owner.has_ended or (old and not owner.is_here)):
                 remove(path)
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remove(path: Path) -> None:

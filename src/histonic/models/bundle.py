@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,7 +24,7 @@ from histonic.core.documents import (
     write_document,
 )
 from histonic.core.errors import BundleError, HistonicError, SettingsError, TrainingError
-from histonic.core.files import replacing_folder
+from histonic.core.files import hash_of, replacing_folder
 from histonic.core.task import Calls, Coding, Task, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.encoders.base import Encoder
@@ -175,10 +174,10 @@ def write_bundle(
             code_size=trained[0].code_size,
             networks=tuple(each.member for each in trained),
             weights={each.name: hash_of_weights(each.weights) for each in trained},
-            files={path.name: _hash(path) for path in sorted(partial.iterdir())},
+            files={path.name: hash_of(path) for path in sorted(partial.iterdir())},
         )
         write_document(partial / "bundle.json", content)
-        return _hash(partial / "bundle.json")
+        return hash_of(partial / "bundle.json")
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -193,7 +192,7 @@ def read_bundle(folder: Path) -> Bundle:
         for name, wanted in content.files.items():
             if not (folder / name).is_file():
                 raise _damaged(folder, f"{name} is absent.")
-            if _hash(folder / name) != wanted:
+            if hash_of(folder / name) != wanted:
                 raise _damaged(folder, f"{name} has changed since it was written.")
         weights = load_file(folder / WEIGHTS_FILE)
     except (SafetensorError, OSError, ValueError) as error:
@@ -277,11 +276,6 @@ def _build(
     if found is not None:
         raise _damaged(folder, f"{asked}: {found}.")
     return model.eval()
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(folder: Path, found: str) -> BundleError:

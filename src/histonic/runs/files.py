@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Collection, Mapping
 from importlib.metadata import version
@@ -125,13 +124,3 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
         if not pd.api.types.is_numeric_dtype(kind):
             guarded.isetitem(place, guarded.iloc[:, place].map(guard_cell))
     write_text(path, guarded.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n"))
-
-
-def hash_of(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from PIL import Image
 
 from histonic.core.compressed import ReaderDescription, SlideDescription
 from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
-from histonic.core.files import replacing_file
+from histonic.core.files import hash_of, replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.units import WH
 from histonic.data.maps.store import MOST_ID_BYTES, Failure, StoredAppearance, names_a_file, thumbnail_path
@@ -180,8 +179,7 @@ def mask_hash_of(row: SlideRow, settings: CompressSettings) -> str | None:
     if path is None:
         return None
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_of(path)
     except OSError as error:
         raise MaskError(
             f"Read the mask {path} of {row.path}.", f"{error.strerror}.", "Check the mask column or --masks."

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.documents import write_document
 from histonic.core.errors import HistonicError, SettingsError, TableError
-from histonic.core.files import require_writable_folder
+from histonic.core.files import hash_of, require_writable_folder
 from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
@@ -150,7 +150,7 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
         fusion=bundle.fusion,
         store=settings.store or run.facts.store,
         lesions=lesions,
-        bundle_fingerprint=hashlib.sha256((run.folder / "bundle" / "bundle.json").read_bytes()).hexdigest(),
+        bundle_fingerprint=hash_of(run.folder / "bundle" / "bundle.json"),
         require_own=lambda slide: require_own_maps(bundle, [slide]),
     )
     jobs = _jobs(bench)
@@ -300,7 +300,7 @@ def _inputs(bench: _Bench, job: _Job, slide: CompressedSlide) -> Inputs:
         tiles=settings.tiles,
         seed=settings.seed,
         lesion=settings.lesion,
-        mask=hashlib.sha256(mask.read_bytes()).hexdigest() if mask else None,
+        mask=hash_of(mask) if mask else None,
     )
 
 

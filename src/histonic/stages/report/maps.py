@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 from pathlib import Path
 
 from PIL import Image
 
 from histonic.core.errors import HistonicError
+from histonic.core.files import hash_of
 from histonic.core.progress import Progress
 from histonic.core.task import Task
 from histonic.runs.run import Run
@@ -46,7 +46,7 @@ def report_explanations(run: Run, progress: Progress) -> ExplanationsSection:
         problem = "The run holds no bundle, so that nothing can be explained."
         return ExplanationsSection(problem=problem, method=METHOD, targets=targets)
     try:
-        fingerprint = hashlib.sha256(bundle.read_bytes()).hexdigest()
+        fingerprint = hash_of(bundle)
         for task in run.tasks:
             targets[task.name], reasons = _of_target(run, task, fingerprint, progress)
             problem = problem or " ".join(reasons[:1])

@@ -22,7 +22,7 @@ from histonic.core.errors import (
     SlideError,
     TileSetError,
 )
-from histonic.core.files import require_writable_folder
+from histonic.core.files import hash_of, require_writable_folder
 from histonic.core.grid import TileGrid
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
@@ -42,7 +42,7 @@ from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide
 from histonic.slides.masks import read_tissue_mask
 from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
 from histonic.stages.tiles.choice import Choice, choose_tiles
-from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, hash_of, require_own_folders
+from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, require_own_folders
 from histonic.stages.tiles.groups import slide_groups, split_groups
 from histonic.stages.tiles.settings import ExtractSettings
 
@@ -221,12 +221,13 @@ class _Job:
         return same
 
     def _made_of(self, row: SlideRow) -> dict[str, Any]:
+        annotations = self.files.get(row.slide_id)
         return {
             "slide": fingerprint_file(row.path),
             "mpp": row.mpp,
             "slide_mpp": self.settings.slide_mpp,
-            "annotations": hash_of(self.files.get(row.slide_id)),
-            "mask": hash_of(row.mask),
+            "annotations": None if annotations is None else hash_of(annotations),
+            "mask": None if row.mask is None else hash_of(row.mask),
             "group": self.groups[row.slide_id],
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections import Counter
@@ -283,11 +282,3 @@ def _declaration(
         "settings": deciding(settings),
     }
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-
-
-def hash_of(file: Path | None) -> str | None:
-    """Hash of a whole small file, None for none."""
-    if file is None:
-        return None
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -15,6 +15,7 @@ from histonic.core.claims import sole_owner
 from histonic.core.cohort import Cohort, Fold
 from histonic.core.documents import write_document
 from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
+from histonic.core.files import hash_of
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import HIDDEN, resolve
 from histonic.core.task import parse_target
@@ -32,7 +33,7 @@ from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
 from histonic.runs.documents import CohortDocument, RunDocument
-from histonic.runs.files import clear_leftovers, hash_of, require_same_origin, versions
+from histonic.runs.files import clear_leftovers, require_same_origin, versions
 from histonic.stages.train import run_files
 from histonic.stages.train.folds import make_folds
 from histonic.stages.train.networks import read_losses, train_networks

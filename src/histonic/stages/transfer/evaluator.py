@@ -15,7 +15,7 @@ import numpy.typing as npt
 import yaml
 
 from histonic.core.errors import RunError, SettingsError
-from histonic.core.files import require_writable_folder, write_text
+from histonic.core.files import hash_of, require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import make_settings
 from histonic.data.tables.issues import list_names
@@ -268,7 +268,7 @@ def _require_test(tiles: TileSet) -> None:
 def identity(encoder: str) -> str:
     """A hash of a file, or the name of an encoder that needs none."""
     path = Path(encoder)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else encoder
+    return hash_of(path) if path.is_file() else encoder
 
 
 def slug(text: str) -> str:

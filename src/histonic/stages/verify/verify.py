@@ -11,7 +11,7 @@ import numpy as np
 
 from histonic.core.documents import is_changed, read_values
 from histonic.core.errors import HistonicError, RunError, SettingsError, StoreError
-from histonic.core.files import PARTIAL_PREFIX, remove
+from histonic.core.files import PARTIAL_PREFIX, hash_of, remove
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.data.maps.cell_maps import read_cell_map
@@ -26,7 +26,6 @@ from histonic.data.maps.store import (
 )
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
-from histonic.runs.files import hash_of
 from histonic.runs.run import read_facts, read_whole_run
 from histonic.stages.explain.files import RECORD
 from histonic.stages.explain.record import read_explanation

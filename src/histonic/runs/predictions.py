@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,23 @@ class PredictionTable:
     def is_crossed(self) -> bool:
         """Whether patients of several folds are in it, who had a say in the predictions of each other."""
         return len(np.unique(self.numbers("fold"))) > 1
+
+    def splits_sites(self) -> bool:
+        """Whether every site lies in one fold, as with ``--split site``.
+
+        False where there is but one fold, or there are not two sites with two patients each.
+        """
+        if not self.is_crossed() or "site" not in self.frame.columns:
+            return False
+        folds: dict[tuple[str, str], set[float]] = {}
+        counts: Counter[tuple[str, str]] = Counter()
+        repeats = self.texts("repeat") if "repeat" in self.frame.columns else [""] * len(self.frame)
+        for repeat, site, fold in zip(repeats, self.texts("site"), self.numbers("fold"), strict=True):
+            if site:
+                folds.setdefault((repeat, site), set()).add(fold)
+                counts[repeat, site] += 1
+        several = [key for key, count in counts.items() if count > 1]
+        return len({site for _, site in several}) > 1 and all(len(folds[key]) == 1 for key in several)
 
     def texts(self, name: str) -> list[str]:
         """A column as text, empty where missing.

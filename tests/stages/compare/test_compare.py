@@ -127,7 +127,8 @@ def test_delong_is_that_of_the_metrics(runs: list[Path]) -> None:
     row = quick(runs[:2], target=["msi"]).differences[0]
     tables = [frame(TASKS[0], skill, seed) for skill, seed in ((3.0, 1), (0.3, 2))]
     positive = (tables[0]["truth"] == "yes").to_numpy()
-    expected = delong(positive, *(table["p_yes"].to_numpy() for table in tables)).p
+    folds = tuple(table["fold"].to_numpy() for table in tables)
+    expected = delong(positive, *(table["p_yes"].to_numpy() for table in tables), folds=folds).p
     # The runs are cross-validated, so that the variance counts twice.
     assert row.p_delong == pytest.approx(crossed_p(expected)) and "variance twice" in row.note
 
@@ -202,7 +203,7 @@ def test_repeats_are_averaged_and_exchanged_together(tmp_path: Path, monkeypatch
     ]
     permutation = permuted(*tables)
     assert permutation.first.shape == permutation.second.shape == (60, 3, 1) and permutation.note == ""
-    difference = permutation.score(permutation.first) - permutation.score(permutation.second)
+    difference = permutation.score[0](permutation.first) - permutation.score[1](permutation.second)
     assert difference == pytest.approx(found.differences[0].score.value)
     monkeypatch.setattr(exchanges, "MOST_REPEATS", 2)
     assert "first 1 repeat" in permuted(*tables).note

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from histonic.metrics.inference.intervals import (
     Interval,
@@ -18,6 +19,7 @@ from histonic.metrics.inference.intervals import (
     jackknife_interval,
     leave_out,
     reach_of,
+    resampling_strata,
 )
 from histonic.metrics.ranks import FloatArray
 
@@ -83,9 +85,21 @@ class Score:
 
 
 def score_measures(
-    measures: Sequence[Measure], n: int, *, resamples: int, rng: np.random.Generator
+    measures: Sequence[Measure],
+    n: int,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+    fold: npt.NDArray[Any] | None = None,
 ) -> tuple[Score, ...]:
     """Score the same ``n`` patients by several measures, on the same resamples.
+
+    Args:
+        measures: What to compute.
+        n: Number of patients.
+        resamples: Of the patients.
+        rng: The only source of randomness.
+        fold: ``(n,)``, the fold of each patient, within which patients are resampled; None for all at once.
 
     Example:
         >>> right = np.array([1.0, 1.0, 0.0, 1.0])
@@ -95,26 +109,28 @@ def score_measures(
     """
     statistics = [measure.statistic for measure in measures]
     values = [float(statistic(np.ones((1, n)))[0]) for statistic in statistics]
-    resampled = bootstrap(statistics, n, resamples, rng)
-    left_out = leave_out(statistics, n)
+    strata = None if fold is None or len(np.unique(fold)) < 2 else resampling_strata(fold)
+    resampled = bootstrap(statistics, n, resamples, rng, strata)
+    left_out = leave_out(statistics, n, strata)
+    number = 1 if strata is None else int(strata.max()) + 1
     return tuple(
-        _score(measure, value, drawn, left)
+        _score(measure, value, drawn, left, number)
         for measure, value, drawn, left in zip(measures, values, resampled, left_out, strict=True)
     )
 
 
-def _score(measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray) -> Score:
+def _score(measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray, strata: int) -> Score:
     if not np.isfinite(value):
         note = _join(measure.note, "Undefined: predictions or outcomes do not vary.")
         return Score(measure.name, None, None, None, measure.chance, measure.higher_is_better, note)
-    interval, note = _interval(measure, value, resampled, left_out)
+    interval, note = _interval(measure, value, resampled, left_out, strata)
     low, high = (None, None) if interval is None else interval
     note = _join(measure.note, note)
     return Score(measure.name, value, low, high, measure.chance, measure.higher_is_better, note)
 
 
 def _interval(
-    measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray
+    measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray, strata: int
 ) -> tuple[Interval | None, str]:
     if measure.ends is not None:
         return measure.ends(), ""
@@ -124,7 +140,7 @@ def _interval(
             f"{FEWEST_UNITS} are needed."
         )
     interval = jackknife_interval(value, left_out, measure.scale) if measure.scale else None
-    interval = interval or bca_interval(value, resampled, left_out, reach_of(left_out))
+    interval = interval or bca_interval(value, resampled, left_out, reach_of(left_out, strata))
     if interval is None:
         return None, "No interval: undefined on every resample."
     if measure.units is not None and interval.low == interval.high and value in (0.0, 1.0):

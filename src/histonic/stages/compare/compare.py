@@ -24,7 +24,7 @@ from histonic.stages.compare.comparison import Comparison, PairDifference, RunSc
 from histonic.stages.compare.permutations import permuted
 from histonic.stages.compare.settings import CompareSettings
 from histonic.stages.evaluate.evaluate import EVALUATORS
-from histonic.stages.evaluate.evaluated import difference_measure
+from histonic.stages.evaluate.evaluated import difference_measure, same_folds
 
 FEWEST_SHARED = 10
 COMPARED: dict[TaskKind, tuple[str, ...]] = {
@@ -220,7 +220,13 @@ def _entry(name: str, tables: list[PredictionTable]) -> _Entry:
 def _scores(task: Task, entry: _Entry, settings: CompareSettings) -> list[RunScore]:
     n = len(entry.tables[0].frame)
     rng = np.random.default_rng(settings.seed)
-    scores = score_measures(list(entry.measures.values()), n, resamples=settings.resamples, rng=rng)
+    scores = score_measures(
+        list(entry.measures.values()),
+        n,
+        resamples=settings.resamples,
+        rng=rng,
+        fold=same_folds(_folds_of(entry)),
+    )
     return [RunScore(task.name, entry.name, n, len(entry.tables), score) for score in scores]
 
 
@@ -231,7 +237,8 @@ def _differences(
     names = [name for name in first.measures if name in second.measures]
     measures = [difference_measure(first.measures[name], second.measures[name]) for name in names]
     rng = np.random.default_rng(settings.seed)
-    scores = score_measures(measures, n, resamples=settings.resamples, rng=rng)
+    fold = same_folds([*_folds_of(first), *_folds_of(second)])
+    scores = score_measures(measures, n, resamples=settings.resamples, rng=rng, fold=fold)
     rows = [PairDifference(task.name, first.name, second.name, n, score) for score in scores]
     permutation = permuted(first.tables, second.tables)
     p = permutation_p(
@@ -242,11 +249,16 @@ def _differences(
         rng=np.random.default_rng(settings.seed),
     )
     by_delong = None
+    if rows[0].score.value is None:
+        # Without a pair within folds nothing is tested.
+        note = f"No test: no fold has two patients to compare. {_other_pairs(first, second)}".strip()
+        return [replace(rows[0], note=note), *rows[1:]]
     if task.kind == "binary":
         positive = first.tables[0].classes("truth") == 1
         if min(positive.sum(), (~positive).sum()) > 1:
-            by_delong = delong(positive, *(_scores_of(entry) for entry in (first, second))).p
-    note = permutation.note
+            folds = (np.stack(_folds_of(first), axis=1), np.stack(_folds_of(second), axis=1))
+            by_delong = delong(positive, _scores_of(first), _scores_of(second), folds=folds).p
+    note = " ".join([permutation.note, _other_pairs(first, second)]).strip()
     if any(table.is_crossed() for table in (*first.tables, *second.tables)):
         p, by_delong = crossed_p(p), None if by_delong is None else crossed_p(by_delong)
         note = " ".join([note, CROSSED_NOTE]).strip()
@@ -265,6 +277,29 @@ def _other_rule(first: _Entry, second: _Entry) -> str:
         f"{first.name} calls classes by another rule ({rules[0]}) than {second.name} ({rules[1]}): kappa and "
         "balanced accuracy differ by that, too."
     )
+
+
+def _other_pairs(first: _Entry, second: _Entry) -> str:
+    """That two runs compare other pairs of patients, so that their metrics differ in meaning; or empty."""
+    kept = [entry.tables[0].splits_sites() for entry in (first, second)]
+    crossed = [entry.tables[0].is_crossed() for entry in (first, second)]
+    if kept[0] != kept[1]:
+        sites, mixed = (first, second) if kept[0] else (second, first)
+        return (
+            f"Two different questions: the folds of {sites.name} are whole sites, so that it is scored by "
+            f"how well it tells patients of one site apart; those of {mixed.name} are not, and differences "
+            "between sites help it. The difference says little of the networks: train both with one split."
+        )
+    if crossed[0] != crossed[1]:
+        whole = second if crossed[0] else first
+        return (
+            f"{whole.name} has one fold, in which all patients are compared; the other run compares by fold."
+        )
+    return ""
+
+
+def _folds_of(entry: _Entry) -> list[Any]:
+    return [table.numbers("fold") for table in entry.tables]
 
 
 def _scores_of(entry: _Entry) -> Any:

@@ -1,9 +1,10 @@
 """Out-of-fold predictions of a run to metrics with intervals, and the data of their figures.
 
-The predictions of all folds are pooled: each patient was predicted by networks that never saw that
-patient. With repeated cross-validation a metric is the mean of its values in the repeats; patients, with all
-their predictions, are resampled. The intervals say how the metrics of *these* networks would vary with other
-patients.
+Each patient was predicted by networks that never saw that patient. Metrics of order compare patients of the
+same fold, whom the same networks predicted, and all these pairs count alike; metrics of level take all
+patients. With repeated cross-validation a metric is the mean of its values in the repeats; patients, with all
+their predictions, are resampled within their fold. The intervals say how the metrics of *these* networks
+would vary with other patients.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from histonic.runs.predictions import PredictionTable, read_predictions
 from histonic.runs.repeats import mean_measures, mean_table, split_repeats
 from histonic.runs.run import read_facts
 from histonic.stages.evaluate.curves import Curves, FoldScore
-from histonic.stages.evaluate.evaluated import Evaluated, listed, number_or_none
+from histonic.stages.evaluate.evaluated import Evaluated, listed, number_or_none, same_folds
 from histonic.stages.evaluate.labels import evaluate_classes, evaluate_ordinal
 from histonic.stages.evaluate.survival import evaluate_survival
 from histonic.stages.evaluate.values import evaluate_regression
@@ -85,7 +86,7 @@ def evaluate_task(
 
     Example:
         >>> table = pd.DataFrame({
-        ...     "patient_id": list("abcd"), "site": "", "fold": [0, 1, 0, 1],
+        ...     "patient_id": list("abcd"), "site": "", "fold": 0,
         ...     "truth": [1.0, 2.0, 3.0, 4.0], "predicted": [1.5, 2.0, 2.5, 3.0]})
         >>> result = evaluate_task(Task("ki67", "regression", ("ki67",)), table, resamples=100)
         >>> result.scores[0].name, result.scores[0].value
@@ -101,7 +102,8 @@ def evaluate_task(
     n = len(shown.fold)
     rng = np.random.default_rng(seed)
     measures = mean_measures([one.measures for one in each])
-    scores = score_measures(measures, n, resamples=resamples, rng=rng)
+    fold = same_folds([one.fold for one in each])
+    scores = score_measures(measures, n, resamples=resamples, rng=rng, fold=fold)
     curves = _with_bands(shown, n, min(resamples, BAND_RESAMPLES), seed)
     curves = curves.model_copy(update={"repeats": len(each), "folds": tuple(_per_fold(each))})
     return TaskEvaluation(task, n, scores, curves)

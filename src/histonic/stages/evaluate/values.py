@@ -11,7 +11,14 @@ from histonic.metrics.discrimination import regression
 from histonic.metrics.inference.scores import Measure
 from histonic.runs.predictions import PredictionTable
 from histonic.stages.evaluate.curves import Scatter, ValueBins, ValueCurves
-from histonic.stages.evaluate.evaluated import Evaluated, bins_of, listed, require_patients
+from histonic.stages.evaluate.evaluated import (
+    Evaluated,
+    bins_of,
+    fold_or_none,
+    listed,
+    require_patients,
+    within_folds,
+)
 
 
 def evaluate_regression(table: PredictionTable) -> Evaluated:
@@ -22,8 +29,14 @@ def evaluate_regression(table: PredictionTable) -> Evaluated:
     require_patients(table.task, n=len(truth), varies=varies, constant="All patients have the same value.")
     predicted, fold = table.numbers("predicted"), table.numbers("fold")
     blind = float(np.mean(np.abs(truth - regression.mean_of_other_folds(truth, fold))))
+    order = Measure(
+        "Spearman correlation",
+        partial(regression.spearman, truth, predicted, within=fold_or_none(fold)),
+        0.0,
+        scale="fisher",
+    )
     measures = [
-        Measure("Spearman correlation", partial(regression.spearman, truth, predicted), 0.0, scale="fisher"),
+        *within_folds(order, partial(regression.spearman, truth, predicted), fold, table),
         Measure(
             "Mean absolute error",
             partial(regression.mean_absolute_error, truth, predicted),

@@ -23,6 +23,7 @@ from histonic.runs.repeats import split_repeats
 from histonic.runs.run import External, WholeRun
 from histonic.stages.audit.findings import Finding
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.evaluate.chance import Verdict, judge
 from histonic.stages.evaluate.curves import Curves
 from histonic.stages.evaluate.evaluate import evaluate_target
 from histonic.stages.evaluate.groups import site_grouping
@@ -40,7 +41,6 @@ from histonic.stages.report.document import (
     Slides,
     Spread,
     Target,
-    TargetScore,
 )
 from histonic.stages.report.evidence import evidence_of, groups_of
 from histonic.stages.report.maps import report_explanations
@@ -96,7 +96,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         settings=run.settings.model_dump(mode="json"),
         counts=run.cohort.counts,
         exclusions=run.cohort.exclusions,
-        targets=targets,
+        targets=_judged(targets),
         audit=audited,
         external=[
             _external(external, full, resamples, _overlap(external.facts.name, audited.findings))
@@ -140,7 +140,9 @@ def _external(
             groups = groups_of(table, {"site": sites}, resamples, SEED)
             target = target.model_copy(update={"groups": groups})
         targets.append(target)
-    return ExternalCohort(name=external.facts.name, about=external.facts, targets=targets, overlap=overlap)
+    return ExternalCohort(
+        name=external.facts.name, about=external.facts, targets=_judged(targets), overlap=overlap
+    )
 
 
 def _overlap(name: str, findings: Sequence[Finding]) -> list[str]:
@@ -162,18 +164,31 @@ def _target(
             raise found
         summary = f"Could not be evaluated: {found.reason}"
         return Target(**common, n=0, problem=found.reason, scores=(), curves=Curves(), summary=summary)
-    leading = found.scores[0]
-    return Target(
-        **common,
-        n=found.n,
-        problem="",
-        scores=[
-            TargetScore(**vars(score), against_chance=words.against_chance(score, crossed))
-            for score in found.scores
-        ],
-        curves=found.curves,
-        summary=words.target_summary(leading, crossed, found.n),
-        meaning=(words.pair_words(leading, table.task), words.chance_words(leading, label, crossed)),
+    # What is said of it waits for the other targets.
+    return Target(**common, n=found.n, problem="", scores=found.scores, curves=found.curves, summary="")
+
+
+def _judged(targets: Sequence[Target]) -> list[Target]:
+    """The targets of one cohort with what their leading metrics mean, all counted together."""
+    scored = [target for target in targets if not target.problem]
+    verdicts = iter(judge([each.scores[0] for each in scored], [each.crossed for each in scored]))
+    return [target if target.problem else _worded(target, next(verdicts)) for target in targets]
+
+
+def _worded(target: Target, verdict: Verdict) -> Target:
+    leading = target.scores[0]
+    said = (
+        words.pair_words(leading, target.task, target.crossed),
+        words.chance_words(leading, verdict, target.label),
+        words.pooled_words(target.scores),
+    )
+    return target.model_copy(
+        update={
+            "against_chance": verdict.word,
+            "p_chance": verdict.p_holm,
+            "summary": words.target_summary(leading, verdict, target.n),
+            "meaning": tuple(filter(None, said)),
+        }
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer
@@ -14,18 +13,10 @@ from histonic.data.maps.store import Failure
 from histonic.metrics.inference.scores import Score
 from histonic.runs.documents import CohortCounts, ExternalDocument, RunDocument
 from histonic.stages.audit.findings import AuditResult
+from histonic.stages.evaluate.chance import AgainstChance
 from histonic.stages.evaluate.clinical_models import Clinical
 from histonic.stages.evaluate.curves import AnyCurves
 from histonic.stages.evaluate.groups import Grouping
-
-AgainstChance = Literal["better", "near", "covers", "worse", "unknown"]
-
-
-@dataclass(frozen=True)
-class TargetScore(Score):
-    """A metric, and how its interval lies to chance."""
-
-    against_chance: AgainstChance = "unknown"
 
 
 class NoClinical(Part):
@@ -44,6 +35,8 @@ class Target(SparsePart):
         problem: Why it could not be evaluated; else empty.
         crossed: The predictions are cross-validated.
         scores: Metrics, the leading one first; none with a problem, nor curves.
+        against_chance: How the leading metric stands to chance, all targets of the cohort counted together.
+        p_chance: The p-value behind it, corrected for these; None without an interval.
         curves: Data of the figures.
         summary: For the head of the page.
         meaning: Of the leading metric, in sentences.
@@ -59,7 +52,9 @@ class Target(SparsePart):
     n: int
     problem: str
     crossed: bool
-    scores: tuple[TargetScore, ...]
+    scores: tuple[Score, ...]
+    against_chance: AgainstChance = "unknown"
+    p_chance: float | None = None
     curves: AnyCurves
     summary: str
     meaning: tuple[str, ...] = ()

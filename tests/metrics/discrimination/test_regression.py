@@ -144,3 +144,20 @@ def test_spearman_within_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_patients_a_group_say_nothing() -> None:
     value = regression.spearman_within(np.arange(4.0), np.arange(4.0), np.array([0, 0, 1, 1]))
     assert np.isnan(value)
+
+
+def test_median_absolute_error_is_the_median_of_the_patients_drawn() -> None:
+    rng = np.random.default_rng(3)
+    truth, predicted = rng.normal(size=31), rng.normal(size=31)
+    counts = rng.integers(0, 3, (6, 31))
+    found = regression.median_absolute_error(truth, predicted, counts.astype(float))
+    expected = [np.median(np.repeat(np.abs(truth - predicted), row)) for row in counts]
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(regression.median_absolute_error(truth, predicted, np.zeros(31)))
+
+
+def test_few_patients_dominate_heavy_tails_only() -> None:
+    rng = np.random.default_rng(0)
+    normal = [len(regression.dominating(rng.normal(size=60) ** 2)) for _ in range(200)]
+    heavy = [len(regression.dominating(rng.standard_cauchy(size=60) ** 2)) for _ in range(200)]
+    assert sum(map(bool, normal)) == 0 and sum(map(bool, heavy)) > 150

@@ -18,6 +18,7 @@ from histonic.core.documents import write_document
 from histonic.core.errors import CohortError, RunError, TableError
 from histonic.core.task import TASK_KINDS, Task
 from histonic.metrics.inference.comparisons import crossed_p
+from histonic.metrics.inference.intervals import Statistic
 from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.metrics.survival.outcome import check_survival
 from histonic.stages.evaluate.curves import ClassCurves
@@ -441,3 +442,35 @@ def test_patients_are_resampled_within_their_fold() -> None:
     free = score_measures([measure], 60, resamples=200, rng=rng)[0]
     kept = score_measures([measure], 60, resamples=200, rng=rng, fold=value)[0]
     assert (kept.low, kept.high) == (0.5, 0.5) and free.high - free.low > 0.2
+
+
+def test_patients_that_dominate_the_error_are_named() -> None:
+    frame = table("regression")
+    assert "heavy tails" not in " ".join(score.note for score in evaluate("regression", frame).scores)
+    frame.loc[7, "truth"] = 900.0
+    scores = {score.name: score for score in evaluate("regression", frame).scores}
+    assert "of 1 patient(s) (p007)" in scores["Mean absolute error"].note
+    assert "of 1 patient(s) (p007)" in scores["R²"].note
+    plain = evaluate("regression", table("regression")).scores
+    median = next(score for score in plain if score.name == "Median absolute error")
+    assert scores["Median absolute error"].value == pytest.approx(median.value, rel=0.1)
+
+
+def test_only_what_takes_resamples_is_computed_on_them() -> None:
+    rows: dict[str, int] = {"mean": 0, "share": 0}
+    value = np.linspace(0.1, 0.9, 40)
+
+    def counted(name: str) -> Statistic:
+        def statistic(counts: np.ndarray) -> np.ndarray:
+            rows[name] += len(counts)
+            return counts @ value / counts.sum(axis=-1)
+
+        return statistic
+
+    measures = [
+        Measure("mean", counted("mean"), None),
+        Measure("share", counted("share"), None, scale="logit"),
+    ]
+    found = score_measures(measures, 40, resamples=500, rng=np.random.default_rng(0))
+    assert rows == {"mean": 541, "share": 41}
+    assert all(score.low < score.value < score.high for score in found)

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from histonic.metrics.ranks import FloatArray, Levels, as_counts, centred_ranks, ratio, rows_of_groups
 
+DOMINATING = 3
+"""Patients are few up to here."""
 PAIRS_AT_ONCE = 2**20
 """Pairs of patients held in memory at a time."""
 
@@ -114,6 +116,41 @@ def mean_absolute_error(
     """Mean distance of predicted and true value, in their unit; smaller is better."""
     drawn = as_counts(counts, len(truth))
     return ratio(drawn @ np.abs(truth - predicted), drawn.sum(axis=-1))
+
+
+def median_absolute_error(
+    truth: FloatArray, predicted: FloatArray, counts: FloatArray | None = None
+) -> FloatArray:
+    """Median distance of predicted and true value, in their unit; a few wild patients do not move it.
+
+    Example:
+        >>> float(median_absolute_error(np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 5, 99])))
+        1.5
+    """
+    drawn = as_counts(counts, len(truth))
+    levels = Levels(np.abs(truth - predicted))
+    reached = np.cumsum(levels.totals(drawn), axis=-1)
+    half = reached[..., -1:] / 2
+    lower, upper = (levels.values[np.argmax(side, axis=-1)] for side in (reached >= half, reached > half))
+    return np.where(half[..., 0] > 0, (lower + upper) / 2, np.nan)[()]
+
+
+def dominating(parts: FloatArray) -> npt.NDArray[np.int64]:
+    """The few patients who together make up at least half of a sum, largest first; empty if it takes more.
+
+    Few are three, or one in a hundred. Means of such values, and intervals of them, rest on too few patients.
+
+    Args:
+        parts: ``(n,)``, not negative.
+
+    Example:
+        >>> dominating(np.append(np.ones(50), 900.0)).tolist(), dominating(np.ones(50)).tolist()
+        ([50], [])
+    """
+    order = np.argsort(-parts, kind="stable")
+    needed = int(np.searchsorted(np.cumsum(parts[order]), parts.sum() / 2)) + 1
+    few = needed <= max(DOMINATING, len(parts) // 100) and needed * 6 <= len(parts) and parts.sum() > 0
+    return order[:needed] if few else order[:0]
 
 
 def explained_variance(

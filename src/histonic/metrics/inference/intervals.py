@@ -91,6 +91,8 @@ def bootstrap(
         >>> means.shape, bool(40 <= means.min() and means.max() <= 60)
         ((1, 500), True)
     """
+    if not statistics:
+        return np.empty((0, resamples))
     step = max(1, COUNTS_AT_ONCE // n)
     parts = []
     for start in range(0, resamples, step):
@@ -124,6 +126,8 @@ def leave_out(
         ``(statistics, G)``, G the smaller of ``n`` and :data:`JACKKNIFE_GROUPS` or a few more.
     """
     group, names = _jackknife_groups(n, strata)
+    if not statistics:
+        return np.empty((0, len(names)))
     step = max(1, COUNTS_AT_ONCE // n)
     parts = []
     for start in range(0, len(names), step):

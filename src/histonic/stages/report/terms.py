@@ -20,6 +20,7 @@ GLOSSES = {
     f"relation, {MINUS}1 the reverse order.",
     "Mean absolute error": "How far a prediction is off on average, in the unit of the target. Lower is "
     "better.",
+    "Median absolute error": "How far a prediction is off for half of the patients at most. Lower is better.",
     "R²": "Share of the variation between patients that the predictions explain. 1 is all, 0 none; below 0 "
     "worse than predicting the mean.",
     "C-index": "Of two patients of whom one is known to have had the event first, how often that one has the "

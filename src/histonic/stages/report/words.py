@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from histonic.core.calls import is_point
 from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.comparisons import BOTH_WAYS
 from histonic.metrics.inference.scores import Score
@@ -28,7 +29,7 @@ CONCLUSIONS = {
 """How the leading score stands to chance, in the head of the page."""
 READING_ALL = (
     "Every prediction shown is out-of-fold: it was made by networks that had never seen the patient, and "
-    "every cut-off comes from training patients.",
+    "every cut-off comes from patients who trained or validated.",
     f"The 95{NBSP}% intervals take the patient as the unit: they say how much a number would vary with other "
     "patients. They do not include that a network trained a second time would come out a little different.",
     "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
@@ -70,6 +71,12 @@ def reading(kind: TaskKind, decided_by: str) -> str:
         kind: Of the target.
         decided_by: The rule in its table; empty in tables of versions that knew but one.
     """
+    if is_point(decided_by):
+        return (
+            f"The class that is called is the positive one where its probability reaches the threshold of "
+            f"{decided_by}, which comes from other patients or was given; no cut-off was tuned on the "
+            "patients shown here."
+        )
     return READING[kind if kind in READING else decided_by or "balanced"]
 
 

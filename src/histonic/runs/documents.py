@@ -61,7 +61,7 @@ class RunDocument(SealedDocument):
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
         calls: By which rule a class is called; earlier versions knew but one.
         operating_points: At which binary targets are called, too; none in files of earlier versions.
-        thresholds: Of these and of ``calls``, by target and fold.
+        thresholds: Of these, by target and fold.
         files: SHA-256 of each file that the training wrote, by its name in the run; the bundle has its own.
     """
 

@@ -246,6 +246,7 @@ def test_a_point_calls_and_is_named(cohort: Path, tmp_path: Path, monkeypatch: p
     by_fold = {each["fold"]: each["threshold"] for each in chosen}
     assert table.predicted.tolist() == called(table, table.fold.map(by_fold))
     assert set(table.decided_by) == {"sensitivity=0.9"} and "at_youden" in table
+    assert table.predicted.tolist() == table["at_sensitivity=0.9"].tolist()
     grade = pd.read_csv(run / "predictions/grade.csv")
     assert set(grade.decided_by) == {"median"} and "at_youden" not in grade
     predict(bundle=run / "bundle", slides=[cohort / "store"], out=tmp_path / "p.csv")

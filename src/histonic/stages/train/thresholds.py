@@ -22,7 +22,7 @@ from histonic.stages.train.settings import TrainSettings
 
 
 def wanted_points(settings: TrainSettings) -> tuple[str, ...]:
-    """Operating points whose thresholds a training needs: those that are shown, and the one that calls."""
+    """Operating points of a training: those that were asked for, and the one that calls."""
     calling = (settings.calls,) if is_point(settings.calls) else ()
     return tuple(dict.fromkeys((*settings.operating_point, *calling)))
 

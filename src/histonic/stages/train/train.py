@@ -235,7 +235,8 @@ def _origin(plan: Plan, store: Store) -> dict[str, Any]:
 def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progress: Progress) -> None:
     """Everything after training; ``run.json`` comes last and says that the run is finished."""
     settings, out = plan.settings, plan.settings.out
-    trained, thresholds = choose_thresholds(plan.cohort, plan.folds, trained, wanted_points(settings))
+    points = wanted_points(settings)
+    trained, thresholds = choose_thresholds(plan.cohort, plan.folds, trained, points)
     encoder = find_encoder(store)
     if encoder is None:
         progress.say(
@@ -250,12 +251,10 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         compress_settings=store.settings,
         codings=plan.cohort.codings,
         calls=settings.calls,
-        operating_points=settings.operating_point,
+        operating_points=points,
     )
     fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
-    run_files.write_predictions(
-        out, plan.cohort, plan.folds, trained, settings.calls, settings.operating_point
-    )
+    run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls, points)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)
     run = RunDocument(

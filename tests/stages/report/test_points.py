@@ -76,7 +76,8 @@ def test_the_sentences_say_who_chose() -> None:
     said = " ".join(found.notes)
     assert (
         "chosen in each fold on the validation patients (30 to 31 “instable” and 60 “stable”), who also "
-        "decided when training stopped; none of the patients shown had a say." in said
+        "decided when training stopped; no patient had a say in the threshold that he or she is called by."
+        in said
     )
     assert "Given, not chosen on patients: a missed case costs 5 false alarms." in said
     assert "hold where 25\N{NO-BREAK SPACE}% are “instable”, as here (10 of 40)" in said
@@ -87,8 +88,13 @@ def test_the_sentences_say_who_chose() -> None:
     ("split", "source", "external", "words"),
     [
         ("fixed", "validation", False, "chosen on the validation patients (30"),
-        ("random", "inner", False, "each predicted by heads that were fitted to others of them; none of"),
-        ("random", "validation", True, "in each fold of the run on the validation patients (30"),
+        (
+            "random",
+            "inner",
+            False,
+            "each predicted by heads that were fitted to others of them; no patient had",
+        ),
+        ("random", "validation", True, "chosen in each fold on the validation patients (30"),
         ("random", "validation", True, "; here their mean is used, and none of the patients shown"),
         ("fixed", "validation", True, "stopped; none of the patients shown had a say"),
     ],
@@ -97,6 +103,18 @@ def test_they_differ_by_split_network_and_cohort(split: str, source: str, extern
     found = describe_points(evaluated(predictions()), facts(split, source), external=external)
     assert found is not None and words in found.notes[0]
     assert found.rows[0].thresholds == ((0.5,) if external else (0.4, 0.6))
+
+
+def test_folds_may_differ_in_who_chose() -> None:
+    chosen = [
+        each.model_copy(update={"chosen_on": "inner"}) if each.fold and each.chosen_on != "nobody" else each
+        for each in facts().thresholds["msi"]
+    ]
+    mixed = facts().model_copy(update={"thresholds": {"msi": tuple(chosen)}})
+    found = describe_points(evaluated(predictions()), mixed)
+    assert found is not None
+    assert "in 1 of 2 folds on the validation patients (30 “instable” and 60 “stable”)" in found.notes[0]
+    assert ", and in 1 of 2 folds on the training and validation patients (31 “" in found.notes[0]
 
 
 def test_doubts_are_told() -> None:

@@ -128,33 +128,44 @@ def _thresholds(chosen: Sequence[ChosenThreshold], external: bool) -> list[float
 def _origin(facts: RunDocument, task: Task, chosen: Sequence[ChosenThreshold], external: bool) -> list[str]:
     """Where the thresholds came from."""
     asked = [each for each in chosen if each.chosen_on != "nobody"]
-    sentences = []
-    if asked:
-        positives, negatives = (
-            [getattr(each, side) for each in asked] for side in ("positives", "negatives")
+    # In a rotation who is tested in one fold validates in another.
+    last = (
+        "none of the patients shown had a say"
+        if external or facts.split == "fixed"
+        else "no patient had a say in the threshold that he or she is called by"
+    )
+    if external and facts.split != "fixed":
+        last = f"here their mean is used, and {last}"
+    # Where aggregators are searched, folds may differ.
+    who = [
+        _of_source(facts, task, asked, source) for source in dict.fromkeys(each.chosen_on for each in asked)
+    ]
+    sentences = [f"Thresholds were chosen{', and'.join(who)}; {last}."] if who else []
+    if any(min(each.positives, each.negatives) < FEW for each in asked):
+        sentences.append(
+            "Of so few patients a threshold depends on chance, and a sensitivity or specificity that was "
+            "asked for may be missed in others."
         )
-        counts = f"{_range(positives)} “{task.classes[1]}” and {_range(negatives)} “{task.classes[0]}”"
-        who = {
-            "validation": f"the validation patients ({counts}), who also decided when training stopped",
-            "inner": f"the training and validation patients ({counts}), each predicted by heads that were "
-            "fitted to others of them",
-        }[asked[0].chosen_on]
-        where = "" if facts.split == "fixed" else " in each fold"
-        where += " of the run" if external and where else ""
-        last = "none of the patients shown had a say"
-        if external:
-            last = f"{'here their mean is used, and ' if where else ''}{last}"
-        sentences.append(f"Thresholds were chosen{where} on {who}; {last}.")
-        if min(*positives, *negatives) < FEW:
-            sentences.append(
-                "Of so few patients a threshold depends on chance, and a sensitivity or specificity that was "
-                "asked for may be missed in others."
-            )
     given = [each for each in chosen if each.chosen_on == "nobody"]
     if given:
         names = words.joined(sorted({label_of(each.point) for each in given}))
         sentences.append(f"Given, not chosen on patients: {names}.")
     return sentences
+
+
+def _of_source(facts: RunDocument, task: Task, asked: Sequence[ChosenThreshold], source: str) -> str:
+    """In which folds, and on which patients."""
+    mine = [each for each in asked if each.chosen_on == source]
+    folds, of = (len({(each.repeat, each.fold) for each in group}) for group in (mine, asked))
+    where = f" in {folds} of {of} folds" if folds < of else "" if facts.split == "fixed" else " in each fold"
+    sides = ([each.positives for each in mine], [each.negatives for each in mine])
+    counts = f"{_range(sides[0])} “{task.classes[1]}” and {_range(sides[1])} “{task.classes[0]}”"
+    if source == "inner":
+        return (
+            f"{where} on the training and validation patients ({counts}), each predicted by heads that were "
+            "fitted to others of them"
+        )
+    return f"{where} on the validation patients ({counts}), who also decided when training stopped"
 
 
 def _range(counts: Sequence[int]) -> str:

@@ -74,8 +74,7 @@ def reading(kind: TaskKind, decided_by: str) -> str:
     if is_point(decided_by):
         return (
             f"The class that is called is the positive one where its probability reaches the threshold of "
-            f"{decided_by}, which comes from other patients or was given; no cut-off was tuned on the "
-            "patients shown here."
+            f"{decided_by}; no patient had a say in the threshold that he or she is called by."
         )
     return READING[kind if kind in READING else decided_by or "balanced"]
 

@@ -14,9 +14,6 @@ from histonic.core.documents import parse_part
 from histonic.core.errors import SettingsError
 
 TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
-Calls = Literal["probable", "balanced"]
-"""Which class is called: the most probable one (of ordered ones the median), or the one that is most probable
-against its share among the training patients."""
 MOST_NAME_BYTES = 160
 """Of a target's name: with what stands around it, it names a file."""
 MOST_TARGETS = 1000

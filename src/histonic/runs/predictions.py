@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from histonic.core.calls import CALL_PREFIX, is_point
 from histonic.core.errors import RunError, TableError
 from histonic.core.files import restore_cell
 from histonic.core.task import Task
@@ -20,7 +21,7 @@ from histonic.runs.documents import TODO
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 RULES = (*CALLED, "balanced")
-"""Words for the rules by which classes are called."""
+"""Words for the rules by which classes are called, beside the names of operating points."""
 SUM_TOLERANCE = 1e-3
 """By how much a row of probabilities may miss 1: they are written with few decimals."""
 
@@ -63,13 +64,22 @@ class PredictionTable:
         if "decided_by" not in self.frame.columns or not len(self.frame):
             return ""
         rules = sorted(set(self.texts("decided_by")))
-        if len(rules) > 1 or rules[0] not in RULES:
+        if len(rules) > 1 or not (rules[0] in RULES or is_point(rules[0])):
             raise self._error(
                 f"The column 'decided_by' holds {' and '.join(map(repr, rules))}; wanted is one of "
-                f"{', '.join(RULES)}.",
+                f"{', '.join(RULES)} or an operating point.",
                 "Write the table again with 'histonic train': one rule calls the classes of all patients.",
             )
         return rules[0]
+
+    @property
+    def points(self) -> list[str]:
+        """Names of the operating points at which the table has calls, in its order; of a binary target."""
+        names = (str(name).removeprefix(CALL_PREFIX) for name in self.frame.columns if self._is_call(name))
+        return [name for name in names if is_point(name)]
+
+    def _is_call(self, name: Any) -> bool:
+        return self.task.kind == "binary" and str(name).startswith(CALL_PREFIX)
 
     def is_crossed(self) -> bool:
         """Whether patients of several folds are in it, who had a say in the predictions of each other."""

@@ -165,6 +165,7 @@ def test_the_head_says_how_labels_were_taken(tmp_path: Path, make_run: MakeRun) 
     [
         ("median", "is the median of the predicted distribution"),
         ("balanced", "most probable after all classes were given equal weight"),
+        ("sensitivity=0.95", "its probability reaches the threshold of sensitivity=0.95"),
         ("", "most probable after all classes were given equal weight"),
     ],
 )

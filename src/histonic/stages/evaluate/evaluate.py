@@ -28,6 +28,7 @@ from histonic.runs.run import read_facts
 from histonic.stages.evaluate.curves import Curves, FoldScore
 from histonic.stages.evaluate.evaluated import Evaluated, listed, number_or_none, same_folds
 from histonic.stages.evaluate.labels import evaluate_classes, evaluate_ordinal
+from histonic.stages.evaluate.operating_points import PointEvaluation, evaluate_points
 from histonic.stages.evaluate.survival import evaluate_survival
 from histonic.stages.evaluate.values import evaluate_regression
 
@@ -44,12 +45,14 @@ class TaskEvaluation:
         n: Patients with a truth; the others are left out.
         scores: Metrics with intervals, the leading one first.
         curves: Data of the figures; see :mod:`histonic.stages.evaluate.curves`.
+        points: What the calls at the operating points of a binary target are worth.
     """
 
     task: Task
     n: int
     scores: tuple[Score, ...]
     curves: Curves
+    points: tuple[PointEvaluation, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without NaN."""
@@ -58,6 +61,7 @@ class TaskEvaluation:
             "n": self.n,
             "scores": [score.to_dict() for score in self.scores],
             "curves": self.curves.model_dump(mode="json", by_alias=True),
+            "operating_points": [each.to_dict() for each in self.points],
         }
 
 
@@ -106,7 +110,7 @@ def evaluate_task(
     scores = score_measures(measures, n, resamples=resamples, rng=rng, fold=fold)
     curves = _with_bands(shown, n, min(resamples, BAND_RESAMPLES), seed)
     curves = curves.model_copy(update={"repeats": len(each), "folds": tuple(_per_fold(each))})
-    return TaskEvaluation(task, n, scores, curves)
+    return TaskEvaluation(task, n, scores, curves, evaluate_points(tables))
 
 
 def _with_bands(shown: Evaluated, n: int, resamples: int, seed: int) -> Curves:

@@ -16,7 +16,7 @@ from histonic.core.errors import CohortError
 from histonic.core.progress import Progress
 from histonic.core.settings import Settings, fields_of
 from histonic.core.task import Task
-from histonic.runs.documents import CohortPatient
+from histonic.runs.documents import CohortPatient, RunDocument
 from histonic.runs.patient_columns import read_patient_columns
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import split_repeats
@@ -44,6 +44,7 @@ from histonic.stages.report.document import (
 )
 from histonic.stages.report.evidence import evidence_of, groups_of
 from histonic.stages.report.maps import report_explanations
+from histonic.stages.report.points import describe_points
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.train.settings import TrainSettings
 
@@ -76,7 +77,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
     columns = read_patient_columns(run.settings, (*settings.subgroups, *settings.clinical), settings.labels)
     targets = []
     for task in run.tasks:
-        target = _target(full[task.name], resamples, alone=len(run.tasks) == 1)
+        target = _target(full[task.name], resamples, run.facts, alone=len(run.tasks) == 1)
         coding = run.facts.codings.get(task.name)
         if coding:
             target = target.model_copy(update={"coding": coding.text, "doubt": coding.doubt})
@@ -99,7 +100,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         targets=_judged(targets),
         audit=audited,
         external=[
-            _external(external, full, resamples, _overlap(external.facts.name, audited.findings))
+            _external(external, run, resamples, _overlap(external.facts.name, audited.findings))
             for external in run.externals
         ],
         tested=len(patients),
@@ -128,13 +129,11 @@ def _plain(value: Any) -> Any:
 # ----------------------------------------------------------------------------- targets
 
 
-def _external(
-    external: External, own: Mapping[str, PredictionTable], resamples: int, overlap: Sequence[str]
-) -> ExternalCohort:
-    """A cohort from elsewhere, its targets evaluated by what was fitted to the run's ``own`` patients."""
+def _external(external: External, run: WholeRun, resamples: int, overlap: Sequence[str]) -> ExternalCohort:
+    """A cohort from elsewhere, its targets evaluated by what was fitted to the run's own patients."""
     targets = []
     for name, table in external.tables.items():
-        target = _target(table, resamples, alone=False, reference=own[name])
+        target = _target(table, resamples, run.facts, alone=False, reference=run.tables[name])
         sites = site_grouping(table)
         if sites and not target.problem:
             groups = groups_of(table, {"site": sites}, resamples, SEED)
@@ -151,7 +150,12 @@ def _overlap(name: str, findings: Sequence[Finding]) -> list[str]:
 
 
 def _target(
-    table: PredictionTable, resamples: int, *, alone: bool, reference: PredictionTable | None = None
+    table: PredictionTable,
+    resamples: int,
+    facts: RunDocument,
+    *,
+    alone: bool,
+    reference: PredictionTable | None = None,
 ) -> Target:
     """Scores, curves and words of one target; ``alone``: without it there is no report."""
     found = evaluate_target(table, resamples=resamples, seed=SEED, reference=reference)
@@ -165,7 +169,15 @@ def _target(
         summary = f"Could not be evaluated: {found.reason}"
         return Target(**common, n=0, problem=found.reason, scores=(), curves=Curves(), summary=summary)
     # What is said of it waits for the other targets.
-    return Target(**common, n=found.n, problem="", scores=found.scores, curves=found.curves, summary="")
+    return Target(
+        **common,
+        n=found.n,
+        problem="",
+        scores=found.scores,
+        curves=found.curves,
+        summary="",
+        operating_points=describe_points(found, facts, external=reference is not None),
+    )
 
 
 def _judged(targets: Sequence[Target]) -> list[Target]:

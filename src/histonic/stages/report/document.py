@@ -17,12 +17,32 @@ from histonic.stages.evaluate.chance import AgainstChance
 from histonic.stages.evaluate.clinical_models import Clinical
 from histonic.stages.evaluate.curves import AnyCurves
 from histonic.stages.evaluate.groups import Grouping
+from histonic.stages.evaluate.operating_points import PointEvaluation
 
 
 class NoClinical(Part):
     """Why clinical columns and slides could not be compared."""
 
     problem: str
+
+
+class PointRow(PointEvaluation):
+    """One operating point on the page.
+
+    Attributes:
+        label: What it is.
+        thresholds: That it had, by repeat and fold; of an external cohort one, of all networks together.
+    """
+
+    label: str
+    thresholds: tuple[float, ...]
+
+
+class OperatingPoints(Part):
+    """The operating points of a binary target, and in sentences where the thresholds came from."""
+
+    rows: tuple[PointRow, ...]
+    notes: tuple[str, ...]
 
 
 class Target(SparsePart):
@@ -45,6 +65,7 @@ class Target(SparsePart):
         coding: How the labels were taken: order, positive class, event, unit of time.
         doubt: What of this nothing says; empty if there is nothing.
         decided_by: The rule by which classes were called; empty where none are, or the table does not say.
+        operating_points: What other calls are worth; None where the table has none.
     """
 
     task: Annotated[Task, PlainSerializer(Task.to_dict)]
@@ -63,6 +84,7 @@ class Target(SparsePart):
     coding: str = ""
     doubt: str = ""
     decided_by: str = ""
+    operating_points: OperatingPoints | None = None
 
 
 class ExternalCohort(Part):

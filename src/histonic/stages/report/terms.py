@@ -125,6 +125,15 @@ GLOSSARY = (
         "nothing at that rate.",
     ),
     (
+        "Operating point",
+        "A threshold on the probability: who reaches it is called. Youden: sensitivity plus specificity is "
+        "greatest. Sensitivity is the share of positive patients who are called, specificity that of the "
+        "others who are not; PPV is the share of called patients who are positive, NPV that of the others "
+        "who are not. The likelihood ratio LR+ says by how much a call raises the odds of being positive, "
+        f"LR{MINUS} by how much none lowers them: 1 tells nothing. F1 is the harmonic mean of sensitivity "
+        "and PPV.",
+    ),
+    (
         "Hazard ratio",
         "How many times as often the event comes, at any time, in one group as in the other. 1 is no "
         "difference.",

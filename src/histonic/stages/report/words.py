@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from histonic.core.calls import is_point
 from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.scores import Score
 from histonic.runs.documents import CohortCounts, RunDocument
@@ -30,7 +31,7 @@ CONCLUSIONS = {
 """How the leading score stands to chance, in the head of the page."""
 READING_ALL = (
     "Every prediction shown is out-of-fold: it was made by networks that had never seen the patient, and "
-    "every cut-off comes from training patients.",
+    "every cut-off comes from patients who trained or validated.",
     f"The 95{NBSP}% intervals take the patient as the unit: they say how much a number would vary with other "
     "patients. They do not include that a network trained a second time would come out a little different.",
     "The first metric of a target is the one to judge by. Where there are several folds it compares patients "
@@ -74,6 +75,11 @@ def reading(kind: TaskKind, decided_by: str) -> str:
         kind: Of the target.
         decided_by: The rule in its table; empty in tables of versions that knew but one.
     """
+    if is_point(decided_by):
+        return (
+            f"The class that is called is the positive one where its probability reaches the threshold of "
+            f"{decided_by}; no patient had a say in the threshold that he or she is called by."
+        )
     return READING[kind if kind in READING else decided_by or "balanced"]
 
 

@@ -32,6 +32,7 @@ class Task:
         classes: Class names in order, lowest first for ordinal; empty for regression and survival.
             In binary tasks the second class is the positive one.
         intervals: Of time, whose hazards a survival head gives; 0 for one log risk (Cox).
+        primary: Name of the metric that leads; empty for the default of the kind.
 
     Target arrays, which losses and metrics share: class index ``(N,)`` for binary, multiclass and
     ordinal; value ``(N,)`` for regression; ``(N, 2)`` of time and event (1 = event, 0 = censored)
@@ -47,6 +48,7 @@ class Task:
     columns: tuple[str, ...]
     classes: tuple[str, ...] = ()
     intervals: int = 0
+    primary: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in TASK_KINDS:
@@ -99,7 +101,9 @@ class Task:
             "columns": list(self.columns),
             "classes": list(self.classes),
         }
-        return {**values, "intervals": self.intervals} if self.intervals else values
+        if self.intervals:
+            values["intervals"] = self.intervals
+        return {**values, "primary": self.primary} if self.primary else values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Task:

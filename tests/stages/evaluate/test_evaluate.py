@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -474,3 +475,19 @@ def test_only_what_takes_resamples_is_computed_on_them() -> None:
     found = score_measures(measures, 40, resamples=500, rng=np.random.default_rng(0))
     assert rows == {"mean": 541, "share": 41}
     assert all(score.low < score.value < score.high for score in found)
+
+
+def test_another_metric_leads_when_it_was_asked_for() -> None:
+    task = replace(TASKS["regression"], primary="Mean absolute error")
+    result = evaluate_task(task, table("regression"), resamples=100)
+    plain = evaluate("regression", table("regression"))
+    assert result.scores[0].name == "Mean absolute error"
+    assert sorted(values(result)) == sorted(values(plain))
+    # Fold by fold as well.
+    frame = table("regression")
+    error = (frame["truth"] - frame["predicted"]).abs().groupby(frame["fold"]).mean()
+    assert [each.value for each in result.curves.folds] == pytest.approx(error.tolist())
+    late = replace(TASKS["survival"], primary="Uno's C")
+    early = table("survival").assign(time=5.0)
+    with pytest.raises(CohortError, match="--primary os=METRIC"):
+        evaluate_task(late, early, resamples=100)

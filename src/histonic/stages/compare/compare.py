@@ -18,6 +18,7 @@ from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.comparisons import crossed_p, delong, holm, permutation_p
 from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.runs.predictions import PredictionTable, read_predictions
+from histonic.runs.primary import primary_of, with_primary
 from histonic.runs.repeats import mean_measures, split_repeats
 from histonic.runs.run import read_facts
 from histonic.stages.compare.comparison import Comparison, PairDifference, RunScore, write_comparison
@@ -30,11 +31,11 @@ FEWEST_SHARED = 10
 COMPARED: dict[TaskKind, tuple[str, ...]] = {
     "binary": ("AUROC", "AUPRC", "Brier score"),
     "multiclass": ("AUROC", "AUPRC", "Balanced accuracy", "Brier score"),
-    "ordinal": ("Quadratic weighted kappa", "Spearman correlation", "AUROC"),
-    "regression": ("Spearman correlation", "Mean absolute error", "R²"),
+    "ordinal": ("Quadratic weighted kappa", "Spearman correlation", "AUROC", "Brier score"),
+    "regression": ("Spearman correlation", "Mean absolute error", "Median absolute error", "R²"),
     "survival": ("C-index", "Uno's C", "Mean AUC over time", "Integrated Brier score"),
 }
-"""The metrics that are compared, the one with p-values first."""
+"""The metrics that are compared; the leading one, which has p-values, comes first."""
 CROSSED_NOTE = (
     "In cross-validation patients predict each other, so that differences vary more than resampling shows: "
     "the p-values count the variance twice. Judge by them, not by an interval that just leaves out 0."
@@ -142,7 +143,13 @@ def _shared_tasks(settings: CompareSettings) -> list[Task]:
                     f"The target {name!r} is {_kind(one)} in {settings.runs[0]}, {_kind(other)} in {run}.",
                     "Compare runs that were trained on the same target.",
                 )
-    return [each[0][name] for name in chosen]
+    agreed = [_of_all([tasks[name] for tasks in each]) for name in chosen]
+    return list(with_primary(agreed, settings.primary))
+
+
+def _of_all(tasks: Sequence[Task]) -> Task:
+    """A target with the leading metric of all runs, or with the usual one if they do not agree."""
+    return tasks[0] if len({task.primary for task in tasks}) == 1 else replace(tasks[0], primary="")
 
 
 def _kind(task: Task) -> str:
@@ -211,7 +218,8 @@ def _entry(name: str, tables: list[PredictionTable]) -> _Entry:
     task = tables[0].task
     measures = mean_measures([EVALUATORS[task.kind](table).measures for table in tables])
     found = {measure.name: measure for measure in measures}
-    return _Entry(name, tables, {key: found[key] for key in COMPARED[task.kind] if key in found})
+    chosen = dict.fromkeys((primary_of(task), *COMPARED[task.kind]))
+    return _Entry(name, tables, {key: found[key] for key in chosen if key in found})
 
 
 # ---------------------------------------------------------------------- comparing
@@ -253,7 +261,7 @@ def _differences(
         # Without a pair within folds nothing is tested.
         note = f"No test: no fold has two patients to compare. {_other_pairs(first, second)}".strip()
         return [replace(rows[0], note=note), *rows[1:]]
-    if task.kind == "binary":
+    if task.kind == "binary" and primary_of(task) == "AUROC":
         positive = first.tables[0].classes("truth") == 1
         if min(positive.sum(), (~positive).sum()) > 1:
             folds = (np.stack(_folds_of(first), axis=1), np.stack(_folds_of(second), axis=1))

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from histonic.metrics.discrimination import labels, regression
 from histonic.metrics.ranks import FloatArray, rows_of_groups
+from histonic.metrics.survival import censoring
 from histonic.metrics.survival import concordance as survival
 from histonic.metrics.survival.outcome import check_survival
 from histonic.runs.predictions import PredictionTable
+from histonic.runs.primary import primary_of
 from histonic.stages.evaluate.evaluated import fold_or_none, met_classes
+from histonic.stages.evaluate.survival_times import evaluated_times
 
 MOST_REPEATS = 30
 """To which two numbers of repeats are brought by taking repeats several times."""
@@ -71,32 +75,62 @@ def _ranks(scores: FloatArray, table: PredictionTable) -> FloatArray:
 
 
 def _prediction(table: PredictionTable) -> FloatArray:
-    """``(n, W)``: ranks of the scores, or the called class."""
-    kind = table.task.kind
-    if kind == "ordinal":
+    """``(n, W)``, what the leading metric takes: ranks of the scores, probabilities, values or calls."""
+    kind, primary = table.task.kind, primary_of(table.task)
+    if primary == "Quadratic weighted kappa":
         return table.classes("predicted")[:, None].astype(np.float64)
-    if kind == "multiclass":
+    if primary == "Brier score":
+        return table.probabilities()
+    if primary in ("Mean absolute error", "Median absolute error"):
+        return table.numbers("predicted")[:, None]
+    if primary == "AUROC" and kind != "binary":
         return _ranks(table.probabilities(), table)
+    if kind == "ordinal":
+        return _ranks((table.probabilities() @ np.array(table.task.class_values))[:, None], table)
     column = {"regression": "predicted", "survival": "risk"}.get(kind)
     values = table.probabilities()[:, 1] if column is None else table.numbers(column)
     return _ranks(values[:, None], table)
 
 
 def _metric(table: PredictionTable) -> Callable[[FloatArray], float]:
-    """The leading metric of predictions ``(n, W)``: of patients of the same fold."""
+    """The leading metric of predictions ``(n, W)``, as the report computes it."""
     kind, within = table.task.kind, fold_or_none(table.numbers("fold"))
     if kind == "survival":
-        outcome = check_survival(table.numbers("time"), table.numbers("event"))
-        return lambda found: float(survival.concordance(outcome, found[:, 0], within=within))
+        return _survival_metric(table, within)
     if kind == "regression":
-        value = table.numbers("truth")
+        value, primary = table.numbers("truth"), primary_of(table.task)
+        if primary == "Mean absolute error":
+            return lambda found: float(regression.mean_absolute_error(value, found[:, 0]))
+        if primary == "Median absolute error":
+            return lambda found: float(regression.median_absolute_error(value, found[:, 0]))
         return lambda found: float(regression.spearman(value, found[:, 0], within=within))
-    truth = table.classes("truth")
+    return _class_metric(table, within)
+
+
+def _class_metric(table: PredictionTable, within: npt.NDArray[Any] | None) -> Callable[[FloatArray], float]:
+    truth, kind, primary = table.classes("truth"), table.task.kind, primary_of(table.task)
+    if primary == "Brier score":
+        return lambda found: float(labels.brier(truth, found))
+    if primary == "Spearman correlation":
+        order = truth.astype(np.float64)
+        return lambda found: float(regression.spearman(order, found[:, 0], within=within))
     area = partial(labels.auroc, within=within)
     if kind == "binary":
         return lambda found: float(area(truth == 1, found[:, 0]))
-    if kind == "multiclass":
+    if primary == "AUROC":
         met = met_classes(truth, within)
         return lambda found: float(labels.macro(area, truth, found, np.ones(len(truth)), met))
     agreement = partial(labels.quadratic_kappa_within, truth, classes=len(table.task.classes), within=within)
     return lambda found: float(agreement(found[:, 0].astype(np.int64)))
+
+
+def _survival_metric(
+    table: PredictionTable, within: npt.NDArray[Any] | None
+) -> Callable[[FloatArray], float]:
+    outcome = check_survival(table.numbers("time"), table.numbers("event"))
+    primary, times = primary_of(table.task), evaluated_times(outcome)
+    if primary == "Uno's C":
+        return lambda found: float(censoring.uno_concordance(outcome, found[:, 0], until=times.last))
+    if primary == "Mean AUC over time":
+        return lambda found: float(censoring.mean_auc(outcome, found[:, 0], times.grid))
+    return lambda found: float(survival.concordance(outcome, found[:, 0], within=within))

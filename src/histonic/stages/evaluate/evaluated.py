@@ -17,6 +17,7 @@ from histonic.metrics.inference.intervals import Statistic
 from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import rows_of_groups
 from histonic.runs.predictions import PredictionTable
+from histonic.runs.primary import primary_of
 from histonic.stages.evaluate.curves import Curves
 
 FEWEST_PATIENTS = 4
@@ -34,6 +35,24 @@ class Evaluated(NamedTuple):
     """``(n,)``, the fold in which each patient was predicted."""
     bands: Mapping[str, Statistic] = MappingProxyType({})
     """Per name of a curve with a ``value``: counts ``(B, n)`` to ``(B, points)``, for its 95 % band."""
+
+    def led_by(self, task: Task) -> Evaluated:
+        """The same with the target's leading metric first, and what pools the folds beside it.
+
+        Raises:
+            CohortError: It cannot be computed in these patients.
+        """
+        primary = primary_of(task)
+        names = (primary, primary + POOLED)
+        first = [measure for measure in self.measures if measure.name in names]
+        if not first:
+            raise CohortError(
+                f"Evaluate the predictions of {task.name!r} by {primary}.",
+                "It cannot be computed in these patients: they are too few, or followed for no span of time.",
+                f"Let another metric lead with --primary {task.name}=METRIC.",
+            )
+        others = [measure for measure in self.measures if measure.name not in names]
+        return self._replace(measures=[*first, *others])
 
 
 POOLED = ", folds pooled"

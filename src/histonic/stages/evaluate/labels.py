@@ -193,11 +193,12 @@ def evaluate_classes(table: PredictionTable) -> Evaluated:
     cases = _read_labelled(table)
     measures = _class_measures(cases) + _decision_measures(cases)
     if table.task.kind != "binary":
-        return Evaluated(measures, _class_curves(cases), cases.fold)
+        return Evaluated(measures, _class_curves(cases), cases.fold).led_by(table.task)
     positive, chance = cases.truth == 1, cases.probabilities[:, 1]
     band = partial(net_benefit, positive, chance, decision_thresholds(chance))
     curves = _class_curves(cases, decision=_decision(cases))
-    return Evaluated(measures + _calibration_measures(cases), curves, cases.fold, {"decision": band})
+    found = Evaluated(measures + _calibration_measures(cases), curves, cases.fold, {"decision": band})
+    return found.led_by(table.task)
 
 
 def evaluate_ordinal(table: PredictionTable) -> Evaluated:
@@ -221,4 +222,5 @@ def evaluate_ordinal(table: PredictionTable) -> Evaluated:
     ]
     scatter = Scatter(truth=listed(truth), predicted=listed(score), fold=cases.fold.astype(int).tolist())
     curves = _class_curves(cases, scatter=scatter)
-    return Evaluated([*order, *_class_measures(cases), *_decision_measures(cases)], curves, cases.fold)
+    measures = [*order, *_class_measures(cases), *_decision_measures(cases)]
+    return Evaluated(measures, curves, cases.fold).led_by(table.task)

@@ -100,7 +100,7 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
         hazard_ratios=hazard_ratios(outcome, risk, high, fold_or_none(fold)),
         **by_time,
     )
-    return Evaluated(measures, curves, fold, bands)
+    return Evaluated(measures, curves, fold, bands).led_by(table.task)
 
 
 def _risk_model(reference: PredictionTable) -> RiskModel:

@@ -65,7 +65,7 @@ def evaluate_regression(table: PredictionTable) -> Evaluated:
             intercept=None if line is None else line.intercept,
         ),
     )
-    return Evaluated(measures, curves, fold)
+    return Evaluated(measures, curves, fold).led_by(table.task)
 
 
 def _dominating(table: PredictionTable, truth: FloatArray, predicted: FloatArray) -> str:

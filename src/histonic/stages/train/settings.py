@@ -103,6 +103,11 @@ class TrainSettings(TableSettings):
         description="Thresholds between two classes, chosen on validation patients: youden, "
         "sensitivity=SHARE, specificity=SHARE; or given: threshold=SHARE, cost=FP:FN.",
     )
+    primary: tuple[str, ...] = Field(
+        (),
+        description="Metric that leads a target, TARGET=METRIC: the one that is held against chance; repeat "
+        "for several. By default AUROC, quadratic weighted kappa, Spearman correlation or C-index.",
+    )
     private: bool = Field(
         False, description="Keep paths and file names out of the run (explain and report need --store then)."
     )

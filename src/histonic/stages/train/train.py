@@ -34,6 +34,7 @@ from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
 from histonic.runs.documents import CohortDocument, RunDocument
 from histonic.runs.files import clear_leftovers, require_same_origin, versions
+from histonic.runs.primary import with_primary
 from histonic.stages.train import run_files
 from histonic.stages.train.folds import make_folds
 from histonic.stages.train.networks import read_losses, train_networks
@@ -186,7 +187,7 @@ def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> C
         replace(task, intervals=settings.hazard_intervals) if task.kind == "survival" else task
         for task in cohort.tasks
     )
-    return replace(cohort, tasks=tasks)
+    return replace(cohort, tasks=with_primary(tasks, settings.primary))
 
 
 def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progress) -> list[Trained]:

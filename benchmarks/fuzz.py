@@ -57,12 +57,20 @@ def try_all(inputs: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         for kind in options.kinds
         for at, case in enumerate(KINDS[kind])
     }
+    # Of a run that was broken off; with kept inputs they stand beside them.
+    earlier = [
+        json.loads(line)
+        for file in sorted(inputs.parent.glob("outcomes-*.jsonl"))
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    done = {(each["kind"], each["number"], each["typed"]) for each in earlier}
     # In turn, so that a run that is broken off has tried all kinds.
     jobs = [(kind, n, False) for n in range(options.per_kind) for kind in options.kinds]
     jobs += [(kind, n, True) for n in range(min(options.typed, options.per_kind)) for kind in options.kinds]
+    jobs = [job for job in jobs if job not in done]
     children, files = [], []
     for worker in range(options.workers):
-        file = inputs.parent / f"outcomes-{worker}.jsonl"
+        file = inputs.parent / f"outcomes-{os.getpid()}-{worker}.jsonl"
         files.append(file)
         child = os.fork()
         if child == 0:
@@ -81,7 +89,8 @@ def try_all(inputs: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     failed = [child for child in children if os.waitpid(child, 0)[1]]
     if failed:
         raise RuntimeError(f"{len(failed)} worker(s) of the benchmark itself failed")
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    later = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    return [each for each in earlier if each["kind"] in options.kinds] + later
 
 
 def table_of(outcomes: Sequence[dict[str, Any]], kinds: Sequence[str]) -> list[str]:
@@ -125,7 +134,11 @@ def main() -> int:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--examples", type=int, default=MOST_EXAMPLES, help="mutants named for each fault")
-    parser.add_argument("--inputs", type=Path, help="keep the inputs here, and the outcomes beside them")
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        help="keep the inputs here, and the outcomes beside them; a run that was broken off goes on",
+    )
     parser.add_argument("--replay", help="KIND:NUMBER; show one mutant and what the command says")
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.name}")
     options = parser.parse_args()

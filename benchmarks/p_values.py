@@ -14,8 +14,10 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -28,9 +30,9 @@ from histonic.metrics.survival import censoring, hazard
 from histonic.metrics.survival import concordance as survival
 from histonic.metrics.survival.curves import log_rank
 from histonic.metrics.survival.outcome import Survival, check_survival
+from histonic.stages.evaluate.chance import judge
 from histonic.stages.evaluate.clinical_fits import Design, added_by_image
 from histonic.stages.evaluate.groups import evaluate_groups
-from histonic.stages.report.words import CROSSED_REACH
 
 Draw = Callable[[int, np.random.Generator], float | None]
 SIZES = (100, 300)
@@ -95,19 +97,26 @@ def clinical(kind: str, out_of_fold: bool, n: int, rng: np.random.Generator) -> 
     else:
         outcome = followed(0.6 * age, n, rng)
         target, task = residuals(outcome), SURVIVAL
-    image = noise_model(target, n, rng) if out_of_fold else rng.normal(size=n)
+    image = noise_model(target, n, rng)[0] if out_of_fold else rng.normal(size=n)
     words = pd.DataFrame({"stage": stage}, dtype=object)
     design = Design(task, outcome, pd.DataFrame({"age": age}), words, n)
     found = added_by_image(design, image[:, None], crossed=out_of_fold)
     return None if found is None else found.p
 
 
-def noise_model(target: FloatArray, n: int, rng: np.random.Generator, signal: float = 0.0) -> FloatArray:
-    """Out-of-fold predictions in four parts by ridge regression on numbers that know nothing.
+def noise_model(
+    target: FloatArray,
+    n: int,
+    rng: np.random.Generator,
+    signal: float = 0.0,
+    part: npt.NDArray[np.int64] | None = None,
+) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Out-of-fold predictions in four parts by ridge regression on numbers that know nothing, and the parts.
 
     With a ``signal`` the first number knows so many times the target.
     """
-    noise, part = rng.normal(size=(n, FEATURES)), rng.permutation(np.arange(n) % 4)
+    noise = rng.normal(size=(n, FEATURES))
+    part = rng.permutation(np.arange(n) % 4) if part is None else part
     noise[:, 0] += signal * target
     found = np.empty(n)
     for name in range(4):
@@ -116,46 +125,60 @@ def noise_model(target: FloatArray, n: int, rng: np.random.Generator, signal: fl
         weights = np.linalg.solve(x.T @ x + n / 4 * np.eye(FEATURES), x.T @ y)
         fitted = x @ weights
         found[here] = (noise[here] @ weights - fitted.mean()) / fitted.std()
-    return found
+    return found, part
 
 
-def risk_groups(what: str, out_of_fold: bool, n: int, rng: np.random.Generator) -> float | None:
+def risk_groups(what: str, out_of_fold: str, n: int, rng: np.random.Generator) -> float | None:
+    """``out_of_fold``: empty, ``as it is`` or ``as the report gives it`` (by fold, the variance twice)."""
     outcome = followed(np.zeros(n), n, rng)
-    risk = noise_model(residuals(outcome), n, rng) if out_of_fold else rng.normal(size=n)
+    risk, part = noise_model(residuals(outcome), n, rng) if out_of_fold else (rng.normal(size=n), None)
     high = risk > np.median(risk)
+    given: dict[str, Any] = {}
+    if out_of_fold == "as the report gives it":
+        given = {"strata": part, "inflation": compare.BOTH_WAYS}
     if what == "log-rank":
-        test = log_rank(outcome, high)
+        test = log_rank(outcome, high, **given)
         return None if test is None else test.p
-    found = hazard.hazard_ratio(outcome, risk if what == "per SD" else high.astype(float))
+    found = hazard.hazard_ratio(outcome, risk if what == "per SD" else high.astype(float), **given)
     return None if found is None else found.p
 
 
 def against_chance(crossed: bool, n: int, rng: np.random.Generator) -> float | None:
     """AUROC of out-of-fold noise: how far chance lies from it, as the report reads the interval."""
     positive = rng.random(n) < 0.35
-    score = noise_model(positive.astype(float), n, rng)
-    measure = Measure("AUROC", partial(labels.auroc, positive, score), 0.5, units=int(positive.sum()))
-    found = score_measures([measure], n, resamples=RESAMPLES, rng=rng)[0]
-    if found.value is None or found.low is None or found.high is None:
-        return None
-    half = found.value - found.low if found.value > 0.5 else found.high - found.value
-    reach = CROSSED_REACH if crossed else 1.0
-    return float(2 * stats.norm.sf(1.96 * abs(found.value - 0.5) / (reach * half)))
+    score, part = noise_model(positive.astype(float), n, rng)
+    statistic = partial(labels.auroc, positive, score, within=part)
+    measure = Measure("AUROC", statistic, 0.5, units=int(positive.sum()))
+    found = score_measures([measure], n, resamples=RESAMPLES, rng=rng, fold=part)
+    return judge(found, [crossed])[0].p
 
 
-def two_trained(test: str, crossed: bool, signal: float, n: int, rng: np.random.Generator) -> float:
-    """Two cross-validated models of numbers of their own, worth the same, as ``compare`` tests them."""
+def two_trained(
+    test: str, crossed: bool, signal: float, same: bool, n: int, rng: np.random.Generator
+) -> float:
+    """Two cross-validated models of numbers of their own, worth the same, as ``compare`` tests them.
+
+    ``same``: they have the same folds.
+    """
     positive = rng.random(n) < 0.35
-    scores = [noise_model(positive.astype(float), n, rng, signal) for _ in range(2)]
+    first, part = noise_model(positive.astype(float), n, rng, signal)
+    second, other = noise_model(positive.astype(float), n, rng, signal, part if same else None)
     if test == "DeLong":
-        p = compare.delong(positive, *scores).p
+        p = compare.delong(positive, first, second, folds=(part, other)).p
     else:
-        ranks = [stats.rankdata(score) for score in scores]
-        metric = partial(labels.auroc, positive)
-        p = compare.permutation_p(
-            lambda found: float(metric(found)), *ranks, permutations=PERMUTATIONS, rng=rng
-        )
+        ranks = [ranks_within(score, fold) for score, fold in ((first, part), (second, other))]
+        areas = [partial(labels.auroc, positive, within=fold) for fold in (part, other)]
+        scored = tuple((lambda found, area=area: float(area(found))) for area in areas)
+        p = compare.permutation_p(scored, *ranks, permutations=PERMUTATIONS, rng=rng)
     return compare.crossed_p(p) if crossed else p
+
+
+def ranks_within(score: FloatArray, fold: npt.NDArray[np.int64]) -> FloatArray:
+    found = np.empty_like(score)
+    for name in np.unique(fold):
+        here = fold == name
+        found[here] = (stats.rankdata(score[here]) - 0.5) / here.sum()
+    return found
 
 
 def sites(kind: str, n: int, rng: np.random.Generator) -> float | None:
@@ -188,21 +211,37 @@ TESTS: dict[str, Draw] = {
     "Likelihood ratio, binary": partial(clinical, "binary", False),
     "Likelihood ratio, survival": partial(clinical, "survival", False),
     "F test, values": partial(clinical, "regression", False),
-    "Log-rank": partial(risk_groups, "log-rank", False),
-    "Hazard ratio of groups (Wald)": partial(risk_groups, "groups", False),
-    "Hazard ratio per SD (Wald)": partial(risk_groups, "per SD", False),
+    "Log-rank": partial(risk_groups, "log-rank", ""),
+    "Hazard ratio of groups (Wald)": partial(risk_groups, "groups", ""),
+    "Hazard ratio per SD (Wald)": partial(risk_groups, "per SD", ""),
     "Likelihood ratio, binary, cross-validated noise": partial(clinical, "binary", True),
     "Likelihood ratio, survival, cross-validated noise": partial(clinical, "survival", True),
     "F test, values, cross-validated noise": partial(clinical, "regression", True),
-    "Log-rank, cross-validated noise": partial(risk_groups, "log-rank", True),
-    "DeLong, two models of noise, taken as it is": partial(two_trained, "DeLong", False, 0.0),
-    "DeLong, two models of noise, as compare gives it": partial(two_trained, "DeLong", True, 0.0),
-    "DeLong, two equal trained models, taken as it is": partial(two_trained, "DeLong", False, 1.0),
-    "DeLong, two equal trained models, as compare gives it": partial(two_trained, "DeLong", True, 1.0),
-    "Permutation, two models of noise, as compare gives it": partial(two_trained, "permutation", True, 0.0),
-    "Permutation, two equal trained models, as compare gives it": partial(
-        two_trained, "permutation", True, 1.0
-    ),
+    "Log-rank, cross-validated noise, as it is": partial(risk_groups, "log-rank", "as it is"),
+    **{
+        f"{name}, cross-validated noise, as the report gives it": partial(
+            risk_groups, what, "as the report gives it"
+        )
+        for name, what in (
+            ("Log-rank", "log-rank"),
+            ("Hazard ratio of groups", "groups"),
+            ("Hazard ratio per SD", "per SD"),
+        )
+    },
+    **{
+        f"{test}, two {models}, {said}": partial(two_trained, test, crossed, signal, True)
+        for models, signal in (("models of noise", 0.0), ("equal trained models", 1.0))
+        for test in ("DeLong", "Permutation")
+        for said, crossed in (("as it is", False), ("as compare gives it", True))
+        if crossed or test == "DeLong"
+    },
+    **{
+        f"{test}, two {models} of other folds, as compare gives it": partial(
+            two_trained, test, True, signal, False
+        )
+        for models, signal in (("models of noise", 0.0), ("equal trained models", 1.0))
+        for test in ("DeLong", "Permutation")
+    },
     "AUROC: interval, cross-validated noise": partial(against_chance, False),
     "AUROC: conclusion, cross-validated noise": partial(against_chance, True),
 }

@@ -413,6 +413,6 @@ def damage_tag(folder: Path, rng: random.Random) -> Change:
     # A text or a resolution of its own is repeated nowhere in the file.
     alone = tag in (270, 282, 283, 296, 305, 306, 315, 65420) and deed in ("value", "values")
     # Nor does a side that needs as many tiles as before, in a file without a description.
-    if deed == "value" and tag in (256, 257) and file.suffix == ".tif" and value > 64:
+    if deed in ("value", "values") and tag in (256, 257) and file.suffix == ".tif" and value > 64:
         alone = -(-odd // 256) == -(-value // 256)
     return Change(f"{file.name}: {deed} of tag {tag} ({odd})", file.name, blind=alone or None)

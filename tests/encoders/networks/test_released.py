@@ -164,6 +164,15 @@ def test_other_files_are_refused(make, words: str, tmp_path: Path) -> None:  # t
     assert not (tmp_path / "x.safetensors").exists()
 
 
+def test_weights_larger_than_their_file_are_not_read(tmp_path: Path) -> None:
+    """Nothing is stored of them; the header alone claims 40 GB."""
+    _write_keras(tmp_path / "x.h5", 0.2)
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        file["model_weights"].create_dataset("l1/l1/kernel:0", shape=(100_000, 100_000), dtype="f4")
+    with pytest.raises(EncoderError, match=r"kernel:0 is said to have 40,000,000,000 bytes"):
+        import_encoder(tmp_path / "x.h5", tmp_path / "x.safetensors")
+
+
 def test_output_must_be_safetensors(tmp_path: Path) -> None:
     _write_keras(tmp_path / "x.h5", 0.2)
     with pytest.raises(EncoderError, match=r"ends in \.safetensors"):

@@ -73,13 +73,19 @@ def set_tag(path: Path, name: str, value: int) -> None:
 
 def drop_tile(path: Path, page: int, index: int) -> None:
     """Say that nothing is stored for a tile."""
+    for name in ("TileByteCounts", "TileOffsets"):
+        set_entry(path, page, name, index, 0)
+
+
+def set_entry(path: Path, page: int, name: str, index: int, value: int) -> None:
+    """Change one number of a tag."""
     with tifffile.TiffFile(path) as tiff:
-        tag = tiff.pages[page].tags["TileByteCounts"]
+        tag = tiff.pages[page].tags[name]
         kind = {3: "<H", 4: "<I", 16: "<Q"}[int(tag.dtype)]
         offset = tag.valueoffset + index * struct.calcsize(kind)
     with path.open("r+b") as file:
         file.seek(offset)
-        file.write(struct.pack(kind, 0))
+        file.write(struct.pack(kind, value))
 
 
 def library(path: Path, level: int, xy: tuple[int, int], wh: tuple[int, int]) -> np.ndarray:
@@ -285,6 +291,22 @@ def test_an_error_in_a_jpeg_is_refused_by_the_slow_decoder_too(
         assert not slide._levels[0].fast_jpeg
         with pytest.raises(UnreadableSlideError, match="tile 3"):
             slide.read((0, 0), (800, 600), 0.5)
+
+
+def test_a_tile_without_bytes_where_there_are_some_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    options = {"tile": (128, 128), "photometric": "rgb", "compression": "jpeg", "metadata": None}
+    tifffile.imwrite(path, picture(), **options)
+    with tifffile.TiffFile(path) as tiff:
+        following = tiff.pages[0].dataoffsets[4]
+    set_entry(path, 0, "TileByteCounts", 3, 0)
+    with pytest.raises(UnreadableSlideError, match="stored tile 3 is said to have no bytes"):
+        open_slide(path, mpp=0.5)
+    # No place, or the one where the next tile was written: left out on purpose.
+    for place in (0, following):
+        set_entry(path, 0, "TileOffsets", 3, place)
+        with open_slide(path, mpp=0.5) as slide:
+            assert (slide.read((3 * 128, 0), (128, 128), 0.5) == 255).all()
 
 
 def test_tiles_that_reach_into_each_other_are_damage(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from histonic.encoders.base import (
     save_encoder,
 )
 from histonic.encoders.networks.nic import CONVOLUTIONS
+from histonic.slides.damage import SMALL_BYTES
 
 LICENCE = "MIT (Copyright of the authors of Neural Image Compression)"
 Array = npt.NDArray[Any]
@@ -106,6 +107,9 @@ def _weights_by_layer(keras: h5py.File) -> dict[str, dict[str, Array]]:
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             *_, layer, weight = name.split("/")
+            # A damaged header may claim any size; weights hardly become smaller by compression.
+            if item.nbytes > SMALL_BYTES + 100 * item.id.get_storage_size():
+                raise ValueError(f"{name} is said to have {item.nbytes:,} bytes, more than the file holds")
             weights.setdefault(layer, {})[weight.removesuffix(":0")] = np.asarray(item, np.float32)
 
     keras["model_weights"].visititems(visit)

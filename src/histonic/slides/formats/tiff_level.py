@@ -30,6 +30,8 @@ JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # Adobe's APP14 marker with colour transform 0: the three components are red, green and blue.
 ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 HEADER_BYTES = 8
+LEAST_BYTES = 16
+"""Of a stored tile; a smaller gap between tiles is none."""
 
 
 @dataclass
@@ -87,6 +89,7 @@ class TiffLevel:
             [at if size else 0 for at, size in zip(places, counts, strict=True)], np.int64
         )
         self._require_sound_places()
+        self._require_no_lost_tile(np.array([min(place, 2**62) for place in places], np.int64))
         self._head = b""
 
     def prepare(self) -> None:
@@ -235,6 +238,23 @@ class TiffLevel:
         if self._compression == UNCOMPRESSED:
             self._require_uncompressed_bytes()
 
+    def _require_no_lost_tile(self, places: npt.NDArray[np.int64]) -> None:
+        """Refuse a tile without bytes whose place lies between stored tiles, where none of them has data.
+
+        A scanner that leaves a tile out gives no place, or the one where it went on to write.
+        """
+        stored = self._sizes > 0
+        if not stored.any():
+            return
+        starts, order = np.sort(self._offsets[stored]), np.argsort(self._offsets[stored])
+        ends = np.maximum.accumulate((self._offsets[stored] + self._sizes[stored])[order])
+        before = np.searchsorted(starts, places, side="right") - 1
+        inside = (before >= 0) & (places < self.end_of_data)
+        lost = inside & ~stored & (places >= ends[before]) & (places + LEAST_BYTES < _next(starts, before))
+        if lost.any():
+            index = int(np.argmax(lost))
+            raise self._damaged(f"stored tile {index} is said to have no bytes where there are some")
+
     def _require_uncompressed_bytes(self) -> None:
         """Of uncompressed tiles every byte is known; one more may fill up a word."""
         sizes = self._sizes.reshape(-1, self.rows, self.columns)
@@ -332,3 +352,8 @@ def _require_sound_jpeg(data: bytes, tables: bytes | None, samples: int) -> None
     simplejpeg.decode_jpeg(
         JPEG_START + joined + data[len(JPEG_START) :], colorspace="GRAY" if samples == 1 else "RGB"
     )
+
+
+def _next(starts: npt.NDArray[np.int64], before: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where the next stored tile begins, of places behind the tiles ``before``."""
+    return starts[np.minimum(before + 1, len(starts) - 1)]

@@ -4,8 +4,8 @@
 
 Draws cohorts of four sites with other rates of the outcome and predicts each fold (a site, or a random
 quarter of all) at the level of the patients of the other folds, as networks do. Part one: a fixed score
-beside that level, which knows nothing or something. The truth is the same metric of a million new patients (a pair
-of patients of the same site with site folds, of any two with random ones). Part two: the scores are learned,
+beside that level, which knows nothing or something. The truth is the same metric of a million new patients (a
+pair of the same site with site folds, any two with random ones). Part two: the scores are learned,
 by ridge regression on numbers that are pure noise, on the other folds. Prints the mean of the leading number
 and of the pooled one less the truth, how often the 95 % interval holds the truth, and how often the report
 would say "better" and "worse".

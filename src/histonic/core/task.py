@@ -17,6 +17,8 @@ TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
 Calls = Literal["probable", "balanced"]
 """Which class is called: the most probable one (of ordered ones the median), or the one that is most probable
 against its share among the training patients."""
+EventCodes = Literal["event", "censored", "1/2"]
+"""What the codes of event columns mean: 1 is the event, 1 is the censored, or R's 1 censored and 2 event."""
 MOST_NAME_BYTES = 160
 """Of a target's name: with what stands around it, it names a file."""
 MOST_TARGETS = 1000
@@ -130,16 +132,31 @@ Tasks = Annotated[
 
 
 @dataclass(frozen=True)
+class EventCoding:
+    """What a survival target's columns hold, for whoever reads the same target in another table.
+
+    Attributes:
+        codes: What the codes of the event column mean.
+        unit: Of time, as the column's name tells it; empty if it tells none.
+    """
+
+    codes: EventCodes = "event"
+    unit: str = ""
+
+
+@dataclass(frozen=True)
 class Coding:
     """How a target's labels were taken.
 
     Attributes:
         text: In one line: order of the classes, positive class, coding of the event, unit of time.
         doubt: What was taken so although nothing says it, and how to say it; empty if there is none.
+        event: Of a survival target; None of others, and in files of earlier versions.
     """
 
     text: str
     doubt: str = ""
+    event: EventCoding | None = None
 
 
 @dataclass(frozen=True)

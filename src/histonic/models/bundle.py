@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -119,6 +119,7 @@ class Bundle:
         encoder: What made the maps.
         compress_settings: How the training maps were made.
         calls: By which rule a class is called.
+        codings: How the labels of each target were taken, by its name; none in files of earlier versions.
     """
 
     folder: Path
@@ -130,6 +131,7 @@ class Bundle:
     encoder: EncoderDescription
     compress_settings: MapSettings
     calls: Calls = "balanced"
+    codings: Mapping[str, Coding] = field(default_factory=dict)
 
     @property
     def encoder_path(self) -> Path:
@@ -217,6 +219,7 @@ def read_bundle(folder: Path) -> Bundle:
         content.encoder,
         content.compress_settings,
         content.calls,
+        content.codings,
     )
 
 

@@ -110,7 +110,11 @@ class CohortDocument(Document):
 
 
 class ExternalDocument(Document):
-    """``external.json``: a cohort from elsewhere that the run's networks have predicted."""
+    """``external.json``: a cohort from elsewhere that the run's networks have predicted.
+
+    Attributes:
+        codings: How the follow-up of its survival targets was taken; none in files of earlier versions.
+    """
 
     FORMAT = "histonic-external-1"
 
@@ -121,6 +125,7 @@ class ExternalDocument(Document):
     patients: tuple[SlidesOfPatient, ...]
     exclusions: tuple[Exclusion, ...]
     counts: Counts
+    codings: Mapping[str, Coding] = {}
 
 
 class RunSettings(TableSettings):

@@ -97,9 +97,9 @@ def test_required_options_come_first_then_own_then_shared() -> None:
         "table_style",
         "columns",
         "slide_table",
-        "event_coding",
         "classes",
         "decimal",
+        "event_coding",
         "config",
     ]
 

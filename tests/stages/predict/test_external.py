@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from histonic.core.documents import write_document
 from histonic.core.errors import BundleError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
+from histonic.core.task import Coding, EventCoding
 from histonic.data.maps.store import Store
+from histonic.runs.run import read_facts
 from histonic.stages.predict.external import external_test
 from histonic.stages.predict.predict import predict
 from histonic.stages.train.train import train_slides
@@ -124,6 +127,32 @@ def test_spellings_that_the_run_joined_are_joined_here_too(
     )
     out = try_out(tmp_path / "run", elsewhere, labels=tmp_path / "labels.csv", classes={"tief": "low"})
     assert set(pd.read_csv(out / "predictions" / "grade.csv")["truth"]) == {"low", "mid"}
+
+
+def test_events_are_read_as_the_run_read_them(run: Path, elsewhere: Path, tmp_path: Path) -> None:
+    """A run trained with --event-coding censored, tested without the option: nobody is turned round."""
+    shutil.copytree(run, tmp_path / "run")
+    facts = read_facts(run)
+    coding = Coding("censored: 1", event=EventCoding("censored", "months"))
+    facts = facts.model_copy(update={"codings": {**facts.codings, "os": coding}})
+    write_document(tmp_path / "run" / "run.json", facts)
+    heard = Listener()
+    out = try_out(tmp_path / "run", elsewhere, progress=heard)
+    labels = pd.read_csv(elsewhere / "labels.csv").drop_duplicates("case").set_index("case")
+    found = pd.read_csv(out / "predictions/os.csv").set_index("patient_id")
+    assert found.event.tolist() == (1 - labels.os_event[found.index]).tolist()
+    said = next(note for note in heard.notes if note.startswith("os: "))
+    assert "in the column 'os_event'; censored: 1; time in months" in said
+    assert json.loads((out / "external.json").read_text())["codings"]["os"]["event"]["codes"] == "censored"
+    with pytest.raises(SettingsError, match="trained with --event-coding censored"):
+        try_out(tmp_path / "run", elsewhere, event_coding="event")
+    days = pd.read_csv(elsewhere / "labels.csv").rename(columns={"os_months": "os_days"})
+    days.to_csv(tmp_path / "days.csv", index=False)
+    with pytest.raises(TableError, match="in days, by the name of 'os_days'"):
+        try_out(
+            run, elsewhere, labels=tmp_path / "days.csv",
+            target=["score:regression:ki67", "os:survival:os_days,os_event"],
+        )  # fmt: skip
 
 
 def test_targets_that_the_other_cohort_lacks_are_left_out(run: Path, elsewhere: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from histonic.core.settings import Settings
+from histonic.core.task import EventCodes
 
 TableStyle = Literal["auto", "histonic", "gdc", "clam", "trident", "stamp", "pathobench", "slide2vec"]
 Decimal = Literal["auto", "point", "comma"]
@@ -38,8 +39,8 @@ class SheetSettings(Settings):
         return self.sheet[-1] if self.sheet else None
 
 
-class TableSettings(SheetSettings):
-    """Base of the settings of every verb that reads a label table."""
+class LabelSettings(SheetSettings):
+    """Base of the settings of every verb that reads a label table, but for what its events mean."""
 
     table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
     columns: dict[str, str] = Field(
@@ -47,9 +48,6 @@ class TableSettings(SheetSettings):
     )
     slide_table: Path | None = Field(
         None, description="Second table that joins patients and slides, if labels has none."
-    )
-    event_coding: Literal["event", "censored"] = Field(
-        "event", description="What 1 means in the event column; 'censored' inverts it, explicitly."
     )
     classes: dict[str, str] = Field(
         {},
@@ -71,3 +69,13 @@ class TableSettings(SheetSettings):
             "classes": self.classes,
             "decimal": self.decimal,
         }
+
+
+class TableSettings(LabelSettings):
+    """Base of the settings of every verb that says what the events of a label table mean."""
+
+    event_coding: EventCodes = Field(
+        "event",
+        description="What 1 means in the event column: 'event'; 'censored', the inverse; '1/2': R's codes, "
+        "1 = censored and 2 = event.",
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from histonic.core.errors import CohortError, HistonicError, TableError
-from histonic.core.task import Coding, TargetRequest, Task, parse_target
+from histonic.core.task import Coding, EventCodes, TargetRequest, Task, parse_target
 from histonic.data.tables.issues import Issue, gather, list_names
 from histonic.data.tables.joins import SlideJoin, fitting_column, given_roles, join_slides, table_patients
 from histonic.data.tables.label_table import LabelTable, collect_labels
@@ -54,7 +54,7 @@ def examine_labels(
     style: str = "auto",
     columns: Mapping[str, str] | None = None,
     slide_table: str | Path | None = None,
-    event_coding: str = "event",
+    event_coding: EventCodes = "event",
     slide_ids: Sequence[str] | None = None,
     folds: int = 4,
     sheet: str | None = None,
@@ -78,7 +78,7 @@ def examine_labels(
         style: Table style, as for :func:`histonic.data.tables.label_table.read_labels`.
         columns: Own column names.
         slide_table: Second table that names the slides.
-        event_coding: ``event`` or ``censored``.
+        event_coding: What the codes of event columns mean.
         slide_ids: Names of the slides or maps; None leaves the join unchecked.
         folds: Parts of the cross-validation that is planned.
         sheet: Of the label table, if it is an Excel file.
@@ -122,7 +122,9 @@ def examine_labels(
     return LabelCheck(sorted(gather(issues), key=lambda issue: issue.severity != "error"), codings)
 
 
-def _unused_spellings(table: LabelTable, requests: Sequence[TargetRequest], event_coding: str) -> list[Issue]:
+def _unused_spellings(
+    table: LabelTable, requests: Sequence[TargetRequest], event_coding: EventCodes
+) -> list[Issue]:
     try:
         targets = [read_target(table, request, event_coding=event_coding) for request in requests]
     except HistonicError:
@@ -232,7 +234,7 @@ def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[I
     return issues
 
 
-def _censor_columns(table: LabelTable, event_coding: str) -> list[Issue]:
+def _censor_columns(table: LabelTable, event_coding: EventCodes) -> list[Issue]:
     """Columns that by their name mark the censored, while nobody has said so."""
     if event_coding == "censored":
         return []
@@ -245,7 +247,9 @@ def _censor_columns(table: LabelTable, event_coding: str) -> list[Issue]:
     ]
 
 
-def _targets_together(table: LabelTable, targets: Sequence[TargetRequest], event_coding: str) -> list[Issue]:
+def _targets_together(
+    table: LabelTable, targets: Sequence[TargetRequest], event_coding: EventCodes
+) -> list[Issue]:
     """What only shows when all targets are looked at together."""
     for request in targets:
         try:
@@ -262,7 +266,7 @@ def _targets_together(table: LabelTable, targets: Sequence[TargetRequest], event
 def _target_issues(
     table: LabelTable,
     request: TargetRequest,
-    event_coding: str,
+    event_coding: EventCodes,
     used: Sequence[str],
     folds: int,
     codings: dict[str, Coding],

@@ -8,7 +8,15 @@ from collections.abc import Collection, Sequence
 from functools import cache
 
 from histonic.core.errors import TableError
-from histonic.core.task import Coding, TargetRequest, Task, TaskKind, join_order
+from histonic.core.task import (
+    Coding,
+    EventCodes,
+    EventCoding,
+    TargetRequest,
+    Task,
+    TaskKind,
+    join_order,
+)
 from histonic.data.classes.orders import known_order, order_classes
 from histonic.data.classes.positives import order_binary, positive_class
 from histonic.data.tables.issues import Issue, list_names
@@ -167,7 +175,7 @@ def _doubt(request: TargetRequest, task: Task) -> tuple[str, str] | None:
 
 
 def target_coding(
-    table: LabelTable, request: TargetRequest, task: Task, *, event_coding: str = "event"
+    table: LabelTable, request: TargetRequest, task: Task, *, event_coding: EventCodes = "event"
 ) -> Coding:
     """How the labels of a target were taken, in one line.
 
@@ -175,10 +183,11 @@ def target_coding(
         table: The labels.
         request: With what was given.
         task: With its classes.
-        event_coding: ``event`` or ``censored``.
+        event_coding: What the codes of event columns mean.
     """
     if task.kind == "survival":
-        return Coding(_survival_words(table, task, event_coding))
+        event = EventCoding(event_coding, time_unit(task.columns[0]))
+        return Coding(_survival_words(table, task, event_coding), event=event)
     if task.kind == "regression":
         return Coding(f"a number, in the unit of the column {task.columns[0]!r}")
     if task.kind == "multiclass":
@@ -201,11 +210,11 @@ def _by(why: str) -> str:
     return why.removeprefix("their ")
 
 
-def _survival_words(table: LabelTable, task: Task, event_coding: str) -> str:
+def _survival_words(table: LabelTable, task: Task, event_coding: EventCodes) -> str:
     time, event = task.columns
     words: dict[float, set[str]] = {1.0: set(), 0.0: set()}
     for cell in table.frame[event]:
-        value = None if is_missing(cell) else to_event(cell, ones_are_censored=event_coding == "censored")
+        value = None if is_missing(cell) else to_event(cell, event_coding)
         if value is not None:
             words[value].add(class_name(cell))
     shown = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from histonic.core.cohort import Cohort, Exclusion, Patient
 from histonic.core.errors import CohortError
-from histonic.core.task import TargetRequest, Task
+from histonic.core.task import EventCodes, TargetRequest, Task
 from histonic.data.tables.issues import Issue, gather, list_names, raise_first
 from histonic.data.tables.joins import (
     SlideJoin,
@@ -33,7 +33,7 @@ def build_cohort(
     requests: Sequence[TargetRequest],
     slide_ids: Sequence[str],
     *,
-    event_coding: str = "event",
+    event_coding: EventCodes = "event",
     varied: bool = True,
 ) -> Cohort:
     r"""Join labels and maps: patients with their maps, targets, sites and folds, and who was left out.
@@ -47,7 +47,7 @@ def build_cohort(
         requests: The targets; a kind left open is inferred, see
             :func:`histonic.data.targets.targets.read_target`.
         slide_ids: Names of the maps in the store.
-        event_coding: ``censored`` says that 1 in event columns marks the censored.
+        event_coding: What the codes of event columns mean; ``censored``: 1 marks the censored.
         varied: Refuse a target that does not vary, or whose classes have no certain order; patients who are
             only to be tested may be all of a kind, and their classes have the order of the run.
 
@@ -89,6 +89,7 @@ def build_cohort(
         doubts += value_doubts(table, target, task, numbers)
         if varied:
             doubts += positive_doubt(table, target.request, task)
+        if varied or task.kind == "survival":  # classes of another cohort are taken as the run has them
             codings[task.name] = target_coding(table, target.request, task, event_coding=event_coding)
         tasks.append(task)
         encoded.append(numbers)

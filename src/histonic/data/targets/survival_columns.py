@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from histonic.core.errors import TableError
-from histonic.core.task import TargetRequest
+from histonic.core.task import EventCodes, TargetRequest
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.values import is_missing, is_spreadsheet_error, to_event
@@ -77,7 +77,7 @@ def _gdc_pair(table: LabelTable) -> tuple[str, str] | None:
 
 
 def read_survival(
-    table: LabelTable, columns: Sequence[str], ones_are_censored: bool
+    table: LabelTable, columns: Sequence[str], event_coding: EventCodes
 ) -> tuple[dict[int, tuple[float, float]], tuple[Issue, ...]]:
     """(time, event) per row in which both are given, and what is wrong with the cells."""
     issues: list[Issue] = []
@@ -85,7 +85,7 @@ def read_survival(
     for row, cell in table.frame[columns[1]].items():
         if is_missing(cell):
             continue
-        event = to_event(cell, ones_are_censored=ones_are_censored)
+        event = to_event(cell, event_coding)
         if event is None:
             what = (
                 "Spreadsheet's error in a cell" if is_spreadsheet_error(cell) else "Event that is not 0 or 1"

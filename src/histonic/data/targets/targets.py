@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.core.task import TargetRequest, Task, TaskKind
+from histonic.core.task import EventCodes, TargetRequest, Task, TaskKind
 from histonic.data.tables.issues import Issue, list_examples, list_names, suggest
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.numbers import are_numbers
@@ -50,7 +50,7 @@ class RowTarget:
 
 
 def read_targets(
-    table: LabelTable, requests: Sequence[TargetRequest], *, event_coding: str = "event"
+    table: LabelTable, requests: Sequence[TargetRequest], *, event_coding: EventCodes = "event"
 ) -> list[RowTarget]:
     """Read all targets, see :func:`read_target`.
 
@@ -78,7 +78,9 @@ def read_targets(
     return targets
 
 
-def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str = "event") -> RowTarget:
+def read_target(
+    table: LabelTable, request: TargetRequest, *, event_coding: EventCodes = "event"
+) -> RowTarget:
     """Find the target's columns, infer its kind and read its cells.
 
     Without a kind: columns NAME_time (or _days, _weeks, _months, _years) and NAME_event (or _status,
@@ -89,7 +91,7 @@ def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str 
     Args:
         table: The labels.
         request: The target; kind and columns may be open.
-        event_coding: ``censored`` says that 1 in the event column marks the censored.
+        event_coding: What the codes of event columns mean; ``censored``: 1 marks the censored.
 
     Raises:
         TableError: No such column, an open kind that the values do not decide, or a censorship column
@@ -98,7 +100,7 @@ def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str 
     kind, columns = _locate(table, request)
     if kind == "survival":
         _refuse_unclear_event(table, request, columns, event_coding)
-        pairs, issues = read_survival(table, columns, event_coding == "censored")
+        pairs, issues = read_survival(table, columns, event_coding)
         return RowTarget(request, kind, columns, dict(pairs), issues)
     cells = given_cells(table, columns[0])
     issues = spreadsheet_errors(table, columns[0], cells)
@@ -166,7 +168,7 @@ def _require_column(table: LabelTable, request: TargetRequest, column: str) -> N
 
 
 def _refuse_unclear_event(
-    table: LabelTable, request: TargetRequest, columns: Sequence[str], event_coding: str
+    table: LabelTable, request: TargetRequest, columns: Sequence[str], event_coding: EventCodes
 ) -> None:
     if event_coding == "event" and is_censor_named(columns[1]):
         raise TableError(

@@ -1,0 +1,64 @@
+"""Another cohort's events and times are read as the run's were; anything else is refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from histonic.core.errors import SettingsError, TableError
+from histonic.core.task import Coding, EventCodes, EventCoding, TargetRequest, Task
+from histonic.runs.documents import RunDocument, RunSettings
+from histonic.stages.predict.inherited import inherited_codes, own_event_codings, require_same_follow_up
+
+OS = Task("os", "survival", ("os_months", "censorship"))
+GRADE = Task("grade", "ordinal", ("grade",), ("low", "high"))
+
+
+def test_codings_are_those_of_the_run_or_in_older_runs_of_its_settings(
+    run_facts: Callable[[Sequence[Task]], dict[str, Any]],
+) -> None:
+    values = {key: value for key, value in run_facts([GRADE, OS]).items() if key not in ("format", "sha256")}
+    facts = RunDocument.model_validate_json(json.dumps(values))
+    settings = RunSettings(store="s", labels="l.csv", out="r", event_coding="censored")
+    assert own_event_codings(facts, settings) == {"os": EventCoding("censored", "months")}
+    kept = facts.model_copy(update={"codings": {"os": Coding("", event=EventCoding("1/2", "days"))}})
+    assert own_event_codings(kept, settings) == {"os": EventCoding("1/2", "days")}
+
+
+@pytest.mark.parametrize("codes", ["event", "censored", "1/2"])
+def test_codes_are_inherited_and_others_refused(codes: EventCodes) -> None:
+    own = {"os": EventCoding(codes, "months")}
+    assert inherited_codes(own, None) == inherited_codes(own, codes) == codes
+    other: EventCodes = "event" if codes != "event" else "censored"
+    with pytest.raises(SettingsError, match=f"'os' with --event-coding {other}") as refused:
+        inherited_codes(own, other)
+    assert f"trained with --event-coding {codes}" in refused.value.found
+    assert inherited_codes({}, None) == "event"
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (("os_days", "censorship"), "1 of the months is 30.44 days"),
+        (("followup_weeks", "censorship"), "in weeks, by the name of 'followup_weeks'"),
+        (("os_years", "censorship"), "1 of the months is 0.08333 years"),
+        (("os_months", "death"), "'death' does not mark the censored"),
+    ],
+)
+def test_names_that_contradict_the_run_are_refused(columns: tuple[str, str], words: str) -> None:
+    own = {"os": EventCoding("censored", "months")}
+    with pytest.raises(TableError) as refused:
+        require_same_follow_up(
+            own, [GRADE, OS], [TargetRequest("os", "survival", columns)], Path("/x/oslo.csv")
+        )
+    assert words in str(refused.value) and "oslo.csv" in refused.value.asked
+
+
+@pytest.mark.parametrize("columns", [OS.columns, ("fu_months", "cens"), ("time", "censored")])
+def test_names_that_do_not_are_read(columns: tuple[str, ...]) -> None:
+    requests = [TargetRequest("os", "survival", columns), TargetRequest("grade", "ordinal", ("g",))]
+    require_same_follow_up({"os": EventCoding("censored", "months")}, [OS, GRADE], requests, Path("oslo.csv"))

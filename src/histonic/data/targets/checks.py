@@ -13,18 +13,19 @@ from histonic.data.tables.issues import Issue, gather, list_names
 from histonic.data.tables.joins import SlideJoin, fitting_column, given_roles, join_slides, table_patients
 from histonic.data.tables.label_table import LabelTable, collect_labels
 from histonic.data.tables.settings import Decimal
-from histonic.data.targets.classes import unused_spellings
 from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
+from histonic.data.targets.event_names import is_censor_named
+from histonic.data.targets.follow_up import follow_up_issues
 from histonic.data.targets.survival_checks import coding_issues, number_issues
 from histonic.data.targets.targets import (
     RowTarget,
     Value,
-    is_censor_named,
     join_patients,
     make_task,
     read_target,
     read_targets,
+    unused_by_targets,
 )
 from histonic.data.text import loose_key
 
@@ -129,7 +130,7 @@ def _unused_spellings(
         targets = [read_target(table, request, event_coding=event_coding) for request in requests]
     except HistonicError:
         return []  # listed with its own target
-    return unused_spellings(table, {target.request.name: target.written for target in targets})
+    return unused_by_targets(table, targets)
 
 
 def _alike_patients(table: LabelTable) -> list[Issue]:
@@ -292,6 +293,7 @@ def _target_issues(
         issues += one_outcome(table, task, numbers.values())
     doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
     doubts += [*value_doubts(table, target, task, numbers), *positive_doubt(table, request, task)]
+    doubts += follow_up_issues(table, target, numbers)
     return [
         *issues,
         *_rare_outcomes(table, task, numbers.values(), folds),

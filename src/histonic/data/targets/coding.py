@@ -21,8 +21,9 @@ from histonic.data.classes.orders import known_order, order_classes
 from histonic.data.classes.positives import order_binary, positive_class
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
-from histonic.data.tables.values import class_name, is_missing, natural_key, to_event
-from histonic.data.targets.classes import join_option, no_values
+from histonic.data.tables.values import class_name, natural_key, to_event
+from histonic.data.targets.cells import given_cells
+from histonic.data.targets.classes import join_option, no_values, spelled_cells
 
 WORDS_SHOWN = 4
 """Of those that mean an event, or none."""
@@ -213,10 +214,11 @@ def _by(why: str) -> str:
 def _survival_words(table: LabelTable, task: Task, event_coding: EventCodes) -> str:
     time, event = task.columns
     words: dict[float, set[str]] = {1.0: set(), 0.0: set()}
-    for cell in table.frame[event]:
-        value = None if is_missing(cell) else to_event(cell, event_coding)
+    given = given_cells(table, event)
+    for row, cell in spelled_cells(table, event, given).items():
+        value = to_event(cell, event_coding)
         if value is not None:
-            words[value].add(class_name(cell))
+            words[value].add(class_name(given[row]))
     shown = {
         value: ", ".join(sorted(found, key=natural_key)[:WORDS_SHOWN]) or "none"
         for value, found in words.items()
@@ -227,13 +229,18 @@ def _survival_words(table: LabelTable, task: Task, event_coding: EventCodes) -> 
     )
 
 
-def time_unit(column: str) -> str:
+def time_unit(column: str, *, short: bool = True) -> str:
     """The unit that a column's name tells; empty if it tells none, or several.
+
+    Args:
+        column: Its name.
+        short: Whether one or two letters (``os_d``, ``os_mo``) tell it, too.
 
     Example:
         >>> time_unit("OS_MONTHS"), time_unit("days_to_death+days_to_last_follow_up"), time_unit("time")
         ('months', 'days', '')
     """
     words = set(re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower()))
+    words = words if short else {word for word in words if len(word) > 2}
     found = [unit for unit, names in _UNITS.items() if words & set(names.split("|"))]
     return found[0] if len(found) == 1 else ""

@@ -20,10 +20,10 @@ from histonic.data.tables.joins import (
 )
 from histonic.data.tables.label_table import LabelTable, read_labels
 from histonic.data.targets.checks import check_labels, one_outcome
-from histonic.data.targets.classes import unused_spellings
 from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
-from histonic.data.targets.targets import join_patients, make_task, read_targets
+from histonic.data.targets.follow_up import follow_up_issues
+from histonic.data.targets.targets import join_patients, make_task, read_targets, unused_by_targets
 
 __all__ = ["Issue", "LabelTable", "build_cohort", "check_labels", "read_labels"]
 
@@ -70,7 +70,7 @@ def build_cohort(
     targets = read_targets(table, requests, event_coding=event_coding)
     raise_first(issue for target in targets for issue in target.issues)
     if varied:  # an external cohort is read with the spellings of the run, which it need not have
-        raise_first(unused_spellings(table, {target.request.name: target.written for target in targets}))
+        raise_first(unused_by_targets(table, targets))
     joined = [join_patients(table, target) for target in targets]
     raise_first(issue for _, issues in joined for issue in issues)
     join = join_slides(table, slide_ids)
@@ -87,6 +87,9 @@ def build_cohort(
         if varied or not numbers:
             raise_first(one_outcome(table, task, numbers.values()))
         doubts += value_doubts(table, target, task, numbers)
+        follow_up = follow_up_issues(table, target, numbers)
+        raise_first(follow_up)
+        doubts += follow_up
         if varied:
             doubts += positive_doubt(table, target.request, task)
         if varied or task.kind == "survival":  # classes of another cohort are taken as the run has them

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from histonic.core.errors import TableError
 from histonic.core.task import EventCodes, TargetRequest
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
-from histonic.data.tables.values import is_missing, is_spreadsheet_error, to_event
 from histonic.data.targets.cells import given_cells, read_numbers
+from histonic.data.targets.classes import spelled_cells
+from histonic.data.targets.events import blank_issues, read_events
 
 TIME_ENDINGS = ("time", "days", "weeks", "months", "years")
 EVENT_ENDINGS = ("event", "status", "dead", "death", "censored", "censorship", "censor")
@@ -76,37 +78,51 @@ def _gdc_pair(table: LabelTable) -> tuple[str, str] | None:
     return f"{tails['days_to_death']}{JOINED}{last}", tails["vital_status"]
 
 
+class FollowUp(NamedTuple):
+    """The columns of a survival target as read."""
+
+    values: dict[int, tuple[float, float]]
+    """(time, event) per row in which both are given."""
+    issues: tuple[Issue, ...]
+    """What is wrong with the cells."""
+    written: dict[str, frozenset[str]]
+    """By column the words of events, and of times what ``classes`` names."""
+
+
 def read_survival(
-    table: LabelTable, columns: Sequence[str], event_coding: EventCodes
-) -> tuple[dict[int, tuple[float, float]], tuple[Issue, ...]]:
-    """(time, event) per row in which both are given, and what is wrong with the cells."""
-    issues: list[Issue] = []
-    events: dict[int, float] = {}
-    for row, cell in table.frame[columns[1]].items():
-        if is_missing(cell):
-            continue
-        event = to_event(cell, event_coding)
-        if event is None:
-            what = (
-                "Spreadsheet's error in a cell" if is_spreadsheet_error(cell) else "Event that is not 0 or 1"
-            )
-            todo = "Use 1 or 0, true or false, or words such as dead and alive; empty if missing."
-            where = table.where(columns[1], int(row))
-            issues.append(Issue("error", what, where, f"The cell is {cell!r}.", todo))
-        else:
-            events[int(row)] = event
+    table: LabelTable, target: str, columns: Sequence[str], event_coding: EventCodes
+) -> FollowUp:
+    """Read the time and the event of a target.
+
+    Args:
+        table: The labels.
+        target: Name of the target.
+        columns: Time, or two of them joined by ``+``, and event.
+        event_coding: What the codes of the event column mean.
+
+    Raises:
+        TableError: The event column has by its name the inverse meaning, and nobody has said so.
+    """
+    events = read_events(table, target, columns[1], event_coding)
+    issues, written = list(events.issues), {columns[1]: events.written}
     sources = time_columns(table, columns[0])
     times: list[Mapping[int, float]] = []
     for source in sources:
-        numbers, wrong = read_numbers(table, source, given_cells(table, source), not_negative=True)
+        given = given_cells(table, source)
+        cells = spelled_cells(table, source, given)
+        written[source] = frozenset(cell for row, cell in given.items() if cells.get(row) != cell)
+        numbers, wrong = read_numbers(table, source, cells, not_negative=True)
         times.append(numbers)
         issues = [*wrong, *issues]
     values = {}
-    for row, event in events.items():
+    for row, event in events.known.items():
         known = times[0 if event == 1 else -1]
         if row in known:
             values[row] = (known[row], event)
-    return values, (*issues, *_one_sided(table, columns, sources, events, values))
+    timed = {row for known in times for row in known}
+    issues += _one_sided(table, columns, sources, events.known, values)
+    issues += blank_issues(table, columns[1], events, timed)
+    return FollowUp(values, tuple(issues), written)
 
 
 def _one_sided(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,8 +16,14 @@ from histonic.data.tables.values import (
     natural_key,
 )
 from histonic.data.targets.cells import given_cells, read_numbers, spreadsheet_errors
-from histonic.data.targets.classes import joined_classes, refuse_two_spellings
+from histonic.data.targets.classes import (
+    joined_classes,
+    refuse_two_spellings,
+    spelled_cells,
+    unused_spellings,
+)
 from histonic.data.targets.coding import ordered_classes
+from histonic.data.targets.event_names import name_meaning
 from histonic.data.targets.survival_columns import read_survival, survival_pair, time_columns
 
 Value = str | float | tuple[float, float]
@@ -39,6 +44,7 @@ class RowTarget:
         values: Value per row of the file; rows without one are absent.
         issues: What is wrong with the columns or cells.
         written: The words of a target of classes, before any are joined.
+        spelled: By column the words of events before any are joined; of numbers and times those that are.
     """
 
     request: TargetRequest
@@ -47,6 +53,7 @@ class RowTarget:
     values: Mapping[int, Value] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()
     written: frozenset[str] = frozenset()
+    spelled: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def read_targets(
@@ -68,7 +75,7 @@ def read_targets(
         )
     targets = [read_target(table, request, event_coding=event_coding) for request in requests]
     events = [target.columns[1] for target in targets if target.kind == "survival"]
-    plain = [column for column in events if not is_censor_named(column)]
+    plain = [column for column in events if name_meaning(column) not in ("censored", "alive")]
     if event_coding == "censored" and plain and len(plain) < len(events):
         raise TableError(
             f"Invert the event columns {list_names(events)} of {table.path.name}.",
@@ -99,9 +106,8 @@ def read_target(
     """
     kind, columns = _locate(table, request)
     if kind == "survival":
-        _refuse_unclear_event(table, request, columns, event_coding)
-        pairs, issues = read_survival(table, columns, event_coding)
-        return RowTarget(request, kind, columns, dict(pairs), issues)
+        found = read_survival(table, request.name, columns, event_coding)
+        return RowTarget(request, kind, columns, dict(found.values), found.issues, spelled=found.written)
     cells = given_cells(table, columns[0])
     issues = spreadsheet_errors(table, columns[0], cells)
     cells = {row: cell for row, cell in cells.items() if not is_spreadsheet_error(cell)}
@@ -109,8 +115,12 @@ def read_target(
     if kind is None:
         kind = _infer(table, request, columns[0], classes)
     if kind == "regression":
-        numbers, wrong = read_numbers(table, columns[0], cells)
-        return RowTarget(request, kind, columns, dict(numbers), (*issues, *wrong))
+        read = spelled_cells(table, columns[0], cells)
+        joined = frozenset(cell for row, cell in cells.items() if read.get(row) != cell)
+        numbers, wrong = read_numbers(table, columns[0], read)
+        return RowTarget(
+            request, kind, columns, dict(numbers), (*issues, *wrong), spelled={columns[0]: joined}
+        )
     broken = {row: cell for row, cell in cells.items() if "\n" in cell and table.text.delimiter in cell}
     if broken:
         todo = "A double quote may have swallowed the end of a row: correct it."
@@ -119,17 +129,14 @@ def read_target(
     return RowTarget(request, kind, columns, dict(classes), issues, frozenset(cells.values()))
 
 
-def is_censor_named(column: str) -> bool:
-    """Whether a column's name says that it marks the censored.
-
-    Example:
-        >>> is_censor_named("censorship_dss"), is_censor_named("uncensored"), is_censor_named("os_event")
-        (True, False, False)
-    """
-    return (
-        re.search(r"(?<!un)(?<!non)(?<!not)(?<!un[_ -])(?<!non[_ -])(?<!not[_ -])cens", column.lower())
-        is not None
-    )
+def unused_by_targets(table: LabelTable, targets: Sequence[RowTarget]) -> list[Issue]:
+    """An error for each spelling in ``table.classes`` that no cell of the targets says."""
+    classes = {each.request.name: each.written for each in targets if each.written}
+    numbers: dict[str, frozenset[str]] = {}
+    for each in targets:
+        for column, words in each.spelled.items():
+            numbers[column] = words | numbers.get(column, frozenset())
+    return unused_spellings(table, classes, numbers)
 
 
 def _locate(table: LabelTable, request: TargetRequest) -> tuple[TaskKind | None, tuple[str, ...]]:
@@ -164,18 +171,6 @@ def _require_column(table: LabelTable, request: TargetRequest, column: str) -> N
             f"Read the target {request.name!r} from the column {absent[0]!r} of {table.path.name}.",
             found,
             near if todo.startswith(("Did you mean", "Its columns")) else todo,
-        )
-
-
-def _refuse_unclear_event(
-    table: LabelTable, request: TargetRequest, columns: Sequence[str], event_coding: EventCodes
-) -> None:
-    if event_coding == "event" and is_censor_named(columns[1]):
-        raise TableError(
-            f"Read the events of the target {request.name!r} ({table.where(columns[1])}).",
-            "By its name, 1 marks the censored there, which is the inverse of an event; taken as events it "
-            "would turn every risk upside down.",
-            "If 1 means censored, say --event-coding censored; if 1 means event, rename the column.",
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.task import Coding, EventCodes, EventCoding, TargetRequest, Task
 from histonic.data.targets.coding import time_unit
-from histonic.data.targets.targets import is_censor_named
+from histonic.data.targets.event_names import name_meaning
 from histonic.runs.documents import RunDocument, RunSettings
 
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
@@ -85,10 +85,15 @@ def require_same_follow_up(
                 f"{DAYS[coding.unit] / DAYS[unit]:.4g} {unit}): "
                 f"--target {request.name}:survival:COLUMN,{event}.",
             )
-        if coding.codes == "censored" and is_censor_named(own_event) and not is_censor_named(event):
+        if coding.codes == "censored" and _is_inverse(own_event) and not _is_inverse(event):
             raise TableError(
                 asked,
                 f"The run was trained with --event-coding censored on its column {own_event!r}; by its name, "
                 f"{event!r} does not mark the censored, and its events would be turned upside down.",
                 f"{_WORDS} in the column. If 1 means censored there, call it {own_event!r}.",
             )
+
+
+def _is_inverse(column: str) -> bool:
+    """Whether by its name 1 marks those without an event."""
+    return name_meaning(column) in ("censored", "alive")

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
 
 from histonic.core.cohort import Exclusion
 from histonic.core.compressed import EncoderDescription, MapSettings
-from histonic.core.documents import Document, Part, SealedDocument
+from histonic.core.documents import Document, Part, SealedDocument, SparsePart
 from histonic.core.settings import Precision
 from histonic.core.task import Calls, Coding, Tasks
 from histonic.data.maps.fusion import Fusion
@@ -71,12 +71,17 @@ class SlidesOfPatient(Part):
     slide_ids: tuple[str, ...] = Field(min_length=1)
 
 
-class CohortPatient(SlidesOfPatient):
-    """A patient of a run; places are pairs of repeat and fold."""
+class CohortPatient(SlidesOfPatient, SparsePart):
+    """A patient of a run; places are pairs of repeat and fold.
+
+    Attributes:
+        causes: Of survival targets with competing causes that of the patient's event; absent without any.
+    """
 
     tested_in: tuple[tuple[int, int], ...]
     validates_in: tuple[tuple[int, int], ...]
     targets: dict[str, Target]
+    causes: Mapping[str, str] = {}
 
 
 class Counts(Part):

@@ -70,6 +70,17 @@ class PredictionTable:
             )
         return rules[0]
 
+    def competing(self) -> npt.NDArray[np.bool_]:
+        """``(n,)`` whose follow-up another cause than the event ended; nobody's where no causes are told.
+
+        Raises:
+            TableError: A column is absent, or a cell of it cannot be used.
+        """
+        if "cause" not in self.frame.columns:
+            return np.zeros(len(self.frame), bool)
+        named = np.array([bool(text) for text in self.texts("cause")], bool)
+        return np.asarray(named & (self.numbers("event", missing=True) == 0))
+
     def is_crossed(self) -> bool:
         """Whether patients of several folds are in it, who had a say in the predictions of each other."""
         return len(np.unique(self.numbers("fold"))) > 1

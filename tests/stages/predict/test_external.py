@@ -182,3 +182,31 @@ def test_what_cannot_be_tested_is_refused(run: Path, elsewhere: Path, tmp_path: 
         path.write_text(path.read_text().replace('"min_cell_share": 0.25', '"min_cell_share": 0.5'))
     with pytest.raises(BundleError, match="another setting of tissue"):
         external_test(run=run, store=tmp_path / "store", labels=elsewhere / "labels.csv")
+
+
+def test_causes_go_from_the_table_to_run_and_external_cohort(
+    store_maker: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = store_maker(tmp_path, patients=14)
+    table = pd.read_csv(folder / "labels.csv")
+    status = np.where(table.os_event == 1, np.where(np.arange(14) % 3 == 0, 2, 1), 0)
+    table.assign(status=status).to_csv(folder / "labels.csv", index=False)
+    given = {"store": folder / "store", "labels": folder / "labels.csv", "out": folder / "run"}
+    given |= {"target": ["css:survival:os_months,status"], "folds": 3, "max_epochs": 1, "initialisations": 1}
+    with pytest.raises(TableError, match="--event-of-interest 1"):
+        train_slides(**given)
+    run = train_slides(**given, event_of_interest="1")
+    found = pd.read_csv(run / "predictions/css.csv", dtype=str, keep_default_na=False).set_index("patient_id")
+    wanted = pd.Series(status, index=table.patient_id)[found.index]
+    assert found.cause.tolist() == ["" if code == 0 else str(code) for code in wanted]
+    assert found.event.astype(int).tolist() == (wanted == 1).astype(int).tolist()
+    patients = json.loads((run / "cohort.json").read_text())["patients"]
+    assert [each.get("causes") for each in patients] == [{"css": str(c)} if c else None for c in status]
+    assert read_facts(run).codings["css"].event == EventCoding("event", "months", "1")
+    # The same command finds the run finished; another cohort needs no option.
+    assert train_slides(**given, event_of_interest="1") == run
+    out = external_test(run=run, store=folder / "store", labels=folder / "labels.csv", name="again")
+    again = pd.read_csv(out / "predictions/css.csv", dtype=str, keep_default_na=False)
+    assert again.cause.tolist() == found.cause[again.patient_id].tolist()
+    with pytest.raises(SettingsError, match="trained with --event-of-interest 1"):
+        external_test(run=run, store=folder / "store", labels=folder / "labels.csv", event_of_interest=["2"])

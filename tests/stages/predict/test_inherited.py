@@ -12,7 +12,7 @@ import pytest
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.task import Coding, EventCodes, EventCoding, TargetRequest, Task
 from histonic.runs.documents import RunDocument, RunSettings
-from histonic.stages.predict.inherited import inherited_codes, own_event_codings, require_same_follow_up
+from histonic.stages.predict.inherited import inherited_meaning, own_event_codings, require_same_follow_up
 
 OS = Task("os", "survival", ("os_months", "censorship"))
 GRADE = Task("grade", "ordinal", ("grade",), ("low", "high"))
@@ -32,12 +32,23 @@ def test_codings_are_those_of_the_run_or_in_older_runs_of_its_settings(
 @pytest.mark.parametrize("codes", ["event", "censored", "1/2"])
 def test_codes_are_inherited_and_others_refused(codes: EventCodes) -> None:
     own = {"os": EventCoding(codes, "months")}
-    assert inherited_codes(own, None) == inherited_codes(own, codes) == codes
+    for given in (None, codes):
+        assert inherited_meaning(own, given, ()) == {"event_coding": codes, "event_of_interest": []}
     other: EventCodes = "event" if codes != "event" else "censored"
     with pytest.raises(SettingsError, match=f"'os' with --event-coding {other}") as refused:
-        inherited_codes(own, other)
+        inherited_meaning(own, other, ())
     assert f"trained with --event-coding {codes}" in refused.value.found
-    assert inherited_codes({}, None) == "event"
+    assert inherited_meaning({}, None, ())["event_coding"] == "event"
+
+
+def test_the_event_of_interest_is_inherited_and_another_one_refused() -> None:
+    own = {"os": EventCoding("event", "months"), "css": EventCoding("event", "months", "2")}
+    for given in ([], ["css=2"], ["css=2.0"]):
+        assert inherited_meaning(own, None, given)["event_of_interest"] == ["css=2"]
+    with pytest.raises(SettingsError, match="trained with --event-of-interest 2"):
+        inherited_meaning(own, None, ["css=1"])
+    with pytest.raises(SettingsError, match="trained with no competing causes"):
+        inherited_meaning(own, None, ["2"])
 
 
 @pytest.mark.parametrize(

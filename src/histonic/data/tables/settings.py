@@ -8,20 +8,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from histonic.core.settings import Settings
-from histonic.core.task import EventCodes
+from histonic.core.task import MOST_TARGETS, EventCodes, EventMeaning
 
 TableStyle = Literal["auto", "histonic", "gdc", "clam", "trident", "stamp", "pathobench", "slide2vec"]
 Decimal = Literal["auto", "point", "comma"]
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """A single word as a list of one, and lists of a YAML file as tuples."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class SheetSettings(Settings):
     """Base of the settings of every verb that reads a table, of slides or of labels."""
 
-    sheet: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    sheet: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (),
         max_length=2,
         description="Sheet of an Excel table, by default the first. Twice where labels and slides stand in "
@@ -79,3 +80,13 @@ class TableSettings(LabelSettings):
         description="What 1 means in the event column: 'event'; 'censored', the inverse; '1/2': R's codes, "
         "1 = censored and 2 = event.",
     )
+    event_of_interest: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        (),
+        max_length=MOST_TARGETS,
+        description="Code or word of the event, where others are competing causes (TARGET=CODE for one "
+        "target); those count as censored for the hazard.",
+    )
+
+    def meaning(self) -> EventMeaning:
+        """Keywords that say what event columns hold."""
+        return {"event_coding": self.event_coding, "event_of_interest": self.event_of_interest}

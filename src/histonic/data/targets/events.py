@@ -12,6 +12,7 @@ from histonic.data.tables.issues import Issue, error_cells, list_names
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.values import class_name, is_missing, is_spreadsheet_error, natural_key, to_event
 from histonic.data.tables.values import to_number as plain_number
+from histonic.data.targets.causes import read_causes, same_cause
 from histonic.data.targets.classes import ODD_NUMBERS, join_option, spelled_cells
 from histonic.data.targets.event_names import name_meaning
 
@@ -29,19 +30,36 @@ class Events:
     """An event column as read.
 
     Attributes:
-        known: By row, 1 for an event and 0 for none.
+        known: By row, 1 for an event and 0 for none, or for one of another cause.
+        causes: By row the cause of an event, where an event of interest was named.
         blank: Rows without a word.
         written: Every word, before any are joined.
         issues: What is wrong with the cells.
     """
 
     known: Mapping[int, float]
+    causes: Mapping[int, str] = field(default_factory=dict)
     blank: frozenset[int] = frozenset()
     written: frozenset[str] = frozenset()
     issues: tuple[Issue, ...] = field(default=())
 
 
-def read_events(table: LabelTable, target: str, column: str, codes: EventCodes) -> Events:
+def interest_of(target: str, given: Sequence[str]) -> str:
+    """The code or word that is a target's event: ``TARGET=CODE``, or else ``CODE``; empty if none is given.
+
+    Example:
+        >>> given = ["1", "css=2"]
+        >>> interest_of("css", given), interest_of("os", given), interest_of("os", given[1:])
+        ('2', '1', '')
+    """
+    own = [text.partition("=")[2] for text in given if text.partition("=")[0].strip() == target]
+    shared = [text for text in given if "=" not in text]
+    return [*shared, *own][-1].strip() if shared or own else ""
+
+
+def read_events(
+    table: LabelTable, target: str, column: str, codes: EventCodes, of_interest: str = ""
+) -> Events:
     """Read an event column.
 
     Args:
@@ -49,9 +67,12 @@ def read_events(table: LabelTable, target: str, column: str, codes: EventCodes) 
         target: Name of the target.
         column: The event column.
         codes: What 1 means.
+        of_interest: The code or word that is the event; all others that are not censored are then competing
+            causes.
 
     Raises:
-        TableError: By the column's name 1 means the inverse of an event, and nobody has said so.
+        TableError: By the column's name 1 means the inverse of an event, and nobody has said so; or the event
+            of interest means censored.
     """
     cells = {int(row): str(cell) for row, cell in table.frame[column].items()}
     blank = frozenset(row for row, cell in cells.items() if cell.strip().lower() in _NAMES_OF_NONE)
@@ -59,14 +80,20 @@ def read_events(table: LabelTable, target: str, column: str, codes: EventCodes) 
     wrong = {row: cell for row, cell in given.items() if is_spreadsheet_error(cell)}
     issues = [error_cells(table.text.name, column, wrong)] if wrong else []
     words = spelled_cells(table, column, {row: cell for row, cell in given.items() if row not in wrong})
+    counts = Counter(map(class_name, words.values()))
+    causes: dict[int, str] = {}
+    if of_interest:
+        causes, unfit = read_causes(table, target, column, codes, of_interest, words)
+        issues += unfit
     read = {row: to_event(word, codes) for row, word in words.items()}
     known = {row: event for row, event in read.items() if event is not None}
     coded = [words[row] for row in known if _is_code(words[row])]
     _refuse_inverse(table, target, column, codes, coded)
-    odd = {row: words[row] for row, event in read.items() if event is None}
-    issues += _odd_issues(table, target, column, odd, Counter(map(class_name, words.values())))
-    issues += _name_issues(table, column, codes, coded)
-    return Events(known, blank, frozenset(given.values()), tuple(issues))
+    known |= {row: float(same_cause(cause, of_interest)) for row, cause in causes.items()}
+    odd = {row: word for row, word in words.items() if row not in known}
+    issues += _odd_issues(table, target, column, odd, counts)
+    issues += [] if causes else _name_issues(table, column, codes, coded)
+    return Events(known, causes, blank, frozenset(given.values()), tuple(issues))
 
 
 def _is_code(word: str) -> bool:
@@ -133,7 +160,7 @@ def _odd_issues(
         issues.append(_odd_codes(table, target, column, numbers, counts))
     todo = (
         f"Use 1 or 0, true or false, or words such as dead and alive (or --classes '{column}:WORD=dead'); "
-        "empty if missing."
+        "empty if missing. Of competing causes say which is the event: --event-of-interest WORD."
     )
     for row, word in odd.items():
         if row not in numbers:
@@ -156,11 +183,15 @@ def _odd_codes(
     found = f"Its codes are {list_names(f'{code} ({counts[code]} rows)' for code in codes)}."
     if set(codes) == {"1", "2"}:
         found += " There is no 0: in R's survival, 1 is censored and 2 dead."
-        return Issue("error", "Event codes 1 and 2", where, found, "If so, say --event-coding 1/2.")
-    nobody = [f"{column}:{code}" for code in kinds if float(code) in ODD_NUMBERS]
-    aside = f" If nobody knows: {join_option(nobody, 'NA')}." if nobody else ""
-    word = [f"{column}:{kinds[0]}"]
-    todo = f"Say what the others mean: {join_option(word, 'alive')} or {join_option(word, 'dead')}.{aside}"
+        todo = "If so, say --event-coding 1/2. If nobody is censored: --event-of-interest 1 (or 2)."
+        return Issue("error", "Event codes 1 and 2", where, found, todo)
+    odd = [code for code in kinds if float(code) in ODD_NUMBERS]
+    aside = f"If nobody knows: {join_option([f'{column}:{code}' for code in odd], 'NA')}. " if odd else ""
+    first = next(code for code in codes if to_event(code) != 0)
+    todo = (
+        f"{aside}If they are causes, say which is the event: --event-of-interest {first} (the others then "
+        f"compete). Else say what they mean: {join_option([f'{column}:{kinds[0]}'], 'alive')} or =dead."
+    )
     return Issue("error", "Event codes beyond 0 and 1", where, found, todo)
 
 
@@ -176,7 +207,7 @@ def blank_issues(
         timed: Rows with a follow-up time.
     """
     blank = len(events.blank & timed)
-    said = [event for row, event in events.known.items() if row in timed]
+    said = [float(row in events.causes or event) for row, event in events.known.items() if row in timed]
     if blank < max(FEWEST_BLANK, BLANK_SHARE * (blank + len(said))) or not said:
         return []
     dead = int(sum(said))

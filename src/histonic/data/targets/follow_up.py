@@ -10,13 +10,12 @@ import numpy.typing as npt
 from histonic.data.tables.issues import Issue, list_examples, list_names
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.targets.classes import ODD_NUMBERS, join_option
-from histonic.data.targets.coding import time_unit
+from histonic.data.targets.coding import UNIT_DAYS, time_unit
 from histonic.data.targets.doubts import far_numbers
 from histonic.data.targets.survival_columns import JOINED
 from histonic.data.targets.targets import RowTarget
 
 FloatArray = npt.NDArray[np.float64]
-DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 LONGEST_YEARS = 100.0
 """No patient is followed for longer."""
 FEWEST_DATES = 5
@@ -73,7 +72,7 @@ def follow_up_issues(table: LabelTable, target: RowTarget, patients: Mapping[str
         *_some_dates(where, times),
         *_nobody_knows(target.columns[0], where, times),
         *_two_units(table, where, times),
-        *([] if broken else _all_events(table, target.columns[1], pairs)),
+        *([] if broken else _nobody_censored(table, target, pairs)),
     ]
 
 
@@ -119,7 +118,7 @@ def _impossible(column: str, where: str, times: Mapping[int, float]) -> list[Iss
     unit = time_unit(column, short=False)
     if not unit:
         return []
-    longest = LONGEST_YEARS * DAYS["years"] / DAYS[unit]
+    longest = LONGEST_YEARS * UNIT_DAYS["years"] / UNIT_DAYS[unit]
     beyond = {row: f"{time:.10g}" for row, time in times.items() if time > longest}
     if not beyond:
         return []
@@ -220,12 +219,21 @@ def _some(sites: Sequence[str]) -> str:
     return list_names(sites[:3]) + (f" and {len(sites) - 3} more" if len(sites) > 3 else "")
 
 
-def _all_events(table: LabelTable, column: str, pairs: Sequence[tuple[float, float]]) -> list[Issue]:
-    if len(pairs) < FEWEST_PATIENTS or not all(event == 1 for _, event in pairs):
+def _nobody_censored(
+    table: LabelTable, target: RowTarget, pairs: Sequence[tuple[float, float]]
+) -> list[Issue]:
+    every = all(event == 1 for _, event in pairs) or set(target.values) <= set(target.causes)
+    if len(pairs) < FEWEST_PATIENTS or not every:
         return []
-    found = f"All {len(pairs)} patients have the event; nobody is censored."
-    todo = (
-        "If only the dead were entered, add the others with their last visit and 0 (or alive). Nothing, if "
-        "all were followed to the event."
-    )
-    return [Issue("warning", "Nobody censored", table.where(column), found, todo)]
+    if target.causes:
+        found = f"All {len(pairs)} patients have the event or another cause; nobody is censored."
+        todo = (
+            "If 1 means censored, as in R, add --event-coding 1/2. Nothing, if all were followed to the end."
+        )
+    else:
+        found = f"All {len(pairs)} patients have the event; nobody is censored."
+        todo = (
+            "If only the dead were entered, add the others with their last visit and 0 (or alive). Nothing, "
+            "if all were followed to the event."
+        )
+    return [Issue("warning", "Nobody censored", table.where(target.columns[1]), found, todo)]

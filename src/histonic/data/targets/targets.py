@@ -24,6 +24,7 @@ from histonic.data.targets.classes import (
 )
 from histonic.data.targets.coding import ordered_classes
 from histonic.data.targets.event_names import name_meaning
+from histonic.data.targets.events import interest_of
 from histonic.data.targets.survival_columns import read_survival, survival_pair, time_columns
 
 Value = str | float | tuple[float, float]
@@ -45,6 +46,7 @@ class RowTarget:
         issues: What is wrong with the columns or cells.
         written: The words of a target of classes, before any are joined.
         spelled: By column the words of events before any are joined; of numbers and times those that are.
+        causes: Of events by row, where an event of interest was named.
     """
 
     request: TargetRequest
@@ -54,15 +56,20 @@ class RowTarget:
     issues: tuple[Issue, ...] = ()
     written: frozenset[str] = frozenset()
     spelled: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    causes: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_targets(
-    table: LabelTable, requests: Sequence[TargetRequest], *, event_coding: EventCodes = "event"
+    table: LabelTable,
+    requests: Sequence[TargetRequest],
+    *,
+    event_coding: EventCodes = "event",
+    event_of_interest: Sequence[str] = (),
 ) -> list[RowTarget]:
     """Read all targets, see :func:`read_target`.
 
     Raises:
-        SettingsError: No target, or the same name twice.
+        SettingsError: No target, or the same name twice; an event of interest without a survival target.
         TableError: As for one target; or ``censored`` would also invert a column that is not named so.
     """
     names = [request.name for request in requests]
@@ -73,7 +80,19 @@ def read_targets(
             f"The name {doubled[0]!r} occurs twice." if doubled else "No target is named.",
             "Give every target a name of its own: NAME:KIND:COLUMN.",
         )
-    targets = [read_target(table, request, event_coding=event_coding) for request in requests]
+    targets = [
+        read_target(table, request, event_coding=event_coding, event_of_interest=event_of_interest)
+        for request in requests
+    ]
+    timed = [target.request.name for target in targets if target.kind == "survival"]
+    named = {text: text.partition("=")[0].strip() for text in event_of_interest}
+    idle = [text for text, name in named.items() if ("=" in text and name not in timed) or not timed]
+    if idle:
+        raise SettingsError(
+            f"Take {idle[0]!r} for the event of interest.",
+            f"The survival targets are {list_names(timed) or '(none)'}.",
+            "Leave out --event-of-interest, or write it as CODE or TARGET=CODE.",
+        )
     events = [target.columns[1] for target in targets if target.kind == "survival"]
     plain = [column for column in events if name_meaning(column) not in ("censored", "alive")]
     if event_coding == "censored" and plain and len(plain) < len(events):
@@ -86,7 +105,11 @@ def read_targets(
 
 
 def read_target(
-    table: LabelTable, request: TargetRequest, *, event_coding: EventCodes = "event"
+    table: LabelTable,
+    request: TargetRequest,
+    *,
+    event_coding: EventCodes = "event",
+    event_of_interest: Sequence[str] = (),
 ) -> RowTarget:
     """Find the target's columns, infer its kind and read its cells.
 
@@ -99,6 +122,7 @@ def read_target(
         table: The labels.
         request: The target; kind and columns may be open.
         event_coding: What the codes of event columns mean; ``censored``: 1 marks the censored.
+        event_of_interest: ``CODE`` or ``TARGET=CODE``: the event, where others are competing causes.
 
     Raises:
         TableError: No such column, an open kind that the values do not decide, or a censorship column
@@ -106,8 +130,12 @@ def read_target(
     """
     kind, columns = _locate(table, request)
     if kind == "survival":
-        found = read_survival(table, request.name, columns, event_coding)
-        return RowTarget(request, kind, columns, dict(found.values), found.issues, spelled=found.written)
+        interest = interest_of(request.name, event_of_interest)
+        found = read_survival(table, request.name, columns, event_coding, interest)
+        values = dict(found.values)
+        return RowTarget(
+            request, kind, columns, values, found.issues, spelled=found.written, causes=found.causes
+        )
     cells = given_cells(table, columns[0])
     issues = spreadsheet_errors(table, columns[0], cells)
     cells = {row: cell for row, cell in cells.items() if not is_spreadsheet_error(cell)}
@@ -212,7 +240,7 @@ def join_patients(table: LabelTable, target: RowTarget) -> tuple[dict[str, Value
     issues = []
     for patient in sorted(rows_of):
         given = rows_of[patient]
-        if len(set(given.values())) == 1:
+        if len({(value, target.causes.get(row, "")) for row, value in given.items()}) == 1:
             values[patient] = next(iter(given.values()))
             continue
         issues.append(
@@ -220,15 +248,23 @@ def join_patients(table: LabelTable, target: RowTarget) -> tuple[dict[str, Value
                 "error",
                 "Rows of one patient disagree",
                 f"{table.where(' and '.join(target.columns), *given)}, patient {patient!r}",
-                f"The values are {list_names(_show(value) for value in given.values())}.",
+                f"The values are {list_names(_show(v, target.causes.get(r, '')) for r, v in given.items())}.",
                 "A target belongs to the patient: give the same value in all rows, or in only one.",
             )
         )
     return values, issues
 
 
-def _show(value: Value) -> str:
-    return f"(time {value[0]:g}, event {value[1]:g})" if isinstance(value, tuple) else str(value)
+def _show(value: Value, cause: str) -> str:
+    if isinstance(value, tuple):
+        return f"(time {value[0]:g}, event {value[1]:g}{', cause ' + cause if cause else ''})"
+    return str(value)
+
+
+def patient_causes(table: LabelTable, target: RowTarget) -> dict[str, str]:
+    """The cause of each patient's event, where an event of interest was named."""
+    timed = {row: cause for row, cause in target.causes.items() if row in target.values}
+    return {str(table.patients[row]): cause for row, cause in timed.items() if table.patients[row]}
 
 
 def make_task(

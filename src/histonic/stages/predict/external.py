@@ -28,7 +28,7 @@ from histonic.models.members import prediction_columns
 from histonic.runs.documents import Counts, ExternalDocument, SlidesOfPatient
 from histonic.runs.files import truth_columns, write_frame
 from histonic.runs.run import read_facts, read_kept_settings, read_settings
-from histonic.stages.predict.inherited import inherited_codes, own_event_codings, require_same_follow_up
+from histonic.stages.predict.inherited import inherited_meaning, own_event_codings, require_same_follow_up
 from histonic.stages.predict.predict import predict_by_bundle
 from histonic.stages.predict.settings import ExternalSettings
 
@@ -68,7 +68,7 @@ def external_test(
     facts, own = read_facts(resolved.run), read_settings(resolved.run)
     private = bool(read_kept_settings(resolved.run).get("private"))
     codings = own_event_codings(facts, own)
-    codes = inherited_codes(codings, resolved.event_coding)
+    meaning = inherited_meaning(codings, resolved.event_coding, resolved.event_of_interest)
     bundle = read_bundle(resolved.run / "bundle")
     store = Store.open(resolved.store)
     _require_same_maps(bundle, store)
@@ -80,10 +80,13 @@ def external_test(
     }
     table = read_labels(resolved.labels, **reading)
     requests, absent = _requests(bundle.tasks, resolved.target, table)
+    meaning["event_of_interest"] = [
+        each for each in meaning["event_of_interest"] if each.partition("=")[0] not in absent
+    ]
     for name in absent:
         listener.say(f"{name} is not tested: {resolved.labels.name} has no such column")
     require_same_follow_up(codings, bundle.tasks, requests, resolved.labels)
-    found = build_cohort(table, requests, store.slide_ids, event_coding=codes, varied=False)
+    found = build_cohort(table, requests, store.slide_ids, varied=False, **meaning)
     for note in [*(f"{name}: {coding.text}" for name, coding in found.codings.items()), *found.notes]:
         listener.say(note)
     tested = [task for task in bundle.tasks if task.name not in absent]

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.core.task import Coding, EventCodes, EventCoding, TargetRequest, Task
-from histonic.data.targets.coding import time_unit
+from histonic.core.task import Coding, EventCodes, EventCoding, EventMeaning, TargetRequest, Task
+from histonic.data.targets.causes import same_cause
+from histonic.data.targets.coding import UNIT_DAYS, time_unit
 from histonic.data.targets.event_names import name_meaning
+from histonic.data.targets.events import interest_of
 from histonic.runs.documents import RunDocument, RunSettings
 
-DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 _WORDS = "Words such as dead and alive mean the same in either coding: write those"
 
 
@@ -25,33 +26,50 @@ def own_event_codings(facts: RunDocument, settings: RunSettings) -> dict[str, Ev
 
     def coding(task: Task) -> EventCoding:
         kept = facts.codings.get(task.name, Coding("")).event
-        return kept or EventCoding(settings.event_coding, time_unit(task.columns[0]))
+        interest = interest_of(task.name, settings.event_of_interest)
+        return kept or EventCoding(settings.event_coding, time_unit(task.columns[0]), interest)
 
     return {task.name: coding(task) for task in facts.tasks if task.kind == "survival"}
 
 
-def inherited_codes(own: Mapping[str, EventCoding], given: EventCodes | None) -> EventCodes:
-    """What the event codes of another cohort mean: the same as in the run.
+def inherited_meaning(
+    own: Mapping[str, EventCoding], codes: EventCodes | None, of_interest: Sequence[str]
+) -> EventMeaning:
+    """What the event columns of another cohort hold: the same as in the run.
 
     Args:
         own: From :func:`own_event_codings`.
-        given: What was asked for; None asks for nothing.
+        codes: What was asked for; None asks for nothing.
+        of_interest: Likewise, ``CODE`` or ``TARGET=CODE``.
 
     Raises:
         SettingsError: Something else was asked for.
 
     Example:
-        >>> inherited_codes({"os": EventCoding("censored", "months")}, None)
+        >>> inherited_meaning({"os": EventCoding("censored", "months")}, None, [])["event_coding"]
         'censored'
     """
     for name, coding in own.items():
-        if given is not None and given != coding.codes:
+        if codes is not None and codes != coding.codes:
             raise SettingsError(
-                f"Test the target {name!r} with --event-coding {given}.",
+                f"Test the target {name!r} with --event-coding {codes}.",
                 f"The run was trained with --event-coding {coding.codes}, and its cohorts are read like it.",
                 f"Leave it out. If its codes mean something else: {_WORDS} in the event column.",
             )
-    return next((coding.codes for coding in own.values()), given or "event")
+        event = interest_of(name, of_interest)
+        if event and not same_cause(event, coding.of_interest):
+            trained = (
+                f"--event-of-interest {coding.of_interest}" if coding.of_interest else "no competing causes"
+            )
+            raise SettingsError(
+                f"Test the target {name!r} with --event-of-interest {event}.",
+                f"The run was trained with {trained}, and its networks know no other event.",
+                "Leave it out; --classes COLUMN:WRITTEN=CODE says what the event is called in this table.",
+            )
+    return {
+        "event_coding": next((coding.codes for coding in own.values()), codes or "event"),
+        "event_of_interest": [f"{name}={each.of_interest}" for name, each in own.items() if each.of_interest],
+    }
 
 
 def require_same_follow_up(
@@ -82,7 +100,7 @@ def require_same_follow_up(
                 f"Its times are in {unit}, by the name of {time!r}; those of the run are in {coding.unit}, "
                 f"by the name of {own_time!r}.",
                 f"Give a column of {coding.unit} (1 of the {coding.unit} is "
-                f"{DAYS[coding.unit] / DAYS[unit]:.4g} {unit}): "
+                f"{UNIT_DAYS[coding.unit] / UNIT_DAYS[unit]:.4g} {unit}): "
                 f"--target {request.name}:survival:COLUMN,{event}.",
             )
         if coding.codes == "censored" and _is_inverse(own_event) and not _is_inverse(event):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from histonic.core.task import MOST_TARGETS, EventCodes
-from histonic.data.tables.settings import LabelSettings, SheetSettings
+from histonic.data.tables.settings import LabelSettings, SheetSettings, listed
 
 
 class ExternalSettings(LabelSettings):
@@ -24,6 +25,9 @@ class ExternalSettings(LabelSettings):
     )
     event_coding: EventCodes | None = Field(
         None, description="What 1 means in the event column: as in the run; anything else is refused."
+    )
+    event_of_interest: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        (), max_length=MOST_TARGETS, description="Code of the event: as in the run; another one is refused."
     )
     device: str = Field("auto", description="auto, cpu or cuda.")
 

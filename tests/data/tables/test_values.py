@@ -17,7 +17,10 @@ from histonic.data.tables.values import (
 
 @pytest.mark.parametrize(
     ("word", "event"),
-    [("1", 1), ("1.0", 1), ("TRUE", 1), ("yes", 1), ("y", 1), ("0", 0), ("false", 0), ("No", 0), ("n", 0)],
+    [
+        *[(word, 1) for word in ("1", "1.0", "TRUE", "yes", "y", "Ja", "oui")],
+        *[(word, 0) for word in ("0", "false", "No", "n", "nein", "non")],
+    ],
 )
 def test_codes_are_inverted_only_by_the_explicit_word(word, event):
     assert to_event(word) == event
@@ -34,6 +37,8 @@ def test_codes_are_inverted_only_by_the_explicit_word(word, event):
         ("alive", 0),
         ("Censored", 0),
         ("0:LIVING", 0),
+        ("verstorben", 1),
+        ("Lebt", 0),
     ],
 )
 def test_words_that_name_the_state_are_never_inverted(word, event):

@@ -8,12 +8,12 @@ from histonic.data.targets.event_names import name_meaning
 
 NAMES = {
     "alive": "alive isAlive still_alive alive_at_last_fu survived Survivors lebt lebend living am_leben "
-    "en_vie vivo überlebt disease_free DiseaseFree relapse-free event.free NED no_event not_dead remission",
+    "en_vie vivo überlebt disease_free DiseaseFree relapse-free event.free no_event not_dead",
     "event": "dead death died deceased os_event dfs_event event relapse recurrence progression non_survivor "
     "NonSurvivor not_alive death_os tot verstorben disease_free_survival_event dead.of.disease",
     "censored": "censored cens zensiert lost_to_followup LTFU censorship_dss withdrawn dropout",
     "unclear": "vital_status vitalStatus overall_survival survival_status disease_free_survival alive_dead "
-    "dead_or_alive progression_free_status",
+    "dead_or_alive progression_free_status NED remission cured",
     "": "os status OS_STATUS fstat pfi DSS uncensored grade",
 }
 

@@ -114,12 +114,12 @@ def test_other_codes_and_words_can_be_given_a_meaning(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="--classes 'status:9=NA'"):
         read(path, "status")
     assert read(path, "status", **{"9": "dead"}) == DEAD
-    path = write(tmp_path, "status", ["verstorben" if event else "0" for event in DEAD])
+    path = write(tmp_path, "status", ["muerto" if event else "0" for event in DEAD])
     with pytest.raises(TableError, match="status:WORD=dead"):
         read(path, "status")
-    assert read(path, "status", verstorben="dead") == DEAD
+    assert read(path, "status", muerto="dead") == DEAD
     with pytest.raises(TableError, match="No cell of the targets says 'status:tot'"):
-        read(path, "status", verstorben="dead", tot="dead")
+        read(path, "status", muerto="dead", tot="dead")
 
 
 def test_times_in_place_of_events_are_seen(tmp_path: Path) -> None:

@@ -134,3 +134,12 @@ def test_good_times_are_not_doubted(tmp_path: Path) -> None:
 def test_nobody_censored_is_asked_about(tmp_path: Path) -> None:
     (issue,) = issues_of(tmp_path, TIMES, dead=np.ones(N, int))
     assert (issue.severity, issue.what) == ("warning", "Nobody censored") and "All 80 patients" in issue.found
+
+
+def test_joined_columns_have_one_unit(tmp_path: Path) -> None:
+    rows = [f"P{k},{k + 1},{30 * k + 30},{k % 2}" for k in range(12)]
+    (tmp_path / "a.csv").write_text("\n".join(["patient_id,death_months,last_visit_days,dead", *rows]) + "\n")
+    issues = check_labels(tmp_path / "a.csv", targets=["os:survival:death_months+last_visit_days,dead"])
+    errors = [issue for issue in issues if issue.severity == "error"]
+    assert [issue.what for issue in errors] == ["Times in two units"]
+    assert "'death_months' is in months and 'last_visit_days' is in days" in errors[0].found

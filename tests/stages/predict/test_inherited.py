@@ -11,6 +11,7 @@ import pytest
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.task import Coding, EventCodes, EventCoding, TargetRequest, Task
+from histonic.data.tables.label_table import LabelTable, read_labels
 from histonic.runs.documents import RunDocument, RunSettings
 from histonic.stages.predict.inherited import inherited_meaning, own_event_codings, require_same_follow_up
 
@@ -51,6 +52,13 @@ def test_the_event_of_interest_is_inherited_and_another_one_refused() -> None:
         inherited_meaning(own, None, ["2"])
 
 
+def labels(folder: Path, columns: Sequence[str], words: Sequence[str], **classes: str) -> LabelTable:
+    time, event = columns
+    rows = "".join(f"P{k},{k + 1},{words[k % 2]}\n" for k in range(8))
+    (folder / "oslo.csv").write_text(f"patient_id,{time},{event}\n{rows}")
+    return read_labels(folder / "oslo.csv", classes={f"{event}:{k[1:]}": each for k, each in classes.items()})
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
@@ -58,18 +66,28 @@ def test_the_event_of_interest_is_inherited_and_another_one_refused() -> None:
         (("followup_weeks", "censorship"), "in weeks, by the name of 'followup_weeks'"),
         (("os_years", "censorship"), "1 of the months is 0.08333 years"),
         (("os_months", "death"), "'death' does not mark the censored"),
+        (("os_months", "status"), "--classes COLUMN:1=dead"),
     ],
 )
-def test_names_that_contradict_the_run_are_refused(columns: tuple[str, str], words: str) -> None:
-    own = {"os": EventCoding("censored", "months")}
+def test_names_that_contradict_the_run_are_refused(
+    tmp_path: Path, columns: tuple[str, str], words: str
+) -> None:
+    own, requests = {"os": EventCoding("censored", "months")}, [TargetRequest("os", "survival", columns)]
     with pytest.raises(TableError) as refused:
-        require_same_follow_up(
-            own, [GRADE, OS], [TargetRequest("os", "survival", columns)], Path("/x/oslo.csv")
-        )
+        require_same_follow_up(own, [GRADE, OS], requests, labels(tmp_path, columns, "01"))
     assert words in str(refused.value) and "oslo.csv" in refused.value.asked
 
 
-@pytest.mark.parametrize("columns", [OS.columns, ("fu_months", "cens"), ("time", "censored")])
-def test_names_that_do_not_are_read(columns: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("columns", [OS.columns, ("fu_months", "cens"), ("time", "alive")])
+def test_names_that_do_not_are_read(tmp_path: Path, columns: tuple[str, ...]) -> None:
     requests = [TargetRequest("os", "survival", columns), TargetRequest("grade", "ordinal", ("g",))]
-    require_same_follow_up({"os": EventCoding("censored", "months")}, [OS, GRADE], requests, Path("oslo.csv"))
+    own = {"os": EventCoding("censored", "months")}
+    require_same_follow_up(own, [OS, GRADE], requests, labels(tmp_path, columns, "01"))
+
+
+def test_words_need_no_coding(tmp_path: Path) -> None:
+    columns = ("os_months", "death")
+    own, requests = {"os": EventCoding("censored", "months")}, [TargetRequest("os", "survival", columns)]
+    require_same_follow_up(own, [OS], requests, labels(tmp_path, columns, ["Dead", "Alive"]))
+    given = labels(tmp_path, columns, "01", _1="dead", _0="alive")
+    require_same_follow_up(own, [OS], requests, given)

@@ -42,10 +42,10 @@ def is_spreadsheet_error(text: str) -> bool:
     return text[:1] in "#Ee" and _ERROR_WORD.fullmatch(text) is not None
 
 
-_EVENT_WORDS = frozenset({"event", "dead", "deceased", "died", "death"})
-_CENSORED_WORDS = frozenset({"alive", "censored", "living"})
-_TRUE_WORDS = frozenset({"1", "1.0", "yes", "y", "true"})
-_FALSE_WORDS = frozenset({"0", "0.0", "no", "n", "false"})
+_EVENT_WORDS = _words("event|dead|deceased|died|death|tot|verstorben|gestorben")
+_CENSORED_WORDS = _words("alive|censored|living|lebt|lebend|zensiert")
+_TRUE_WORDS = _words("1|1.0|yes|y|true|ja|oui|si|sí|wahr")
+_FALSE_WORDS = _words("0|0.0|no|n|false|nein|non|falsch")
 _ZERO_ONE = {"0": 0.0, "1": 1.0}
 _ONE_TWO = {"1": 0.0, "2": 1.0}
 

@@ -14,10 +14,7 @@ _LOST = re.compile(
     r"\blost\b.*\b(follow|fu\b|f u\b)|\bltfu\b|\bloss (to|of) (follow|fu\b)|\bwithdr[ae]w|\bdrop(ped)? ?out\b"
 )
 _ENDS = r"(event|disease|progression|relapse|recurrence|recurrences|metastas[ei]s|failure|tumou?r|rezidiv)"
-_FREE = re.compile(
-    rf"\b{_ENDS}s? ?(free|frei)\b|\bno evidence of disease\b|"
-    r"\b(ned|remission|cured|healthy|geheilt|gesund)\b"
-)
+_FREE = re.compile(rf"\b{_ENDS}s? ?(free|frei)\b|\bno evidence of disease\b")
 _ALIVE = re.compile(
     r"alive|\bliv(ing|es)\b|\bsurviv(ed|es|ing|ors?)\b|\b(ü|ue)berleb(t|te|end|ende)\b|"
     r"\b(lebt|lebte|lebend|lebendig|am leben|en vie|vivante?s?|viv[aoe]s?|vivente|levend)\b"
@@ -30,7 +27,11 @@ _DEAD = re.compile(
 _NOT = r"\b(not|non|no|un|without|nicht|kein|keine|ohne) ?"
 _NOT_ALIVE = re.compile(rf"{_NOT}({_ALIVE.pattern})|\bnonsurviv")
 _NOT_DEAD = re.compile(rf"{_NOT}({_DEAD.pattern})")
-_EITHER = re.compile(r"\bvital|survival|\bsurv\b|\blife status\b|\bliving status\b|\b(ü|ue)berleben")
+_EITHER = re.compile(
+    r"\bvital|survival|\bsurv\b|\blife status\b|\b(ü|ue)berleben|"
+    r"\b(ned|remission|cured|healthy|geheilt|gesund)\b"
+)
+"""The end that was waited for, or that it did not come."""
 
 
 def is_censor_named(column: str) -> bool:

@@ -96,6 +96,14 @@ def read_events(
     return Events(known, causes, blank, frozenset(given.values()), tuple(issues))
 
 
+def has_codes(table: LabelTable, column: str) -> bool:
+    """Whether an event column is there and holds words such as 1 or yes, which a coding must explain."""
+    if column not in table.frame.columns:
+        return False
+    cells = {int(row): str(cell) for row, cell in table.frame[column].items() if not is_missing(cell)}
+    return any(_is_code(word) for word in spelled_cells(table, column, cells).values())
+
+
 def _is_code(word: str) -> bool:
     """Whether a word needs a coding to say what it means: 1 or yes, not dead."""
     return to_event(word, "event") != to_event(word, "censored")

@@ -12,7 +12,7 @@ from histonic.data.tables.label_table import LabelTable
 from histonic.data.targets.classes import ODD_NUMBERS, join_option
 from histonic.data.targets.coding import UNIT_DAYS, time_unit
 from histonic.data.targets.doubts import far_numbers
-from histonic.data.targets.survival_columns import JOINED
+from histonic.data.targets.survival_columns import JOINED, time_columns
 from histonic.data.targets.targets import RowTarget
 
 FloatArray = npt.NDArray[np.float64]
@@ -68,8 +68,8 @@ def follow_up_issues(table: LabelTable, target: RowTarget, patients: Mapping[str
     pairs = [value for value in patients.values() if isinstance(value, tuple)]
     broken = any(issue.severity == "error" for issue in target.issues)
     return [
-        *_impossible(target.columns[0], where, times),
-        *_some_dates(where, times),
+        *(_some_dates(where, times) or _impossible(target.columns[0], where, times)),
+        *_joined_units(table, where, target.columns[0]),
         *_nobody_knows(target.columns[0], where, times),
         *_two_units(table, where, times),
         *([] if broken else _nobody_censored(table, target, pairs)),
@@ -125,6 +125,16 @@ def _impossible(column: str, where: str, times: Mapping[int, float]) -> list[Iss
     found = f"{list_examples(beyond)}: more than {LONGEST_YEARS:g} years, if they are {unit} by the name."
     todo = f"Correct them, leave them empty if nobody knows, or rename the column if they are no {unit}."
     return [Issue("error", "Time beyond any life", where, found, todo)]
+
+
+def _joined_units(table: LabelTable, where: str, column: str) -> list[Issue]:
+    """An error if two columns are joined that have by their names different units."""
+    units = {source: time_unit(source) for source in time_columns(table, column)}
+    if len(set(units.values()) - {""}) < 2:
+        return []
+    found = f"{' and '.join(f'{source!r} is in {unit}' for source, unit in units.items())}, by their names."
+    todo = "Join two columns of one unit."
+    return [Issue("error", "Times in two units", where, found, todo)]
 
 
 def _nobody_knows(column: str, where: str, times: Mapping[int, float]) -> list[Issue]:

@@ -85,7 +85,7 @@ def external_test(
     ]
     for name in absent:
         listener.say(f"{name} is not tested: {resolved.labels.name} has no such column")
-    require_same_follow_up(codings, bundle.tasks, requests, resolved.labels)
+    require_same_follow_up(codings, bundle.tasks, requests, table)
     found = build_cohort(table, requests, store.slide_ids, varied=False, **meaning)
     for note in [*(f"{name}: {coding.text}" for name, coding in found.codings.items()), *found.notes]:
         listener.say(note)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.task import Coding, EventCodes, EventCoding, EventMeaning, TargetRequest, Task
+from histonic.data.tables.label_table import LabelTable
 from histonic.data.targets.causes import same_cause
 from histonic.data.targets.coding import UNIT_DAYS, time_unit
 from histonic.data.targets.event_names import name_meaning
-from histonic.data.targets.events import interest_of
+from histonic.data.targets.events import has_codes, interest_of
 from histonic.runs.documents import RunDocument, RunSettings
 
-_WORDS = "Words such as dead and alive mean the same in either coding: write those"
+_WORDS = (
+    "words such as dead and alive mean the same in either coding (--classes COLUMN:1=dead --classes "
+    "COLUMN:0=alive)"
+)
 
 
 def own_event_codings(facts: RunDocument, settings: RunSettings) -> dict[str, EventCoding]:
@@ -54,7 +57,7 @@ def inherited_meaning(
             raise SettingsError(
                 f"Test the target {name!r} with --event-coding {codes}.",
                 f"The run was trained with --event-coding {coding.codes}, and its cohorts are read like it.",
-                f"Leave it out. If its codes mean something else: {_WORDS} in the event column.",
+                f"Leave it out. If the codes of its event column mean something else, {_WORDS}.",
             )
         event = interest_of(name, of_interest)
         if event and not same_cause(event, coding.of_interest):
@@ -73,7 +76,10 @@ def inherited_meaning(
 
 
 def require_same_follow_up(
-    own: Mapping[str, EventCoding], tasks: Sequence[Task], requests: Sequence[TargetRequest], path: Path
+    own: Mapping[str, EventCoding],
+    tasks: Sequence[Task],
+    requests: Sequence[TargetRequest],
+    table: LabelTable,
 ) -> None:
     """Refuse columns that by their names hold another unit of time, or the inverse of the run's events.
 
@@ -81,7 +87,7 @@ def require_same_follow_up(
         own: From :func:`own_event_codings`.
         tasks: Of the run.
         requests: The other cohort's columns of them.
-        path: Its label table, for the message.
+        table: Its labels.
 
     Raises:
         TableError: The names say so.
@@ -92,7 +98,7 @@ def require_same_follow_up(
         if coding is None or len(request.columns) != 2 or request.columns == columns[request.name]:
             continue
         (time, event), (own_time, own_event) = request.columns, columns[request.name]
-        asked = f"Test the target {request.name!r} on {path.name}."
+        asked = f"Test the target {request.name!r} on {table.path.name}."
         unit = time_unit(time)
         if unit and coding.unit and unit != coding.unit:
             raise TableError(
@@ -103,12 +109,13 @@ def require_same_follow_up(
                 f"{UNIT_DAYS[coding.unit] / UNIT_DAYS[unit]:.4g} {unit}): "
                 f"--target {request.name}:survival:COLUMN,{event}.",
             )
-        if coding.codes == "censored" and _is_inverse(own_event) and not _is_inverse(event):
+        turned = coding.codes == "censored" and _is_inverse(own_event) and not _is_inverse(event)
+        if turned and has_codes(table, event):
             raise TableError(
                 asked,
                 f"The run was trained with --event-coding censored on its column {own_event!r}; by its name, "
                 f"{event!r} does not mark the censored, and its events would be turned upside down.",
-                f"{_WORDS} in the column. If 1 means censored there, call it {own_event!r}.",
+                f"If 1 means censored there, call it {own_event!r}; else {_WORDS}.",
             )
 
 

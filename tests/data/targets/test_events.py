@@ -122,6 +122,16 @@ def test_other_codes_and_words_can_be_given_a_meaning(tmp_path: Path) -> None:
         read(path, "status", muerto="dead", tot="dead")
 
 
+def test_dates_are_neither_events_nor_times(tmp_path: Path) -> None:
+    path = write(tmp_path, "died_on", ["2019-03-01" if event else "" for event in DEAD])
+    first = check(path, "died_on")[0]
+    assert first.what == "Date in place of an event" and "Write 1 where there is a date" in first.todo
+    text = path.read_text().replace("\nP00,5,", "\nP00,5.3.2019,")
+    path.write_text(text)
+    found = next(each for each in check(path, "died_on") if each.what == "Dates in place of times")
+    assert "'5.3.2019'" in found.found and "difference of two dates" in found.todo
+
+
 def test_times_in_place_of_events_are_seen(tmp_path: Path) -> None:
     path = write(tmp_path, "dead", [str(event) for event in DEAD])
     issues = check_labels(path, targets=["os:survival:dead,t"])

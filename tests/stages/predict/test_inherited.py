@@ -89,5 +89,7 @@ def test_words_need_no_coding(tmp_path: Path) -> None:
     columns = ("os_months", "death")
     own, requests = {"os": EventCoding("censored", "months")}, [TargetRequest("os", "survival", columns)]
     require_same_follow_up(own, [OS], requests, labels(tmp_path, columns, ["Dead", "Alive"]))
+    absent = TargetRequest("os", "survival", ("os_months", "absent"))
+    require_same_follow_up(own, [OS], [absent], labels(tmp_path, columns, "01"))
     given = labels(tmp_path, columns, "01", _1="dead", _0="alive")
     require_same_follow_up(own, [OS], requests, given)

@@ -13,6 +13,7 @@ from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.values import class_name, is_missing, is_spreadsheet_error, natural_key, to_event
 from histonic.data.tables.values import to_number as plain_number
 from histonic.data.targets.causes import read_causes, same_cause
+from histonic.data.targets.cells import is_date
 from histonic.data.targets.classes import ODD_NUMBERS, join_option, spelled_cells
 from histonic.data.targets.event_names import name_meaning
 
@@ -170,10 +171,12 @@ def _odd_issues(
         f"Use 1 or 0, true or false, or words such as dead and alive (or --classes '{column}:WORD=dead'); "
         "empty if missing. Of competing causes say which is the event: --event-of-interest WORD."
     )
+    odd_word = "Event that is not 0 or 1"
+    dates = "Write 1 where there is a date of the event and 0 (or alive) where there is none."
     for row, word in odd.items():
         if row not in numbers:
-            where = table.where(column, row)
-            issues.append(Issue("error", "Event that is not 0 or 1", where, f"The cell is {word!r}.", todo))
+            what, mend = ("Date in place of an event", dates) if is_date(word) else (odd_word, todo)
+            issues.append(Issue("error", what, table.where(column, row), f"The cell is {word!r}.", mend))
     return issues
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from histonic.data.tables.issues import Issue, list_examples, list_names
 from histonic.data.tables.label_table import LabelTable
+from histonic.data.targets.cells import DIFFERENCE
 from histonic.data.targets.classes import ODD_NUMBERS, join_option
 from histonic.data.targets.coding import UNIT_DAYS, time_unit
 from histonic.data.targets.doubts import far_numbers
@@ -27,9 +28,6 @@ NARROW = 1.6
 """The last tenth of dates is at most so many times the first."""
 BEYOND = 5.0
 """So many times as long as all other times, a date or a repeated number for 'nobody knows' is no time."""
-DIFFERENCE = (
-    "Give the time from the start of follow-up to the event or the last visit: the difference of two dates."
-)
 SITE_PATIENTS = 8
 UNITS = {
     "years and months": 12.0,

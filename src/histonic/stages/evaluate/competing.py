@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.metrics.ranks import FloatArray
-from histonic.metrics.survival.curves import log_rank, numbers_at_risk
+from histonic.metrics.survival.curves import LogRank, numbers_at_risk
 from histonic.metrics.survival.incidence import aalen_johansen
 from histonic.metrics.survival.outcome import Survival
 from histonic.runs.predictions import PredictionTable
@@ -35,6 +35,7 @@ def incidence_groups(
     competing: npt.NDArray[np.bool_],
     high: npt.NDArray[np.bool_],
     causes: Sequence[str],
+    test: LogRank | None,
 ) -> IncidenceGroups:
     """Cumulative incidence of the event in the low- and high-risk group, and whether their hazards differ.
 
@@ -43,6 +44,7 @@ def incidence_groups(
         competing: ``(n,)``, whether another cause ended it.
         high: ``(n,)``, above the cut-off that the training patients of the fold gave.
         causes: From :func:`other_causes`.
+        test: Of the hazards of the event, the other causes censored.
     """
     at = round_times(float(outcome.time.max()))
     groups = [
@@ -50,7 +52,6 @@ def incidence_groups(
         for name, chosen in zip(RISK_GROUPS, (~high, high), strict=True)
         if chosen.any()
     ]
-    test = log_rank(outcome, high)
     p, chi2 = (None, None) if test is None else (test.p, test.chi2)
     return IncidenceGroups(groups=groups, causes=tuple(causes), at=listed(at), p=p, chi2=chi2)
 

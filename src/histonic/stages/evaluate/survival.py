@@ -94,7 +94,10 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
         bands = _bands(outcome, risk, found, times, chance)
     if causes:
         measures = [replace(each, note=f"{CAUSE_SPECIFIC} {each.note}".strip()) for each in measures]
-        groups: dict[str, Any] = {"incidence": incidence_groups(outcome, table.competing(), high, causes)}
+        test = log_rank(outcome, high)
+        groups: dict[str, Any] = {
+            "incidence": incidence_groups(outcome, table.competing(), high, causes, test)
+        }
     else:
         groups = {"km": kaplan_meier_groups(outcome, high)}
     curves = SurvivalCurves(

@@ -110,6 +110,9 @@ def copied(run: Path, tmp_path: Path) -> Path:
         ("networks.1.risks", {}, r"networks\.1\.risks has nothing of 'os'"),
         ("networks.1.risks.os.cut", ABSENT, r"networks\.1\.risks\.os\.cut is absent"),
         ("networks.1.fold", 7, "does not hold the network repeat-0-fold-7"),
+        ("networks.1.thresholds", {"msi": {"youden": "0.5"}}, r"thresholds\.msi\.youden is '0\.5'"),
+        ("operating_points", ["best"], r"operating_points\.0 is 'best'"),
+        ("calls", "best", "calls is 'best'"),
         ("code_size", 17, "has changed since"),
         ("code_size", -1, "code_size is -1"),
         ("fusion", "sometimes", "fusion is 'sometimes'"),
@@ -329,7 +332,7 @@ def test_without_its_encoder_only_maps_can_be_predicted(
 def test_a_network_of_another_name_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
     member = Member(0, 1, 0, "convnet", 14, {}, {}).to_dict()
     path = tmp_path / "repeat-0-fold-1-init-0.safetensors"
-    state = {"code_size": 18, "weights": {"w": torch.ones(1)}, "history": [], "predictions": {}}
+    state = {"code_size": 18, "weights": {"w": torch.ones(1)}, "history": [], "predictions": {}, "unseen": {}}
     save_state(path, {**state, "member": member})
     assert read_network(path).member.fold == 1
     save_state(path, {**state, "member": {**member, **change}})

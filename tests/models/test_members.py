@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from histonic.core.errors import BundleError
 from histonic.core.task import Task
 from histonic.models.members import Member, RiskScale, prediction_columns
 
@@ -95,6 +96,31 @@ def test_values_are_averaged() -> None:
     assert found == {"predicted": [2.0, 5.5]}
 
 
+def test_points_call_by_the_mean_threshold_of_the_networks() -> None:
+    """0.3 and 0.5 are 0.4 together; a network without a threshold has no say."""
+    msi = Task("msi", "binary", ("msi",), ("no", "yes"))
+    first = Member(0, 0, 0, "convnet", 20, {"msi": [0.9, 0.1]}, {}, {"msi": {"youden": 0.3}})
+    second = replace(first, fold=1, thresholds={"msi": {"youden": 0.5}})
+    third = replace(first, fold=2, thresholds={})
+    # 0.4 but for rounding, just below, and certain.
+    positive = np.array([0.1 + 0.2 + 0.1, 0.399, 0.9])
+    shares = [np.stack([1 - positive, positive], axis=1)] * 3
+    found = prediction_columns(msi, shares, [first, second, third], points=("youden", "sensitivity=0.9"))
+    assert found["predicted"] == ["no", "no", "yes"] and set(found["decided_by"]) == {"most probable"}
+    assert found["at_youden"] == ["yes", "no", "yes"] and found["at_sensitivity=0.9"] == ["", "", ""]
+    called = prediction_columns(msi, shares, [first, second], "youden")
+    assert called["predicted"] == ["yes", "no", "yes"] and set(called["decided_by"]) == {"youden"}
+    with pytest.raises(BundleError, match="No network has a threshold"):
+        prediction_columns(msi, shares, [third] * 3, "youden")
+
+
+def test_points_are_of_two_classes() -> None:
+    found = prediction_columns(
+        GRADE, [np.array([[0.5, 0.3, 0.2]])], [member([0.2, 0.2, 0.6])], "youden", ["youden"]
+    )
+    assert found["decided_by"] == ["median"] and "at_youden" not in found
+
+
 def test_risks_are_standardised_before_they_are_averaged() -> None:
     scales = [RiskScale(10.0, 2.0, 9.0), RiskScale(0.0, 0.5, 0.1)]
     risks = [np.array([[12.0], [8.0]]), np.array([[0.5], [-0.5]])]
@@ -129,3 +155,9 @@ def test_the_scale_of_risks() -> None:
 def test_members_survive_json() -> None:
     one = Member(1, 2, 1, "abmil", 40, {"grade": [0.5, 0.25, 0.25]}, {"os": RiskScale(0.1, 2.0, 0.3)})
     assert Member.from_dict(one.to_dict()) == one
+    told = replace(one, thresholds={"msi": {"youden": 0.25}})
+    assert Member.from_dict(told.to_dict()) == told
+    earlier = {name: value for name, value in one.to_dict().items() if name != "thresholds"}
+    assert Member.from_dict(earlier) == one
+    with pytest.raises(BundleError, match="youden is nan"):
+        Member.from_dict({**one.to_dict(), "thresholds": {"msi": {"youden": float("nan")}}})

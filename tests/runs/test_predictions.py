@@ -45,10 +45,20 @@ def test_the_rule_that_called_is_one_for_all() -> None:
     task = Task("mutation", "binary", ("mutation",), ("no", "yes"))
     frame = pd.DataFrame({"patient_id": ["a", "b"], "predicted": ["no", "yes"]})
     assert PredictionTable(task, frame).decided_by == ""
-    assert PredictionTable(task, frame.assign(decided_by="balanced")).decided_by == "balanced"
+    for rule in ("balanced", "youden", "sensitivity=0.95"):
+        assert PredictionTable(task, frame.assign(decided_by=rule)).decided_by == rule
     for odd in (["balanced", "most probable"], ["by eye"] * 2):
         with pytest.raises(TableError, match="decided_by"):
             _ = PredictionTable(task, frame.assign(decided_by=odd)).decided_by
+
+
+def test_points_are_the_columns_of_their_calls() -> None:
+    frame = pd.DataFrame(
+        {"patient_id": ["a"], "at_youden": ["no"], "at_home": ["no"], "at_cost=1:5": ["yes"]}
+    )
+    for kind, points in (("binary", ["youden", "cost=1:5"]), ("multiclass", [])):
+        task = Task("mutation", kind, ("mutation",), ("no", "yes"))
+        assert PredictionTable(task, frame).points == points
 
 
 def test_names_that_look_like_formulas_come_back(tmp_path: Path) -> None:

@@ -70,7 +70,14 @@ def test_the_called_class_fits_the_mean_probabilities_where_they_alone_decide() 
     frame["truth"], frame["predicted"] = "yes", ["no", "no", "yes"]
     frame["p_yes"] = [0.4, 0.4, 0.88]
     frame["p_no"] = 1 - frame["p_yes"]
-    for rule, called in (("most probable", "yes"), ("balanced", "no")):
+    rules = {
+        "most probable": "yes",
+        "balanced": "no",
+        "youden": "no",
+        "threshold=0.6": "no",
+        "cost=1:1": "yes",
+    }
+    for rule, called in rules.items():
         table = PredictionTable(MSI, frame.assign(decided_by=rule))
         assert mean_table(split_repeats(table)).texts("predicted") == [called]
 

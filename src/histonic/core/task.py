@@ -14,9 +14,6 @@ from histonic.core.documents import parse_part
 from histonic.core.errors import SettingsError
 
 TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
-Calls = Literal["probable", "balanced"]
-"""Which class is called: the most probable one (of ordered ones the median), or the one that is most probable
-against its share among the training patients."""
 EventCodes = Literal["event", "censored", "1/2"]
 """What the codes of event columns mean: 1 is the event, 1 is the censored, or R's 1 censored and 2 event."""
 
@@ -46,6 +43,7 @@ class Task:
         classes: Class names in order, lowest first for ordinal; empty for regression and survival.
             In binary tasks the second class is the positive one.
         intervals: Of time, whose hazards a survival head gives; 0 for one log risk (Cox).
+        primary: Name of the metric that leads; empty for the default of the kind.
 
     Target arrays, which losses and metrics share: class index ``(N,)`` for binary, multiclass and
     ordinal; value ``(N,)`` for regression; ``(N, 2)`` of time and event (1 = event, 0 = censored)
@@ -61,6 +59,7 @@ class Task:
     columns: tuple[str, ...]
     classes: tuple[str, ...] = ()
     intervals: int = 0
+    primary: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in TASK_KINDS:
@@ -113,7 +112,9 @@ class Task:
             "columns": list(self.columns),
             "classes": list(self.classes),
         }
-        return {**values, "intervals": self.intervals} if self.intervals else values
+        if self.intervals:
+            values["intervals"] = self.intervals
+        return {**values, "primary": self.primary} if self.primary else values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Task:

@@ -40,6 +40,23 @@ def ratio(part: Any, whole: Any) -> FloatArray:
         return np.where(np.equal(whole, 0), np.nan, np.divide(part, whole))[()]
 
 
+def rows_of_groups(within: npt.NDArray[Any] | None, n: int) -> list[IntArray]:
+    """Rows of the patients of each group, groups in the order of their names; all in one if None.
+
+    Args:
+        within: ``(n,)`` labels.
+        n: Number of patients.
+
+    Example:
+        >>> [rows.tolist() for rows in rows_of_groups(np.array(["b", "a", "b"]), 3)]
+        [[1], [0, 2]]
+    """
+    if within is None:
+        return [np.arange(n)]
+    _, of = np.unique(within, return_inverse=True)
+    return np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of))[:-1])
+
+
 class Levels:
     """The distinct values of an array in rising order, and which patients hold each.
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from histonic.aggregators.base import SlideModel, build_model
+from histonic.core.calls import Calls, PointNames, is_point
 from histonic.core.compressed import CompressedSlide, EncoderDescription, MapSettings
 from histonic.core.documents import (
     Part,
@@ -25,7 +26,7 @@ from histonic.core.documents import (
 )
 from histonic.core.errors import BundleError, HistonicError, SettingsError, TrainingError
 from histonic.core.files import hash_of, replacing_folder
-from histonic.core.task import Calls, Coding, Task, Tasks
+from histonic.core.task import Coding, Task, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import HEADS_FILE, load_heads, save_heads
@@ -50,6 +51,7 @@ class BundleFacts(Part):
         compress_settings: How the training maps were made.
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
         calls: By which rule a class is called; earlier versions knew but one.
+        operating_points: At which binary targets are called, too; none in files of earlier versions.
     """
 
     tasks: Tasks = Field(min_length=1)
@@ -59,6 +61,7 @@ class BundleFacts(Part):
     compress_settings: MapSettings
     codings: Mapping[str, Coding] = {}
     calls: Calls = "balanced"
+    operating_points: PointNames = ()
 
 
 class BundleContent(BundleFacts, SealedDocument):
@@ -102,6 +105,9 @@ class BundleContent(BundleFacts, SealedDocument):
                     )
                 if task.kind == "survival" and task.name not in member.risks:
                     raise ValueError(f"networks.{number}.risks has nothing of {task.name!r}")
+                known = member.thresholds.get(task.name, {})
+                if task.kind == "binary" and is_point(self.calls) and self.calls not in known:
+                    raise ValueError(f"networks.{number}.thresholds has no {self.calls} of {task.name!r}")
         return self
 
 
@@ -119,6 +125,7 @@ class Bundle:
         encoder: What made the maps.
         compress_settings: How the training maps were made.
         calls: By which rule a class is called.
+        operating_points: At which binary targets are called, too.
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
     """
 
@@ -131,6 +138,7 @@ class Bundle:
     encoder: EncoderDescription
     compress_settings: MapSettings
     calls: Calls = "balanced"
+    operating_points: tuple[str, ...] = ()
     codings: Mapping[str, Coding] = field(default_factory=dict)
 
     @property
@@ -219,6 +227,7 @@ def read_bundle(folder: Path) -> Bundle:
         content.encoder,
         content.compress_settings,
         content.calls,
+        content.operating_points,
         content.codings,
     )
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt
 
+from histonic.core.calls import Calls, call_column, is_point
 from histonic.core.documents import parse_part
 from histonic.core.errors import BundleError
-from histonic.core.task import Calls, Task
+from histonic.core.task import Task
 from histonic.metrics.discrimination.labels import CALLED
+from histonic.metrics.discrimination.operating_points import is_called
 from histonic.nn.heads import LEAST_SHARE, Heads
 
 FloatArray = npt.NDArray[np.float64]
@@ -70,10 +72,13 @@ class Member(Place):
     Attributes:
         prevalence: Per classification task the shares of the classes.
         risks: Per survival task the scale of the risks.
+        thresholds: Per binary task and operating point the threshold of the fold's networks together; none
+            where its validation patients gave none, nor in files of earlier versions.
     """
 
     prevalence: Mapping[str, Sequence[float]]
     risks: Mapping[str, RiskScale]
+    thresholds: Mapping[str, Mapping[str, FiniteFloat]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, place: Place, heads: Heads, train: Mapping[str, FloatArray]) -> Member:
@@ -102,7 +107,11 @@ class Member(Place):
 
 
 def prediction_columns(
-    task: Task, predictions: Sequence[FloatArray], members: Sequence[Member], calls: Calls = "probable"
+    task: Task,
+    predictions: Sequence[FloatArray],
+    members: Sequence[Member],
+    calls: Calls = "probable",
+    points: Sequence[str] = (),
 ) -> dict[str, list[Any]]:
     """Columns for one task, joined over the networks.
 
@@ -112,6 +121,10 @@ def prediction_columns(
     be far from the most probable one. A class that no network has seen is never predicted. An ordinal score
     is the mean of the predicted distribution, in the classes' own numbers if they are numbers.
 
+    At each operating point a binary target has a column more: the positive class where the mean probability
+    reaches the mean threshold of the networks, empty where no network has one. ``calls`` may be an operating
+    point, too.
+
     Risks are standardised by each network's training patients and averaged; a patient is at high risk if most
     networks put the risk above their cut, and at a draw if the mean distance to the cut does.
 
@@ -120,6 +133,7 @@ def prediction_columns(
         predictions: Per network ``(P, W)``, see :meth:`histonic.nn.heads.Head.predict`.
         members: The networks, in the same order.
         calls: By which rule a class is called.
+        points: Names of the operating points.
 
     Example:
         >>> task = Task("msi", "binary", ("msi",), ("no", "yes"))
@@ -139,6 +153,8 @@ def prediction_columns(
     rule: str = calls
     if calls == "balanced":
         called = np.argmax(np.where(seen, mean / prevalence.mean(axis=0), -np.inf), axis=1)
+    elif task.kind == "binary" and is_point(calls):
+        called = is_called(mean[:, 1], _required_threshold(task, members, calls)).astype(np.int64)
     else:
         rule = "median" if task.kind == "ordinal" else "most probable"
         called = CALLED[rule](np.where(seen, mean, 0.0))
@@ -149,7 +165,32 @@ def prediction_columns(
     columns.update({f"p_{name}": mean[:, index].tolist() for index, name in enumerate(task.classes)})
     if task.kind == "ordinal":
         columns["score"] = (mean @ np.array(task.class_values)).tolist()
+    for point in points if task.kind == "binary" else ():
+        threshold = mean_threshold(task, members, point)
+        columns[call_column(point)] = (
+            [""] * len(mean)
+            if threshold is None
+            else [task.classes[int(reached)] for reached in is_called(mean[:, 1], threshold)]
+        )
     return columns
+
+
+def mean_threshold(task: Task, members: Sequence[Member], point: str) -> float | None:
+    """The threshold of several networks together, whose probabilities are averaged; None if none has one."""
+    found = [member.thresholds.get(task.name, {}).get(point) for member in members]
+    known = [threshold for threshold in found if threshold is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _required_threshold(task: Task, members: Sequence[Member], point: str) -> float:
+    threshold = mean_threshold(task, members, point)
+    if threshold is None:
+        raise BundleError(
+            f"Call the classes of {task.name!r} at {point}.",
+            "No network has a threshold for it.",
+            "Train again with another --calls.",
+        )
+    return threshold
 
 
 def _risk_columns(scales: Sequence[RiskScale], predictions: Sequence[FloatArray]) -> dict[str, list[Any]]:

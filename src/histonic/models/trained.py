@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -25,6 +25,9 @@ class Trained:
         weights: State of its :class:`~histonic.aggregators.base.SlideModel`.
         history: Its epochs.
         predictions: Per task ``(P, W)`` of the fold's test patients.
+        unseen: Per binary task ``(P, W)`` of patients on whom thresholds may be chosen: the fold's validation
+            patients, or of fitted heads its training and validation patients, predicted by heads that were
+            fitted to others of them.
     """
 
     member: Member
@@ -32,6 +35,7 @@ class Trained:
     weights: dict[str, Tensor]
     history: tuple[EpochRecord, ...]
     predictions: dict[str, FloatArray]
+    unseen: dict[str, FloatArray] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -45,7 +49,7 @@ def read_network(path: Path) -> Trained:
     Raises:
         TrainingError: The file is damaged, or of another network than its name says.
     """
-    state = load_state(path, holds=("member", "code_size", "weights", "history", "predictions"))
+    state = load_state(path, holds=("member", "code_size", "weights", "history", "predictions", "unseen"))
     try:
         read = Trained(
             Member.from_dict(state["member"]),
@@ -53,6 +57,7 @@ def read_network(path: Path) -> Trained:
             state["weights"],
             tuple(EpochRecord(**record) for record in state["history"]),
             {name: values.numpy() for name, values in state["predictions"].items()},
+            {name: values.numpy() for name, values in state["unseen"].items()},
         )
     except (BundleError, TypeError, AttributeError) as error:
         found = error.found if isinstance(error, BundleError) else f"{type(error).__name__}: {error}."

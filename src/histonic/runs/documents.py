@@ -8,11 +8,12 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
 
+from histonic.core.calls import Calls, PointName, PointNames
 from histonic.core.cohort import Exclusion
 from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.documents import Document, Part, SealedDocument, SparsePart
 from histonic.core.settings import Precision
-from histonic.core.task import Calls, Coding, Tasks
+from histonic.core.task import Coding, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.data.tables.settings import TableSettings
 
@@ -21,10 +22,36 @@ TODO = (
     "damaged one has to be trained again, into another folder."
 )
 """What the user can do about a run that is unfinished or damaged."""
+ChosenOn = Literal["validation", "inner", "nobody"]
+"""Patients on whom a threshold is chosen."""
 Made = Literal["random", "site", "given parts", "fixed"]
 """How patients were split."""
 Target = str | FiniteFloat | tuple[FiniteFloat, FiniteFloat]
 """What is known of a patient: the name of a class, a value, or time and event."""
+
+
+class ChosenThreshold(Part):
+    """The threshold of an operating point in one fold.
+
+    Attributes:
+        point: Which.
+        repeat: Of the fold.
+        fold: Its number.
+        threshold: Least probability of the positive class that is called; None where a class that it needs
+            was not there.
+        chosen_on: ``validation``: the fold's validation patients; ``inner``: its training and validation
+            patients, each predicted by heads fitted to the others of them; ``nobody``: it was given.
+        positives: Of these patients, by the class that is positive.
+        negatives: And the others.
+    """
+
+    point: PointName
+    repeat: int
+    fold: int
+    threshold: FiniteFloat | None
+    chosen_on: ChosenOn
+    positives: int
+    negatives: int
 
 
 class RunDocument(SealedDocument):
@@ -33,6 +60,8 @@ class RunDocument(SealedDocument):
     Attributes:
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
         calls: By which rule a class is called; earlier versions knew but one.
+        operating_points: At which binary targets are called, too; none in files of earlier versions.
+        thresholds: Of these, by target and fold.
         files: SHA-256 of each file that the training wrote, by its name in the run; the bundle has its own.
     """
 
@@ -45,6 +74,8 @@ class RunDocument(SealedDocument):
     compress_settings: MapSettings
     codings: Mapping[str, Coding] = {}
     calls: Calls = "balanced"
+    operating_points: PointNames = ()
+    thresholds: Mapping[str, tuple[ChosenThreshold, ...]] = {}
     aggregator: str
     split: Made
     histonic: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from histonic.core.calls import CALL_PREFIX, is_point
 from histonic.core.errors import RunError, TableError
 from histonic.core.files import restore_cell
 from histonic.core.task import Task
@@ -19,7 +21,7 @@ from histonic.runs.documents import TODO
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 RULES = (*CALLED, "balanced")
-"""Words for the rules by which classes are called."""
+"""Words for the rules by which classes are called, beside the names of operating points."""
 SUM_TOLERANCE = 1e-3
 """By how much a row of probabilities may miss 1: they are written with few decimals."""
 
@@ -62,10 +64,10 @@ class PredictionTable:
         if "decided_by" not in self.frame.columns or not len(self.frame):
             return ""
         rules = sorted(set(self.texts("decided_by")))
-        if len(rules) > 1 or rules[0] not in RULES:
+        if len(rules) > 1 or not (rules[0] in RULES or is_point(rules[0])):
             raise self._error(
                 f"The column 'decided_by' holds {' and '.join(map(repr, rules))}; wanted is one of "
-                f"{', '.join(RULES)}.",
+                f"{', '.join(RULES)} or an operating point.",
                 "Write the table again with 'histonic train': one rule calls the classes of all patients.",
             )
         return rules[0]
@@ -81,9 +83,35 @@ class PredictionTable:
         named = np.array([bool(text) for text in self.texts("cause")], bool)
         return np.asarray(named & (self.numbers("event", missing=True) == 0))
 
+    @property
+    def points(self) -> list[str]:
+        """Names of the operating points at which the table has calls, in its order; of a binary target."""
+        names = (str(name).removeprefix(CALL_PREFIX) for name in self.frame.columns if self._is_call(name))
+        return [name for name in names if is_point(name)]
+
+    def _is_call(self, name: Any) -> bool:
+        return self.task.kind == "binary" and str(name).startswith(CALL_PREFIX)
+
     def is_crossed(self) -> bool:
         """Whether patients of several folds are in it, who had a say in the predictions of each other."""
         return len(np.unique(self.numbers("fold"))) > 1
+
+    def splits_sites(self) -> bool:
+        """Whether every site lies in one fold, as with ``--split site``.
+
+        False where there is but one fold, or there are not two sites with two patients each.
+        """
+        if not self.is_crossed() or "site" not in self.frame.columns:
+            return False
+        folds: dict[tuple[str, str], set[float]] = {}
+        counts: Counter[tuple[str, str]] = Counter()
+        repeats = self.texts("repeat") if "repeat" in self.frame.columns else [""] * len(self.frame)
+        for repeat, site, fold in zip(repeats, self.texts("site"), self.numbers("fold"), strict=True):
+            if site:
+                folds.setdefault((repeat, site), set()).add(fold)
+                counts[repeat, site] += 1
+        several = [key for key, count in counts.items() if count > 1]
+        return len({site for _, site in several}) > 1 and all(len(folds[key]) == 1 for key in several)
 
     def texts(self, name: str) -> list[str]:
         """A column as text, empty where missing.

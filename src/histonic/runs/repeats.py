@@ -8,8 +8,10 @@ from functools import partial
 
 import numpy as np
 
+from histonic.core.calls import OperatingPoint, is_point
 from histonic.core.errors import TableError
 from histonic.metrics.discrimination.labels import CALLED
+from histonic.metrics.discrimination.operating_points import is_called
 from histonic.metrics.inference.intervals import Interval
 from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray
@@ -100,8 +102,8 @@ def mean_table(tables: Sequence[PredictionTable]) -> PredictionTable:
 def called_together(tables: Sequence[PredictionTable]) -> list[str]:
     """The class that the mean probabilities call, so that it never contradicts them.
 
-    Where the rule asks for more than probabilities (``balanced``), it is the class called most often; among
-    equals the more probable one.
+    Where the rule asks for more than probabilities (``balanced``, a threshold that was chosen), it is the
+    class called most often; among equals the more probable one.
 
     Args:
         tables: One a repeat, with the same patients in the same order.
@@ -111,6 +113,9 @@ def called_together(tables: Sequence[PredictionTable]) -> list[str]:
     mean = np.mean([each.probabilities() for each in tables], axis=0)
     if rule in CALLED:
         return [classes[k] for k in CALLED[rule](mean)]
+    given = OperatingPoint.parse(rule).threshold if is_point(rule) else None
+    if given is not None:
+        return [classes[int(reached)] for reached in is_called(mean[:, 1], given)]
     votes = sum(np.eye(len(classes))[each.classes("predicted")] for each in tables)
     return [classes[k] for k in np.argmax(votes + 0.5 * mean, axis=1)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -50,6 +51,13 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     settings = settings_of(CompressSettings, ("slides",), *words)
     assert isinstance(settings, CompressSettings)
     assert settings.tissue.mpp == 2 and settings.tissue.min_cell_share == 0.5
+
+
+def test_several_defaults_are_listed() -> None:
+    named = {each.name: each for each in parameters(TrainSettings, ("store",))}
+    point = named["operating_point"]
+    assert isinstance(point, click.Option) and point.help is not None
+    assert point.help.endswith("[default: youden, sensitivity=0.95]") and point.multiple
 
 
 def test_pairs_become_a_mapping() -> None:

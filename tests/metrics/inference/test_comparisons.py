@@ -54,6 +54,59 @@ def test_delong_is_the_formula_of_the_paper(seed: int) -> None:
     assert (other.value, other.low, other.high) == pytest.approx((-found.value, -found.high, -found.low))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_delong_within_folds_is_a_weighted_sum_of_the_folds(seed: int) -> None:
+    """By definition: each fold's difference and variance, weighted by its share of all pairs."""
+    positive, first, second = drawn(seed, n=90)
+    fold = np.random.default_rng(seed).choice(3, 90, p=(0.5, 0.3, 0.2))
+    weights, values, variances = [], [], []
+    for name in range(3):
+        here = fold == name
+        value, variance = by_hand(positive[here], first[here], second[here])
+        weights.append(positive[here].sum() * (~positive[here]).sum())
+        values.append(value)
+        variances.append(variance)
+    share = np.array(weights) / np.sum(weights)
+    found = delong(positive, first, second, folds=(fold, fold))
+    error = np.sqrt(share**2 @ variances)
+    assert found.value == pytest.approx(share @ values, abs=1e-12)
+    assert found.p == pytest.approx(2 * stats.norm.sf(abs(found.value) / error), rel=1e-9)
+    areas = [auroc(positive, score, within=fold) for score in (first, second)]
+    assert found.value == pytest.approx(areas[0] - areas[1], abs=1e-12)
+
+
+def test_delong_of_other_folds_and_repeats() -> None:
+    positive, first, second = drawn(2, n=80, gain=0.8)
+    rng = np.random.default_rng(0)
+    folds = rng.integers(0, 4, (80, 2)), rng.integers(0, 4, (80, 3))
+    scores = [np.stack([score + 0.1 * rng.normal(size=80) for _ in range(k)], axis=1) for score, k in
+              ((first, 2), (second, 3))]  # fmt: skip
+    found = delong(positive, *scores, folds=folds)
+    means = [
+        np.mean([auroc(positive, each, within=fold) for each, fold in zip(score.T, of.T, strict=True)])
+        for score, of in zip(scores, folds, strict=True)
+    ]
+    assert found.value == pytest.approx(means[0] - means[1], abs=1e-12)
+    assert found.low < found.value < found.high
+
+
+def test_a_single_patient_of_a_kind_in_a_fold_takes_the_spread_of_the_others() -> None:
+    positive, first, second = drawn(5, n=60)
+    fold = np.where(positive, np.cumsum(positive) % 4, np.arange(60) % 4)
+    alone = np.flatnonzero(positive)[:1]
+    fold[positive & (fold == fold[alone])] = (fold[alone] + 1) % 4
+    whole = delong(positive, first, second)
+    found = delong(positive, first, second, folds=(fold, fold))
+    assert 0.7 < (found.high - found.low) / (whole.high - whole.low) < 1.6
+
+
+def test_no_pair_in_any_fold_is_refused() -> None:
+    positive = np.array([True, True, False, False])
+    score = np.arange(4.0)
+    with pytest.raises(CohortError, match="No fold holds a positive and a negative"):
+        delong(positive, score, score, folds=(positive, positive))
+
+
 def test_delong_agrees_with_the_paired_bootstrap() -> None:
     positive, first, second = drawn(3, n=300, gain=0.4)
     found = delong(positive, first, second)

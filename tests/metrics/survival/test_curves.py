@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
 from lifelines.statistics import logrank_test, multivariate_logrank_test
+from statsmodels.duration.survfunc import survdiff
 
 from histonic.metrics.survival.curves import kaplan_meier, log_rank
 from histonic.metrics.survival.outcome import Survival, check_survival
@@ -73,6 +74,18 @@ def test_log_rank_equals_lifelines(seed: int) -> None:
     expected = logrank_test(parts[0], parts[1], parts[2], parts[3])
     assert found.chi2 == pytest.approx(expected.test_statistic, rel=1e-9)
     assert found.p == pytest.approx(expected.p_value, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stratified_log_rank_equals_statsmodels(seed: int) -> None:
+    outcome, risk = cohort(seed)
+    high, fold = risk > np.median(risk), np.arange(len(risk)) % 4
+    found = log_rank(outcome, high, strata=fold)
+    assert found is not None
+    expected = survdiff(outcome.time, outcome.event.astype(int), high.astype(int), strata=fold)
+    assert found == pytest.approx(expected, rel=1e-9)
+    twice = log_rank(outcome, high, strata=fold, inflation=2.0)
+    assert twice is not None and twice.chi2 == found.chi2 and twice.p > found.p
 
 
 def test_log_rank_of_three_groups_equals_lifelines() -> None:

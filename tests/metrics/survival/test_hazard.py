@@ -8,7 +8,9 @@ import pytest
 from lifelines import CoxPHFitter
 from sksurv.linear_model import CoxPHSurvivalAnalysis
 from sksurv.util import Surv
+from statsmodels.duration.hazard_regression import PHReg
 
+from histonic.metrics.inference.comparisons import crossed_p
 from histonic.metrics.survival.hazard import fit_cox, hazard_ratio, likelihood_ratio, log_hazard_slope
 from histonic.metrics.survival.outcome import Survival
 
@@ -34,10 +36,38 @@ def test_ratio_equals_lifelines(seed: int) -> None:
     outcome, risk = drawn(seed)
     found = hazard_ratio(outcome, risk)
     table = pd.DataFrame({"x": risk, "t": outcome.time, "e": outcome.event})
-    row = CoxPHFitter().fit(table, "t", "e").summary.loc["x"]
+    exactly = {"precision": 1e-10, "r_precision": 1e-13}
+    row = CoxPHFitter().fit(table, "t", "e", fit_options=exactly).summary.loc["x"]
     assert found is not None
     expected = [row["exp(coef)"], row["exp(coef) lower 95%"], row["exp(coef) upper 95%"], row["p"]]
     assert list(found) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stratified_ratio_equals_statsmodels(seed: int) -> None:
+    outcome, risk = drawn(seed)
+    fold = np.arange(len(risk)) % 4
+    found = hazard_ratio(outcome, risk, strata=fold)
+    fitted = PHReg(outcome.time, risk[:, None], status=outcome.event, strata=fold, ties="efron").fit()
+    low, high = np.exp(fitted.conf_int()[0])
+    assert found is not None
+    assert list(found) == pytest.approx([np.exp(fitted.params[0]), low, high, fitted.pvalues[0]], abs=1e-6)
+
+
+def test_an_inflated_variance_widens_interval_and_p() -> None:
+    outcome, risk = drawn(1)
+    one, two = hazard_ratio(outcome, risk), hazard_ratio(outcome, risk, inflation=2.0)
+    assert one is not None and two is not None and one.value == two.value
+    assert np.log(two.high / two.value) == pytest.approx(np.sqrt(2) * np.log(one.high / one.value))
+    assert two.p == pytest.approx(crossed_p(one.p))
+
+
+def test_a_stratum_without_events_changes_nothing() -> None:
+    outcome, risk = drawn(2)
+    more = Survival(np.append(outcome.time, [3.0, 4.0]), np.append(outcome.event, [False, False]))
+    fold = np.append(np.arange(len(risk)) % 3, [9, 9])
+    one = hazard_ratio(outcome, risk, strata=fold[:-2])
+    assert hazard_ratio(more, np.append(risk, [0.0, 1.0]), strata=fold) == one
 
 
 def test_no_finite_ratio() -> None:

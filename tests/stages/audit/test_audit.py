@@ -244,6 +244,31 @@ def test_site_knowledge_is_told_from_tissue(knows: str, conclusion: str, level: 
     assert site_finding(found).level == level
 
 
+def test_site_folds_are_not_told_to_split_by_site() -> None:
+    """Each fold's level is that of the other sites, which orders all pairs the wrong way round."""
+    table = predictions(2, knows="tissue")
+    site = table["site"].str[1:].astype(int)
+    table = table.assign(fold=site, predicted=table["predicted"] - 9.0 * site)
+    found = within_sites(SCORE, table)
+    assert found.conclusion == "one" and found.by_site and found.within[1] > 0.5
+    assert found.pooled == found.within
+    finding = site_finding(found)
+    assert finding.level == "note" and "--split site" not in finding.todo
+    # Two sites in a fold: what is known may be the site, but the split is right already.
+    pairs = predictions(2, knows="site").assign(fold=site % 2)
+    found = within_sites(SCORE, pairs)
+    assert found.conclusion == "chance" and found.by_site
+    assert site_finding(found).todo.endswith("Test on a site that the model has not seen.")
+
+
+def test_what_is_known_within_sites_alone_is_not_called_nothing() -> None:
+    table = predictions(2, knows="tissue")
+    site = table["site"].str[1:].astype(int)
+    found = within_sites(SCORE, table.assign(predicted=table["predicted"] - 3.0 * site))
+    assert found.pooled[2] < 0.5 < found.within[1] and found.conclusion == "within"
+    assert site_finding(found).level == "note"
+
+
 def test_a_wide_interval_within_sites_is_no_proof_of_nothing() -> None:
     """Two sites of 12 patients: the order within them is right in 70 of 100 pairs, interval 49 to 84."""
     rng = np.random.default_rng(18)

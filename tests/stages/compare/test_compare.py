@@ -15,9 +15,11 @@ from fixtures.runs import run_document
 from histonic.core.documents import read_document, write_document
 from histonic.core.errors import CohortError, HistonicError, RunError, SettingsError, TableError
 from histonic.core.task import Task
+from histonic.metrics.discrimination.labels import auroc
 from histonic.metrics.inference.comparisons import crossed_p, delong, holm
 from histonic.metrics.inference.scores import Measure
 from histonic.runs.predictions import PredictionTable
+from histonic.runs.primary import LEADING, with_primary
 from histonic.stages.compare import permutations as exchanges
 from histonic.stages.compare.compare import COMPARED, compare_runs
 from histonic.stages.compare.comparison import Comparison
@@ -127,7 +129,8 @@ def test_delong_is_that_of_the_metrics(runs: list[Path]) -> None:
     row = quick(runs[:2], target=["msi"]).differences[0]
     tables = [frame(TASKS[0], skill, seed) for skill, seed in ((3.0, 1), (0.3, 2))]
     positive = (tables[0]["truth"] == "yes").to_numpy()
-    expected = delong(positive, *(table["p_yes"].to_numpy() for table in tables)).p
+    folds = tuple(table["fold"].to_numpy() for table in tables)
+    expected = delong(positive, *(table["p_yes"].to_numpy() for table in tables), folds=folds).p
     # The runs are cross-validated, so that the variance counts twice.
     assert row.p_delong == pytest.approx(crossed_p(expected)) and "variance twice" in row.note
 
@@ -202,7 +205,7 @@ def test_repeats_are_averaged_and_exchanged_together(tmp_path: Path, monkeypatch
     ]
     permutation = permuted(*tables)
     assert permutation.first.shape == permutation.second.shape == (60, 3, 1) and permutation.note == ""
-    difference = permutation.score(permutation.first) - permutation.score(permutation.second)
+    difference = permutation.score[0](permutation.first) - permutation.score[1](permutation.second)
     assert difference == pytest.approx(found.differences[0].score.value)
     monkeypatch.setattr(exchanges, "MOST_REPEATS", 2)
     assert "first 1 repeat" in permuted(*tables).note
@@ -259,3 +262,47 @@ def test_a_difference_takes_the_kind_of_interval_of_its_metrics() -> None:
     )
     assert difference_measure(plain, plain).scale is None
     assert difference_measure(precise, precise).scale == "linear"
+
+
+@pytest.mark.parametrize("kind", sorted(LEADING))
+def test_any_metric_can_lead_and_is_permuted_as_it_is_reported(tmp_path: Path, kind: str) -> None:
+    """Without repeats the permuted statistic of the runs as they are is the printed difference."""
+    task = next(task for task in TASKS if task.kind == kind)
+    tables = [frame(task, skill, seed) for skill, seed in ((2.0, 1), (0.5, 2))]
+    pair = [write(tmp_path / name, [(task, each)]) for name, each in zip("ab", tables, strict=True)]
+    for metric in LEADING[task.kind]:
+        found = quick(pair, primary=[f"{task.name}={metric}"])
+        row = found.differences[0]
+        assert row.score.name == metric and row.p is not None and 0 < row.p <= 1
+        assert (row.p_delong is not None) == (kind == "binary" and metric == "AUROC")
+        led = with_primary([task], [f"{task.name}={metric}"])[0]
+        swap = permuted(*([PredictionTable(led, each)] for each in tables))
+        difference = swap.score[0](swap.first) - swap.score[1](swap.second)
+        # Over time all risks are on one scale, and their ranks within folds order them nearly the same.
+        close = 0.05 if metric in ("Uno's C", "Mean AUC over time") else 1e-9
+        assert difference == pytest.approx(row.score.value, abs=close)
+
+
+def test_runs_with_other_folds_are_compared_in_their_own(tmp_path: Path) -> None:
+    task = next(task for task in TASKS if task.kind == "binary")
+    first, second = frame(task, 1.0, 1), frame(task, 1.0, 2)
+    sites = first.assign(site=[f"s{fold}" for fold in first["fold"]])
+    other = second.assign(fold=np.random.default_rng(0).permutation(second["fold"]))
+    found = quick([write(tmp_path / "mine", [(task, sites)]), write(tmp_path / "other", [(task, other)])])
+    row = found.differences[0]
+    areas = [
+        auroc(
+            (table["truth"] == "yes").to_numpy(), table["p_yes"].to_numpy(), within=table["fold"].to_numpy()
+        )
+        for table in (sites, other)
+    ]
+    assert row.score.value == pytest.approx(areas[0] - areas[1], abs=1e-12)
+    assert "the folds of mine are whole sites" in row.note and row.p is not None
+
+
+def test_runs_without_a_pair_in_a_fold_are_not_tested(tmp_path: Path) -> None:
+    task = next(task for task in TASKS if task.kind == "binary")
+    table = frame(task, 1.0, 1).assign(fold=lambda rows: (rows["truth"] == "yes").astype(int))
+    found = quick([write(tmp_path / name, [(task, table)]) for name in "ab"])
+    row = found.differences[0]
+    assert row.score.value is None and row.p is None and "No test: no fold has two patients" in row.note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,15 @@ import pytest
 from lifelines.statistics import logrank_test
 from lifelines.utils import concordance_index
 from sklearn import metrics as sk
+from statsmodels.duration.survfunc import survdiff
 
 from fixtures.runs import run_document
 from histonic.core.documents import write_document
 from histonic.core.errors import CohortError, RunError, TableError
 from histonic.core.task import TASK_KINDS, Task
+from histonic.metrics.inference.comparisons import crossed_p
+from histonic.metrics.inference.intervals import Statistic
+from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.metrics.survival.outcome import check_survival
 from histonic.stages.evaluate.curves import ClassCurves
 from histonic.stages.evaluate.evaluate import EVALUATORS, TaskEvaluation, evaluate_run, evaluate_task
@@ -69,6 +74,13 @@ def values(result: TaskEvaluation) -> dict[str, float | None]:
     return {score.name: score.value for score in result.scores}
 
 
+def right_pairs(positive: pd.Series, score: pd.Series, fold: pd.Series) -> float:
+    """By definition: of the pairs of a positive and a negative patient of one fold those in order."""
+    rows = list(zip(positive, score, fold, strict=True))
+    pairs = [(s > t) + (s == t) / 2 for p, s, f in rows for q, t, g in rows if p and not q and f == g]
+    return float(np.mean(pairs))
+
+
 def test_every_kind_has_an_evaluator() -> None:
     assert set(EVALUATORS) == set(TASK_KINDS)
 
@@ -99,7 +111,8 @@ def test_binary_equals_scikit_learn() -> None:
     frame = table("binary")
     found = values(evaluate("binary", frame))
     truth = frame["truth"] == "pos"
-    assert found["AUROC"] == pytest.approx(sk.roc_auc_score(truth, frame["p_pos"]), abs=1e-12)
+    assert found["AUROC"] == pytest.approx(right_pairs(truth, frame["p_pos"], frame["fold"]), abs=1e-12)
+    assert found["AUROC, folds pooled"] == pytest.approx(sk.roc_auc_score(truth, frame["p_pos"]), abs=1e-12)
     assert found["AUPRC"] == pytest.approx(sk.average_precision_score(truth, frame["p_pos"]), abs=1e-12)
     assert found["Brier score"] == pytest.approx(sk.brier_score_loss(truth, frame["p_pos"]), abs=1e-12)
     expected = sk.balanced_accuracy_score(frame["truth"], frame["predicted"])
@@ -111,9 +124,13 @@ def test_multiclass_has_the_mean_and_each_class() -> None:
     frame = table("multiclass")
     result = evaluate("multiclass", frame)
     found = values(result)
-    each = [sk.roc_auc_score(frame["truth"] == name, frame[f"p_{name}"]) for name in ("NA", "1", "2")]
+    each = [
+        right_pairs(frame["truth"] == name, frame[f"p_{name}"], frame["fold"]) for name in ("NA", "1", "2")
+    ]
     assert [found[f"AUROC of {name}"] for name in ("NA", "1", "2")] == pytest.approx(each, abs=1e-12)
     assert found["AUROC"] == pytest.approx(np.mean(each), abs=1e-12)
+    pooled = [sk.roc_auc_score(frame["truth"] == name, frame[f"p_{name}"]) for name in ("NA", "1", "2")]
+    assert found["AUROC, folds pooled"] == pytest.approx(np.mean(pooled), abs=1e-12)
     assert [curve.name for curve in result.curves.roc] == ["NA", "1", "2"]
     assert np.sum(result.curves.confusion.counts) == 60
 
@@ -132,8 +149,16 @@ def test_ordinal_leads_with_kappa() -> None:
     result = evaluate("ordinal", frame)
     expected = sk.cohen_kappa_score(frame["truth"], frame["predicted"], weights="quadratic")
     assert result.scores[0].name == "Quadratic weighted kappa"
-    assert result.scores[0].value == pytest.approx(expected, abs=1e-12)
-    assert values(result)["Spearman correlation"] == pytest.approx(
+    assert values(result)["Quadratic weighted kappa, folds pooled"] == pytest.approx(expected, abs=1e-12)
+    seen = chance = 0.0
+    for _, part in frame.groupby("fold"):
+        truth, called = (part[name].astype(float).to_numpy() for name in ("truth", "predicted"))
+        seen += np.sum((truth - called) ** 2)
+        chance += np.mean((truth[:, None] - called) ** 2) * len(part)
+    assert result.scores[0].value == pytest.approx(1 - seen / chance, abs=1e-12)
+    one = values(evaluate("ordinal", frame.assign(fold=0)))
+    assert one["Quadratic weighted kappa"] == pytest.approx(expected, abs=1e-12)
+    assert one["Spearman correlation"] == pytest.approx(
         frame["score"].corr(frame["truth"].astype(float), method="spearman"), abs=1e-12
     )
 
@@ -203,10 +228,16 @@ def test_survival_equals_lifelines() -> None:
     frame = table("survival")
     result = evaluate("survival", frame)
     expected = concordance_index(frame["time"], -frame["risk"], frame["event"])
-    assert result.scores[0].value == pytest.approx(expected, abs=1e-12)
+    assert values(result)["C-index, folds pooled"] == pytest.approx(expected, abs=1e-12)
+    assert values(evaluate("survival", frame.assign(fold=0)))["C-index"] == pytest.approx(expected, abs=1e-12)
     high, low = frame[frame["high_risk"] == 1], frame[frame["high_risk"] == 0]
     test = logrank_test(high["time"], low["time"], high["event"], low["event"])
-    assert result.curves.km.p == pytest.approx(test.p_value, rel=1e-9)
+    whole = evaluate("survival", frame.assign(fold=0)).curves.km
+    assert whole.p == pytest.approx(test.p_value, rel=1e-9)
+    # Within folds, and the variance twice, since patients predict each other.
+    same = survdiff(frame["time"], frame["event"], frame["high_risk"], strata=frame["fold"])
+    assert result.curves.km.chi2 == pytest.approx(same[0], rel=1e-9)
+    assert result.curves.km.p == pytest.approx(crossed_p(same[1]), rel=1e-9)
     groups = result.curves.km.groups
     assert [group.n for group in groups] == [len(low), len(high)]
     assert groups[0].median > groups[1].median
@@ -316,3 +347,147 @@ def test_an_empty_table_is_refused(tmp_path: Path) -> None:
     (run / "predictions" / "os.csv").write_text("")
     with pytest.raises(RunError, match=r"os\.csv"):
         evaluate_run(run, resamples=100)
+
+
+# ---------------------------------------------------------------- levels of the folds
+
+RATES = (0.1, 0.35, 0.65, 0.9)
+"""Of the outcome at four sites, each of which is a fold."""
+
+
+def by_site(kind: str, skill: float, seed: int = 0, n: int = 200) -> pd.DataFrame:
+    """Out-of-fold predictions at the level of the other sites; ``skill`` 0 knows nothing else."""
+    rng = np.random.default_rng(seed)
+    fold = np.arange(n) % 4
+    frame = pd.DataFrame({"patient_id": [f"p{i:03d}" for i in range(n)], "site": fold.astype(str)})
+    frame["fold"] = fold
+    rate = np.array(RATES)[fold]
+    if kind == "survival":
+        hidden = rng.normal(size=n)
+        frame["time"] = rng.exponential(np.exp(-4 * rate - hidden)) + 0.01
+        frame["event"] = (rng.random(n) < 0.7).astype(int)
+        frame["risk"] = skill * hidden + rng.normal(size=n) * 0.1 - 4 * rate
+        return frame.assign(high_risk=(frame["risk"] > 0).astype(int))
+    if kind == "regression":
+        hidden = rng.normal(size=n)
+        others = np.array([np.mean(np.array(RATES)[np.arange(4) != k]) for k in range(4)])[fold]
+        noise = 0.001 * rng.normal(size=n)
+        return frame.assign(truth=10 * rate + hidden, predicted=10 * others + skill * hidden + noise)
+    classes = TASKS[kind].classes
+    truth = np.minimum(rng.binomial(len(classes) - 1, rate), len(classes) - 1)
+    share = np.array([np.bincount(truth[fold != k], minlength=len(classes)) for k in range(4)])[fold]
+    share = (share + 1.0) * np.exp(skill * rng.normal(1, 0.7, n)[:, None] * np.eye(len(classes))[truth])
+    share /= share.sum(axis=1, keepdims=True)
+    frame["truth"] = [classes[k] for k in truth]
+    frame["predicted"] = [classes[k] for k in share.argmax(axis=1)]
+    for k, name in enumerate(classes):
+        frame[f"p_{name}"] = share[:, k]
+    frame["score"] = share @ np.arange(len(classes))
+    return frame
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_a_model_that_knows_nothing_is_at_chance_whatever_the_rates_of_the_sites(kind: str) -> None:
+    scores = evaluate(kind, by_site(kind, 0.0)).scores
+    leading, pooled = scores[0], scores[1]
+    assert pooled.name == f"{leading.name}, folds pooled"
+    assert leading.low <= leading.chance <= leading.high
+    if kind not in ("survival",):
+        # Of all pairs the predictions of each site's opposite order most.
+        assert pooled.high < pooled.chance - 0.1
+    assert "whole sites" in leading.note
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_what_is_known_within_sites_is_seen(kind: str) -> None:
+    scores = evaluate(kind, by_site(kind, 1.5)).scores
+    assert scores[0].low > scores[0].chance
+    assert scores[0].value > scores[1].value or kind in ("survival", "ordinal")
+
+
+def test_the_parts_of_a_fold_alone_make_the_leading_metric() -> None:
+    frame = by_site("binary", 1.0)
+    # Any rising change of one fold's predictions, as by another network's scale, changes nothing.
+    moved = frame.assign(p_pos=np.where(frame["fold"] == 2, frame["p_pos"] / 10, frame["p_pos"]))
+    moved["p_neg"] = 1 - moved["p_pos"]
+    one, other = (evaluate("binary", each).scores[:2] for each in (frame, moved))
+    assert one[0].to_dict() == other[0].to_dict()
+    assert one[1].value != other[1].value
+
+
+def test_folds_without_a_pair_are_named() -> None:
+    frame = by_site("binary", 1.0)
+    same = frame["fold"].isin([1, 3])
+    frame.loc[same, "truth"] = "pos"
+    leading = evaluate("binary", frame).scores[0]
+    assert "Folds 1, 3: no two patients to compare." in leading.note
+    expected = right_pairs(frame["truth"] == "pos", frame["p_pos"], frame["fold"])
+    assert leading.value == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_class_that_never_meets_another_is_left_out_and_named() -> None:
+    frame = by_site("multiclass", 1.0)
+    frame.loc[frame["fold"] == 3, "truth"] = "2"
+    frame.loc[(frame["fold"] != 3) & (frame["truth"] == "2"), "truth"] = "1"
+    leading = evaluate("multiclass", frame).scores[0]
+    assert "Without 2, which no fold has beside another class." in leading.note
+    each = [right_pairs(frame["truth"] == name, frame[f"p_{name}"], frame["fold"]) for name in ("NA", "1")]
+    assert leading.value == pytest.approx(np.mean(each), abs=1e-12)
+
+
+def test_patients_are_resampled_within_their_fold() -> None:
+    # Two folds of equal size with values 0 and 1: a stratified mean has no spread at all.
+    value = np.repeat([0.0, 1.0], 30)
+    measure = Measure("mean", lambda counts: counts @ value / counts.sum(axis=-1), None)
+    rng = np.random.default_rng(0)
+    free = score_measures([measure], 60, resamples=200, rng=rng)[0]
+    kept = score_measures([measure], 60, resamples=200, rng=rng, fold=value)[0]
+    assert (kept.low, kept.high) == (0.5, 0.5) and free.high - free.low > 0.2
+
+
+def test_patients_that_dominate_the_error_are_named() -> None:
+    frame = table("regression")
+    assert "heavy tails" not in " ".join(score.note for score in evaluate("regression", frame).scores)
+    frame.loc[7, "truth"] = 900.0
+    scores = {score.name: score for score in evaluate("regression", frame).scores}
+    assert "of 1 patient(s) (p007)" in scores["Mean absolute error"].note
+    assert "of 1 patient(s) (p007)" in scores["R²"].note
+    plain = evaluate("regression", table("regression")).scores
+    median = next(score for score in plain if score.name == "Median absolute error")
+    assert scores["Median absolute error"].value == pytest.approx(median.value, rel=0.1)
+
+
+def test_only_what_takes_resamples_is_computed_on_them() -> None:
+    rows: dict[str, int] = {"mean": 0, "share": 0}
+    value = np.linspace(0.1, 0.9, 40)
+
+    def counted(name: str) -> Statistic:
+        def statistic(counts: np.ndarray) -> np.ndarray:
+            rows[name] += len(counts)
+            return counts @ value / counts.sum(axis=-1)
+
+        return statistic
+
+    measures = [
+        Measure("mean", counted("mean"), None),
+        Measure("share", counted("share"), None, scale="logit"),
+    ]
+    found = score_measures(measures, 40, resamples=500, rng=np.random.default_rng(0))
+    assert rows == {"mean": 541, "share": 41}
+    assert all(score.low < score.value < score.high for score in found)
+
+
+def test_another_metric_leads_when_it_was_asked_for() -> None:
+    task = replace(TASKS["regression"], primary="Mean absolute error")
+    result = evaluate_task(task, table("regression"), resamples=100)
+    plain = evaluate("regression", table("regression"))
+    assert result.scores[0].name == "Mean absolute error"
+    assert sorted(values(result)) == sorted(values(plain))
+    # Fold by fold as well.
+    frame = table("regression")
+    error = (frame["truth"] - frame["predicted"]).abs().groupby(frame["fold"]).mean()
+    assert [each.value for each in result.curves.folds] == pytest.approx(error.tolist())
+    late = replace(TASKS["survival"], primary="Uno's C")
+    early = table("survival").assign(time=5.0)
+    with pytest.raises(CohortError, match="--primary os=METRIC"):
+        evaluate_task(late, early, resamples=100)

@@ -38,6 +38,8 @@ def test_predictions_in_words() -> None:
     assert prediction_words(rare, "multiclass") == "G3 (13 %, much for so rare a class)"
     middle = {"predicted": "G2", "decided_by": "median", "p_G1": 0.4, "p_G2": 0.2, "p_G3": 0.4}
     assert prediction_words(middle, "ordinal") == "G2 (20 %, the median)"
+    early = {"predicted": "yes", "decided_by": "sensitivity=0.95", "p_no": 0.7, "p_yes": 0.3}
+    assert prediction_words(early, "binary") == "yes (30 %, at sensitivity=0.95)"
     assert prediction_words({"predicted": 12.345}, "regression") == "12.3"
     assert prediction_words({"risk": -0.5, "high_risk": 0}, "survival") == "low risk (-0.50)"
 

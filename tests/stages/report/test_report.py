@@ -24,12 +24,13 @@ from histonic.core.errors import CohortError, OutputError, RunError, SettingsErr
 from histonic.core.progress import Silent
 from histonic.core.task import TASK_KINDS, Task
 from histonic.metrics.inference.scores import Score
+from histonic.stages.evaluate.chance import judge
 from histonic.stages.evaluate.clinical_fits import AddedByImage, ClinicalColumn
 from histonic.stages.evaluate.clinical_models import Clinical, NamedScore
 from histonic.stages.evaluate.groups import Grouping
 from histonic.stages.report import words
 from histonic.stages.report.content import SLIDES_SHOWN
-from histonic.stages.report.document import NetworkHistory, Report, TargetScore
+from histonic.stages.report.document import NetworkHistory, Report
 from histonic.stages.report.figures import PICTURES, training_picture
 from histonic.stages.report.report import interval_drawing, write_report
 from histonic.stages.report.settings import ReportSettings
@@ -164,6 +165,7 @@ def test_the_head_says_how_labels_were_taken(tmp_path: Path, make_run: MakeRun) 
     [
         ("median", "is the median of the predicted distribution"),
         ("balanced", "most probable after all classes were given equal weight"),
+        ("sensitivity=0.95", "its probability reaches the threshold of sensitivity=0.95"),
         ("", "most probable after all classes were given equal weight"),
     ],
 )
@@ -226,12 +228,12 @@ def test_a_damaged_report_json_is_refused_by_its_field(
 def test_page_says_what_went_in_and_what_came_out(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
     page, values, _, _ = whole
     for target in values["targets"]:
-        assert words.score_words(TargetScore(**target["scores"][0])).replace(words.NBSP, " ") in page.text
+        assert words.score_words(Score(**target["scores"][0])).replace(words.NBSP, " ") in page.text
         assert target["summary"].replace(words.NBSP, " ") in page.text
         assert words.missing_words(60, target["n"]) in page.text
         for score in target["scores"]:
             assert score["name"] in page.text
-            assert words.interval_words(TargetScore(**score)) in page.text
+            assert words.interval_words(Score(**score)) in page.text
     for item in values["exclusions"]:
         assert f"{item['what']} {item['name']} {item['reason']}" in page.text
     for item in values["failures"]:
@@ -299,7 +301,7 @@ def test_same_run_same_bytes(whole: tuple[Page, dict[str, Any], str, Path], tmp_
 def test_no_skill_is_not_told_apart_from_chance(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run(tmp_path / "run", tasks=(MSI, SURVIVAL), skill=0, sites=(), seed=3, pictures=False)
     page, values, _ = report_on(run, 500)
-    assert [target["scores"][0]["against_chance"] for target in values["targets"]] == ["covers", "covers"]
+    assert [target["against_chance"] for target in values["targets"]] == ["covers", "covers"]
     assert page.text.count("Not told apart from chance:") == 2
     assert "The label table names no sites." in page.text
 
@@ -412,42 +414,43 @@ def test_training_without_epochs_has_no_figure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "chance", "higher", "conclusion"),
+    ("value", "low", "high", "crossed"),
     [
-        (0.6, 0.9, 0.5, True, "better"),
-        (0.5, 0.9, 0.5, True, "covers"),
-        (0.2, 0.4, 0.5, True, "worse"),
-        (2.0, 4.0, 5.0, False, "better"),
-        (6.0, 7.0, 5.0, False, "worse"),
-        (None, None, 0.5, True, "unknown"),
-        (0.1, 0.2, None, True, "unknown"),
+        (0.62, 0.52, 0.70, "near"),
+        (0.66, 0.56, 0.74, "better"),
+        (0.30, 0.20, 0.38, "worse"),
+        (0.55, 0.45, 0.64, "covers"),
     ],
 )
-def test_verdicts(low: float, high: float, chance: float, higher: bool, conclusion: str) -> None:
-    value = None if low is None else (low + high) / 2
-    score = Score("x", value, low, high, chance, higher)
-    assert words.against_chance(score) == conclusion
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high", "plain", "crossed"),
-    [
-        (0.62, 0.52, 0.70, "better", "near"),  # 0.12 from chance, 1.2 half widths
-        (0.66, 0.56, 0.74, "better", "better"),  # 1.6 half widths
-        (0.38, 0.30, 0.48, "worse", "near"),
-        (0.30, 0.20, 0.38, "worse", "worse"),
-        (0.55, 0.45, 0.64, "covers", "covers"),
-    ],
-)
-def test_cross_validated_predictions_must_lie_further_from_chance(
-    value: float, low: float, high: float, plain: str, crossed: str
-) -> None:
+def test_words_of_a_verdict(value: float, low: float, high: float, crossed: str) -> None:
     score = Score("AUROC", value, low, high, 0.5, higher_is_better=True)
-    assert [words.against_chance(score, each) for each in (False, True)] == [plain, crossed]
-    said = words.chance_words(score, "msi", True)
+    verdict, plain = judge([score], [True])[0], judge([score], [False])[0]
+    said = words.chance_words(score, verdict, "msi")
     assert ("networks that have learned nothing but noise" in said) == (crossed == "near")
-    assert ("taken 1.4 times as wide for cross-validation" in said) == (crossed == "better")
-    assert "cross-validation" not in words.chance_words(score, "msi")
+    assert ("taken 1.4 times as wide for cross-validation" in said) == (crossed in ("better", "worse"))
+    assert "cross-validation" not in words.chance_words(score, plain, "msi")
+
+
+def test_the_interval_that_was_used_is_printed() -> None:
+    score = Score("AUROC", 0.62, 0.52, 0.70, 0.5, higher_is_better=True)
+    said = words.chance_words(score, judge([score], [True])[0], "msi")
+    # 0.62 - 1.41 * 0.10 and 0.62 + 1.41 * 0.08.
+    assert "Taken so much wider it is 0.48 to 0.73, which contains chance" in said
+
+
+def test_several_targets_are_said_to_be_several() -> None:
+    score = Score("AUROC", 0.62, 0.51, 0.73, 0.5, higher_is_better=True)
+    verdict = judge([score, score], [False, False])[0]
+    said = words.chance_words(score, verdict, "msi")
+    assert "2 targets were tried" in said and "p = 0.065" in said
+
+
+def test_the_pooled_value_gets_a_sentence_where_it_differs() -> None:
+    leading = Score("AUROC", 0.62, 0.51, 0.73, 0.5, higher_is_better=True)
+    pooled = Score("AUROC, folds pooled", 0.40, 0.3, 0.5, 0.5, higher_is_better=True)
+    assert "the AUROC is 0.40" in words.pooled_words([leading, pooled])
+    assert words.pooled_words([leading, replace(pooled, value=0.625)]) == ""
+    assert words.pooled_words([leading]) == ""
 
 
 def test_drawings_stay_on_their_line() -> None:
@@ -642,7 +645,7 @@ def test_only_cross_validated_predictions_carry_the_caveat(rich: tuple[Page, dic
     assert [target["crossed"] for target in values["targets"]] == [True, True]
     assert [target["crossed"] for target in values["external"][0]["targets"]] == [False]
     # Once beside the hazard ratios of the run, not of the external cohort.
-    assert page.text.count("surer than they should be") == 1
+    assert page.text.count("the variance counts twice here") == 1
 
 
 def test_a_label_table_that_moved_is_asked_for(tmp_path: Path, make_run: MakeRun) -> None:

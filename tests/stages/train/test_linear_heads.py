@@ -90,7 +90,7 @@ def test_signal_is_found_and_noise_is_not_trusted(task: Task) -> None:
     for signal in (2.0, 0.0):
         data = sample(task.kind, signal)
         head = ready(task, data)
-        losses = fit_head(head, data, np.arange(P))
+        losses = fit_head(head, data, np.arange(P)).losses
         assert len(losses) == len(PENALTIES) + 1 and losses[0][0] is None
         best = min(loss for _, loss in losses)
         assert all(np.isfinite([loss for _, loss in losses]))

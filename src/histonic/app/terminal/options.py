@@ -164,7 +164,9 @@ def _default_note(field: FieldInfo) -> str:
     if field.is_required():
         return "[required]"
     default = field.get_default()
-    return "" if default in (None, (), {}) else f"[default: {default}]"
+    if default in (None, (), {}):
+        return ""
+    return f"[default: {', '.join(map(str, default)) if isinstance(default, tuple) else default}]"
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -6,18 +6,33 @@ each by default. They return one value per row of counts, NaN where the metric i
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from histonic.metrics.ranks import BoolArray, FloatArray, IntArray, Levels, as_counts, ratio
+from histonic.metrics.ranks import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Levels,
+    as_counts,
+    ratio,
+    rows_of_groups,
+)
 
 ClassMetric = Callable[[BoolArray, FloatArray, FloatArray], FloatArray]
 """Of one class against the rest: (positive, score, counts) -> values."""
 
 
-def auroc(positive: BoolArray, score: FloatArray, counts: FloatArray | None = None) -> FloatArray:
+def auroc(
+    positive: BoolArray,
+    score: FloatArray,
+    counts: FloatArray | None = None,
+    *,
+    within: npt.NDArray[Any] | None = None,
+) -> FloatArray:
     """Area under the ROC curve: how often a positive scores above a negative, ties half.
 
     Hanley and McNeil, Radiology 143:29 (1982).
@@ -26,21 +41,26 @@ def auroc(positive: BoolArray, score: FloatArray, counts: FloatArray | None = No
         positive: ``(n,)`` bool.
         score: ``(n,)``, finite; higher = more likely positive.
         counts: See the head of this file.
+        within: ``(n,)`` labels; only pairs with equal labels count. With the fold as label, scores of
+            different models are not compared.
 
     Returns:
-        One value per row of counts, in [0, 1]; chance 0.5; NaN if a class is absent.
+        One value per row of counts, in [0, 1]; chance 0.5; NaN if no pair counts.
 
     Example:
         >>> float(auroc(np.array([False, True, False, True]), np.array([0.1, 0.4, 0.4, 0.8])))
         0.875
     """
     drawn = as_counts(counts, len(score))
-    levels = Levels(score)
-    positives = levels.totals(drawn * positive)
-    negatives = levels.totals(drawn * ~positive)
-    below = np.cumsum(negatives, axis=-1) - negatives / 2
-    pairs = positives.sum(axis=-1) * negatives.sum(axis=-1)
-    return ratio(np.sum(positives * below, axis=-1), pairs)
+    right, pairs = np.zeros(drawn.shape[:-1]), np.zeros(drawn.shape[:-1])
+    for rows in rows_of_groups(within, len(score)):
+        levels = Levels(score[rows])
+        positives = levels.totals(drawn[..., rows] * positive[rows])
+        negatives = levels.totals(drawn[..., rows] * ~positive[rows])
+        below = np.cumsum(negatives, axis=-1) - negatives / 2
+        right += np.sum(positives * below, axis=-1)
+        pairs += positives.sum(axis=-1) * negatives.sum(axis=-1)
+    return ratio(right, pairs)
 
 
 def average_precision(positive: BoolArray, score: FloatArray, counts: FloatArray | None = None) -> FloatArray:
@@ -82,7 +102,13 @@ def chance_precision(positives: int, n: int) -> float:
     return (harmonic + (positives - 1) / (n - 1) * (n - harmonic)) / n
 
 
-def macro(metric: ClassMetric, truth: IntArray, scores: FloatArray, counts: FloatArray) -> FloatArray:
+def macro(
+    metric: ClassMetric,
+    truth: IntArray,
+    scores: FloatArray,
+    counts: FloatArray,
+    classes: Sequence[int] | None = None,
+) -> FloatArray:
     """Mean of a metric over the classes, each against the rest.
 
     Args:
@@ -90,12 +116,14 @@ def macro(metric: ClassMetric, truth: IntArray, scores: FloatArray, counts: Floa
         truth: ``(n,)`` class index.
         scores: ``(n, K)``, a column per class.
         counts: See the head of this file.
+        classes: Those to average over; all that some patient has by default.
 
     Returns:
         One value per row of counts. Classes that no patient has are left out; NaN if a class that
         some patient has is absent from the resample.
     """
-    values = [metric(truth == k, scores[:, k], counts) for k in np.unique(truth)]
+    chosen = np.unique(truth) if classes is None else classes
+    values = [metric(truth == k, scores[:, k], counts) for k in chosen]
     return np.asarray(np.mean(values, axis=0), dtype=np.float64)
 
 
@@ -185,11 +213,56 @@ def quadratic_kappa(table: FloatArray) -> FloatArray:
         >>> float(quadratic_kappa(np.diag([3.0, 4.0, 5.0])))
         1.0
     """
+    return 1 - ratio(*_disagreement(table))
+
+
+def quadratic_kappa_within(
+    truth: IntArray,
+    predicted: IntArray,
+    classes: int,
+    counts: FloatArray | None = None,
+    *,
+    within: npt.NDArray[Any] | None = None,
+) -> FloatArray:
+    """:func:`quadratic_kappa` with the disagreement by chance taken within groups.
+
+    Observed and expected disagreement are summed over the groups. With the fold as group, calls of models
+    that learned other shares of the classes are not held against patients of other folds: calls that know
+    nothing get 0 whatever the shares in each fold.
+
+    Args:
+        truth: ``(n,)`` class index.
+        predicted: ``(n,)`` class index.
+        classes: How many there are.
+        counts: See the head of this file.
+        within: ``(n,)`` labels; one group by default.
+
+    Returns:
+        One value per row of counts, at most 1; NaN if nothing is expected to disagree.
+
+    Example:
+        >>> truth, called = np.array([0, 0, 1, 1, 1, 0]), np.array([0, 0, 0, 1, 1, 1])
+        >>> fold = np.array([0, 0, 0, 1, 1, 1])
+        >>> round(float(quadratic_kappa_within(truth, called, 2)), 3)
+        0.333
+        >>> float(quadratic_kappa_within(truth, called, 2, within=fold))
+        0.0
+    """
+    drawn = as_counts(counts, len(truth))
+    parts = [
+        _disagreement(confusion(truth[rows], predicted[rows], classes, drawn[..., rows]))
+        for rows in rows_of_groups(within, len(truth))
+    ]
+    return 1 - ratio(*(np.sum(side, axis=0) for side in zip(*parts, strict=True)))
+
+
+def _disagreement(table: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Of :func:`confusion` tables ``(..., K, K)`` the squared distances seen, and expected by chance."""
     index = np.arange(table.shape[-1])
     penalty = (index[:, None] - index) ** 2.0
     rows, columns = table.sum(axis=-1), table.sum(axis=-2)
     expected = np.sum((rows @ penalty) * columns, axis=-1) / np.maximum(rows.sum(axis=-1), 1)
-    return 1 - ratio(np.sum(table * penalty, axis=(-2, -1)), expected)
+    return np.sum(table * penalty, axis=(-2, -1)), expected
 
 
 def brier(truth: IntArray, probabilities: FloatArray, counts: FloatArray | None = None) -> FloatArray:

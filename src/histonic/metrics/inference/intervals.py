@@ -10,13 +10,15 @@ errors where the error itself rests on few patients, see :func:`reach_of`;
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special, stats
 
-from histonic.metrics.ranks import FloatArray
+from histonic.metrics.ranks import FloatArray, rows_of_groups
 
 Statistic = Callable[[FloatArray], FloatArray]
 """Counts ``(B, n)`` to values ``(B,)``, NaN where undefined."""
@@ -35,12 +37,41 @@ CONFIDENCE = 0.95
 NORMAL_REACH = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))
 COUNTS_AT_ONCE = 2**20
 """Counts held in memory at a time (8 MiB)."""
+SMALLEST_STRATUM = 5
+"""Patients of a fold that is resampled by itself."""
 JACKKNIFE_GROUPS = 500
 """Patients are left out in so many groups at most; one by one if there are fewer."""
 
 
+def resampling_strata(fold: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Number of the stratum in which each patient is resampled: the folds, those of few patients in one.
+
+    Args:
+        fold: ``(n,)`` labels.
+
+    Returns:
+        ``(n,)``; folds of fewer than :data:`SMALLEST_STRATUM` patients, in which resamples hardly differ,
+        form a stratum of their own together, with the smallest other one if they are still too few.
+
+    Example:
+        >>> resampling_strata(np.repeat([0, 1, 2, 3], [9, 8, 3, 4])).tolist() == [0] * 9 + [1] * 8 + [2] * 7
+        True
+    """
+    _, of = np.unique(fold, return_inverse=True)
+    sizes = np.bincount(of)
+    few = sizes < SMALLEST_STRATUM
+    if sizes[few].sum() < SMALLEST_STRATUM and few.any() and not few.all():
+        few |= np.arange(len(sizes)) == np.flatnonzero(~few)[np.argmin(sizes[~few])]
+    number = np.where(few, len(sizes), np.arange(len(sizes)))
+    return np.asarray(np.unique(number[of], return_inverse=True)[1], dtype=np.int64)
+
+
 def bootstrap(
-    statistics: Sequence[Statistic], n: int, resamples: int, rng: np.random.Generator
+    statistics: Sequence[Statistic],
+    n: int,
+    resamples: int,
+    rng: np.random.Generator,
+    strata: npt.NDArray[np.int64] | None = None,
 ) -> FloatArray:
     """Values of all statistics on the same resamples of ``n`` patients.
 
@@ -49,6 +80,7 @@ def bootstrap(
         n: Number of patients.
         resamples: How often ``n`` patients are drawn with replacement.
         rng: The only source of randomness.
+        strata: ``(n,)`` from :func:`resampling_strata`: of each as many patients are drawn as it has.
 
     Returns:
         ``(statistics, resamples)``, NaN where a statistic is undefined on a resample.
@@ -59,10 +91,14 @@ def bootstrap(
         >>> means.shape, bool(40 <= means.min() and means.max() <= 60)
         ((1, 500), True)
     """
+    if not statistics:
+        return np.empty((0, resamples))
     step = max(1, COUNTS_AT_ONCE // n)
     parts = []
     for start in range(0, resamples, step):
-        counts = _draw_counts(n, min(step, resamples - start), rng)
+        counts = np.zeros((min(step, resamples - start), n))
+        for rows in rows_of_groups(strata, n):
+            counts[:, rows] = _draw_counts(len(rows), len(counts), rng)
         parts.append(np.stack([statistic(counts) for statistic in statistics]))
     return np.concatenate(parts, axis=1)
 
@@ -74,21 +110,65 @@ def _draw_counts(n: int, resamples: int, rng: np.random.Generator) -> FloatArray
     return drawn.reshape(resamples, n).astype(np.float64)
 
 
-def leave_out(statistics: Sequence[Statistic], n: int) -> FloatArray:
-    """Values of all statistics with each patient left out, or each of 500 groups if there are more.
+def leave_out(
+    statistics: Sequence[Statistic], n: int, strata: npt.NDArray[np.int64] | None = None
+) -> FloatArray:
+    """Values of all statistics with each patient left out, or each of about 500 groups if there are more.
+
+    Args:
+        statistics: Functions of counts ``(B, n)``.
+        n: Number of patients.
+        strata: ``(n,)`` from :func:`resampling_strata`. Values are then moved to the same mean in all of
+            them, and widened by what a stratum's own mean takes from its spread, so that the jackknife's
+            error is the one of a stratified sample.
 
     Returns:
-        ``(statistics, G)``, G the smaller of ``n`` and :data:`JACKKNIFE_GROUPS`.
+        ``(statistics, G)``, G the smaller of ``n`` and :data:`JACKKNIFE_GROUPS` or a few more.
     """
-    groups = min(n, JACKKNIFE_GROUPS)
-    group = np.arange(n) % groups
+    group, names = _jackknife_groups(n, strata)
+    if not statistics:
+        return np.empty((0, len(names)))
     step = max(1, COUNTS_AT_ONCE // n)
     parts = []
-    for start in range(0, groups, step):
-        names = np.arange(start, min(start + step, groups))
-        counts = (group != names[:, None]).astype(np.float64)
+    for start in range(0, len(names), step):
+        counts = (group != np.arange(start, min(start + step, len(names)))[:, None]).astype(np.float64)
         parts.append(np.stack([statistic(counts) for statistic in statistics]))
-    return np.concatenate(parts, axis=1)
+    found = np.concatenate(parts, axis=1)
+    return found if strata is None else _within_strata(found, names)
+
+
+def _jackknife_groups(
+    n: int, strata: npt.NDArray[np.int64] | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Group of each patient ``(n,)``, and the stratum in which each group lies ``(G,)``."""
+    group, names = np.zeros(n, dtype=np.int64), list[int]()
+    for number, rows in enumerate(rows_of_groups(strata, n)):
+        many = (
+            min(len(rows), max(2, round(JACKKNIFE_GROUPS * len(rows) / n)))
+            if n > JACKKNIFE_GROUPS
+            else len(rows)
+        )
+        group[rows] = len(names) + np.arange(len(rows)) % many
+        names += [number] * many
+    return group, np.array(names)
+
+
+def _within_strata(left_out: FloatArray, strata: npt.NDArray[np.int64]) -> FloatArray:
+    """Left-out values ``(statistics, G)`` about one mean, spread as in a stratified sample."""
+    groups = left_out.shape[1]
+    moved = np.full_like(left_out, np.nan)
+    with warnings.catch_warnings():
+        # Of a stratum without a value.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        middle = np.nanmean(left_out, axis=1, keepdims=True)
+        for number in np.unique(strata):
+            here = strata == number
+            many = int(here.sum())
+            own = np.nanmean(left_out[:, here], axis=1, keepdims=True)
+            # The error is taken from all groups as if they were one sample of G.
+            scale = np.sqrt((many - 1) / many * groups / (groups - 1))
+            moved[:, here] = middle + scale * (left_out[:, here] - own)
+    return moved
 
 
 class Interval(NamedTuple):
@@ -98,7 +178,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def reach_of(left_out: FloatArray) -> float:
+def reach_of(left_out: FloatArray, strata: int = 1) -> float:
     """How many standard errors the interval reaches: 1.96, or more if few patients make up the error.
 
     The variance is a mean of squared influences. If a few patients have most of it, it is as uncertain as
@@ -107,6 +187,7 @@ def reach_of(left_out: FloatArray) -> float:
 
     Args:
         left_out: ``(G,)`` from :func:`leave_out`; NaN are left aside.
+        strata: In so many patients were resampled, each of which takes its mean from the spread of resamples.
 
     Example:
         >>> round(reach_of(np.linspace(0, 1, 1000)), 2), reach_of(np.append(np.zeros(9), 1.0)) > 3
@@ -117,8 +198,9 @@ def reach_of(left_out: FloatArray) -> float:
         return NORMAL_REACH
     centred = (values - values.mean()) / np.ptp(values)
     kurtosis = float(np.mean(centred**4) / np.mean(centred**2) ** 2)
-    freedom = max(2.0, min(len(values) - 1, 2 * len(values) / max(kurtosis - 1, 1e-9)))
-    return float(np.sqrt(len(values) / (len(values) - 1)) * stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
+    freedom = max(2.0, min(len(values) - strata, 2 * len(values) / max(kurtosis - 1, 1e-9)))
+    wider = np.sqrt(len(values) / max(1, len(values) - strata))
+    return float(wider * stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
 
 
 def bca_interval(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from histonic.metrics.inference.intervals import (
     Interval,
@@ -18,6 +19,7 @@ from histonic.metrics.inference.intervals import (
     jackknife_interval,
     leave_out,
     reach_of,
+    resampling_strata,
 )
 from histonic.metrics.ranks import FloatArray
 
@@ -83,9 +85,21 @@ class Score:
 
 
 def score_measures(
-    measures: Sequence[Measure], n: int, *, resamples: int, rng: np.random.Generator
+    measures: Sequence[Measure],
+    n: int,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+    fold: npt.NDArray[Any] | None = None,
 ) -> tuple[Score, ...]:
     """Score the same ``n`` patients by several measures, on the same resamples.
+
+    Args:
+        measures: What to compute.
+        n: Number of patients.
+        resamples: Of the patients.
+        rng: The only source of randomness.
+        fold: ``(n,)``, the fold of each patient, within which patients are resampled; None for all at once.
 
     Example:
         >>> right = np.array([1.0, 1.0, 0.0, 1.0])
@@ -93,29 +107,40 @@ def score_measures(
         >>> score_measures([measure], 4, resamples=200, rng=np.random.default_rng(0))[0].value
         0.75
     """
-    statistics = [measure.statistic for measure in measures]
-    values = [float(statistic(np.ones((1, n)))[0]) for statistic in statistics]
-    resampled = bootstrap(statistics, n, resamples, rng)
-    left_out = leave_out(statistics, n)
-    return tuple(
-        _score(measure, value, drawn, left)
-        for measure, value, drawn, left in zip(measures, values, resampled, left_out, strict=True)
-    )
+    values = [float(measure.statistic(np.ones((1, n)))[0]) for measure in measures]
+    strata = None if fold is None or len(np.unique(fold)) < 2 else resampling_strata(fold)
+    number = 1 if strata is None else int(strata.max()) + 1
+    asked = [k for k, measure in enumerate(measures) if measure.ends is None]
+    left_out = dict(zip(asked, leave_out([measures[k].statistic for k in asked], n, strata), strict=True))
+    straight = {k: _without_resamples(measures[k], values[k], left_out.get(k)) for k in range(len(measures))}
+    # Only what takes resamples is computed on them.
+    drawn = [k for k in asked if straight[k] is None]
+    resampled = bootstrap([measures[k].statistic for k in drawn], n, resamples, rng, strata)
+    by_resamples = {
+        k: _by_resamples(measures[k], values[k], found, left_out[k], number)
+        for k, found in zip(drawn, resampled, strict=True)
+    }
+    found = [straight[k] or by_resamples[k] for k in range(len(measures))]
+    return tuple(_score(*each) for each in zip(measures, values, found, strict=True))
 
 
-def _score(measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray) -> Score:
+_Ends = tuple[Interval | None, str]
+"""An interval, or none, and what the reader should know of it."""
+
+
+def _score(measure: Measure, value: float, ends: _Ends) -> Score:
     if not np.isfinite(value):
         note = _join(measure.note, "Undefined: predictions or outcomes do not vary.")
         return Score(measure.name, None, None, None, measure.chance, measure.higher_is_better, note)
-    interval, note = _interval(measure, value, resampled, left_out)
-    low, high = (None, None) if interval is None else interval
-    note = _join(measure.note, note)
+    low, high = (None, None) if ends[0] is None else ends[0]
+    note = _join(measure.note, ends[1])
     return Score(measure.name, value, low, high, measure.chance, measure.higher_is_better, note)
 
 
-def _interval(
-    measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray
-) -> tuple[Interval | None, str]:
+def _without_resamples(measure: Measure, value: float, left_out: FloatArray | None) -> _Ends | None:
+    """The interval of a measure that needs no resamples, or has none; None if resamples are needed."""
+    if not np.isfinite(value):
+        return None, ""
     if measure.ends is not None:
         return measure.ends(), ""
     if measure.units is not None and measure.units < FEWEST_UNITS:
@@ -123,8 +148,16 @@ def _interval(
             f"No interval: {measure.units} in the smallest class (or with an event) are too few; "
             f"{FEWEST_UNITS} are needed."
         )
-    interval = jackknife_interval(value, left_out, measure.scale) if measure.scale else None
-    interval = interval or bca_interval(value, resampled, left_out, reach_of(left_out))
+    if measure.scale is None or left_out is None:
+        return None
+    interval = jackknife_interval(value, left_out, measure.scale)
+    return None if interval is None else (interval, "")
+
+
+def _by_resamples(
+    measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray, strata: int
+) -> _Ends:
+    interval = bca_interval(value, resampled, left_out, reach_of(left_out, strata))
     if interval is None:
         return None, "No interval: undefined on every resample."
     if measure.units is not None and interval.low == interval.high and value in (0.0, 1.0):

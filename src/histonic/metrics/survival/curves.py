@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
-from histonic.metrics.ranks import FloatArray, IntArray
+from histonic.metrics.ranks import FloatArray, IntArray, rows_of_groups
 from histonic.metrics.survival.outcome import Survival
 
 
@@ -96,7 +97,13 @@ class LogRank(NamedTuple):
     p: float
 
 
-def log_rank(outcome: Survival, group: npt.NDArray[Any]) -> LogRank | None:
+def log_rank(
+    outcome: Survival,
+    group: npt.NDArray[Any],
+    *,
+    strata: npt.NDArray[Any] | None = None,
+    inflation: float = 1.0,
+) -> LogRank | None:
     """Whether groups differ in survival.
 
     Mantel, Cancer Chemotherapy Reports 50:163 (1966), hypergeometric variance.
@@ -104,10 +111,13 @@ def log_rank(outcome: Survival, group: npt.NDArray[Any]) -> LogRank | None:
     Args:
         outcome: From :func:`check_survival`.
         group: ``(n,)`` labels.
+        strata: ``(n,)`` labels, such as folds: patients are compared within them, and the differences of
+            observed and expected events added up.
+        inflation: Of the variance, for p.
 
     Returns:
-        The statistic, chi-squared with one degree of freedom fewer than groups; None with a single
-        group, or without an event that had anyone of another group at risk.
+        The statistic before any inflation, chi-squared with one degree of freedom fewer than groups; None
+        with a single group, or without an event that had anyone of another group at risk.
 
     Example:
         >>> from histonic.metrics.survival.outcome import check_survival
@@ -115,12 +125,35 @@ def log_rank(outcome: Survival, group: npt.NDArray[Any]) -> LogRank | None:
         >>> round(log_rank(outcome, np.array([1, 1, 0, 0])).chi2, 4)
         2.8824
     """
-    from lifelines.statistics import multivariate_logrank_test
+    names = np.unique(group)
+    excess, variance = np.zeros(len(names)), np.zeros((len(names), len(names)))
+    for rows in rows_of_groups(strata, len(group)):
+        here = Survival(outcome.time[rows], outcome.event[rows])
+        one, more = _log_rank_parts(here, group[rows] == names[:, None])
+        excess, variance = excess + one, variance + more
+    # Groups that were never at risk beside another one say nothing.
+    compared = np.flatnonzero(variance.diagonal() > 1e-12)[1:]
+    if not len(compared):
+        return None
+    excess, variance = excess[compared], variance[np.ix_(compared, compared)]
+    chi2 = float(excess @ np.linalg.solve(variance, excess))
+    return LogRank(chi2, float(stats.chi2.sf(chi2 / inflation, len(compared))))
 
+
+def _log_rank_parts(outcome: Survival, member: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+    """Observed less expected events of each group of ``member`` ``(K, n)``, and their covariance."""
     time, event = outcome
     at = np.unique(time[event])
-    held = np.stack([numbers_at_risk(time[group == name], at) for name in np.unique(group)])
-    if not ((held > 0).sum(axis=0) > 1).any():
-        return None
-    found = multivariate_logrank_test(time, group, event)
-    return LogRank(float(found.test_statistic), float(found.p_value))
+    risk, deaths = numbers_at_risk(time, at), _events_at(time[event], at)
+    share = np.array([numbers_at_risk(time[chosen], at) for chosen in member]) / risk
+    seen = np.array([_events_at(time[event & chosen], at) for chosen in member])
+    weight = deaths * (risk - deaths) / np.maximum(risk - 1, 1)
+    covariance = np.diag((weight * share).sum(axis=1)) - (weight * share) @ share.T
+    return (seen - deaths * share).sum(axis=1), covariance
+
+
+def _events_at(times: FloatArray, at: FloatArray) -> FloatArray:
+    ordered = np.sort(times)
+    return np.asarray(
+        np.searchsorted(ordered, at, side="right") - np.searchsorted(ordered, at, side="left"), np.float64
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -17,6 +18,9 @@ STEEPEST = 30.0
 """A log hazard ratio beyond this, per standard deviation, means that the fit runs off to infinity."""
 PENALTY = 0.01
 """Ridge penalty of models that predict, per patient; keeps rare categories finite."""
+
+FULLY = {"precision": 1e-10, "r_precision": 1e-13}
+"""By default lifelines stops up to 1e-4 before the best log hazard ratio."""
 
 
 class HazardRatio(NamedTuple):
@@ -69,12 +73,20 @@ def log_hazard_slope(outcome: Survival, risk: FloatArray) -> float:
     return slope / spread
 
 
-def hazard_ratio(outcome: Survival, covariate: FloatArray) -> HazardRatio | None:
+def hazard_ratio(
+    outcome: Survival,
+    covariate: FloatArray,
+    *,
+    strata: npt.NDArray[Any] | None = None,
+    inflation: float = 1.0,
+) -> HazardRatio | None:
     """Hazard ratio per unit of one covariate, such as 1 for high and 0 for low risk.
 
     Args:
         outcome: From :func:`~histonic.metrics.survival.outcome.check_survival`.
         covariate: ``(n,)``, finite.
+        strata: ``(n,)`` labels, such as folds: each has a baseline hazard of its own.
+        inflation: Of the variance of the log ratio, for interval and p.
 
     Returns:
         The ratio; None if it is not finite: a group without events, or no differences.
@@ -87,26 +99,34 @@ def hazard_ratio(outcome: Survival, covariate: FloatArray) -> HazardRatio | None
         >>> found.low < np.e < found.high
         True
     """
-    fitted = fit_cox(outcome, pd.DataFrame({"x": covariate}), penalty=0.0)
+    fitted = fit_cox(outcome, pd.DataFrame({"x": covariate}), penalty=0.0, strata=strata)
     if fitted is None:
         return None
-    row = fitted.summary.loc["x"]
+    log = float(fitted.params_["x"])
+    error = float(np.sqrt(inflation) * fitted.standard_errors_["x"])
+    if not np.isfinite([log, error]).all() or not 0 < error < STEEPEST:
+        return None
+    low, high = np.exp(log + float(stats.norm.ppf(0.975)) * error * np.array([-1.0, 1.0]))
     found = HazardRatio(
-        float(np.exp(row["coef"])),
-        float(np.exp(row["coef lower 95%"])),
-        float(np.exp(row["coef upper 95%"])),
-        float(row["p"]),
+        float(np.exp(log)), float(low), float(high), float(2 * stats.norm.sf(abs(log) / error))
     )
-    return found if np.isfinite(found).all() and row["se(coef)"] < STEEPEST else None
+    return found if np.isfinite(found).all() else None
 
 
-def fit_cox(outcome: Survival, table: pd.DataFrame, *, penalty: float = PENALTY):  # type: ignore[no-untyped-def]
+def fit_cox(  # type: ignore[no-untyped-def]
+    outcome: Survival,
+    table: pd.DataFrame,
+    *,
+    penalty: float = PENALTY,
+    strata: npt.NDArray[Any] | None = None,
+):
     """Cox model by lifelines, ties after Efron.
 
     Args:
         outcome: From :func:`~histonic.metrics.survival.outcome.check_survival`.
         table: One row a patient, numbers only.
         penalty: Of the squared coefficients.
+        strata: ``(n,)`` labels: each has a baseline hazard of its own.
 
     Returns:
         A ``lifelines.CoxPHFitter``; None if it does not converge.
@@ -116,11 +136,17 @@ def fit_cox(outcome: Survival, table: pd.DataFrame, *, penalty: float = PENALTY)
     from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 
     frame = table.assign(_time=outcome.time, _event=outcome.event)
+    if strata is not None:
+        # A stratum without an event adds nothing, and lifelines stumbles over it.
+        number = np.unique(strata, return_inverse=True)[1]
+        frame = frame.assign(_stratum=number)[np.isin(number, number[outcome.event])]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            return CoxPHFitter(penalizer=penalty).fit(frame, "_time", "_event")
+            apart = None if strata is None else ["_stratum"]
+            fitter = CoxPHFitter(penalizer=penalty, strata=apart)
+            return fitter.fit(frame, "_time", "_event", fit_options=FULLY)
         except (ConvergenceError, ConvergenceWarning, np.linalg.LinAlgError, ValueError, ZeroDivisionError):
             return None
 

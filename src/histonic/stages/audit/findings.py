@@ -106,19 +106,21 @@ class ConfounderResult:
 
 @dataclass(frozen=True)
 class WithinSites:
-    """A model's own predictions: over all pairs of patients, and over pairs from the same site.
+    """A model's own predictions: over the pairs of patients of a fold, and over those from the same site.
 
     Attributes:
         target: Name of the target.
         n: Patients with a site and a truth.
         sites: Sites with at least one pair that can be compared.
         measure: As of :class:`ConfounderResult`.
-        pooled: Value, low and high over all pairs.
+        pooled: Value, low and high over the pairs of the same fold.
         within: The same over pairs from the same site.
         difference: Pooled minus within, with interval.
         conclusion: ``holds``, ``falls`` (part of the result), ``chance`` (within sites next to nothing),
             ``unclear`` (it falls, and too few pairs to tell what is left), ``few`` (too few pairs to tell
-            anything) or ``none`` (no better than chance to begin with).
+            anything), ``within`` (better than chance within sites alone), ``one`` (all pairs of a fold are
+            from the same site) or ``none`` (no better than chance, neither way).
+        by_site: Whether every site lies in one fold, as with ``--split site``.
     """
 
     target: str
@@ -129,6 +131,7 @@ class WithinSites:
     within: tuple[float, float, float]
     difference: tuple[float, float, float]
     conclusion: str
+    by_site: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from histonic.core.task import Task
-from histonic.metrics.discrimination.pairs import Order, PairCounts, count_pairs, difference, estimate_share
+from histonic.metrics.discrimination.pairs import (
+    Estimate,
+    Order,
+    PairCounts,
+    count_pairs,
+    difference,
+    estimate_share,
+)
 from histonic.runs.predictions import PredictionTable
 from histonic.stages.audit.confounders import measure_of
 from histonic.stages.audit.findings import Finding, ModelOrder, WithinSites
@@ -23,7 +30,7 @@ NEARLY_CHANCE = 0.6
 
 
 def within_sites(task: Task, predictions: pd.DataFrame) -> WithinSites | None:
-    """Compare the order of all patients with the order of patients from the same site.
+    """Compare the order of the patients of a fold with the order of those of them from the same site.
 
     If a model has learned to tell sites apart instead of tissue, and sites differ in the target, it orders
     patients of different sites well and patients of one site not at all. The second share is a stratified
@@ -31,7 +38,8 @@ def within_sites(task: Task, predictions: pd.DataFrame) -> WithinSites | None:
 
     Args:
         task: The target.
-        predictions: As in ``predictions/<task>.csv``; rows of several repeats are compared within repeats.
+        predictions: As in ``predictions/<task>.csv``. Patients are compared within a fold of a repeat, for
+            whom the same networks predicted.
 
     Returns:
         None if fewer than two sites are named, or too few pairs of one site can be compared.
@@ -54,12 +62,12 @@ def within_sites(task: Task, predictions: pd.DataFrame) -> WithinSites | None:
     if len(set(sites[keep])) < 2:
         return None
     rows = np.flatnonzero(keep)
-    patients, repeat = _patients_and_repeats(table, rows)
-    both = np.array([f"{a}\0{b}" for a, b in zip(repeat, sites[rows], strict=True)])
+    patients, fold = _patients_and_folds(table, rows)
+    both = np.array([f"{a}\0{b}" for a, b in zip(fold, sites[rows], strict=True)])
     pooled, within = [], []
     for order, score in zip(orders, scores, strict=True):
         chosen = _of_rows(order, rows)
-        pooled.append(_by_patient(count_pairs(chosen, score[rows], repeat), patients))
+        pooled.append(_by_patient(count_pairs(chosen, score[rows], fold), patients))
         within.append(_by_patient(count_pairs(chosen, score[rows], both), patients))
     # A class that never meets another one within a site has no pair there, and is left out of both means.
     kept = [k for k, each in enumerate(within) if each.pairs.sum() >= FEWEST_PAIRS]
@@ -77,12 +85,17 @@ def within_sites(task: Task, predictions: pd.DataFrame) -> WithinSites | None:
         all_[:3],
         same[:3],
         gap,
-        _conclusion(all_[:3], same[:3], gap),
+        "one" if _pairs_of(pooled, kept) == _pairs_of(within, kept) else _conclusion(all_, same, gap),
+        by_site=table.splits_sites(),
     )
 
 
+def _pairs_of(counts: Sequence[PairCounts], chosen: Sequence[int]) -> float:
+    return float(sum(counts[k].pairs.sum() for k in chosen))
+
+
 def model_order(task: Task, predictions: pd.DataFrame) -> ModelOrder | None:
-    """What share of the pairs of patients the predictions order rightly; None if no pair can be compared.
+    """What share of the pairs of a fold's patients the predictions order rightly; None if there is no pair.
 
     Args:
         task: The target.
@@ -96,9 +109,9 @@ def model_order(task: Task, predictions: pd.DataFrame) -> ModelOrder | None:
     rows = np.flatnonzero(known)
     if not len(rows):
         return None
-    patients, repeat = _patients_and_repeats(table, rows)
+    patients, fold = _patients_and_folds(table, rows)
     counts = [
-        _by_patient(count_pairs(_of_rows(order, rows), score[rows], repeat), patients)
+        _by_patient(count_pairs(_of_rows(order, rows), score[rows], fold), patients)
         for order, score in zip(orders, scores, strict=True)
     ]
     found = estimate_share([each for each in counts if each.pairs.sum() > 0])
@@ -111,14 +124,15 @@ def _of_rows(order: Order, rows: npt.NDArray[np.int64]) -> Order:
     return Order(order.value[rows], None if order.event is None else order.event[rows])
 
 
-def _patients_and_repeats(
+def _patients_and_folds(
     table: PredictionTable, rows: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
-    """Number of the patient, and name of the repeat, of some rows."""
+    """Number of the patient, and name of the fold of a repeat, of some rows."""
     patients = np.unique(np.array(table.texts("patient_id"))[rows], return_inverse=True)[1]
     many = "repeat" in table.frame.columns
-    repeats = np.array(table.texts("repeat") if many else ["0"] * len(table.frame))
-    return np.asarray(patients, dtype=np.int64), repeats[rows]
+    repeats = table.texts("repeat") if many else ["0"] * len(table.frame)
+    folds = [f"{a}/{b}" for a, b in zip(repeats, table.texts("fold"), strict=True)]
+    return np.asarray(patients, dtype=np.int64), np.array(folds)[rows]
 
 
 def _read(table: PredictionTable) -> tuple[list[Order], list[FloatArray], npt.NDArray[np.bool_]]:
@@ -145,23 +159,46 @@ def _by_patient(counts: PairCounts, patients: npt.NDArray[np.int64]) -> PairCoun
     return PairCounts(sums[0], sums[1])
 
 
-def _conclusion(pooled: Sequence[float], within: Sequence[float], gap: Sequence[float]) -> str:
-    if pooled[1] <= 0.5:
-        return "none"
-    if gap[1] > 0:
-        if within[1] > 0.5:
+def _conclusion(pooled: Estimate, within: Estimate, gap: Sequence[float]) -> str:
+    """See :class:`WithinSites`; what is left within sites is judged by itself."""
+    if within.low > 0.5:
+        if gap[1] > 0:
             return "falls"
-        return "chance" if within[2] < NEARLY_CHANCE else "unclear"
-    return "holds" if within[1] > 0.5 else "few"
+        return "holds" if pooled.low > 0.5 else "within"
+    if gap[1] > 0 and pooled.low > 0.5:
+        return "chance" if within.high < NEARLY_CHANCE else "unclear"
+    return "few" if pooled.low > 0.5 else "none"
 
 
 def site_finding(found: WithinSites) -> Finding | None:
     """What the comparison means; None if there is nothing to say."""
     where = f"target {found.target}, {found.n} patients of {found.sites} sites"
     numbers = (
-        f"Of 100 pairs of patients the predictions order {_share(found.pooled)} rightly, of 100 pairs "
-        f"from the same site {_share(found.within)}."
+        f"Of 100 pairs of patients of the same fold the predictions order {_share(found.pooled)} rightly, of "
+        f"100 of these from the same site {_share(found.within)}."
     )
+    elsewhere = "test on a site that the model has not seen."
+    todo = f"T{elsewhere[1:]}" if found.by_site else f"Train with --split site, and {elsewhere}"
+    if found.conclusion == "one":
+        return Finding(
+            "note",
+            "within-sites",
+            f"All that is compared for {found.target} lies within sites",
+            where,
+            "No fold holds patients of two sites. Of 100 pairs of patients of the same site the predictions "
+            f"order {_share(found.within)} rightly.",
+            "The leading metric says the same of this run. How patients of different sites are told apart, "
+            "it does not say.",
+        )
+    if found.conclusion == "within":
+        return Finding(
+            "note",
+            "within-sites",
+            f"{found.target} is predicted within sites, and hidden by differences between them",
+            where,
+            numbers,
+            "Predictions of patients of different sites are not on one scale: compare them within a site.",
+        )
     if found.conclusion == "chance":
         return Finding(
             "error",
@@ -169,8 +206,7 @@ def site_finding(found: WithinSites) -> Finding | None:
             f"Within a site, {found.target} is not predicted",
             where,
             f"{numbers} What the model knows may be the site, not the tissue.",
-            "Do not report the result over all sites alone. Train with --split site, and test on a site "
-            "that the model has not seen.",
+            f"Do not report the result over all sites alone. {todo}",
         )
     if found.conclusion == "falls":
         return Finding(
@@ -179,7 +215,7 @@ def site_finding(found: WithinSites) -> Finding | None:
             f"Part of the result on {found.target} comes from differences between sites",
             where,
             numbers,
-            "Report both numbers. Train with --split site, and test on a site that the model has not seen.",
+            f"Report both numbers. {todo}",
         )
     if found.conclusion == "unclear":
         return Finding(
@@ -188,8 +224,7 @@ def site_finding(found: WithinSites) -> Finding | None:
             f"Within a site the result on {found.target} falls, and too few pairs tell what is left",
             where,
             f"{numbers} What the model knows may be the site, not the tissue, in part or in whole.",
-            "Do not report the result over all sites alone. More patients a site would tell; train with "
-            "--split site, and test on a site that the model has not seen.",
+            f"Do not report the result over all sites alone. More patients a site would tell. {todo}",
         )
     if found.conclusion == "few":
         return Finding(

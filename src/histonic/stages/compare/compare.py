@@ -18,23 +18,24 @@ from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.comparisons import crossed_p, delong, holm, permutation_p
 from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.runs.predictions import PredictionTable, read_predictions
+from histonic.runs.primary import primary_of, with_primary
 from histonic.runs.repeats import mean_measures, split_repeats
 from histonic.runs.run import read_facts
 from histonic.stages.compare.comparison import Comparison, PairDifference, RunScore, write_comparison
 from histonic.stages.compare.permutations import permuted
 from histonic.stages.compare.settings import CompareSettings
 from histonic.stages.evaluate.evaluate import EVALUATORS
-from histonic.stages.evaluate.evaluated import difference_measure
+from histonic.stages.evaluate.evaluated import difference_measure, same_folds
 
 FEWEST_SHARED = 10
 COMPARED: dict[TaskKind, tuple[str, ...]] = {
     "binary": ("AUROC", "AUPRC", "Brier score"),
     "multiclass": ("AUROC", "AUPRC", "Balanced accuracy", "Brier score"),
-    "ordinal": ("Quadratic weighted kappa", "Spearman correlation", "AUROC"),
-    "regression": ("Spearman correlation", "Mean absolute error", "R²"),
+    "ordinal": ("Quadratic weighted kappa", "Spearman correlation", "AUROC", "Brier score"),
+    "regression": ("Spearman correlation", "Mean absolute error", "Median absolute error", "R²"),
     "survival": ("C-index", "Uno's C", "Mean AUC over time", "Integrated Brier score"),
 }
-"""The metrics that are compared, the one with p-values first."""
+"""The metrics that are compared; the leading one, which has p-values, comes first."""
 CROSSED_NOTE = (
     "In cross-validation patients predict each other, so that differences vary more than resampling shows: "
     "the p-values count the variance twice. Judge by them, not by an interval that just leaves out 0."
@@ -142,7 +143,13 @@ def _shared_tasks(settings: CompareSettings) -> list[Task]:
                     f"The target {name!r} is {_kind(one)} in {settings.runs[0]}, {_kind(other)} in {run}.",
                     "Compare runs that were trained on the same target.",
                 )
-    return [each[0][name] for name in chosen]
+    agreed = [_of_all([tasks[name] for tasks in each]) for name in chosen]
+    return list(with_primary(agreed, settings.primary))
+
+
+def _of_all(tasks: Sequence[Task]) -> Task:
+    """A target with the leading metric of all runs, or with the usual one if they do not agree."""
+    return tasks[0] if len({task.primary for task in tasks}) == 1 else replace(tasks[0], primary="")
 
 
 def _kind(task: Task) -> str:
@@ -211,7 +218,8 @@ def _entry(name: str, tables: list[PredictionTable]) -> _Entry:
     task = tables[0].task
     measures = mean_measures([EVALUATORS[task.kind](table).measures for table in tables])
     found = {measure.name: measure for measure in measures}
-    return _Entry(name, tables, {key: found[key] for key in COMPARED[task.kind] if key in found})
+    chosen = dict.fromkeys((primary_of(task), *COMPARED[task.kind]))
+    return _Entry(name, tables, {key: found[key] for key in chosen if key in found})
 
 
 # ---------------------------------------------------------------------- comparing
@@ -220,7 +228,13 @@ def _entry(name: str, tables: list[PredictionTable]) -> _Entry:
 def _scores(task: Task, entry: _Entry, settings: CompareSettings) -> list[RunScore]:
     n = len(entry.tables[0].frame)
     rng = np.random.default_rng(settings.seed)
-    scores = score_measures(list(entry.measures.values()), n, resamples=settings.resamples, rng=rng)
+    scores = score_measures(
+        list(entry.measures.values()),
+        n,
+        resamples=settings.resamples,
+        rng=rng,
+        fold=same_folds(_folds_of(entry)),
+    )
     return [RunScore(task.name, entry.name, n, len(entry.tables), score) for score in scores]
 
 
@@ -231,7 +245,8 @@ def _differences(
     names = [name for name in first.measures if name in second.measures]
     measures = [difference_measure(first.measures[name], second.measures[name]) for name in names]
     rng = np.random.default_rng(settings.seed)
-    scores = score_measures(measures, n, resamples=settings.resamples, rng=rng)
+    fold = same_folds([*_folds_of(first), *_folds_of(second)])
+    scores = score_measures(measures, n, resamples=settings.resamples, rng=rng, fold=fold)
     rows = [PairDifference(task.name, first.name, second.name, n, score) for score in scores]
     permutation = permuted(first.tables, second.tables)
     p = permutation_p(
@@ -242,11 +257,16 @@ def _differences(
         rng=np.random.default_rng(settings.seed),
     )
     by_delong = None
-    if task.kind == "binary":
+    if rows[0].score.value is None:
+        # Without a pair within folds nothing is tested.
+        note = f"No test: no fold has two patients to compare. {_other_pairs(first, second)}".strip()
+        return [replace(rows[0], note=note), *rows[1:]]
+    if task.kind == "binary" and primary_of(task) == "AUROC":
         positive = first.tables[0].classes("truth") == 1
         if min(positive.sum(), (~positive).sum()) > 1:
-            by_delong = delong(positive, *(_scores_of(entry) for entry in (first, second))).p
-    note = permutation.note
+            folds = (np.stack(_folds_of(first), axis=1), np.stack(_folds_of(second), axis=1))
+            by_delong = delong(positive, _scores_of(first), _scores_of(second), folds=folds).p
+    note = " ".join([permutation.note, _other_pairs(first, second)]).strip()
     if any(table.is_crossed() for table in (*first.tables, *second.tables)):
         p, by_delong = crossed_p(p), None if by_delong is None else crossed_p(by_delong)
         note = " ".join([note, CROSSED_NOTE]).strip()
@@ -265,6 +285,29 @@ def _other_rule(first: _Entry, second: _Entry) -> str:
         f"{first.name} calls classes by another rule ({rules[0]}) than {second.name} ({rules[1]}): kappa and "
         "balanced accuracy differ by that, too."
     )
+
+
+def _other_pairs(first: _Entry, second: _Entry) -> str:
+    """That two runs compare other pairs of patients, so that their metrics differ in meaning; or empty."""
+    kept = [entry.tables[0].splits_sites() for entry in (first, second)]
+    crossed = [entry.tables[0].is_crossed() for entry in (first, second)]
+    if kept[0] != kept[1]:
+        sites, mixed = (first, second) if kept[0] else (second, first)
+        return (
+            f"Two different questions: the folds of {sites.name} are whole sites, so that it is scored by "
+            f"how well it tells patients of one site apart; those of {mixed.name} are not, and differences "
+            "between sites help it. The difference says little of the networks: train both with one split."
+        )
+    if crossed[0] != crossed[1]:
+        whole = second if crossed[0] else first
+        return (
+            f"{whole.name} has one fold, in which all patients are compared; the other run compares by fold."
+        )
+    return ""
+
+
+def _folds_of(entry: _Entry) -> list[Any]:
+    return [table.numbers("fold") for table in entry.tables]
 
 
 def _scores_of(entry: _Entry) -> Any:

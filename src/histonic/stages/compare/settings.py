@@ -16,6 +16,9 @@ class CompareSettings(Settings):
     target: tuple[str, ...] = Field(
         (), description="Target to compare, repeat for several; by default all that the runs share."
     )
+    primary: tuple[str, ...] = Field(
+        (), description="Metric that is tested, TARGET=METRIC; by default that of the runs."
+    )
     out: Path | None = Field(None, description="Folder for comparison.md, .csv and .json.")
     resamples: int = Field(
         2000, ge=100, le=1_000_000, description="Resamples of the patients for the 95 % intervals."

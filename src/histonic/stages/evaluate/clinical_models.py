@@ -30,7 +30,7 @@ from histonic.stages.evaluate.clinical_fits import (
     cross_fit,
     fit_and_predict,
 )
-from histonic.stages.evaluate.evaluated import difference_measure
+from histonic.stages.evaluate.evaluated import difference_measure, fold_or_none, met_classes, same_folds
 from histonic.stages.evaluate.survival_times import parts_of
 
 FEWEST_PATIENTS = 20
@@ -94,7 +94,10 @@ class _Clinic(NamedTuple):
 class _Repeat(NamedTuple):
     """One repeat's patients with a truth."""
 
+    fold: npt.NDArray[Any]
+    """``(n,)``, within which patients are compared."""
     part: npt.NDArray[Any]
+    """``(n,)``, for cross-fitting."""
     image: FloatArray
     """``(n, W)``, the image's prediction as covariates on a scale for linear models."""
 
@@ -110,11 +113,12 @@ def evaluate_clinical(
 ) -> Clinical:
     """Evaluate clinical columns, the image's prediction and both on the same patients.
 
-    The clinical model is linear (logistic, ridge or Cox), and predicts each patient from the patients of the
-    other folds. ``both`` adds the image's out-of-fold prediction as a covariate. Numbers are standardised,
-    words become indicators, and missing cells take the median or the most frequent word of the patients that
-    the model is fitted to. The likelihood-ratio test asks, on all patients, whether the image's out-of-fold
-    prediction adds to the clinical columns (F test for values).
+    Patients of the same fold are compared, as in the leading metric. The clinical model is linear (logistic,
+    ridge or Cox), and predicts each patient from the patients of the other folds. ``both`` adds the image's
+    out-of-fold prediction as a covariate. Numbers are standardised, words become indicators, and missing
+    cells take the median or the most frequent word of the patients that the model is fitted to. The
+    likelihood-ratio test asks, on all patients, whether the image's out-of-fold prediction adds to the
+    clinical columns (F test for values).
 
     Where a fixed part is tested, the clinical model is fitted to the patients who trained, as the networks
     were, and kept; ``both`` then weighs its score and the image's prediction by a model that is cross-fitted
@@ -138,9 +142,15 @@ def evaluate_clinical(
     tables = [table.rows(table.has_truth()) for table in split_repeats(PredictionTable(task, predictions))]
     clinic = _clinic(tables[0], columns, training)
     design = clinic.design
-    repeats = [_Repeat(parts_of(table.numbers("fold")), image_covariates(table)) for table in tables]
+    folds = [table.numbers("fold") for table in tables]
+    repeats = [
+        _Repeat(fold, parts_of(fold), image_covariates(table))
+        for fold, table in zip(folds, tables, strict=True)
+    ]
     measures = {
-        name: mean_measures([[_measure(design, _scores(clinic, repeat, name))] for repeat in repeats])[0]
+        name: mean_measures(
+            [[_measure(design, _scores(clinic, repeat, name), repeat.fold)] for repeat in repeats]
+        )[0]
         for name in MODELS
     }
     gains = {
@@ -153,6 +163,7 @@ def evaluate_clinical(
         design.n,
         resamples=resamples,
         rng=np.random.default_rng(seed),
+        fold=same_folds(folds),
     )
     scores = [
         NamedScore(name=name, score=score) for name, score in zip([*measures, *gains], found, strict=True)
@@ -282,16 +293,18 @@ def _per_class(against_first: FloatArray) -> FloatArray:
     return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
 
-def _measure(design: Design, scores: FloatArray) -> Measure:
+def _measure(design: Design, scores: FloatArray, fold: npt.NDArray[Any]) -> Measure:
     kind, truth = design.task.kind, design.outcome
-    name = METRIC[kind]
+    name, within = METRIC[kind], fold_or_none(fold)
     if kind == "survival":
-        statistic = partial(survival.concordance, truth, scores[:, 0])
+        statistic = partial(survival.concordance, truth, scores[:, 0], within=within)
         return Measure(name, statistic, 0.5, units=int(truth.event.sum()))
     if kind in ("ordinal", "regression"):
-        statistic = partial(regression.spearman, truth.astype(np.float64), scores[:, 0])
+        statistic = partial(regression.spearman, truth.astype(np.float64), scores[:, 0], within=within)
         return Measure(name, statistic, 0.0, scale="fisher")
     smallest = int(np.bincount(truth)[np.unique(truth)].min())
+    area = partial(labels.auroc, within=within)
     if kind == "binary":
-        return Measure(name, partial(labels.auroc, truth == 1, scores[:, 0]), 0.5, units=smallest)
-    return Measure(name, partial(labels.macro, labels.auroc, truth, scores), 0.5, units=smallest)
+        return Measure(name, partial(area, truth == 1, scores[:, 0]), 0.5, units=smallest)
+    met = met_classes(truth, within)
+    return Measure(name, partial(labels.macro, area, truth, scores, classes=met), 0.5, units=smallest)

@@ -1,9 +1,10 @@
 """Out-of-fold predictions of a run to metrics with intervals, and the data of their figures.
 
-The predictions of all folds are pooled: each patient was predicted by networks that never saw that
-patient. With repeated cross-validation a metric is the mean of its values in the repeats; patients, with all
-their predictions, are resampled. The intervals say how the metrics of *these* networks would vary with other
-patients.
+Each patient was predicted by networks that never saw that patient. Metrics of order compare patients of the
+same fold, whom the same networks predicted, and all these pairs count alike; metrics of level take all
+patients. With repeated cross-validation a metric is the mean of its values in the repeats; patients, with all
+their predictions, are resampled within their fold. The intervals say how the metrics of *these* networks
+would vary with other patients.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from histonic.runs.predictions import PredictionTable, read_predictions
 from histonic.runs.repeats import mean_measures, mean_table, split_repeats
 from histonic.runs.run import read_facts
 from histonic.stages.evaluate.curves import Curves, FoldScore
-from histonic.stages.evaluate.evaluated import Evaluated, listed, number_or_none
+from histonic.stages.evaluate.evaluated import Evaluated, listed, number_or_none, same_folds
 from histonic.stages.evaluate.labels import evaluate_classes, evaluate_ordinal
+from histonic.stages.evaluate.operating_points import PointEvaluation, evaluate_points
 from histonic.stages.evaluate.survival import evaluate_survival
 from histonic.stages.evaluate.values import evaluate_regression
 
@@ -43,12 +45,14 @@ class TaskEvaluation:
         n: Patients with a truth; the others are left out.
         scores: Metrics with intervals, the leading one first.
         curves: Data of the figures; see :mod:`histonic.stages.evaluate.curves`.
+        points: What the calls at the operating points of a binary target are worth.
     """
 
     task: Task
     n: int
     scores: tuple[Score, ...]
     curves: Curves
+    points: tuple[PointEvaluation, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without NaN."""
@@ -57,6 +61,7 @@ class TaskEvaluation:
             "n": self.n,
             "scores": [score.to_dict() for score in self.scores],
             "curves": self.curves.model_dump(mode="json", by_alias=True),
+            "operating_points": [each.to_dict() for each in self.points],
         }
 
 
@@ -85,7 +90,7 @@ def evaluate_task(
 
     Example:
         >>> table = pd.DataFrame({
-        ...     "patient_id": list("abcd"), "site": "", "fold": [0, 1, 0, 1],
+        ...     "patient_id": list("abcd"), "site": "", "fold": 0,
         ...     "truth": [1.0, 2.0, 3.0, 4.0], "predicted": [1.5, 2.0, 2.5, 3.0]})
         >>> result = evaluate_task(Task("ki67", "regression", ("ki67",)), table, resamples=100)
         >>> result.scores[0].name, result.scores[0].value
@@ -101,10 +106,11 @@ def evaluate_task(
     n = len(shown.fold)
     rng = np.random.default_rng(seed)
     measures = mean_measures([one.measures for one in each])
-    scores = score_measures(measures, n, resamples=resamples, rng=rng)
+    fold = same_folds([one.fold for one in each])
+    scores = score_measures(measures, n, resamples=resamples, rng=rng, fold=fold)
     curves = _with_bands(shown, n, min(resamples, BAND_RESAMPLES), seed)
     curves = curves.model_copy(update={"repeats": len(each), "folds": tuple(_per_fold(each))})
-    return TaskEvaluation(task, n, scores, curves)
+    return TaskEvaluation(task, n, scores, curves, evaluate_points(tables))
 
 
 def _with_bands(shown: Evaluated, n: int, resamples: int, seed: int) -> Curves:

@@ -17,6 +17,7 @@ from histonic.runs.patient_columns import sorted_levels
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import mean_measures, split_repeats
 from histonic.stages.evaluate.evaluate import EVALUATORS
+from histonic.stages.evaluate.evaluated import same_folds
 
 FEW_PATIENTS = 30
 FEW_CASES = 10
@@ -126,7 +127,9 @@ def _level(
         return row.model_copy(update={"problem": error.found})
     measure = mean_measures([each.measures[:1] for each in evaluated])[0]
     n = len(evaluated[0].fold)
-    score = score_measures([measure], n, resamples=resamples, rng=np.random.default_rng(seed))[0]
+    fold = same_folds([each.fold for each in evaluated])
+    rng = np.random.default_rng(seed)
+    score = score_measures([measure], n, resamples=resamples, rng=rng, fold=fold)[0]
     return row.model_copy(update={"score": score})
 
 

@@ -27,8 +27,11 @@ from histonic.stages.evaluate.evaluated import (
     Evaluated,
     bins_of,
     decision_thresholds,
+    fold_or_none,
     listed,
+    met_classes,
     require_patients,
+    within_folds,
 )
 
 
@@ -61,34 +64,40 @@ def _read_labelled(table: PredictionTable) -> _Labelled:
 
 def _class_measures(cases: _Labelled) -> list[Measure]:
     """AUROC and AUPRC of the positive class, or their means over all classes."""
-    truth, probabilities = cases.truth, cases.probabilities
+    truth, probabilities, fold = cases.truth, cases.probabilities, fold_or_none(cases.fold)
     smallest = int(np.bincount(truth)[np.unique(truth)].min())
     if cases.table.task.kind == "binary":
         positive, score = truth == 1, probabilities[:, 1]
         chance = labels.chance_precision(int(positive.sum()), len(truth))
-        area = partial(labels.auroc, positive, score)
+        area = Measure("AUROC", partial(labels.auroc, positive, score, within=fold), 0.5, units=smallest)
         precision = partial(labels.average_precision, positive, score)
         return [
-            Measure("AUROC", area, 0.5, units=smallest),
+            *within_folds(area, partial(labels.auroc, positive, score), cases.fold, cases.table),
             Measure("AUPRC", precision, chance, units=int(positive.sum()), scale="logit"),
         ]
     present = np.bincount(truth)[np.unique(truth)]
     chance = float(np.mean([labels.chance_precision(int(m), len(truth)) for m in present]))
     note = "Mean over the classes, each against the rest."
-    area = partial(labels.macro, labels.auroc, truth, probabilities)
+    met = met_classes(truth, fold)
+    alone = [cases.table.task.classes[k] for k in np.unique(truth) if k not in met]
+    left_out = f" Without {', '.join(alone)}, which no fold has beside another class." if alone else ""
+    mean = partial(labels.macro, partial(labels.auroc, within=fold), truth, probabilities, classes=met)
+    area = Measure("AUROC", mean, 0.5, note=note + left_out, units=smallest)
+    pooled = partial(labels.macro, labels.auroc, truth, probabilities)
     precision = partial(labels.macro, labels.average_precision, truth, probabilities)
     return [
-        Measure("AUROC", area, 0.5, note=note, units=smallest),
+        *within_folds(area, pooled, cases.fold, cases.table),
         Measure("AUPRC", precision, chance, note=note, units=smallest, scale="logit"),
         *_per_class_measures(cases),
     ]
 
 
 def _per_class_measures(cases: _Labelled) -> list[Measure]:
+    fold = fold_or_none(cases.fold)
     return [
         Measure(
             f"AUROC of {cases.table.task.classes[k]}",
-            partial(labels.auroc, cases.truth == k, cases.probabilities[:, k]),
+            partial(labels.auroc, cases.truth == k, cases.probabilities[:, k], within=fold),
             0.5,
             note="Against all other classes.",
             units=int(min(np.sum(cases.truth == k), np.sum(cases.truth != k))),
@@ -184,11 +193,12 @@ def evaluate_classes(table: PredictionTable) -> Evaluated:
     cases = _read_labelled(table)
     measures = _class_measures(cases) + _decision_measures(cases)
     if table.task.kind != "binary":
-        return Evaluated(measures, _class_curves(cases), cases.fold)
+        return Evaluated(measures, _class_curves(cases), cases.fold).led_by(table.task)
     positive, chance = cases.truth == 1, cases.probabilities[:, 1]
     band = partial(net_benefit, positive, chance, decision_thresholds(chance))
     curves = _class_curves(cases, decision=_decision(cases))
-    return Evaluated(measures + _calibration_measures(cases), curves, cases.fold, {"decision": band})
+    found = Evaluated(measures + _calibration_measures(cases), curves, cases.fold, {"decision": band})
+    return found.led_by(table.task)
 
 
 def evaluate_ordinal(table: PredictionTable) -> Evaluated:
@@ -197,13 +207,14 @@ def evaluate_ordinal(table: PredictionTable) -> Evaluated:
     # From the probabilities: tables of earlier versions have scores by the place of a class, not its number.
     values = np.array(cases.table.task.class_values)
     truth, score = cases.truth.astype(np.float64), cases.probabilities @ values
+    fold, called = fold_or_none(cases.fold), (cases.truth, cases.predicted, len(values))
+    kappa = partial(labels.quadratic_kappa_within, *called, within=fold)
+    agreement = Measure("Quadratic weighted kappa", kappa, 0.0)
     order = [
-        Measure(
-            "Quadratic weighted kappa", lambda counts: labels.quadratic_kappa(cases.confusion(counts)), 0.0
-        ),
+        *within_folds(agreement, partial(labels.quadratic_kappa_within, *called), cases.fold, cases.table),
         Measure(
             "Spearman correlation",
-            partial(regression.spearman, truth, score),
+            partial(regression.spearman, truth, score, within=fold),
             0.0,
             note="Of the score (the mean of the predicted distribution) with the true class.",
             scale="fisher",
@@ -211,4 +222,5 @@ def evaluate_ordinal(table: PredictionTable) -> Evaluated:
     ]
     scatter = Scatter(truth=listed(truth), predicted=listed(score), fold=cases.fold.astype(int).tolist())
     curves = _class_curves(cases, scatter=scatter)
-    return Evaluated([*order, *_class_measures(cases), *_decision_measures(cases)], curves, cases.fold)
+    measures = [*order, *_class_measures(cases), *_decision_measures(cases)]
+    return Evaluated(measures, curves, cases.fold).led_by(table.task)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from histonic.core.errors import CohortError
 from histonic.metrics.calibration.decision import net_benefit_by
 from histonic.metrics.calibration.probabilities import observed_to_expected
+from histonic.metrics.inference.comparisons import BOTH_WAYS
 from histonic.metrics.inference.intervals import Statistic
 from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray, ratio
@@ -32,7 +33,14 @@ from histonic.stages.evaluate.curves import (
     SurvivalBins,
     SurvivalCurves,
 )
-from histonic.stages.evaluate.evaluated import Evaluated, decision_thresholds, listed, require_patients
+from histonic.stages.evaluate.evaluated import (
+    Evaluated,
+    decision_thresholds,
+    fold_or_none,
+    listed,
+    require_patients,
+    within_folds,
+)
 from histonic.stages.evaluate.survival_times import (
     RISK_GROUPS,
     Predicted,
@@ -79,7 +87,7 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
     if causes:
         # What weighs or predicts survival would take the other causes for a loss from follow-up by chance.
         times = times._replace(grid=np.empty(0), quartiles=())
-    measures = [*_order_measures(outcome, risk, fold, times)]
+    measures = _order_measures(table, outcome, times)
     by_time: dict[str, Any] = {}
     bands: dict[str, Statistic] = {}
     if len(times.grid):
@@ -94,19 +102,20 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
         bands = _bands(outcome, risk, found, times, chance)
     if causes:
         measures = [replace(each, note=f"{CAUSE_SPECIFIC} {each.note}".strip()) for each in measures]
-        test = log_rank(outcome, high)
+        folds = fold_or_none(fold)
+        test = log_rank(outcome, high, strata=folds, inflation=_inflation(folds))
         groups: dict[str, Any] = {
             "incidence": incidence_groups(outcome, table.competing(), high, causes, test)
         }
     else:
-        groups = {"km": kaplan_meier_groups(outcome, high)}
+        groups = {"km": kaplan_meier_groups(outcome, high, fold_or_none(fold))}
     curves = SurvivalCurves(
         **groups,
         horizon=times.horizon,
-        hazard_ratios=hazard_ratios(outcome, risk, high),
+        hazard_ratios=hazard_ratios(outcome, risk, high, fold_or_none(fold)),
         **by_time,
     )
-    return Evaluated(measures, curves, fold, bands)
+    return Evaluated(measures, curves, fold, bands).led_by(table.task)
 
 
 def _risk_model(reference: PredictionTable) -> RiskModel:
@@ -127,15 +136,12 @@ def _follow_up(table: PredictionTable) -> Survival:
     return check_survival(time, event, target=table.task.name, patients=table.texts("patient_id"))
 
 
-def _order_measures(
-    outcome: Survival, risk: FloatArray, fold: npt.NDArray[Any], times: Times
-) -> list[Measure]:
+def _order_measures(table: PredictionTable, outcome: Survival, times: Times) -> list[Measure]:
+    risk, fold = table.numbers("risk"), table.numbers("fold")
     events = int(outcome.event.sum())
-    measures = [Measure("C-index", partial(survival.concordance, outcome, risk), 0.5, units=events)]
-    if len(np.unique(fold)) > 1:
-        within = partial(survival.concordance, outcome, risk, within=fold)
-        note = "Only pairs of patients that the same networks predicted."
-        measures.append(Measure("C-index within folds", within, 0.5, note=note, units=events))
+    pooled = partial(survival.concordance, outcome, risk)
+    within = partial(survival.concordance, outcome, risk, within=fold_or_none(fold))
+    measures = within_folds(Measure("C-index", within, 0.5, units=events), pooled, fold, table)
     if not len(times.grid):
         return measures
     uno = partial(censoring.uno_concordance, outcome, risk, until=times.last)
@@ -229,15 +235,30 @@ def _calibration_groups(outcome: Survival, chance: FloatArray, time: float) -> S
     return SurvivalBins(**rows)
 
 
-def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool_]) -> list[HazardRatioRow]:
-    """Of the high- against the low-risk group, and per standard deviation of the risk."""
+def hazard_ratios(
+    outcome: Survival,
+    risk: FloatArray,
+    high: npt.NDArray[np.bool_],
+    fold: npt.NDArray[Any] | None = None,
+) -> list[HazardRatioRow]:
+    """Of the high- against the low-risk group, and per standard deviation of the risk.
+
+    Args:
+        outcome: Follow-up of all patients.
+        risk: ``(n,)``.
+        high: ``(n,)``, above the cut-off of the fold's training patients.
+        fold: ``(n,)`` if there are several. Patients are then compared within their fold, and the variance
+            counts twice, as patients predict each other.
+    """
     spread = float(risk.std())
     asked = [("High against low risk", high.astype(np.float64))]
     if spread > 0:
         asked.append(("Per standard deviation of risk", (risk - risk.mean()) / spread))
     items = []
     for name, covariate in asked:
-        found = hazard_ratio(outcome, covariate) if np.ptp(covariate) > 0 else None
+        found = None
+        if np.ptp(covariate) > 0:
+            found = hazard_ratio(outcome, covariate, strata=fold, inflation=_inflation(fold))
         values = (None,) * 4 if found is None else tuple(found)
         items.append(
             HazardRatioRow(name=name, **dict(zip(("value", "low", "high", "p"), values, strict=True)))
@@ -245,19 +266,26 @@ def hazard_ratios(outcome: Survival, risk: FloatArray, high: npt.NDArray[np.bool
     return items
 
 
-def kaplan_meier_groups(outcome: Survival, high: npt.NDArray[np.bool_]) -> RiskGroups:
+def _inflation(fold: npt.NDArray[Any] | None) -> float:
+    return 1.0 if fold is None else BOTH_WAYS
+
+
+def kaplan_meier_groups(
+    outcome: Survival, high: npt.NDArray[np.bool_], fold: npt.NDArray[Any] | None = None
+) -> RiskGroups:
     """Survival of the low- and the high-risk group, and whether they differ.
 
     Args:
         outcome: Follow-up of all patients.
         high: ``(n,)``, above the cut-off that the training patients of the fold gave.
+        fold: As for :func:`hazard_ratios`.
     """
     at = round_times(float(outcome.time.max()))
     groups = []
     for name, chosen in zip(RISK_GROUPS, (~high, high), strict=True):
         if chosen.any():
             groups.append(_group(name, Survival(outcome.time[chosen], outcome.event[chosen]), at))
-    test = log_rank(outcome, high)
+    test = log_rank(outcome, high, strata=fold, inflation=_inflation(fold))
     p, chi2 = (None, None) if test is None else (test.p, test.chi2)
     return RiskGroups(groups=groups, at=listed(at), p=p, chi2=chi2)
 

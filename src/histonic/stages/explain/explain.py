@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.calls import Calls
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.documents import write_document
 from histonic.core.errors import HistonicError, SettingsError, TableError
@@ -19,7 +20,7 @@ from histonic.core.files import hash_of, require_writable_folder
 from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
-from histonic.core.task import Calls, Task
+from histonic.core.task import Task
 from histonic.data.maps.fusion import Fusion
 from histonic.data.maps.store import thumbnail_path
 from histonic.data.tables.issues import list_names

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.calls import is_point
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.documents import write_document
 from histonic.core.errors import TableError
@@ -117,7 +118,9 @@ def prediction_words(prediction: Prediction, kind: TaskKind) -> str:
     name = prediction["predicted"]
     share = float(prediction[f"p_{name}"])
     largest = max(float(value) for key, value in prediction.items() if key.startswith("p_"))
-    rule = ", the median" if prediction.get("decided_by") == "median" else ", much for so rare a class"
+    decided_by = str(prediction.get("decided_by", ""))
+    rule = f", at {decided_by}" if is_point(decided_by) else ", much for so rare a class"
+    rule = ", the median" if decided_by == "median" else rule
     return f"{name} ({100 * share:.0f} %{'' if share == largest else rule})"
 
 

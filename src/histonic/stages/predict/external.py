@@ -97,7 +97,11 @@ def external_test(
     with replacing_folder(out) as partial:
         for task in cohort.tasks:
             joined = prediction_columns(
-                task, [each[task.name] for each in predictions], bundle.members, bundle.calls
+                task,
+                [each[task.name] for each in predictions],
+                bundle.members,
+                bundle.calls,
+                bundle.operating_points,
             )
             frame = pd.DataFrame({**truth_columns(task, cohort, fold), **joined})
             write_frame(partial / "predictions" / f"{task.name}.csv", frame)

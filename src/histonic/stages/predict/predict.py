@@ -159,7 +159,11 @@ def _predict_maps(
         found = predict_by_bundle(bundle, patients, by_id.__getitem__, settings.device, progress)
         for task in bundle.tasks:
             joined = prediction_columns(
-                task, [each[task.name] for each in found], bundle.members, bundle.calls
+                task,
+                [each[task.name] for each in found],
+                bundle.members,
+                bundle.calls,
+                bundle.operating_points,
             )
             columns.update({f"{task.name}.{name}": cells for name, cells in joined.items()})
     return pd.DataFrame(columns)

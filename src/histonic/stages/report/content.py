@@ -16,13 +16,14 @@ from histonic.core.errors import CohortError
 from histonic.core.progress import Progress
 from histonic.core.settings import Settings, fields_of
 from histonic.core.task import Coding, Task
-from histonic.runs.documents import CohortPatient
+from histonic.runs.documents import CohortPatient, RunDocument
 from histonic.runs.patient_columns import read_patient_columns
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import split_repeats
 from histonic.runs.run import External, WholeRun
 from histonic.stages.audit.findings import Finding
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.evaluate.chance import Verdict, judge
 from histonic.stages.evaluate.curves import Curves
 from histonic.stages.evaluate.evaluate import evaluate_target
 from histonic.stages.evaluate.groups import site_grouping
@@ -40,10 +41,10 @@ from histonic.stages.report.document import (
     Slides,
     Spread,
     Target,
-    TargetScore,
 )
 from histonic.stages.report.evidence import evidence_of, groups_of
 from histonic.stages.report.maps import report_explanations
+from histonic.stages.report.points import describe_points
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.train.settings import TrainSettings
 
@@ -76,9 +77,8 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
     columns = read_patient_columns(run.settings, (*settings.subgroups, *settings.clinical), settings.labels)
     targets = []
     for task in run.tasks:
-        target = _with_coding(
-            _target(full[task.name], resamples, alone=len(run.tasks) == 1), run.facts.codings.get(task.name)
-        )
+        found = _target(full[task.name], resamples, run.facts, alone=len(run.tasks) == 1)
+        target = _with_coding(found, run.facts.codings.get(task.name))
         targets.append(evidence_of(full[task.name], target, columns, settings, SEED, run.training(task)))
         progress.advance(note=task.name)
     facts = run.facts
@@ -95,10 +95,10 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         settings=run.settings.model_dump(mode="json"),
         counts=run.cohort.counts,
         exclusions=run.cohort.exclusions,
-        targets=targets,
+        targets=_judged(targets),
         audit=audited,
         external=[
-            _external(external, full, resamples, _overlap(external.facts.name, audited.findings))
+            _external(external, run, resamples, _overlap(external.facts.name, audited.findings))
             for external in run.externals
         ],
         tested=len(patients),
@@ -127,19 +127,19 @@ def _plain(value: Any) -> Any:
 # ----------------------------------------------------------------------------- targets
 
 
-def _external(
-    external: External, own: Mapping[str, PredictionTable], resamples: int, overlap: Sequence[str]
-) -> ExternalCohort:
-    """A cohort from elsewhere, its targets evaluated by what was fitted to the run's ``own`` patients."""
+def _external(external: External, run: WholeRun, resamples: int, overlap: Sequence[str]) -> ExternalCohort:
+    """A cohort from elsewhere, its targets evaluated by what was fitted to the run's own patients."""
     targets = []
     for name, table in external.tables.items():
-        target = _target(table, resamples, alone=False, reference=own[name])
+        target = _target(table, resamples, run.facts, alone=False, reference=run.tables[name])
         sites = site_grouping(table)
         if sites and not target.problem:
             groups = groups_of(table, {"site": sites}, resamples, SEED)
             target = target.model_copy(update={"groups": groups})
         targets.append(_with_coding(target, external.facts.codings.get(name)))
-    return ExternalCohort(name=external.facts.name, about=external.facts, targets=targets, overlap=overlap)
+    return ExternalCohort(
+        name=external.facts.name, about=external.facts, targets=_judged(targets), overlap=overlap
+    )
 
 
 def _overlap(name: str, findings: Sequence[Finding]) -> list[str]:
@@ -153,7 +153,12 @@ def _with_coding(target: Target, coding: Coding | None) -> Target:
 
 
 def _target(
-    table: PredictionTable, resamples: int, *, alone: bool, reference: PredictionTable | None = None
+    table: PredictionTable,
+    resamples: int,
+    facts: RunDocument,
+    *,
+    alone: bool,
+    reference: PredictionTable | None = None,
 ) -> Target:
     """Scores, curves and words of one target; ``alone``: without it there is no report."""
     found = evaluate_target(table, resamples=resamples, seed=SEED, reference=reference)
@@ -166,18 +171,39 @@ def _target(
             raise found
         summary = f"Could not be evaluated: {found.reason}"
         return Target(**common, n=0, problem=found.reason, scores=(), curves=Curves(), summary=summary)
-    leading = found.scores[0]
+    # What is said of it waits for the other targets.
     return Target(
         **common,
         n=found.n,
         problem="",
-        scores=[
-            TargetScore(**vars(score), against_chance=words.against_chance(score, crossed))
-            for score in found.scores
-        ],
+        scores=found.scores,
         curves=found.curves,
-        summary=words.target_summary(leading, crossed, found.n),
-        meaning=(words.pair_words(leading, table.task), words.chance_words(leading, label, crossed)),
+        summary="",
+        operating_points=describe_points(found, facts, external=reference is not None),
+    )
+
+
+def _judged(targets: Sequence[Target]) -> list[Target]:
+    """The targets of one cohort with what their leading metrics mean, all counted together."""
+    scored = [target for target in targets if not target.problem]
+    verdicts = iter(judge([each.scores[0] for each in scored], [each.crossed for each in scored]))
+    return [target if target.problem else _worded(target, next(verdicts)) for target in targets]
+
+
+def _worded(target: Target, verdict: Verdict) -> Target:
+    leading = target.scores[0]
+    said = (
+        words.pair_words(leading, target.task, target.crossed),
+        words.chance_words(leading, verdict, target.label),
+        words.pooled_words(target.scores),
+    )
+    return target.model_copy(
+        update={
+            "against_chance": verdict.word,
+            "p_chance": verdict.p_holm,
+            "summary": words.target_summary(leading, verdict, target.n),
+            "meaning": tuple(filter(None, said)),
+        }
     )
 
 

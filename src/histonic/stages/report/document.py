@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainSerializer
@@ -14,24 +13,36 @@ from histonic.data.maps.store import Failure
 from histonic.metrics.inference.scores import Score
 from histonic.runs.documents import CohortCounts, ExternalDocument, RunDocument
 from histonic.stages.audit.findings import AuditResult
+from histonic.stages.evaluate.chance import AgainstChance
 from histonic.stages.evaluate.clinical_models import Clinical
 from histonic.stages.evaluate.curves import AnyCurves
 from histonic.stages.evaluate.groups import Grouping
-
-AgainstChance = Literal["better", "near", "covers", "worse", "unknown"]
-
-
-@dataclass(frozen=True)
-class TargetScore(Score):
-    """A metric, and how its interval lies to chance."""
-
-    against_chance: AgainstChance = "unknown"
+from histonic.stages.evaluate.operating_points import PointEvaluation
 
 
 class NoClinical(Part):
     """Why clinical columns and slides could not be compared."""
 
     problem: str
+
+
+class PointRow(PointEvaluation):
+    """One operating point on the page.
+
+    Attributes:
+        label: What it is.
+        thresholds: That it had, by repeat and fold; of an external cohort one, of all networks together.
+    """
+
+    label: str
+    thresholds: tuple[float, ...]
+
+
+class OperatingPoints(Part):
+    """The operating points of a binary target, and in sentences where the thresholds came from."""
+
+    rows: tuple[PointRow, ...]
+    notes: tuple[str, ...]
 
 
 class Target(SparsePart):
@@ -44,6 +55,8 @@ class Target(SparsePart):
         problem: Why it could not be evaluated; else empty.
         crossed: The predictions are cross-validated.
         scores: Metrics, the leading one first; none with a problem, nor curves.
+        against_chance: How the leading metric stands to chance, all targets of the cohort counted together.
+        p_chance: The p-value behind it, corrected for these; None without an interval.
         curves: Data of the figures.
         summary: For the head of the page.
         meaning: Of the leading metric, in sentences.
@@ -52,6 +65,7 @@ class Target(SparsePart):
         coding: How the labels were taken: order, positive class, event, unit of time.
         doubt: What of this nothing says; empty if there is nothing.
         decided_by: The rule by which classes were called; empty where none are, or the table does not say.
+        operating_points: What other calls are worth; None where the table has none.
     """
 
     task: Annotated[Task, PlainSerializer(Task.to_dict)]
@@ -59,7 +73,9 @@ class Target(SparsePart):
     n: int
     problem: str
     crossed: bool
-    scores: tuple[TargetScore, ...]
+    scores: tuple[Score, ...]
+    against_chance: AgainstChance = "unknown"
+    p_chance: float | None = None
     curves: AnyCurves
     summary: str
     meaning: tuple[str, ...] = ()
@@ -68,6 +84,7 @@ class Target(SparsePart):
     coding: str = ""
     doubt: str = ""
     decided_by: str = ""
+    operating_points: OperatingPoints | None = None
 
 
 class ExternalCohort(Part):

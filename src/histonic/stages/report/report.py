@@ -18,7 +18,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.metrics.inference.scores import Score
 from histonic.runs.run import Run, read_whole_run
-from histonic.stages.report import words
+from histonic.stages.report import points, words
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
 from histonic.stages.report.content import ROWS_SHOWN, report_content
 from histonic.stages.report.curves import forest_picture
@@ -91,7 +91,9 @@ def render_page(content: Report, pictures: Mapping[str, Any]) -> str:
     environment.filters.update(
         compact=words.compact, counted=lambda count, noun: words.counted(count, noun), yaml=_yaml
     )
-    environment.globals.update(words=words, interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN)
+    environment.globals.update(
+        words=words, points=points, interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN
+    )
     environment.globals.update(audit_levels=LEVEL_WORDS)
     return environment.get_template("report.html.j2").render(dict(content), pictures=pictures)
 

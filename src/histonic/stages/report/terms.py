@@ -7,7 +7,8 @@ GLOSSES = {
     "AUROC": "Of two patients from different classes, how often the right one gets the higher score. "
     "1 is perfect, 0.5 is tossing a coin.",
     "AUPRC": "Mean share of true cases among the patients called so, over all cut-offs. 1 is perfect; "
-    "chance is the share of such cases.",
+    "chance is what a random order of as many patients reaches on average: the share of such cases and, "
+    "where patients are few, a little more.",
     "Balanced accuracy": "Share of patients called rightly, averaged over the classes, so that a rare class "
     "counts as much as a common one.",
     "Accuracy": "Share of patients called rightly.",
@@ -19,11 +20,11 @@ GLOSSES = {
     f"relation, {MINUS}1 the reverse order.",
     "Mean absolute error": "How far a prediction is off on average, in the unit of the target. Lower is "
     "better.",
+    "Median absolute error": "How far a prediction is off for half of the patients at most. Lower is better.",
     "R²": "Share of the variation between patients that the predictions explain. 1 is all, 0 none; below 0 "
     "worse than predicting the mean.",
     "C-index": "Of two patients of whom one is known to have had the event first, how often that one has the "
     "higher risk. 1 is perfect, 0.5 is tossing a coin.",
-    "C-index within folds": "The same as the C-index.",
     "Uno's C": "The same as the C-index, with patients weighted so that losing others from follow-up does "
     "not "
     "shift it.",
@@ -58,7 +59,6 @@ RANGES = {
     "Spearman correlation": (-1.0, 1.0),
     "R²": (-1.0, 1.0),
     "C-index": (0.0, 1.0),
-    "C-index within folds": (0.0, 1.0),
     "Uno's C": (0.0, 1.0),
     "Mean AUC over time": (0.0, 1.0),
     "AUC at a time": (0.0, 1.0),
@@ -88,6 +88,13 @@ GLOSSARY = (
         "others, and only then predicts the part it has not seen.",
     ),
     (
+        "Within folds, folds pooled",
+        "Each fold is predicted by networks of its own, whose level follows the patients they learned from: "
+        "where these had the event often, all of the fold's predictions are high. Within folds only patients "
+        "of the same fold are compared, and all such pairs count alike. With folds pooled patients of "
+        "different folds are compared, too, as many publications do.",
+    ),
+    (
         "Out-of-fold prediction",
         "The prediction for a patient by networks that never saw that patient, neither for learning nor for "
         "choosing when to stop. Every number and figure here is made of such predictions.",
@@ -102,7 +109,8 @@ GLOSSARY = (
     (
         "Chance level",
         "What predictions would reach that know nothing of the slides. If the interval contains it, this run "
-        "does not show that the slides tell anything about the target.",
+        "does not show that the slides tell anything about the target. With several targets their p-values "
+        "are corrected together (Holm), since among many one may stand out by chance.",
     ),
     (
         "Calibration",
@@ -115,6 +123,15 @@ GLOSSARY = (
         "nine treatments for nothing. Net benefit is the share of patients treated rightly, less those "
         "treated for "
         "nothing at that rate.",
+    ),
+    (
+        "Operating point",
+        "A threshold on the probability: who reaches it is called. Youden: sensitivity plus specificity is "
+        "greatest. Sensitivity is the share of positive patients who are called, specificity that of the "
+        "others who are not; PPV is the share of called patients who are positive, NPV that of the others "
+        "who are not. The likelihood ratio LR+ says by how much a call raises the odds of being positive, "
+        f"LR{MINUS} by how much none lowers them: 1 tells nothing. F1 is the harmonic mean of sensitivity "
+        "and PPV.",
     ),
     (
         "Hazard ratio",

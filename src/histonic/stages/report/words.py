@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from histonic.core.calls import is_point
 from histonic.core.task import Task, TaskKind
-from histonic.metrics.inference.comparisons import BOTH_WAYS
 from histonic.metrics.inference.scores import Score
 from histonic.runs.documents import CohortCounts, RunDocument
+from histonic.stages.evaluate.chance import CROSSED_REACH, Verdict
 from histonic.stages.evaluate.clinical_fits import AddedByImage
 from histonic.stages.evaluate.clinical_models import Clinical
+from histonic.stages.evaluate.evaluated import POOLED
 from histonic.stages.evaluate.groups import Grouping, GroupScore
-from histonic.stages.report.document import AgainstChance, ForestRow
+from histonic.stages.report.document import ForestRow
 from histonic.stages.report.terms import GLOSSARY as GLOSSARY
 from histonic.stages.report.terms import GLOSSES, RANGES
 from histonic.stages.report.terms import MINUS as MINUS
@@ -21,6 +23,7 @@ NBSP = "\N{NO-BREAK SPACE}"
 CONCLUSIONS = {
     "better": "Better than chance:",
     "near": "Hardly told apart from chance:",
+    "several": "Not told apart from chance among so many targets:",
     "covers": "Not told apart from chance:",
     "worse": "Worse than chance:",
     "unknown": "No interval:",
@@ -28,15 +31,17 @@ CONCLUSIONS = {
 """How the leading score stands to chance, in the head of the page."""
 READING_ALL = (
     "Every prediction shown is out-of-fold: it was made by networks that had never seen the patient, and "
-    "every cut-off comes from training patients.",
+    "every cut-off comes from patients who trained or validated.",
     f"The 95{NBSP}% intervals take the patient as the unit: they say how much a number would vary with other "
     "patients. They do not include that a network trained a second time would come out a little different.",
+    "The first metric of a target is the one to judge by. Where there are several folds it compares patients "
+    "of the same fold only, for each fold has networks of its own. The other metrics describe, and carry no "
+    "verdict.",
     "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
 )
 """How to read the results of all targets."""
-CROSSED_REACH = math.sqrt(BOTH_WAYS)
-"""In cross-validation each pair of patients counts twice, which up to doubles the variance of what networks
-that learned only noise show; so many half widths must lie between a score and chance."""
+DIFFERS = 0.02
+"""From here on the pooled value of a metric gets a sentence."""
 KIND_WORDS: dict[TaskKind, str] = {
     "binary": "one of two classes",
     "multiclass": "one of several classes",
@@ -70,6 +75,11 @@ def reading(kind: TaskKind, decided_by: str) -> str:
         kind: Of the target.
         decided_by: The rule in its table; empty in tables of versions that knew but one.
     """
+    if is_point(decided_by):
+        return (
+            f"The class that is called is the positive one where its probability reaches the threshold of "
+            f"{decided_by}; no patient had a say in the threshold that he or she is called by."
+        )
     return READING[kind if kind in READING else decided_by or "balanced"]
 
 
@@ -80,6 +90,7 @@ def base_name(name: str) -> str:
         >>> base_name("AUROC of high"), base_name("AUC at 12"), base_name("R²")
         ('AUROC', 'AUC at a time', 'R²')
     """
+    name = name.removesuffix(POOLED)
     if name.startswith("AUROC of "):
         return "AUROC"
     if name.startswith("AUC at "):
@@ -88,8 +99,9 @@ def base_name(name: str) -> str:
 
 
 def gloss(name: str) -> str:
-    """What a metric means, in a sentence or two; empty for one of a single class and for a new name."""
-    return "" if name.startswith("AUROC of ") else GLOSSES.get(base_name(name), "")
+    """What a metric means, in a sentence or two; empty where another row says it, and for a new name."""
+    silent = name.startswith("AUROC of ") or name.endswith(POOLED)
+    return "" if silent else GLOSSES.get(base_name(name), "")
 
 
 def significant(value: float | None, digits: int = 3) -> str:
@@ -168,42 +180,59 @@ def interval_text(row: ForestRow) -> str:
     return f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
 
 
-def against_chance(score: Score, crossed: bool = False) -> AgainstChance:
-    """How the interval lies to chance: ``better``, ``worse``, ``near``, ``covers`` or ``unknown``.
-
-    Args:
-        score: A metric.
-        crossed: The predictions are cross-validated. The half width on the side of chance then counts
-            :data:`CROSSED_REACH` times, and a chance level that only this reaches is ``near``.
-    """
-    value, low, high, chance = score.value, score.low, score.high, score.chance
-    if value is None or low is None or high is None or chance is None:
-        return "unknown"
-    if low <= chance <= high:
-        return "covers"
-    half = value - low if low > chance else high - value
-    if crossed and abs(value - chance) <= CROSSED_REACH * half:
-        return "near"
-    return "better" if (low > chance) == score.higher_is_better else "worse"
-
-
-def chance_words(score: Score, label: str, crossed: bool = False) -> str:
+def chance_words(score: Score, verdict: Verdict, label: str) -> str:
     """What the interval of the leading score means, as a sentence or two."""
     chance = score_number(score.name, score.chance)
+    crossed = verdict.interval is not None and verdict.interval.low != score.low
     wider = f", also if it is taken {CROSSED_REACH:.1f} times as wide for cross-validation" if crossed else ""
+    many = f" and for the {verdict.targets} targets together ({p_words(verdict.p_holm)})"
+    wider += many if verdict.targets > 1 else ""
     return {
         "better": f"All of the interval is better than the chance level ({chance}){wider}: the predictions "
         f"do carry information about {label}.",
-        "near": f"The interval ends close to the chance level ({chance}). In cross-validation, where "
+        "near": f"The interval leaves out the chance level ({chance}), but in cross-validation, where "
         "patients predict each other, networks that have learned nothing but noise stray from chance up to "
-        f"{CROSSED_REACH:.1f} times as far as an interval says, and then it would contain chance: this run "
-        f"does not show that the slides tell anything about {label}.",
+        f"{CROSSED_REACH:.1f} times as far as an interval says. Taken so much wider it is "
+        f"{_judged_words(score, verdict)}, which contains chance: this run does not show that the slides "
+        f"tell anything about {label}.",
+        "several": f"The interval leaves out the chance level ({chance}), but {verdict.targets} targets were "
+        f"tried, of which one may stand out by chance: corrected for that, {p_words(verdict.p_holm)}. This "
+        f"run does not show that the slides tell anything about {label}.",
         "covers": f"The interval contains the chance level ({chance}): this run does not show that the "
         f"slides tell anything about {label}.",
-        "worse": f"All of the interval is worse than the chance level ({chance}): the predictions point the "
-        "wrong way. Check the coding of the labels before reading on.",
+        "worse": f"All of the interval is worse than the chance level ({chance}){wider}: the predictions "
+        "point the wrong way. Check the coding of the labels before reading on.",
         "unknown": "There is no interval to set against chance.",
-    }[against_chance(score, crossed)]
+    }[verdict.word]
+
+
+def _judged_words(score: Score, verdict: Verdict) -> str:
+    """The interval by which a score was judged, no wider than its metric can be."""
+    low, high = RANGES.get(base_name(score.name), (-math.inf, math.inf))
+    ends = verdict.interval or (math.nan, math.nan)
+    ends = (max(low, ends[0]), min(high, ends[1]))
+    return " to ".join(score_number(score.name, end) for end in ends)
+
+
+def pooled_words(scores: Sequence[Score]) -> str:
+    """What all pairs of patients give where the leading score takes those of a fold; empty if they agree.
+
+    Args:
+        scores: Of a target, the leading one first.
+    """
+    leading = scores[0]
+    pooled = next((score for score in scores if score.name == leading.name + POOLED), None)
+    if pooled is None or pooled.value is None or leading.value is None:
+        return ""
+    if abs(pooled.value - leading.value) < DIFFERS:
+        return ""
+    return (
+        f"Over all pairs of patients, also of different folds, the {leading.name} is "
+        f"{score_number(leading.name, pooled.value)}. The two differ because each fold's predictions carry "
+        "the level of the patients who trained for it, or because the folds differ in their patients; the "
+        "first number is the one to judge by, the second the one to set against published figures that pool "
+        "folds."
+    )
 
 
 def score_words(score: Score) -> str:
@@ -216,26 +245,26 @@ def score_words(score: Score) -> str:
     return f"{score.name} {value} (95{NBSP}% interval {interval_words(score)})"
 
 
-def pair_words(score: Score, task: Task) -> str:
+def pair_words(score: Score, task: Task, crossed: bool = False) -> str:
     """The leading score as a number of patients out of 100, where it is one; else what it means."""
     if score.value is None:
         return ""
-    hundred = round(100 * score.value)
+    hundred, fold = round(100 * score.value), " of the same fold" if crossed else ""
     if score.name == "AUROC" and task.kind == "binary":
         other, positive = task.classes
         return (
-            f"Of 100 pairs of one “{positive}” and one “{other}” patient, the “{positive}” one gets the "
-            f"higher score in {hundred}; guessing would manage 50."
+            f"Of 100 pairs of one “{positive}” and one “{other}” patient{fold}, the “{positive}” one gets "
+            f"the higher score in {hundred}; guessing would manage 50."
         )
     if score.name == "AUROC":
         return (
-            "Of 100 pairs of one patient of a class and one of another class, the right one gets the higher "
-            f"score for that class in {hundred} (mean over the classes); guessing would manage 50."
+            f"Of 100 pairs of one patient of a class and one of another class{fold}, the right one gets "
+            f"the higher score for that class in {hundred} (mean over the classes); guessing would manage 50."
         )
     if score.name == "C-index":
         return (
-            "Of 100 pairs of patients of whom one is known to have had the event first, that one has the "
-            f"higher risk in {hundred}; guessing would manage 50."
+            f"Of 100 pairs of patients{fold} of whom one is known to have had the event first, that one has "
+            f"the higher risk in {hundred}; guessing would manage 50."
         )
     return gloss(score.name)
 
@@ -255,12 +284,11 @@ def joined(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
 
 
-def target_summary(score: Score, crossed: bool, n: int) -> str:
+def target_summary(score: Score, verdict: Verdict, n: int) -> str:
     """The leading score in a sentence, for the head of the page; the target's name stands before it."""
     chance = f"chance {score_number(score.name, score.chance)}"
     result = score_words(score).removesuffix(")") + f"; {chance})" if score.value is not None else "undefined"
-    conclusion = CONCLUSIONS[against_chance(score, crossed)]
-    return f"{conclusion} {result}, in {counted(n, 'patient')}."
+    return f"{CONCLUSIONS[verdict.word]} {result}, in {counted(n, 'patient')}."
 
 
 def opening(counts: CohortCounts, labels: Sequence[str], run: RunDocument) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,22 @@ class Sample:
         return np.asarray(np.add.reduceat(values, np.cumsum(counts) - counts) / counts[:, None])
 
 
-def fit_heads(data: SlideTrainingData, fabric: Fabric) -> tuple[EpochRecord, ...]:
+class FittedHead(NamedTuple):
+    """What fitting a head has shown.
+
+    Attributes:
+        losses: For the baseline and then each penalty, the mean loss in fitting, and that of the validated
+            patients in the inner cross-validation.
+        unseen: ``(P, W)`` of all patients with the chosen penalty, predicted by heads fitted to the others.
+    """
+
+    losses: Losses
+    unseen: FloatArray
+
+
+def fit_heads(
+    data: SlideTrainingData, fabric: Fabric
+) -> tuple[tuple[EpochRecord, ...], dict[str, FloatArray]]:
     """Fit the heads of a model whose aggregator has no weights.
 
     The mean loss of the patients plus ``penalty / 2`` times the squared coefficients of standardised
@@ -72,7 +87,8 @@ def fit_heads(data: SlideTrainingData, fabric: Fabric) -> tuple[EpochRecord, ...
         fabric: Device for the features.
 
     Returns:
-        In place of epochs the penalties, the strongest first; number 0 is the baseline.
+        In place of epochs the penalties, the strongest first; number 0 is the baseline. And per task
+        :attr:`FittedHead.unseen` of the training and validation patients.
     """
     model = data.model
     fabric.to_device(model)
@@ -81,7 +97,7 @@ def fit_heads(data: SlideTrainingData, fabric: Fabric) -> tuple[EpochRecord, ...
     view = {"fabric": fabric, "crop_cells": data.crop_cells, "crops": data.crops}
     features = torch.from_numpy(slide_vectors(model, data.maps, slides, **view))  # type: ignore[arg-type]
     patient_of = np.repeat(np.arange(len(patients)), [len(patient.slide_ids) for patient in patients])
-    paths = []
+    fitted: dict[str, FittedHead] = {}
     for task in data.tasks:
         targets = np.concatenate([data.targets[task.name], data.validation_targets[task.name]])
         head = model.heads[task.name]
@@ -89,23 +105,24 @@ def fit_heads(data: SlideTrainingData, fabric: Fabric) -> tuple[EpochRecord, ...
             # Every patient counts once, so the classes are as common as they are.
             head.set_shares(head.prevalence, head.prevalence)
         validated = np.arange(len(data.train), len(patients))
-        paths.append(fit_head(head, Sample(features, patient_of, targets), validated))
-    return tuple(_record(data, number, [path[number] for path in paths]) for number in range(len(paths[0])))
+        fitted[task.name] = fit_head(head, Sample(features, patient_of, targets), validated)
+    paths = [each.losses for each in fitted.values()]
+    records = tuple(
+        _record(data, number, [path[number] for path in paths]) for number in range(len(paths[0]))
+    )
+    return records, {name: each.unseen for name, each in fitted.items()}
 
 
-def fit_head(head: Head, sample: Sample, validated: IntArray) -> Losses:
+def fit_head(head: Head, sample: Sample, validated: IntArray) -> FittedHead:
     """Fit one head to patients.
 
     Args:
         head: Knows the class shares or the scale of its target; its weights and its shrinkage are set.
         sample: The patients.
         validated: Those of them whose loss is returned, so that it can be compared with that of a network.
-
-    Returns:
-        For the baseline and then each penalty, the mean loss in fitting, and that of the validated patients
-        in the inner cross-validation.
     """
     base = copy.deepcopy(head).cpu().double()
+    baseline = base.baseline.numpy()
     parts = _assign(sample.targets)
     everyone = np.arange(len(parts))
     found = []
@@ -113,7 +130,7 @@ def fit_head(head: Head, sample: Sample, validated: IntArray) -> Losses:
         fitted = _path(base, sample.take(everyone[parts != part])) if (parts == part).any() else []
         found.append((np.flatnonzero(parts == part), fitted))
     losses: Losses = []
-    shrinkages, inner = [], []
+    shrinkages, inner, unseen = [], [], []
     for number in range(len(PENALTIES) + 1):
         predictions = np.full((len(parts), prediction_width(head.task)), np.nan)
         for rows, fitted in found:
@@ -121,6 +138,7 @@ def fit_head(head: Head, sample: Sample, validated: IntArray) -> Losses:
                 predictions[rows] = _predict(fitted[number][0], sample.take(rows))
         shrinkages.append(best_shrinkage(base, predictions, sample.targets))
         inner.append(prediction_loss(base, predictions, sample.targets, shrinkages[-1]))
+        unseen.append(baseline + shrinkages[-1] * (predictions - baseline))
         train = [fitted[number][1] for _, fitted in found if fitted]
         loss = prediction_loss(base, predictions[validated], sample.targets[validated], shrinkages[-1])
         losses.append((float(np.mean(train)) if number else None, loss))
@@ -128,7 +146,7 @@ def fit_head(head: Head, sample: Sample, validated: IntArray) -> Losses:
     chosen = _path(base, sample)[best][0] if best else base
     chosen.shrinkage.fill_(shrinkages[best])
     head.load_state_dict(chosen.state_dict())
-    return losses
+    return FittedHead(losses, unseen[best])
 
 
 def _assign(targets: FloatArray) -> IntArray:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from histonic.aggregators.base import SlideModel, build_model, first_rate
 from histonic.core.cohort import Cohort, Fold
 from histonic.core.progress import Progress, Silent
 from histonic.data.maps.memory import Maps
-from histonic.models.members import Member, Place
+from histonic.models.members import FloatArray, Member, Place
 from histonic.models.predicting import predict_patients
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.stages.train.draws import BalancedDraws
@@ -97,21 +98,21 @@ def _train_unless_finished(
         return
     model = _build(plan, network, maps)
     if network.twin is None:
-        history = _learn(fabric, plan, maps, network, model, progress)
+        learned = _learn(fabric, plan, maps, network, model, progress)
     else:
-        state = load_state(plan.path(network.twin), holds=("weights", "history"))
+        state = load_state(plan.path(network.twin), holds=("weights", "history", "inner"))
         model.load_state_dict(state["weights"])
         fabric.to_device(model)
-        history = state["history"]
+        learned = {"history": state["history"], "inner": state["inner"]}
         progress.advance(plan.settings.max_epochs)
     finished = {
         "finished": True,
         "code_size": maps.code_size,
         "weights": {name: value.detach().cpu().clone() for name, value in model.state_dict().items()},
-        "history": history,
+        **learned,
     }
     if network.trial is None:
-        finished.update(_judge(fabric, plan, maps, network, model))
+        finished.update(_judge(fabric, plan, maps, network, model, learned["inner"]))
     if fabric.is_global_zero:
         save_state(path, finished)
     fabric.barrier()
@@ -136,8 +137,8 @@ def _keys(network: Network) -> tuple[int, ...]:
 
 def _learn(
     fabric: Fabric, plan: Plan, maps: Maps, network: Network, model: SlideModel, progress: Progress
-) -> list[dict[str, Any]]:
-    """Train a model; its epochs."""
+) -> dict[str, Any]:
+    """Train a model; its epochs, and of fitted heads the predictions of the inner cross-validation."""
     settings, fold = network.settings, network.fold
     draws = _make_draws(plan, network, fabric.world_size)
     whole = plan.sees_all
@@ -156,9 +157,9 @@ def _learn(
     )
     name = plan.spoken(network)
     if model.is_linear:
-        fitted = fit_heads(data, fabric)
+        records, inner = fit_heads(data, fabric)
         progress.advance(settings.max_epochs, f"{name}: heads fitted")
-        return [asdict(record) for record in fitted]
+        return {"history": [asdict(record) for record in records], "inner": _tensors(inner)}
     rate = first_rate(settings.aggregator, settings.learning_rate)
     training = Training(
         model,
@@ -169,24 +170,52 @@ def _learn(
         name=name,
         checkpoint=plan.path(network),
     )
-    history: list[dict[str, Any]] = training.run(progress).to_dict()["history"]
-    return history
+    return {"history": training.run(progress).to_dict()["history"], "inner": {}}
 
 
-def _judge(fabric: Fabric, plan: Plan, maps: Maps, network: Network, model: SlideModel) -> dict[str, Any]:
-    """What a finished network knows of its training patients, and says of its test patients."""
+def _judge(
+    fabric: Fabric, plan: Plan, maps: Maps, network: Network, model: SlideModel, inner: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """What a finished network knows of its training patients, and says of patients that it has not learned.
+
+    Args:
+        fabric: Device.
+        plan: Of the training.
+        maps: Of all patients.
+        network: Its place and settings.
+        model: The network.
+        inner: Of fitted heads, which learn from their validation patients too, the predictions of the inner
+            cross-validation.
+    """
     settings, fold = network.settings, network.fold
     crop_cells = choose_crop(settings, maps)
+    kinds = {task.kind for task in plan.cohort.tasks}
     found = {}
-    for role, patients in (("train", fold.train), ("test", fold.test)):
-        found[role] = predict_patients(
-            model, maps, patients, fabric=fabric, crop_cells=crop_cells, crops=settings.test_crops
+    for role, patients, wanted in (
+        ("train", fold.train, "survival" in kinds),
+        ("validation", fold.validation, "binary" in kinds and not inner),
+        ("test", fold.test, True),
+    ):
+        # What nobody asks for takes its time.
+        found[role] = (
+            predict_patients(
+                model, maps, patients, fabric=fabric, crop_cells=crop_cells, crops=settings.test_crops
+            )
+            if wanted
+            else {}
         )
+    unseen = dict(inner) or _tensors(found["validation"])
+    binary = [task.name for task in plan.cohort.tasks if task.kind == "binary"]
     place = Place(fold.repeat, fold.number, network.initialisation, settings.aggregator, crop_cells)
     return {
         "member": Member.of(place, model.heads, found["train"]).to_dict(),
-        "predictions": {task: torch.from_numpy(values) for task, values in found["test"].items()},
+        "predictions": _tensors(found["test"]),
+        "unseen": {name: unseen[name] for name in binary},
     }
+
+
+def _tensors(arrays: Mapping[str, FloatArray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
 
 def _make_draws(plan: Plan, network: Network, world: int) -> BalancedDraws:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from histonic.core.calls import Calls
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.documents import write_document
 from histonic.core.errors import TrainingError
 from histonic.core.files import replacing_file, write_json, write_text
 from histonic.core.settings import plain_settings
-from histonic.core.task import Calls
 from histonic.data.maps.store import Store
 from histonic.models.members import prediction_columns
 from histonic.models.trained import Trained
@@ -106,16 +106,30 @@ def write_begin(out: Path, settings: TrainSettings, cohort: CohortDocument) -> N
 
 
 def write_predictions(
-    out: Path, cohort: Cohort, folds: Sequence[Fold], trained: Sequence[Trained], calls: Calls
+    out: Path,
+    cohort: Cohort,
+    folds: Sequence[Fold],
+    trained: Sequence[Trained],
+    calls: Calls,
+    points: Sequence[str],
 ) -> None:
-    """Write ``predictions/<task>.csv``, a row a patient and repeat, out of fold."""
+    """Write ``predictions/<task>.csv``, a row a patient and repeat, out of fold.
+
+    Args:
+        out: The run.
+        cohort: The patients.
+        folds: Of all repeats.
+        trained: The networks.
+        calls: By which rule a class is called.
+        points: At which binary targets are called, too.
+    """
     for task in cohort.tasks:
         frames = []
         for fold in folds:
             place = (fold.repeat, fold.number)
             mine = [each for each in trained if (each.member.repeat, each.member.fold) == place]
             found, members = [each.predictions[task.name] for each in mine], [each.member for each in mine]
-            columns = prediction_columns(task, found, members, calls)
+            columns = prediction_columns(task, found, members, calls, points)
             frames.append(pd.DataFrame({**truth_columns(task, cohort, fold), **columns}))
         frame = pd.concat(frames).sort_values(["repeat", "patient_id"])
         write_frame(out / "predictions" / f"{task.name}.csv", frame)

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from histonic.core.calls import Calls, PointNames
 from histonic.core.settings import Precision
-from histonic.core.task import MOST_TARGETS, Calls
+from histonic.core.task import MOST_TARGETS
 from histonic.data.tables.settings import TableSettings
 
 
@@ -94,7 +95,18 @@ class TrainSettings(TableSettings):
     calls: Calls = Field(
         "probable",
         description="Which class is predicted. probable: the most probable one (ordinal: the median); "
-        "balanced: the one that is most probable against its share among the training patients.",
+        "balanced: the one that is most probable against its share among the training patients; of two "
+        "classes also an operating point.",
+    )
+    operating_point: PointNames = Field(
+        ("youden", "sensitivity=0.95"),
+        description="Thresholds between two classes, chosen on validation patients: youden, "
+        "sensitivity=SHARE, specificity=SHARE; or given: threshold=SHARE, cost=FP:FN.",
+    )
+    primary: tuple[str, ...] = Field(
+        (),
+        description="Metric that leads a target, TARGET=METRIC: the one that is held against chance; repeat "
+        "for several. By default AUROC, quadratic weighted kappa, Spearman correlation or C-index.",
     )
     private: bool = Field(
         False, description="Keep paths and file names out of the run (explain and report need --store then)."

@@ -34,12 +34,14 @@ from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
 from histonic.runs.documents import CohortDocument, RunDocument
 from histonic.runs.files import clear_leftovers, require_same_origin, versions
+from histonic.runs.primary import with_primary
 from histonic.stages.train import run_files
 from histonic.stages.train.folds import make_folds
 from histonic.stages.train.networks import read_losses, train_networks
 from histonic.stages.train.plan import Network, Plan, assign
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainSettings
+from histonic.stages.train.thresholds import choose_thresholds, require_thresholds, wanted_points
 from histonic.training.devices import make_fabric, run_on, run_side_by_side
 
 
@@ -94,6 +96,7 @@ def train_slides(
         plan.trials(fold)
         _require_events(cohort, fold)
         _tell_unseen_classes(cohort, fold, listener)
+        require_thresholds(cohort, fold, resolved, listener)
     for name, coding in cohort.codings.items():
         listener.say(f"{name}: {coding.text}")
     for note in cohort.notes:
@@ -184,7 +187,7 @@ def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> C
         replace(task, intervals=settings.hazard_intervals) if task.kind == "survival" else task
         for task in cohort.tasks
     )
-    return replace(cohort, tasks=tasks)
+    return replace(cohort, tasks=with_primary(tasks, settings.primary))
 
 
 def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progress) -> list[Trained]:
@@ -233,6 +236,8 @@ def _origin(plan: Plan, store: Store) -> dict[str, Any]:
 def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progress: Progress) -> None:
     """Everything after training; ``run.json`` comes last and says that the run is finished."""
     settings, out = plan.settings, plan.settings.out
+    points = wanted_points(settings)
+    trained, thresholds = choose_thresholds(plan.cohort, plan.folds, trained, points)
     encoder = find_encoder(store)
     if encoder is None:
         progress.say(
@@ -247,13 +252,15 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         compress_settings=store.settings,
         codings=plan.cohort.codings,
         calls=settings.calls,
+        operating_points=points,
     )
     fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
-    run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls)
+    run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls, points)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)
     run = RunDocument(
         **dict(facts),
+        thresholds=thresholds,
         aggregator=", ".join(sorted({each.member.aggregator for each in trained})),
         split=plan.made,
         histonic=versions()["histonic"],

@@ -93,7 +93,7 @@ def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> li
         settings.labels,
         targets=settings.target,
         **settings.reading(),
-        event_coding=settings.event_coding,
+        **settings.meaning(),
         slide_ids=slide_ids,
     )
     findings = [

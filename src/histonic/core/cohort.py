@@ -23,12 +23,14 @@ class Patient:
         slide_ids: Names of the patient's maps in the store, sorted.
         site: Hospital or scanner, empty if the table has none.
         targets: Per task name: class index, value, or (time, event); absent if missing.
+        causes: Of survival tasks with competing causes: that of the patient's event; absent if censored.
     """
 
     patient_id: str
     slide_ids: tuple[str, ...]
     site: str = ""
     targets: Mapping[str, float | tuple[float, float]] = field(default_factory=dict)
+    causes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

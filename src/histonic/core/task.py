@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import AfterValidator, PlainSerializer
 
@@ -14,6 +14,17 @@ from histonic.core.documents import parse_part
 from histonic.core.errors import SettingsError
 
 TaskKind = Literal["binary", "multiclass", "ordinal", "regression", "survival"]
+EventCodes = Literal["event", "censored", "1/2"]
+"""What the codes of event columns mean: 1 is the event, 1 is the censored, or R's 1 censored and 2 event."""
+
+
+class EventMeaning(TypedDict):
+    """Keywords that say what event columns hold, from the settings to the reading of their cells."""
+
+    event_coding: EventCodes
+    event_of_interest: Sequence[str]
+
+
 MOST_NAME_BYTES = 160
 """Of a target's name: with what stands around it, it names a file."""
 MOST_TARGETS = 1000
@@ -131,16 +142,33 @@ Tasks = Annotated[
 
 
 @dataclass(frozen=True)
+class EventCoding:
+    """What a survival target's columns hold, for whoever reads the same target in another table.
+
+    Attributes:
+        codes: What the codes of the event column mean.
+        unit: Of time, as the column's name tells it; empty if it tells none.
+        of_interest: The code or word that is the event, where others are competing causes; empty otherwise.
+    """
+
+    codes: EventCodes = "event"
+    unit: str = ""
+    of_interest: str = ""
+
+
+@dataclass(frozen=True)
 class Coding:
     """How a target's labels were taken.
 
     Attributes:
         text: In one line: order of the classes, positive class, coding of the event, unit of time.
         doubt: What was taken so although nothing says it, and how to say it; empty if there is none.
+        event: Of a survival target; None of others, and in files of earlier versions.
     """
 
     text: str
     doubt: str = ""
+    event: EventCoding | None = None
 
 
 @dataclass(frozen=True)
@@ -203,6 +231,15 @@ def parse_target(text: str) -> TargetRequest:
     columns = tuple(part.strip() for part in columns_text.split(",") if part.strip())
     inferred: TaskKind | None = "ordinal" if order else "binary" if positive else None
     wanted = 2 if kind == "survival" else 1
+    if kind == "survival" and len(columns) == 3:
+        raise SettingsError(
+            asked,
+            "Three columns are named. A time of entry (left truncation) is not supported: every patient "
+            "counts as followed from time 0.",
+            "Give a time that begins at entry (exit minus entry) and the event: "
+            f"{name.strip()}:survival:TIME_SINCE_ENTRY,{columns[2]}. If nobody could be missed before entry: "
+            f"{name.strip()}:survival:{columns[1]},{columns[2]} with --columns entry=none.",
+        )
     if columns and len(columns) != wanted:
         raise SettingsError(asked, f"{len(columns)} column(s) are named, {wanted} needed.", _TODO)
     return TargetRequest(name.strip(), kind or inferred, columns, order, positive)

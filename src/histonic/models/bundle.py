@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -126,6 +126,7 @@ class Bundle:
         compress_settings: How the training maps were made.
         calls: By which rule a class is called.
         operating_points: At which binary targets are called, too.
+        codings: How the labels of each target were taken, by its name; none in files of earlier versions.
     """
 
     folder: Path
@@ -138,6 +139,7 @@ class Bundle:
     compress_settings: MapSettings
     calls: Calls = "balanced"
     operating_points: tuple[str, ...] = ()
+    codings: Mapping[str, Coding] = field(default_factory=dict)
 
     @property
     def encoder_path(self) -> Path:
@@ -226,6 +228,7 @@ def read_bundle(folder: Path) -> Bundle:
         content.compress_settings,
         content.calls,
         content.operating_points,
+        content.codings,
     )
 
 

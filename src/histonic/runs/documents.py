@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
 from histonic.core.calls import Calls, PointName, PointNames
 from histonic.core.cohort import Exclusion
 from histonic.core.compressed import EncoderDescription, MapSettings
-from histonic.core.documents import Document, Part, SealedDocument
+from histonic.core.documents import Document, Part, SealedDocument, SparsePart
 from histonic.core.settings import Precision
 from histonic.core.task import Coding, Tasks
 from histonic.data.maps.fusion import Fusion
@@ -102,12 +102,17 @@ class SlidesOfPatient(Part):
     slide_ids: tuple[str, ...] = Field(min_length=1)
 
 
-class CohortPatient(SlidesOfPatient):
-    """A patient of a run; places are pairs of repeat and fold."""
+class CohortPatient(SlidesOfPatient, SparsePart):
+    """A patient of a run; places are pairs of repeat and fold.
+
+    Attributes:
+        causes: Of survival targets with competing causes that of the patient's event; absent without any.
+    """
 
     tested_in: tuple[tuple[int, int], ...]
     validates_in: tuple[tuple[int, int], ...]
     targets: dict[str, Target]
+    causes: Mapping[str, str] = {}
 
 
 class Counts(Part):
@@ -141,7 +146,11 @@ class CohortDocument(Document):
 
 
 class ExternalDocument(Document):
-    """``external.json``: a cohort from elsewhere that the run's networks have predicted."""
+    """``external.json``: a cohort from elsewhere that the run's networks have predicted.
+
+    Attributes:
+        codings: How the follow-up of its survival targets was taken; none in files of earlier versions.
+    """
 
     FORMAT = "histonic-external-1"
 
@@ -152,6 +161,7 @@ class ExternalDocument(Document):
     patients: tuple[SlidesOfPatient, ...]
     exclusions: tuple[Exclusion, ...]
     counts: Counts
+    codings: Mapping[str, Coding] = {}
 
 
 class RunSettings(TableSettings):

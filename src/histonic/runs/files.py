@@ -110,7 +110,10 @@ def truth_columns(task: Task, cohort: Cohort, fold: Fold) -> dict[str, list[Any]
     targets = cohort.targets(task, fold.test)
     if task.kind == "survival":
         events = ["" if np.isnan(event) else int(event) for event in targets[:, 1]]
-        return {**columns, "time": targets[:, 0].tolist(), "event": events}
+        columns |= {"time": targets[:, 0].tolist(), "event": events}
+        named = any(task.name in patient.causes for patient in cohort.patients)
+        causes = [patient.causes.get(task.name, "") for patient in fold.test]
+        return {**columns, "cause": causes} if named else columns
     if task.is_classification:
         names = ["" if np.isnan(index) else task.classes[int(index)] for index in targets]
         return {**columns, "truth": names}

@@ -72,6 +72,17 @@ class PredictionTable:
             )
         return rules[0]
 
+    def competing(self) -> npt.NDArray[np.bool_]:
+        """``(n,)`` whose follow-up another cause than the event ended; nobody's where no causes are told.
+
+        Raises:
+            TableError: A column is absent, or a cell of it cannot be used.
+        """
+        if "cause" not in self.frame.columns:
+            return np.zeros(len(self.frame), bool)
+        named = np.array([bool(text) for text in self.texts("cause")], bool)
+        return np.asarray(named & (self.numbers("event", missing=True) == 0))
+
     @property
     def points(self) -> list[str]:
         """Names of the operating points at which the table has calls, in its order; of a binary target."""

@@ -17,7 +17,7 @@ from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray
 from histonic.runs.predictions import PredictionTable
 
-SAME = ("site", "truth", "time", "event")
+SAME = ("site", "truth", "time", "event", "cause")
 """Columns in which a patient's rows must agree over the repeats."""
 
 

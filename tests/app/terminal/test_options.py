@@ -100,14 +100,15 @@ def test_pairs_need_a_sign() -> None:
 def test_required_options_come_first_then_own_then_shared() -> None:
     names = [parameter.name for parameter in parameters(TrainSettings, ("store",))]
     assert names[:5] == ["store", "labels", "target", "out", "aggregator"]
-    assert names[-8:] == [
+    assert names[-9:] == [
         "sheet",
         "table_style",
         "columns",
         "slide_table",
-        "event_coding",
         "classes",
         "decimal",
+        "event_coding",
+        "event_of_interest",
         "config",
     ]
 

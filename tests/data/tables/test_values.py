@@ -17,11 +17,14 @@ from histonic.data.tables.values import (
 
 @pytest.mark.parametrize(
     ("word", "event"),
-    [("1", 1), ("1.0", 1), ("TRUE", 1), ("yes", 1), ("y", 1), ("0", 0), ("false", 0), ("No", 0), ("n", 0)],
+    [
+        *[(word, 1) for word in ("1", "1.0", "TRUE", "yes", "y", "Ja", "oui")],
+        *[(word, 0) for word in ("0", "false", "No", "n", "nein", "non")],
+    ],
 )
 def test_codes_are_inverted_only_by_the_explicit_word(word, event):
     assert to_event(word) == event
-    assert to_event(word, ones_are_censored=True) == 1 - event
+    assert to_event(word, "censored") == 1 - event
 
 
 @pytest.mark.parametrize(
@@ -34,10 +37,18 @@ def test_codes_are_inverted_only_by_the_explicit_word(word, event):
         ("alive", 0),
         ("Censored", 0),
         ("0:LIVING", 0),
+        ("verstorben", 1),
+        ("Lebt", 0),
     ],
 )
 def test_words_that_name_the_state_are_never_inverted(word, event):
-    assert to_event(word) == to_event(word, ones_are_censored=True) == event
+    assert to_event(word) == to_event(word, "censored") == event
+
+
+def test_one_and_two_are_those_of_r() -> None:
+    words = ("1", "2", "2.0", "0", "yes", "1:LIVING", "2:DECEASED", "2:Relapse", "1:DECEASED")
+    assert [to_event(word, "1/2") for word in words] == [0, 1, 1, None, None, 0, 1, 1, None]
+    assert to_event("2:DECEASED") is None and to_event("Dead", "1/2") == 1 and to_event("alive", "1/2") == 0
 
 
 @pytest.mark.parametrize("word", ["2", "-1", "maybe", "0.5"])

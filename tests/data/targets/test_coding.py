@@ -9,7 +9,7 @@ import pytest
 
 from histonic.core.cohort import Cohort
 from histonic.core.errors import TableError
-from histonic.core.task import parse_target
+from histonic.core.task import EventCodes, EventCoding, parse_target
 from histonic.data.tables.label_table import read_labels
 from histonic.data.targets.checks import check_labels, examine_labels
 from histonic.data.targets.cohorts import build_cohort
@@ -27,6 +27,7 @@ def cohort(path: Path, target: str, **options: object) -> Cohort:
     return build_cohort(read_labels(path), [parse_target(target)], slides, **options)
 
 
+OS = "os:survival:os_months,status"
 COLOURS = ["red", "green", "blue"] * 4
 
 
@@ -111,18 +112,22 @@ def test_the_line_that_says_how_labels_were_taken(
 
 @pytest.mark.parametrize(
     ("coding", "events", "censored"),
-    [("event", "1, dead", "0, alive"), ("censored", "0, dead", "1, alive")],
+    [("event", "1, dead", "0, alive"), ("censored", "0, dead", "1, alive"), ("1/2", "2, dead", "1, alive")],
 )
-def test_the_line_of_a_survival_target(tmp_path: Path, coding: str, events: str, censored: str) -> None:
+def test_the_line_of_a_survival_target(
+    tmp_path: Path, coding: EventCodes, events: str, censored: str
+) -> None:
     path = tmp_path / "labels.csv"
-    cells = ["alive", "1", "0", "dead"] * 3
+    cells = ["alive", "1", "2" if coding == "1/2" else "0", "dead"] * 3
     rows = [f"P{k},{k + 1},{cell}" for k, cell in enumerate(cells)]
     path.write_text("\n".join(["patient_id,os_months,status", *rows]) + "\n")
-    found = cohort(path, "os:survival:os_months,status", event_coding=coding).codings["os"].text
+    found = examine_labels(path, targets=[OS], event_coding=coding).codings["os"].text
     assert found == (
         f"event: {events} in the column 'status'; censored: {censored}; "
         "time in months, by the name of 'os_months'"
     )
+    kept = cohort(path, OS, event_coding=coding).codings["os"]
+    assert kept.event == EventCoding(coding, "months") and kept.text == found
 
 
 def test_a_positive_class_that_nothing_names_goes_on_with_a_note(tmp_path: Path) -> None:

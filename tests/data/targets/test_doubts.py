@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from histonic.core.errors import TableError
+from histonic.core.task import parse_target
+from histonic.data.tables.label_table import read_labels
 from histonic.data.targets.checks import check_labels
+from histonic.data.targets.cohorts import build_cohort
 from histonic.data.targets.doubts import far_numbers
 
 AGES = [40.0, 51.0, 63.0, 72.0, 80.0]
@@ -26,3 +30,15 @@ def test_the_doctor_names_them(tmp_path):
         assert [issue.found for issue in found] == [
             "2 cells: '9999' (row 7), '9999' (row 8), far from the others."
         ]
+
+
+def test_numbers_that_mean_nothing_are_left_out(tmp_path):
+    rows = "".join(f"P{k},{value:g}\n" for k, value in enumerate([*AGES, -999.0]))
+    (tmp_path / "a.csv").write_text(f"patient_id,ki67\n{rows}")
+    slides = [f"P{k}" for k in range(6)]
+    table = read_labels(tmp_path / "a.csv", classes={"ki67:-999": "NA"})
+    cohort = build_cohort(table, [parse_target("k:regression:ki67")], slides)
+    assert [patient.targets["k"] for patient in cohort.patients] == AGES and cohort.notes == ()
+    table = read_labels(tmp_path / "a.csv", classes={"-999": "NA"})
+    with pytest.raises(TableError, match="COLUMN:WRITTEN=MEANING"):
+        build_cohort(table, [parse_target("k:regression:ki67")], slides)

@@ -6,6 +6,7 @@ import pytest
 
 from histonic.core.errors import TableError
 from histonic.core.task import parse_target
+from histonic.data.targets.checks import check_labels
 from histonic.data.targets.cohorts import build_cohort, read_labels
 from histonic.data.targets.survival_columns import has_columns, time_columns
 
@@ -65,3 +66,52 @@ def test_a_column_of_the_name_comes_first(tmp_path):
     (tmp_path / "clinical.tsv").write_text(text)
     with pytest.raises(TableError, match="6 classes"):
         build_cohort(read_labels(tmp_path / "clinical.tsv"), [parse_target("death:binary")], SLIDES)
+
+
+ENTRY = "patient_id,{0},exit,dead\n" + "".join(f"P{k},{k % 3},{k + 3},{k % 2}\n" for k in range(12))
+
+
+@pytest.mark.parametrize(
+    "column", ["entry", "Entry_Time", "tstart", "left_truncation", "start", "entry_months"]
+)
+def test_a_time_of_entry_is_refused_and_can_be_set_aside(tmp_path, column):
+    path = tmp_path / "a.csv"
+    path.write_text(ENTRY.format(column))
+    request, slides = [parse_target("os:survival:exit,dead")], [f"P{k}" for k in range(12)]
+    with pytest.raises(TableError, match=rf"column '{column}'.*(?s:.*)left truncation") as refused:
+        build_cohort(read_labels(path), request, slides)
+    assert "--columns entry=none" in refused.value.todo
+    (issue,) = check_labels(path, targets=["os:survival:exit,dead"])
+    assert (issue.severity, issue.what) == ("error", "Unusable target")
+    aside = build_cohort(read_labels(path, columns={"entry": "none"}), request, slides)
+    assert [patient.targets["os"][0] for patient in aside.patients] == sorted(
+        (float(k + 3) for k in range(12)), key=lambda time: f"P{time - 3:g}"
+    )
+    with pytest.raises(TableError, match="at which observation began"):
+        build_cohort(read_labels(path), [parse_target(f"os:survival:{column},dead")], slides)
+
+
+def test_other_columns_are_no_entry(tmp_path):
+    path, slides = tmp_path / "a.csv", [f"P{k}" for k in range(12)]
+    request = [parse_target("os:survival:exit,dead")]
+    for column, text in {
+        "entry": ENTRY.replace(",1,", ",0,").replace(",2,", ",0,"),  # everybody from the start
+        "start": ENTRY.replace(",1,", ",2011,").replace(",2,", ",2012,").replace(",0,", ",2013,"),
+        "age_at_entry": ENTRY,
+        "first_visit": ENTRY,
+    }.items():
+        path.write_text(text.format(column))
+        assert len(build_cohort(read_labels(path), request, slides).patients) == 12
+    # Named so by the user, it is one, whatever it holds.
+    with pytest.raises(TableError, match="left truncation"):
+        build_cohort(read_labels(path, columns={"entry": "first_visit"}), request, slides)
+
+
+def test_ages_at_entry_and_exit(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = "".join(f"P{k},{50 + k},{55 + k},{k % 2}\n" for k in range(12))
+    path.write_text(f"patient_id,age_at_entry,exit_age,dead\n{rows}")
+    with pytest.raises(TableError, match="left truncation"):
+        build_cohort(
+            read_labels(path), [parse_target("os:survival:exit_age,dead")], [f"P{k}" for k in range(12)]
+        )

@@ -10,7 +10,8 @@ from histonic.core.errors import SettingsError, TableError
 from histonic.core.task import TargetRequest, parse_target
 from histonic.data.tables.issues import raise_first
 from histonic.data.tables.label_table import LabelTable, read_labels
-from histonic.data.targets.targets import is_censor_named, join_patients, read_target, read_targets
+from histonic.data.targets.event_names import is_censor_named
+from histonic.data.targets.targets import join_patients, read_target, read_targets
 
 
 def make_table(folder: Path, **columns: list[str]) -> LabelTable:
@@ -129,7 +130,7 @@ def test_target_names_are_unique_and_not_none(tmp_path):
         ("-2", "1", "Negative time", 3),
         ("inf", "1", "Time that is not a number", 3),
         ("2", "perhaps", "Event that is not 0 or 1", 3),
-        ("2", "2", "Event that is not 0 or 1", 3),
+        ("2", "2", "Event codes beyond 0 and 1", 3),
     ],
 )
 def test_bad_survival_cells_name_column_and_row(tmp_path, time, event, what, row):

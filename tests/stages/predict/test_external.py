@@ -12,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from histonic.core.documents import write_document
 from histonic.core.errors import BundleError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
+from histonic.core.task import Coding, EventCoding
 from histonic.data.maps.store import Store
+from histonic.runs.run import read_facts
 from histonic.stages.predict.external import external_test
 from histonic.stages.predict.predict import predict
 from histonic.stages.train.train import train_slides
@@ -126,6 +129,32 @@ def test_spellings_that_the_run_joined_are_joined_here_too(
     assert set(pd.read_csv(out / "predictions" / "grade.csv")["truth"]) == {"low", "mid"}
 
 
+def test_events_are_read_as_the_run_read_them(run: Path, elsewhere: Path, tmp_path: Path) -> None:
+    """A run trained with --event-coding censored, tested without the option: nobody is turned round."""
+    shutil.copytree(run, tmp_path / "run")
+    facts = read_facts(run)
+    coding = Coding("censored: 1", event=EventCoding("censored", "months"))
+    facts = facts.model_copy(update={"codings": {**facts.codings, "os": coding}})
+    write_document(tmp_path / "run" / "run.json", facts)
+    heard = Listener()
+    out = try_out(tmp_path / "run", elsewhere, progress=heard)
+    labels = pd.read_csv(elsewhere / "labels.csv").drop_duplicates("case").set_index("case")
+    found = pd.read_csv(out / "predictions/os.csv").set_index("patient_id")
+    assert found.event.tolist() == (1 - labels.os_event[found.index]).tolist()
+    said = next(note for note in heard.notes if note.startswith("os: "))
+    assert "in the column 'os_event'; censored: 1; time in months" in said
+    assert json.loads((out / "external.json").read_text())["codings"]["os"]["event"]["codes"] == "censored"
+    with pytest.raises(SettingsError, match="trained with --event-coding censored"):
+        try_out(tmp_path / "run", elsewhere, event_coding="event")
+    days = pd.read_csv(elsewhere / "labels.csv").rename(columns={"os_months": "os_days"})
+    days.to_csv(tmp_path / "days.csv", index=False)
+    with pytest.raises(TableError, match="in days, by the name of 'os_days'"):
+        try_out(
+            run, elsewhere, labels=tmp_path / "days.csv",
+            target=["score:regression:ki67", "os:survival:os_days,os_event"],
+        )  # fmt: skip
+
+
 def test_targets_that_the_other_cohort_lacks_are_left_out(run: Path, elsewhere: Path, tmp_path: Path) -> None:
     """A cohort of one class still has predictions, and no score."""
     table = pd.read_csv(elsewhere / "labels.csv").drop(columns="ki67").assign(grade="mid")
@@ -153,3 +182,31 @@ def test_what_cannot_be_tested_is_refused(run: Path, elsewhere: Path, tmp_path: 
         path.write_text(path.read_text().replace('"min_cell_share": 0.25', '"min_cell_share": 0.5'))
     with pytest.raises(BundleError, match="another setting of tissue"):
         external_test(run=run, store=tmp_path / "store", labels=elsewhere / "labels.csv")
+
+
+def test_causes_go_from_the_table_to_run_and_external_cohort(
+    store_maker: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = store_maker(tmp_path, patients=14)
+    table = pd.read_csv(folder / "labels.csv")
+    status = np.where(table.os_event == 1, np.where(np.arange(14) % 3 == 0, 2, 1), 0)
+    table.assign(status=status).to_csv(folder / "labels.csv", index=False)
+    given = {"store": folder / "store", "labels": folder / "labels.csv", "out": folder / "run"}
+    given |= {"target": ["css:survival:os_months,status"], "folds": 3, "max_epochs": 1, "initialisations": 1}
+    with pytest.raises(TableError, match="--event-of-interest 1"):
+        train_slides(**given)
+    run = train_slides(**given, event_of_interest="1")
+    found = pd.read_csv(run / "predictions/css.csv", dtype=str, keep_default_na=False).set_index("patient_id")
+    wanted = pd.Series(status, index=table.patient_id)[found.index]
+    assert found.cause.tolist() == ["" if code == 0 else str(code) for code in wanted]
+    assert found.event.astype(int).tolist() == (wanted == 1).astype(int).tolist()
+    patients = json.loads((run / "cohort.json").read_text())["patients"]
+    assert [each.get("causes") for each in patients] == [{"css": str(c)} if c else None for c in status]
+    assert read_facts(run).codings["css"].event == EventCoding("event", "months", "1")
+    # The same command finds the run finished; another cohort needs no option.
+    assert train_slides(**given, event_of_interest="1") == run
+    out = external_test(run=run, store=folder / "store", labels=folder / "labels.csv", name="again")
+    again = pd.read_csv(out / "predictions/css.csv", dtype=str, keep_default_na=False)
+    assert again.cause.tolist() == found.cause[again.patient_id].tolist()
+    with pytest.raises(SettingsError, match="trained with --event-of-interest 1"):
+        external_test(run=run, store=folder / "store", labels=folder / "labels.csv", event_of_interest=["2"])

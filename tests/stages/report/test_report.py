@@ -696,3 +696,23 @@ def test_a_search_and_repeats_are_shown(tmp_path: Path, make_run: MakeRun) -> No
     assert "Fold 4: aggregator convnet" in page.text and "chose differently" in page.text
     assert len(values["history"]) == 8
     assert all(np.diff(network["epoch"]).tolist() == [1] * 23 for network in values["history"])
+
+
+def test_competing_causes_have_cumulative_incidences(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", [SURVIVAL], pictures=False)
+    path = run / "predictions" / "overall_survival.csv"
+    frame = pd.read_csv(path)
+    other = (frame["event"] == 0) & (np.arange(len(frame)) % 2 == 0)
+    frame.assign(cause=np.where(frame["event"] == 1, "cancer", np.where(other, "heart", ""))).to_csv(
+        path, index=False
+    )
+    page, values, _ = report_on(run)
+    assert (
+        "Cumulative incidence by predicted risk" in page.text and "where “heart” may come first" in page.text
+    )
+    assert "Other causes, after which the event cannot come or does not count: heart." in page.text
+    assert "Survival by predicted risk" not in page.text and "Integrated Brier" not in page.text
+    assert "Log-rank test of the two hazards" in page.text and "Median time" not in page.text
+    curves = values["targets"][0]["curves"]
+    assert "km" not in curves and curves["incidence"]["causes"] == ["heart"]
+    assert sum(group["competing"] for group in curves["incidence"]["groups"]) == int(other.sum())

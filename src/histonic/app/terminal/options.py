@@ -173,7 +173,8 @@ def _metavar(field: FieldInfo) -> str:
     if _is_mapping(field):
         return "NAME=VALUE"
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
-    if get_origin(field.annotation) is Literal:
-        return "|".join(str(choice) for choice in get_args(field.annotation))
+    literal = field.annotation if get_origin(field.annotation) is Literal else kinds[0]
+    if get_origin(literal) is Literal:
+        return "|".join(str(choice) for choice in get_args(literal))
     names = {int: "INT", float: "NUMBER", Path: "PATH", str: "TEXT"}
     return names.get(kinds[0], "TEXT")

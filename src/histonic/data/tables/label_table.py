@@ -63,7 +63,7 @@ class LabelTable:
     @property
     def label_columns(self) -> list[str]:
         """The columns that are neither identifiers, paths, sites nor folds."""
-        taken = {column for name, column in self.columns.items() if name not in ("time", "event")}
+        taken = {column for name, column in self.columns.items() if name not in ("time", "event", "entry")}
         return [column for column in self.text.columns if column not in taken]
 
     def where(self, column: str = "", *rows: int) -> str:

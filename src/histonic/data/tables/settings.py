@@ -8,19 +8,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from histonic.core.settings import Settings
+from histonic.core.task import MOST_TARGETS, EventCodes, EventMeaning
 
 TableStyle = Literal["auto", "histonic", "gdc", "clam", "trident", "stamp", "pathobench", "slide2vec"]
 Decimal = Literal["auto", "point", "comma"]
 
 
-def _listed(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """A single word as a list of one, and lists of a YAML file as tuples."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class SheetSettings(Settings):
     """Base of the settings of every verb that reads a table, of slides or of labels."""
 
-    sheet: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    sheet: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (),
         max_length=2,
         description="Sheet of an Excel table, by default the first. Twice where labels and slides stand in "
@@ -38,8 +40,8 @@ class SheetSettings(Settings):
         return self.sheet[-1] if self.sheet else None
 
 
-class TableSettings(SheetSettings):
-    """Base of the settings of every verb that reads a label table."""
+class LabelSettings(SheetSettings):
+    """Base of the settings of every verb that reads a label table, but for what its events mean."""
 
     table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
     columns: dict[str, str] = Field(
@@ -47,9 +49,6 @@ class TableSettings(SheetSettings):
     )
     slide_table: Path | None = Field(
         None, description="Second table that joins patients and slides, if labels has none."
-    )
-    event_coding: Literal["event", "censored"] = Field(
-        "event", description="What 1 means in the event column; 'censored' inverts it, explicitly."
     )
     classes: dict[str, str] = Field(
         {},
@@ -71,3 +70,23 @@ class TableSettings(SheetSettings):
             "classes": self.classes,
             "decimal": self.decimal,
         }
+
+
+class TableSettings(LabelSettings):
+    """Base of the settings of every verb that says what the events of a label table mean."""
+
+    event_coding: EventCodes = Field(
+        "event",
+        description="What 1 means in the event column: 'event'; 'censored', the inverse; '1/2': R's codes, "
+        "1 = censored and 2 = event.",
+    )
+    event_of_interest: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        (),
+        max_length=MOST_TARGETS,
+        description="Code or word of the event, where others are competing causes (TARGET=CODE for one "
+        "target); those count as censored for the hazard.",
+    )
+
+    def meaning(self) -> EventMeaning:
+        """Keywords that say what event columns hold."""
+        return {"event_coding": self.event_coding, "event_of_interest": self.event_of_interest}

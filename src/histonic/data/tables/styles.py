@@ -9,7 +9,10 @@ from pathlib import Path
 from histonic.core.errors import SettingsError, TableError
 from histonic.data.tables.issues import list_names, suggest
 
-CANONICAL = ("patient_id", "slide_id", "path", "mpp", "mask", "site", "fold", "split", "time", "event")
+CANONICAL = (
+    *("patient_id", "slide_id", "path", "mpp", "mask", "site", "fold", "split"),
+    *("time", "event", "entry"),
+)
 """What histonic calls the columns that are not targets."""
 
 NO_SPLIT: Mapping[str, str] = {"fold": "none", "split": "none"}
@@ -36,10 +39,18 @@ Patho-Bench's ``fold_0`` ... ``fold_n`` are read beside these, see
 :func:`histonic.data.tables.label_table.read_labels`.
 """
 
+LATE_ENTRY = (
+    *("entry_time", "time_entry", "entry_months", "entry_days", "entry_years", "time_to_entry"),
+    *("start", "start_time", "time_start", "tstart", "t_start", "left_truncation", "left_trunc"),
+    *("truncation_time", "delayed_entry", "late_entry", "study_entry", "entry_age", "age_entry"),
+    *("age_at_entry", "age_at_start", "age_at_enrolment", "age_at_enrollment", "age_at_inclusion"),
+)
+"""Names of the time at which a patient came under observation, beside entry itself."""
 _LOOSE: Mapping[str, tuple[str, ...]] = {
     "patient_id": ("patient", "case"),
     "slide_id": ("slide",),
     "path": ("slide_path", "filename"),
+    "entry": LATE_ENTRY,
 }
 """Further names that 'auto' knows, such as slideflow's."""
 
@@ -47,9 +58,9 @@ _LOOSE: Mapping[str, tuple[str, ...]] = {
 KNOWN_NAMES = frozenset(
     column.lower()
     for names in (*STYLES.values(), _LOOSE)
-    for columns in names.values()
+    for name, columns in names.items()
     for column in columns
-    if column not in ("time", "event", "path", "mask", "mpp", "site", "fold", "split")
+    if name != "entry" and column not in ("time", "event", "path", "mask", "mpp", "site", "fold", "split")
 )
 """Names by which a header is known, in lower case."""
 

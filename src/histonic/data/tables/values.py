@@ -42,10 +42,12 @@ def is_spreadsheet_error(text: str) -> bool:
     return text[:1] in "#Ee" and _ERROR_WORD.fullmatch(text) is not None
 
 
-_EVENT_WORDS = frozenset({"event", "dead", "deceased", "died", "death"})
-_CENSORED_WORDS = frozenset({"alive", "censored", "living"})
-_TRUE_WORDS = frozenset({"1", "1.0", "yes", "y", "true"})
-_FALSE_WORDS = frozenset({"0", "0.0", "no", "n", "false"})
+_EVENT_WORDS = _words("event|dead|deceased|died|death|tot|verstorben|gestorben")
+_CENSORED_WORDS = _words("alive|censored|living|lebt|lebend|zensiert")
+_TRUE_WORDS = _words("1|1.0|yes|y|true|ja|oui|si|sí|wahr")
+_FALSE_WORDS = _words("0|0.0|no|n|false|nein|non|falsch")
+_ZERO_ONE = {"0": 0.0, "1": 1.0}
+_ONE_TWO = {"1": 0.0, "2": 1.0}
 
 
 def is_missing(text: str) -> bool:
@@ -74,31 +76,38 @@ def to_number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def to_event(text: str, *, ones_are_censored: bool = False) -> float | None:
+def to_event(text: str, codes: str = "event") -> float | None:
     """1.0 for an event, 0.0 for censoring, None for a word with no meaning.
 
     Words that name the state (dead, alive, censored, event ...) mean the same whatever the column codes;
     1, 0, yes, no, true and false are inverted where 1 marks the censored. Of cBioPortal's 1:Recurred and
     0:DiseaseFree the number counts, which is no censoring whatever the column is called.
 
+    Args:
+        text: A cell.
+        codes: ``event``, ``censored`` or ``1/2``, see :data:`histonic.core.task.EventCodes`.
+
     Example:
-        >>> to_event("1"), to_event("1", ones_are_censored=True), to_event("Dead", ones_are_censored=True)
-        (1.0, 0.0, 1.0)
+        >>> to_event("1"), to_event("1", "censored"), to_event("1", "1/2"), to_event("Dead", "censored")
+        (1.0, 0.0, 0.0, 1.0)
         >>> to_event("1:Recurred/Progressed"), to_event("0:DiseaseFree"), to_event("1:LIVING"), to_event("1:")
         (1.0, 0.0, None, None)
     """
     word = text.strip().lower()
-    numbered = re.fullmatch(r"([01])\s*:\s*(\S.*)", word)
+    numbers = _ONE_TWO if codes == "1/2" else _ZERO_ONE
+    numbered = re.fullmatch(r"([012])\s*:\s*(\S.*)", word)
     if numbered:
-        event, rest = float(numbered[1]), numbered[2]
+        event, rest = numbers.get(numbered[1]), numbered[2]
         known = to_event(rest) if rest in _EVENT_WORDS | _CENSORED_WORDS else None
         if known is None:
-            return None if ones_are_censored else event
+            return None if codes == "censored" else event
         return event if event == known else None
     if word in _EVENT_WORDS or word in _CENSORED_WORDS:
         return float(word in _EVENT_WORDS)
+    if codes == "1/2":
+        return numbers.get(class_name(word))
     if word in _TRUE_WORDS or word in _FALSE_WORDS:
-        return float((word in _TRUE_WORDS) != ones_are_censored)
+        return float((word in _TRUE_WORDS) != (codes == "censored"))
     return None
 
 

@@ -8,23 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from histonic.core.errors import CohortError, HistonicError, TableError
-from histonic.core.task import Coding, TargetRequest, Task, parse_target
+from histonic.core.task import Coding, EventCodes, EventMeaning, TargetRequest, Task, parse_target
 from histonic.data.tables.issues import Issue, gather, list_names
 from histonic.data.tables.joins import SlideJoin, fitting_column, given_roles, join_slides, table_patients
 from histonic.data.tables.label_table import LabelTable, collect_labels
 from histonic.data.tables.settings import Decimal
-from histonic.data.targets.classes import unused_spellings
 from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
+from histonic.data.targets.event_names import is_censor_named
+from histonic.data.targets.follow_up import follow_up_issues
 from histonic.data.targets.survival_checks import coding_issues, number_issues
 from histonic.data.targets.targets import (
     RowTarget,
     Value,
-    is_censor_named,
     join_patients,
     make_task,
     read_target,
     read_targets,
+    unused_by_targets,
 )
 from histonic.data.text import loose_key
 
@@ -54,7 +55,8 @@ def examine_labels(
     style: str = "auto",
     columns: Mapping[str, str] | None = None,
     slide_table: str | Path | None = None,
-    event_coding: str = "event",
+    event_coding: EventCodes = "event",
+    event_of_interest: Sequence[str] = (),
     slide_ids: Sequence[str] | None = None,
     folds: int = 4,
     sheet: str | None = None,
@@ -78,7 +80,8 @@ def examine_labels(
         style: Table style, as for :func:`histonic.data.tables.label_table.read_labels`.
         columns: Own column names.
         slide_table: Second table that names the slides.
-        event_coding: ``event`` or ``censored``.
+        event_coding: What the codes of event columns mean.
+        event_of_interest: ``CODE`` or ``TARGET=CODE``: the event, where others are competing causes.
         slide_ids: Names of the slides or maps; None leaves the join unchecked.
         folds: Parts of the cross-validation that is planned.
         sheet: Of the label table, if it is an Excel file.
@@ -110,24 +113,27 @@ def examine_labels(
         issues += _join_issues(table, join, slide_ids or ())
     used = _patients_with_maps(table, join)
     issues += _patient_count(table, used, folds)
+    meant: EventMeaning = {"event_coding": event_coding, "event_of_interest": event_of_interest}
     if not requests:
         issues += _censor_columns(table, event_coding)
-    if len(requests) > 1:
-        issues += _targets_together(table, requests, event_coding)
+    if len(requests) > 1 or event_of_interest:
+        issues += _targets_together(table, requests, meant)
     codings: dict[str, Coding] = {}
     for request in requests:
-        issues += _target_issues(table, request, event_coding, used, folds, codings)
+        issues += _target_issues(table, request, meant, used, folds, codings)
     if requests and table.classes:
-        issues += _unused_spellings(table, requests, event_coding)
+        issues += _unused_spellings(table, requests, meant)
     return LabelCheck(sorted(gather(issues), key=lambda issue: issue.severity != "error"), codings)
 
 
-def _unused_spellings(table: LabelTable, requests: Sequence[TargetRequest], event_coding: str) -> list[Issue]:
+def _unused_spellings(
+    table: LabelTable, requests: Sequence[TargetRequest], meant: EventMeaning
+) -> list[Issue]:
     try:
-        targets = [read_target(table, request, event_coding=event_coding) for request in requests]
+        targets = [read_target(table, request, **meant) for request in requests]
     except HistonicError:
         return []  # listed with its own target
-    return unused_spellings(table, {target.request.name: target.written for target in targets})
+    return unused_by_targets(table, targets)
 
 
 def _alike_patients(table: LabelTable) -> list[Issue]:
@@ -232,7 +238,7 @@ def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[I
     return issues
 
 
-def _censor_columns(table: LabelTable, event_coding: str) -> list[Issue]:
+def _censor_columns(table: LabelTable, event_coding: EventCodes) -> list[Issue]:
     """Columns that by their name mark the censored, while nobody has said so."""
     if event_coding == "censored":
         return []
@@ -245,15 +251,17 @@ def _censor_columns(table: LabelTable, event_coding: str) -> list[Issue]:
     ]
 
 
-def _targets_together(table: LabelTable, targets: Sequence[TargetRequest], event_coding: str) -> list[Issue]:
+def _targets_together(
+    table: LabelTable, targets: Sequence[TargetRequest], meant: EventMeaning
+) -> list[Issue]:
     """What only shows when all targets are looked at together."""
     for request in targets:
         try:
-            read_target(table, request, event_coding=event_coding)
+            read_target(table, request, **meant)
         except HistonicError:
             return []  # listed with its own target
     try:
-        read_targets(table, targets, event_coding=event_coding)
+        read_targets(table, targets, **meant)
     except HistonicError as error:
         return [_as_issue("Targets that do not fit together", table.text.name, error)]
     return []
@@ -262,14 +270,14 @@ def _targets_together(table: LabelTable, targets: Sequence[TargetRequest], event
 def _target_issues(
     table: LabelTable,
     request: TargetRequest,
-    event_coding: str,
+    meant: EventMeaning,
     used: Sequence[str],
     folds: int,
     codings: dict[str, Coding],
 ) -> list[Issue]:
     """What is wrong with one target; its coding goes into ``codings``."""
     try:
-        target = read_target(table, request, event_coding=event_coding)
+        target = read_target(table, request, **meant)
     except HistonicError as error:
         return [_as_issue("Unusable target", f"{table.text.name}, target {request.name!r}", error)]
     values, issues = join_patients(table, target)
@@ -278,7 +286,7 @@ def _target_issues(
         task, numbers = make_task(table, target, {p: values[p] for p in used if p in values})
     except HistonicError as error:
         return [*issues, _as_issue("Unusable target", f"{table.text.name}, target {request.name!r}", error)]
-    codings[request.name] = target_coding(table, request, task, event_coding=event_coding)
+    codings[request.name] = target_coding(table, request, task, **meant)
     missing = [patient for patient in used if patient not in numbers]
     if missing:
         found = f"{len(missing)} of {len(used)} patients have no value: {list_names(missing)}."
@@ -288,6 +296,7 @@ def _target_issues(
         issues += one_outcome(table, task, numbers.values())
     doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
     doubts += [*value_doubts(table, target, task, numbers), *positive_doubt(table, request, task)]
+    doubts += follow_up_issues(table, target, numbers)
     return [
         *issues,
         *_rare_outcomes(table, task, numbers.values(), folds),

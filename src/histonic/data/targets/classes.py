@@ -39,22 +39,41 @@ def joined_classes(table: LabelTable, target: str, cells: Mapping[int, str]) -> 
     return {row: name for row, name in named.items() if not is_missing(name)}
 
 
-def unused_spellings(table: LabelTable, targets: Mapping[str, Collection[str]]) -> list[Issue]:
+def spelled_cells(table: LabelTable, column: str, cells: Mapping[int, str]) -> dict[int, str]:
+    """Cells of times, events and numbers by row, as ``table.classes`` says them for this column alone.
+
+    ``status:9=NA`` leaves a cell out; a plain ``9=NA`` speaks of classes, not of 9 months.
+
+    Args:
+        table: With ``classes``.
+        column: Its column.
+        cells: Text by row, none of them missing.
+    """
+    heads = {key: value for key, value in table.classes.items() if key.startswith(f"{column}:")}
+    joins = {class_name(key.removeprefix(f"{column}:")): value for key, value in heads.items()}
+    read = {row: joins.get(class_name(cell), cell) for row, cell in cells.items()} if joins else dict(cells)
+    return {row: cell for row, cell in read.items() if not is_missing(cell)}
+
+
+def unused_spellings(
+    table: LabelTable, targets: Mapping[str, Collection[str]], numbers: Mapping[str, Collection[str]]
+) -> list[Issue]:
     """An error for each spelling that is to be joined and that no cell says.
 
     Args:
         table: With ``classes``.
         targets: The words of every target of classes, as written, by its name.
+        numbers: Those of numbers, times and events by their column, of which only ``COLUMN:WRITTEN`` speaks.
     """
-    said = {name: {class_name(cell) for cell in cells} for name, cells in targets.items()}
-    every = set().union(*said.values()) if said else set()
+    said = {name: {class_name(cell) for cell in cells} for name, cells in {**numbers, **targets}.items()}
+    every = {name for target in targets for name in said[target]}
     issues = []
     for spelling in table.classes:
         target, colon, rest = spelling.partition(":")
         fits = class_name(spelling) in every or (colon and class_name(rest) in said.get(target, set()))
         if not fits:
             found = f"No cell of the targets says {spelling!r}; they say {list_names(sorted(every))}."
-            todo = "Correct --classes WRITTEN=CLASS."
+            todo = "Correct --classes WRITTEN=CLASS; of times, events and numbers COLUMN:WRITTEN=MEANING."
             issues.append(Issue("error", "Class that no cell has", table.text.name, found, todo))
     return issues
 

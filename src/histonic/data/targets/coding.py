@@ -8,16 +8,27 @@ from collections.abc import Collection, Sequence
 from functools import cache
 
 from histonic.core.errors import TableError
-from histonic.core.task import Coding, TargetRequest, Task, TaskKind, join_order
+from histonic.core.task import (
+    Coding,
+    EventCodes,
+    EventCoding,
+    TargetRequest,
+    Task,
+    TaskKind,
+    join_order,
+)
 from histonic.data.classes.orders import known_order, order_classes
 from histonic.data.classes.positives import order_binary, positive_class
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
-from histonic.data.tables.values import class_name, is_missing, natural_key, to_event
+from histonic.data.tables.values import class_name, natural_key
+from histonic.data.targets.cells import given_cells
 from histonic.data.targets.classes import join_option, no_values
+from histonic.data.targets.events import interest_of, read_events
 
 WORDS_SHOWN = 4
 """Of those that mean an event, or none."""
+UNIT_DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 _UNITS = {
     "days": "d|day|days|tage",
     "weeks": "wk|wks|week|weeks|wochen",
@@ -167,7 +178,12 @@ def _doubt(request: TargetRequest, task: Task) -> tuple[str, str] | None:
 
 
 def target_coding(
-    table: LabelTable, request: TargetRequest, task: Task, *, event_coding: str = "event"
+    table: LabelTable,
+    request: TargetRequest,
+    task: Task,
+    *,
+    event_coding: EventCodes = "event",
+    event_of_interest: Sequence[str] = (),
 ) -> Coding:
     """How the labels of a target were taken, in one line.
 
@@ -175,10 +191,13 @@ def target_coding(
         table: The labels.
         request: With what was given.
         task: With its classes.
-        event_coding: ``event`` or ``censored``.
+        event_coding: What the codes of event columns mean.
+        event_of_interest: ``CODE`` or ``TARGET=CODE``.
     """
     if task.kind == "survival":
-        return Coding(_survival_words(table, task, event_coding))
+        interest = interest_of(task.name, event_of_interest)
+        event = EventCoding(event_coding, time_unit(task.columns[0]), interest)
+        return Coding(_survival_words(table, task, event_coding, interest), event=event)
     if task.kind == "regression":
         return Coding(f"a number, in the unit of the column {task.columns[0]!r}")
     if task.kind == "multiclass":
@@ -201,30 +220,37 @@ def _by(why: str) -> str:
     return why.removeprefix("their ")
 
 
-def _survival_words(table: LabelTable, task: Task, event_coding: str) -> str:
+def _survival_words(table: LabelTable, task: Task, event_coding: EventCodes, of_interest: str) -> str:
     time, event = task.columns
-    words: dict[float, set[str]] = {1.0: set(), 0.0: set()}
-    for cell in table.frame[event]:
-        value = None if is_missing(cell) else to_event(cell, ones_are_censored=event_coding == "censored")
-        if value is not None:
-            words[value].add(class_name(cell))
+    words: dict[str, set[str]] = {"event": set(), "other": set(), "censored": set()}
+    given = given_cells(table, event)
+    found = read_events(table, task.name, event, event_coding, of_interest)
+    for row, value in found.known.items():
+        which = "event" if value == 1 else "other" if row in found.causes else "censored"
+        words[which].add(class_name(given[row]))
     shown = {
-        value: ", ".join(sorted(found, key=natural_key)[:WORDS_SHOWN]) or "none"
-        for value, found in words.items()
+        which: ", ".join(sorted(found, key=natural_key)[:WORDS_SHOWN]) or "none"
+        for which, found in words.items()
     }
     unit = time_unit(time)
-    return f"event: {shown[1.0]} in the column {event!r}; censored: {shown[0.0]}; " + (
+    others = f"competing causes: {shown['other']}; " if of_interest else ""
+    return f"event: {shown['event']} in the column {event!r}; {others}censored: {shown['censored']}; " + (
         f"time in {unit}, by the name of {time!r}" if unit else f"time in the unit of {time!r}"
     )
 
 
-def time_unit(column: str) -> str:
+def time_unit(column: str, *, short: bool = True) -> str:
     """The unit that a column's name tells; empty if it tells none, or several.
+
+    Args:
+        column: Its name.
+        short: Whether one or two letters (``os_d``, ``os_mo``) tell it, too.
 
     Example:
         >>> time_unit("OS_MONTHS"), time_unit("days_to_death+days_to_last_follow_up"), time_unit("time")
         ('months', 'days', '')
     """
     words = set(re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower()))
+    words = words if short else {word for word in words if len(word) > 2}
     found = [unit for unit, names in _UNITS.items() if words & set(names.split("|"))]
     return found[0] if len(found) == 1 else ""

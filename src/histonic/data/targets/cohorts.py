@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from histonic.core.cohort import Cohort, Exclusion, Patient
 from histonic.core.errors import CohortError
-from histonic.core.task import TargetRequest, Task
+from histonic.core.task import EventCodes, EventMeaning, TargetRequest, Task
 from histonic.data.tables.issues import Issue, gather, list_names, raise_first
 from histonic.data.tables.joins import (
     SlideJoin,
@@ -20,10 +20,16 @@ from histonic.data.tables.joins import (
 )
 from histonic.data.tables.label_table import LabelTable, read_labels
 from histonic.data.targets.checks import check_labels, one_outcome
-from histonic.data.targets.classes import unused_spellings
 from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
-from histonic.data.targets.targets import join_patients, make_task, read_targets
+from histonic.data.targets.follow_up import follow_up_issues
+from histonic.data.targets.targets import (
+    join_patients,
+    make_task,
+    patient_causes,
+    read_targets,
+    unused_by_targets,
+)
 
 __all__ = ["Issue", "LabelTable", "build_cohort", "check_labels", "read_labels"]
 
@@ -33,7 +39,8 @@ def build_cohort(
     requests: Sequence[TargetRequest],
     slide_ids: Sequence[str],
     *,
-    event_coding: str = "event",
+    event_coding: EventCodes = "event",
+    event_of_interest: Sequence[str] = (),
     varied: bool = True,
 ) -> Cohort:
     r"""Join labels and maps: patients with their maps, targets, sites and folds, and who was left out.
@@ -47,7 +54,8 @@ def build_cohort(
         requests: The targets; a kind left open is inferred, see
             :func:`histonic.data.targets.targets.read_target`.
         slide_ids: Names of the maps in the store.
-        event_coding: ``censored`` says that 1 in event columns marks the censored.
+        event_coding: What the codes of event columns mean; ``censored``: 1 marks the censored.
+        event_of_interest: ``CODE`` or ``TARGET=CODE``: the event, where others are competing causes.
         varied: Refuse a target that does not vary, or whose classes have no certain order; patients who are
             only to be tested may be all of a kind, and their classes have the order of the run.
 
@@ -67,10 +75,11 @@ def build_cohort(
         >>> cohort.tasks[0].classes, cohort.patients[0].slide_ids, cohort.exclusions[0].name
         (('no', 'yes'), ('a', 'b'), 'P3')
     """
-    targets = read_targets(table, requests, event_coding=event_coding)
+    meant: EventMeaning = {"event_coding": event_coding, "event_of_interest": event_of_interest}
+    targets = read_targets(table, requests, **meant)
     raise_first(issue for target in targets for issue in target.issues)
     if varied:  # an external cohort is read with the spellings of the run, which it need not have
-        raise_first(unused_spellings(table, {target.request.name: target.written for target in targets}))
+        raise_first(unused_by_targets(table, targets))
     joined = [join_patients(table, target) for target in targets]
     raise_first(issue for _, issues in joined for issue in issues)
     join = join_slides(table, slide_ids)
@@ -80,6 +89,7 @@ def build_cohort(
     if not used:
         raise _nobody(table, join, slide_ids, labelled)
     sites = patient_sites(table)
+    causes = {target.request.name: patient_causes(table, target) for target in targets if target.causes}
     tasks, encoded, codings = [], [], {}
     doubts = [issue for target in targets for issue in target.issues]
     for target, (values, _) in zip(targets, joined, strict=True):
@@ -87,14 +97,18 @@ def build_cohort(
         if varied or not numbers:
             raise_first(one_outcome(table, task, numbers.values()))
         doubts += value_doubts(table, target, task, numbers)
+        follow_up = follow_up_issues(table, target, numbers)
+        raise_first(follow_up)
+        doubts += follow_up
         if varied:
             doubts += positive_doubt(table, target.request, task)
-            codings[task.name] = target_coding(table, target.request, task, event_coding=event_coding)
+        if varied or task.kind == "survival":  # classes of another cohort are taken as the run has them
+            codings[task.name] = target_coding(table, target.request, task, **meant)
         tasks.append(task)
         encoded.append(numbers)
     return Cohort(
         tuple(tasks),
-        tuple(_patient(join, sites, tasks, encoded, patient) for patient in used),
+        tuple(_patient(join, sites, tasks, encoded, patient, causes) for patient in used),
         (*_patient_exclusions(table, join, labelled), *slide_exclusions(join, used)),
         number_folds(table, used),
         given_roles(table, used),
@@ -109,13 +123,15 @@ def _patient(
     tasks: Sequence[Task],
     encoded: Sequence[Mapping[str, float | tuple[float, float]]],
     patient: str,
+    causes: Mapping[str, Mapping[str, str]],
 ) -> Patient:
     targets = {
         task.name: numbers[patient]
         for task, numbers in zip(tasks, encoded, strict=True)
         if patient in numbers
     }
-    return Patient(patient, join.slides[patient], sites[patient], targets)
+    mine = {name: found[patient] for name, found in causes.items() if patient in found}
+    return Patient(patient, join.slides[patient], sites[patient], targets, mine)
 
 
 def _patient_exclusions(table: LabelTable, join: SlideJoin, labelled: set[str]) -> list[Exclusion]:

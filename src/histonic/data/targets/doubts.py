@@ -34,9 +34,8 @@ def value_doubts(
     if task.is_classification:
         counts = Counter(task.classes[int(each)] for each in values.values() if not isinstance(each, tuple))
         return doubtful_classes(table, task.name, task.columns[-1], counts)
-    numbers = {
-        row: value[0] if isinstance(value, tuple) else float(value) for row, value in target.values.items()
-    }
+    # Of times more is known: see follow_up.
+    numbers = {row: float(each) for row, each in target.values.items() if not isinstance(each, tuple)}
     far = far_numbers(numbers)
     if not far:
         return []

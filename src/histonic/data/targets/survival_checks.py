@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from histonic.data.tables.issues import Issue
 from histonic.data.tables.label_table import LabelTable
+from histonic.data.targets.event_names import is_censor_named
 from histonic.data.targets.survival_columns import TIME_ENDINGS
-from histonic.data.targets.targets import RowTarget, Value, is_censor_named
+from histonic.data.targets.targets import RowTarget, Value
 
 FEWEST = 30
 """Patients below which nothing is said about the coding."""

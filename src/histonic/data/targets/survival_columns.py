@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from histonic.core.errors import TableError
-from histonic.core.task import TargetRequest
+from histonic.core.task import EventCodes, TargetRequest
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
-from histonic.data.tables.values import is_missing, is_spreadsheet_error, to_event
+from histonic.data.tables.styles import LATE_ENTRY
 from histonic.data.targets.cells import given_cells, read_numbers
+from histonic.data.targets.classes import spelled_cells
+from histonic.data.targets.events import blank_issues, read_events
 
 TIME_ENDINGS = ("time", "days", "weeks", "months", "years")
 EVENT_ENDINGS = ("event", "status", "dead", "death", "censored", "censorship", "censor")
@@ -17,6 +21,8 @@ JOINED = "+"
 """In ``days_to_death+days_to_last_follow_up``: the first where the event happened, else the second."""
 _GDC_LAST = ("days_to_last_follow_up", "days_to_last_followup")
 _GDC_NAMES = frozenset({"os", "overall_survival", "survival", "death", "dead", "vital_status"})
+MOST_BEFORE = 0.9
+"""So many patients have an entry before their own time, if the column is one of entries."""
 FEWEST_CENSORED = 3
 """Without an event and without a time, before that is called a fault of the columns."""
 
@@ -76,37 +82,108 @@ def _gdc_pair(table: LabelTable) -> tuple[str, str] | None:
     return f"{tails['days_to_death']}{JOINED}{last}", tails["vital_status"]
 
 
+class FollowUp(NamedTuple):
+    """The columns of a survival target as read."""
+
+    values: dict[int, tuple[float, float]]
+    """(time, event) per row in which both are given."""
+    issues: tuple[Issue, ...]
+    """What is wrong with the cells."""
+    written: dict[str, frozenset[str]]
+    """By column the words of events, and of times what ``classes`` names."""
+    causes: dict[int, str]
+    """Of each event by row, where an event of interest was named."""
+
+
 def read_survival(
-    table: LabelTable, columns: Sequence[str], ones_are_censored: bool
-) -> tuple[dict[int, tuple[float, float]], tuple[Issue, ...]]:
-    """(time, event) per row in which both are given, and what is wrong with the cells."""
-    issues: list[Issue] = []
-    events: dict[int, float] = {}
-    for row, cell in table.frame[columns[1]].items():
-        if is_missing(cell):
-            continue
-        event = to_event(cell, ones_are_censored=ones_are_censored)
-        if event is None:
-            what = (
-                "Spreadsheet's error in a cell" if is_spreadsheet_error(cell) else "Event that is not 0 or 1"
-            )
-            todo = "Use 1 or 0, true or false, or words such as dead and alive; empty if missing."
-            where = table.where(columns[1], int(row))
-            issues.append(Issue("error", what, where, f"The cell is {cell!r}.", todo))
-        else:
-            events[int(row)] = event
+    table: LabelTable,
+    target: str,
+    columns: Sequence[str],
+    event_coding: EventCodes,
+    of_interest: str = "",
+) -> FollowUp:
+    """Read the time and the event of a target.
+
+    Args:
+        table: The labels.
+        target: Name of the target.
+        columns: Time, or two of them joined by ``+``, and event.
+        event_coding: What the codes of the event column mean.
+        of_interest: The code or word that is the event, where others are competing causes.
+
+    Raises:
+        TableError: The event column has by its name the inverse meaning, and nobody has said so; or the table
+            says when patients came under observation.
+    """
+    events = read_events(table, target, columns[1], event_coding, of_interest)
+    issues, written = list(events.issues), {columns[1]: events.written}
     sources = time_columns(table, columns[0])
     times: list[Mapping[int, float]] = []
     for source in sources:
-        numbers, wrong = read_numbers(table, source, given_cells(table, source), not_negative=True)
+        given = given_cells(table, source)
+        cells = spelled_cells(table, source, given)
+        written[source] = frozenset(cell for row, cell in given.items() if cells.get(row) != cell)
+        numbers, wrong = read_numbers(table, source, cells, not_negative=True)
         times.append(numbers)
         issues = [*wrong, *issues]
     values = {}
-    for row, event in events.items():
-        known = times[0 if event == 1 else -1]
+    for row, event in events.known.items():
+        happened = event == 1 or row in events.causes
+        known = times[0 if happened else -1]
         if row in known:
             values[row] = (known[row], event)
-    return values, (*issues, *_one_sided(table, columns, sources, events, values))
+    timed = {row for known in times for row in known}
+    refuse_late_entry(table, target, columns, {row: value[0] for row, value in values.items()})
+    unharmed = {row: event for row, event in events.known.items() if row not in events.causes}
+    issues += _one_sided(table, columns, sources, unharmed, values)
+    issues += blank_issues(table, columns[1], events, timed)
+    return FollowUp(values, tuple(issues), written, dict(events.causes))
+
+
+def refuse_late_entry(
+    table: LabelTable, target: str, columns: Sequence[str], times: Mapping[int, float]
+) -> None:
+    """Refuse a table that says when each patient came under observation (left truncation).
+
+    Args:
+        table: Its column ``entry`` by name, or as ``--columns entry=COLUMN`` says.
+        target: Name of the target.
+        columns: Of the target.
+        times: Of the target, by row.
+
+    Raises:
+        TableError: The column was named so, or holds times, some of them later than 0 and hardly any after
+            the patient's own; or it is the time of the target.
+    """
+    entry = table.columns.get("entry", "")
+    named = entry.lower() not in (*LATE_ENTRY, "entry")
+    if not entry or (not named and _is_age(entry) and not _is_age(columns[0])):
+        return
+    asked = f"Read the target {target!r} ({table.where(entry)})."
+    if entry in time_columns(table, columns[0]):
+        raise TableError(
+            asked,
+            "By its name it is the time at which observation began, not at which it ended.",
+            "Name the time of the event or the last visit: "
+            f"--target {target}:survival:TIME_COLUMN,{columns[1]}; if it is that, say --columns entry=none.",
+        )
+    if not named:
+        found, _ = read_numbers(table, entry, given_cells(table, entry))
+        both = [(found[row], time) for row, time in times.items() if row in found]
+        before = sum(start <= time for start, time in both)
+        if not any(start > 0 for start, _ in both) or before < MOST_BEFORE * len(both):
+            return
+    raise TableError(
+        asked,
+        "It says when each patient came under observation (left truncation); here every patient counts as "
+        "followed from time 0, so that time in which nobody could be seen to die would pass for survival.",
+        "Give a time that begins at entry (exit minus entry), or only patients followed from the start. If "
+        "nobody could be missed before entry, set the column aside: --columns entry=none.",
+    )
+
+
+def _is_age(column: str) -> bool:
+    return "age" in re.split(r"[^a-z]+", column.lower())
 
 
 def _one_sided(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.core.task import TargetRequest, Task, TaskKind
+from histonic.core.task import EventCodes, TargetRequest, Task, TaskKind
 from histonic.data.tables.issues import Issue, list_examples, list_names, suggest
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.numbers import are_numbers
@@ -17,8 +16,15 @@ from histonic.data.tables.values import (
     natural_key,
 )
 from histonic.data.targets.cells import given_cells, read_numbers, spreadsheet_errors
-from histonic.data.targets.classes import joined_classes, refuse_two_spellings
+from histonic.data.targets.classes import (
+    joined_classes,
+    refuse_two_spellings,
+    spelled_cells,
+    unused_spellings,
+)
 from histonic.data.targets.coding import ordered_classes
+from histonic.data.targets.event_names import name_meaning
+from histonic.data.targets.events import interest_of
 from histonic.data.targets.survival_columns import read_survival, survival_pair, time_columns
 
 Value = str | float | tuple[float, float]
@@ -39,6 +45,8 @@ class RowTarget:
         values: Value per row of the file; rows without one are absent.
         issues: What is wrong with the columns or cells.
         written: The words of a target of classes, before any are joined.
+        spelled: By column the words of events before any are joined; of numbers and times those that are.
+        causes: Of events by row, where an event of interest was named.
     """
 
     request: TargetRequest
@@ -47,15 +55,21 @@ class RowTarget:
     values: Mapping[int, Value] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()
     written: frozenset[str] = frozenset()
+    spelled: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    causes: Mapping[int, str] = field(default_factory=dict)
 
 
 def read_targets(
-    table: LabelTable, requests: Sequence[TargetRequest], *, event_coding: str = "event"
+    table: LabelTable,
+    requests: Sequence[TargetRequest],
+    *,
+    event_coding: EventCodes = "event",
+    event_of_interest: Sequence[str] = (),
 ) -> list[RowTarget]:
     """Read all targets, see :func:`read_target`.
 
     Raises:
-        SettingsError: No target, or the same name twice.
+        SettingsError: No target, or the same name twice; an event of interest without a survival target.
         TableError: As for one target; or ``censored`` would also invert a column that is not named so.
     """
     names = [request.name for request in requests]
@@ -66,9 +80,21 @@ def read_targets(
             f"The name {doubled[0]!r} occurs twice." if doubled else "No target is named.",
             "Give every target a name of its own: NAME:KIND:COLUMN.",
         )
-    targets = [read_target(table, request, event_coding=event_coding) for request in requests]
+    targets = [
+        read_target(table, request, event_coding=event_coding, event_of_interest=event_of_interest)
+        for request in requests
+    ]
+    timed = [target.request.name for target in targets if target.kind == "survival"]
+    named = {text: text.partition("=")[0].strip() for text in event_of_interest}
+    idle = [text for text, name in named.items() if ("=" in text and name not in timed) or not timed]
+    if idle:
+        raise SettingsError(
+            f"Take {idle[0]!r} for the event of interest.",
+            f"The survival targets are {list_names(timed) or '(none)'}.",
+            "Leave out --event-of-interest, or write it as CODE or TARGET=CODE.",
+        )
     events = [target.columns[1] for target in targets if target.kind == "survival"]
-    plain = [column for column in events if not is_censor_named(column)]
+    plain = [column for column in events if name_meaning(column) not in ("censored", "alive")]
     if event_coding == "censored" and plain and len(plain) < len(events):
         raise TableError(
             f"Invert the event columns {list_names(events)} of {table.path.name}.",
@@ -78,7 +104,13 @@ def read_targets(
     return targets
 
 
-def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str = "event") -> RowTarget:
+def read_target(
+    table: LabelTable,
+    request: TargetRequest,
+    *,
+    event_coding: EventCodes = "event",
+    event_of_interest: Sequence[str] = (),
+) -> RowTarget:
     """Find the target's columns, infer its kind and read its cells.
 
     Without a kind: columns NAME_time (or _days, _weeks, _months, _years) and NAME_event (or _status,
@@ -89,7 +121,8 @@ def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str 
     Args:
         table: The labels.
         request: The target; kind and columns may be open.
-        event_coding: ``censored`` says that 1 in the event column marks the censored.
+        event_coding: What the codes of event columns mean; ``censored``: 1 marks the censored.
+        event_of_interest: ``CODE`` or ``TARGET=CODE``: the event, where others are competing causes.
 
     Raises:
         TableError: No such column, an open kind that the values do not decide, or a censorship column
@@ -97,9 +130,12 @@ def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str 
     """
     kind, columns = _locate(table, request)
     if kind == "survival":
-        _refuse_unclear_event(table, request, columns, event_coding)
-        pairs, issues = read_survival(table, columns, event_coding == "censored")
-        return RowTarget(request, kind, columns, dict(pairs), issues)
+        interest = interest_of(request.name, event_of_interest)
+        found = read_survival(table, request.name, columns, event_coding, interest)
+        values = dict(found.values)
+        return RowTarget(
+            request, kind, columns, values, found.issues, spelled=found.written, causes=found.causes
+        )
     cells = given_cells(table, columns[0])
     issues = spreadsheet_errors(table, columns[0], cells)
     cells = {row: cell for row, cell in cells.items() if not is_spreadsheet_error(cell)}
@@ -107,8 +143,12 @@ def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str 
     if kind is None:
         kind = _infer(table, request, columns[0], classes)
     if kind == "regression":
-        numbers, wrong = read_numbers(table, columns[0], cells)
-        return RowTarget(request, kind, columns, dict(numbers), (*issues, *wrong))
+        read = spelled_cells(table, columns[0], cells)
+        joined = frozenset(cell for row, cell in cells.items() if read.get(row) != cell)
+        numbers, wrong = read_numbers(table, columns[0], read)
+        return RowTarget(
+            request, kind, columns, dict(numbers), (*issues, *wrong), spelled={columns[0]: joined}
+        )
     broken = {row: cell for row, cell in cells.items() if "\n" in cell and table.text.delimiter in cell}
     if broken:
         todo = "A double quote may have swallowed the end of a row: correct it."
@@ -117,17 +157,14 @@ def read_target(table: LabelTable, request: TargetRequest, *, event_coding: str 
     return RowTarget(request, kind, columns, dict(classes), issues, frozenset(cells.values()))
 
 
-def is_censor_named(column: str) -> bool:
-    """Whether a column's name says that it marks the censored.
-
-    Example:
-        >>> is_censor_named("censorship_dss"), is_censor_named("uncensored"), is_censor_named("os_event")
-        (True, False, False)
-    """
-    return (
-        re.search(r"(?<!un)(?<!non)(?<!not)(?<!un[_ -])(?<!non[_ -])(?<!not[_ -])cens", column.lower())
-        is not None
-    )
+def unused_by_targets(table: LabelTable, targets: Sequence[RowTarget]) -> list[Issue]:
+    """An error for each spelling in ``table.classes`` that no cell of the targets says."""
+    classes = {each.request.name: each.written for each in targets if each.written}
+    numbers: dict[str, frozenset[str]] = {}
+    for each in targets:
+        for column, words in each.spelled.items():
+            numbers[column] = words | numbers.get(column, frozenset())
+    return unused_spellings(table, classes, numbers)
 
 
 def _locate(table: LabelTable, request: TargetRequest) -> tuple[TaskKind | None, tuple[str, ...]]:
@@ -162,18 +199,6 @@ def _require_column(table: LabelTable, request: TargetRequest, column: str) -> N
             f"Read the target {request.name!r} from the column {absent[0]!r} of {table.path.name}.",
             found,
             near if todo.startswith(("Did you mean", "Its columns")) else todo,
-        )
-
-
-def _refuse_unclear_event(
-    table: LabelTable, request: TargetRequest, columns: Sequence[str], event_coding: str
-) -> None:
-    if event_coding == "event" and is_censor_named(columns[1]):
-        raise TableError(
-            f"Read the events of the target {request.name!r} ({table.where(columns[1])}).",
-            "By its name, 1 marks the censored there, which is the inverse of an event; taken as events it "
-            "would turn every risk upside down.",
-            "If 1 means censored, say --event-coding censored; if 1 means event, rename the column.",
         )
 
 
@@ -215,7 +240,7 @@ def join_patients(table: LabelTable, target: RowTarget) -> tuple[dict[str, Value
     issues = []
     for patient in sorted(rows_of):
         given = rows_of[patient]
-        if len(set(given.values())) == 1:
+        if len({(value, target.causes.get(row, "")) for row, value in given.items()}) == 1:
             values[patient] = next(iter(given.values()))
             continue
         issues.append(
@@ -223,15 +248,23 @@ def join_patients(table: LabelTable, target: RowTarget) -> tuple[dict[str, Value
                 "error",
                 "Rows of one patient disagree",
                 f"{table.where(' and '.join(target.columns), *given)}, patient {patient!r}",
-                f"The values are {list_names(_show(value) for value in given.values())}.",
+                f"The values are {list_names(_show(v, target.causes.get(r, '')) for r, v in given.items())}.",
                 "A target belongs to the patient: give the same value in all rows, or in only one.",
             )
         )
     return values, issues
 
 
-def _show(value: Value) -> str:
-    return f"(time {value[0]:g}, event {value[1]:g})" if isinstance(value, tuple) else str(value)
+def _show(value: Value, cause: str) -> str:
+    if isinstance(value, tuple):
+        return f"(time {value[0]:g}, event {value[1]:g}{', cause ' + cause if cause else ''})"
+    return str(value)
+
+
+def patient_causes(table: LabelTable, target: RowTarget) -> dict[str, str]:
+    """The cause of each patient's event, where an event of interest was named."""
+    timed = {row: cause for row, cause in target.causes.items() if row in target.values}
+    return {str(table.patients[row]): cause for row, cause in timed.items() if table.patients[row]}
 
 
 def make_task(

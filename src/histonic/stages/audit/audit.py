@@ -71,7 +71,7 @@ def audit(
         )
     table = read_labels(resolved.labels, **resolved.reading())
     requests = [parse_target(text) for text in resolved.target]
-    cohort = build_cohort(table, requests, store.slide_ids, event_coding=resolved.event_coding)
+    cohort = build_cohort(table, requests, store.slide_ids, **resolved.meaning())
     if resolved.out is not None:
         require_writable_folder(resolved.out)
     columns = {name: _column(table, name) for name in resolved.confounder}

@@ -111,6 +111,30 @@ class RiskGroup(Part):
     at_risk: tuple[int, ...]
 
 
+class IncidenceGroup(Part):
+    """Cumulative incidence of the event in one group of patients, where other causes may come first."""
+
+    name: str
+    n: int
+    events: int
+    competing: int
+    time: Numbers
+    incidence: Numbers
+    low: Numbers
+    high: Numbers
+    at_risk: tuple[int, ...]
+
+
+class IncidenceGroups(Part):
+    """Risk groups by Aalen and Johansen, the times of ``at_risk``, and the log-rank test of their hazards."""
+
+    groups: tuple[IncidenceGroup, ...]
+    causes: tuple[str, ...]
+    at: tuple[float, ...]
+    p: float | None
+    chi2: float | None
+
+
 class RiskGroups(Part):
     """Risk groups, the times of ``at_risk``, and the log-rank test (None with a single group)."""
 
@@ -170,11 +194,13 @@ class ValueCurves(Curves):
 class SurvivalCurves(Curves):
     """Of survival; what needs a span of follow-up is None without one.
 
+    With competing causes ``incidence`` stands in place of ``km``, and there is no predicted survival.
     ``calibration`` and ``decision`` are those at the ``horizon``; ``survival_from`` says to whose patients
     the step from risk to predicted survival was fitted.
     """
 
-    km: RiskGroups
+    km: RiskGroups | None = None
+    incidence: IncidenceGroups | None = None
     horizon: float
     hazard_ratios: tuple[HazardRatioRow, ...]
     survival_from: Literal["parts", "run"] | None = None

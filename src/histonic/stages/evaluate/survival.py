@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from histonic.metrics.survival.curves import kaplan_meier, log_rank, numbers_at_
 from histonic.metrics.survival.hazard import hazard_ratio
 from histonic.metrics.survival.outcome import Survival, check_survival, has_comparable_pair
 from histonic.runs.predictions import PredictionTable
+from histonic.stages.evaluate.competing import CAUSE_SPECIFIC, incidence_groups, other_causes
 from histonic.stages.evaluate.curves import (
     AucCurve,
     BrierCurve,
@@ -40,6 +42,7 @@ from histonic.stages.evaluate.evaluated import (
     within_folds,
 )
 from histonic.stages.evaluate.survival_times import (
+    RISK_GROUPS,
     Predicted,
     RiskModel,
     Times,
@@ -49,7 +52,6 @@ from histonic.stages.evaluate.survival_times import (
     round_times,
 )
 
-RISK_GROUPS = ("low risk", "high risk")
 CALIBRATION_GROUPS = 4
 FITTED_TO = {
     "parts": "Survival is predicted by a Cox model of the risk, fitted to the patients of the other parts.",
@@ -81,6 +83,10 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
     model = None if reference is None else _risk_model(reference)
     # Beyond the follow-up of those who were fitted there is no predicted survival.
     times = evaluated_times(outcome, np.inf if model is None else evaluated_times(model.outcome).last)
+    causes = other_causes(table, *([] if reference is None else [reference]))
+    if causes:
+        # What weighs or predicts survival would take the other causes for a loss from follow-up by chance.
+        times = times._replace(grid=np.empty(0), quartiles=())
     measures = _order_measures(table, outcome, times)
     by_time: dict[str, Any] = {}
     bands: dict[str, Statistic] = {}
@@ -94,8 +100,17 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
         measures += _survival_measures(outcome, found, times, chance, FITTED_TO[source])
         by_time = {"survival_from": source, **_survival_curves(outcome, risk, found, times, chance)}
         bands = _bands(outcome, risk, found, times, chance)
+    if causes:
+        measures = [replace(each, note=f"{CAUSE_SPECIFIC} {each.note}".strip()) for each in measures]
+        folds = fold_or_none(fold)
+        test = log_rank(outcome, high, strata=folds, inflation=_inflation(folds))
+        groups: dict[str, Any] = {
+            "incidence": incidence_groups(outcome, table.competing(), high, causes, test)
+        }
+    else:
+        groups = {"km": kaplan_meier_groups(outcome, high, fold_or_none(fold))}
     curves = SurvivalCurves(
-        km=kaplan_meier_groups(outcome, high, fold_or_none(fold)),
+        **groups,
         horizon=times.horizon,
         hazard_ratios=hazard_ratios(outcome, risk, high, fold_or_none(fold)),
         **by_time,

@@ -12,6 +12,7 @@ from histonic.metrics.survival.censoring import baseline_hazard, still_alive
 from histonic.metrics.survival.hazard import log_hazard_slope
 from histonic.metrics.survival.outcome import Survival
 
+RISK_GROUPS = ("low risk", "high risk")
 PARTS = 5
 """Parts of a cohort that was predicted as a whole, such as a fixed test part."""
 PARTS_SEED = 0

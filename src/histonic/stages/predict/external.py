@@ -28,6 +28,7 @@ from histonic.models.members import prediction_columns
 from histonic.runs.documents import Counts, ExternalDocument, SlidesOfPatient
 from histonic.runs.files import truth_columns, write_frame
 from histonic.runs.run import read_facts, read_kept_settings, read_settings
+from histonic.stages.predict.inherited import inherited_meaning, own_event_codings, require_same_follow_up
 from histonic.stages.predict.predict import predict_by_bundle
 from histonic.stages.predict.settings import ExternalSettings
 
@@ -55,16 +56,19 @@ def external_test(
 
     Raises:
         RunError: There is no such run, or it is not finished.
-        SettingsError: A target that the run does not have.
+        SettingsError: A target that the run does not have, or another coding of events than the run's.
         BundleError: The maps were made by another encoder or at another resolution than those of the run.
-        TableError: The label table is wrong, or names a class that the run does not know.
+        TableError: The label table is wrong, names a class that the run does not know, or has by its names
+            another unit of time.
         CohortError: Nobody can be joined.
         StoreError: The store is empty or a map is damaged.
     """
     resolved = resolve(ExternalSettings, settings, values)
     listener = progress or Silent()
-    read_facts(resolved.run)
+    facts, own = read_facts(resolved.run), read_settings(resolved.run)
     private = bool(read_kept_settings(resolved.run).get("private"))
+    codings = own_event_codings(facts, own)
+    meaning = inherited_meaning(codings, resolved.event_coding, resolved.event_of_interest)
     bundle = read_bundle(resolved.run / "bundle")
     store = Store.open(resolved.store)
     _require_same_maps(bundle, store)
@@ -72,14 +76,18 @@ def external_test(
         **resolved.reading(),
         "columns": {**resolved.columns, **NO_SPLIT},
         # What the run called one class is one class here, too.
-        "classes": {**read_settings(resolved.run).classes, **resolved.classes},
+        "classes": {**own.classes, **resolved.classes},
     }
     table = read_labels(resolved.labels, **reading)
     requests, absent = _requests(bundle.tasks, resolved.target, table)
+    meaning["event_of_interest"] = [
+        each for each in meaning["event_of_interest"] if each.partition("=")[0] not in absent
+    ]
     for name in absent:
         listener.say(f"{name} is not tested: {resolved.labels.name} has no such column")
-    found = build_cohort(table, requests, store.slide_ids, event_coding=resolved.event_coding, varied=False)
-    for note in found.notes:
+    require_same_follow_up(codings, bundle.tasks, requests, table)
+    found = build_cohort(table, requests, store.slide_ids, varied=False, **meaning)
+    for note in [*(f"{name}: {coding.text}" for name, coding in found.codings.items()), *found.notes]:
         listener.say(note)
     tested = [task for task in bundle.tasks if task.name not in absent]
     cohort = with_tasks(found, tested, resolved.labels)
@@ -216,4 +224,5 @@ def _facts(
             patients_in_table=patients_in_table,
             patients_used=len(cohort.patients),
         ),
+        codings=cohort.codings,
     )

@@ -77,6 +77,8 @@ def predict(
         raise SettingsError(
             "Predict.", "No slide was given.", "Give slide files, folders, a CSV with a path column, or maps."
         )
+    for name, coding in bundle.codings.items():
+        listener.say(f"{name}: {coding.text}")
     pick_device(resolved.device)
     require_writable_folder(resolved.out.parent)
     maps, files = _sort_out(resolved.slides)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from histonic.core.task import MOST_TARGETS
-from histonic.data.tables.settings import SheetSettings, TableSettings
+from histonic.core.task import MOST_TARGETS, EventCodes
+from histonic.data.tables.settings import LabelSettings, SheetSettings, listed
 
 
-class ExternalSettings(TableSettings):
+class ExternalSettings(LabelSettings):
     """A finished run tested on another cohort."""
 
     run: Path = Field(description="Run folder made by 'histonic train'.")
@@ -21,6 +22,12 @@ class ExternalSettings(TableSettings):
         (),
         max_length=MOST_TARGETS,
         description="NAME[:KIND[:COLUMNS]] where its columns differ from those of the run's own table.",
+    )
+    event_coding: EventCodes | None = Field(
+        None, description="What 1 means in the event column: as in the run; anything else is refused."
+    )
+    event_of_interest: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        (), max_length=MOST_TARGETS, description="Code of the event: as in the run; another one is refused."
     )
     device: str = Field("auto", description="auto, cpu or cuda.")
 

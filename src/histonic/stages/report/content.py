@@ -15,7 +15,7 @@ import pandas as pd
 from histonic.core.errors import CohortError
 from histonic.core.progress import Progress
 from histonic.core.settings import Settings, fields_of
-from histonic.core.task import Task
+from histonic.core.task import Coding, Task
 from histonic.runs.documents import CohortPatient, RunDocument
 from histonic.runs.patient_columns import read_patient_columns
 from histonic.runs.predictions import PredictionTable
@@ -77,10 +77,8 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
     columns = read_patient_columns(run.settings, (*settings.subgroups, *settings.clinical), settings.labels)
     targets = []
     for task in run.tasks:
-        target = _target(full[task.name], resamples, run.facts, alone=len(run.tasks) == 1)
-        coding = run.facts.codings.get(task.name)
-        if coding:
-            target = target.model_copy(update={"coding": coding.text, "doubt": coding.doubt})
+        found = _target(full[task.name], resamples, run.facts, alone=len(run.tasks) == 1)
+        target = _with_coding(found, run.facts.codings.get(task.name))
         targets.append(evidence_of(full[task.name], target, columns, settings, SEED, run.training(task)))
         progress.advance(note=task.name)
     facts = run.facts
@@ -138,7 +136,7 @@ def _external(external: External, run: WholeRun, resamples: int, overlap: Sequen
         if sites and not target.problem:
             groups = groups_of(table, {"site": sites}, resamples, SEED)
             target = target.model_copy(update={"groups": groups})
-        targets.append(target)
+        targets.append(_with_coding(target, external.facts.codings.get(name)))
     return ExternalCohort(
         name=external.facts.name, about=external.facts, targets=_judged(targets), overlap=overlap
     )
@@ -147,6 +145,11 @@ def _external(external: External, run: WholeRun, resamples: int, overlap: Sequen
 def _overlap(name: str, findings: Sequence[Finding]) -> list[str]:
     """What the audit found of the run's own patients and slides in an external cohort."""
     return [each.what for each in findings if (each.level, each.cohort) == ("error", name)]
+
+
+def _with_coding(target: Target, coding: Coding | None) -> Target:
+    update = {"coding": coding.text, "doubt": coding.doubt} if coding else {}
+    return target.model_copy(update=update)
 
 
 def _target(

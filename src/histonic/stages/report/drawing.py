@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from histonic.stages.evaluate.curves import Bins
+from histonic.stages.evaluate.curves import Bins, IncidenceGroup, RiskGroup
 from histonic.stages.report import words
 
 INK, PALE = "#333333", "#999999"
@@ -136,6 +136,22 @@ def draw_dots(axes: Axes, x: Any, y: Any) -> None:
     look: dict[str, Any] = {"markersize": 3, "alpha": 0.45} if many else {"markersize": 5.5, "alpha": 0.75}
     edge = "none" if many else "white"
     axes.plot(x, y, "o", color=COLOURS[0], markeredgecolor=edge, markeredgewidth=0.5, rasterized=many, **look)
+
+
+def draw_numbers_at_risk(
+    axes: Axes, groups: Sequence[RiskGroup | IncidenceGroup], at: Sequence[float], unit: str
+) -> None:
+    """A row of counts per group below the curves."""
+    axes.set_ylim(len(groups) - 0.4, -0.7)
+    axes.set_xticks(at, [words.compact(time) for time in at])
+    axes.set_yticks(range(len(groups)), [group.name for group in groups])
+    axes.tick_params(axis="y", length=0, pad=16)
+    axes.spines["left"].set_visible(False)
+    axes.set_title("Patients at risk", loc="left", fontsize=10.5, pad=2)
+    axes.set_xlabel(f"Time ({short_name(unit)})")
+    for row, group in enumerate(groups):
+        for time, count in zip(at, group.at_risk, strict=True):
+            axes.text(time, row, str(count), ha="center", va="center", clip_on=False)
 
 
 def draw_cell_texts(axes: Axes, counts: Any, share: Any) -> None:

@@ -29,6 +29,7 @@ from histonic.stages.report.drawing import (
     draw_dots,
     draw_figure,
     draw_identity,
+    draw_numbers_at_risk,
     draw_unit_square,
     line_style,
     name_width,
@@ -36,6 +37,7 @@ from histonic.stages.report.drawing import (
     short_name,
     with_legend,
 )
+from histonic.stages.report.incidence import incidence_picture
 
 
 def target_pictures(target: Target) -> list[Picture]:
@@ -251,9 +253,11 @@ def value_calibration_picture(target: Target, curves: ValueCurves) -> Picture:
 # ---------------------------------------------------------------------------- survival
 
 
-def survival_picture(target: Target, curves: SurvivalCurves) -> Picture:
+def survival_picture(target: Target, curves: SurvivalCurves) -> Picture | None:
     """Kaplan-Meier curves of the risk groups, numbers at risk below."""
     km = curves.km
+    if km is None:
+        return incidence_picture(target, curves)
     groups, at = km.groups, km.at
 
     def draw(figure: Figure) -> None:
@@ -267,7 +271,7 @@ def survival_picture(target: Target, curves: SurvivalCurves) -> Picture:
         axes.legend(
             loc="upper right", title=f"log-rank {words.p_words(km.p)}", handlelength=2.6, alignment="left"
         )
-        _numbers_at_risk(below, groups, at, target.task.columns[0])
+        draw_numbers_at_risk(below, groups, at, target.task.columns[0])
 
     listed = "; ".join(
         f"{group.name}: {words.counted(group.n, 'patient')}, "
@@ -295,19 +299,6 @@ def _survival_curve(axes: Axes, group: RiskGroup, index: int) -> None:
     censored = np.array(group.censored, dtype=float)
     place = np.maximum(np.searchsorted(time, censored, side="right") - 1, 0)
     axes.plot(censored, share[place], "|", color=line["color"], markersize=7, markeredgewidth=1.2)
-
-
-def _numbers_at_risk(axes: Axes, groups: Sequence[RiskGroup], at: Sequence[float], unit: str) -> None:
-    axes.set_ylim(len(groups) - 0.4, -0.7)
-    axes.set_xticks(at, [words.compact(time) for time in at])
-    axes.set_yticks(range(len(groups)), [group.name for group in groups])
-    axes.tick_params(axis="y", length=0, pad=16)
-    axes.spines["left"].set_visible(False)
-    axes.set_title("Patients at risk", loc="left", fontsize=10.5, pad=2)
-    axes.set_xlabel(f"Time ({short_name(unit)})")
-    for row, group in enumerate(groups):
-        for time, count in zip(at, group.at_risk, strict=True):
-            axes.text(time, row, str(count), ha="center", va="center", clip_on=False)
 
 
 # ---------------------------------------------------------------------------- training

@@ -46,6 +46,7 @@ def describe_cohort(
                 tested_in=tuple(tests.get(patient.patient_id, ())),
                 validates_in=tuple(validates.get(patient.patient_id, ())),
                 targets=_readable_targets(cohort, patient),
+                **({"causes": dict(patient.causes)} if patient.causes else {}),
             )
             for patient in cohort.patients
         ),

@@ -178,7 +178,7 @@ def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> C
                 f"{name!r} is named twice, or cannot name a file.",
                 "Give each target a name of its own, without slashes: NAME:KIND:COLUMN.",
             )
-    cohort = build_cohort(table, requests, store.slide_ids, event_coding=settings.event_coding)
+    cohort = build_cohort(table, requests, store.slide_ids, **settings.meaning())
     if settings.hazard_intervals == 1:
         raise SettingsError(
             "Train hazards in 1 interval.", "One interval tells no time.", "Use 2 or more, or 0 for Cox."

@@ -169,8 +169,8 @@ def main() -> int:
     if options.write:
         about = (
             "# Real trainings on sites with other rates of the outcome\n\n"
-            f"`python benchmarks/fold_pooling_trained.py --patients {options.patients}`; what the columns mean "
-            "stands in the script.\n\n"
+            f"`python benchmarks/fold_pooling_trained.py --patients {options.patients}`; what the columns "
+            "mean stands in the script.\n\n"
         )
         TABLE.write_text(about + "\n".join(lines) + "\n", encoding="utf-8")
     return 0

@@ -107,6 +107,37 @@ def test_sites_stay_whole_in_outer_and_inner_folds() -> None:
             assert not sites[0] & sites[1] and not (sites[0] | sites[1]) & sites[2]
 
 
+def of_sites(*sizes: int) -> Cohort:
+    names = [f"h{k}" for k, size in enumerate(sizes) for _ in range(size)]
+    return Cohort(
+        (SCORE,),
+        tuple(Patient(f"P{i:03d}", (f"s{i}",), site, {"score": i % 7}) for i, site in enumerate(names)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "folds", "told"),
+    [
+        ((30, *[1] * 10), 4, "part 1 with 30 patients (h0 30)|histonic external"),
+        ((60, 15, 15, 10), 4, "(h0 60)|histonic external"),
+        ((50, 49, 48, 2), 4, "(h3 2)|--folds 3"),
+        ((30, 30, 28, *[1] * 8), 11, "(h1 30)|--folds 5"),
+    ],
+)
+def test_parts_by_site_that_cannot_be_comparable_are_refused_with_their_table(sizes, folds, told) -> None:
+    with pytest.raises(CohortError, match="Split the patients by site") as caught:
+        make_folds(of_sites(*sizes), "site", folds=folds, repeats=1, seed=0)
+    for words in told.split("|"):
+        assert words in caught.value.found + caught.value.todo
+
+
+def test_small_sites_are_grouped_into_parts_as_large_as_the_largest() -> None:
+    _, folds = make_folds(of_sites(10, *[1] * 30), "site", folds=4, repeats=1, seed=0)
+    assert [len(fold.test) for fold in folds] == [10] * 4
+    _, folds = make_folds(of_sites(20, 10, 5, 5, 3, 3, 2, 1, 1), "site", folds=4, repeats=1, seed=0)
+    assert sorted(len(fold.test) for fold in folds) == [10, 10, 10, 20]
+
+
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_inner_folds_never_hold_the_outer_test_patients(count: int) -> None:
     cohort = Cohort((SCORE,), people(24))

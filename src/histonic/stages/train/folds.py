@@ -11,7 +11,7 @@ import numpy as np
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.errors import CohortError
 from histonic.runs.documents import Made
-from histonic.stages.train.site_splits import split_by_site
+from histonic.stages.train.site_splits import require_comparable, split_by_site
 from histonic.stages.train.splits import given_parts, split_parts, teaches
 
 SplitKind = Literal["auto", "random", "site", "table"]
@@ -53,7 +53,10 @@ def make_folds(
         if made == "fixed":
             turns = [_fixed(cohort, own)]
         else:
-            turns = rotate(cohort, _parts(cohort, made, folds, own), folds)
+            parts = _parts(cohort, made, folds, own)
+            if made == "site":
+                require_comparable(cohort, parts, folds, own)
+            turns = rotate(cohort, parts, folds)
         found += [replace(fold, repeat=repeat) for fold in turns]
     if made == "site":
         _require_different(found, repeats)

@@ -21,7 +21,7 @@ TODO = (
     "damaged one has to be trained again, into another folder."
 )
 """What the user can do about a run that is unfinished or damaged."""
-Made = Literal["random", "site", "given parts", "fixed"]
+Made = Literal["random", "site", "given parts", "given folds", "fixed"]
 """How patients were split."""
 Target = str | FiniteFloat | tuple[FiniteFloat, FiniteFloat]
 """What is known of a patient: the name of a class, a value, or time and event."""
@@ -72,10 +72,15 @@ class SlidesOfPatient(Part):
 
 
 class CohortPatient(SlidesOfPatient):
-    """A patient of a run; places are pairs of repeat and fold."""
+    """A patient of a run; places are pairs of repeat and fold.
+
+    Attributes:
+        unused_in: Where the label table's own folds give the patient no part; in all others he trains.
+    """
 
     tested_in: tuple[tuple[int, int], ...]
     validates_in: tuple[tuple[int, int], ...]
+    unused_in: tuple[tuple[int, int], ...] = ()
     targets: dict[str, Target]
 
 

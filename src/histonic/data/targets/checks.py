@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,14 @@ from typing import Any
 from histonic.core.errors import CohortError, HistonicError, TableError
 from histonic.core.task import Coding, TargetRequest, Task, parse_target
 from histonic.data.tables.issues import Issue, gather, list_names
-from histonic.data.tables.joins import SlideJoin, fitting_column, given_roles, join_slides, table_patients
+from histonic.data.tables.joins import (
+    SlideJoin,
+    fitting_column,
+    given_roles,
+    given_turns,
+    join_slides,
+    table_patients,
+)
 from histonic.data.tables.label_table import LabelTable, collect_labels
 from histonic.data.tables.settings import Decimal
 from histonic.data.targets.classes import unused_spellings
@@ -222,6 +230,7 @@ def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[I
                 CohortError,
             )
         )
+    issues += _tested_often(table, used)
     if table.folds is not None:
         parts = sorted(set(table.folds[table.patients.isin(list(used))]) - {""})
         if parts and len(parts) != folds:
@@ -230,6 +239,23 @@ def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[I
             todo = f"Train with --folds {len(parts)}, or ignore the column: --columns fold=none."
             issues.append(Issue("warning", "Given split", where, found, todo, CohortError))
     return issues
+
+
+def _tested_often(table: LabelTable, used: Sequence[str]) -> list[Issue]:
+    """Folds of the table's own that test a patient several times, which training refuses."""
+    turns = given_turns(table, used)
+    tested = Counter(name for roles in turns for name, role in roles.items() if role == "test")
+    several = [name for name, count in tested.items() if count > 1]
+    if not several or table.turns is None:
+        return []
+    columns = [str(column) for column in table.turns.columns]
+    found = f"They test {len(several)} of {len(tested)} patients several times: {list_names(several)}."
+    todo = (
+        f"Train a run for each: --columns split={columns[0]}; or let histonic split: --columns fold=none "
+        "(in 'train' also --split random)."
+    )
+    where = f"{table.text.name}, columns {columns[0]} ... {columns[-1]}"
+    return [Issue("error", "Monte-Carlo folds", where, found, todo, CohortError)]
 
 
 def _censor_columns(table: LabelTable, event_coding: str) -> list[Issue]:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fixtures.runs import write_external
+from fixtures.runs import run_document, write_external
 from histonic.core.documents import read_document, sealed
 from histonic.core.errors import CohortError, OutputError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
@@ -693,3 +693,11 @@ def test_a_search_and_repeats_are_shown(tmp_path: Path, make_run: MakeRun) -> No
     assert "Fold 4: aggregator convnet" in page.text and "chose differently" in page.text
     assert len(values["history"]) == 8
     assert all(np.diff(network["epoch"]).tolist() == [1] * 23 for network in values["history"])
+
+
+def test_folds_of_the_label_table_are_said_to_be_its_own() -> None:
+    run = run_document([MSI]).model_copy(update={"split": "given folds", "folds": 5})
+    assert "who is tested in each of 5 folds" in words.split_words(run)
+    said = words.folds_words(run, 30, 20, 2)
+    assert "10 of 30 are tested in none" in said and "2 patients had no part" in said
+    assert "in none" not in words.folds_words(run, 30, 30)

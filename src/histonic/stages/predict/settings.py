@@ -22,6 +22,10 @@ class ExternalSettings(TableSettings):
         max_length=MOST_TARGETS,
         description="NAME[:KIND[:COLUMNS]] where its columns differ from those of the run's own table.",
     )
+    times_differ: bool = Field(
+        False,
+        description="Its survival times are meant to be more than ten times those of the run, or a tenth.",
+    )
     device: str = Field("auto", description="auto, cpu or cuda.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from histonic.data.tables.settings import Decimal
 from histonic.data.targets.classes import unused_spellings
 from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
-from histonic.data.targets.survival_checks import coding_issues, number_issues
+from histonic.data.targets.survival_checks import coding_issues, number_issues, power_words
 from histonic.data.targets.targets import (
     RowTarget,
     Value,
@@ -44,10 +44,12 @@ class LabelCheck:
     Attributes:
         issues: Errors first, each kind once and in the order of the table.
         codings: How the labels of each usable target were taken, by its name.
+        remarks: What the checks of a target cannot see, by its name.
     """
 
     issues: list[Issue]
     codings: Mapping[str, Coding]
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_labels(table_path: str | Path, **options: Any) -> list[Issue]:
@@ -123,11 +125,12 @@ def examine_labels(
     if len(requests) > 1:
         issues += _targets_together(table, requests, event_coding)
     codings: dict[str, Coding] = {}
+    remarks: dict[str, str] = {}
     for request in requests:
-        issues += _target_issues(table, request, event_coding, used, folds, codings)
+        issues += _target_issues(table, request, event_coding, used, folds, codings, remarks)
     if requests and table.classes:
         issues += _unused_spellings(table, requests, event_coding)
-    return LabelCheck(sorted(gather(issues), key=lambda issue: issue.severity != "error"), codings)
+    return LabelCheck(sorted(gather(issues), key=lambda issue: issue.severity != "error"), codings, remarks)
 
 
 def _unused_spellings(table: LabelTable, requests: Sequence[TargetRequest], event_coding: str) -> list[Issue]:
@@ -292,8 +295,9 @@ def _target_issues(
     used: Sequence[str],
     folds: int,
     codings: dict[str, Coding],
+    remarks: dict[str, str],
 ) -> list[Issue]:
-    """What is wrong with one target; its coding goes into ``codings``."""
+    """What is wrong with one target; its coding and what no check can see go into the mappings."""
     try:
         target = read_target(table, request, event_coding=event_coding)
     except HistonicError as error:
@@ -312,7 +316,11 @@ def _target_issues(
         issues.append(Issue("warning", "Missing target", table.where(target.columns[0]), found, todo))
     if numbers or all(issue.severity == "warning" for issue in issues):
         issues += one_outcome(table, task, numbers.values())
-    doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
+    looked_at = coding_issues(table, target, list(numbers.values()))
+    remark = "" if looked_at else power_words(list(numbers.values()))
+    if remark:
+        remarks[request.name] = remark
+    doubts = [*looked_at, *number_issues(table, target)]
     doubts += [*value_doubts(table, target, task, numbers), *positive_doubt(table, request, task)]
     return [
         *issues,

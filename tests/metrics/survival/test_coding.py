@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from lifelines import WeibullFitter
 
 from histonic.metrics.survival.coding import coding_signs
 
@@ -50,7 +51,8 @@ def test_exchanging_events_and_censored_turns_the_evidence_round():
     time, event = rng.exponential(20, (4, 50)), rng.random((4, 50)) < 0.4
     signs, turned = coding_signs(time, event), coding_signs(time, ~event)
     assert signs.evidence == pytest.approx(-turned.evidence)
-    assert (signs.rising != turned.rising).all()
+    assert signs.trend == pytest.approx(-turned.trend)
+    assert (signs.exchanged.shape == turned.shape).all() and (turned.other_shape == signs.shape).all()
     assert signs.exchanged.late == pytest.approx(turned.late)
     assert signs.exchanged.late_p == pytest.approx(turned.late_p)
     assert (signs.exchanged.inverted == turned.inverted).all()
@@ -64,3 +66,20 @@ def test_those_followed_longest_are_counted_with_the_hypergeometric_probability(
     assert signs.last == 10 and signs.late[0] == 1
     assert signs.late_p[0] == pytest.approx(1 / 847660528)  # all ten of ten among forty: 1 / (40 choose 10)
     assert signs.by_last[0]
+
+
+def test_the_trend_is_the_score_test_and_the_shape_the_likeliest():
+    rng = np.random.default_rng(4)
+    time, event = rng.weibull(1.5, (1, 400)), rng.random((1, 400)) < 0.5
+    signs = coding_signs(time, event)
+    correlation = np.corrcoef(time[0], event[0])[0, 1]
+    assert signs.trend[0] == pytest.approx(correlation * np.sqrt(399))
+    fitted = WeibullFitter().fit(time[0], event[0]).rho_
+    assert abs(signs.shape[0] - fitted) < 0.13  # the nearest of a list
+
+
+def test_falling_hazards_with_random_losses_show_an_inverted_coding():
+    rng = np.random.default_rng(5)
+    death, loss = rng.weibull(0.6, (1, 300)) * 30, rng.exponential(40, (1, 300))
+    time, event = np.minimum(death, loss), death <= loss
+    assert not coding_signs(time, event).inverted[0] and coding_signs(time, ~event).by_order[0]

@@ -12,6 +12,8 @@ from histonic.metrics.ranks import BoolArray, FloatArray, IntArray
 
 MOST_EVIDENCE = 3.0
 """Log likelihood by which the inverse coding may explain the times better before it is believed: 20 to 1."""
+MOST_TREND, MOST_SHAPE = 2.0, 1.2
+"""Standard errors by which events may be later than the censored, if the shape of their times is no more."""
 LEAST_LATE = 0.75
 LATE_P = 0.02
 """Events among those followed longest: so large a share, and so unlikely a one, make the coding doubtful."""
@@ -38,7 +40,9 @@ class CodingSigns:
     Attributes:
         evidence: Log likelihood of the times if events and censored are exchanged, less that of the coding as
             it is.
-        rising: Whether events are later than the censored, on average.
+        trend: By how many standard errors events are later than the censored.
+        shape: Of the Weibull distribution that fits the events best; above 1 their hazard rises.
+        other_shape: The same of the censored, taken for events.
         patients: In each cohort.
         events: Of them.
         last: Patients who were followed longest.
@@ -46,7 +50,9 @@ class CodingSigns:
     """
 
     evidence: FloatArray
-    rising: BoolArray
+    trend: FloatArray
+    shape: FloatArray
+    other_shape: FloatArray
     patients: int
     events: IntArray
     last: int
@@ -62,12 +68,26 @@ class CodingSigns:
     def exchanged(self) -> CodingSigns:
         """The signs of the same cohorts with events and censored exchanged."""
         others = self.patients - self.events
-        return CodingSigns(-self.evidence, ~self.rising, self.patients, others, self.last, 1 - self.late)
+        return CodingSigns(
+            evidence=-self.evidence,
+            trend=-self.trend,
+            shape=self.other_shape,
+            other_shape=self.shape,
+            patients=self.patients,
+            events=others,
+            last=self.last,
+            late=1 - self.late,
+        )
 
     @property
     def by_shape(self) -> BoolArray:
         """Whether the times are those of an inverted coding, by their likelihood."""
-        return (self.evidence > MOST_EVIDENCE) & self.rising
+        return (self.evidence > MOST_EVIDENCE) & (self.trend > 0)
+
+    @property
+    def by_order(self) -> BoolArray:
+        """Whether events are later than the censored although their own hazard does not rise."""
+        return (self.trend > MOST_TREND) & (self.shape <= MOST_SHAPE)
 
     @property
     def by_last(self) -> BoolArray:
@@ -77,7 +97,7 @@ class CodingSigns:
     @property
     def inverted(self) -> BoolArray:
         """Whether the coding looks inverted."""
-        return self.by_shape | self.by_last
+        return self.by_shape | self.by_order | self.by_last
 
 
 def coding_signs(time: npt.ArrayLike, event: npt.ArrayLike) -> CodingSigns:
@@ -86,8 +106,9 @@ def coding_signs(time: npt.ArrayLike, event: npt.ArrayLike) -> CodingSigns:
     What tells them apart is the end of a study: it censors late and close together, and sets a last day,
     while deaths have long tails. Events are taken for exponential or Weibull; the censored for those, for
     patients who entered over a while before the study's end, or for both. The likelihood of the best of these
-    is set against that with the two exchanged, less a price for each parameter. Where both are exponential
-    nothing can tell them apart. Beside it the patients who were followed longest are counted.
+    is set against that with the two exchanged, less a price for each parameter. Beside it events that are
+    later than the censored, though their own hazard does not rise, are a sign, and those among the patients
+    who were followed longest. Where events and losses are both exponential nothing can tell them apart.
 
     Args:
         time: ``(R, n)``, follow-up.
@@ -109,9 +130,18 @@ def coding_signs(time: npt.ArrayLike, event: npt.ArrayLike) -> CodingSigns:
     exchanged = _event_fit(times, 1 - events) + _censored_fit(times, events)
     centred = events - events.mean(axis=1, keepdims=True)
     last = min(max(FEWEST_LAST, round(LAST_SHARE * n)), n)
-    rising = (centred * times).sum(axis=1) > 0
-    late = events[:, -last:].mean(axis=1)
-    return CodingSigns(exchanged - as_it_is, rising, n, events.sum(axis=1).astype(int), last, late)
+    apart = times - times.mean(axis=1, keepdims=True)
+    error = np.sqrt((centred**2).sum(axis=1) * (apart**2).sum(axis=1) / (n - 1))
+    return CodingSigns(
+        evidence=exchanged - as_it_is,
+        trend=(centred * apart).sum(axis=1) / np.maximum(error, 1e-300),
+        shape=_best_shape(times, events),
+        other_shape=_best_shape(times, 1 - events),
+        patients=n,
+        events=events.sum(axis=1).astype(int),
+        last=last,
+        late=events[:, -last:].mean(axis=1),
+    )
 
 
 def _weibull(times: FloatArray, marked: FloatArray, shape: float) -> FloatArray:
@@ -127,6 +157,13 @@ def _event_fit(times: FloatArray, marked: FloatArray) -> FloatArray:
     for shape in _SHAPES:
         best = np.maximum(best, _weibull(times, marked, shape) - _WEIBULL_COST)
     return best
+
+
+def _best_shape(times: FloatArray, marked: FloatArray) -> FloatArray:
+    """Shape ``(R,)`` of the likeliest Weibull distribution of the events."""
+    shapes = np.array([1.0, *_SHAPES])
+    best = np.argmax([_weibull(times, marked, shape) for shape in shapes], axis=0)
+    return np.asarray(shapes[best])
 
 
 def _censored_fit(times: FloatArray, marked: FloatArray) -> FloatArray:

@@ -104,6 +104,10 @@ def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> li
         DoctorLine("ok", f"{settings.labels}, target {name!r}", coding.text)
         for name, coding in found.codings.items()
     ]
+    said += [
+        DoctorLine("ok", f"{settings.labels}, target {name!r}", remark)
+        for name, remark in found.remarks.items()
+    ]
     return [*said, *(findings or [DoctorLine("ok", str(settings.labels), "no problem found in the table")])]
 
 

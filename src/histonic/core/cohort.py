@@ -54,6 +54,7 @@ class Cohort:
         roles: ``train``, ``val`` or ``test`` per patient_id given by the table; empty if it gives none.
         notes: What the table leaves in doubt, a sentence each.
         codings: How the labels of each target were taken, by its name.
+        turns: Roles once a fold, where the table gives several; patients without a part in one are absent.
     """
 
     tasks: tuple[Task, ...]
@@ -63,6 +64,7 @@ class Cohort:
     roles: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     codings: Mapping[str, Coding] = field(default_factory=dict)
+    turns: tuple[Mapping[str, str], ...] = ()
 
     def targets(self, task: Task, patients: Sequence[Patient] | None = None) -> FloatArray:
         """Targets of ``task``, NaN where missing.

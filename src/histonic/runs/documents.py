@@ -24,7 +24,7 @@ TODO = (
 """What the user can do about a run that is unfinished or damaged."""
 ChosenOn = Literal["validation", "inner", "nobody"]
 """Patients on whom a threshold is chosen."""
-Made = Literal["random", "site", "given parts", "fixed"]
+Made = Literal["random", "site", "given parts", "given folds", "fixed"]
 """How patients were split."""
 Target = str | FiniteFloat | tuple[FiniteFloat, FiniteFloat]
 """What is known of a patient: the name of a class, a value, or time and event."""
@@ -106,11 +106,13 @@ class CohortPatient(SlidesOfPatient, SparsePart):
     """A patient of a run; places are pairs of repeat and fold.
 
     Attributes:
+        unused_in: Where the label table's own folds give the patient no part; in all others he trains.
         causes: Of survival targets with competing causes that of the patient's event; absent without any.
     """
 
     tested_in: tuple[tuple[int, int], ...]
     validates_in: tuple[tuple[int, int], ...]
+    unused_in: tuple[tuple[int, int], ...] = ()
     targets: dict[str, Target]
     causes: Mapping[str, str] = {}
 

@@ -98,6 +98,15 @@ def test_given_split_of_another_size_is_a_warning(tmp_path):
     assert "--folds 4" in issue.todo
 
 
+def test_folds_that_test_a_patient_twice_are_an_error_with_the_line_for_one(tmp_path):
+    roles = ["test,test", "test,train", *["train,val"] * 6, "val,test"]
+    rows = [f"P{k},s{k},{'ab'[k % 2]},{role}" for k, role in enumerate(roles)]
+    path = write(tmp_path, "\n".join(["patient_id,slide_id,grade,fold_0,fold_1", *rows]) + "\n")
+    issue = find(check_labels(path, targets=["grade"]), "Monte-Carlo folds")
+    assert issue.severity == "error" and "1 of 3 patients several times: P0" in issue.found
+    assert "--columns split=fold_0" in issue.todo
+
+
 def test_labels_that_fit_no_slide_are_an_error(tmp_path):
     issues = check_labels(write(tmp_path, GOOD), slide_ids=["x", "y"])
     assert find(issues, "No label fits a slide").severity == "error"

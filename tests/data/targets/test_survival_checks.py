@@ -10,9 +10,9 @@ import pytest
 
 from histonic.core.errors import HistonicError, TableError
 from histonic.core.task import parse_target
-from histonic.data.targets.checks import check_labels
+from histonic.data.targets.checks import check_labels, examine_labels
 from histonic.data.targets.cohorts import build_cohort, read_labels
-from histonic.data.targets.survival_checks import censored_time, doubt_coding
+from histonic.data.targets.survival_checks import censored_time, coding_power, doubt_coding
 from histonic.metrics.survival.curves import kaplan_meier
 from histonic.metrics.survival.outcome import check_survival
 
@@ -158,6 +158,19 @@ def test_coding_is_not_doubted_without_reason():
     assert doubt_coding(death, np.ones(200)) == "", "all followed to the event"
     assert doubt_coding(death[:20], rng.random(20) < 0.9) == "", "too few to tell"
     assert "longest" in doubt_coding(np.minimum(death, end), death > end)
+    assert "as likely" in doubt_coding(np.minimum(death, end), death > end)
+    assert doubt_coding(np.zeros(40), np.arange(40) % 2) == "", "no time at all"
+
+
+def test_doctor_says_where_an_inverted_coding_could_not_be_seen(tmp_path):
+    rng = np.random.default_rng(3)
+    death = rng.exponential(40, 80)
+    for loss, words in ((rng.exponential(40, 80), "of 100 cohorts only"), (rng.uniform(24, 60, 80), "")):
+        time, event = np.minimum(death, loss) + 0.01, (death <= loss).astype(int)
+        rows = [f"P{k},p{k},{time[k]:.3f},{event[k]}" for k in range(80)]
+        remark = examine_labels(write(tmp_path, rows), targets=["os"]).remarks.get("os", "")
+        assert words in remark and bool(words) == bool(remark)
+    assert coding_power(np.arange(20.0), np.arange(20) % 2) is None
 
 
 def test_time_and_its_partner(tmp_path):

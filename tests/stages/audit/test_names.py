@@ -14,6 +14,8 @@ from histonic.stages.audit.names import is_worldwide, patient_key, same_patients
         ("TCGA-3C-AALI", "TCGA-3C-AALI-01Z-00-DX1.F6E9A5DF.svs"),
         ("TCGA.3C.AALI", "TCGA-3C-AALI"),
         ("Patient 7", " patient_7 "),
+        ("12", "12.0"),
+        ("P 001", "P-001"),
     ],
 )
 def test_writing_habits_do_not_count(one, other):
@@ -21,7 +23,8 @@ def test_writing_habits_do_not_count(one, other):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("1", "01"), ("P1", "P11"), ("TCGA-3C-AALI", "TCGA-3C-AALJ"), ("7a", "7b")]
+    ("one", "other"),
+    [("1", "01"), ("P1", "P11"), ("TCGA-3C-AALI", "TCGA-3C-AALJ"), ("7a", "7b"), ("1.2", "12")],
 )
 def test_different_patients_stay_different(one, other):
     assert patient_key(one) != patient_key(other)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fixtures.runs import write_external
+from fixtures.runs import run_document, write_external
 from histonic.core.documents import read_document, sealed
 from histonic.core.errors import CohortError, OutputError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
@@ -716,3 +716,11 @@ def test_competing_causes_have_cumulative_incidences(tmp_path: Path, make_run: M
     curves = values["targets"][0]["curves"]
     assert "km" not in curves and curves["incidence"]["causes"] == ["heart"]
     assert sum(group["competing"] for group in curves["incidence"]["groups"]) == int(other.sum())
+
+
+def test_folds_of_the_label_table_are_said_to_be_its_own() -> None:
+    run = run_document([MSI]).model_copy(update={"split": "given folds", "folds": 5})
+    assert "who is tested in each of 5 folds" in words.split_words(run)
+    said = words.folds_words(run, 30, 20, 2)
+    assert "10 of 30 are tested in none" in said and "2 patients had no part" in said
+    assert "in none" not in words.folds_words(run, 30, 30)

@@ -95,6 +95,43 @@ def test_the_tables_own_split_can_be_set_aside_or_demanded() -> None:
         make_folds(given, "auto", folds=3, repeats=2, seed=0)
 
 
+def with_turns(*turns: str) -> Cohort:
+    patients = people(len(turns[0]))
+    word = {"r": "train", "v": "val", "t": "test"}
+    return Cohort(
+        (SCORE,),
+        patients,
+        turns=tuple(
+            {p.patient_id: word[role] for p, role in zip(patients, turn, strict=True) if role in word}
+            for turn in turns
+        ),
+    )
+
+
+def test_the_tables_own_folds_are_honoured_exactly() -> None:
+    given = ("ttvvrrrr--", "rrttvvrr--", "vvrr-rttrr")
+    made, folds = make_folds(with_turns(*given), "auto", folds=4, repeats=1, seed=0)
+    assert made == "given folds" and [fold.number for fold in folds] == [0, 1, 2]
+    for fold, turn in zip(folds, given, strict=True):
+        for role, letter in ((fold.train, "r"), (fold.validation, "v"), (fold.test, "t")):
+            assert ids(role) == {f"P{i:02d}" for i, each in enumerate(turn) if each == letter}
+        for inner in inner_folds(with_turns(*given), fold, 3, made, seed=1):
+            assert ids(inner.train) | ids(inner.validation) == ids(fold.train) | ids(fold.validation)
+    without = with_turns("ttrrrrrrrr", "rrttrrrrrr")
+    for fold in make_folds(without, "table", folds=4, repeats=1, seed=0)[1]:
+        assert len(fold.test) == 2 and len(fold.validation) == 2 and len(fold.train) == 6
+
+
+def test_folds_that_test_a_patient_twice_are_refused_with_the_way_out() -> None:
+    monte_carlo = with_turns("ttvvrrrrrr", "vvrtrrrrrt", "rtrrvvrrrr")
+    with pytest.raises(CohortError, match=r"1 of 4 tested patients are tested in several") as caught:
+        make_folds(monte_carlo, "auto", folds=4, repeats=1, seed=0)
+    assert "--columns split=COLUMN" in caught.value.todo
+    with pytest.raises(CohortError, match="gives one split"):
+        make_folds(with_turns("ttvvrr", "vvttrr"), "auto", folds=4, repeats=2, seed=0)
+    assert make_folds(monte_carlo, "random", folds=3, repeats=1, seed=0)[0] == "random"
+
+
 def test_sites_stay_whole_in_outer_and_inner_folds() -> None:
     patients = tuple(
         Patient(f"P{i:02d}", (f"s{i}",), "ABCDEF"[i % 6], {"score": float(i)}) for i in range(36)
@@ -105,6 +142,37 @@ def test_sites_stay_whole_in_outer_and_inner_folds() -> None:
         for group in (fold, *inner_folds(cohort, fold, 2, made, seed=1)):
             sites = [{p.site for p in role} for role in (group.train, group.validation, fold.test)]
             assert not sites[0] & sites[1] and not (sites[0] | sites[1]) & sites[2]
+
+
+def of_sites(*sizes: int) -> Cohort:
+    names = [f"h{k}" for k, size in enumerate(sizes) for _ in range(size)]
+    return Cohort(
+        (SCORE,),
+        tuple(Patient(f"P{i:03d}", (f"s{i}",), site, {"score": i % 7}) for i, site in enumerate(names)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "folds", "told"),
+    [
+        ((30, *[1] * 10), 4, "part 1 with 30 patients (h0 30)|histonic external"),
+        ((60, 15, 15, 10), 4, "(h0 60)|histonic external"),
+        ((50, 49, 48, 2), 4, "(h3 2)|--folds 3"),
+        ((30, 30, 28, *[1] * 8), 11, "(h1 30)|--folds 5"),
+    ],
+)
+def test_parts_by_site_that_cannot_be_comparable_are_refused_with_their_table(sizes, folds, told) -> None:
+    with pytest.raises(CohortError, match="Split the patients by site") as caught:
+        make_folds(of_sites(*sizes), "site", folds=folds, repeats=1, seed=0)
+    for words in told.split("|"):
+        assert words in caught.value.found + caught.value.todo
+
+
+def test_small_sites_are_grouped_into_parts_as_large_as_the_largest() -> None:
+    _, folds = make_folds(of_sites(10, *[1] * 30), "site", folds=4, repeats=1, seed=0)
+    assert [len(fold.test) for fold in folds] == [10] * 4
+    _, folds = make_folds(of_sites(20, 10, 5, 5, 3, 3, 2, 1, 1), "site", folds=4, repeats=1, seed=0)
+    assert sorted(len(fold.test) for fold in folds) == [10, 10, 10, 20]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])

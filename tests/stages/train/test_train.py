@@ -390,6 +390,37 @@ def test_a_fixed_split_has_no_folds(cohort_folder: Path, tmp_path: Path) -> None
     ]
 
 
+def test_official_folds_train_and_test_whom_they_name(cohort_folder: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(cohort_folder / "labels.csv", dtype=str)
+    names = sorted(table.patient_id.unique())
+    parts = {
+        "fold_0": ["test"] * 5 + ["val"] * 3 + ["train"] * 10 + [""] * 2,
+        "fold_1": ["train"] * 5 + ["test"] * 5 + ["val"] * 2 + ["train"] * 7 + [""],
+    }
+    for column, roles in parts.items():
+        table[column] = table.patient_id.map(dict(zip(names, roles, strict=True)))
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    asked = {"labels": tmp_path / "labels.csv", "target": ["score:regression"], "max_epochs": 1}
+    out = run_in(tmp_path / "run", cohort_folder, **asked)
+    found = json.loads((out / "cohort.json").read_text(encoding="utf-8"))
+    assert found["split"] == "given folds"
+    assert [each["name"] for each in found["exclusions"] if each["what"] == "patient"] == [names[19]]
+    by_name = {each["patient_id"]: each for each in found["patients"]}
+    for number, roles in enumerate(parts.values()):
+        for name, role in zip(names[:19], roles, strict=False):
+            where = [
+                key for key in ("tested_in", "validates_in", "unused_in") if [0, number] in by_name[name][key]
+            ]
+            assert where == {"test": ["tested_in"], "val": ["validates_in"], "": ["unused_in"]}.get(role, [])
+    predicted = pd.read_csv(out / "predictions" / "score.csv")
+    assert sorted(predicted.patient_id) == names[:10]
+
+
+def test_a_split_is_given_once(cohort_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Only one can be"):
+        run_in(tmp_path / "run", cohort_folder, splits=tmp_path / "splits_0.csv", split="random")
+
+
 def test_one_class_only(cohort_folder: Path, tmp_path: Path) -> None:
     table = pd.read_csv(cohort_folder / "labels.csv").assign(msi="no")
     table.to_csv(tmp_path / "labels.csv", index=False)

@@ -184,6 +184,23 @@ def given_roles(table: LabelTable, used: Sequence[str]) -> dict[str, str]:
     return {} if table.roles is None else _of_patients(table, table.roles, used, "split")
 
 
+def given_turns(table: LabelTable, patients: Sequence[str]) -> tuple[dict[str, str], ...]:
+    """Per fold ``train``, ``val`` or ``test`` of each patient who has a part in it; empty without folds.
+
+    Args:
+        table: The labels.
+        patients: Whose parts are wanted.
+    """
+    if table.turns is None:
+        return ()
+    wanted = set(patients)
+    turns = []
+    for _, cells in table.turns.items():
+        of_patient = {table.patients[row]: str(cell) for row, cell in cells.items() if cell}
+        turns.append({name: of_patient[name] for name in sorted(wanted & set(of_patient))})
+    return tuple(turns)
+
+
 def _of_patients(table: LabelTable, cells: pd.Series, used: Sequence[str], name: str) -> dict[str, str]:
     """The cell of each used patient; refuses a patient without one."""
     given = cells[cells != ""]

@@ -15,7 +15,7 @@ from histonic.data.tables.identifiers import damaged_identifiers, plain_identifi
 from histonic.data.tables.issues import Issue, error_cells, list_examples, list_names, raise_first
 from histonic.data.tables.numbers import column_numbers
 from histonic.data.tables.settings import Decimal
-from histonic.data.tables.splits import parted_patients, read_folds, read_roles, words_for_parts
+from histonic.data.tables.splits import parted_patients, read_split, words_for_parts
 from histonic.data.tables.styles import KNOWN_NAMES, columns_line, hides, name_columns
 from histonic.data.tables.values import is_missing, is_spreadsheet_error, to_number
 from histonic.data.text import loose_key
@@ -37,6 +37,8 @@ class LabelTable:
         links_path: The table that names the slides.
         notes: What of the table was set aside.
         classes: Spellings that are joined, as written to the class.
+        turns: ``train``, ``val`` or ``test`` per row in one column a fold, empty for who has no part in it;
+            None if the table gives none.
     """
 
     text: TextTable
@@ -49,6 +51,7 @@ class LabelTable:
     links_path: Path
     notes: tuple[str, ...] = ()
     classes: Mapping[str, str] = field(default_factory=dict)
+    turns: pd.DataFrame | None = None
 
     @property
     def path(self) -> Path:
@@ -90,8 +93,8 @@ def read_labels(
     r"""Read a label table and, where the labels name no slides, the table that does.
 
     Identifiers are kept as text. A slide may be named by ``slide_id`` or ``path``, with or without
-    folder and extension. Patho-Bench's ``fold_0`` ... ``fold_n`` become a split if every patient is 'test'
-    in exactly one of them; else they are ignored with a note.
+    folder and extension. Columns that say train and test become the split, see
+    :func:`histonic.data.tables.splits.read_split`.
 
     Args:
         path: CSV, TSV, Excel or Parquet.
@@ -165,20 +168,20 @@ def collect_labels(
     links, doubts = _links(slides, slide_named, patients)
     if slides is not text:
         issues += _patients(slides, slide_named["patient_id"])[1]
-    folds, notes = read_folds(text, named)
-    roles, unread = read_roles(text, named)
-    issues += [*doubts, *unread, *_errors_in(text, [named[n] for n in ("site", "fold") if n in named])]
+    split = read_split(text, named, own)
+    issues += [*doubts, *split.issues, *_errors_in(text, [named[n] for n in ("site", "fold") if n in named])]
     table = LabelTable(
         text,
         named,
         patients,
         _sites(text, named),
-        folds,
-        roles,
+        split.folds,
+        split.roles,
         links,
         slides.path,
-        (*text.notes, *(slides.notes if slides is not text else ()), *notes),
+        (*text.notes, *(slides.notes if slides is not text else ()), *split.notes),
         dict(classes or {}),
+        split.turns,
     )
     if links is not None:
         issues += _claimed_twice(links, slides.path)
@@ -203,6 +206,12 @@ def _share_names(
 
 def _require_patients(named: Mapping[str, str], text: TextTable, style: str) -> None:
     if "patient_id" not in named:
+        if {"train", "test"} <= {column.lower() for column in text.columns}:
+            raise TableError(
+                f"Find the patients in {text.path} (table style {style}).",
+                "No column names them; its columns train and test are those of a split.",
+                "Give the table with the labels as --labels, and this one to 'histonic train' as --splits.",
+            )
         raise TableError(
             f"Find the patients in {text.path} (table style {style}).",
             f"No column names them; the columns are {list_names(text.columns)}.{_other_sheet(text)}",
@@ -330,7 +339,9 @@ def _split_issues(table: LabelTable) -> list[Issue]:
     if not issues:
         issues += parted_patients(table.folds, table.patients, table.where(fold_column), "folds")
     issues += parted_patients(table.roles, table.patients, table.where(split_column), "parts of the split")
-    if table.folds is not None and table.roles is not None:
+    for column, cells in {} if table.turns is None else table.turns.items():
+        issues += parted_patients(cells, table.patients, table.where(str(column)), "parts of the split")
+    if (table.folds is not None or table.turns is not None) and table.roles is not None:
         issues.append(
             Issue(
                 "error",

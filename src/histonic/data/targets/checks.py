@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from histonic.core.errors import CohortError, HistonicError, TableError
 from histonic.core.task import Coding, EventCodes, EventMeaning, TargetRequest, Task, parse_target
 from histonic.data.tables.issues import Issue, gather, list_names
-from histonic.data.tables.joins import SlideJoin, fitting_column, given_roles, join_slides, table_patients
+from histonic.data.tables.joins import (
+    SlideJoin,
+    fitting_column,
+    given_roles,
+    given_turns,
+    join_slides,
+    table_patients,
+)
 from histonic.data.tables.label_table import LabelTable, collect_labels
 from histonic.data.tables.settings import Decimal
 from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
 from histonic.data.targets.event_names import is_censor_named
 from histonic.data.targets.follow_up import follow_up_issues
-from histonic.data.targets.survival_checks import coding_issues, number_issues
+from histonic.data.targets.survival_checks import coding_issues, number_issues, power_words
 from histonic.data.targets.targets import (
     RowTarget,
     Value,
@@ -37,10 +45,12 @@ class LabelCheck:
     Attributes:
         issues: Errors first, each kind once and in the order of the table.
         codings: How the labels of each usable target were taken, by its name.
+        remarks: What the checks of a target cannot see, by its name.
     """
 
     issues: list[Issue]
     codings: Mapping[str, Coding]
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_labels(table_path: str | Path, **options: Any) -> list[Issue]:
@@ -119,11 +129,12 @@ def examine_labels(
     if len(requests) > 1 or event_of_interest:
         issues += _targets_together(table, requests, meant)
     codings: dict[str, Coding] = {}
+    remarks: dict[str, str] = {}
     for request in requests:
-        issues += _target_issues(table, request, meant, used, folds, codings)
+        issues += _target_issues(table, request, meant, used, folds, codings, remarks)
     if requests and table.classes:
         issues += _unused_spellings(table, requests, meant)
-    return LabelCheck(sorted(gather(issues), key=lambda issue: issue.severity != "error"), codings)
+    return LabelCheck(sorted(gather(issues), key=lambda issue: issue.severity != "error"), codings, remarks)
 
 
 def _unused_spellings(
@@ -228,6 +239,7 @@ def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[I
                 CohortError,
             )
         )
+    issues += _tested_often(table, used)
     if table.folds is not None:
         parts = sorted(set(table.folds[table.patients.isin(list(used))]) - {""})
         if parts and len(parts) != folds:
@@ -236,6 +248,23 @@ def _patient_count(table: LabelTable, used: Sequence[str], folds: int) -> list[I
             todo = f"Train with --folds {len(parts)}, or ignore the column: --columns fold=none."
             issues.append(Issue("warning", "Given split", where, found, todo, CohortError))
     return issues
+
+
+def _tested_often(table: LabelTable, used: Sequence[str]) -> list[Issue]:
+    """Folds of the table's own that test a patient several times, which training refuses."""
+    turns = given_turns(table, used)
+    tested = Counter(name for roles in turns for name, role in roles.items() if role == "test")
+    several = [name for name, count in tested.items() if count > 1]
+    if not several or table.turns is None:
+        return []
+    columns = [str(column) for column in table.turns.columns]
+    found = f"They test {len(several)} of {len(tested)} patients several times: {list_names(several)}."
+    todo = (
+        f"Train a run for each: --columns split={columns[0]}; or let histonic split: --columns fold=none "
+        "(in 'train' also --split random)."
+    )
+    where = f"{table.text.name}, columns {columns[0]} ... {columns[-1]}"
+    return [Issue("error", "Monte-Carlo folds", where, found, todo, CohortError)]
 
 
 def _censor_columns(table: LabelTable, event_coding: EventCodes) -> list[Issue]:
@@ -274,8 +303,9 @@ def _target_issues(
     used: Sequence[str],
     folds: int,
     codings: dict[str, Coding],
+    remarks: dict[str, str],
 ) -> list[Issue]:
-    """What is wrong with one target; its coding goes into ``codings``."""
+    """What is wrong with one target; its coding and what no check can see go into the mappings."""
     try:
         target = read_target(table, request, **meant)
     except HistonicError as error:
@@ -294,7 +324,11 @@ def _target_issues(
         issues.append(Issue("warning", "Missing target", table.where(target.columns[0]), found, todo))
     if numbers or all(issue.severity == "warning" for issue in issues):
         issues += one_outcome(table, task, numbers.values())
-    doubts = [*coding_issues(table, target, list(numbers.values())), *number_issues(table, target)]
+    looked_at = coding_issues(table, target, list(numbers.values()))
+    remark = "" if looked_at else power_words(list(numbers.values()))
+    if remark:
+        remarks[request.name] = remark
+    doubts = [*looked_at, *number_issues(table, target)]
     doubts += [*value_doubts(table, target, task, numbers), *positive_doubt(table, request, task)]
     doubts += follow_up_issues(table, target, numbers)
     return [

@@ -12,6 +12,7 @@ from histonic.data.tables.joins import (
     SlideJoin,
     fitting_column,
     given_roles,
+    given_turns,
     join_slides,
     number_folds,
     patient_sites,
@@ -86,6 +87,9 @@ def build_cohort(
     raise_first(join.issues)
     labelled = {patient for values, _ in joined for patient in values}
     used = [patient for patient, slides in join.slides.items() if slides and patient in labelled]
+    turns = given_turns(table, used)
+    unused = set() if not turns else set(used).difference(*turns)
+    used = [patient for patient in used if patient not in unused]
     if not used:
         raise _nobody(table, join, slide_ids, labelled)
     sites = patient_sites(table)
@@ -109,11 +113,12 @@ def build_cohort(
     return Cohort(
         tuple(tasks),
         tuple(_patient(join, sites, tasks, encoded, patient, causes) for patient in used),
-        (*_patient_exclusions(table, join, labelled), *slide_exclusions(join, used)),
+        (*_patient_exclusions(table, join, labelled, unused), *slide_exclusions(join, used)),
         number_folds(table, used),
-        given_roles(table, used),
+        turns[0] if len(turns) == 1 else given_roles(table, used),
         (*table.notes, *(f"{each.what}: {each.where}. {each.found} {each.todo}" for each in gather(doubts))),
         codings,
+        turns if len(turns) > 1 else (),
     )
 
 
@@ -134,7 +139,9 @@ def _patient(
     return Patient(patient, join.slides[patient], sites[patient], targets, mine)
 
 
-def _patient_exclusions(table: LabelTable, join: SlideJoin, labelled: set[str]) -> list[Exclusion]:
+def _patient_exclusions(
+    table: LabelTable, join: SlideJoin, labelled: set[str], unused: set[str]
+) -> list[Exclusion]:
     found = []
     for patient in table_patients(table):
         if not join.slides[patient]:
@@ -143,6 +150,9 @@ def _patient_exclusions(table: LabelTable, join: SlideJoin, labelled: set[str]) 
             found.append(Exclusion("patient", patient, reason))
         elif patient not in labelled:
             found.append(Exclusion("patient", patient, "every target is missing"))
+        elif patient in unused:
+            reason = "the official split has no part for this patient"
+            found.append(Exclusion("patient", patient, reason))
     return found
 
 

@@ -81,7 +81,7 @@ def audit(
         read_slide_facts(store, sorted(patients_by_slide(cohort.patients)), listener),
         columns=columns,
         others=others,
-        part=cohort.folds or cohort.roles,
+        part=cohort.folds or cohort.roles or _parts_of_turns(cohort),
         permutations=resolved.permutations,
         seed=resolved.seed,
         progress=listener,
@@ -89,6 +89,16 @@ def audit(
     if resolved.out is not None:
         write_audit(resolved.out, result, resolved.model_dump(mode="json"))
     return result.model_copy(update={"out": resolved.out})
+
+
+def _parts_of_turns(cohort: Cohort) -> dict[str, tuple[str, ...]]:
+    """What each patient is in the folds of the table; empty if it gives none."""
+    if not cohort.turns:
+        return {}
+    return {
+        each.patient_id: tuple(turn.get(each.patient_id, "") for turn in cohort.turns)
+        for each in cohort.patients
+    }
 
 
 def audit_cohort(

@@ -15,14 +15,16 @@ def patient_key(name: str) -> str:
 
     Upper and lower case, blanks, hyphens, underscores and points do not count, see
     :func:`histonic.data.text.loose_key`; of a TCGA barcode the patient's part counts, also at the head of a
-    slide's name. Leading zeros count: 01 and 1 may be two.
+    slide's name. Leading zeros count: 01 and 1 may be two; 12.0 is a 12 taken for a number.
 
     Example:
+        >>> patient_key("12.0"), patient_key("12")
+        ('12', '12')
         >>> patient_key("tcga-3C-AALI-01Z-00-DX1.svs"), patient_key(" Case_12 "), patient_key("case-12")
         ('tcga-3c-aali', 'case12', 'case12')
     """
     found = BARCODE.match(re.sub(r"[\s_.\-]+", "-", tidy(name).lower()).strip("-"))
-    return found.group(1) if found else loose_key(name)
+    return found.group(1) if found else loose_key(re.sub(r"^(\d+)\.0+$", r"\1", tidy(name)))
 
 
 def is_worldwide(name: str) -> bool:

@@ -32,6 +32,7 @@ from histonic.stages.evaluate.clinical_fits import (
 )
 from histonic.stages.evaluate.evaluated import difference_measure, fold_or_none, met_classes, same_folds
 from histonic.stages.evaluate.survival_times import parts_of
+from histonic.stages.evaluate.target_columns import require_no_target
 
 FEWEST_PATIENTS = 20
 FEW_LEVELS = 6
@@ -136,8 +137,8 @@ def evaluate_clinical(
 
     Raises:
         TableError: The table is damaged.
-        CohortError: Too few patients, one outcome only, or a column is empty, the same for all of them, or
-            of too many different words.
+        CohortError: Too few patients, one outcome only, or a column is empty, the same for all of them, of
+            too many different words, or the target itself.
     """
     tables = [table.rows(table.has_truth()) for table in split_repeats(PredictionTable(task, predictions))]
     clinic = _clinic(tables[0], columns, training)
@@ -253,6 +254,7 @@ def _design(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) ->
     frames = pd.DataFrame(numbers, index=rows), pd.DataFrame(words, index=rows, dtype=object)
     design = Design(task, outcome, *frames, len(patients))
     _require_outcomes(design, asked, f"{design.n} patients")
+    require_no_target(design, asked)
     return design
 
 

@@ -27,10 +27,11 @@ from histonic.models.bundle import Bundle, read_bundle
 from histonic.models.members import prediction_columns
 from histonic.runs.documents import Counts, ExternalDocument, SlidesOfPatient
 from histonic.runs.files import truth_columns, write_frame
-from histonic.runs.run import read_facts, read_kept_settings, read_settings
+from histonic.runs.run import read_cohort, read_facts, read_kept_settings, read_settings
 from histonic.stages.predict.inherited import inherited_meaning, own_event_codings, require_same_follow_up
 from histonic.stages.predict.predict import predict_by_bundle
 from histonic.stages.predict.settings import ExternalSettings
+from histonic.stages.predict.time_scale import require_same_time_scale
 
 EXTERNAL_FOLD = -1
 """Stands in the column fold: patients of no fold, predicted by the networks of all folds together."""
@@ -58,8 +59,8 @@ def external_test(
         RunError: There is no such run, or it is not finished.
         SettingsError: A target that the run does not have, or another coding of events than the run's.
         BundleError: The maps were made by another encoder or at another resolution than those of the run.
-        TableError: The label table is wrong, names a class that the run does not know, or has by its names
-            another unit of time.
+        TableError: The label table is wrong, names a class that the run does not know, has by its names
+            another unit of time, or survival times on another scale than the run's.
         CohortError: Nobody can be joined.
         StoreError: The store is empty or a map is damaged.
     """
@@ -91,6 +92,8 @@ def external_test(
         listener.say(note)
     tested = [task for task in bundle.tasks if task.name not in absent]
     cohort = with_tasks(found, tested, resolved.labels)
+    if not resolved.times_differ:
+        require_same_time_scale(read_cohort(resolved.run), cohort, resolved.labels)
     predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener)
     out = resolved.run / "external" / resolved.name
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)

@@ -29,6 +29,10 @@ class ExternalSettings(LabelSettings):
     event_of_interest: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (), max_length=MOST_TARGETS, description="Code of the event: as in the run; another one is refused."
     )
+    times_differ: bool = Field(
+        False,
+        description="Its survival times are meant to be more than ten times those of the run, or a tenth.",
+    )
     device: str = Field("auto", description="auto, cpu or cuda.")
 
 

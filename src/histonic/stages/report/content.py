@@ -102,6 +102,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
             for external in run.externals
         ],
         tested=len(patients),
+        without_part=sum(bool(each.unused_in) for each in run.cohort.patients),
         search=search_rows(run.search),
         # Of several repeats the first.
         folds=_groups(patients, tables, "fold", lambda patient: patient.tested_in[0][1]),

@@ -259,6 +259,7 @@ class Report(Document):
     audit: AuditSection
     external: tuple[ExternalCohort, ...]
     tested: int
+    without_part: int = 0
     search: tuple[ChosenSettings, ...]
     folds: tuple[PatientGroup, ...]
     sites: tuple[PatientGroup, ...]

@@ -308,6 +308,11 @@ def split_words(run: RunDocument) -> str:
             "The label table says which patients train and which are tested; those that are tested took no "
             "part in training."
         )
+    if run.split == "given folds":
+        return (
+            f"The label table says who trains, who validates and who is tested in each of {run.folds} folds; "
+            "no patient was predicted by networks that had seen that patient."
+        )
     parts = f"{run.folds} parts" + (" that keep every site whole" if run.split == "site" else "")
     often = f", {run.repeats} times anew," if run.repeats > 1 else ""
     never = " nor the patient's site" if run.split == "site" else ""
@@ -317,12 +322,23 @@ def split_words(run: RunDocument) -> str:
     )
 
 
-def folds_words(run: RunDocument, used: int, tested: int) -> str:
+def folds_words(run: RunDocument, used: int, tested: int, without: int = 0) -> str:
     """How the folds of the tables below came about."""
     if run.split == "fixed":
         return (
             f"{counted(tested, 'patient')} of {used} were set aside by the label table and predicted; the "
             "rest trained the networks and decided when training stopped. The tables count the tested ones."
+        )
+    if run.split == "given folds":
+        rest = f"; {used - tested} of {used} are tested in none" if tested < used else ""
+        absent = (
+            f" {counted(without, 'patient')} had no part in some of the folds (cohort.json names them)."
+            if without
+            else ""
+        )
+        return (
+            f"The label table says who trains, who validates and who is tested in each of {run.folds} folds"
+            f"{rest}. Where it names nobody who validates, a fifth of those who train did.{absent}"
         )
     how = {
         "site": "every site lies in one part, so that no network was tested on a site it had seen",

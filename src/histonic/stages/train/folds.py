@@ -11,7 +11,7 @@ import numpy as np
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.errors import CohortError
 from histonic.runs.documents import Made
-from histonic.stages.train.site_splits import split_by_site
+from histonic.stages.train.site_splits import require_comparable, split_by_site
 from histonic.stages.train.splits import given_parts, split_parts, teaches
 
 SplitKind = Literal["auto", "random", "site", "table"]
@@ -40,7 +40,7 @@ def make_folds(
             :func:`histonic.stages.train.splits.split_parts`.
     """
     made = _how(cohort, split)
-    if made == "given parts" and repeats > 1:
+    if made in ("given parts", "given folds") and repeats > 1:
         raise CohortError(
             f"Repeat the cross-validation {repeats} times.",
             "The label table gives one split.",
@@ -51,9 +51,15 @@ def make_folds(
         # The first repeat's split is that of a run without repeats.
         own = seed if repeat == 0 else int(np.random.SeedSequence((seed, repeat)).generate_state(1)[0])
         if made == "fixed":
-            turns = [_fixed(cohort, own)]
+            turns = [_fixed(cohort, cohort.roles, 0, own)]
+        elif made == "given folds":
+            _require_tested_once(cohort)
+            turns = [_fixed(cohort, roles, number, own) for number, roles in enumerate(cohort.turns)]
         else:
-            turns = rotate(cohort, _parts(cohort, made, folds, own), folds)
+            parts = _parts(cohort, made, folds, own)
+            if made == "site":
+                require_comparable(cohort, parts, folds, own)
+            turns = rotate(cohort, parts, folds)
         found += [replace(fold, repeat=repeat) for fold in turns]
     if made == "site":
         _require_different(found, repeats)
@@ -86,9 +92,10 @@ def inner_folds(cohort: Cohort, fold: Fold, count: int, made: Made, seed: int) -
     """
     if count == 1:
         return (fold,)
-    outside = {patient.patient_id for patient in fold.test}
-    mine = [patient for patient in cohort.patients if patient.patient_id not in outside]
-    inside = replace(cohort, patients=tuple(mine), folds={}, roles={})
+    # Who has no part in a fold of the table's own has none inside it either.
+    has_part = {patient.patient_id for patient in (*fold.train, *fold.validation)}
+    mine = [patient for patient in cohort.patients if patient.patient_id in has_part]
+    inside = replace(cohort, patients=tuple(mine), folds={}, roles={}, turns=())
     split = _parts(inside, "site" if made == "site" else "random", count, seed, left_out=1)
     inner = []
     for number in range(count):
@@ -122,12 +129,15 @@ def rotate(cohort: Cohort, split: Mapping[str, int], parts: int) -> list[Fold]:
 def _how(cohort: Cohort, split: SplitKind) -> Made:
     if split == "site":
         return "site"
-    if split == "random" or (split == "auto" and not cohort.roles and not cohort.folds):
+    given = cohort.roles or cohort.folds or cohort.turns
+    if split == "random" or (split == "auto" and not given):
         return "random"
     if cohort.roles:
         return "fixed"
     if cohort.folds:
         return "given parts"
+    if cohort.turns:
+        return "given folds"
     raise CohortError(
         "Take the split from the label table.",
         "It has no column 'fold' with parts and no column 'split' with train, val and test.",
@@ -143,10 +153,30 @@ def _parts(cohort: Cohort, made: Made, parts: int, seed: int, left_out: int = 2)
     return split_parts(cohort, parts, seed, left_out=left_out)
 
 
-def _fixed(cohort: Cohort, seed: int) -> Fold:
+def _require_tested_once(cohort: Cohort) -> None:
+    """Refuse Monte-Carlo folds: results of patients who are tested several times are not pooled."""
+    tested: dict[str, list[int]] = {}
+    for number, roles in enumerate(cohort.turns, start=1):
+        for name in (name for name, role in roles.items() if role == "test"):
+            tested.setdefault(name, []).append(number)
+    several = {name: folds for name, folds in tested.items() if len(folds) > 1}
+    if several:
+        name, folds = next(iter(several.items()))
+        raise CohortError(
+            f"Use the {len(cohort.turns)} folds of the official split.",
+            f"{len(several)} of {len(tested)} tested patients are tested in several of them ({name} in folds "
+            f"{', '.join(map(str, folds))}), as in Monte-Carlo cross-validation; a run tests each patient "
+            "once.",
+            "Train a run for each fold, as its official train, val and test: --columns split=COLUMN with the "
+            "column of the fold (or --splits with one file), and report the runs together; or let histonic "
+            "split: --split random.",
+        )
+
+
+def _fixed(cohort: Cohort, given: Mapping[str, str], number: int, seed: int) -> Fold:
     """The table's train, val and test; without val, one part of the training patients validates."""
     words = {"train": "train", "val": "validation", "test": "test"}
-    roles = {name: words[role] for name, role in cohort.roles.items()}
+    roles = {name: words[role] for name, role in given.items()}
     absent = {"train", "test"} - set(roles.values())
     if absent:
         raise CohortError(
@@ -155,11 +185,11 @@ def _fixed(cohort: Cohort, seed: int) -> Fold:
             "Compress the slides of these patients, or let histonic split: --split random.",
         )
     if "validation" not in roles.values():
-        mine = tuple(each for each in cohort.patients if roles[each.patient_id] == "train")
-        inside = replace(cohort, patients=mine, folds={}, roles={})
+        mine = tuple(each for each in cohort.patients if roles.get(each.patient_id) == "train")
+        inside = replace(cohort, patients=mine, folds={}, roles={}, turns=())
         parts = split_parts(inside, VALIDATION_PARTS, seed, left_out=1)
         roles.update({name: "validation" for name, part in parts.items() if part == 0})
-    fold = _fold(cohort, 0, roles)
+    fold = _fold(cohort, number, roles)
     for task in cohort.tasks:
         for role, patients in (("training", fold.train), ("test", fold.test)):
             if not teaches(task, cohort.targets(task, patients)):
@@ -173,7 +203,7 @@ def _fixed(cohort: Cohort, seed: int) -> Fold:
 
 def _fold(cohort: Cohort, number: int, roles: Mapping[str, str]) -> Fold:
     def members(role: str) -> tuple[Patient, ...]:
-        return tuple(each for each in cohort.patients if roles[each.patient_id] == role)
+        return tuple(each for each in cohort.patients if roles.get(each.patient_id) == role)
 
     fold = Fold(number, members("train"), members("validation"), members("test"))
     _check_validation(cohort, fold)

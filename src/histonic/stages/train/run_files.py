@@ -25,7 +25,7 @@ from histonic.runs.run import read_cohort
 from histonic.stages.train.search import TrialLosses, best_choice, chosen_values, search_choices
 from histonic.stages.train.settings import TrainSettings
 
-FREE_SETTINGS = ("workers", "store", "labels", "slide_table")
+FREE_SETTINGS = ("workers", "store", "labels", "slide_table", "splits")
 """What a run may go on with otherwise: how many processes share the work, and where maps and tables lie.
 
 What is in maps and tables is compared."""
@@ -35,7 +35,8 @@ def describe_cohort(
     cohort: Cohort, made: Made, folds: Sequence[Fold], store: Store, patients_in_table: int
 ) -> CohortDocument:
     """The content of ``cohort.json``."""
-    tests, validates = _places(folds, "test"), _places(folds, "validation")
+    tests, validates, trains = (_places(folds, role) for role in ("test", "validation", "train"))
+    every = [(fold.repeat, fold.number) for fold in folds]
     return CohortDocument(
         split=made,
         patients=tuple(
@@ -45,6 +46,13 @@ def describe_cohort(
                 slide_ids=patient.slide_ids,
                 tested_in=tuple(tests.get(patient.patient_id, ())),
                 validates_in=tuple(validates.get(patient.patient_id, ())),
+                unused_in=tuple(
+                    place
+                    for place in every
+                    if not any(
+                        place in role.get(patient.patient_id, ()) for role in (tests, validates, trains)
+                    )
+                ),
                 targets=_readable_targets(cohort, patient),
                 **({"causes": dict(patient.causes)} if patient.causes else {}),
             )

@@ -44,6 +44,11 @@ class TrainSettings(TableSettings):
         description="site: no site is both trained on and tested; table: its column 'fold' or 'split' "
         "(train, val, test); auto: that if there is one, else random.",
     )
+    splits: Path | None = Field(
+        None,
+        description="Official split in files of its own: CLAM's splits_0.csv (columns train, val, test), or "
+        "their folder.",
+    )
     folds: int = Field(
         4, ge=3, le=1_000, description="Cross-validation folds: in turn 1 tests, 1 validates, the rest train."
     )

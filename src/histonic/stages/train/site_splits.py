@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,12 @@ STARTS = 64
 """Orders in which the sites are placed anew; the most even split of all is kept."""
 SITE_JOINT = "+"
 """Stands between the sites of a patient who has slides from several."""
+MOST_IN_A_PART = 0.5
+"""Share of the patients that a part may hold; a larger one is tested by networks of fewer patients."""
+MOST_TIMES_SMALLEST = 10
+"""So many times the smallest part may the largest be: each part also decides once when training stops."""
+SITES_TOLD = 8
+"""Sites of a part that a message names."""
 
 
 def split_by_site(cohort: Cohort, parts: int, seed: int, *, left_out: int = 2) -> dict[str, int]:
@@ -74,6 +81,68 @@ def split_by_site(cohort: Cohort, parts: int, seed: int, *, left_out: int = 2) -
     split = {each.patient_id: int(placed[block]) for each, block in zip(patients, blocks, strict=True)}
     check_training(cohort, patients, split, parts, left_out)
     return split
+
+
+def require_comparable(cohort: Cohort, split: Mapping[str, int], parts: int, seed: int) -> None:
+    """Refuse parts that no grouping of the sites makes comparable.
+
+    Args:
+        cohort: The patients, each with a site.
+        split: From :func:`split_by_site`.
+        parts: Number of parts.
+        seed: As for :func:`split_by_site`, to look for a number of parts that would do.
+
+    Raises:
+        CohortError: A part holds more than half of the patients, or the largest more than ten times as many
+            as the smallest; tells the sites of each part.
+    """
+    sizes = _sizes(split, parts)
+    if _comparable(sizes):
+        return
+    largest = int(np.argmax(sizes))
+    found = f"The most even parts that keep every site whole are: {_described(cohort, split, parts)}."
+    if sizes[largest] > MOST_IN_A_PART * sizes.sum():
+        todo = (
+            "Train on the largest site and test on the others with 'histonic external', or the other way "
+            "round; or use --split random, which does not show how the model does at a new site."
+        )
+        more = f" Part {largest + 1} would be tested by networks of fewer patients than it has."
+        raise CohortError(f"Split the patients by site into {parts} folds.", found + more, todo)
+    fewer = next((count for count in range(parts - 1, 2, -1) if _comparable_in(cohort, count, seed)), 0)
+    todo = f"Use --folds {fewer}, which gives comparable parts." if fewer else "Use --split random."
+    raise CohortError(f"Split the patients by site into {parts} folds.", found, todo)
+
+
+def _comparable_in(cohort: Cohort, parts: int, seed: int) -> bool:
+    try:
+        return _comparable(_sizes(split_by_site(cohort, parts, seed), parts))
+    except CohortError:
+        return False
+
+
+def _sizes(split: Mapping[str, int], parts: int) -> IntArray:
+    return np.bincount(list(split.values()), minlength=parts)
+
+
+def _comparable(sizes: IntArray) -> bool:
+    return bool(
+        sizes.max() <= MOST_IN_A_PART * sizes.sum() and sizes.max() <= MOST_TIMES_SMALLEST * sizes.min()
+    )
+
+
+def _described(cohort: Cohort, split: Mapping[str, int], parts: int) -> str:
+    """The parts with their patients by site, the largest site first."""
+    counted: list[Counter[str]] = [Counter() for _ in range(parts)]
+    for patient in cohort.patients:
+        counted[split[patient.patient_id]][patient.site] += 1
+    told = []
+    for number, sites in enumerate(counted, start=1):
+        ordered = sorted(sites.items(), key=lambda each: (-each[1], each[0]))
+        named = ", ".join(f"{site} {count}" for site, count in ordered[:SITES_TOLD])
+        more = f" and {len(sites) - SITES_TOLD} more" if len(sites) > SITES_TOLD else ""
+        total = sum(sites.values())
+        told.append(f"part {number} with {total} patient{'s'[: total != 1]} ({named}{more})")
+    return "; ".join(told)
 
 
 def _blocks(patients: Sequence[Patient]) -> IntArray:

@@ -24,6 +24,7 @@ from histonic.data.maps.memory import Maps
 from histonic.data.maps.store import Store, encoder_path, map_folder, read_map_facts
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.joins import table_patients
+from histonic.data.tables.split_files import split_by_files
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.encoders.base import Encoder, load_encoder
@@ -101,8 +102,9 @@ def train_slides(
         listener.say(f"{name}: {coding.text}")
     for note in cohort.notes:
         listener.say(note)
-    if made == "fixed" and resolved.folds != TrainSettings.model_fields["folds"].default:
-        listener.say(f"the table's own split has one test part: --folds {resolved.folds} is not used")
+    if made in ("fixed", "given folds") and resolved.folds != TrainSettings.model_fields["folds"].default:
+        count = f"{len(folds)} folds" if made == "given folds" else "one test part"
+        listener.say(f"the table's own split has {count}: --folds {resolved.folds} is not used")
     if len(cohort.tasks) > 1 and plan.sees_all:
         listener.say(
             "with a survival target every step sees all training patients, so that the classes of the other "
@@ -164,8 +166,17 @@ def _open_store(settings: TrainSettings) -> Store:
 
 
 def _read_table(settings: TrainSettings) -> LabelTable:
-    unused = NO_SPLIT if settings.split in ("random", "site") else {}
-    return read_labels(settings.labels, **{**settings.reading(), "columns": {**settings.columns, **unused}})
+    own = settings.split in ("random", "site")
+    if own and settings.splits is not None:
+        raise SettingsError(
+            f"Split as {settings.splits} says, and {settings.split}.",
+            "Only one can be.",
+            "Leave out --splits or --split.",
+        )
+    unused = NO_SPLIT if own or settings.splits is not None else {}
+    reading = {**settings.reading(), "columns": {**settings.columns, **unused}}
+    table = read_labels(settings.labels, **reading)
+    return table if settings.splits is None else split_by_files(table, settings.splits)
 
 
 def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> Cohort:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from histonic.metrics.calibration import probabilities as calibration
@@ -32,6 +33,7 @@ from histonic.stages.evaluate.evaluated import difference_measure
 
 Draw = Callable[[int, np.random.Generator], Measure]
 SIZES = (100, 300)
+FOLDS = 4
 FEW, OF = (1, 2, 3, 4, 5, 8), 40
 LARGE, TIMES = 4000, 40
 
@@ -94,6 +96,36 @@ def values(
     truth = predicted + np.sqrt(1 - correlation**2) * rng.normal(size=n) * wide
     scale = "fisher" if metric is regression.spearman else None
     return Measure("", partial(metric, truth, predicted), None, scale=scale)
+
+
+# ------------------------------------------------------------------- within folds
+
+
+def folds_of(n: int) -> npt.NDArray[np.int64]:
+    return np.arange(n) % FOLDS
+
+
+def folded(what: str, n: int, rng: np.random.Generator) -> Measure:
+    """Leading metrics of four folds that differ in level and rate: patients of one fold are compared."""
+    fold = folds_of(n)
+    level = np.array([0.0, 2.0, -1.0, 1.0])[fold]
+    if what == "AUROC":
+        positive = rng.random(n) < np.array([0.15, 0.3, 0.45, 0.6])[fold]
+        score = rng.normal(size=n) + 0.95 * positive - level
+        units = int(positive.sum())
+        return Measure("", partial(labels.auroc, positive, score, within=fold), None, units=units)
+    if what == "kappa":
+        truth = rng.integers(0, 3, n)
+        called = np.digitize(1.5 * truth + rng.normal(size=n) + 0.2 * level, [0.75, 2.25])
+        return Measure("", partial(labels.quadratic_kappa_within, truth, called, 3, within=fold), None)
+    if what == "Spearman":
+        predicted = 0.5 * rng.normal(size=n)
+        truth = predicted + np.sqrt(0.75) * rng.normal(size=n)
+        statistic = partial(regression.spearman, truth + level, predicted - level, within=fold)
+        return Measure("", statistic, None, scale="fisher")
+    outcome, risk = follow_up(0.7, 1.0, n, rng)
+    events = int(outcome.event.sum())
+    return Measure("", partial(survival.concordance, outcome, risk - level, within=fold), None, units=events)
 
 
 # ------------------------------------------------------------------------ survival
@@ -196,6 +228,7 @@ METRICS: dict[str, Draw] = {
     "Balanced accuracy": partial(calls, labels.balanced_accuracy, 1.5),
     "Accuracy": partial(calls, labels.accuracy, 1.5),
     "Quadratic kappa": partial(calls, labels.quadratic_kappa, 1.5),
+    **{f"{what}, within four folds": partial(folded, what) for what in ("AUROC", "kappa", "Spearman", "C")},
     "Brier score": partial(promised, "Brier", 0.7),
     "Calibration intercept": partial(promised, "intercept", 0.7),
     "Calibration slope": partial(promised, "slope", 0.7),
@@ -230,6 +263,8 @@ METRICS: dict[str, Draw] = {
     "Difference of C-index": partial(difference, "C", 0.4),
 }
 NOT_RESAMPLED = (
+    "Spearman",
+    "AUPRC",
     "Calibration error",
     "Hazard ratio",
     "Difference of AUROC, DeLong",
@@ -255,7 +290,9 @@ def cover(name: str, draw: Draw, n: int, cohorts: int, resamples: int) -> list[s
     used = 2 if name.startswith(NOT_RESAMPLED) else resamples
     for cohort in range(cohorts):
         measure = draw(n, rng)
-        score = score_measures([measure], n, resamples=used, rng=np.random.default_rng(cohort))[0]
+        fold = folds_of(n) if "within" in name else None
+        rng_of = np.random.default_rng(cohort)
+        score = score_measures([measure], n, resamples=used, rng=rng_of, fold=fold)[0]
         if score.low is not None and score.high is not None:
             reported.append((score.low, score.high))
     ends = np.array(reported)

@@ -1,8 +1,9 @@
-"""The terms of the report: what each metric means, where it can lie, and a glossary."""
+"""The terms of the report: what each metric means, where it can lie, how to read results, and a glossary."""
 
 from __future__ import annotations
 
 MINUS = "\N{MINUS SIGN}"
+NBSP = "\N{NO-BREAK SPACE}"
 GLOSSES = {
     "AUROC": "Of two patients from different classes, how often the right one gets the higher score. "
     "1 is perfect, 0.5 is tossing a coin.",
@@ -145,3 +146,31 @@ GLOSSARY = (
     ),
     ("µm/px", "Resolution: how many micrometres of tissue one pixel of the picture covers."),
 )
+READING_ALL = (
+    "Every prediction shown is out-of-fold: it was made by networks that had never seen the patient, and "
+    "every cut-off comes from patients who trained or validated.",
+    f"The 95{NBSP}% intervals take the patient as the unit: they say how much a number would vary with other "
+    "patients. They do not include that a network trained a second time would come out a little different.",
+    "The first metric of a target is the one to judge by. Where there are several folds it compares patients "
+    "of the same fold only, for each fold has networks of its own. The other metrics describe, and carry no "
+    "verdict.",
+    "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
+)
+"""How to read the results of all targets."""
+READING: dict[str, str] = {
+    "most probable": "The class that is called is the most probable one; no cut-off was tuned on the "
+    "patients shown here. A rare class is seldom the most probable one; AUROC and AUPRC do not depend on "
+    "what is called.",
+    "median": "The class that is called is the median of the predicted distribution: half of the "
+    "probability lies on it and the classes below. It need not be the most probable single class. No "
+    "cut-off was tuned on the patients shown here.",
+    "balanced": "The class that is called is the one most probable after all classes were given equal "
+    "weight, so that a rare one may be called where another is more probable; no cut-off was tuned on the "
+    "patients shown here.",
+    "regression": "Predictions are in the unit of the label table; nothing was rescaled on the patients "
+    "shown here.",
+    "survival": "The model gives each patient a risk; it does not predict a time. The cut-off between low "
+    "and high risk is the median risk of the training patients, so that the patients shown here had no part "
+    "in choosing it.",
+}
+"""How to read the predictions, by the rule that called classes, else by the kind of target."""

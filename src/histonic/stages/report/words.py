@@ -16,10 +16,11 @@ from histonic.stages.evaluate.evaluated import POOLED
 from histonic.stages.evaluate.groups import Grouping, GroupScore
 from histonic.stages.report.document import ForestRow
 from histonic.stages.report.terms import GLOSSARY as GLOSSARY
-from histonic.stages.report.terms import GLOSSES, RANGES
+from histonic.stages.report.terms import GLOSSES, RANGES, READING
 from histonic.stages.report.terms import MINUS as MINUS
+from histonic.stages.report.terms import NBSP as NBSP
+from histonic.stages.report.terms import READING_ALL as READING_ALL
 
-NBSP = "\N{NO-BREAK SPACE}"
 CONCLUSIONS = {
     "better": "Better than chance:",
     "near": "Hardly told apart from chance:",
@@ -29,17 +30,6 @@ CONCLUSIONS = {
     "unknown": "No interval:",
 }
 """How the leading score stands to chance, in the head of the page."""
-READING_ALL = (
-    "Every prediction shown is out-of-fold: it was made by networks that had never seen the patient, and "
-    "every cut-off comes from patients who trained or validated.",
-    f"The 95{NBSP}% intervals take the patient as the unit: they say how much a number would vary with other "
-    "patients. They do not include that a network trained a second time would come out a little different.",
-    "The first metric of a target is the one to judge by. Where there are several folds it compares patients "
-    "of the same fold only, for each fold has networks of its own. The other metrics describe, and carry no "
-    "verdict.",
-    "A result better than chance does not say why. Stain or scanner may play a part; see the table of sites.",
-)
-"""How to read the results of all targets."""
 DIFFERS = 0.02
 """From here on the pooled value of a metric gets a sentence."""
 KIND_WORDS: dict[TaskKind, str] = {
@@ -49,23 +39,6 @@ KIND_WORDS: dict[TaskKind, str] = {
     "regression": "a number",
     "survival": "time to an event",
 }
-READING: dict[str, str] = {
-    "most probable": "The class that is called is the most probable one; no cut-off was tuned on the "
-    "patients shown here. A rare class is seldom the most probable one; AUROC and AUPRC do not depend on "
-    "what is called.",
-    "median": "The class that is called is the median of the predicted distribution: half of the "
-    "probability lies on it and the classes below. It need not be the most probable single class. No "
-    "cut-off was tuned on the patients shown here.",
-    "balanced": "The class that is called is the one most probable after all classes were given equal "
-    "weight, so that a rare one may be called where another is more probable; no cut-off was tuned on the "
-    "patients shown here.",
-    "regression": "Predictions are in the unit of the label table; nothing was rescaled on the patients "
-    "shown here.",
-    "survival": "The model gives each patient a risk; it does not predict a time. The cut-off between low "
-    "and high risk is the median risk of the training patients, so that the patients shown here had no part "
-    "in choosing it.",
-}
-"""How to read the predictions, by the rule that called classes, else by the kind of target."""
 
 
 def reading(kind: TaskKind, decided_by: str) -> str:

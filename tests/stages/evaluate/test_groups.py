@@ -102,3 +102,16 @@ def test_events_are_the_cases_of_survival() -> None:
     frame["risk"], frame["high_risk"] = rng.normal(size=60), 1
     level = evaluate_groups(OS, frame, {"x": dict.fromkeys(frame.patient_id, "all")}, resamples=100, seed=0)
     assert (level[0].levels[0].cases, level[0].levels[0].few) == (9, True)
+
+
+def test_a_group_with_hardly_a_pair_of_one_fold_is_not_scored() -> None:
+    """Twelve patients in four folds have 3 pairs a fold, of which the order is often all right or all wrong."""
+    frame = table()
+    levels = {patient: "small" if at < 12 else "rest" for at, patient in enumerate(frame["patient_id"])}
+    small = {
+        each.name: each
+        for each in evaluate_groups(MSI, frame, {"x": levels}, resamples=100, seed=0)[0].levels
+    }
+    assert small["small"].score is None and "Only 12 pairs of its 12 patients" in small["small"].problem
+    one = evaluate_groups(MSI, frame.assign(fold=0), {"x": levels}, resamples=100, seed=0)[0].levels
+    assert all(each.score is not None for each in one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from histonic.stages.evaluate.evaluated import same_folds
 FEW_PATIENTS = 30
 FEW_CASES = 10
 """Of the smaller class, or events; with fewer a group says little."""
+FEWEST_PAIRS = 30
+"""Of patients of one fold; with fewer a value is mostly 0 or 1."""
 PERMUTATIONS = 999
 """Of the patients among the groups, for the test of whether these differ."""
 _AT_ONCE = 200
@@ -127,10 +130,20 @@ def _level(
         return row.model_copy(update={"problem": error.found})
     measure = mean_measures([each.measures[:1] for each in evaluated])[0]
     n = len(evaluated[0].fold)
+    pairs = min(_pairs(each.fold) for each in evaluated)
+    if pairs < FEWEST_PAIRS:
+        found = f"Only {pairs} pairs of its {patients} patients are of one fold; {FEWEST_PAIRS} are needed."
+        return row.model_copy(update={"problem": found})
     fold = same_folds([each.fold for each in evaluated])
     rng = np.random.default_rng(seed)
     score = score_measures([measure], n, resamples=resamples, rng=rng, fold=fold)[0]
     return row.model_copy(update={"score": score})
+
+
+def _pairs(fold: npt.NDArray[Any]) -> int:
+    """Pairs of patients of the same fold."""
+    sizes = np.unique(fold, return_counts=True)[1]
+    return int(np.sum(sizes * (sizes - 1)) // 2)
 
 
 def _chance(

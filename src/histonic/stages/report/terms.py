@@ -26,9 +26,7 @@ GLOSSES = {
     "worse than predicting the mean.",
     "C-index": "Of two patients of whom one is known to have had the event first, how often that one has the "
     "higher risk. 1 is perfect, 0.5 is tossing a coin.",
-    "Uno's C": "The same as the C-index, with patients weighted so that losing others from follow-up does "
-    "not "
-    "shift it.",
+    "Uno's C": "As the C-index of all patients, weighted so that losing some from sight does not move it.",
     "Mean AUC over time": "The AUC at a time, averaged over the follow-up.",
     "AUC at a time": "Of two patients of whom one has had the event by then and one has not, how often the "
     "former "

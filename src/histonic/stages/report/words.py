@@ -201,8 +201,8 @@ def pooled_words(scores: Sequence[Score]) -> str:
         return ""
     return (
         f"Over all pairs of patients, also of different folds, the {leading.name} is "
-        f"{score_number(leading.name, pooled.value)}. The two differ because each fold's predictions carry "
-        "the level of the patients who trained for it, or because the folds differ in their patients; the "
+        f"{score_number(leading.name, pooled.value)}. The two differ where each fold's predictions carry the "
+        "level of the patients who trained for it, where folds differ in their patients, and by chance. The "
         "first number is the one to judge by, the second the one to set against published figures that pool "
         "folds."
     )

@@ -105,7 +105,7 @@ def test_events_are_the_cases_of_survival() -> None:
 
 
 def test_a_group_with_hardly_a_pair_of_one_fold_is_not_scored() -> None:
-    """Twelve patients in four folds have 3 pairs a fold, of which the order is often all right or all wrong."""
+    """Twelve patients in four folds have 3 pairs a fold; their order is often all right or all wrong."""
     frame = table()
     levels = {patient: "small" if at < 12 else "rest" for at, patient in enumerate(frame["patient_id"])}
     small = {

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import EncoderError
+from histonic.core.processes.allocation import allocating_at_most
 from histonic.encoders.base import (
     ENCODERS,
     Encoder,
@@ -25,7 +26,16 @@ from histonic.slides.damage import SMALL_BYTES
 
 LICENCE = "MIT (Copyright of the authors of Neural Image Compression)"
 Array = npt.NDArray[Any]
-DAMAGE = (OSError, LookupError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError)
+DAMAGE = (
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+)
 """What h5py and the walk through its content raise where a file is damaged or another model."""
 
 
@@ -49,7 +59,8 @@ def import_encoder(file: str | os.PathLike[str], out: str | os.PathLike[str]) ->
             asked, f"The output {out} has another ending.", "Give --out a name that ends in .safetensors."
         )
     try:
-        with h5py.File(path, "r") as keras:
+        # HDF5 allocates what a damaged length claims before it looks for the data.
+        with allocating_at_most(SMALL_BYTES * 8 + 20 * path.stat().st_size), h5py.File(path, "r") as keras:
             spec, tensors = _read_keras(keras, path.stem.removeprefix("encoder_"))
     except DAMAGE as error:
         found = " ".join(f"{type(error).__name__}: {error}".split())

@@ -27,6 +27,8 @@ SLIDE_EXTENSIONS = (
     ".czi",
 )
 """File names that count as slides when a folder is searched."""
+PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".png")
+"""The same for a folder without any of these; beside slides they are labels, masks and previews."""
 
 _FEATURE_EXTENSIONS = (".zarr", ".h5", ".hdf5", ".pt", ".npy", ".npz")
 
@@ -44,7 +46,7 @@ def slide_name(path: str) -> str:
         ('TCGA-2F.195576CF', 'TCGA-2F.195576CF', 'b')
     """
     name = path.strip().replace("\\", "/").rstrip("/").rpartition("/")[2]
-    for ending in (*SLIDE_EXTENSIONS, *_FEATURE_EXTENSIONS):
+    for ending in (*SLIDE_EXTENSIONS, *PICTURE_EXTENSIONS, *_FEATURE_EXTENSIONS):
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return name

@@ -273,6 +273,12 @@ READERS: Registry[type[LevelSlide]] = Registry(
             "all that OpenSlide reads: NDPI, MRXS, SCN, BIF, DICOM ...",
             ("openslide",),
         ),
+        Entry(
+            "picture",
+            "histonic.slides.formats.picture:PictureSlide",
+            "JPG and PNG fields and cores, decoded as a whole; their mpp has to be given",
+            ("PIL",),
+        ),
     ),
 )
 

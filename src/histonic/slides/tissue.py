@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from histonic.core.grid import TileGrid
+from histonic.core.settings import TissueSettings
 from histonic.slides.base import Slide
 
 BoolImage = npt.NDArray[np.bool_]
@@ -40,11 +41,18 @@ class TissueRule:
         mpp: Microns per pixel at which tissue is looked for.
         min_speck_um2: Smaller pieces are dropped.
         max_hole_um2: Smaller holes are filled.
+        everything: All of the slide is tissue, and nothing is looked for.
     """
 
     mpp: float = 8.0
     min_speck_um2: float = 20_000.0
     max_hole_um2: float = 40_000.0
+    everything: bool = False
+
+    @classmethod
+    def of(cls, settings: TissueSettings) -> TissueRule:
+        """The rule that settings ask for."""
+        return cls(settings.mpp, settings.min_speck_um2, settings.max_hole_um2, settings.source == "all")
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,8 @@ def find_tissue(slide: Slide, rule: TissueRule | None = None) -> TissueMask:
     rule = rule or TissueRule()
     mpp = max(rule.mpp, slide.mpp)
     wh = (_extent(slide.size_wh.w, slide.mpp, mpp), _extent(slide.size_wh.h, slide.mpp, mpp))
+    if rule.everything:
+        return TissueMask(np.ones(wh[::-1], bool), mpp)
     colourfulness = np.empty(wh[::-1], np.uint8)
     foreign = np.empty(wh[::-1], np.uint8)
     # Band by band: of the whole slide only two bytes a pixel are held.

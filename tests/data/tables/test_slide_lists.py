@@ -173,3 +173,13 @@ def test_slides_in_a_sheet(tmp_path):
     assert ids(read_slide_list([tmp_path / "s.xlsx"], "Scans")) == ["A"]
     with pytest.raises(TableError, match="--sheet"):
         read_slide_list([tmp_path / "s.xlsx"])
+
+
+def test_pictures_count_where_there_are_no_slides(tmp_path):
+    touch(tmp_path, "fields/case 1/a.JPG", "fields/b.png", "fields/notes.txt", "fields/.hidden.png")
+    rows = read_slide_list([tmp_path / "fields"])
+    assert ids(rows) == ["a", "b"]
+    # Beside slides they are labels, masks and previews.
+    touch(tmp_path, "both/s.svs", "both/s_label.png", "both/thumbnails/s.jpg")
+    assert ids(read_slide_list([tmp_path / "both"])) == ["s"]
+    assert ids(read_slide_list([tmp_path / "both" / "s_label.png"])) == ["s_label"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import PARTIAL_PREFIX
-from histonic.data.names import SLIDE_EXTENSIONS, present_path, slide_name
+from histonic.data.names import PICTURE_EXTENSIONS, SLIDE_EXTENSIONS, present_path, slide_name
 from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
 from histonic.data.tables.identifiers import damaged_identifiers
 from histonic.data.tables.issues import Issue, list_names, raise_first
@@ -93,7 +93,8 @@ def _rows(path: Path, sheet: str | None) -> Iterator[SlideRow]:
             raise SettingsError(
                 f"Find slides in the folder {path}.",
                 "It holds no file with a slide's extension.",
-                f"Known extensions: {', '.join(SLIDE_EXTENSIONS)}. Name other files one by one.",
+                f"Known extensions: {', '.join((*SLIDE_EXTENSIONS, *PICTURE_EXTENSIONS))}. Name other files "
+                "one by one.",
             )
         yield from (SlideRow(slide_name(file.name), file) for file in files)
     elif not path.exists():
@@ -107,7 +108,14 @@ def _rows(path: Path, sheet: str | None) -> Iterator[SlideRow]:
 
 
 def find_slides(folder: Path) -> list[Path]:
-    """The slide files in a folder and its subfolders, sorted by path, see :func:`read_slide_list`."""
+    """The slide files in a folder and its subfolders, sorted by path, see :func:`read_slide_list`.
+
+    Without any the JPG and PNG pictures; beside slides these are labels, masks and previews.
+    """
+    return _files_of(folder, SLIDE_EXTENSIONS) or _files_of(folder, PICTURE_EXTENSIONS)
+
+
+def _files_of(folder: Path, extensions: tuple[str, ...]) -> list[Path]:
     found: list[Path] = []
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
@@ -118,7 +126,7 @@ def find_slides(folder: Path) -> list[Path]:
         seen.add(real)
         companions = {Path(name).stem for name in files if name.lower().endswith(".mrxs")}
         folders[:] = sorted(name for name in folders if not _is_hidden(name) and name not in companions)
-        slides = sorted(n for n in files if not _is_hidden(n) and n.lower().endswith(SLIDE_EXTENSIONS))
+        slides = sorted(n for n in files if not _is_hidden(n) and n.lower().endswith(extensions))
         found += _one_per_series([Path(place) / name for name in slides])
     return sorted(found)
 

@@ -213,8 +213,7 @@ def _tissue(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[Ti
     if path is not None:
         mask_hash = mask_hash_of(row, settings)
         return read_tissue_mask(path, slide), mask_hash
-    rule = settings.tissue
-    return find_tissue(slide, TissueRule(rule.mpp, rule.min_speck_um2, rule.max_hole_um2)), None
+    return find_tissue(slide, TissueRule.of(settings.tissue)), None
 
 
 def _kept_cells(tissue: TissueMask, grid: TileGrid, settings: CompressSettings) -> npt.NDArray[np.bool_]:

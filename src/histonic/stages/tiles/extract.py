@@ -278,11 +278,10 @@ class _Job:
     def _choose(self, row: SlideRow, slide: Slide, grid: TileGrid, drawn: Annotations | None) -> Choice:
         settings, shares = self.settings, None
         if settings.annotations is None or settings.background_label or settings.on_tissue:
-            rule = settings.tissue
             tissue = (
                 read_tissue_mask(row.mask, slide)
                 if row.mask is not None
-                else find_tissue(slide, TissueRule(rule.mpp, rule.min_speck_um2, rule.max_hole_um2))
+                else find_tissue(slide, TissueRule.of(settings.tissue))
             )
             shares = cell_coverage(tissue, grid)
         choice = choose_tiles(grid, drawn, shares, settings, row.slide_id)

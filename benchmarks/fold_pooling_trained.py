@@ -94,7 +94,8 @@ def by_definition(task: Task, rows: pd.DataFrame) -> float:
         for part in folds:
             truth, called = (part[name].map(place).to_numpy() for name in ("truth", "predicted"))
             seen += np.sum((truth - called) ** 2)
-            chance += np.sum((truth[:, None] - called) ** 2) / len(part)
+            apart = (truth[:, None] - called) ** 2
+            chance += (apart.sum() - np.trace(apart)) / (len(part) - 1)
         return float(1 - seen / chance)
     if task.kind == "survival":
         right = pairs = 0.0

@@ -214,3 +214,34 @@ def test_equal_predictions_share_a_bin() -> None:
     bins = calibration_bins(np.array([0.0, 1, 1, 0]), np.full(4, 0.3))
     assert bins.patients.tolist() == [4]
     assert bins.observed.tolist() == [0.5]
+
+
+def test_kappa_within_is_over_pairs_of_different_patients() -> None:
+    rng = np.random.default_rng(2)
+    truth, called, fold = rng.integers(0, 3, 41), rng.integers(0, 3, 41), rng.integers(0, 4, 41)
+    fold[0] = 9  # alone
+    seen = chance = 0.0
+    for name in range(4):
+        rows = np.flatnonzero(fold == name)
+        pairs = [(truth[i] - called[j]) ** 2 for i in rows for j in rows if i != j]
+        seen += np.sum((truth[rows] - called[rows]) ** 2)
+        chance += len(rows) * np.mean(pairs)
+    found = labels.quadratic_kappa_within(truth, called, 3, within=fold)
+    assert found == pytest.approx(1 - seen / chance, abs=1e-12)
+    counts = rng.integers(0, 3, (4, 41)).astype(float)
+    each = labels.quadratic_kappa_within(truth, called, 3, counts, within=fold)
+    for row, value in zip(counts, each, strict=True):
+        again = np.repeat(np.arange(41), row.astype(int))
+        expected = labels.quadratic_kappa_within(truth[again], called[again], 3, within=fold[again])
+        assert value == pytest.approx(expected, abs=1e-12)
+
+
+def test_kappa_of_calls_that_know_nothing_is_zero_whatever_the_folds() -> None:
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(400):
+        fold = np.arange(40) % 8
+        truth = rng.binomial(2, np.linspace(0.1, 0.9, 8)[fold])
+        called = rng.binomial(2, np.linspace(0.9, 0.1, 8)[fold])
+        values.append(labels.quadratic_kappa_within(truth, called, 3, within=fold))
+    assert abs(np.mean(values)) < 3 * np.std(values) / 20 + 0.01

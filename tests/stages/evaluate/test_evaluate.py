@@ -154,7 +154,8 @@ def test_ordinal_leads_with_kappa() -> None:
     for _, part in frame.groupby("fold"):
         truth, called = (part[name].astype(float).to_numpy() for name in ("truth", "predicted"))
         seen += np.sum((truth - called) ** 2)
-        chance += np.mean((truth[:, None] - called) ** 2) * len(part)
+        apart = (truth[:, None] - called) ** 2
+        chance += (apart.sum() - np.trace(apart)) / (len(part) - 1)
     assert result.scores[0].value == pytest.approx(1 - seen / chance, abs=1e-12)
     one = values(evaluate("ordinal", frame.assign(fold=0)))
     assert one["Quadratic weighted kappa"] == pytest.approx(expected, abs=1e-12)

@@ -228,7 +228,8 @@ def quadratic_kappa_within(
 
     Observed and expected disagreement are summed over the groups. With the fold as group, calls of models
     that learned other shares of the classes are not held against patients of other folds: calls that know
-    nothing get 0 whatever the shares in each fold.
+    nothing get 0 whatever the shares in each fold. Within several groups, chance is the mean over pairs of
+    different patients, so that small groups are not too low; a single group gives the usual kappa.
 
     Args:
         truth: ``(n,)`` class index.
@@ -249,11 +250,18 @@ def quadratic_kappa_within(
         0.0
     """
     drawn = as_counts(counts, len(truth))
-    parts = [
-        _disagreement(confusion(truth[rows], predicted[rows], classes, drawn[..., rows]))
-        for rows in rows_of_groups(within, len(truth))
-    ]
-    return 1 - ratio(*(np.sum(side, axis=0) for side in zip(*parts, strict=True)))
+    groups = rows_of_groups(within, len(truth))
+    seen, chance = np.zeros(drawn.shape[:-1]), np.zeros(drawn.shape[:-1])
+    for rows in groups:
+        table = confusion(truth[rows], predicted[rows], classes, drawn[..., rows])
+        here, expected = _disagreement(table)
+        if len(groups) > 1:
+            count = table.sum(axis=(-2, -1))
+            # Who is alone in a fold has nobody to be compared with.
+            expected = np.where(count > 1, (count * expected - here) / np.maximum(count - 1, 1), 0.0)
+            here = np.where(count > 1, here, 0.0)
+        seen, chance = seen + here, chance + expected
+    return 1 - ratio(seen, chance)
 
 
 def _disagreement(table: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -21,6 +21,31 @@ def whole(value: float) -> int | None:
     return nearest if abs(value - nearest) < NEARLY * max(1.0, abs(value)) else None
 
 
+def cut_out(pixels: UInt8Image, x: int, y: int, width: int, height: int) -> UInt8Image:
+    """A region of pixels in memory, white where it reaches beyond them.
+
+    Args:
+        pixels: uint8 ``(H, W, 3)``.
+        x: Left edge in pixels; may lie outside, like all edges.
+        y: Top edge.
+        width: Of the region.
+        height: Of the region.
+
+    Returns:
+        uint8 ``(height, width, 3)``, a copy.
+
+    Example:
+        >>> cut_out(np.zeros((2, 2, 3), np.uint8), 1, 0, 2, 1)[0, :, 0].tolist()
+        [0, 255]
+    """
+    out = np.full((height, width, 3), 255, np.uint8)
+    left, top = max(x, 0), max(y, 0)
+    right, bottom = min(x + width, pixels.shape[1]), min(y + height, pixels.shape[0])
+    if left < right and top < bottom:
+        out[top - y : bottom - y, left - x : right - x] = pixels[top:bottom, left:right]
+    return out
+
+
 def average_blocks(pixels: UInt8Image, factor: int) -> UInt8Image:
     """Mean of blocks of ``factor`` x ``factor`` pixels, rounded half up.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from histonic.core.errors import SettingsError
 from histonic.slides.base import LevelSlide, UInt8Image
+from histonic.slides.resample import cut_out
 
 
 class ArraySlide(LevelSlide):
@@ -50,9 +51,4 @@ class ArraySlide(LevelSlide):
         return digest.hexdigest()
 
     def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
-        out = np.full((height, width, 3), 255, np.uint8)
-        left, top = max(x, 0), max(y, 0)
-        right, bottom = min(x + width, self.size_wh.w), min(y + height, self.size_wh.h)
-        if left < right and top < bottom:
-            out[top - y : bottom - y, left - x : right - x] = self._pixels[top:bottom, left:right]
-        return out
+        return cut_out(self._pixels, x, y, width, height)

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import LevelSlide, NotMine, UInt8Image
 from histonic.slides.damage import BROKEN, can_come_from, require_whole_png
+from histonic.slides.resample import cut_out
 from histonic.slides.resolution import HeaderMpp
 
 FORMATS = ("JPEG", "PNG")
@@ -70,12 +71,7 @@ class PictureSlide(LevelSlide):
     def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
         if self._pixels is None:
             self._pixels = self._decode()
-        out = np.full((height, width, 3), 255, np.uint8)
-        left, top = max(x, 0), max(y, 0)
-        right, bottom = min(x + width, self.size_wh.w), min(y + height, self.size_wh.h)
-        if left < right and top < bottom:
-            out[top - y : bottom - y, left - x : right - x] = self._pixels[top:bottom, left:right]
-        return out
+        return cut_out(self._pixels, x, y, width, height)
 
     def _decode(self) -> UInt8Image:
         try:

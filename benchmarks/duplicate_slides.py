@@ -27,7 +27,9 @@ from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
 from histonic.slides.likeness import Appearance, appearance_of, measure_likeness
 from histonic.slides.thumbnail import thumbnail
-from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
+from histonic.slides.tissue.cells import cell_coverage
+from histonic.slides.tissue.finder import find_tissue
+from histonic.slides.tissue.rule import TissueRule
 
 RULE = TissueRule(8.0, 20_000, 40_000)
 PAIRS = 300 * 299 // 2

@@ -18,7 +18,8 @@ import numpy as np
 from histonic.core.grid import TileGrid
 from histonic.slides.base import best_mpp, open_slide
 from histonic.slides.tiles import walk_tiles
-from histonic.slides.tissue import cell_coverage, find_tissue
+from histonic.slides.tissue.cells import cell_coverage
+from histonic.slides.tissue.finder import find_tissue
 
 REPEATS = 5
 MOST_TILES = 4096

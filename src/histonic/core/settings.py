@@ -49,6 +49,7 @@ class TissueSettings(Settings):
     source: Literal["auto", "all"] = Field(
         "auto", description="auto: found by its colour; all: every cell, for fields and cores without glass."
     )
+    finder: str = Field("rules", description="What finds it (see 'histonic list').")
     mpp: float = Field(8.0, gt=0, description="Microns per pixel at which tissue is looked for.")
     min_speck_um2: float = Field(20_000, ge=0, description="Pieces of tissue smaller than this are dropped.")
     max_hole_um2: float = Field(40_000, ge=0, description="Holes smaller than this are filled.")

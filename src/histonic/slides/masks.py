@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from histonic.core.errors import MaskError
 from histonic.slides.base import Slide
 from histonic.slides.damage import BROKEN, can_come_from, require_whole_png
-from histonic.slides.tissue import TissueMask
+from histonic.slides.tissue.rule import TissueMask
 
 MOST_ASPECT_ERROR = 0.02
 RASTER_SIDE_PX = 4096

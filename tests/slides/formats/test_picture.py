@@ -13,7 +13,8 @@ from PIL import Image
 from histonic.core.errors import MissingMppError, UnreadableSlideError
 from histonic.slides.base import open_slide
 from histonic.slides.formats.picture import PictureSlide
-from histonic.slides.tissue import TissueRule, find_tissue
+from histonic.slides.tissue.finder import find_tissue
+from histonic.slides.tissue.rule import TissueRule
 
 
 def field(seed: int = 0, height: int = 300, width: int = 420) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from histonic.core.grid import TileGrid
 from histonic.data.annotations.shapes import Annotations, CodeMask, Region
-from histonic.slides.tissue import cell_means
+from histonic.slides.tissue.cells import cell_means
 
 SQUARES_PER_TILE = 8
 FINEST_PIXELS_PER_TILE = 32

@@ -25,7 +25,9 @@ from histonic.slides.likeness import appearance_of
 from histonic.slides.masks import read_tissue_mask
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tiles import walk_tiles
-from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue
+from histonic.slides.tissue.cells import cell_coverage
+from histonic.slides.tissue.finder import find_tissue
+from histonic.slides.tissue.rule import TissueMask, TissueRule
 from histonic.stages.compress.settings import CompressSettings
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".geojson")

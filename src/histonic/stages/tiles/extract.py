@@ -40,7 +40,9 @@ from histonic.data.maps.store import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide
 from histonic.slides.masks import read_tissue_mask
-from histonic.slides.tissue import TissueRule, cell_coverage, find_tissue
+from histonic.slides.tissue.cells import cell_coverage
+from histonic.slides.tissue.finder import find_tissue
+from histonic.slides.tissue.rule import TissueRule
 from histonic.stages.tiles.choice import Choice, choose_tiles
 from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, require_own_folders
 from histonic.stages.tiles.groups import slide_groups, split_groups

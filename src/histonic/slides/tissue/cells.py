@@ -1,0 +1,58 @@
+"""Shares of a picture of the whole slide in the cells of a grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from histonic.core.grid import TileGrid
+from histonic.slides.tissue.rule import TissueMask
+
+
+def cell_coverage(tissue: TissueMask, grid: TileGrid) -> npt.NDArray[np.float32]:
+    """Share of tissue in every cell of a grid; what lies outside the slide is no tissue.
+
+    Args:
+        tissue: Mask of the whole slide.
+        grid: The cells.
+
+    Returns:
+        float32 ``(R, K)``, 0 to 1.
+    """
+    return cell_means(tissue.mask, tissue.mpp, grid)
+
+
+def cell_means(values: npt.NDArray[Any], mpp: float, grid: TileGrid) -> npt.NDArray[np.float32]:
+    """Mean over every cell of a grid of a picture of the whole slide; outside it is zero.
+
+    Exact for a picture of even squares: a square that a cell's border cuts counts with its part.
+
+    Args:
+        values: ``(h, w)``, 0 to 1; its corner is the slide's top-left corner.
+        mpp: Its microns per pixel.
+        grid: The cells.
+
+    Returns:
+        float32 ``(R, K)``, 0 to 1.
+    """
+    height, width = values.shape
+    # Sum left of and above every pixel corner; between corners it is bilinear.
+    summed = np.zeros((height + 1, width + 1))
+    summed[1:, 1:] = values.cumsum(0, np.float64).cumsum(1)
+    per_pixel = grid.slide_mpp / mpp
+    rows = np.arange(grid.shape.rows)
+    cols = np.arange(grid.shape.cols)
+    top = (grid.origin_xy.y + rows * grid.stride_level0) * per_pixel
+    left = (grid.origin_xy.x + cols * grid.stride_level0) * per_pixel
+    side = grid.tile_side_level0 * per_pixel
+
+    def area(y: npt.NDArray[Any], x: npt.NDArray[Any]) -> Any:
+        points = np.meshgrid(np.clip(y, 0, height), np.clip(x, 0, width), indexing="ij")
+        return ndimage.map_coordinates(summed, points, order=1, mode="nearest")
+
+    inside = area(top + side, left + side) - area(top, left + side) - area(top + side, left) + area(top, left)
+    shares: npt.NDArray[np.float32] = np.clip(inside / side**2, 0, 1).astype(np.float32)
+    return shares

@@ -286,6 +286,7 @@ class _Job:
             slide=opened.slide,
             reader=opened.reader,
             appearance=opened.appearance,
+            tissue=opened.tissue,
             encoder=self.described,
             settings=self.map_settings,
             versions={name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},

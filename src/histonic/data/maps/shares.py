@@ -49,7 +49,7 @@ class TissueShare:
         of_area: Area of the tissue over the area of the slide, 0 to 1; None if not known (maps of earlier
             versions, slides without a kept cell).
         of_cells: Kept cells over all cells of the grid, 0 to 1; those at its border reach beyond the slide.
-        tissue_mm2: Area of the kept cells.
+        tissue_mm2: Area of the tissue; of the kept cells where that is not known.
         scan_mm2: Area of the whole picture; None if not known.
         tissue_from: ``found``, ``all`` (every cell was taken) or ``mask``; empty if not known.
     """
@@ -67,13 +67,14 @@ class TissueShare:
         cls, slide_id: str, grid: TileGrid, cells: int, of_area: float | None, tissue_from: str = ""
     ) -> TissueShare:
         """Of a slide whose grid and number of kept cells are known."""
+        scan_mm2 = grid.slide_wh.w * grid.slide_wh.h * (grid.slide_mpp / 1000) ** 2
         return cls(
             slide_id,
             cells,
             of_area,
             cells / (grid.shape.rows * grid.shape.cols),
-            cells * (grid.cell_um / 1000) ** 2,
-            grid.slide_wh.w * grid.slide_wh.h * (grid.slide_mpp / 1000) ** 2,
+            cells * (grid.cell_um / 1000) ** 2 if of_area is None else of_area * scan_mm2,
+            scan_mm2,
             tissue_from,
         )
 

@@ -241,6 +241,20 @@ def cohort_words(shares: Sequence[TissueShare]) -> str:
     return f"Tissue is {percent(median(value.values()))} of {of_what} ({ends}, {slides})."
 
 
+def unknown_words(known: int, slides: int) -> str:
+    """Of how many slides the share is not known, since their maps are gone; empty if it is of all.
+
+    Example:
+        >>> unknown_words(3, 3), unknown_words(1, 3)
+        ('', 'Of 2 of 3 slides it is not known: their maps are not in the store.')
+    """
+    if known == slides:
+        return ""
+    if not known:
+        return "The share of tissue is not known: the store that holds the maps is not there."
+    return f"Of {slides - known} of {slides} slides it is not known: their maps are not in the store."
+
+
 def read_shares(store: Path, slide_ids: Iterable[str], failures: Iterable[Failure]) -> list[TissueShare]:
     """The shares of some maps of a store, and of slides on which nothing was tissue.
 

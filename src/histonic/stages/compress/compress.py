@@ -45,7 +45,16 @@ from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
 from histonic.stages.compress.plan import CompressPlan, map_settings_of, plan_compression
-from histonic.stages.compress.reading import Closed, Event, Failed, Opened, Tiles, read_slides, without_path
+from histonic.stages.compress.reading import (
+    Closed,
+    Event,
+    Failed,
+    Opened,
+    Tiles,
+    read_slides,
+    without_path,
+    write_thumbnail,
+)
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.compress.sharing import SharedSlides, require_same_maker
 from histonic.training.devices import pick_device
@@ -255,7 +264,7 @@ class _Job:
         self, opened: Opened, events: Iterator[Event], result: CompressResult, progress: Progress
     ) -> None:
         slide_id = opened.row.slide_id
-        total, seen, shown = int(opened.mask.sum()), 0, 0
+        total, seen, shown, is_over = int(opened.mask.sum()), 0, 0, False
         target = map_folder(self.folder, slide_id)
         if opened.reader.note:
             progress.say(f"{slide_id}: {opened.reader.note}")
@@ -267,6 +276,7 @@ class _Job:
                     if isinstance(event, Failed):
                         raise _SlideEnded(event)
                     if not isinstance(event, Tiles):
+                        is_over = True
                         break
                     codes = self._encode(event.tiles, opened.row)
                     writer.put(event.cells, codes)
@@ -276,15 +286,17 @@ class _Job:
                     shown += steps
                     progress.advance(steps, f"{slide_id} {seen}/{total} tiles")
                 writer.finish(self._facts(opened))
+                # Now, so that the picture never shows other cells than the map beside it.
+                write_thumbnail(self.folder, slide_id, opened.drawn)
         except _SlideEnded as ended:
             self._record(ended.failed, result, progress, shown)
             return
         except (OutputError, StoreError) as error:
             if isinstance(error, OutputError) and error.is_full:
                 raise
-            for event in events:  # what is left of this slide
-                if isinstance(event, Closed | Failed):
-                    break
+            # What is left of this slide; the events of the next one are not its own.
+            while not is_over:
+                is_over = isinstance(next(events), Closed | Failed)
             self._record(Failed(opened.row, "write", error), result, progress, shown)
             return
         failure_path(self.folder, slide_id).unlink(missing_ok=True)

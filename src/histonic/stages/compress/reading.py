@@ -23,6 +23,7 @@ from histonic.data.maps.store import (
     Failure,
     StoredAppearance,
     StoredTissue,
+    map_folder,
     names_a_file,
     thumbnail_path,
 )
@@ -43,7 +44,7 @@ Stage = Literal["open", "tissue", "tiles", "encode", "write"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A slide whose tiles will follow: its grid, the cells to be filled, and the facts for its map."""
+    """A slide whose tiles will follow: its grid, the cells to be filled, facts for its map, its thumbnail."""
 
     row: SlideRow
     grid: TileGrid
@@ -52,6 +53,7 @@ class Opened:
     reader: ReaderDescription
     appearance: StoredAppearance
     tissue: StoredTissue
+    drawn: bytes
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ Event = Opened | Tiles | Closed | Failed
 
 
 def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: EncoderSpec) -> Iterator[Event]:
-    """Read slides one after the other, and write their thumbnails into the store.
+    """Read slides one after the other; of those without tissue the thumbnails are written into the store.
 
     Args:
         rows: The slides.
@@ -102,8 +104,11 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
                 tissue, mask_hash = tissue_of(slide, row, settings)
                 mask = kept_cells(tissue, grid, settings)
                 picture = thumbnail(slide)
-                _write_thumbnail(picture, thumbnail_path(settings.out, row.slide_id), grid, mask)
+                drawn = _jpeg(draw_cells(picture, grid, mask))
                 if not mask.any():
+                    # Beside a map that is there already lies the picture of the tissue that it was made of.
+                    if not map_folder(settings.out, row.slide_id).is_dir():
+                        write_thumbnail(settings.out, row.slide_id, drawn)
                     raise no_tissue(row)
                 yield Opened(
                     row,
@@ -113,6 +118,7 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
                     ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
                     StoredAppearance(**appearance_of(picture, grid, mask).to_dict()),
                     StoredTissue(of_area=share_of_area(tissue), of_cells=round(float(mask.mean()), 6)),
+                    drawn,
                 )
                 stage = "tiles"
                 for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):
@@ -218,13 +224,20 @@ def no_tissue(row: SlideRow) -> NoTissueError:
     )
 
 
-def _write_thumbnail(
-    picture: npt.NDArray[np.uint8], path: Path, grid: TileGrid, mask: npt.NDArray[np.bool_]
-) -> None:
+def _jpeg(picture: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(draw_cells(picture, grid, mask)).save(buffer, "JPEG", quality=80)
-    with replacing_file(path) as partial:
-        partial.write_bytes(buffer.getvalue())
+    Image.fromarray(picture).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def write_thumbnail(store: Path, slide_id: str, drawn: bytes) -> None:
+    """Write the picture of a slide with its kept cells into a store.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with replacing_file(thumbnail_path(store, slide_id)) as partial:
+        partial.write_bytes(drawn)
 
 
 def without_path(failure: Failure, row: SlideRow) -> Failure:

@@ -60,6 +60,14 @@ def test_nothing_written_names_a_path(cohort: Path) -> None:
             assert word not in named and word.encode() not in content, f"{path} names {word}"
 
 
+def test_nor_do_the_lines_of_a_dry_run(cohort: Path, tmp_path: Path) -> None:
+    values = {"slides": [cohort / "hannover/ward.csv"], "encoder": "colour", "out": tmp_path / "store"}
+    plan = compress(**values, private=True, dry_run=True).plan
+    assert plan is not None and plan.count("fails") == 1 and not (tmp_path / "store").exists()
+    lines = "\n".join(slide.line() for slide in plan.slides).lower()
+    assert not any(word in lines for word in (*SECRET, str(cohort))) and "fails    s12" in lines
+
+
 def test_slides_have_to_be_named_by_a_table(cohort: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="file names alone"):
         compress(

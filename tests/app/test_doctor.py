@@ -137,3 +137,67 @@ def test_exit_codes(slides: Path, tmp_path: Path) -> None:
     (tmp_path / "text.svs").write_text("x")
     bad = CliRunner().invoke(histonic, ["doctor", str(slides / "a.tif"), str(tmp_path / "text.svs")])
     assert bad.exit_code == 1 and "1 ok, 0 warning(s), 1 error(s)" in bad.output
+
+
+def test_shares_that_stand_out_are_warnings_and_the_exit_code_stays(tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    shares = {"s0": 40, "s1": 50, "s2": 45, "s3": 50, "tinted": 100, "little": 7}
+    for name, rows in shares.items():
+        write_pyramid(tmp_path / "slides" / f"{name}.tif", tissue(), mpp=0.5)
+        mask = np.zeros((100, 100), np.uint8)
+        mask[:rows] = 255
+        Image.fromarray(mask).save(masks / f"{name}.png")
+    result = CliRunner().invoke(histonic, ["doctor", str(tmp_path / "slides"), "--masks", str(masks)])
+    warnings = [line for line in result.output.splitlines() if line.startswith("warning")]
+    assert result.exit_code == 0 and "6 ok, 2 warning(s), 0 error(s)" in result.output
+    neighbours = "where the median of 6 fields or cores is 48 %"
+    assert "little.tif  far less tissue than its neighbours: 7.0 % of the slide, " + neighbours in warnings[0]
+    assert "tinted.tif  all of it is tissue, unlike its neighbours: 100 % of the slide" in warnings[1]
+
+
+def test_a_preview_of_one_slide_of_several_and_one_each(slides: Path, tmp_path: Path) -> None:
+    runner = CliRunner()
+    one = runner.invoke(histonic, ["doctor", str(slides / "a.tif"), "--preview", str(tmp_path / "a.png")])
+    assert one.exit_code == 0 and f"{tmp_path / 'a.png'}  1 slide drawn" in one.output
+    (tmp_path / "torn.svs").write_bytes(b"II*\0")
+    given = [str(slides), str(tmp_path / "torn.svs")]
+    sheet = runner.invoke(histonic, ["doctor", *given, "--preview", str(tmp_path / "sheet.png")])
+    assert sheet.exit_code == 1 and "3 slides drawn, 1 could not be read" in sheet.output
+    folder = tmp_path / "new" / "previews"
+    assert runner.invoke(histonic, ["doctor", *given, "--preview", str(folder)]).exit_code == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png", "c.png"]
+    with Image.open(tmp_path / "a.png") as alone, Image.open(folder / "a.png") as among:
+        assert (np.asarray(alone) == np.asarray(among)).all()
+    only = runner.invoke(histonic, ["doctor", given[1], "--preview", str(tmp_path / "none.png")])
+    assert "nothing was written" in only.output and not (tmp_path / "none.png").exists()
+
+
+def test_a_preview_never_takes_the_place_of_a_slide_nor_lies_among_pictures(tmp_path: Path) -> None:
+    fields = tmp_path / "fields"
+    fields.mkdir()
+    Image.fromarray(tissue()).save(fields / "a.png")
+    before = (fields / "a.png").read_bytes()
+    for given, preview, found in (
+        (fields / "a.png", fields / "a.png", "one of the slides"),
+        (fields / "a.png", fields, "a.png lies there"),
+        (fields, fields / "out.png", "among the slides"),
+        (fields, fields / "inner", "among the slides"),
+        (fields, tmp_path / "out.pdf", "a .pdf file"),
+    ):
+        with pytest.raises(SettingsError, match=found):
+            run(slides=[given], mpp=0.5, preview=preview)
+    assert (fields / "a.png").read_bytes() == before
+    assert [path.name for path in fields.iterdir()] == ["a.png"]
+    (tmp_path / "wsi").mkdir()
+    write_pyramid(tmp_path / "wsi" / "a.tif", tissue(), mpp=0.5)
+    run(slides=[tmp_path / "wsi"], preview=tmp_path / "wsi" / "out.png")
+    assert [each.where for each in run(slides=[tmp_path / "wsi"])] == [str(tmp_path / "wsi" / "a.tif")]
+
+
+def test_a_sheet_has_room_for_so_many(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("histonic.app.previews.MOST_ON_SHEET", 2)
+    with pytest.raises(SettingsError, match="3 slides do not fit on one sheet of 2"):
+        run(slides=[slides], preview=tmp_path / "sheet.png")
+    with pytest.raises(SettingsError, match="No slide was given"):
+        run(labels=tmp_path / "labels.csv", preview=tmp_path / "sheet.png")

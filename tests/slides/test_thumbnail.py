@@ -7,7 +7,7 @@ import numpy as np
 from histonic.core.grid import TileGrid
 from histonic.core.units import RC
 from histonic.slides.formats.array import ArraySlide
-from histonic.slides.thumbnail import OUTLINE, draw_cells, thumbnail
+from histonic.slides.thumbnail import OUTLINE, TISSUE_OUTLINE, draw_cells, draw_tissue, thumbnail
 
 
 def slide_of(width: int = 800, height: int = 400) -> ArraySlide:
@@ -26,3 +26,17 @@ def test_thumbnail_and_cells() -> None:
     assert tuple(drawn[150, 250]) == (200, 200, 200)
     assert drawn[10, 10].min() > 230
     assert thumbnail(slide_of(100, 50)).shape == (50, 100, 3)
+
+
+def test_the_outline_of_tissue_is_that_of_the_mask() -> None:
+    picture = np.full((40, 80, 3), 200, np.uint8)
+    tissue = np.zeros((4, 8), bool)
+    tissue[1:3, 2:5] = True  # rows 10 to 29 and columns 20 to 49 of the picture
+    drawn = draw_tissue(picture, tissue)
+    lines = (drawn == TISSUE_OUTLINE).all(axis=2)
+    expected = np.zeros((40, 80), bool)
+    expected[10:30, 20:50] = True
+    expected[11:29, 21:49] = False
+    assert (lines == expected).all()
+    assert (draw_tissue(picture, np.zeros((4, 8), bool)) == picture).all()
+    assert tuple(draw_tissue(picture, np.ones((4, 8), bool))[0, 40]) == TISSUE_OUTLINE

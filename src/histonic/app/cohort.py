@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,9 @@ from histonic.app.terminal.command import settings_command, show_failures, with_
 
 if TYPE_CHECKING:
     from histonic.app.settings import DoctorSettings
+    from histonic.data.maps.shares import TissueOutlier
     from histonic.stages.audit.settings import AuditSettings
+    from histonic.stages.compress.plan import CompressPlan
     from histonic.stages.compress.settings import CompressSettings
 
 
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 def doctor(settings: DoctorSettings) -> int:
     """Open every slide and read every row before any compute, and say what is wrong.
 
-    One line for each slide and each problem. Exit code 1 if anything would fail.
+    One line for each slide and each problem, and a warning for slides whose share of tissue stands out.
+    --preview draws the tissue. Exit code 1 if anything would fail.
     """
     from histonic.app.doctor import examine
 
@@ -35,11 +39,15 @@ def doctor(settings: DoctorSettings) -> int:
 def compress(settings: CompressSettings) -> int:
     """Compress slides (files, folders, or a CSV with path, mpp, mask) to maps of codes in a store.
 
-    Finished slides are skipped; the same command resumes after an interruption.
+    Finished slides are skipped; the same command resumes after an interruption. At the end slides are named
+    whose share of tissue stands out; look at them. --dry-run says what would be done, --limit tries a few.
     """
+    from histonic.data.maps.shares import SHARES_FILE, cohort_words
     from histonic.stages.compress.compress import compress as run
 
     result = with_progress(run, settings)
+    if result.plan is not None:
+        return _show_plan(result.plan)
     click.echo(
         f"{result.store}: {len(result.done)} compressed, {len(result.skipped)} there already, "
         f"{len(result.failures)} failed"
@@ -51,7 +59,23 @@ def compress(settings: CompressSettings) -> int:
             f"the encoder worked {result.encoder_share:.0%} of the time, "
             f"{'so it' if waiting < 0.5 else 'so reading'} sets the pace"
         )
+    if words := cohort_words(result.shares):
+        click.echo(f"{words} Of each: {result.store / SHARES_FILE}")
+    _show_outliers(result.outliers)
     return show_failures(result.failures)
+
+
+def _show_plan(plan: CompressPlan) -> int:
+    """Print a line for each slide, then what would be done in all; the exit code."""
+    for line in (*(slide.line() for slide in plan.slides), *plan.lines()):
+        click.echo(line)
+    _show_outliers(plan.outliers)
+    return 1 if plan.count("fails") else 0
+
+
+def _show_outliers(outliers: Sequence[TissueOutlier]) -> None:
+    for each in outliers:
+        click.echo(f"look at  {each.slide_id}  {each.words}")
 
 
 @settings_command("audit", "histonic.stages.audit.settings:AuditSettings", "store")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from histonic.app.previews import Previews
 from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Progress
+from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import examine_labels
 from histonic.encoders.base import EncoderSpec, load_encoder
-from histonic.stages.compress.reading import check_slide
+from histonic.stages.compress.inspection import Inspected, inspect_slide
+from histonic.stages.compress.reading import no_tissue
 from histonic.stages.compress.settings import CompressSettings
 
 Severity = Literal["ok", "warning", "error"]
@@ -32,22 +36,24 @@ class DoctorLine:
 
 
 def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
-    """Check slides and labels; nothing is written.
+    """Check slides and labels; nothing is written but the preview, if one is asked for.
 
     Slides go through the code of the compression up to their tiles, with the same encoder and settings, so
     that what would fail there fails here for the same reason. Damage within single tiles shows only as they
-    are decoded.
+    are decoded. Slides whose share of tissue stands out among the others are warnings.
 
     Args:
         settings: Slides, label table and targets.
         progress: Listener to the progress.
 
     Returns:
-        One finding a slide, then how the labels of each target are taken, then one a problem in the table.
+        One finding a slide, then the slides that stand out, then how the labels of each target are taken,
+        then one a problem in the table.
 
     Raises:
-        SettingsError: Neither slides nor labels were given.
+        SettingsError: Neither slides nor labels were given, or the preview would lie among the slides.
         EncoderError: The encoder cannot be loaded.
+        OutputError: The preview cannot be written.
     """
     if not settings.slides and settings.labels is None:
         raise SettingsError(
@@ -56,13 +62,9 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
             "Give slide files, a folder, or --labels TABLE.",
         )
     rows = read_slide_list(settings.slides, settings.slide_sheet) if settings.slides else []
+    previews = None if settings.preview is None else Previews.at(settings.preview, rows, settings.slides)
     progress.stage("doctor", len(rows))
-    findings = []
-    if rows:
-        compression, spec = _as_compress(settings), load_encoder(settings.encoder).spec
-        for row in rows:
-            findings.append(_examine_slide(row, compression, spec))
-            progress.advance(1, row.slide_id)
+    findings = _examine_slides(rows, settings, previews, progress) if rows else []
     if settings.slides and not rows:
         findings.append(DoctorLine("error", ", ".join(map(str, settings.slides)), "holds no slide file"))
     if settings.labels is not None:
@@ -70,14 +72,46 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
     return findings
 
 
-def _examine_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) -> DoctorLine:
+def _examine_slides(
+    rows: Sequence[SlideRow], settings: DoctorSettings, previews: Previews | None, progress: Progress
+) -> list[DoctorLine]:
+    """A line a slide, then those whose share of tissue stands out, then what was drawn."""
+    compression, spec = _as_compress(settings), load_encoder(settings.encoder).spec
+    findings: list[DoctorLine] = []
+    shares: list[TissueShare] = []
+    for row in rows:
+        line, looked = _examine_slide(row, compression, spec)
+        findings.append(line)
+        if looked is not None:
+            shares.append(looked.share)
+            if previews is not None:
+                previews.take(looked)
+        progress.advance(1, row.slide_id)
+    outliers, places = tissue_outliers(shares), {row.slide_id: str(row.path) for row in rows}
+    findings += [
+        DoctorLine("warning", places[each.slide_id], each.words)
+        for each in outliers
+        if each.kind != "nothing"  # its own line is an error already
+    ]
+    if previews is not None:
+        findings.append(DoctorLine("ok", str(previews.path), previews.finish(outliers)))
+    return findings
+
+
+def _examine_slide(
+    row: SlideRow, settings: CompressSettings, spec: EncoderSpec
+) -> tuple[DoctorLine, Inspected | None]:
+    """The line of a slide, and what was seen of it if it could be opened."""
+    looked = None
     try:
-        checked = check_slide(row, settings, spec)
+        looked = inspect_slide(row, settings, spec)
+        if not looked.mask.any():
+            raise no_tissue(row)
     except HistonicError as error:
-        return DoctorLine("error", str(row.path), _one_line(f"{error.asked} {error.reason}"))
+        return DoctorLine("error", str(row.path), _one_line(f"{error.asked} {error.reason}")), looked
     except Exception as error:  # noqa: BLE001 - as a compression lists it
-        return DoctorLine("error", str(row.path), _one_line(f"{type(error).__name__}: {error}"))
-    return DoctorLine("ok", str(row.path), f"{checked.facts}, tissue {checked.tissue:.0%}")
+        return DoctorLine("error", str(row.path), _one_line(f"{type(error).__name__}: {error}")), None
+    return DoctorLine("ok", str(row.path), f"{looked.facts}, {looked.share.words()}"), looked
 
 
 def _as_compress(settings: DoctorSettings) -> CompressSettings:

@@ -25,6 +25,11 @@ class DoctorSettings(TableSettings):
     encoder: str = Field("histonic-mtl", description="Encoder that 'histonic compress' will be given.")
     masks: Path | None = Field(None, description="Folder with tissue masks, as for 'histonic compress'.")
     reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
+    preview: Path | None = Field(
+        None,
+        description="Picture (.png) of the slide with its tissue and kept cells: of several a sheet, or "
+        "one each in a folder.",
+    )
     tissue: TissueSettings = TissueSettings()
 
 

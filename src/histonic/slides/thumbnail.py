@@ -1,4 +1,4 @@
-"""Small pictures of slides, plain or with the kept cells drawn."""
+"""Small pictures of slides, plain or with tissue and kept cells drawn, and the lengths of scale bars."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from histonic.slides.base import Slide
 
 UInt8Image = npt.NDArray[np.uint8]
 OUTLINE = (0, 90, 160)
+TISSUE_OUTLINE = (200, 80, 0)
+BAR_LENGTHS_UM = (10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50, 20, 10, 5)
 
 
 def thumbnail(slide: Slide, side_px: int = 1024) -> UInt8Image:
@@ -56,3 +58,43 @@ def draw_cells(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_])
     drawn[~kept] = 0.35 * drawn[~kept] + 0.65 * 255
     drawn[edge] = OUTLINE
     return drawn.round().astype(np.uint8)
+
+
+def draw_tissue(picture: UInt8Image, tissue: npt.NDArray[np.bool_]) -> UInt8Image:
+    """Draw the outline of a tissue mask on a thumbnail, in orange.
+
+    Args:
+        picture: Of the whole slide, uint8 ``(h, w, 3)``.
+        tissue: bool ``(H, W)`` over the whole slide.
+
+    Returns:
+        uint8 ``(h, w, 3)``.
+    """
+    rows, cols = (
+        np.minimum((np.arange(length) + 0.5) * of / length, of - 1).astype(int)
+        for length, of in zip(picture.shape[:2], tissue.shape, strict=True)
+    )
+    shown = tissue[np.ix_(rows, cols)]
+    drawn = picture.copy()
+    drawn[shown & ~ndimage.binary_erosion(shown, border_value=0)] = TISSUE_OUTLINE
+    return drawn
+
+
+def bar_length_um(width_um: float) -> int:
+    """Length of a scale bar for a picture so wide: a round number, at most a quarter; 0 if there is none.
+
+    Example:
+        >>> bar_length_um(9_000), bar_length_um(170.0), bar_length_um(12.0)
+        (2000, 20, 0)
+    """
+    return next((each for each in BAR_LENGTHS_UM if each <= width_um / 4), 0)
+
+
+def length_words(length_um: float) -> str:
+    """A length as it stands at a scale bar.
+
+    Example:
+        >>> length_words(2_000), length_words(50)
+        ('2 mm', '50 µm')
+    """
+    return f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"

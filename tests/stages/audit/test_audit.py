@@ -17,6 +17,7 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.documents import read_document, write_document
 from histonic.core.errors import RunError, SettingsError, StoreError, TableError
 from histonic.core.task import Task
+from histonic.data.maps.shares import TissueShare
 from histonic.slides.likeness import SIDE, Appearance
 from histonic.stages.audit.audit import audit, audit_cohort
 from histonic.stages.audit.copies import OtherCohort
@@ -126,7 +127,7 @@ def test_many_slides_of_two_cohorts_are_one_finding() -> None:
     assert found[0].found.startswith("6 of them are the same file")
 
 
-@pytest.mark.parametrize("planted", ["site", "scanner", "mpp", "colour", "tissue", "batch"])
+@pytest.mark.parametrize("planted", ["site", "scanner", "mpp", "colour", "tissue", "share", "batch"])
 def test_each_planted_confounder_is_named(planted: str) -> None:
     rng = np.random.default_rng(3)
     truth = rng.permutation(np.arange(80) % 2)
@@ -145,6 +146,9 @@ def test_each_planted_confounder_is_named(planted: str) -> None:
             changes["mpp"] = (0.25, 0.23)[hint[k]]
         if planted == "tissue":
             changes["tissue_mm2"] = float(np.exp(2 * hint[k] + rng.normal()))
+        if planted == "share":
+            odds = float(np.exp(2 * hint[k] - 3 + rng.normal()))
+            changes["share"] = TissueShare(name, 50, odds / (1 + odds), 0.5)
         facts[name] = facts_of(name, k, **changes)
     batch = {f"P{k:03d}": str(hint[k] if planted == "batch" else k % 3) for k in range(80)}
     result = audit_cohort(cohort, facts, columns={"batch": batch}, permutations=300)
@@ -493,3 +497,21 @@ def test_confounders_of_patients_without_slides_facts() -> None:
     by_name = {each.name: each for each in list_confounders(cohort.patients, {})}
     assert by_name["colour"].features.shape == (25, 0) and by_name["colour"].spread == "not known"
     assert by_name["site"].features.shape == (25, 3)
+
+
+def test_the_share_of_tissue_is_the_mean_log_odds_of_a_patients_slides() -> None:
+    patients = [Patient(f"P{k}", (f"a{k}", f"b{k}"), "", {}) for k in range(4)]
+    values = {"a0": 0.2, "b0": 0.8, "a1": 0.5, "b1": 0.5, "a2": 0.5, "b2": 0.9, "a3": 0.1, "b3": 0.5}
+    facts = {
+        name: facts_of(name, k, share=TissueShare(name, 50, value, 0.4))
+        for k, (name, value) in enumerate(values.items())
+    }
+    share = next(each for each in list_confounders(patients, facts) if each.name == "share")
+    # Log odds: of 1/4 and 4 they cancel; of 1 and 9, and of 1/9 and 1, half of log 9 is left.
+    half = np.log(9) / 2
+    assert share.features[:, 0] == pytest.approx(np.array([0, 0, half, -half]) / (half / np.sqrt(2)))
+    assert share.spread == "25 % to 75 %"
+    # Where one map does not know its area, cells are compared on all, and they are alike here.
+    facts["a0"] = facts_of("a0", 0, share=TissueShare("a0", 50, None, 0.4))
+    share = next(each for each in list_confounders(patients, facts) if each.name == "share")
+    assert share.features.shape[1] == 0 and share.spread == "40 %"

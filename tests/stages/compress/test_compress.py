@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from histonic.core.claims import Claims
 from histonic.core.errors import EncoderError, OutputError, SettingsError, StoreError
 from histonic.core.progress import Silent
-from histonic.data.maps.store import Store, read_map
+from histonic.data.maps.store import MapFacts, Store, read_map, thumbnail_path
+from histonic.data.maps.writer import MapWriter
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.slides.base import open_slide
@@ -376,3 +378,75 @@ class TestRealSlides:
         assert "TCGA-CR-7395-01A-01-TS1" in again.done
         empty = {failure.slide_id: failure for failure in again.failures}["kidney-48-5"]
         assert empty.stage == "tissue" and "tissue" in empty.reason
+
+
+def drawn_cells(store: Path, rows: int, cols: int) -> np.ndarray:
+    """Which cells of slide a its thumbnail shows as kept, ``(rows, cols)``: all else is paler."""
+    with Image.open(thumbnail_path(store, "a")) as opened:
+        picture = np.asarray(opened.convert("L"))
+    high, wide = picture.shape[0] / rows, picture.shape[1] / cols
+    middles = ((np.arange(rows) + 0.5) * high).astype(int), ((np.arange(cols) + 0.5) * wide).astype(int)
+    return picture[np.ix_(*middles)] < 215
+
+
+def masked_slide(folder: Path, cells: np.ndarray) -> Path:
+    """Write a grey slide of 5 x 10 cells, and a mask that takes some of them; returns their table."""
+    write_pyramid(folder / "a.tif", np.full((640, 1280, 3), 200, np.uint8), mpp=0.5)
+    mask = np.kron(cells, np.ones((10, 10), np.uint8)) * np.uint8(255)
+    (folder / "masks").mkdir(exist_ok=True)
+    Image.fromarray(mask).save(folder / "masks" / "a.png")
+    (folder / "slides.csv").write_text("path,mask\na.tif,masks/a.png\n", encoding="utf-8")
+    return folder / "slides.csv"
+
+
+def test_the_thumbnail_shows_the_cells_of_the_map_whatever_told_them(tmp_path: Path) -> None:
+    corner = np.zeros((5, 10), bool)
+    corner[3:, 6:] = True
+    table, slide = masked_slide(tmp_path, corner), tmp_path / "a.tif"
+    for number, (given, cells) in enumerate(
+        (
+            ({"slides": [table]}, corner),
+            ({"slides": [slide], "masks": tmp_path / "masks"}, corner),
+            ({"slides": [slide], "tissue": {"source": "all"}}, np.ones((5, 10), bool)),
+        )
+    ):
+        store = tmp_path / f"{number}"
+        compress(**given, encoder="mean-rgb", out=store)
+        assert (drawn_cells(store, 5, 10) == cells).all()
+        assert (Store.open(store).map("a").mask == cells).all()
+
+
+def test_a_run_that_makes_no_map_leaves_the_picture_of_the_one_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corner, store = np.zeros((5, 10), bool), tmp_path / "store"
+    corner[3:, 6:] = True
+    given = {"slides": [masked_slide(tmp_path, corner)], "encoder": "mean-rgb", "out": store}
+    compress(**given)
+    masked_slide(tmp_path, np.zeros((5, 10), bool))  # another mask, without tissue
+    assert [failure.stage for failure in compress(**given).failures] == ["tissue"]
+    assert (drawn_cells(store, 5, 10) == Store.open(store).map("a").mask).all()
+    masked_slide(tmp_path, ~corner)  # and a third, whose run breaks off
+    with monkeypatch.context() as patch:
+        patch.setattr("histonic.data.maps.writer.MapWriter.put", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            compress(**given)
+    assert (drawn_cells(store, 5, 10) == Store.open(store).map("a").mask).all()
+    assert compress(**given).done == ["a"]
+    assert (drawn_cells(store, 5, 10) == ~corner).all()
+
+
+def test_a_map_that_cannot_be_published_costs_no_other_slide(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = MapWriter.finish
+
+    def fail_once(self: MapWriter, facts: MapFacts) -> None:
+        if facts.slide_id == "s0":
+            raise OutputError("Write the map of 's0'.", "The disk has a fault.", "Try again.")
+        finish(self, facts)
+
+    monkeypatch.setattr(MapWriter, "finish", fail_once)
+    result = compress(slides=[slides], encoder="mean-rgb", out=tmp_path / "store")
+    assert result.done == ["s1", "s2"]
+    assert [(failure.slide_id, failure.stage) for failure in result.failures] == [("s0", "write")]

@@ -23,6 +23,9 @@ from histonic.core.documents import read_document, sealed
 from histonic.core.errors import CohortError, OutputError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
 from histonic.core.task import TASK_KINDS, Task
+from histonic.data.maps.shares import NO_CELL
+from histonic.data.maps.store import map_folder, thumbnail_path
+from histonic.data.maps.writer import write_map
 from histonic.metrics.inference.scores import Score
 from histonic.stages.evaluate.chance import judge
 from histonic.stages.evaluate.clinical_fits import AddedByImage, ClinicalColumn
@@ -724,3 +727,53 @@ def test_folds_of_the_label_table_are_said_to_be_its_own() -> None:
     said = words.folds_words(run, 30, 20, 2)
     assert "10 of 30 are tested in none" in said and "2 patients had no part" in said
     assert "in none" not in words.folds_words(run, 30, 30)
+
+
+# ----------------------------------------------------------------------------- tissue
+
+
+def store_for(run: Path, folder: Path, slide_maker: Callable[..., Any], share: dict[str, float]) -> Path:
+    """A store with a map of 200 cells for each slide of a run, half of them tissue but where told."""
+    for patient in json.loads((run / "cohort.json").read_text(encoding="utf-8"))["patients"]:
+        for slide_id in patient["slide_ids"]:
+            mask = np.zeros((10, 20), bool)
+            mask.flat[: round(200 * share.get(slide_id, 0.5))] = True
+            write_map(map_folder(folder, slide_id), slide_maker(slide_id, np.ones((18, 10, 20)), mask))
+    return folder
+
+
+def test_slides_whose_tissue_stands_out_are_shown_first(
+    tmp_path: Path, make_run: MakeRun, slide_maker: Callable[..., Any]
+) -> None:
+    run = make_run(tmp_path / "run", [MSI], patients=30)
+    failure = {"slide_id": "P901-A", "path": "P901-A.tif", "stage": "tissue", "reason": f"{NO_CELL} Look."}
+    (run / "failures.json").write_text(json.dumps([failure]), encoding="utf-8")
+    store = store_for(run, tmp_path / "store", slide_maker, {"P007-A": 0.02, "P019-A": 1.0})
+    thumbnail_path(store, "P901-A").parent.mkdir()
+    shutil.copy(run / "thumbnails" / "P001-A.jpg", thumbnail_path(store, "P901-A"))
+    path = write_report(run=run, resamples=100, store=store)
+    text = path.read_text(encoding="utf-8")
+    page, values = Page(text), json.loads((run / "report.json").read_text(encoding="utf-8"))
+    tissue = values["tissue"]
+    assert [(each["slide_id"], each["kind"]) for each in tissue["outliers"]] == [
+        ("P901-A", "nothing"),
+        ("P007-A", "less"),
+        ("P019-A", "all"),
+    ]
+    assert len(tissue["slides"]) == 31 and not tissue["problem"]
+    assert [each["slide_id"] for each in tissue["slides"]][:2] == ["P901-A", "P007-A"]
+    cohort = text[text.index('<section id="cohort">') : text.index('<section id="reading">')]
+    pictures = re.findall('alt="Slide (.+?): (.+?)"', cohort)
+    assert [slide for slide, _ in pictures] == ["P901-A", "P007-A", "P019-A"]
+    assert pictures[1][1].startswith("far less tissue than its neighbours: 2.0 % of its cells")
+    assert "Tissue is 50 % of the cells of the median slide (2.0 % to 100 %, 30 slides)." in page.text
+    # Nothing is left out by it: the same patients stand in the table of slides and in the results.
+    assert values["counts"]["slides_used"] == 30
+    assert "P007-A P007 tissue 2.0 % of its cells (4)" in page.text
+
+
+def test_a_store_that_is_gone_leaves_the_share_unknown(tmp_path: Path, make_run: MakeRun) -> None:
+    page, values, _ = report_on(make_run(tmp_path / "run", [MSI], patients=24))
+    assert values["tissue"]["slides"] == [] and values["tissue"]["outliers"] == []
+    assert "The share of tissue is not known: the store that holds the maps is not there." in page.text
+    assert "stands out" not in page.text

@@ -47,6 +47,18 @@ class StoredAppearance(Part):
     texture: str
 
 
+class StoredTissue(Part):
+    """How much of a slide is tissue.
+
+    Attributes:
+        of_area: Area of the tissue, as it was found or given, over the area of the slide, 0 to 1.
+        of_cells: Kept cells over all cells of the grid, 0 to 1.
+    """
+
+    of_area: Number
+    of_cells: Number
+
+
 class MapFacts(SealedDocument):
     """The attributes of a map: all but its arrays.
 
@@ -56,6 +68,7 @@ class MapFacts(SealedDocument):
         slide: What is known of the slide's file.
         reader: What read the slide.
         appearance: Of the slide; None if there was no picture.
+        tissue: How much of the slide is tissue; None in maps of earlier versions, and without a slide file.
         encoder: What made the codes.
         settings: What else the map depends on.
         versions: Of the packages.
@@ -71,6 +84,7 @@ class MapFacts(SealedDocument):
     slide: SlideDescription
     reader: ReaderDescription
     appearance: StoredAppearance | None = None
+    tissue: StoredTissue | None = None
     encoder: EncoderDescription
     settings: MapSettings
     versions: Mapping[str, str]

@@ -43,9 +43,9 @@ def audit(
 
     Equal slides (also turned, mirrored, recompressed or stained a little differently), patients under two
     identifiers, patients and slides that another cohort has too, event columns that seem to mark the
-    censored, and confounders: whether site, scanner, file format, resolution, mean colour, area or number of
-    slides alone predict a target. The chance of any alarm about confounders is below 5 % in a cohort that has
-    none.
+    censored, and confounders: whether site, scanner, file format, resolution, mean colour, area and share of
+    tissue or number of slides alone predict a target. The chance of any alarm about confounders is below 5 %
+    in a cohort that has none.
 
     Args:
         settings: The settings, or None to give them as keywords.

@@ -35,6 +35,9 @@ FIRST_STEPS = {
     "performance within sites, and test on slides of another laboratory.",
     "tissue": "Biopsies and resections may differ in outcome before anyone looks at them. Compare within one "
     "kind of specimen.",
+    "share": "Small pieces, another framing of the scan, or tissue that was missed may go with the labels. "
+    "Look at the slides of least and greatest share ('tissue.csv' and 'thumbnails' of the store), and "
+    "compare within one kind of specimen.",
     "slides": "More slides may have been cut from patients who were known to be ill. Compare patients with "
     "equally many.",
 }

@@ -1,4 +1,4 @@
-"""What is known of slides and patients beside the tissue: site, scanner, resolution, colour, area."""
+"""What is known of slides and patients beside the tissue: site, scanner, resolution, colour, area, share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from histonic.core.cohort import Patient
 from histonic.core.errors import StoreError
 from histonic.core.progress import Progress
+from histonic.data.maps.shares import LEAST, TissueShare, percent
 from histonic.data.maps.store import Store, StoredAppearance, map_folder, read_map_facts, read_mask
 from histonic.metrics.discrimination.confounding import category_features, number_features
 from histonic.slides.likeness import Appearance
@@ -34,6 +36,7 @@ class SlideFacts:
         glass_mm2: Area of the whole picture.
         tissue_mm2: Area of the kept cells.
         appearance: Colour and likeness of its tissue; None if there is no picture.
+        share: How much of it is tissue; None if not known.
     """
 
     slide_id: str
@@ -44,6 +47,7 @@ class SlideFacts:
     glass_mm2: float
     tissue_mm2: float
     appearance: Appearance | None
+    share: TissueShare | None = None
 
 
 def read_slide_facts(
@@ -83,6 +87,7 @@ def _slide_facts(store: Store, slide_id: str) -> SlideFacts:
         grid.slide_wh.w * grid.slide_wh.h * pixel_mm2,
         float(mask.sum()) * (grid.cell_um / 1000) ** 2,
         _appearance(store, slide_id, facts.appearance),
+        TissueShare.of_map(facts),
     )
 
 
@@ -129,8 +134,8 @@ def list_confounders(
         columns: Further columns of the label table, value per patient.
 
     Returns:
-        Site, further columns, scanner, storage, mpp, colour, tissue, glass and slides; also those that are
-        the same for all patients (their features have no column).
+        Site, further columns, scanner, storage, mpp, colour, tissue, share, glass and slides; also those that
+        are the same for all patients (their features have no column).
     """
     slides = [[facts[name] for name in patient.slide_ids if name in facts] for patient in patients]
     found = [_category("site", "the site", [patient.site for patient in patients])]
@@ -148,6 +153,7 @@ def list_confounders(
             [[_mean_log(own, lambda s: s.tissue_mm2)] for own in slides],
             "mm²",
         ),
+        _share(slides),
         _numbers(
             "glass",
             "the size of the scan",
@@ -210,6 +216,24 @@ def _mean_log(slides: Sequence[SlideFacts], value: Callable[[SlideFacts], float]
     return float(np.mean(np.log(np.maximum(numbers, 1e-6)))) if numbers else float("nan")
 
 
+def _share(slides: Sequence[Sequence[SlideFacts]]) -> Confounder:
+    """The share of tissue, as the mean of its log odds over the slides of a patient."""
+    known = [each.share for own in slides for each in own if each.share is not None]
+    # One measure for all: maps of earlier versions know the share of their cells alone.
+    by_area = all(share.of_area is not None for share in known)
+    rows = []
+    for own in slides:
+        of_slides = [
+            share.of_area if by_area and share.of_area is not None else share.of_cells
+            for share in (each.share for each in own)
+            if share is not None
+        ]
+        rows.append(
+            [float(np.mean(special.logit(np.clip(of_slides, LEAST, 1 - LEAST))))] if of_slides else [np.nan]
+        )
+    return _numbers("share", "the share of tissue on the slides", rows, "%")
+
+
 def _numbers(name: str, label: str, rows: Sequence[Sequence[float]], unit: str) -> Confounder:
     values = np.array(rows, dtype=np.float64).reshape(len(rows), -1)
     known = values[np.isfinite(values).all(axis=1)]
@@ -219,6 +243,9 @@ def _numbers(name: str, label: str, rows: Sequence[Sequence[float]], unit: str) 
         spread = f"{np.exp(known.min()):.3g} {unit}"
     elif unit == "mm²":
         spread = f"{np.exp(known.min()):.3g} to {np.exp(known.max()):.3g} {unit}"
+    elif unit == "%":
+        low, high = (percent(float(special.expit(end))) for end in (known.min(), known.max()))
+        spread = low if low == high else f"{low} to {high}"
     elif unit:
         spread = f"{known.min():.3g} to {known.max():.3g} {unit}"
     else:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import yaml
 
 from histonic.core.claims import Claims
-from histonic.core.compressed import ORIENTATIONS, MapSettings, orient
+from histonic.core.compressed import ORIENTATIONS, orient
 from histonic.core.errors import EncoderError, HistonicError, OutputError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
 from histonic.core.processes.memory import keep_memory
@@ -24,6 +24,13 @@ from histonic.core.processes.owners import Owner
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import plain_settings, resolve
+from histonic.data.maps.shares import (
+    TissueOutlier,
+    TissueShare,
+    read_shares,
+    tissue_outliers,
+    write_shares,
+)
 from histonic.data.maps.store import (
     Failure,
     MapFacts,
@@ -37,13 +44,23 @@ from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
-from histonic.stages.compress.reading import Closed, Event, Failed, Opened, Tiles, read_slides, without_path
+from histonic.stages.compress.plan import CompressPlan, map_settings_of, plan_compression
+from histonic.stages.compress.reading import (
+    Closed,
+    Event,
+    Failed,
+    Opened,
+    Tiles,
+    read_slides,
+    without_path,
+    write_thumbnail,
+)
 from histonic.stages.compress.settings import CompressSettings
-from histonic.stages.compress.sharing import SharedSlides
+from histonic.stages.compress.sharing import SharedSlides, require_same_maker
 from histonic.training.devices import pick_device
 
 RUN = "run-"
-KEPT_OUT = {"shard", "sheet", "slides", "replace", "stale_after"}
+KEPT_OUT = {"shard", "sheet", "slides", "replace", "stale_after", "limit", "dry_run"}
 """Where and how a run stands does not change the maps, so the store's settings hold none of these."""
 BATCHES_AHEAD = 3
 STEPS_PER_SLIDE = 100
@@ -61,6 +78,9 @@ class CompressResult:
         tiles: Tiles encoded now.
         seconds: Wall time spent on them.
         encoder_share: Share of that time in which the encoder worked, 0 to 1; the rest it waited for pixels.
+        shares: How much of each slide in the store is tissue; also in ``tissue.csv``.
+        outliers: Slides whose share of tissue stands out; none was left out for it.
+        plan: With ``dry_run`` what would be done; nothing was done then.
     """
 
     store: Path
@@ -70,6 +90,9 @@ class CompressResult:
     tiles: int = 0
     seconds: float = 0.0
     encoder_share: float = 0.0
+    shares: list[TissueShare] = field(default_factory=list)
+    outliers: list[TissueOutlier] = field(default_factory=list)
+    plan: CompressPlan | None = None
 
 
 def compress(
@@ -79,7 +102,8 @@ def compress(
 
     Finished slides are skipped, so the same command resumes after an interruption, and an
     interrupted run ends with the same bytes as an undisturbed one. A slide that fails is recorded
-    with stage and reason; the run goes on.
+    with stage and reason; the run goes on. At the end the share of tissue of each slide in the store is
+    written to ``tissue.csv``, and slides that stand out among their neighbours are named.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -112,6 +136,9 @@ def compress(
     encoder = load_encoder(
         resolved.encoder, device=pick_device(resolved.device), precision=resolved.precision
     )
+    if resolved.dry_run:
+        plan = plan_compression(rows, resolved, encoder, listener)
+        return CompressResult(resolved.out, plan=plan)
     folder = require_writable_folder(resolved.out)
     with Claims(folder, resolved.stale_after) as claims:
         job = _Job(resolved, encoder, folder, claims)
@@ -139,7 +166,7 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
             f"{len(unnamed)} slides are known by their file names alone, such as {unnamed[0]!r}.",
             "Give a table with the columns path and slide_id.",
         )
-    return rows[part - 1 :: parts]
+    return rows[part - 1 :: parts][: settings.limit]
 
 
 class _Job:
@@ -151,9 +178,7 @@ class _Job:
         self.folder = folder
         self.claims = claims
         self.described = describe(encoder)
-        self.map_settings = MapSettings(
-            orientations=settings.orientations, precision=settings.precision, tissue=settings.tissue
-        )
+        self.map_settings = map_settings_of(settings)
         made_by = f"{self.described.fingerprint} {self.map_settings.model_dump_json()}"
         self._run_name = RUN + hashlib.sha256(made_by.encode()).hexdigest()[:16]
         self._encoding_s = 0.0
@@ -185,23 +210,7 @@ class _Job:
                     "with other settings.",
                     "Choose another --out, or wait and delete the store.",
                 )
-        store = Store.open(self.folder)
-        if not store.slide_ids:
-            return
-        if store.encoder.fingerprint != self.described.fingerprint:
-            raise StoreError(
-                asked,
-                f"The store holds {len(store.slide_ids)} maps by {store.encoder.name!r}, another encoder "
-                "(or another version or precision of it).",
-                "Choose another --out, or delete the store.",
-            )
-        if store.settings != self.map_settings:
-            raise StoreError(
-                asked,
-                f"Its {len(store.slide_ids)} maps were made with other settings: {store.settings.to_dict()}.",
-                f"Use those instead of {self.map_settings.to_dict()}, choose another --out, or delete the "
-                "store.",
-            )
+        require_same_maker(self.folder, self.described, self.map_settings)
 
     def run(self, rows: Sequence[SlideRow], progress: Progress) -> CompressResult:
         result = CompressResult(self.folder)
@@ -224,7 +233,18 @@ class _Job:
         result.failures += slides.elsewhere
         result.seconds = time.perf_counter() - began
         result.encoder_share = self._encoding_s / result.seconds
+        self._look_at_shares(result, progress)
         return result
+
+    def _look_at_shares(self, result: CompressResult, progress: Progress) -> None:
+        """Write how much of each slide in the store is tissue, and find those that stand out."""
+        try:
+            store = Store.open(self.folder)
+            result.shares = read_shares(self.folder, store.slide_ids, store.failures())
+            result.outliers = tissue_outliers(result.shares)
+            write_shares(self.folder, result.shares, result.outliers)
+        except (OutputError, StoreError) as error:  # the maps are there all the same
+            progress.say(f"no table of the shares of tissue: {error}")
 
     def _encode_all(self, slides: SharedSlides, result: CompressResult, progress: Progress) -> None:
         """All slides that no other run holds at the moment."""
@@ -244,7 +264,7 @@ class _Job:
         self, opened: Opened, events: Iterator[Event], result: CompressResult, progress: Progress
     ) -> None:
         slide_id = opened.row.slide_id
-        total, seen, shown = int(opened.mask.sum()), 0, 0
+        total, seen, shown, is_over = int(opened.mask.sum()), 0, 0, False
         target = map_folder(self.folder, slide_id)
         if opened.reader.note:
             progress.say(f"{slide_id}: {opened.reader.note}")
@@ -256,6 +276,7 @@ class _Job:
                     if isinstance(event, Failed):
                         raise _SlideEnded(event)
                     if not isinstance(event, Tiles):
+                        is_over = True
                         break
                     codes = self._encode(event.tiles, opened.row)
                     writer.put(event.cells, codes)
@@ -265,15 +286,17 @@ class _Job:
                     shown += steps
                     progress.advance(steps, f"{slide_id} {seen}/{total} tiles")
                 writer.finish(self._facts(opened))
+                # Now, so that the picture never shows other cells than the map beside it.
+                write_thumbnail(self.folder, slide_id, opened.drawn)
         except _SlideEnded as ended:
             self._record(ended.failed, result, progress, shown)
             return
         except (OutputError, StoreError) as error:
             if isinstance(error, OutputError) and error.is_full:
                 raise
-            for event in events:  # what is left of this slide
-                if isinstance(event, Closed | Failed):
-                    break
+            # What is left of this slide; the events of the next one are not its own.
+            while not is_over:
+                is_over = isinstance(next(events), Closed | Failed)
             self._record(Failed(opened.row, "write", error), result, progress, shown)
             return
         failure_path(self.folder, slide_id).unlink(missing_ok=True)
@@ -286,6 +309,7 @@ class _Job:
             slide=opened.slide,
             reader=opened.reader,
             appearance=opened.appearance,
+            tissue=opened.tissue,
             encoder=self.described,
             settings=self.map_settings,
             versions={name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},

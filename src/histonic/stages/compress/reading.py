@@ -17,7 +17,16 @@ from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideErr
 from histonic.core.files import hash_of, replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.units import WH
-from histonic.data.maps.store import MOST_ID_BYTES, Failure, StoredAppearance, names_a_file, thumbnail_path
+from histonic.data.maps.shares import NO_CELL
+from histonic.data.maps.store import (
+    MOST_ID_BYTES,
+    Failure,
+    StoredAppearance,
+    StoredTissue,
+    map_folder,
+    names_a_file,
+    thumbnail_path,
+)
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, best_mpp, open_slide
@@ -37,7 +46,7 @@ Stage = Literal["open", "tissue", "tiles", "encode", "write"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A slide whose tiles will follow: its grid, the cells to be filled, and the facts for its map."""
+    """A slide whose tiles will follow: its grid, the cells to be filled, facts for its map, its thumbnail."""
 
     row: SlideRow
     grid: TileGrid
@@ -45,6 +54,8 @@ class Opened:
     slide: SlideDescription
     reader: ReaderDescription
     appearance: StoredAppearance
+    tissue: StoredTissue
+    drawn: bytes
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ Event = Opened | Tiles | Closed | Failed
 
 
 def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: EncoderSpec) -> Iterator[Event]:
-    """Read slides one after the other, and write their thumbnails into the store.
+    """Read slides one after the other; of those without tissue the thumbnails are written into the store.
 
     Args:
         rows: The slides.
@@ -92,11 +103,15 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
             with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
                 grid = lay_grid(slide, spec)
                 stage = "tissue"
-                tissue, mask_hash = _tissue(slide, row, settings)
-                mask = _kept_cells(tissue, grid, settings)
+                tissue, mask_hash = tissue_of(slide, row, settings)
+                mask = kept_cells(tissue, grid, settings)
                 picture = thumbnail(slide)
-                _write_thumbnail(picture, thumbnail_path(settings.out, row.slide_id), grid, mask)
-                _require_tissue(row, mask)
+                drawn = _jpeg(draw_cells(picture, grid, mask))
+                if not mask.any():
+                    # Beside a map that is there already lies the picture of the tissue that it was made of.
+                    if not map_folder(settings.out, row.slide_id).is_dir():
+                        write_thumbnail(settings.out, row.slide_id, drawn)
+                    raise no_tissue(row)
                 yield Opened(
                     row,
                     grid,
@@ -104,6 +119,8 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
                     _describe(slide, row, mask_hash, settings),
                     ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
                     StoredAppearance(**appearance_of(picture, grid, mask).to_dict()),
+                    StoredTissue(of_area=share_of_area(tissue), of_cells=round(float(mask.mean()), 6)),
+                    drawn,
                 )
                 stage = "tiles"
                 for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):
@@ -113,41 +130,6 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
             if isinstance(error, OutputError) and error.is_full:
                 raise
             yield Failed(row, stage, error)
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A slide that can be compressed, as far as can be seen without reading its tiles.
-
-    Attributes:
-        facts: Size, resolution and where it comes from, reader; what is to be known of how it was read.
-        tissue: Share of the slide that is tissue.
-    """
-
-    facts: str
-    tissue: float
-
-
-def check_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) -> Checked:
-    """Do all that :func:`read_slides` does with a slide before its tiles; nothing is written.
-
-    Args:
-        row: The slide.
-        settings: Of the compression; its ``out`` is not used.
-        spec: What the encoder expects.
-
-    Raises:
-        SlideError: The compression would list the slide as failed, for the same reason.
-    """
-    require_usable_id(row)
-    with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
-        grid = lay_grid(slide, spec)
-        tissue, _ = _tissue(slide, row, settings)
-        thumbnail(slide)
-        _require_tissue(row, _kept_cells(tissue, grid, settings))
-        size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
-        facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
-        return Checked(f"{facts} ({slide.note})" if slide.note else facts, float(tissue.mask.mean()))
 
 
 def lay_grid(slide: Slide, spec: EncoderSpec) -> TileGrid:
@@ -210,7 +192,13 @@ def require_usable_id(row: SlideRow) -> None:
         )
 
 
-def _tissue(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[TissueMask, str | None]:
+def tissue_of(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[TissueMask, str | None]:
+    """The tissue of a slide as a compression takes it, and the hash of the mask file that says so, if any.
+
+    Raises:
+        MaskError: The mask cannot be used.
+        UnreadableSlideError: The pixels are damaged.
+    """
     path = _mask_path(row, settings)
     if path is not None:
         mask_hash = mask_hash_of(row, settings)
@@ -218,26 +206,40 @@ def _tissue(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[Ti
     return find_tissue(slide, TissueRule.of(settings.tissue)), None
 
 
-def _kept_cells(tissue: TissueMask, grid: TileGrid, settings: CompressSettings) -> npt.NDArray[np.bool_]:
+def kept_cells(tissue: TissueMask, grid: TileGrid, settings: CompressSettings) -> npt.NDArray[np.bool_]:
+    """Which cells ``(R, K)`` of a grid hold enough tissue."""
     return cell_coverage(tissue, grid) >= settings.tissue.min_cell_share
 
 
-def _require_tissue(row: SlideRow, mask: npt.NDArray[np.bool_]) -> None:
-    if not mask.any():
-        raise NoTissueError(
-            f"Find tissue on {row.path}.",
-            "No cell holds enough tissue.",
-            "Look at its thumbnail in the store; if there is tissue, give a mask.",
-        )
+def share_of_area(tissue: TissueMask) -> float:
+    """Area of the tissue over the area of the slide, 0 to 1."""
+    return round(float(tissue.mask.mean()), 6)
 
 
-def _write_thumbnail(
-    picture: npt.NDArray[np.uint8], path: Path, grid: TileGrid, mask: npt.NDArray[np.bool_]
-) -> None:
+def no_tissue(row: SlideRow) -> NoTissueError:
+    """The error of a slide on which no cell is kept."""
+    return NoTissueError(
+        f"Find tissue on {row.path}.",
+        NO_CELL,
+        "Look at its thumbnail in the store, or at 'histonic doctor SLIDE --preview'; if there is tissue, "
+        "give a mask.",
+    )
+
+
+def _jpeg(picture: npt.NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(draw_cells(picture, grid, mask)).save(buffer, "JPEG", quality=80)
-    with replacing_file(path) as partial:
-        partial.write_bytes(buffer.getvalue())
+    Image.fromarray(picture).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def write_thumbnail(store: Path, slide_id: str, drawn: bytes) -> None:
+    """Write the picture of a slide with its kept cells into a store.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with replacing_file(thumbnail_path(store, slide_id)) as partial:
+        partial.write_bytes(drawn)
 
 
 def without_path(failure: Failure, row: SlideRow) -> Failure:

@@ -42,4 +42,10 @@ class CompressSettings(SheetSettings):
         STALE_S, ge=1, description="Seconds after which a silent run on the same store loses its slide."
     )
     shard: str = Field("1/1", pattern=r"^\d+/\d+$", description="i/n: the i-th of n parts of the slide list.")
+    limit: int | None = Field(
+        None, ge=1, le=1_000_000_000, description="Only the first so many slides (of the shard), for trying."
+    )
+    dry_run: bool = Field(
+        False, description="Say what would be done, how long it takes and how large it gets; write nothing."
+    )
     tissue: TissueSettings = TissueSettings()

@@ -1,16 +1,19 @@
-"""Which slides this run still has to do, beside other runs on the same store."""
+"""Which slides this run still has to do, in this store, beside other runs on it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from histonic.core.claims import Claims
+from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.errors import MaskError, SlideError, StoreError
 from histonic.core.progress import Progress
 from histonic.data.maps.store import (
     Failure,
+    Store,
     failure_path,
     map_folder,
     read_checked_facts,
@@ -53,6 +56,46 @@ def state_of(row: SlideRow, settings: CompressSettings) -> State:
         return "outdated"  # reading it will say what is wrong with the mask
     same_mpp = found.given_mpp == row.mpp and found.default_mpp in (None, settings.mpp)
     return "done" if same_mask and same_mpp else "outdated"
+
+
+def require_same_maker(folder: Path, encoder: EncoderDescription, settings: MapSettings) -> None:
+    """Refuse a store whose maps were made by another encoder or with other settings.
+
+    Args:
+        folder: The store, which is there.
+        encoder: Of this run.
+        settings: Of this run, as they stand in maps.
+
+    Raises:
+        StoreError: It holds such maps, or is mixed or damaged.
+    """
+    asked = f"Compress with {encoder.name!r} into {folder}."
+    store = Store.open(folder)
+    if not store.slide_ids:
+        return
+    if store.encoder.fingerprint != encoder.fingerprint:
+        raise StoreError(
+            asked,
+            f"The store holds {len(store.slide_ids)} maps by {store.encoder.name!r}, another encoder "
+            "(or another version or precision of it).",
+            "Choose another --out, or delete the store.",
+        )
+    if store.settings != settings:
+        raise StoreError(
+            asked,
+            f"Its {len(store.slide_ids)} maps were made with other settings: {store.settings.to_dict()}.",
+            f"Use those instead of {settings.to_dict()}, choose another --out, or delete the store.",
+        )
+
+
+def other_file(row: SlideRow, store: Path) -> SlideError:
+    """The error of a slide whose identifier is that of another file's map."""
+    found = read_map_facts(map_folder(store, row.slide_id)).slide
+    return SlideError(
+        f"Compress {row.path} as {row.slide_id!r}.",
+        f"The store holds a map of that name, made of another file ({found.file or 'without a name'}).",
+        "Give one of the two another slide_id, choose another --out, or replace the map with --replace.",
+    )
 
 
 class SharedSlides:
@@ -116,7 +159,7 @@ class SharedSlides:
         if state == "done":
             self.skipped.append(row)
         elif state == "other file" and not self._settings.replace:
-            self.refused.append(Failed(row, "open", self._other_file(row)))
+            self.refused.append(Failed(row, "open", other_file(row, self._settings.out)))
         else:
             failure = self._failure_elsewhere(row)
             if failure is None:
@@ -131,14 +174,6 @@ class SharedSlides:
             return read_failure(record) if record.stat().st_mtime > self._began else None
         except (OSError, StoreError):
             return None
-
-    def _other_file(self, row: SlideRow) -> SlideError:
-        found = read_map_facts(map_folder(self._settings.out, row.slide_id)).slide
-        return SlideError(
-            f"Compress {row.path} as {row.slide_id!r}.",
-            f"The store holds a map of that name, made of another file ({found.file or 'without a name'}).",
-            "Give one of the two another slide_id, choose another --out, or replace the map with --replace.",
-        )
 
     def wait(self, progress: Progress) -> None:
         """Wait a moment for slides that other runs hold, and say once whose they are."""

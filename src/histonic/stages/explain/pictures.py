@@ -18,6 +18,7 @@ from PIL import Image
 from histonic.core.compressed import CellMap
 from histonic.core.files import replacing_file
 from histonic.slides.outlines import rings
+from histonic.slides.thumbnail import bar_length_um, length_words
 from histonic.stages.explain.attribution.checks import LESION_SHARE, DeletionCurves
 from histonic.stages.explain.slide import SlidePicture, UInt8Image
 
@@ -174,16 +175,13 @@ def _colour_bar(figure: Figure, axes: Any, cells: CellMap, signed: bool) -> None
 def _scale_bar(axes: Any, cells: CellMap) -> None:
     """A line of a round number of millimetres at the lower left."""
     grid = cells.grid
-    width_um = grid.slide_wh.w * grid.slide_mpp
-    length = next(
-        each for each in (10000, 5000, 2000, 1000, 500, 200, 100, 50, 20, 10, 5, 0) if each <= width_um / 4
-    )
+    length = bar_length_um(grid.slide_wh.w * grid.slide_mpp)
     if not length:
         return
     pixels = length / grid.slide_mpp
     x, y = 0.03 * grid.slide_wh.w, 0.97 * grid.slide_wh.h
     axes.add_patch(Rectangle((x, y), pixels, 0.008 * grid.slide_wh.h, color="black", linewidth=0))
-    words = f"{length / 1000:g} mm" if length >= 1000 else f"{length} µm"
+    words = length_words(length)
     axes.text(x + pixels / 2, y - 0.008 * grid.slide_wh.h, words, ha="center", va="bottom", fontsize=8)
 
 

@@ -8,19 +8,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from histonic.core.errors import CohortError
+from histonic.core.errors import CohortError, StoreError
 from histonic.core.progress import Progress
 from histonic.core.settings import Settings, fields_of
 from histonic.core.task import Coding, Task
+from histonic.data.maps.shares import TissueShare, cohort_words, read_shares, tissue_outliers, unknown_words
+from histonic.data.maps.store import map_folder, thumbnail_path
 from histonic.runs.documents import CohortPatient, RunDocument
 from histonic.runs.patient_columns import read_patient_columns
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import split_repeats
-from histonic.runs.run import External, WholeRun
+from histonic.runs.run import External, Run, WholeRun
 from histonic.stages.audit.findings import Finding
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.evaluate.chance import Verdict, judge
@@ -35,12 +38,15 @@ from histonic.stages.report.document import (
     ExternalCohort,
     Making,
     NetworkHistory,
+    OutlyingSlide,
     PatientGroup,
     Report,
     ShownSlide,
     Slides,
+    SlideTissue,
     Spread,
     Target,
+    TissueSection,
 )
 from histonic.stages.report.evidence import evidence_of, groups_of
 from histonic.stages.report.maps import report_explanations
@@ -50,7 +56,7 @@ from histonic.stages.train.settings import TrainSettings
 
 SEED = 0
 """Of the resamples for the intervals; fixed, so that the same run gives the same page."""
-SLIDES_SHOWN = 60
+SLIDES_SHOWN, OUTLIERS_SHOWN = 60, 24
 CURVES = ("learning_rate", "train_loss", "validation_loss")
 """Columns of ``history.csv`` over the epochs of one network."""
 ROWS_SHOWN = 1000
@@ -82,11 +88,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         targets.append(evidence_of(full[task.name], target, columns, settings, SEED, run.training(task)))
         progress.advance(note=task.name)
     facts = run.facts
-    moved = (
-        run
-        if settings.store is None
-        else replace(run, facts=facts.model_copy(update={"store": settings.store}))
-    )
+    moved = run_with_store(run, settings)
     audited = audit_content(moved, progress)
     content = Report(
         report=Making(histonic=version("histonic"), resamples=resamples, seed=SEED),
@@ -108,12 +110,20 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         folds=_groups(patients, tables, "fold", lambda patient: patient.tested_in[0][1]),
         sites=_groups(patients, tables, "site", lambda patient: patient.site),
         slides=_slides(run),
+        tissue=_tissue(moved),
         failures=run.failures,
         history=_history(run),
         commands=_commands(run, settings),
         explanations=report_explanations(moved, progress),
     )
     return Report.model_validate(_plain(content.model_dump(by_alias=True)))
+
+
+def run_with_store(run: WholeRun, settings: ReportSettings) -> WholeRun:
+    """The run with the store where it lies now, if the settings say so."""
+    if settings.store is None:
+        return run
+    return replace(run, facts=run.facts.model_copy(update={"store": settings.store}))
 
 
 def _plain(value: Any) -> Any:
@@ -287,6 +297,53 @@ def _slides(run: WholeRun) -> Slides:
         shown=[ShownSlide(slide_id=slide, patient_id=patient) for slide, patient in shown],
         without_picture=[slide for slide, _ in used if not run.thumbnail(slide).is_file()],
     )
+
+
+def _tissue(run: WholeRun) -> TissueSection:
+    """How much of each slide is tissue, by the maps in the store, and which slides stand out."""
+    store = run.facts.store
+    patient_of = {slide: patient.patient_id for patient in run.cohort.patients for slide in patient.slide_ids}
+    held = [slide for slide in patient_of if map_folder(store, slide).is_dir()]
+    shares: list[TissueShare] = []
+    problem = unknown_words(len(held), len(patient_of))
+    try:
+        shares = read_shares(store, held, run.failures)
+    except StoreError as error:
+        problem = f"The share of tissue is not known: {error.found}"
+    outliers = tissue_outliers(shares)
+    pictured = [each.slide_id for each in outliers if slide_picture(run, each.slide_id)][:OUTLIERS_SHOWN]
+    least_first = sorted(shares, key=lambda each: each.of_cells if each.of_area is None else each.of_area)
+    return TissueSection(
+        summary=cohort_words(shares),
+        problem=problem,
+        slides=[
+            SlideTissue(
+                slide_id=each.slide_id,
+                patient_id=patient_of.get(each.slide_id, ""),
+                of_area=each.of_area,
+                of_cells=each.of_cells,
+                cells=each.cells,
+                words=each.words(),
+            )
+            for each in least_first
+        ],
+        outliers=[
+            OutlyingSlide(
+                slide_id=each.slide_id,
+                patient_id=patient_of.get(each.slide_id, ""),
+                kind=each.kind,
+                words=each.words,
+                pictured=each.slide_id in pictured,
+            )
+            for each in outliers
+        ],
+    )
+
+
+def slide_picture(run: Run, slide_id: str) -> Path | None:
+    """The picture of a slide in the run, or in its store, where slides without tissue have one too."""
+    places = (run.thumbnail(slide_id), thumbnail_path(run.facts.store, slide_id))
+    return next((path for path in places if path.is_file()), None)
 
 
 def _history(run: WholeRun) -> list[NetworkHistory]:

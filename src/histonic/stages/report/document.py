@@ -9,6 +9,7 @@ from pydantic import PlainSerializer
 from histonic.core.cohort import Exclusion
 from histonic.core.documents import Document, Part, SparsePart
 from histonic.core.task import Task
+from histonic.data.maps.shares import Kind
 from histonic.data.maps.store import Failure
 from histonic.metrics.inference.scores import Score
 from histonic.runs.documents import CohortCounts, ExternalDocument, RunDocument
@@ -150,6 +151,36 @@ class PatientGroup(Part):
     targets: dict[str, Spread]
 
 
+class SlideTissue(Part):
+    """How much of a slide is tissue: of its area (None if not known), of its cells, and in words."""
+
+    slide_id: str
+    patient_id: str
+    of_area: float | None
+    of_cells: float
+    cells: int
+    words: str
+
+
+class OutlyingSlide(Part):
+    """A slide whose share of tissue stands out, of what kind and why; ``pictured``: on the page."""
+
+    slide_id: str
+    patient_id: str
+    kind: Kind
+    words: str
+    pictured: bool
+
+
+class TissueSection(Part):
+    """The shares of tissue of the slides, least first, in a sentence, and why they are not known, if so."""
+
+    summary: str
+    problem: str
+    slides: tuple[SlideTissue, ...]
+    outliers: tuple[OutlyingSlide, ...]
+
+
 class ShownSlide(Part):
     """A slide whose picture is on the page."""
 
@@ -264,6 +295,7 @@ class Report(Document):
     folds: tuple[PatientGroup, ...]
     sites: tuple[PatientGroup, ...]
     slides: Slides
+    tissue: TissueSection
     failures: tuple[Failure, ...]
     history: tuple[NetworkHistory, ...]
     explanations: ExplanationsSection

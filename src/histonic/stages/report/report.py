@@ -20,7 +20,7 @@ from histonic.metrics.inference.scores import Score
 from histonic.runs.run import Run, read_whole_run
 from histonic.stages.report import points, words
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
-from histonic.stages.report.content import ROWS_SHOWN, report_content
+from histonic.stages.report.content import ROWS_SHOWN, report_content, run_with_store, slide_picture
 from histonic.stages.report.curves import forest_picture
 from histonic.stages.report.document import Report
 from histonic.stages.report.figures import target_pictures, training_picture
@@ -63,7 +63,7 @@ def write_report(
     require_writable_folder(run.folder)
     listener.stage("evaluate", len(run.tasks))
     content = report_content(run, resolved, listener)
-    pictures = _pictures(content, run, listener)
+    pictures = _pictures(content, run_with_store(run, resolved), listener)
     page = render_page(content, pictures)
     write_document(run.folder / "report.json", content)
     path = run.folder / "report.html"
@@ -123,8 +123,9 @@ def interval_drawing(score: Score) -> dict[str, float] | None:
 
 
 def _pictures(content: Report, run: Run, progress: Progress) -> dict[str, Any]:
-    shown = content.slides.shown
-    progress.stage("draw", len(content.targets) + len(shown))
+    names = {each.slide_id for each in content.slides.shown}
+    names |= {each.slide_id for each in content.tissue.outliers if each.pictured}
+    progress.stage("draw", len(content.targets) + len(names))
     figures, forests = [], []
     for target in content.targets:
         figures.append(target_pictures(target))
@@ -132,9 +133,9 @@ def _pictures(content: Report, run: Run, progress: Progress) -> dict[str, Any]:
         progress.advance(note=target.task.name)
     external = [[target_pictures(target) for target in each.targets] for each in content.external]
     slides = {}
-    for slide in shown:
-        slides[slide.slide_id] = _small_picture(run, slide.slide_id, progress)
-        progress.advance(note=slide.slide_id)
+    for slide_id in sorted(names):
+        slides[slide_id] = _small_picture(run, slide_id, progress)
+        progress.advance(note=slide_id)
     return {
         "targets": figures,
         "audit": audit_pictures(content.audit),
@@ -150,7 +151,7 @@ def _small_picture(run: Run, slide_id: str, progress: Progress) -> str:
     """The thumbnail as a small data URI; empty if the file is damaged."""
     buffer = io.BytesIO()
     try:
-        with Image.open(run.thumbnail(slide_id)) as picture:
+        with Image.open(slide_picture(run, slide_id) or run.thumbnail(slide_id)) as picture:
             small = picture.convert("RGB")
     except OSError as error:
         progress.say(f"The picture of slide {slide_id} cannot be read and is left out: {error}")

@@ -1,0 +1,76 @@
+"""A slide looked at as a compression would look at it, up to its tiles; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.grid import TileGrid
+from histonic.data.maps.shares import TissueShare
+from histonic.data.tables.slide_lists import SlideRow
+from histonic.encoders.base import EncoderSpec
+from histonic.slides.base import Slide, open_slide
+from histonic.slides.thumbnail import thumbnail
+from histonic.slides.tissue import TissueMask
+from histonic.stages.compress.reading import (
+    kept_cells,
+    lay_grid,
+    require_usable_id,
+    share_of_area,
+    tissue_of,
+)
+from histonic.stages.compress.settings import CompressSettings
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What a compression would know of a slide before its tiles.
+
+    Attributes:
+        row: The slide.
+        facts: Size, resolution and where it comes from, reader; what is to be known of how it was read.
+        grid: The cells.
+        tissue: As it was found or given.
+        mask: ``(R, K)`` the cells that are kept; there may be none.
+        picture: Thumbnail uint8 ``(h, w, 3)``.
+        share: How much of the slide is tissue.
+    """
+
+    row: SlideRow
+    facts: str
+    grid: TileGrid
+    tissue: TissueMask
+    mask: npt.NDArray[np.bool_]
+    picture: npt.NDArray[np.uint8]
+    share: TissueShare
+
+
+def inspect_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) -> Inspected:
+    """Do all that a compression does with a slide before its tiles.
+
+    Args:
+        row: The slide.
+        settings: Of the compression; its ``out`` is not used.
+        spec: What the encoder expects.
+
+    Raises:
+        SlideError: The compression would list the slide as failed, for the same reason; but where no cell is
+            kept, the slide is handed back.
+    """
+    require_usable_id(row)
+    with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
+        grid = lay_grid(slide, spec)
+        tissue, mask_hash = tissue_of(slide, row, settings)
+        picture = thumbnail(slide)
+        mask = kept_cells(tissue, grid, settings)
+        source = "mask" if mask_hash else "all" if settings.tissue.source == "all" else "found"
+        share = TissueShare.of(row.slide_id, grid, int(mask.sum()), share_of_area(tissue), source)
+        return Inspected(row, _facts(slide), grid, tissue, mask, picture, share)
+
+
+def _facts(slide: Slide) -> str:
+    size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
+    facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
+    return f"{facts} ({slide.note})" if slide.note else facts

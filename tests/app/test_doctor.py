@@ -83,6 +83,15 @@ def test_the_doctor_says_what_compress_says(tmp_path: Path) -> None:
         assert reason in lines[name].text
 
 
+def test_the_doctor_allows_the_enlargement_that_compress_allows(tmp_path: Path) -> None:
+    Image.fromarray(tissue()).save(tmp_path / "a.png")
+    given = {"slides": [tmp_path / "a.png"], "mpp": 0.62, "encoder": "colour"}
+    (refused,) = run(**given)
+    assert refused.severity == "error" and refused.text.endswith("or allow it: --most-enlargement 1.24.")
+    (allowed,) = run(**given, most_enlargement=1.24)
+    assert allowed.severity == "ok" and "(enlarged 1.24 times)" in allowed.text
+
+
 def test_the_doctor_asks_for_the_encoder(slides: Path) -> None:
     with pytest.raises(HistonicError, match="colours"):
         run(slides=[slides], encoder="colours")

@@ -51,6 +51,12 @@ def compress(settings: CompressSettings) -> int:
             f"the encoder worked {result.encoder_share:.0%} of the time, "
             f"{'so it' if waiting < 0.5 else 'so reading'} sets the pace"
         )
+    if result.enlarged:
+        most = max(result.enlarged.values())
+        click.echo(
+            f"{len(result.enlarged)} slide(s) are coarser than the encoder's tiles and were enlarged, "
+            f"at most {most:.3g} times: no finer detail than their own"
+        )
     return show_failures(result.failures)
 
 

@@ -82,7 +82,10 @@ def _examine_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec)
 
 def _as_compress(settings: DoctorSettings) -> CompressSettings:
     """The settings of the compression that the doctor speaks of; nothing is written."""
-    shared = {name: getattr(settings, name) for name in ("mpp", "masks", "reader", "encoder", "tissue")}
+    shared = {
+        name: getattr(settings, name)
+        for name in ("mpp", "masks", "reader", "encoder", "tissue", "most_enlargement")
+    }
     return CompressSettings(slides=settings.slides, out=Path(), **shared)
 
 

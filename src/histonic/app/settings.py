@@ -8,6 +8,7 @@ from pydantic import Field
 
 from histonic.core.settings import Settings, TissueSettings
 from histonic.core.task import MOST_TARGETS
+from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import TableSettings
 
 
@@ -21,6 +22,12 @@ class DoctorSettings(TableSettings):
     )
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    most_enlargement: float = Field(
+        MOST_ENLARGEMENT,
+        ge=1,
+        le=LARGEST_ENLARGEMENT,
+        description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused.",
     )
     encoder: str = Field("histonic-mtl", description="Encoder that 'histonic compress' will be given.")
     masks: Path | None = Field(None, description="Folder with tissue masks, as for 'histonic compress'.")

@@ -58,6 +58,7 @@ class CompressResult:
         done: Slides compressed now.
         skipped: Slides whose maps were there already.
         failures: Slides that could not be compressed.
+        enlarged: How many times coarser slides were enlarged, by slide, of those compressed now.
         tiles: Tiles encoded now.
         seconds: Wall time spent on them.
         encoder_share: Share of that time in which the encoder worked, 0 to 1; the rest it waited for pixels.
@@ -67,6 +68,7 @@ class CompressResult:
     done: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    enlarged: dict[str, float] = field(default_factory=dict)
     tiles: int = 0
     seconds: float = 0.0
     encoder_share: float = 0.0
@@ -152,7 +154,10 @@ class _Job:
         self.claims = claims
         self.described = describe(encoder)
         self.map_settings = MapSettings(
-            orientations=settings.orientations, precision=settings.precision, tissue=settings.tissue
+            orientations=settings.orientations,
+            precision=settings.precision,
+            tissue=settings.tissue,
+            most_enlargement=settings.most_enlargement,
         )
         made_by = f"{self.described.fingerprint} {self.map_settings.model_dump_json()}"
         self._run_name = RUN + hashlib.sha256(made_by.encode()).hexdigest()[:16]
@@ -196,11 +201,14 @@ class _Job:
                 "Choose another --out, or delete the store.",
             )
         if store.settings != self.map_settings:
+            made, wanted = store.settings.to_dict(), self.map_settings.to_dict()
+            differing = [key for key in wanted if made[key] != wanted[key]]
             raise StoreError(
                 asked,
-                f"Its {len(store.slide_ids)} maps were made with other settings: {store.settings.to_dict()}.",
-                f"Use those instead of {self.map_settings.to_dict()}, choose another --out, or delete the "
-                "store.",
+                f"Its {len(store.slide_ids)} maps were made with other settings: "
+                f"{', '.join(f'{key} {made[key]}' for key in differing)}.",
+                f"Use that instead of {', '.join(f'{key} {wanted[key]}' for key in differing)}, choose "
+                "another --out, or delete the store.",
             )
 
     def run(self, rows: Sequence[SlideRow], progress: Progress) -> CompressResult:
@@ -278,6 +286,8 @@ class _Job:
             return
         failure_path(self.folder, slide_id).unlink(missing_ok=True)
         result.done.append(slide_id)
+        if opened.grid.enlarged > 1:
+            result.enlarged[slide_id] = opened.grid.enlarged
 
     def _facts(self, opened: Opened) -> MapFacts:
         return MapFacts(

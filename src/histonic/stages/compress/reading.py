@@ -16,20 +16,19 @@ from histonic.core.compressed import ReaderDescription, SlideDescription
 from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
 from histonic.core.files import hash_of, replacing_file
 from histonic.core.grid import TileGrid
-from histonic.core.units import WH
+from histonic.core.units import MOST_ENLARGEMENT, WH
 from histonic.data.maps.store import MOST_ID_BYTES, Failure, StoredAppearance, names_a_file, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
-from histonic.slides.base import Slide, best_mpp, open_slide
+from histonic.slides.base import Slide, open_slide
 from histonic.slides.likeness import appearance_of
 from histonic.slides.masks import read_tissue_mask
 from histonic.slides.thumbnail import draw_cells, thumbnail
-from histonic.slides.tiles import walk_tiles
+from histonic.slides.tiles import lay_tiles, walk_tiles
 from histonic.slides.tissue import TissueMask, TissueRule, cell_coverage, find_tissue
 from histonic.stages.compress.settings import CompressSettings
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".geojson")
-MOST_ENLARGEMENT = 1.1
 Stage = Literal["open", "tissue", "tiles", "encode", "write"]
 
 
@@ -88,7 +87,7 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
         stage: Stage = "open"
         try:
             with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
-                grid = lay_grid(slide, spec)
+                grid = lay_grid(slide, spec, settings.most_enlargement)
                 stage = "tissue"
                 tissue, mask_hash = _tissue(slide, row, settings)
                 mask = _kept_cells(tissue, grid, settings)
@@ -99,7 +98,7 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
                     row,
                     grid,
                     mask,
-                    _describe(slide, row, mask_hash, settings),
+                    _describe(slide, row, grid, mask_hash, settings),
                     ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
                     StoredAppearance(**appearance_of(picture, grid, mask).to_dict()),
                 )
@@ -139,33 +138,31 @@ def check_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) ->
     """
     require_usable_id(row)
     with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
-        grid = lay_grid(slide, spec)
+        grid = lay_grid(slide, spec, settings.most_enlargement)
         tissue, _ = _tissue(slide, row, settings)
         thumbnail(slide)
         _require_tissue(row, _kept_cells(tissue, grid, settings))
         size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
         facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
-        return Checked(f"{facts} ({slide.note})" if slide.note else facts, float(tissue.mask.mean()))
+        enlarged = [f"enlarged {grid.enlarged:.3g} times"] if grid.enlarged > 1 else []
+        notes = "; ".join([*enlarged, *([slide.note] if slide.note else [])])
+        return Checked(f"{facts} ({notes})" if notes else facts, float(tissue.mask.mean()))
 
 
-def lay_grid(slide: Slide, spec: EncoderSpec) -> TileGrid:
-    """The grid on which an encoder sees a slide.
-
-    Tiles are read at the resolution nearest to the encoder's that needs no fractional resampling, if
-    it lies within 2 %.
+def lay_grid(slide: Slide, spec: EncoderSpec, most_enlargement: float = MOST_ENLARGEMENT) -> TileGrid:
+    """The grid on which an encoder sees a slide, see :func:`histonic.slides.tiles.lay_tiles`.
 
     Raises:
         MissingMppError: The slide has no mpp.
-        SlideError: The slide is coarser than the encoder needs by more than a tenth.
+        SlideError: The slide is coarser than the encoder's tiles by more than the factor allowed.
     """
-    if slide.mpp > spec.mpp * MOST_ENLARGEMENT:
-        raise SlideError(
-            f"Read {slide.name} at {spec.mpp} µm/px for the encoder {spec.name!r}.",
-            f"The slide has only {slide.mpp:.4g} µm/px ({slide.mpp_source}).",
-            "Correct its mpp if that is wrong, scan it finer, or use an encoder for coarser tiles.",
-        )
-    return TileGrid.over(
-        slide.size_wh, slide_mpp=slide.mpp, tile_px=spec.tile_px, mpp=best_mpp(slide, spec.mpp)
+    return lay_tiles(
+        slide,
+        tile_px=spec.tile_px,
+        mpp=spec.mpp,
+        most_enlargement=most_enlargement,
+        asked=f"Read {slide.name} at {spec.mpp} µm/px for the encoder {spec.name!r}.",
+        otherwise="Correct its mpp if that is wrong, scan it finer, use an encoder for coarser tiles",
     )
 
 
@@ -251,7 +248,7 @@ def without_path(failure: Failure, row: SlideRow) -> Failure:
 
 
 def _describe(
-    slide: Slide, row: SlideRow, mask_hash: str | None, settings: CompressSettings
+    slide: Slide, row: SlideRow, grid: TileGrid, mask_hash: str | None, settings: CompressSettings
 ) -> SlideDescription:
     default_mpp = settings.mpp
     return SlideDescription(
@@ -266,4 +263,5 @@ def _describe(
         mask=mask_hash,
         scanner=slide.scanner,
         storage=slide.storage,
+        enlarged=round(grid.enlarged, 4),
     )

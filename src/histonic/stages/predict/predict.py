@@ -134,6 +134,7 @@ def _compress(
             mpp=settings.mpp,
             orientations=made.orientations,
             precision=made.precision,
+            most_enlargement=settings.most_enlargement or float(made.most_enlargement),
             device=settings.device,
             tissue=made.tissue or TissueSettings(),
         ),

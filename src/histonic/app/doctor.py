@@ -55,7 +55,7 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
             "Neither was given.",
             "Give slide files, a folder, or --labels TABLE.",
         )
-    rows = read_slide_list(settings.slides, settings.slide_sheet) if settings.slides else []
+    rows = read_slide_list(settings.slides, settings.slide_sheet, settings.names) if settings.slides else []
     progress.stage("doctor", len(rows))
     findings = []
     if rows:

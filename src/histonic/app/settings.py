@@ -9,10 +9,10 @@ from pydantic import Field
 from histonic.core.settings import Settings, TissueSettings
 from histonic.core.task import MOST_TARGETS
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
-from histonic.data.tables.settings import TableSettings
+from histonic.data.tables.settings import SlideListSettings, TableSettings
 
 
-class DoctorSettings(TableSettings):
+class DoctorSettings(SlideListSettings, TableSettings):
     """Slides and a label table to a list of what is wrong, before any compute."""
 
     slides: tuple[Path, ...] = Field((), description="Slide files, folders, or a CSV with path, mpp, mask.")

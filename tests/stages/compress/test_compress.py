@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from histonic.core.claims import Claims
 from histonic.core.compressed import MapSettings
-from histonic.core.errors import EncoderError, OutputError, SettingsError, SlideError, StoreError
+from histonic.core.errors import EncoderError, OutputError, SettingsError, SlideError, StoreError, TableError
 from histonic.core.progress import Silent
 from histonic.data.maps.store import Store, read_map
 from histonic.encoders.base import EncoderSpec, load_encoder
@@ -391,6 +392,23 @@ def test_maps_of_earlier_versions_allowed_a_tenth(slides: Path, tmp_path: Path) 
     assert settings.most_enlargement == 1.1
     compress(slides=[slides / "s0.tif"], encoder="colour", out=tmp_path / "store")
     assert Store.open(tmp_path / "store").map("s0").slide.enlarged == 1
+
+
+def test_equal_names_in_several_folders(tmp_path: Path) -> None:
+    given = {"slides": [tmp_path / "in"], "encoder": "colour", "out": tmp_path / "store"}
+    for number, folder in enumerate(("viable", "necrotic")):
+        write_pyramid(tmp_path / "in" / folder / "1.tif", tissue_image(number), mpp=0.5)
+        (tmp_path / "masks" / folder).mkdir(parents=True)
+        mask = np.zeros((9, 10), np.uint8)
+        mask[4 + number] = 255
+        Image.fromarray(mask).save(tmp_path / "masks" / folder / "1.png")
+    with pytest.raises(TableError, match="--names path"):
+        compress(**given)
+    assert compress(**given, names="path", masks=tmp_path / "masks").done == ["necrotic__1", "viable__1"]
+    store = Store.open(tmp_path / "store")
+    rows = [np.flatnonzero(store.map(name).mask.any(axis=1)).tolist() for name in store.slide_ids]
+    assert rows == [[4], [3]]
+    assert compress(**given, names="path", masks=tmp_path / "masks").skipped == ["necrotic__1", "viable__1"]
 
 
 class TestRealSlides:

@@ -133,7 +133,7 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
         raise SettingsError(
             f"Take shard {settings.shard}.", "There is no such part.", "Give i/n with i from 1 to n."
         )
-    rows = read_slide_list(settings.slides, settings.slide_sheet)
+    rows = read_slide_list(settings.slides, settings.slide_sheet, settings.names)
     unnamed = [row.slide_id for row in rows if settings.private and not row.is_named]
     if unnamed:
         raise SettingsError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from histonic.core.files import hash_of, replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.units import MOST_ENLARGEMENT, WH
 from histonic.data.maps.store import MOST_ID_BYTES, Failure, StoredAppearance, names_a_file, thumbnail_path
+from histonic.data.names import slide_name
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, open_slide
@@ -186,7 +187,9 @@ def mask_hash_of(row: SlideRow, settings: CompressSettings) -> str | None:
 def _mask_path(row: SlideRow, settings: CompressSettings) -> Path | None:
     if row.mask is not None or settings.masks is None:
         return row.mask
-    paths = [settings.masks / f"{row.slide_id}{suffix}" for suffix in MASK_SUFFIXES]
+    beside = [str(PurePosixPath(row.place).parent / slide_name(row.place))] if "/" in row.place else []
+    names = [*(beside if settings.names == "path" else ()), row.slide_id]
+    paths = [settings.masks / f"{name}{suffix}" for name in names for suffix in MASK_SUFFIXES]
     return next((path for path in paths if path.is_file()), None)
 
 

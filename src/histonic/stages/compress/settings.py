@@ -10,10 +10,10 @@ from pydantic import Field
 from histonic.core.claims import STALE_S
 from histonic.core.settings import Precision, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
-from histonic.data.tables.settings import SheetSettings
+from histonic.data.tables.settings import SlideListSettings
 
 
-class CompressSettings(SheetSettings):
+class CompressSettings(SlideListSettings):
     """Slides to compressed maps."""
 
     slides: tuple[Path, ...] = Field(

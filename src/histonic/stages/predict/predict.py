@@ -129,6 +129,7 @@ def _compress(
         CompressSettings(
             slides=tuple(files),
             sheet=settings.sheet,
+            names=settings.names,
             encoder=str(bundle.encoder_path),
             out=folder / "store",
             mpp=settings.mpp,

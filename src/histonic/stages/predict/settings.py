@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from histonic.core.task import MOST_TARGETS, EventCodes
 from histonic.core.units import LARGEST_ENLARGEMENT
-from histonic.data.tables.settings import LabelSettings, SheetSettings, listed
+from histonic.data.tables.settings import LabelSettings, SlideListSettings, listed
 
 
 class ExternalSettings(LabelSettings):
@@ -37,7 +37,7 @@ class ExternalSettings(LabelSettings):
     device: str = Field("auto", description="auto, cpu or cuda.")
 
 
-class PredictSettings(SheetSettings):
+class PredictSettings(SlideListSettings):
     """A bundle and slides to predictions."""
 
     bundle: Path = Field(description="Bundle folder of a run (RUN/bundle).")

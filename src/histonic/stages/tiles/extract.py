@@ -109,7 +109,7 @@ def extract_tiles(
             "Extract tiles.", "No slide was given.", "Give slide files, folders or a CSV with a path column."
         )
     _require_sense(resolved)
-    rows = read_slide_list(resolved.slides, resolved.slide_sheet)
+    rows = read_slide_list(resolved.slides, resolved.slide_sheet, resolved.names)
     job = _Job(resolved, rows, progress or Silent())
     return job.run()
 

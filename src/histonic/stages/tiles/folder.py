@@ -228,7 +228,7 @@ def by_label(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
 
 def deciding(settings: ExtractSettings) -> dict[str, Any]:
     """The settings that decide which tiles are cut; the others only say from where, or how they are used."""
-    others = {"slides", "sheet", "out", "val_share", "test_share", "licence", "reader", "slide_mpp"}
+    others = {"slides", "sheet", "out", "val_share", "test_share", "licence", "reader", "slide_mpp", "names"}
     values = settings.model_dump(mode="json", exclude=others)
     return {**values, "annotations": settings.annotations is not None}
 

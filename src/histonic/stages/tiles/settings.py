@@ -9,11 +9,11 @@ from pydantic import Field
 
 from histonic.core.settings import Settings, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
-from histonic.data.tables.settings import SheetSettings
+from histonic.data.tables.settings import SlideListSettings
 from histonic.data.tilesets.plan import TileSetSettings
 
 
-class ExtractSettings(SheetSettings):
+class ExtractSettings(SlideListSettings):
     """Slides and annotations to a set of tiles."""
 
     slides: tuple[Path, ...] = Field(

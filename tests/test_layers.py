@@ -30,7 +30,7 @@ INNER_FLOORS = {
     "data": [{""}, {"tables"}, {"classes"}, {"targets", "annotations", "maps", "tilesets"}],
     "data/tables": [{"formats"}, {""}],
     "stages": [
-        {"compress", "train", "evaluate", "audit", "explain"},
+        {"compress", "convert", "train", "evaluate", "audit", "explain"},
         {"tiles", "predict", "compare"},
         {"encoder"},
         {"transfer"},

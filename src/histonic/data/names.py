@@ -27,7 +27,7 @@ SLIDE_EXTENSIONS = (
     ".czi",
 )
 """File names that count as slides when a folder is searched."""
-PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".png")
+PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".png", ".mpo")
 """The same for a folder without any of these; beside slides they are labels, masks and previews."""
 
 _FEATURE_EXTENSIONS = (".zarr", ".h5", ".hdf5", ".pt", ".npy", ".npz")

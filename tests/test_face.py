@@ -16,6 +16,7 @@ NAMES = [
     "audit",
     "compare_runs",
     "compress",
+    "convert",
     "evaluate_run",
     "explain",
     "external_test",

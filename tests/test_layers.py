@@ -30,7 +30,7 @@ INNER_FLOORS = {
     "data": [{""}, {"tables"}, {"classes"}, {"targets", "annotations", "maps", "tilesets"}],
     "data/tables": [{"formats"}, {""}],
     "stages": [
-        {"compress", "train", "evaluate", "audit", "explain"},
+        {"compress", "convert", "train", "evaluate", "audit", "explain"},
         {"tiles", "predict", "compare"},
         {"encoder"},
         {"transfer"},
@@ -161,7 +161,7 @@ def test_no_folder_and_no_file_is_too_large() -> None:
 
 def test_packages_are_empty() -> None:
     for path in SOURCE.rglob("__init__.py"):
-        if path.parent != SOURCE:
+        if path.parent not in (SOURCE, SOURCE / "testing"):  # the faces
             body = ast.parse(path.read_text(encoding="utf-8")).body
             assert len(body) == 1 and isinstance(body[0], ast.Expr), f"{path} holds more than a sentence"
 

@@ -18,6 +18,7 @@ SETTINGS = {
     "doctor": {"histonic.app.settings", TABLE},
     "demo": {"histonic.app.settings", TABLE},
     "compress": {"histonic.stages.compress.settings", TABLE},
+    "convert": {"histonic.stages.convert.settings", TABLE},
     "audit": {"histonic.stages.audit.settings", TABLE},
     "train": {"histonic.stages.train.settings", TABLE},
     "external": {"histonic.stages.predict.settings", TABLE},

@@ -50,7 +50,12 @@ ROOM_BYTES = 4 * 2**30
 """What a child may map beyond its parent before the system refuses."""
 TELLING = ("skipped ", "passed over ", "warning  ")
 """What a command that goes on without a part says of it."""
-LATE = ("histonic.encoders.networks.timm", "histonic.__main__", "histonic.testing")
+LATE = (
+    "histonic.encoders.networks.timm",
+    "histonic.__main__",
+    "histonic.testing.contracts",
+    "histonic.testing.slides",
+)
 BESIDE = (
     *(
         "lightning_fabric",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from histonic.stages.audit.audit import audit
     from histonic.stages.compare.compare import compare_runs
     from histonic.stages.compress.compress import compress
+    from histonic.stages.convert.convert import convert
     from histonic.stages.encoder.train import train_encoder
     from histonic.stages.evaluate.evaluate import evaluate_run
     from histonic.stages.explain.explain import explain
@@ -46,6 +47,7 @@ _HOMES = {
     "audit": "histonic.stages.audit.audit",
     "compare_runs": "histonic.stages.compare.compare",
     "compress": "histonic.stages.compress.compress",
+    "convert": "histonic.stages.convert.convert",
     "evaluate_run": "histonic.stages.evaluate.evaluate",
     "explain": "histonic.stages.explain.explain",
     "external_test": "histonic.stages.predict.external",
@@ -74,6 +76,7 @@ __all__ = [
     "audit",
     "compare_runs",
     "compress",
+    "convert",
     "evaluate_run",
     "explain",
     "external_test",

@@ -32,6 +32,7 @@ COMMANDS = dict(commands(histonic))
 def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
     flat = [
         "doctor",
+        "convert",
         "compress",
         "audit",
         "train",

@@ -83,6 +83,28 @@ def test_the_doctor_says_what_compress_says(tmp_path: Path) -> None:
         assert reason in lines[name].text
 
 
+def test_the_doctor_allows_the_enlargement_that_compress_allows(tmp_path: Path) -> None:
+    Image.fromarray(tissue()).save(tmp_path / "a.png")
+    given = {"slides": [tmp_path / "a.png"], "mpp": 0.62, "encoder": "colour"}
+    (refused,) = run(**given)
+    assert refused.severity == "error" and refused.text.endswith("or allow it: --most-enlargement 1.24.")
+    (allowed,) = run(**given, most_enlargement=1.24)
+    assert allowed.severity == "ok" and "(enlarged 1.24 times)" in allowed.text
+
+
+def test_the_doctor_knows_equal_names_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_pyramid(tmp_path / folder / "1.tif", tissue(), mpp=0.5)
+    (tmp_path / "labels.csv").write_text("patient_id,slide_id,y\nP,a/1.tif,yes\nQ,b/1.tif,no\n")
+    given = {"slides": [tmp_path / "a", tmp_path / "b"], "encoder": "colour"}
+    with pytest.raises(HistonicError, match="Two files have this name"):
+        run(**given, names="path")
+    given["slides"] = [tmp_path]
+    found = run(**given, names="path", labels=tmp_path / "labels.csv", target=["y"])
+    assert [each.severity for each in found][:2] == ["ok", "ok"]
+    assert not any("without a" in each.text or "No label fits" in each.text for each in found)
+
+
 def test_the_doctor_asks_for_the_encoder(slides: Path) -> None:
     with pytest.raises(HistonicError, match="colours"):
         run(slides=[slides], encoder="colours")

@@ -15,7 +15,7 @@ from histonic.slides.base import Slide, open_slide
 from histonic.slides.formats.array import ArraySlide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.formats.tiff import TiffSlide
-from histonic.testing import SlideContract
+from histonic.testing.contracts import SlideContract
 
 RESOLUTION = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}
 

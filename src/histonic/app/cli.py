@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from histonic.app.cohort import audit, compress, doctor
+from histonic.app.cohort import audit, compress, convert, doctor
 from histonic.app.encoder import encoder
 from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, train
@@ -69,7 +69,8 @@ def _past_click() -> Iterator[None]:
 histonic = CommandLine(
     "histonic",
     [
-        *(doctor, compress, audit, train, external, predict, report, explain, compare, verify, demo, list_),
+        *(doctor, convert, compress, audit, train, external, predict),
+        *(report, explain, compare, verify, demo, list_),
         *(encoder, tiles, simulate),
     ],
     help="Slides and a label table in, a cross-validated patient-level model and a report out.",

@@ -1,4 +1,4 @@
-"""Commands on slides and their label table, before any training: doctor, compress, audit."""
+"""Commands on slides and their label table, before any training: doctor, convert, compress, audit."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from histonic.stages.audit.settings import AuditSettings
     from histonic.stages.compress.plan import CompressPlan
     from histonic.stages.compress.settings import CompressSettings
+    from histonic.stages.convert.settings import ConvertSettings
 
 
 @settings_command("doctor", "histonic.app.settings:DoctorSettings", "slides")
@@ -33,6 +34,22 @@ def doctor(settings: DoctorSettings) -> int:
     warnings = sum(finding.severity == "warning" for finding in findings)
     click.echo(f"{len(findings) - errors - warnings} ok, {warnings} warning(s), {errors} error(s)")
     return 1 if errors else 0
+
+
+@settings_command("convert", "histonic.stages.convert.settings:ConvertSettings", "slides")
+def convert(settings: ConvertSettings) -> int:
+    """Write slides and pictures as pyramidal OME-TIFF that OpenSlide and QuPath open.
+
+    Finished files are skipped; the same command resumes after an interruption.
+    """
+    from histonic.stages.convert.convert import convert as run
+
+    result = with_progress(run, settings)
+    click.echo(
+        f"{result.out}: {len(result.done)} converted, {len(result.skipped)} there already, "
+        f"{len(result.failures)} failed"
+    )
+    return show_failures(result.failures)
 
 
 @settings_command("compress", "histonic.stages.compress.settings:CompressSettings", "slides")
@@ -58,6 +75,12 @@ def compress(settings: CompressSettings) -> int:
             f"{result.tiles} tiles in {result.seconds:.1f} s ({result.tiles / result.seconds:.0f} tiles/s); "
             f"the encoder worked {result.encoder_share:.0%} of the time, "
             f"{'so it' if waiting < 0.5 else 'so reading'} sets the pace"
+        )
+    if result.enlarged:
+        most = max(result.enlarged.values())
+        click.echo(
+            f"{len(result.enlarged)} slide(s) are coarser than the encoder's tiles and were enlarged, "
+            f"at most {most:.3g} times: no finer detail than their own"
         )
     if words := cohort_words(result.shares):
         click.echo(f"{words} Of each: {result.store / SHARES_FILE}")

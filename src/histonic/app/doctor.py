@@ -61,7 +61,7 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
             "Neither was given.",
             "Give slide files, a folder, or --labels TABLE.",
         )
-    rows = read_slide_list(settings.slides, settings.slide_sheet) if settings.slides else []
+    rows = read_slide_list(settings.slides, settings.slide_sheet, settings.names) if settings.slides else []
     previews = None if settings.preview is None else Previews.at(settings.preview, rows, settings.slides)
     progress.stage("doctor", len(rows))
     findings = _examine_slides(rows, settings, previews, progress) if rows else []
@@ -116,7 +116,10 @@ def _examine_slide(
 
 def _as_compress(settings: DoctorSettings) -> CompressSettings:
     """The settings of the compression that the doctor speaks of; nothing is written."""
-    shared = {name: getattr(settings, name) for name in ("mpp", "masks", "reader", "encoder", "tissue")}
+    shared = {
+        name: getattr(settings, name)
+        for name in ("mpp", "masks", "reader", "encoder", "tissue", "most_enlargement")
+    }
     return CompressSettings(slides=settings.slides, out=Path(), **shared)
 
 

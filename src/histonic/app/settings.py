@@ -8,10 +8,11 @@ from pydantic import Field
 
 from histonic.core.settings import Settings, TissueSettings
 from histonic.core.task import MOST_TARGETS
-from histonic.data.tables.settings import TableSettings
+from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
+from histonic.data.tables.settings import SlideListSettings, TableSettings
 
 
-class DoctorSettings(TableSettings):
+class DoctorSettings(SlideListSettings, TableSettings):
     """Slides and a label table to a list of what is wrong, before any compute."""
 
     slides: tuple[Path, ...] = Field((), description="Slide files, folders, or a CSV with path, mpp, mask.")
@@ -21,6 +22,12 @@ class DoctorSettings(TableSettings):
     )
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    most_enlargement: float = Field(
+        MOST_ENLARGEMENT,
+        ge=1,
+        le=LARGEST_ENLARGEMENT,
+        description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused.",
     )
     encoder: str = Field("histonic-mtl", description="Encoder that 'histonic compress' will be given.")
     masks: Path | None = Field(None, description="Folder with tissue masks, as for 'histonic compress'.")

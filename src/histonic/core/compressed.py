@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
 from histonic.core.settings import Precision, TissueSettings
-from histonic.core.units import WH, Number
+from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
 ORIENTATIONS = 8
 """Four quarter turns, each plain and mirrored."""
@@ -117,6 +117,7 @@ class SlideDescription(Part):
         mask: Hash of the mask file; None if tissue was looked for.
         scanner: As the file says; empty if it does not.
         storage: Format and compression of the pixels; empty if not known.
+        enlarged: How many times its pixels were enlarged for the encoder; 1 if they were not.
     """
 
     file: str = ""
@@ -130,6 +131,7 @@ class SlideDescription(Part):
     mask: str | None = None
     scanner: str = ""
     storage: str = ""
+    enlarged: Number = 1
 
 
 class ReaderDescription(Part):
@@ -153,11 +155,13 @@ class MapSettings(Part):
         orientations: 1, or 8 if turned and mirrored tiles were encoded too.
         precision: Arithmetic of the encoder.
         tissue: How tissue was told from glass; None if the map was not made from a slide.
+        most_enlargement: How many times coarser slides were allowed to be enlarged.
     """
 
     orientations: Literal[1, 8] = 1
     precision: Precision = "32"
     tissue: TissueSettings | None = None
+    most_enlargement: Number = MOST_ENLARGEMENT
 
 
 @dataclass(frozen=True)

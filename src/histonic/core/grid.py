@@ -78,6 +78,16 @@ class TileGrid:
         return self.mpp / self.slide_mpp
 
     @property
+    def enlarged(self) -> float:
+        """How many times level-0 pixels are enlarged for a tile; 1 if they are averaged or taken as is.
+
+        Example:
+            >>> TileGrid.over((512, 512), slide_mpp=0.62, tile_px=128, mpp=0.5).enlarged
+            1.24
+        """
+        return max(1.0, self.slide_mpp / self.mpp)
+
+    @property
     def tile_side_level0(self) -> float:
         """Side of a tile in level-0 pixels."""
         return self.tile_px * self.scale

@@ -17,6 +17,11 @@ Scanners sold as 0.25 µm/px report 0.2460 to 0.2528; resampling by 1 % would bl
 to correct a scale error that no encoder notices. The true mpp is kept in the grid.
 """
 
+MOST_ENLARGEMENT = 1.1
+"""A slide coarser than its reader wants by up to this factor is enlarged without being asked about."""
+LARGEST_ENLARGEMENT = 2.0
+"""No setting allows more: beyond it a cell's nucleus is a smear to whoever learned on sharp ones."""
+
 
 def _whole_stays_whole(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     return value if type(value) is int else check(value)

@@ -1,4 +1,4 @@
-"""How slides are called: the file name without folder and extension, in every table and store."""
+"""How slides are called, in every table and store: by the file name without extension, or by its path."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SLIDE_EXTENSIONS = (
     ".czi",
 )
 """File names that count as slides when a folder is searched."""
-PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".png")
+PICTURE_EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".png", ".mpo")
 """The same for a folder without any of these; beside slides they are labels, masks and previews."""
 
 _FEATURE_EXTENSIONS = (".zarr", ".h5", ".hdf5", ".pt", ".npy", ".npz")
@@ -50,6 +50,52 @@ def slide_name(path: str) -> str:
         if name.lower().endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return name
+
+
+PATH_SIGN = "__"
+"""What stands between the folders of a name that is made from a path."""
+
+
+def path_name(path: str) -> str:
+    r"""The slide's name made from its whole path: folders and file name, no known extension.
+
+    Args:
+        path: Either kind of slash; what only says where to begin (``/``, ``C:``, ``..``) does not count.
+
+    Example:
+        >>> path_name("viable/case 4/a.svs"), path_name("./a.svs"), path_name(r"..\b\a.jpg")
+        ('viable__case 4__a', 'a', 'b__a')
+    """
+    return PATH_SIGN.join(path_steps(path))
+
+
+def names_by_path(path: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Every name that a path with folders gives to who searched one of its folders, and what comes before.
+
+    Args:
+        path: As a table writes it.
+
+    Returns:
+        The longest first; the file name alone is none of them.
+
+    Example:
+        >>> names_by_path("set/viable/a.jpg")
+        [('set__viable__a', ()), ('viable__a', ('set',))]
+    """
+    steps = path_steps(path)
+    return [(PATH_SIGN.join(steps[begin:]), tuple(steps[:begin])) for begin in range(len(steps) - 1)]
+
+
+def path_steps(path: str) -> list[str]:
+    """Folders and file name of a path, see :func:`path_name`.
+
+    Example:
+        >>> path_steps("/data/viable/a.jpg")
+        ['data', 'viable', 'a']
+    """
+    parts = [part.strip() for part in path.strip().replace("\\", "/").split("/")]
+    parts = [part for part in parts if part not in ("", ".", "..") and not part.endswith(":")]
+    return [*parts[:-1], slide_name(parts[-1])] if parts else []
 
 
 def match_by_patient(slide_id: str, patient_ids: Collection[str]) -> list[str]:

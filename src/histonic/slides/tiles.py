@@ -1,15 +1,62 @@
-"""Walking the kept cells of a slide, tile by tile, in the order in which the file stores them."""
+"""The grid of tiles over a slide, and walking its kept cells in the order in which the file stores them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.errors import SlideError
 from histonic.core.grid import TileGrid
-from histonic.core.units import WH, XY
-from histonic.slides.base import Slide
+from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT, WH, XY
+from histonic.slides.base import Slide, best_mpp
+
+NEARLY = 1e-6
+
+
+def lay_tiles(
+    slide: Slide,
+    *,
+    tile_px: int,
+    mpp: float,
+    stride_px: int | None = None,
+    most_enlargement: float = MOST_ENLARGEMENT,
+    asked: str,
+    otherwise: str,
+) -> TileGrid:
+    """The grid of tiles of one resolution over a whole slide.
+
+    Tiles are read at the resolution nearest to the wanted one that needs no fractional resampling, if it
+    lies within 2 %.
+
+    Args:
+        slide: The opened slide.
+        tile_px: Side of a tile in pixels.
+        mpp: Wanted microns per pixel.
+        stride_px: Step in pixels of the tiles; None means tiles that touch.
+        most_enlargement: How many times a coarser slide may be enlarged.
+        asked: What is wanted, for the message.
+        otherwise: What can be done about a slide that is too coarse, but for enlarging it.
+
+    Raises:
+        MissingMppError: The slide has no mpp.
+        SlideError: It would have to be enlarged more than is allowed.
+    """
+    needed = slide.mpp / mpp
+    if needed > most_enlargement * (1 + NEARLY):
+        allow = math.ceil(round(needed * 100, 6)) / 100
+        way = f", or allow it: --most-enlargement {allow:g}" if allow <= LARGEST_ENLARGEMENT else ""
+        raise SlideError(
+            asked,
+            f"The slide has only {slide.mpp:.4g} µm/px ({slide.mpp_source}): it would be enlarged "
+            f"{needed:.3g} times, allowed are {most_enlargement:g}.",
+            f"{otherwise}{way}.",
+        )
+    return TileGrid.over(
+        slide.size_wh, slide_mpp=slide.mpp, tile_px=tile_px, mpp=best_mpp(slide, mpp), stride_px=stride_px
+    )
 
 
 def walk_tiles(

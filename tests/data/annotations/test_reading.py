@@ -48,6 +48,20 @@ def test_files_are_found_by_the_name_of_the_slide(tmp_path: Path) -> None:
     assert [file.name for file in unused] == ["other.json"]
 
 
+def test_files_of_slides_named_by_their_paths_lie_in_folders(tmp_path: Path) -> None:
+    for name in ("viable/1_mask.tif", "necrotic/1.geojson", "2.xml", "viable__3.xml", "viable/4.xml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        touch(tmp_path, name)
+    found, unused = find_annotations(tmp_path, ["viable__1", "necrotic__1", "2", "viable__3"])
+    assert {name: str(file.relative_to(tmp_path)) for name, file in found.items()} == {
+        "viable__1": "viable/1_mask.tif",
+        "necrotic__1": "necrotic/1.geojson",
+        "2": "2.xml",
+        "viable__3": "viable__3.xml",
+    }
+    assert unused == [tmp_path / "viable" / "4.xml"]
+
+
 def test_a_name_that_only_begins_alike_is_another_slide(tmp_path: Path) -> None:
     touch(tmp_path, "a.xml", "a1.xml")
     assert find_annotations(tmp_path, ["a"])[1] == [tmp_path / "a1.xml"]

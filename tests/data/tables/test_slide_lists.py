@@ -81,11 +81,46 @@ def test_same_name_twice_is_refused_with_both_paths(tmp_path):
     assert str(tmp_path / "y" / "a.tif") in caught.value.found
 
 
+def test_equal_names_in_several_folders_are_told_apart_by_their_paths(tmp_path):
+    touch(tmp_path, "viable/1.jpg", "necrotic/case 4/1.jpg", "2.jpg")
+    with pytest.raises(TableError, match="--names path"):
+        read_slide_list([tmp_path])
+    rows = read_slide_list([tmp_path], names="path")
+    assert ids(rows) == ["2", "necrotic__case 4__1", "viable__1"]
+    assert [row.place for row in rows] == ["2.jpg", "necrotic/case 4/1.jpg", "viable/1.jpg"]
+    # A table's paths begin at its folder; what it names itself keeps that name.
+    (tmp_path / "s.csv").write_text(
+        f"path,slide_id\nviable/1.jpg,\n{tmp_path / 'necrotic/case 4/1.jpg'},\n2.jpg,two\n"
+    )
+    assert ids(read_slide_list([tmp_path / "s.csv"], names="path")) == [
+        "necrotic__case 4__1", "two", "viable__1",
+    ]  # fmt: skip
+    # Both together: the table's own name wins, and every file is listed once.
+    assert ids(read_slide_list([tmp_path / "s.csv", tmp_path], names="path")) == [
+        "necrotic__case 4__1", "two", "viable__1",
+    ]  # fmt: skip
+
+
+def test_paths_that_make_one_name_are_refused(tmp_path):
+    touch(tmp_path, "a/b__1.svs", "a__b/1.svs")
+    with pytest.raises(TableError, match="Two files have this name") as caught:
+        read_slide_list([tmp_path], names="path")
+    assert "--names" not in caught.value.todo
+
+
+def test_a_name_that_a_table_gives_is_no_other_file_s(tmp_path):
+    touch(tmp_path, "a.svs", "b.svs")
+    (tmp_path / "s.csv").write_text("path,slide_id\na.svs,b\n")
+    with pytest.raises(TableError, match="Two files have this name"):
+        read_slide_list([tmp_path, tmp_path / "s.csv"])
+
+
 def test_same_file_twice_is_one_slide_with_what_the_table_knows(tmp_path):
     touch(tmp_path, "a.svs")
     (tmp_path / "s.csv").write_text("path,slide_id,mpp\na.svs,S1,0.25\n")
     for order in ([tmp_path, tmp_path / "s.csv"], [tmp_path / "s.csv", tmp_path / "a.svs"]):
-        assert read_slide_list(order) == [SlideRow("S1", tmp_path / "a.svs", 0.25)]
+        (row,) = read_slide_list(order)
+        assert row == SlideRow("S1", tmp_path / "a.svs", 0.25) and row.is_named
 
 
 def dicom(series: str) -> bytes:

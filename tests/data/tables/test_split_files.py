@@ -38,6 +38,16 @@ def test_slides_or_patients_are_listed_and_the_rest_has_no_part(tmp_path):
     ]
 
 
+def test_equal_file_names_are_told_apart_by_their_folders(tmp_path):
+    (tmp_path / "labels.csv").write_text("case_id,slide_id,label\nA,v/s.svs,x\nB,w/s.svs,y\n")
+    table = read_labels(tmp_path / "labels.csv")
+    (tmp_path / "splits_0.csv").write_text("train,test\nw/s.svs,v__s\n")
+    assert list(split_by_files(table, tmp_path / "splits_0.csv").turns["splits_0.csv"]) == ["test", "train"]
+    (tmp_path / "splits_0.csv").write_text("train,test\ns,v__s\n")
+    with pytest.raises(TableError, match="could be a slide of the patients A, B"):
+        split_by_files(table, tmp_path / "splits_0.csv")
+
+
 def test_split_files_that_do_not_fit_are_refused(tmp_path):
     labels, folder = given(
         tmp_path,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -63,6 +64,28 @@ def test_the_camera_s_turn_is_respected(tmp_path: Path, turn: int) -> None:
     with open_slide(path, mpp=0.5) as slide:
         assert slide.size_wh == (shown.shape[1], shown.shape[0])
         assert np.array_equal(slide.read((0, 0), tuple(slide.size_wh), 0.5), shown)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.mpo", "cut.jpg", "odd.jpg"])
+def test_of_several_pictures_behind_a_jpg_the_first_is_shown(tmp_path: Path, name: str) -> None:
+    """As phones and cameras write them: a second view, or a map of brightness, after the picture."""
+    first, second = Image.fromarray(field()), Image.fromarray(field(1, 200, 200))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    first.save(tmp_path / name, format="MPO", save_all=True, append_images=[second], quality=90, exif=exif)
+    first.save(tmp_path / "first.jpg", quality=90)
+    stored = (tmp_path / name).read_bytes()
+    if name == "cut.jpg":  # in the middle of the second picture
+        (tmp_path / name).write_bytes(stored[: -len(stored) // 8])
+    if name == "odd.jpg":  # an index of pictures that cannot be read
+        (tmp_path / name).write_bytes(stored.replace(b"MPF\0II*\0", b"MPF\0II*\x07"))
+    expected = np.asarray(Image.open(tmp_path / "first.jpg").rotate(-90, expand=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with open_slide(tmp_path / name, mpp=0.5) as slide:
+            assert slide.size_wh == (300, 420) and slide.storage == "JPEG" and slide.reader == "picture"
+            assert np.array_equal(slide.read((0, 0), (300, 420), 0.5), expected)
+            assert ("1 more picture(s)" in slide.note) == (name != "odd.jpg")
 
 
 def test_greys_palettes_and_transparency(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import yaml
 from PIL import Image
 
 from histonic.core.claims import Claims
-from histonic.core.errors import EncoderError, OutputError, SettingsError, StoreError
+from histonic.core.compressed import MapSettings
+from histonic.core.errors import EncoderError, OutputError, SettingsError, SlideError, StoreError, TableError
 from histonic.core.progress import Silent
 from histonic.data.maps.store import MapFacts, Store, read_map, thumbnail_path
 from histonic.data.maps.writer import MapWriter
@@ -345,6 +346,70 @@ def test_tiles_are_read_by_whole_numbers_where_that_is_close(mpp: float, wanted:
     slide = ArraySlide(np.zeros((600, 600, 3), np.uint8), mpp=mpp)
     grid = lay_grid(slide, load_encoder("colour").spec)
     assert grid.mpp == pytest.approx(wanted)
+
+
+def test_coarser_slides_are_enlarged_as_far_as_allowed(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", tissue_image(0), mpp=0.62)
+    given = {"slides": [tmp_path / "a.tif"], "encoder": "colour", "out": tmp_path / "store"}
+    (refused,) = compress(**given).failures
+    assert refused.reason.startswith("The slide has only 0.62 µm/px (header: TIFF resolution)")
+    assert "enlarged 1.24 times, allowed are 1.1" in refused.reason
+    assert refused.reason.endswith("--most-enlargement 1.24.")
+    result = compress(**given, most_enlargement=1.24)
+    assert result.done == ["a"] and result.enlarged == {"a": pytest.approx(1.24, abs=1e-4)}
+    store = Store.open(tmp_path / "store")
+    slide = store.map("a")
+    assert store.settings.most_enlargement == 1.24 and slide.slide.enlarged == 1.24
+    # A tile of 128 px at 0.5 µm/px covers 103.2 px of the slide.
+    assert slide.grid.tile_side_level0 == pytest.approx(103.226, abs=0.01)
+    assert slide.grid.shape == (9, 10) and slide.mask.any()
+    with open_slide(tmp_path / "a.tif") as opened:
+        rc = tuple(np.argwhere(slide.mask)[3])
+        tile = opened.read(slide.grid.cell_xy(rc), (128, 128), 0.5)
+    code = load_encoder("colour").encode(tile[None])[0]
+    assert np.allclose(slide.features[:, rc[0], rc[1]], code, atol=2e-3)
+    # It is one of the settings that all maps of a store share.
+    with pytest.raises(StoreError, match=r"other settings: most_enlargement 1\.24\."):
+        compress(**given, most_enlargement=1.5)
+
+
+@pytest.mark.parametrize(("mpp", "named"), [(0.551, "1.11"), (1.0, "2"), (1.01, None)])
+def test_no_slide_is_enlarged_more_than_twice(mpp: float, named: str | None) -> None:
+    from histonic.slides.formats.array import ArraySlide
+
+    slide = ArraySlide(np.zeros((600, 600, 3), np.uint8), mpp=mpp)
+    with pytest.raises(SlideError) as refused:
+        lay_grid(slide, load_encoder("colour").spec)
+    assert ("--most-enlargement" in refused.value.todo) == (named is not None)
+    if named is not None:
+        assert refused.value.todo.endswith(f"--most-enlargement {named}.")
+        assert lay_grid(slide, load_encoder("colour").spec, float(named)).enlarged == pytest.approx(mpp / 0.5)
+    with pytest.raises(SettingsError, match="most_enlargement"):
+        compress(slides=["a"], out="b", most_enlargement=2.1)
+
+
+def test_maps_of_earlier_versions_allowed_a_tenth(slides: Path, tmp_path: Path) -> None:
+    settings = MapSettings.model_validate({"orientations": 1, "precision": "32", "tissue": None})
+    assert settings.most_enlargement == 1.1
+    compress(slides=[slides / "s0.tif"], encoder="colour", out=tmp_path / "store")
+    assert Store.open(tmp_path / "store").map("s0").slide.enlarged == 1
+
+
+def test_equal_names_in_several_folders(tmp_path: Path) -> None:
+    given = {"slides": [tmp_path / "in"], "encoder": "colour", "out": tmp_path / "store"}
+    for number, folder in enumerate(("viable", "necrotic")):
+        write_pyramid(tmp_path / "in" / folder / "1.tif", tissue_image(number), mpp=0.5)
+        (tmp_path / "masks" / folder).mkdir(parents=True)
+        mask = np.zeros((9, 10), np.uint8)
+        mask[4 + number] = 255
+        Image.fromarray(mask).save(tmp_path / "masks" / folder / "1.png")
+    with pytest.raises(TableError, match="--names path"):
+        compress(**given)
+    assert compress(**given, names="path", masks=tmp_path / "masks").done == ["necrotic__1", "viable__1"]
+    store = Store.open(tmp_path / "store")
+    rows = [np.flatnonzero(store.map(name).mask.any(axis=1)).tolist() for name in store.slide_ids]
+    assert rows == [[4], [3]]
+    assert compress(**given, names="path", masks=tmp_path / "masks").skipped == ["necrotic__1", "viable__1"]
 
 
 class TestRealSlides:

@@ -55,6 +55,14 @@ def test_a_slide_that_moved_is_found_and_one_that_changed_is_not(
     assert "cannot be read" in slide_picture(placed, None, moved).note
 
 
+def test_of_equal_names_the_file_in_the_same_folder_is_found(placed: CompressedSlide, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    (moved / "slides").mkdir(parents=True)
+    (tmp_path / "slides" / "s.tif").rename(moved / "slides" / "s.tif")
+    write_pyramid(moved / "s.tif", np.full((3 * 128, 4 * 128, 3), 9, np.uint8), mpp=0.5)
+    assert slide_picture(placed, None, moved).file == moved / "slides" / "s.tif"
+
+
 def test_the_thumbnail_stands_in_and_it_is_said(placed: CompressedSlide, tmp_path: Path) -> None:
     with open_slide(tmp_path / "slides" / "s.tif") as opened:
         Image.fromarray(opened.read((0, 0), (64, 48), 4.0)).save(tmp_path / "t.png")

@@ -398,6 +398,15 @@ def test_a_slide_without_resolution_needs_slide_mpp(tmp_path: Path) -> None:
     assert extract(tmp_path / "a.tif", None, tmp_path / "set", slide_mpp=0.25).tiles == {"": 110}
 
 
+def test_coarser_slides_are_enlarged_as_far_as_allowed(tmp_path: Path) -> None:
+    write_pyramid(tmp_path / "a.tif", np.full((300, 400, 3), (200, 120, 180), np.uint8), mpp=0.62)
+    given = {"slides": [tmp_path / "a.tif"], "out": tmp_path / "set"}
+    (refused,) = extract_tiles(**given).failures
+    assert refused.reason.endswith("cut coarser tiles with --mpp, or allow it: --most-enlargement 1.24.")
+    # 372 x 496 px at 0.5 µm/px hold 2 x 3 whole tiles of 128 px.
+    assert extract_tiles(**{**given, "out": tmp_path / "larger"}, most_enlargement=1.3).tiles == {"": 6}
+
+
 def test_glass_alone_is_a_failure(tmp_path: Path) -> None:
     write_pyramid(tmp_path / "glass.tif", np.full((600, 600, 3), 244, np.uint8), mpp=0.25)
     result = extract(tmp_path / "glass.tif", None, tmp_path / "set")

@@ -14,7 +14,7 @@ from histonic.data.annotations.asap import CAMELYON, read_asap
 from histonic.data.annotations.geojson import read_geojson
 from histonic.data.annotations.masks import read_code_mask
 from histonic.data.annotations.shapes import Annotations, LabelRule, apply_rule
-from histonic.data.names import slide_name
+from histonic.data.names import PATH_SIGN, slide_name
 from histonic.slides.masks import same_aspect
 
 GEOJSON = (".geojson", ".json")
@@ -158,7 +158,8 @@ def find_annotations(path: Path, slide_ids: Sequence[str]) -> tuple[dict[str, Pa
 
     In a folder files are named like the slides, with or without the slide's own extension
     (``a.geojson``, ``a.svs.geojson``) or with ``_mask``, ``_annotation`` or ``_annotations`` at the end
-    (``a_mask.tif``). A single file serves a single slide.
+    (``a_mask.tif``). Slides named by their paths (``viable__a``) may have theirs in folders of the same names
+    (``viable/a.geojson``). A single file serves a single slide.
 
     Args:
         path: The folder, or one file.
@@ -184,12 +185,13 @@ def find_annotations(path: Path, slide_ids: Sequence[str]) -> tuple[dict[str, Pa
         )
     found: dict[str, Path] = {}
     others: list[Path] = []
-    for file in sorted(path.iterdir()):
+    # Slides that are named by their paths have their files in folders of the same names.
+    for file in sorted(path.rglob("*") if any(PATH_SIGN in name for name in slide_ids) else path.iterdir()):
         if not file.name.lower().endswith(ANNOTATION_EXTENSIONS) or file.name.startswith(
             (".", PARTIAL_PREFIX)
         ):
             continue
-        name = _slide_of(file, slide_ids)
+        name = _slide_of(file.relative_to(path), slide_ids)
         if name is None:
             others.append(file)
         elif name in found:
@@ -212,7 +214,8 @@ def find_annotations(path: Path, slide_ids: Sequence[str]) -> tuple[dict[str, Pa
 
 def _slide_of(file: Path, slide_ids: Sequence[str]) -> str | None:
     stem = file.name[: -len(file.suffix)]
-    names = [stem, slide_name(stem), *(stem.removesuffix(end) for end in _NAME_ENDINGS)]
+    stems = [stem, slide_name(stem), *(stem.removesuffix(end) for end in _NAME_ENDINGS)]
+    names = [PATH_SIGN.join([*file.parts[:-1], each]) for each in stems]
     return next((name for name in names if name in slide_ids), None)
 
 

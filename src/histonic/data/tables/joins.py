@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from histonic.core.cohort import Exclusion
 from histonic.core.errors import CohortError
-from histonic.data.names import PatientNames, slide_name
+from histonic.data.names import PatientNames, names_by_path, path_steps, slide_name
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.values import is_missing, natural_key
@@ -51,14 +51,16 @@ def patient_sites(table: LabelTable) -> dict[str, str]:
 def join_slides(table: LabelTable, slide_ids: Sequence[str]) -> SlideJoin:
     """Give every map its patient.
 
-    By the slide's name if the table names slides (with or without extension; where no name is the same, one
-    that differs only in case, blanks, hyphens or underscores); else by the patient's identifier, see
-    :func:`histonic.data.names.match_by_patient`.
+    By the slide's name if the table names slides (with or without folders and extension; where no name is
+    the same, one that differs only in case, blanks, hyphens or underscores); else by the patient's
+    identifier, see :func:`histonic.data.names.match_by_patient`. Where maps are named by their paths, the
+    folders in the table decide, from the right.
 
     Args:
         table: The labels.
         slide_ids: Names of the maps in the store.
     """
+    table = _named_by_path(table, slide_ids)
     patients = table_patients(table)
     linked = None if table.links is None else _LinkedSlides(table)
     known = PatientNames(patients)
@@ -70,13 +72,44 @@ def join_slides(table: LabelTable, slide_ids: Sequence[str]) -> SlideJoin:
         if len(found) == 1 and found[0] in slides:
             slides[found[0]].append(slide)
         elif len(found) > 1:
-            issues.append(_ambiguous(table, slide, found))
+            issues.append(_ambiguous(table, slide, found, linked is not None))
         elif found:
             unlabelled[slide] = f"its patient {found[0]!r} is not in the label table"
         else:
             unlabelled[slide] = "no row of the label table names it"
     absent = _absent(table, slide_ids)
     return SlideJoin({p: tuple(s) for p, s in slides.items()}, unlabelled, absent, tuple(issues))
+
+
+def _named_by_path(table: LabelTable, slide_ids: Sequence[str]) -> LabelTable:
+    """The table whose slides are called by their paths where maps are.
+
+    If so, what stands before those paths is where the folders begin, and a file in another folder than that
+    is no longer known by its file name alone: it would be taken for another of the same name.
+    """
+    if table.links is None:
+        return table
+    known = set(map(tidy, slide_ids))
+    found: dict[int, tuple[str, tuple[str, ...]]] = {}
+    for row, place in table.links["place"].items():
+        fitting = next((each for each in names_by_path(tidy(place)) if each[0] in known), None)
+        if fitting is not None:
+            found[int(row)] = fitting
+    if not found:
+        return table
+    begin = {before for _, before in found.values()}
+
+    def called(row: int, name: str, place: str) -> str:
+        longer = names_by_path(place)
+        if row in found or not longer:
+            return found[row][0] if row in found else name
+        *folder, _ = path_steps(place)
+        return name if tuple(folder) in begin else longer[0][0]
+
+    links = table.links
+    cells = zip(links.index, links["slide_id"], links["place"], strict=True)
+    names = [called(int(row), name, place) for row, name, place in cells]
+    return replace(table, links=links.assign(slide_id=names))
 
 
 def _key(slide: str) -> str:
@@ -89,18 +122,20 @@ class _LinkedSlides:
     """The slides that a table names, by their names and by what is left of them without writing habits."""
 
     def __init__(self, table: LabelTable) -> None:
-        self._exact: dict[str, str] = {}
+        self._exact: dict[str, set[str]] = {}
+        self._short: dict[str, set[str]] = {}
         self._loose: dict[str, set[str]] = {}
         for patient, slide in _links(table):
-            self._exact[slide] = patient
-            self._exact.setdefault(_key(slide), patient)
+            self._exact.setdefault(slide, set()).add(patient)
+            self._short.setdefault(_key(slide), set()).add(patient)
             self._loose.setdefault(_loose_key(slide), set()).add(patient)
 
     def patients(self, slide: str) -> list[str]:
         """Whose slide it is; several if names of several patients' slides look like its own."""
         for name in (slide, tidy(slide), _key(tidy(slide))):
-            if name in self._exact:
-                return [self._exact[name]]
+            for known in (self._exact, self._short):
+                if name in known:
+                    return sorted(known[name])
         return sorted(self._loose.get(_loose_key(slide), ()))
 
 
@@ -109,7 +144,15 @@ def _loose_key(slide: str) -> str:
     return loose_key(re.sub(r"^(\d+)\.0+$", r"\1", _key(slide)))
 
 
-def _ambiguous(table: LabelTable, slide: str, patients: Sequence[str]) -> Issue:
+def _ambiguous(table: LabelTable, slide: str, patients: Sequence[str], named: bool) -> Issue:
+    if named:
+        return Issue(
+            "error",
+            "Slide that several patients could own",
+            f"{table.links_path.name}, slide {slide!r}",
+            f"The patients {list_names(patients)} have a file of this name, in different folders.",
+            "Name the slides by their folders, too: compress and doctor with --names path.",
+        )
     return Issue(
         "error",
         "Slide that several patients could own",
@@ -141,7 +184,7 @@ def fitting_column(table: LabelTable, slide_ids: Sequence[str]) -> str:
     best, most = "", 0.0
     for column in table.text.columns:
         cells = table.frame[column]
-        share = float(cells.map(lambda cell: bool(cell) and _loose_key(slide_name(cell)) in keys).mean())
+        share = float(cells.map(lambda cell: bool(cell) and _names_one_of(cell, keys)).mean())
         if share > most:
             best, most = f"--columns slide_id={shlex.quote(column)}", share
         elif not most:
@@ -149,6 +192,11 @@ def fitting_column(table: LabelTable, slide_ids: Sequence[str]) -> str:
             if any(matched.match(slide) for slide in list(slide_ids)[:20]):
                 best = best or f"--columns patient_id={shlex.quote(column)} --columns slide_id=none"
     return best
+
+
+def _names_one_of(cell: str, keys: Collection[str]) -> bool:
+    names = [slide_name(cell), *(name for name, _ in names_by_path(cell))]
+    return any(_loose_key(name) in keys for name in names)
 
 
 def slide_exclusions(join: SlideJoin, used: Sequence[str]) -> list[Exclusion]:

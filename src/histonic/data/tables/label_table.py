@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from histonic.core.errors import TableError
-from histonic.data.names import slide_name
+from histonic.data.names import path_name, slide_name
 from histonic.data.tables.files import TextTable, read_table
 from histonic.data.tables.identifiers import damaged_identifiers, plain_identifiers
 from histonic.data.tables.issues import Issue, error_cells, list_examples, list_names, raise_first
@@ -32,8 +32,9 @@ class LabelTable:
         sites: Site per row, empty where missing.
         folds: Part of a rotation per row (text), empty where missing; None if the table gives none.
         roles: ``train``, ``val`` or ``test`` per row, empty where missing; None if the table gives none.
-        links: One row per named slide with ``patient_id``, ``slide_id`` and ``row``; None if the table
-            names no slides, which are then matched by the patient's identifier.
+        links: One row per named slide with ``patient_id``, ``slide_id``, ``place`` (the cell, maybe with
+            folders) and ``row``; None if the table names no slides, which are then matched by the patient's
+            identifier.
         links_path: The table that names the slides.
         notes: What of the table was set aside.
         classes: Spellings that are joined, as written to the class.
@@ -295,7 +296,9 @@ def _links(
     for source in sources[1:]:
         cells = cells.where(~cells.map(is_missing), slides.frame[source])
     names = cells.map(lambda cell: "" if is_missing(cell) else slide_name(cell))
-    links = pd.DataFrame({"patient_id": patients, "slide_id": names, "row": slides.frame.index})
+    links = pd.DataFrame(
+        {"patient_id": patients, "slide_id": names, "place": cells, "row": slides.frame.index}
+    )
     return links[(links["patient_id"] != "") & (links["slide_id"] != "")].reset_index(drop=True), issues
 
 
@@ -314,10 +317,13 @@ def _as_known(patients: pd.Series, known: pd.Series) -> pd.Series:
 
 
 def _claimed_twice(links: pd.DataFrame, path: Path) -> list[Issue]:
+    """Slides of two patients; of files in different folders the names of the maps decide, see joins."""
     issues = []
     for slide, group in links.groupby("slide_id", sort=True):
         patients = sorted(set(group["patient_id"]))
-        if len(patients) > 1:
+        places = group["place"].map(path_name)
+        apart = (places != slide).all() and (group.groupby(places)["patient_id"].nunique() == 1).all()
+        if len(patients) > 1 and not apart:
             rows = list_names(str(row) for row in group["row"])
             issues.append(
                 Issue(

@@ -40,6 +40,16 @@ class SheetSettings(Settings):
         return self.sheet[-1] if self.sheet else None
 
 
+class SlideListSettings(SheetSettings):
+    """Base of the settings of every verb that is given slides."""
+
+    names: Literal["file", "path"] = Field(
+        "file",
+        description="What slides are called that no table names: file: by their file names; path: by their "
+        "folders, too, from the one that is given (viable/a.jpg is viable__a).",
+    )
+
+
 class LabelSettings(SheetSettings):
     """Base of the settings of every verb that reads a label table, but for what its events mean."""
 

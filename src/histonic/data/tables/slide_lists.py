@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import PARTIAL_PREFIX
-from histonic.data.names import PICTURE_EXTENSIONS, SLIDE_EXTENSIONS, present_path, slide_name
+from histonic.data.names import PICTURE_EXTENSIONS, SLIDE_EXTENSIONS, path_name, present_path, slide_name
 from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
 from histonic.data.tables.identifiers import damaged_identifiers
 from histonic.data.tables.issues import Issue, list_names, raise_first
@@ -19,17 +21,22 @@ from histonic.data.tables.styles import name_columns
 from histonic.data.tables.values import is_missing
 from histonic.slides.fingerprint import dicom_series
 
+Names = Literal["file", "path"]
+_NAMED_BY: Mapping[Names, Callable[[str], str]] = {"file": slide_name, "path": path_name}
+
 
 @dataclass(frozen=True)
 class SlideRow:
     """One slide to work on.
 
     Attributes:
-        slide_id: Its name in stores and tables: from the table, else the file name without extension.
+        slide_id: Its name in stores and tables: from the table, else from file name or path.
         path: The file; it may be absent, so that a run can list it as a failure.
         mpp: Microns per pixel for a header that does not say; None if nobody says.
         mask: Tissue mask file named by the table.
         is_named: Whether the name comes from a table rather than from the file.
+        place: Its path from the folder that was given, by which files beside it in other folders are found;
+            empty where no folder was.
     """
 
     slide_id: str
@@ -37,9 +44,10 @@ class SlideRow:
     mpp: float | None = None
     mask: Path | None = None
     is_named: bool = field(default=False, compare=False)
+    place: str = field(default="", compare=False)
 
 
-def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[SlideRow]:
+def read_slide_list(paths: Sequence[Path], sheet: str | None = None, names: Names = "file") -> list[SlideRow]:
     """List the slides named by files, folders and tables.
 
     Folders are searched with their subfolders for files with a slide's extension; hidden and partial
@@ -51,6 +59,8 @@ def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[Sli
     Args:
         paths: Files, folders and tables.
         sheet: Of Excel tables; the first by default.
+        names: ``file``: slides that no table names are called by their file names; ``path``: by their path
+            from the folder that is given, from a table's folder, or as it is written.
 
     Returns:
         Sorted by ``slide_id``. Files that a table names are listed even if they do not exist.
@@ -62,31 +72,36 @@ def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[Sli
     if not paths:
         raise SettingsError("List the slides.", "No slide is named.", "Name slide files, folders or a table.")
     rows: dict[str, SlideRow] = {}
-    names: dict[str, SlideRow] = {}
-    for row in (row for path in paths for row in _rows(Path(path), sheet)):
-        place = os.path.realpath(row.path)
-        if place in rows:
-            rows[place] = _merge(rows[place], row)
-            continue
-        if row.slide_id in names:
+    for row in (row for path in paths for row in _rows(Path(path), sheet, names)):
+        real = os.path.realpath(row.path)
+        rows[real] = _merge(rows[real], row) if real in rows else row
+    listed = sorted(rows.values(), key=lambda row: row.slide_id)
+    for row, other in pairwise(listed):
+        if row.slide_id == other.slide_id:
+            alone = names == "file" and not (row.is_named and other.is_named)
             raise TableError(
                 f"List the slide {row.slide_id!r}.",
-                f"Two files have this name: {names[row.slide_id].path} and {row.path}.",
-                "Rename one, or give a table with the columns path and slide_id.",
+                f"Two files have this name: {row.path} and {other.path}.",
+                ("Rename one, name slides by their folders, too (--names path)," if alone else "Rename one,")
+                + " or give a table with the columns path and slide_id.",
             )
-        rows[place] = names[row.slide_id] = row
-    return sorted(rows.values(), key=lambda row: row.slide_id)
+    return listed
 
 
 def _merge(first: SlideRow, second: SlideRow) -> SlideRow:
     """One slide named twice, by a folder and by a table, say; what only one knows is kept."""
-    named = (
-        first if first.slide_id != slide_name(first.path.name) else replace(first, slide_id=second.slide_id)
+    named = second if second.is_named and not first.is_named else first
+    return replace(
+        first,
+        slide_id=named.slide_id,
+        is_named=named.is_named,
+        mpp=first.mpp or second.mpp,
+        mask=first.mask or second.mask,
+        place=first.place or second.place,
     )
-    return replace(named, mpp=first.mpp or second.mpp, mask=first.mask or second.mask)
 
 
-def _rows(path: Path, sheet: str | None) -> Iterator[SlideRow]:
+def _rows(path: Path, sheet: str | None, names: Names) -> Iterator[SlideRow]:
     if path.is_dir():
         files = find_slides(path)
         if not files:
@@ -96,15 +111,17 @@ def _rows(path: Path, sheet: str | None) -> Iterator[SlideRow]:
                 f"Known extensions: {', '.join((*SLIDE_EXTENSIONS, *PICTURE_EXTENSIONS))}. Name other files "
                 "one by one.",
             )
-        yield from (SlideRow(slide_name(file.name), file) for file in files)
+        for file in files:
+            place = file.relative_to(path).as_posix()
+            yield SlideRow(_NAMED_BY[names](place), file, place=place)
     elif not path.exists():
         raise SettingsError(
             f"List the slides of {path}.", "There is no such file or folder.", "Check the path."
         )
     elif path.suffix.lower() in TABLE_EXTENSIONS:
-        yield from _table_rows(read_table(path, sheet=sheet))
+        yield from list_table(read_table(path, sheet=sheet), names).values()
     else:
-        yield SlideRow(slide_name(path.name), path)
+        yield SlideRow(_NAMED_BY[names](str(path)), path)
 
 
 def find_slides(folder: Path) -> list[Path]:
@@ -148,7 +165,12 @@ def _one_per_series(files: Sequence[Path]) -> list[Path]:
     return [*others, *chosen.values()]
 
 
-def _table_rows(table: TextTable) -> Iterator[SlideRow]:
+def list_table(table: TextTable, names: Names = "file") -> dict[int, SlideRow]:
+    """The slides of a table by row of the file, see :func:`read_slide_list`.
+
+    Raises:
+        TableError: It names no paths, or a cell is no resolution.
+    """
     named = name_columns(table.columns, "auto", file=table.path)
     if "path" not in named:
         found, todo = table.no_column("path")
@@ -163,8 +185,7 @@ def _table_rows(table: TextTable) -> Iterator[SlideRow]:
     damaged = damaged_identifiers(table, named["slide_id"], slides=True) if "slide_id" in named else []
     raise_first([*_without_path(table, named["path"], rows), *damaged])
     resolutions = _resolutions(table, named, rows)
-    for row, cells in rows.items():
-        yield _table_row(table, named, cells, resolutions.get(row))
+    return {row: _table_row(table, named, cells, resolutions.get(row), names) for row, cells in rows.items()}
 
 
 def _without_path(table: TextTable, column: str, rows: Mapping[int, Mapping[str, str]]) -> list[Issue]:
@@ -205,7 +226,7 @@ def _resolutions(
 
 
 def _table_row(
-    table: TextTable, named: Mapping[str, str], cells: Mapping[str, str], mpp: float | None
+    table: TextTable, named: Mapping[str, str], cells: Mapping[str, str], mpp: float | None, names: Names
 ) -> SlideRow:
     def cell(name: str) -> str:
         text = cells[named[name]] if name in named else ""
@@ -213,4 +234,8 @@ def _table_row(
 
     path = present_path(table.path.parent / cell("path"))
     mask = present_path(table.path.parent / cell("mask")) if cell("mask") else None
-    return SlideRow(slide_name(cell("slide_id") or path.name), path, mpp, mask, bool(cell("slide_id")))
+    if cell("slide_id"):
+        return SlideRow(slide_name(cell("slide_id")), path, mpp, mask, is_named=True)
+    inside = path.is_relative_to(table.path.parent)
+    place = path.relative_to(table.path.parent).as_posix() if inside else str(path)
+    return SlideRow(_NAMED_BY[names](place), path, mpp, mask, place=place if inside else "")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from histonic.core.errors import CohortError, TableError
-from histonic.data.names import PatientNames, slide_name
+from histonic.data.names import PatientNames, names_by_path, slide_name
 from histonic.data.tables.files import read_table
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.label_table import LabelTable
@@ -147,12 +147,15 @@ def _roles_of_rows(table: LabelTable, file: Path, roles: Mapping[str, str]) -> t
 def _owners(links: pd.DataFrame) -> dict[str, set[str]]:
     """Patients by the loose name of their slides."""
     owners: dict[str, set[str]] = {}
-    for patient, slide in zip(links["patient_id"], links["slide_id"], strict=True):
-        owners.setdefault(loose_key(slide), set()).add(patient)
+    for patient, slide, place in zip(links["patient_id"], links["slide_id"], links["place"], strict=True):
+        for name in (slide, *(name for name, _ in names_by_path(place))):
+            owners.setdefault(loose_key(name), set()).add(patient)
     return owners
 
 
 def _owner(name: str, slides: Mapping[str, set[str]], known: PatientNames) -> Sequence[str]:
     """Whose slide, or which patient, a name is."""
-    found = slides.get(loose_key(slide_name(name)))
-    return sorted(found) if found else known.match(slide_name(name))
+    for each in (*(longer for longer, _ in names_by_path(name)), slide_name(name)):
+        if found := slides.get(loose_key(each)):
+            return sorted(found)
+    return known.match(slide_name(name))

@@ -10,6 +10,7 @@ from typing import Any
 
 from histonic.core.errors import CohortError, HistonicError, TableError
 from histonic.core.task import Coding, EventCodes, EventMeaning, TargetRequest, Task, parse_target
+from histonic.data.names import path_name
 from histonic.data.tables.issues import Issue, gather, list_names
 from histonic.data.tables.joins import (
     SlideJoin,
@@ -180,7 +181,7 @@ def _doubled_rows(table: LabelTable) -> list[Issue]:
             rows.setdefault((patient, patient), []).append(str(row))
     else:
         for link in table.links.to_dict("records"):
-            rows.setdefault((link["slide_id"], link["patient_id"]), []).append(str(link["row"]))
+            rows.setdefault((path_name(link["place"]), link["patient_id"]), []).append(str(link["row"]))
     todo = "Remove the rows that are not needed."
     return [
         Issue(

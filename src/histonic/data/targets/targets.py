@@ -249,7 +249,8 @@ def join_patients(table: LabelTable, target: RowTarget) -> tuple[dict[str, Value
                 "Rows of one patient disagree",
                 f"{table.where(' and '.join(target.columns), *given)}, patient {patient!r}",
                 f"The values are {list_names(_show(v, target.causes.get(r, '')) for r, v in given.items())}.",
-                "A target belongs to the patient: give the same value in all rows, or in only one.",
+                "A target belongs to the patient: give the same value in all rows, or in only one. Of labels "
+                "of single pictures docs/how-to/fields-and-cores.md says what can be done.",
             )
         )
     return values, issues

@@ -35,14 +35,20 @@ class PictureSlide(LevelSlide):
 
     reader = "picture"
     reader_version = PIL.__version__
-    extensions = (".jpg", ".jpeg", ".jpe", ".png")
+    extensions = (".jpg", ".jpeg", ".jpe", ".png", ".mpo")
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
     def __init__(
-        self, path: Path, wh: tuple[int, int], storage: str, mpp: float | None, default_mpp: float | None
+        self,
+        path: Path,
+        wh: tuple[int, int],
+        storage: str,
+        mpp: float | None,
+        default_mpp: float | None,
+        note: str = "",
     ) -> None:
         super().__init__(path, [wh], header=NO_MPP, mpp=mpp, default_mpp=default_mpp)
-        self.storage = storage
+        self.storage, self.note = storage, note
         self._pixels: UInt8Image | None = None
 
     @classmethod
@@ -62,7 +68,11 @@ class PictureSlide(LevelSlide):
                 _require_shown(path, image)
                 turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
                 wh = image.size[::-1] if turned else image.size
-                return cls(path, wh, str(image.format), mpp, default_mpp)
+                # Phones and cameras keep more pictures behind a JPG; the first is the one that they show.
+                more = getattr(image, "n_frames", 1) - 1
+                note = f"{more} more picture(s) in the file are not read" if more > 0 else ""
+                storage = "JPEG" if image.format == "MPO" else str(image.format)
+                return cls(path, wh, storage, mpp, default_mpp, note)
         except Image.DecompressionBombError as error:
             raise _too_large(path, "more") from error
         except BROKEN as error:
@@ -135,8 +145,9 @@ def _damaged(path: Path, what: object) -> UnreadableSlideError:
 
 
 class _quiet(warnings.catch_warnings):
-    """Without Pillow's warning of large pictures, whose size is checked here."""
+    """Without Pillow's warnings of large pictures, whose size is checked here, and of odd second ones."""
 
     def __enter__(self) -> None:
         super().__enter__()
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", "Image appears to be a malformed MPO file")

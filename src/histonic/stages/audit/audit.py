@@ -235,11 +235,12 @@ def _other(name: str, path: Path, settings: AuditSettings, progress: Progress) -
             "Give NAME=PATH, the path of a store, a run or a label table.",
         )
     table = read_labels(path, style=settings.table_style, columns=NO_SPLIT)
-    patient_of = (
-        {}
-        if table.links is None
-        else dict(zip(table.links["slide_id"], table.links["patient_id"], strict=True))
-    )
+    patient_of = {}
+    if table.links is not None:
+        names = table.links["slide_id"]
+        # A name that files of several patients share, in different folders, tells nothing.
+        of_one = table.links.groupby("slide_id")["patient_id"].transform("nunique") == 1
+        patient_of = dict(zip(names[of_one], table.links["patient_id"][of_one], strict=True))
     return OtherCohort(name, tuple(table_patients(table)), {}, patient_of)
 
 

@@ -75,6 +75,7 @@ class CompressResult:
         done: Slides compressed now.
         skipped: Slides whose maps were there already.
         failures: Slides that could not be compressed.
+        enlarged: How many times coarser slides were enlarged, by slide, of those compressed now.
         tiles: Tiles encoded now.
         seconds: Wall time spent on them.
         encoder_share: Share of that time in which the encoder worked, 0 to 1; the rest it waited for pixels.
@@ -87,6 +88,7 @@ class CompressResult:
     done: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    enlarged: dict[str, float] = field(default_factory=dict)
     tiles: int = 0
     seconds: float = 0.0
     encoder_share: float = 0.0
@@ -158,7 +160,7 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
         raise SettingsError(
             f"Take shard {settings.shard}.", "There is no such part.", "Give i/n with i from 1 to n."
         )
-    rows = read_slide_list(settings.slides, settings.slide_sheet)
+    rows = read_slide_list(settings.slides, settings.slide_sheet, settings.names)
     unnamed = [row.slide_id for row in rows if settings.private and not row.is_named]
     if unnamed:
         raise SettingsError(
@@ -301,6 +303,8 @@ class _Job:
             return
         failure_path(self.folder, slide_id).unlink(missing_ok=True)
         result.done.append(slide_id)
+        if opened.grid.enlarged > 1:
+            result.enlarged[slide_id] = opened.grid.enlarged
 
     def _facts(self, opened: Opened) -> MapFacts:
         return MapFacts(

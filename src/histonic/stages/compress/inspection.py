@@ -13,7 +13,7 @@ from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, open_slide
 from histonic.slides.thumbnail import thumbnail
-from histonic.slides.tissue import TissueMask
+from histonic.slides.tissue.rule import TissueMask
 from histonic.stages.compress.reading import (
     kept_cells,
     lay_grid,
@@ -61,16 +61,18 @@ def inspect_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) 
     """
     require_usable_id(row)
     with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
-        grid = lay_grid(slide, spec)
+        grid = lay_grid(slide, spec, settings.most_enlargement)
         tissue, mask_hash = tissue_of(slide, row, settings)
         picture = thumbnail(slide)
         mask = kept_cells(tissue, grid, settings)
         source = "mask" if mask_hash else "all" if settings.tissue.source == "all" else "found"
         share = TissueShare.of(row.slide_id, grid, int(mask.sum()), share_of_area(tissue), source)
-        return Inspected(row, _facts(slide), grid, tissue, mask, picture, share)
+        return Inspected(row, _facts(slide, grid), grid, tissue, mask, picture, share)
 
 
-def _facts(slide: Slide) -> str:
+def _facts(slide: Slide, grid: TileGrid) -> str:
     size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
     facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
-    return f"{facts} ({slide.note})" if slide.note else facts
+    notes = [f"enlarged {grid.enlarged:.3g} times"] if grid.enlarged > 1 else []
+    notes += [slide.note] if slide.note else []
+    return f"{facts} ({'; '.join(notes)})" if notes else facts

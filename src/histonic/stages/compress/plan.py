@@ -146,7 +146,10 @@ class CompressPlan:
 def map_settings_of(settings: CompressSettings) -> MapSettings:
     """What else than slide and encoder the maps of a compression depend on."""
     return MapSettings(
-        orientations=settings.orientations, precision=settings.precision, tissue=settings.tissue
+        orientations=settings.orientations,
+        precision=settings.precision,
+        tissue=settings.tissue,
+        most_enlargement=settings.most_enlargement,
     )
 
 

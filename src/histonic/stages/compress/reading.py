@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from histonic.core.compressed import ReaderDescription, SlideDescription
 from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
 from histonic.core.files import hash_of, replacing_file
 from histonic.core.grid import TileGrid
-from histonic.core.units import WH
+from histonic.core.units import MOST_ENLARGEMENT, WH
 from histonic.data.maps.shares import NO_CELL
 from histonic.data.maps.store import (
     MOST_ID_BYTES,
@@ -27,20 +27,20 @@ from histonic.data.maps.store import (
     names_a_file,
     thumbnail_path,
 )
+from histonic.data.names import slide_name
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
-from histonic.slides.base import Slide, best_mpp, open_slide
+from histonic.slides.base import Slide, open_slide
 from histonic.slides.likeness import appearance_of
 from histonic.slides.masks import read_tissue_mask
 from histonic.slides.thumbnail import draw_cells, thumbnail
-from histonic.slides.tiles import walk_tiles
+from histonic.slides.tiles import lay_tiles, walk_tiles
 from histonic.slides.tissue.cells import cell_coverage
 from histonic.slides.tissue.finder import find_tissue
 from histonic.slides.tissue.rule import TissueMask, TissueRule
 from histonic.stages.compress.settings import CompressSettings
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".geojson")
-MOST_ENLARGEMENT = 1.1
 Stage = Literal["open", "tissue", "tiles", "encode", "write"]
 
 
@@ -101,7 +101,7 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
         stage: Stage = "open"
         try:
             with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
-                grid = lay_grid(slide, spec)
+                grid = lay_grid(slide, spec, settings.most_enlargement)
                 stage = "tissue"
                 tissue, mask_hash = tissue_of(slide, row, settings)
                 mask = kept_cells(tissue, grid, settings)
@@ -116,7 +116,7 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
                     row,
                     grid,
                     mask,
-                    _describe(slide, row, mask_hash, settings),
+                    _describe(slide, row, grid, mask_hash, settings),
                     ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
                     StoredAppearance(**appearance_of(picture, grid, mask).to_dict()),
                     StoredTissue(of_area=share_of_area(tissue), of_cells=round(float(mask.mean()), 6)),
@@ -132,24 +132,20 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
             yield Failed(row, stage, error)
 
 
-def lay_grid(slide: Slide, spec: EncoderSpec) -> TileGrid:
-    """The grid on which an encoder sees a slide.
-
-    Tiles are read at the resolution nearest to the encoder's that needs no fractional resampling, if
-    it lies within 2 %.
+def lay_grid(slide: Slide, spec: EncoderSpec, most_enlargement: float = MOST_ENLARGEMENT) -> TileGrid:
+    """The grid on which an encoder sees a slide, see :func:`histonic.slides.tiles.lay_tiles`.
 
     Raises:
         MissingMppError: The slide has no mpp.
-        SlideError: The slide is coarser than the encoder needs by more than a tenth.
+        SlideError: The slide is coarser than the encoder's tiles by more than the factor allowed.
     """
-    if slide.mpp > spec.mpp * MOST_ENLARGEMENT:
-        raise SlideError(
-            f"Read {slide.name} at {spec.mpp} µm/px for the encoder {spec.name!r}.",
-            f"The slide has only {slide.mpp:.4g} µm/px ({slide.mpp_source}).",
-            "Correct its mpp if that is wrong, scan it finer, or use an encoder for coarser tiles.",
-        )
-    return TileGrid.over(
-        slide.size_wh, slide_mpp=slide.mpp, tile_px=spec.tile_px, mpp=best_mpp(slide, spec.mpp)
+    return lay_tiles(
+        slide,
+        tile_px=spec.tile_px,
+        mpp=spec.mpp,
+        most_enlargement=most_enlargement,
+        asked=f"Read {slide.name} at {spec.mpp} µm/px for the encoder {spec.name!r}.",
+        otherwise="Correct its mpp if that is wrong, scan it finer, use an encoder for coarser tiles",
     )
 
 
@@ -173,7 +169,9 @@ def mask_hash_of(row: SlideRow, settings: CompressSettings) -> str | None:
 def _mask_path(row: SlideRow, settings: CompressSettings) -> Path | None:
     if row.mask is not None or settings.masks is None:
         return row.mask
-    paths = [settings.masks / f"{row.slide_id}{suffix}" for suffix in MASK_SUFFIXES]
+    beside = [str(PurePosixPath(row.place).parent / slide_name(row.place))] if "/" in row.place else []
+    names = [*(beside if settings.names == "path" else ()), row.slide_id]
+    paths = [settings.masks / f"{name}{suffix}" for name in names for suffix in MASK_SUFFIXES]
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -255,7 +253,7 @@ def without_path(failure: Failure, row: SlideRow) -> Failure:
 
 
 def _describe(
-    slide: Slide, row: SlideRow, mask_hash: str | None, settings: CompressSettings
+    slide: Slide, row: SlideRow, grid: TileGrid, mask_hash: str | None, settings: CompressSettings
 ) -> SlideDescription:
     default_mpp = settings.mpp
     return SlideDescription(
@@ -270,4 +268,5 @@ def _describe(
         mask=mask_hash,
         scanner=slide.scanner,
         storage=slide.storage,
+        enlarged=round(grid.enlarged, 4),
     )

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from histonic.core.claims import STALE_S
 from histonic.core.settings import Precision, TissueSettings
-from histonic.data.tables.settings import SheetSettings
+from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
+from histonic.data.tables.settings import SlideListSettings
 
 
-class CompressSettings(SheetSettings):
+class CompressSettings(SlideListSettings):
     """Slides to compressed maps."""
 
     slides: tuple[Path, ...] = Field(
@@ -24,6 +25,12 @@ class CompressSettings(SheetSettings):
     out: Path = Field(description="Store: the folder that will hold one map per slide.")
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    most_enlargement: float = Field(
+        MOST_ENLARGEMENT,
+        ge=1,
+        le=LARGEST_ENLARGEMENT,
+        description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused.",
     )
     masks: Path | None = Field(
         None, description="Folder with tissue masks named like the slides (.png, .tif, .geojson)."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import numpy.typing as npt
@@ -72,11 +72,14 @@ def find_slide_file(slide: CompressedSlide, folder: Path | None) -> Path | str:
     name, path = slide.slide.file, slide.slide.path
     if not name or not path:
         return "the map does not name its slide file"
-    places = [folder / name] if folder else []
+    # Of files of one name the one that lies in the same folders as before.
+    steps = PurePath(path).parts
+    places = [folder.joinpath(*steps[-depth:]) for depth in range(len(steps) - 1, 0, -1)] if folder else []
+    places = [*places, *([folder / name] if folder else [])]
     for place in (*places, Path(path)):
         if place.is_file():
             return place
-    return f"the slide file {path} is not there" + (f", nor {places[0]}" if places else "")
+    return f"the slide file {path} is not there" + (f", nor {places[-1]}" if places else "")
 
 
 def cell_pictures(

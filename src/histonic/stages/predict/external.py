@@ -73,6 +73,11 @@ def external_test(
     bundle = read_bundle(resolved.run / "bundle")
     store = Store.open(resolved.store)
     _require_same_maps(bundle, store)
+    allowed, usual = store.settings.most_enlargement, bundle.compress_settings.most_enlargement
+    if allowed > usual:
+        listener.say(
+            f"its slides may be enlarged up to {allowed:g} times, those of the run up to {usual:g} times"
+        )
     reading = {
         **resolved.reading(),
         "columns": {**resolved.columns, **NO_SPLIT},
@@ -159,9 +164,10 @@ def _require_same_maps(bundle: Bundle, store: Store) -> None:
     if store.encoder.fingerprint != bundle.encoder.fingerprint:
         found = f"They were made by {store.encoder.name!r}, those of the run by {bundle.encoder.name!r}"
         raise BundleError(asked, f"{found} (or the same name with other weights or precision).", todo)
-    if store.settings != bundle.compress_settings:
-        its, wanted = store.settings.to_dict(), bundle.compress_settings.to_dict()
-        other = [key for key in wanted if its[key] != wanted[key]]
+    its, wanted = store.settings.to_dict(), bundle.compress_settings.to_dict()
+    # What was allowed changes no map; what was done is said.
+    other = [key for key in wanted if its[key] != wanted[key] and key != "most_enlargement"]
+    if other:
         raise BundleError(asked, f"They were made with another setting of {', '.join(other)}.", todo)
 
 

@@ -129,11 +129,13 @@ def _compress(
         CompressSettings(
             slides=tuple(files),
             sheet=settings.sheet,
+            names=settings.names,
             encoder=str(bundle.encoder_path),
             out=folder / "store",
             mpp=settings.mpp,
             orientations=made.orientations,
             precision=made.precision,
+            most_enlargement=settings.most_enlargement or float(made.most_enlargement),
             device=settings.device,
             tissue=made.tissue or TissueSettings(),
         ),

@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from histonic.core.task import MOST_TARGETS, EventCodes
-from histonic.data.tables.settings import LabelSettings, SheetSettings, listed
+from histonic.core.units import LARGEST_ENLARGEMENT
+from histonic.data.tables.settings import LabelSettings, SlideListSettings, listed
 
 
 class ExternalSettings(LabelSettings):
@@ -36,7 +37,7 @@ class ExternalSettings(LabelSettings):
     device: str = Field("auto", description="auto, cpu or cuda.")
 
 
-class PredictSettings(SheetSettings):
+class PredictSettings(SlideListSettings):
     """A bundle and slides to predictions."""
 
     bundle: Path = Field(description="Bundle folder of a run (RUN/bundle).")
@@ -47,5 +48,12 @@ class PredictSettings(SheetSettings):
     )
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    most_enlargement: float | None = Field(
+        None,
+        ge=1,
+        le=LARGEST_ENLARGEMENT,
+        description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused; "
+        "by default as for the training.",
     )
     device: str = Field("auto", description="auto, cpu or cuda.")

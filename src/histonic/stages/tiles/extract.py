@@ -38,8 +38,9 @@ from histonic.data.annotations.reading import (
 from histonic.data.annotations.shapes import Annotations, LabelRule
 from histonic.data.maps.store import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
-from histonic.slides.base import Slide, best_mpp, fingerprint_file, open_slide
+from histonic.slides.base import Slide, fingerprint_file, open_slide
 from histonic.slides.masks import read_tissue_mask
+from histonic.slides.tiles import lay_tiles
 from histonic.slides.tissue.cells import cell_coverage
 from histonic.slides.tissue.finder import find_tissue
 from histonic.slides.tissue.rule import TissueRule
@@ -50,7 +51,6 @@ from histonic.stages.tiles.settings import ExtractSettings
 
 TILES_AT_A_TIME = 64
 BATCHES_AHEAD = 2
-MOST_ENLARGEMENT = 1.1
 STEPS_PER_SLIDE = 100
 # A mask is fine enough if 16 of its pixels lie along a tile.
 MASK_PIXELS_PER_TILE = 16
@@ -111,7 +111,7 @@ def extract_tiles(
             "Extract tiles.", "No slide was given.", "Give slide files, folders or a CSV with a path column."
         )
     _require_sense(resolved)
-    rows = read_slide_list(resolved.slides, resolved.slide_sheet)
+    rows = read_slide_list(resolved.slides, resolved.slide_sheet, resolved.names)
     job = _Job(resolved, rows, progress or Silent())
     return job.run()
 
@@ -355,24 +355,21 @@ def _require_plain_name(row: SlideRow) -> None:
 
 
 def _grid(slide: Slide, settings: ExtractSettings) -> TileGrid:
+    asked = f"Cut tiles at {settings.mpp} µm/px from {slide.name}."
     if not slide.has_mpp:
         raise MissingMppError(
-            f"Cut tiles at {settings.mpp} µm/px from {slide.name}.",
+            asked,
             "Its header gives no microns per pixel.",
             "Say it: --slide-mpp 0.25 (if 0.25 µm/px is right), or an mpp column in a slide table.",
         )
-    if slide.mpp > settings.mpp * MOST_ENLARGEMENT:
-        raise SlideError(
-            f"Cut tiles at {settings.mpp} µm/px from {slide.name}.",
-            f"The slide has only {slide.mpp:.4g} µm/px ({slide.mpp_source}).",
-            "Correct its mpp if that is wrong, or cut coarser tiles with --mpp.",
-        )
-    return TileGrid.over(
-        slide.size_wh,
-        slide_mpp=slide.mpp,
+    return lay_tiles(
+        slide,
         tile_px=settings.tile_px,
-        mpp=best_mpp(slide, settings.mpp),
+        mpp=settings.mpp,
         stride_px=settings.stride_px,
+        most_enlargement=settings.most_enlargement,
+        asked=asked,
+        otherwise="Correct its mpp if that is wrong, cut coarser tiles with --mpp",
     )
 
 

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict  # comes with pydantic, which wants it o
 from histonic.core.documents import is_changed, parse_part, read_values, sealed
 from histonic.core.errors import SettingsError
 from histonic.core.files import csv_text, replacing_file, write_json, write_text
-from histonic.core.units import Number
+from histonic.core.units import MOST_ENLARGEMENT, Number
 from histonic.data.tilesets.listing import is_inside
 from histonic.stages.tiles.choice import Cut
 from histonic.stages.tiles.settings import ExtractSettings
@@ -124,6 +124,8 @@ class TileFolder:
             read_values(file, SettingsError, ANEW) if file.is_file() else None,
             deciding(settings),
         )
+        if isinstance(before, dict):  # earlier versions allowed but this
+            before.setdefault("most_enlargement", MOST_ENLARGEMENT)
         changed = [] if before is None else sorted(key for key in now if before.get(key) != now[key])
         if changed and before is not None:
             key = changed[0]
@@ -226,7 +228,7 @@ def by_label(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
 
 def deciding(settings: ExtractSettings) -> dict[str, Any]:
     """The settings that decide which tiles are cut; the others only say from where, or how they are used."""
-    others = {"slides", "sheet", "out", "val_share", "test_share", "licence", "reader", "slide_mpp"}
+    others = {"slides", "sheet", "out", "val_share", "test_share", "licence", "reader", "slide_mpp", "names"}
     values = settings.model_dump(mode="json", exclude=others)
     return {**values, "annotations": settings.annotations is not None}
 

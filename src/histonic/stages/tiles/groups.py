@@ -8,11 +8,9 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.data.names import slide_name
 from histonic.data.tables.files import TABLE_EXTENSIONS, read_table
 from histonic.data.tables.issues import list_names
-from histonic.data.tables.slide_lists import SlideRow
-from histonic.data.tables.styles import name_columns
+from histonic.data.tables.slide_lists import SlideRow, list_table
 from histonic.data.tables.values import is_missing
 from histonic.stages.tiles.choice import seeded_by_words
 from histonic.stages.tiles.settings import ExtractSettings
@@ -64,11 +62,9 @@ def _by_column(rows: Sequence[SlideRow], settings: ExtractSettings, column: str)
             table = read_table(path, sheet=settings.slide_sheet)
             columns += table.columns
             if column in table.columns:
-                known = name_columns(table.columns, "auto", file=path)
-                for _, cells in table.frame.iterrows():
-                    by_id = cells[known["slide_id"]] if "slide_id" in known else ""
-                    name = slide_name(by_id if by_id and not is_missing(by_id) else cells[known["path"]])
-                    named[name] = "" if is_missing(cells[column]) else str(cells[column])
+                listed = list_table(table, settings.names)
+                for number, cell in table.frame[column].items():
+                    named[listed[int(number)].slide_id] = "" if is_missing(cell) else str(cell)
     if column not in columns:
         found = f"The slide table has only {list_names(columns)}." if columns else "There is no slide table."
         raise TableError(asked, found, "Give a CSV with the columns path and " + column + ".")

@@ -8,11 +8,12 @@ from typing import Literal
 from pydantic import Field
 
 from histonic.core.settings import Settings, TissueSettings
-from histonic.data.tables.settings import SheetSettings
+from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
+from histonic.data.tables.settings import SlideListSettings
 from histonic.data.tilesets.plan import TileSetSettings
 
 
-class ExtractSettings(SheetSettings):
+class ExtractSettings(SlideListSettings):
     """Slides and annotations to a set of tiles."""
 
     slides: tuple[Path, ...] = Field(
@@ -38,6 +39,12 @@ class ExtractSettings(SheetSettings):
     mpp: float = Field(0.5, gt=0, description="Microns per pixel of the tiles.")
     slide_mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    most_enlargement: float = Field(
+        MOST_ENLARGEMENT,
+        ge=1,
+        le=LARGEST_ENLARGEMENT,
+        description="Slides coarser than --mpp are enlarged up to so many times, else refused.",
     )
     stride_px: int | None = Field(
         None, ge=1, description="Step from tile to tile, in pixels of the tiles; by default tiles touch."

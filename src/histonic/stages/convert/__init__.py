@@ -1,0 +1,1 @@
+"""Slides and pictures to pyramidal OME-TIFF."""

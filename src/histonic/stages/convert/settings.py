@@ -1,0 +1,29 @@
+"""Settings of 'histonic convert'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from histonic.data.tables.settings import SlideListSettings
+
+
+class ConvertSettings(SlideListSettings):
+    """Slides and pictures to pyramidal OME-TIFF."""
+
+    slides: tuple[Path, ...] = Field(
+        (), description="Slide files, folders, or a CSV with path, mpp, slide_id."
+    )
+    out: Path = Field(description="Folder for one .ome.tif a slide.")
+    mpp: float | None = Field(
+        None, gt=0, description="Microns per pixel of slides whose header does not say."
+    )
+    quality: int = Field(
+        90, ge=1, le=100, description="Of the JPEG tiles; below 90 colours lose half of their resolution."
+    )
+    lossless: bool = Field(
+        False, description="Every pixel as it is (deflate), in about four times the space."
+    )
+    replace: bool = Field(False, description="Replace files of that name that were made otherwise.")
+    reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")

@@ -23,7 +23,8 @@ FLOORS = [
 """Rooms by floor, from the ground; rooms side by side do not know each other."""
 INNER_FLOORS = {
     "core": [{"processes"}, {""}],
-    "slides": [{""}, {"formats"}],
+    "slides": [{"sources"}, {""}, {"formats"}],
+    "slides/formats": [{""}, {"dicom"}],
     "nn": [{""}, {"augmentation"}],
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}],
     "encoders": [{""}, {"networks"}, {"objectives"}],

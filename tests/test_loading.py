@@ -9,7 +9,8 @@ import sys
 import pytest
 
 THIRD_PARTY = {
-    *("PIL", "click", "filelock", "h5py", "imagecodecs", "jinja2", "lifelines", "lightning_fabric"),
+    *("PIL", "aiohttp", "click", "filelock", "fsspec", "h5py", "imagecodecs", "jinja2", "lifelines"),
+    *("lightning_fabric", "pydicom", "s3fs", "wsidicom"),
     *("matplotlib", "numpy", "openpyxl", "openslide", "pandas", "pyarrow", "pydantic", "rich", "safetensors"),
     *("scipy", "simplejpeg", "sklearn", "tifffile", "timm", "torch", "torchvision", "yaml", "zarr"),
 }

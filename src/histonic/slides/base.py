@@ -19,10 +19,11 @@ from histonic.core.units import MPP_TOLERANCE, WH
 from histonic.slides.fingerprint import fingerprint_file as fingerprint_file
 from histonic.slides.resample import average_area, average_blocks, whole
 from histonic.slides.resolution import HeaderMpp, assess_extent
+from histonic.slides.sources.series import MAGIC_AT, chief_file, is_dicom, series_in
 
 UInt8Image = npt.NDArray[np.uint8]
 BAND_PIXELS = 4_000_000
-HEAD_BYTES = 16
+HEAD_BYTES = MAGIC_AT + 16
 MOST_SIDE_PX = 5_000_000
 MOST_PIXELS = 10**12
 
@@ -101,7 +102,8 @@ class LevelSlide(ABC):
     """What all readers share: resolution, choice of the stored level, resampling.
 
     A reader subclasses it, sets ``level_whs`` (finest first) and reads pixels of one level.
-    Its ``extensions`` and ``starts`` (first bytes) say of which files it is asked first.
+    Its ``extensions`` and ``starts`` (first bytes, or those behind DICOM's preamble) say of which files it
+    is asked first.
 
     Args:
         path: The file.
@@ -274,6 +276,13 @@ READERS: Registry[type[LevelSlide]] = Registry(
             ("openslide",),
         ),
         Entry(
+            "dicom",
+            "histonic.slides.formats.dicom.reader:DicomSlide",
+            "DICOM whole-slide images, all files of a series: split, sparse, every usual compression",
+            ("wsidicom", "pydicom", "imagecodecs", "simplejpeg"),
+            extra="dicom",
+        ),
+        Entry(
             "picture",
             "histonic.slides.formats.picture:PictureSlide",
             "JPG and PNG fields and cores, decoded as a whole; their mpp has to be given",
@@ -296,7 +305,7 @@ def open_slide(
     asked only where one says that the file is not of its kind; what is damaged is refused by the first.
 
     Args:
-        path: The file.
+        path: The file; of DICOM any file of the series, or the folder that holds its files.
         mpp: Microns per pixel of level 0; overrules the header.
         default_mpp: Microns per pixel where the header does not say.
         reader: Ask this reader only.
@@ -307,17 +316,29 @@ def open_slide(
         SettingsError: No such reader, or an mpp that is not positive.
     """
     file = Path(path)
+    name = None
+    if file.is_dir():
+        file, name = _series_of(file), file.absolute().name
     _require_file(file)
-    names = [reader] if reader is not None else _readers_for(file)
     refusals = []
-    for name in names:
+    for asked in [reader] if reader is not None else _readers_for(file):
         try:
-            slide = READERS.get(name).open(file, mpp=mpp, default_mpp=default_mpp)
+            slide = READERS.get(asked).open(file, mpp=mpp, default_mpp=default_mpp)
         except NotMine as refusal:
-            refusals.append(f"{name}: {refusal}")
+            refusals.append(f"{asked}: {refusal}")
         else:
             slide.note = "; ".join([*refusals, *([slide.note] if slide.note else [])])
+            slide.name = name or slide.name
             return slide
+    dicom = READERS.entries()["dicom"]
+    if reader is None and dicom.missing() and is_dicom(file):
+        raise UnreadableSlideError(
+            f"Open the DICOM slide {file}.",
+            f"It needs {' and '.join(dicom.missing())}; without, only OpenSlide was asked ("
+            + "; ".join(refusals)
+            + ").",
+            f"Install what reads DICOM: {dicom.install()}",
+        )
     raise UnreadableSlideError(
         f"Open the slide {file}.",
         "No reader can open it (" + "; ".join(refusals) + ").",
@@ -325,18 +346,29 @@ def open_slide(
     )
 
 
+def _series_of(folder: Path) -> Path:
+    """The file that stands for the DICOM series in a folder."""
+    series = series_in(folder)
+    if len(series) == 1:
+        return chief_file(*series.values())
+    found = f"There are {len(series)} DICOM series in it." if series else "It is a folder."
+    raise UnreadableSlideError(f"Open the slide {folder}.", found, "Give the slide file in it.")
+
+
 def _readers_for(file: Path) -> list[str]:
-    """Readers by name: those whose first bytes or extension fit first, else in the order of the registry."""
+    """Readers by name: those whose first bytes fit, then those whose extension does, then the others."""
     lower = file.name.lower()
     with file.open("rb") as opened:
         head = opened.read(HEAD_BYTES)
     usable = [entry.name for entry in READERS.entries().values() if not entry.missing()]
 
-    def is_strange(name: str) -> bool:
+    def strangeness(name: str) -> int:
         reader = READERS.get(name)
-        return not (lower.endswith(reader.extensions) or head.startswith(reader.starts))
+        if any(part.startswith(reader.starts) for part in (head, head[MAGIC_AT:])):
+            return 0
+        return 1 if lower.endswith(reader.extensions) else 2
 
-    return sorted(usable, key=is_strange)
+    return sorted(usable, key=strangeness)
 
 
 def _require_possible_size(path: Path, wh: WH) -> None:
@@ -351,8 +383,6 @@ def _require_possible_size(path: Path, wh: WH) -> None:
 
 def _require_file(file: Path) -> None:
     asked = f"Open the slide {file}."
-    if file.is_dir():
-        raise UnreadableSlideError(asked, "It is a folder.", "Give the slide file in it.")
     if not file.exists():
         raise UnreadableSlideError(asked, "There is no such file.", "Check the path.")
     try:

@@ -6,11 +6,11 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from histonic.core.errors import UnreadableSlideError
+from histonic.slides.sources.series import series_files
 
 END_BYTES = 65_536
 SPREAD, FEW, SPREAD_BYTES = 64, 4, 8_192
@@ -43,9 +43,6 @@ TYPE_BYTES = {
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 COMPANIONS = (".mrxs",)
 LISTS_ITS_FILES = (".vms", ".vmu")
-DICOM = (".dcm",)
-SERIES_TAG = b"\x20\x00\x0e\x00UI"
-SERIES_WITHIN_BYTES = 65_536
 
 
 def fingerprint_file(path: str | os.PathLike[str]) -> str:
@@ -80,10 +77,14 @@ def fingerprint_file(path: str | os.PathLike[str]) -> str:
 def _hash_of_other(other: Path, file: Path) -> bytes:
     """Hash of a further file of a slide; its name counts, too, where the slide's format gives it."""
     digest = hashlib.sha256()
-    if file.suffix.lower() not in DICOM:
+    if _names_its_files(file):
         digest.update(os.fsencode(other.name))
     _add_samples(digest, other, FEW)
     return digest.digest()
+
+
+def _names_its_files(file: Path) -> bool:
+    return file.suffix.lower() in (*COMPANIONS, *LISTS_ITS_FILES)
 
 
 def _add_file(digest: Any, file: Path) -> None:
@@ -183,24 +184,6 @@ def _others(file: Path) -> list[Path]:
         names = {line.partition("=")[2].strip() for line in text.splitlines()}
         beside = {each.name: each for each in file.parent.iterdir()} if file.parent.is_dir() else {}
         found = [beside[name] for name in names if name in beside and beside[name].is_file()]
-    elif suffix in DICOM:
-        series = dicom_series(file)
-        if series is not None:
-            beside_it = (each for each in sorted(file.parent.iterdir()) if each.suffix.lower() in DICOM)
-            found = [each for each in islice(beside_it, MOST_FILES) if dicom_series(each) == series]
+    else:
+        found = series_files(file)
     return sorted(each for each in found if each != file)[:MOST_FILES]
-
-
-def dicom_series(file: Path) -> bytes | None:
-    """SeriesInstanceUID (0020,000E) of an explicit little-endian DICOM file, if it is near the start."""
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(SERIES_WITHIN_BYTES)
-    except OSError:
-        return None  # the run lists it as unreadable
-    start = head.find(SERIES_TAG)
-    if start < 0:
-        return None
-    start += len(SERIES_TAG)
-    length = int.from_bytes(head[start : start + 2], "little")
-    return head[start + 2 : start + 2 + length].rstrip(b"\0 ") or None

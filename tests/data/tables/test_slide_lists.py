@@ -101,6 +101,24 @@ def test_dicom_files_of_one_series_are_one_slide(tmp_path):
     assert ids(read_slide_list([tmp_path])) == ["damaged", "level0", "other"]
 
 
+def test_a_folder_of_one_dicom_series_gives_the_slide_its_name(tmp_path):
+    touch(tmp_path, "case.1/a.dcm", "alone/1.dcm", "mixed/c.svs", content=dicom("1.2.3"))
+    touch(tmp_path, "case.1/b.dcm", "mixed/d.dcm", "mixed/e.dcm", content=dicom("1.2.3") + b"pixels" * 10)
+    assert ids(read_slide_list([tmp_path])) == ["1", "c", "case.1", "d"]
+    assert read_slide_list([tmp_path / "case.1"]) == [SlideRow("case.1", tmp_path / "case.1" / "b.dcm")]
+    # A file that is named keeps its own name; of both the folder's wins.
+    assert ids(read_slide_list([tmp_path / "case.1" / "b.dcm"])) == ["b"]
+    assert ids(read_slide_list([tmp_path / "case.1" / "b.dcm", tmp_path / "case.1"])) == ["case.1"]
+
+
+def test_a_table_may_name_the_folder_of_a_dicom_series(tmp_path):
+    touch(tmp_path, "case/a.dcm", content=dicom("1.2.3"))
+    touch(tmp_path, "case/b.dcm", content=dicom("1.2.3") + b"pixels" * 10)
+    (tmp_path / "s.csv").write_text("path\ncase\n")
+    (row,) = read_slide_list([tmp_path / "s.csv"])
+    assert (row.slide_id, row.path) == ("case", tmp_path / "case" / "b.dcm")
+
+
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links on this system")
 def test_linked_folders_are_walked_once(tmp_path):
     touch(tmp_path, "real/a.svs")

@@ -17,7 +17,7 @@ from histonic.data.tables.numbers import column_numbers
 from histonic.data.tables.settings import Decimal
 from histonic.data.tables.styles import name_columns
 from histonic.data.tables.values import is_missing
-from histonic.slides.fingerprint import dicom_series
+from histonic.slides.sources.series import ENDING, chief_file, dicom_series, series_in
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[Sli
     """List the slides named by files, folders and tables.
 
     Folders are searched with their subfolders for files with a slide's extension; hidden and partial
-    files and the data folders beside .mrxs files are passed over, and of the DICOM files of one series
-    only the largest stands for the slide. Tables (CSV, TSV, Excel, Parquet) have a column path (TRIDENT's
-    wsi, slide2vec's image_path) and may have slide_id, mpp and mask; relative paths start at the table's
-    folder. The same file named twice is listed once.
+    files and the data folders beside .mrxs files are passed over. The DICOM files of one series in a folder
+    are one slide; it has the folder's name where there are several and no other slide lies there, else the
+    name of its largest file. Tables (CSV, TSV, Excel, Parquet) have a column path (TRIDENT's wsi,
+    slide2vec's image_path) and may have slide_id, mpp and mask; relative paths start at the table's folder,
+    and the folder of a DICOM series is a path too. The same file named twice is listed once.
 
     Args:
         paths: Files, folders and tables.
@@ -96,7 +97,7 @@ def _rows(path: Path, sheet: str | None) -> Iterator[SlideRow]:
                 f"Known extensions: {', '.join((*SLIDE_EXTENSIONS, *PICTURE_EXTENSIONS))}. Name other files "
                 "one by one.",
             )
-        yield from (SlideRow(slide_name(file.name), file) for file in files)
+        yield from (SlideRow(_found_name(file), file) for file in files)
     elif not path.exists():
         raise SettingsError(
             f"List the slides of {path}.", "There is no such file or folder.", "Check the path."
@@ -137,15 +138,27 @@ def _is_hidden(name: str) -> bool:
 
 def _one_per_series(files: Sequence[Path]) -> list[Path]:
     """Of DICOM files that belong to one slide, the largest, which holds the finest pixels."""
-    chosen: dict[bytes, Path] = {}
+    series: dict[bytes, list[Path]] = {}
     others = []
     for file in files:
-        series = dicom_series(file) if file.suffix.lower() == ".dcm" else None
-        if series is None:
+        uid = dicom_series(file) if file.suffix.lower() == ENDING else None
+        if uid is None:
             others.append(file)
-        elif series not in chosen or file.stat().st_size > chosen[series].stat().st_size:
-            chosen[series] = file
-    return [*others, *chosen.values()]
+        else:
+            series.setdefault(uid, []).append(file)
+    return [*others, *(chief_file(each) for each in series.values())]
+
+
+def _found_name(file: Path) -> str:
+    """Name of a slide found in a folder: that of the folder, if it holds the files of one series alone."""
+    if file.suffix.lower() == ENDING:
+        folder = Path(os.path.abspath(file.parent))
+        beside = [n for n in os.listdir(folder) if not _is_hidden(n) and n.lower().endswith(SLIDE_EXTENSIONS)]
+        uid = dicom_series(file)
+        is_alone = all(n.lower().endswith(ENDING) and dicom_series(folder / n) == uid for n in beside)
+        if uid and len(beside) > 1 and is_alone:
+            return slide_name(folder.name) or slide_name(file.name)
+    return slide_name(file.name)
 
 
 def _table_rows(table: TextTable) -> Iterator[SlideRow]:
@@ -212,5 +225,9 @@ def _table_row(
         return "" if is_missing(text) else text
 
     path = present_path(table.path.parent / cell("path"))
+    name = slide_name(cell("slide_id") or path.name)
+    series = list(series_in(path).values()) if path.is_dir() else []
+    if len(series) == 1:
+        path = chief_file(series[0])
     mask = present_path(table.path.parent / cell("mask")) if cell("mask") else None
-    return SlideRow(slide_name(cell("slide_id") or path.name), path, mpp, mask, bool(cell("slide_id")))
+    return SlideRow(name, path, mpp, mask, bool(cell("slide_id")))

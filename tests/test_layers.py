@@ -22,7 +22,7 @@ FLOORS = [
 ]
 """Rooms by floor, from the ground; rooms side by side do not know each other."""
 INNER_FLOORS = {
-    "core": [{"processes"}, {""}],
+    "core": [{"processes", "places"}, {""}],
     "slides": [{"sources"}, {""}, {"formats"}],
     "slides/formats": [{""}, {"dicom"}],
     "nn": [{""}, {"augmentation"}],

@@ -10,6 +10,7 @@ import openpyxl
 import pytest
 
 from histonic.core.errors import SettingsError, TableError
+from histonic.core.places.urls import Url
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 
 
@@ -201,3 +202,29 @@ def test_pictures_count_where_there_are_no_slides(tmp_path):
     touch(tmp_path, "both/s.svs", "both/s_label.png", "both/thumbnails/s.jpg")
     assert ids(read_slide_list([tmp_path / "both"])) == ["s"]
     assert ids(read_slide_list([tmp_path / "both" / "s_label.png"])) == ["s_label"]
+
+
+def test_urls_are_slides_wherever_a_path_may_stand(tmp_path):
+    touch(tmp_path, "a.svs")
+    (tmp_path / "s.csv").write_text(
+        "path,slide_id,mpp\na.svs,,\nhttps://h.org/x/b%20c.ome.tif?sig=K/e.svs,,0.5\ns3://bucket/d.svs,D,\n"
+    )
+    rows = read_slide_list(["https://h.org/e.svs?sig=K", tmp_path / "s.csv"])
+    assert ids(rows) == ["D", "a", "b c", "e"]
+    assert [str(row.path) for row in rows][2:] == ["https://h.org/x/b%20c.ome.tif", "https://h.org/e.svs"]
+    assert rows[2].path.reveal().endswith("?sig=K/e.svs") and rows[2].mpp == 0.5
+    assert "sig" not in repr(rows)
+
+
+def test_urls_of_one_name_are_told_without_their_queries(tmp_path):
+    with pytest.raises(TableError, match="Two files have this name") as caught:
+        read_slide_list([Url("https://h.org/get?id=KEY1"), Url("https://h.org/get?id=KEY2")])
+    assert "KEY" not in str(caught.value)
+    assert ids(read_slide_list(["https://h.org/get?id=1"] * 2)) == ["get"]
+
+
+@pytest.mark.parametrize("url", ["https://h.org", "https://h.org/?K", "https://h.org/list.csv?K"])
+def test_folders_and_tables_at_urls_are_refused(url):
+    with pytest.raises(SettingsError, match=r"https://h\.org") as caught:
+        read_slide_list([url])
+    assert "?K" not in str(caught.value)

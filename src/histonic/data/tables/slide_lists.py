@@ -9,6 +9,7 @@ from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import PARTIAL_PREFIX
+from histonic.core.places.urls import Place, Url, is_url, place_of
 from histonic.data.names import PICTURE_EXTENSIONS, SLIDE_EXTENSIONS, present_path, slide_name
 from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
 from histonic.data.tables.identifiers import damaged_identifiers
@@ -26,20 +27,20 @@ class SlideRow:
 
     Attributes:
         slide_id: Its name in stores and tables: from the table, else the file name without extension.
-        path: The file; it may be absent, so that a run can list it as a failure.
+        path: The file or its URL; it may be absent, so that a run can list it as a failure.
         mpp: Microns per pixel for a header that does not say; None if nobody says.
         mask: Tissue mask file named by the table.
         is_named: Whether the name comes from a table rather than from the file.
     """
 
     slide_id: str
-    path: Path
+    path: Place
     mpp: float | None = None
     mask: Path | None = None
     is_named: bool = field(default=False, compare=False)
 
 
-def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[SlideRow]:
+def read_slide_list(paths: Sequence[Place], sheet: str | None = None) -> list[SlideRow]:
     """List the slides named by files, folders and tables.
 
     Folders are searched with their subfolders for files with a slide's extension; hidden and partial
@@ -47,10 +48,10 @@ def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[Sli
     are one slide; it has the folder's name where there are several and no other slide lies there, else the
     name of its largest file. Tables (CSV, TSV, Excel, Parquet) have a column path (TRIDENT's wsi,
     slide2vec's image_path) and may have slide_id, mpp and mask; relative paths start at the table's folder,
-    and the folder of a DICOM series is a path too. The same file named twice is listed once.
+    and a URL or the folder of a DICOM series is a path too. The same file named twice is listed once.
 
     Args:
-        paths: Files, folders and tables.
+        paths: Files, URLs, folders and tables.
         sheet: Of Excel tables; the first by default.
 
     Returns:
@@ -64,8 +65,8 @@ def read_slide_list(paths: Sequence[Path], sheet: str | None = None) -> list[Sli
         raise SettingsError("List the slides.", "No slide is named.", "Name slide files, folders or a table.")
     rows: dict[str, SlideRow] = {}
     names: dict[str, SlideRow] = {}
-    for row in (row for path in paths for row in _rows(Path(path), sheet)):
-        place = os.path.realpath(row.path)
+    for row in (row for path in paths for row in _rows(place_of(path), sheet)):
+        place = row.path.reveal() if isinstance(row.path, Url) else os.path.realpath(row.path)
         if place in rows:
             rows[place] = _merge(rows[place], row)
             continue
@@ -87,7 +88,11 @@ def _merge(first: SlideRow, second: SlideRow) -> SlideRow:
     return replace(named, mpp=first.mpp or second.mpp, mask=first.mask or second.mask)
 
 
-def _rows(path: Path, sheet: str | None) -> Iterator[SlideRow]:
+def _rows(path: str | Place, sheet: str | None) -> Iterator[SlideRow]:
+    if isinstance(path, Url):
+        yield _remote_row(path)
+        return
+    path = Path(path)
     if path.is_dir():
         files = find_slides(path)
         if not files:
@@ -106,6 +111,23 @@ def _rows(path: Path, sheet: str | None) -> Iterator[SlideRow]:
         yield from _table_rows(read_table(path, sheet=sheet))
     else:
         yield SlideRow(slide_name(path.name), path)
+
+
+def _remote_row(url: Url) -> SlideRow:
+    """The slide at a URL, named like a file."""
+    if not url.name:
+        raise SettingsError(
+            f"List the slides of {url}.",
+            "That is a folder; what lies in a folder at a URL is not looked for.",
+            "Give the URLs of the slides, or a table with them in its column path.",
+        )
+    if url.suffix.lower() in TABLE_EXTENSIONS:
+        raise SettingsError(
+            f"List the slides of the table {url}.",
+            "Tables are read from disks alone.",
+            "Download it and give its path; its column path may hold URLs.",
+        )
+    return SlideRow(slide_name(url.name), url)
 
 
 def find_slides(folder: Path) -> list[Path]:
@@ -224,10 +246,12 @@ def _table_row(
         text = cells[named[name]] if name in named else ""
         return "" if is_missing(text) else text
 
-    path = present_path(table.path.parent / cell("path"))
-    name = slide_name(cell("slide_id") or path.name)
-    series = list(series_in(path).values()) if path.is_dir() else []
-    if len(series) == 1:
-        path = chief_file(series[0])
+    name = slide_name(cell("slide_id") or cell("path"))
+    path: Place = Url(cell("path"))
+    if not is_url(cell("path")):
+        path = present_path(table.path.parent / cell("path"))
+        name = name if cell("slide_id") else slide_name(path.name)
+        series = list(series_in(path).values()) if path.is_dir() else []
+        path = chief_file(series[0]) if len(series) == 1 else path
     mask = present_path(table.path.parent / cell("mask")) if cell("mask") else None
     return SlideRow(name, path, mpp, mask, bool(cell("slide_id")))

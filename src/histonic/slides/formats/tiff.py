@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +11,7 @@ import tifffile
 
 from histonic.core.errors import UnreadableSlideError
 from histonic.slides.damage import BROKEN, TIFF_STARTS
+from histonic.slides.fingerprint import fingerprint_file
 from histonic.slides.formats.blocks import Block, Key
 from histonic.slides.formats.tiff_colours import UnshownError
 from histonic.slides.formats.tiff_level import TiffLevel
@@ -28,6 +28,8 @@ from histonic.slides.formats.tiff_pages import (
 from histonic.slides.formats.tiled import CACHE_BYTES, TiledSlide
 from histonic.slides.resample import average_area
 from histonic.slides.scanner import tiff_scanner
+from histonic.slides.sources.places import Source
+from histonic.slides.sources.remote import RemoteFile
 
 MOST_BLOCK_BYTES = 1_500_000_000
 BRIGHTNESS_PROBES = 32
@@ -37,7 +39,7 @@ class TiffSlide(TiledSlide):
     """A slide in a TIFF file.
 
     Args:
-        path: The file.
+        path: The file; one at a URL is opened already.
         tiff: The file as opened by tifffile.
         pages: The stored levels, finest first.
         mpp: Microns per pixel; overrules the header.
@@ -52,7 +54,7 @@ class TiffSlide(TiledSlide):
 
     def __init__(
         self,
-        path: Path,
+        path: Source,
         tiff: tifffile.TiffFile,
         pages: Sequence[Any],
         *,
@@ -61,9 +63,10 @@ class TiffSlide(TiledSlide):
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._tiff = tiff
-        self._levels = [TiffLevel(page, str(path)) for page in pages]
+        self._source = path
+        self._levels = [TiffLevel(page, str(path), path) for page in pages]
         super().__init__(
-            path,
+            path.url if isinstance(path, RemoteFile) else path,
             self._levels,
             cache_bytes=cache_bytes,
             header=check_units(read_header_mpp(tiff, pages[0]), pages),
@@ -78,13 +81,13 @@ class TiffSlide(TiledSlide):
     @classmethod
     def open(
         cls,
-        path: Path,
+        path: Source,
         *,
         mpp: float | None = None,
         default_mpp: float | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> Self:
-        """Open a file.
+        """Open a file, on a disk or at a URL.
 
         Raises:
             NotMine: No TIFF file, or of a kind that is left to OpenSlide.
@@ -108,6 +111,13 @@ class TiffSlide(TiledSlide):
             tiff.close()
             raise
         return slide
+
+    @classmethod
+    def open_remote(
+        cls, file: RemoteFile, *, mpp: float | None = None, default_mpp: float | None = None
+    ) -> Self:
+        """Open a file at a URL, see :meth:`open`."""
+        return cls.open(file, mpp=mpp, default_mpp=default_mpp)
 
     def _require_small_blocks(self) -> None:
         largest = max(level.block_bytes for level in self._levels)
@@ -151,6 +161,35 @@ class TiffSlide(TiledSlide):
                 "white is"
             )
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the file, see :func:`fingerprint_file`."""
+        return fingerprint_file(self._source)
+
+    def _fetch(self, keys: set[Key]) -> list[tuple[Key, Block]]:
+        if not isinstance(self._source, RemoteFile):
+            return super()._fetch(keys)
+        found: list[tuple[Key, Block]] = []
+        for part in self._announced(self._source, self.cache.missing(keys)):
+            found += super()._fetch(part)
+        held = {key for key, _ in found}
+        return found + super()._fetch(keys - held)
+
+    def _announced(self, source: RemoteFile, keys: set[Key]) -> Iterator[set[Key]]:
+        """Parts of the tiles, in file order, whose bytes were fetched together and are still kept."""
+        part: set[Key] = set()
+        ranges: list[tuple[int, int]] = []
+        for key in sorted(keys, key=lambda key: (self._levels[key[0]].offset(key[1]), key)):
+            places = self._levels[key[0]].places(key[1])
+            if part and sum(count for _, count in (*ranges, *places)) > source.most_announced:
+                source.announce(ranges)
+                yield part
+                part, ranges = set(), []
+            part.add(key)
+            ranges += places
+        source.announce(ranges)
+        yield part
+
     def _decode(self, key: Key) -> Block:
         number, index = key
         level = self._levels[number]
@@ -180,3 +219,5 @@ class TiffSlide(TiledSlide):
         """Release the file and the decoded tiles."""
         super().close()
         self._tiff.close()
+        if isinstance(self._source, RemoteFile):
+            self._source.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from histonic.core.places.urls import Place
 from histonic.core.units import WH
 from histonic.slides.base import LevelSlide, UInt8Image
 from histonic.slides.formats.blocks import Block, BlockCache, Key
@@ -58,7 +58,7 @@ class TiledSlide(LevelSlide):
     """
 
     def __init__(
-        self, path: Path, levels: Sequence[TiledLevel], *, cache_bytes: int = CACHE_BYTES, **more: Any
+        self, path: Place, levels: Sequence[TiledLevel], *, cache_bytes: int = CACHE_BYTES, **more: Any
     ) -> None:
         super().__init__(path, [level.wh for level in levels], **more)
         self._tiled = levels

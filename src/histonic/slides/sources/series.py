@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from histonic.core.errors import UnreadableSlideError
+
 ENDING = ".dcm"
 MAGIC, MAGIC_AT = b"DICM", 128
 SERIES_WITHIN_BYTES = 65_536
@@ -80,6 +82,19 @@ def series_in(folder: Path) -> dict[bytes, list[Path]]:
 def chief_file(files: Iterable[Path]) -> Path:
     """The file that stands for a series: the largest, which holds the finest pixels."""
     return min(files, key=lambda file: (-file.stat().st_size, file.name))
+
+
+def file_of_folder(folder: Path) -> Path:
+    """The file that stands for the DICOM series in a folder.
+
+    Raises:
+        UnreadableSlideError: It holds none, or several.
+    """
+    series = series_in(folder)
+    if len(series) == 1:
+        return chief_file(*series.values())
+    found = f"There are {len(series)} DICOM series in it." if series else "It is a folder."
+    raise UnreadableSlideError(f"Open the slide {folder}.", found, "Give the slide file in it.")
 
 
 def _files_in(folder: Path) -> list[Path]:

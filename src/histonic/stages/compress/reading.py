@@ -16,6 +16,7 @@ from histonic.core.compressed import ReaderDescription, SlideDescription
 from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
 from histonic.core.files import hash_of, replacing_file
 from histonic.core.grid import TileGrid
+from histonic.core.places.urls import Url
 from histonic.core.units import WH
 from histonic.data.maps.store import MOST_ID_BYTES, Failure, StoredAppearance, names_a_file, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
@@ -241,6 +242,11 @@ def _write_thumbnail(
 def without_path(failure: Failure, row: SlideRow) -> Failure:
     """A failure in whose words the slide's identifier stands for its file."""
     reason = failure.reason
+    if isinstance(row.path, Url):
+        reason = reason.replace(str(row.path), row.slide_id).replace(row.path.name, row.slide_id)
+        return Failure(
+            failure.slide_id, failure.slide_id, failure.stage, reason.replace(row.path.host, "(private)")
+        )
     for path in (row.path, row.path.resolve(), row.mask):
         if path is not None:
             reason = reason.replace(str(path), row.slide_id).replace(path.name, row.slide_id)

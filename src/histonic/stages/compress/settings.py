@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from histonic.core.claims import STALE_S
+from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Precision, TissueSettings
 from histonic.data.tables.settings import SheetSettings
 
@@ -15,8 +16,8 @@ from histonic.data.tables.settings import SheetSettings
 class CompressSettings(SheetSettings):
     """Slides to compressed maps."""
 
-    slides: tuple[Path, ...] = Field(
-        (), description="Slide files, folders, or a CSV with path, mpp, mask, slide_id."
+    slides: tuple[GivenPlace, ...] = Field(
+        (), description="Slide files, URLs, folders, or a CSV with path, mpp, mask, slide_id."
     )
     encoder: str = Field(
         "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."

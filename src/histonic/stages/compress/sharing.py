@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from histonic.core.claims import Claims
@@ -43,7 +44,7 @@ def state_of(row: SlideRow, settings: CompressSettings) -> State:
         found = read_checked_facts(folder).slide
     except StoreError:
         return "outdated"
-    if not row.path.exists():
+    if isinstance(row.path, Path) and not row.path.exists():
         return "absent"  # reading it will say so
     if found.fingerprint != fingerprint_file(row.path):
         return "other file"

@@ -89,7 +89,7 @@ def test_threads_get_the_pixels_of_their_own_tile(tmp_path: Path, name: str) -> 
     path, *_ = write_level(tmp_path / "a.dcm", TISSUE, side=16, **LOSSLESS[name])
     wanted = tiles_of(TISSUE, 16)
     with DicomSlide.open(path) as slide, ThreadPoolExecutor(8) as pool:
-        (level,) = slide._levels
+        (level,) = slide._tiled
         assert isinstance(level, DicomLevel)
         order = [index for index in range(len(wanted)) for _ in range(2)]
         for index, found in zip(order, pool.map(level.decode, order), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ class TestDicomContract(SlideContract):
 
 def test_facts(series: Path) -> None:
     with open_slide(series) as slide:
-        assert slide.reader == "dicom" and slide.name == "level0"
+        assert slide.reader_version.startswith("wsidicom 0.") and slide.name == "level0"
         assert slide.size_wh == (480, 400) and slide.note == ""
         assert slide.native_mpps() == pytest.approx((0.5, 1.0, 2.0))
         assert slide.mpp_source == "header: DICOM Pixel Spacing"
@@ -117,20 +118,17 @@ def test_without_the_package_the_extra_is_named(
         open_slide(bad)
 
 
+def test_a_package_that_is_too_old_is_named_and_others_asked(
+    series: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("histonic.slides.formats.dicom.")]:
+        if not name.endswith("reader"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("wsidicom.config.use_settings")
+    with open_slide(series) as slide:
+        assert slide.reader == "openslide" and "pip install --upgrade 'histonic[dicom]'" in slide.note
+
+
 def test_small_real_file_says_what_it_lacks(data_dir: Path) -> None:
     with pytest.raises(UnreadableSlideError, match=r"Image Type.*Pixel Spacing"):
         open_slide(data_dir / "slides" / "small_wsi.dcm")
-
-
-def test_slides_of_wsidicomizer(tmp_path: Path) -> None:
-    wsidicomizer = pytest.importorskip("wsidicomizer")
-    from histonic.slides.formats.pyramid import write_pyramid
-
-    source = tmp_path / "a.tif"
-    write_pyramid(source, np.tile(TISSUE, (3, 3, 1)), mpp=0.5)
-    (tmp_path / "dicom").mkdir()
-    wsidicomizer.WsiDicomizer.convert(source, output_path=tmp_path / "dicom")
-    with open_slide(tmp_path / "dicom") as slide, open_slide(source) as theirs:
-        assert slide.size_wh == theirs.size_wh and slide.mpp == pytest.approx(theirs.mpp)
-        found, wanted = (each.read((0, 0), (400, 300), 0.5).astype(int) for each in (slide, theirs))
-        assert np.abs(found - wanted).mean() < 5

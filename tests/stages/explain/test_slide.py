@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.ranges import serving
 from histonic.core.compressed import CellMap, CompressedSlide, SlideDescription
+from histonic.core.places.urls import Url
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.explain.pictures import choose_cells, draw_overlay, draw_sheet, paint_overlay
@@ -53,6 +55,17 @@ def test_a_slide_that_moved_is_found_and_one_that_changed_is_not(
     assert "is not the file that was compressed" in slide_picture(placed, None, moved).note
     (moved / "s.tif").write_bytes(b"no slide")
     assert "cannot be read" in slide_picture(placed, None, moved).note
+
+
+def test_a_slide_at_a_url_is_shown_from_there(placed: CompressedSlide, tmp_path: Path) -> None:
+    with serving(tmp_path / "slides") as server:
+        url = f"{server.url}/s.tif"
+        remote = replace(placed, slide=placed.slide.model_copy(update={"path": url}))
+        picture = slide_picture(remote, None)
+        assert picture.file == Url(url) and picture.note == ""
+        server.status = 403
+        assert "cannot be read" in slide_picture(remote, None).note
+    assert slide_picture(remote, None, tmp_path / "slides").file == tmp_path / "slides" / "s.tif"
 
 
 def test_the_thumbnail_stands_in_and_it_is_said(placed: CompressedSlide, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from fixtures.dicom import tissue, write_level, write_series
 from histonic.core.errors import UnreadableSlideError
 from histonic.core.registry import Entry
 from histonic.slides.base import NotMine, Slide, open_slide
 from histonic.slides.formats.dicom.reader import DicomSlide
+from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.resample import average_blocks
 from histonic.testing import SlideContract
 
@@ -132,3 +134,34 @@ def test_a_package_that_is_too_old_is_named_and_others_asked(
 def test_small_real_file_says_what_it_lacks(data_dir: Path) -> None:
     with pytest.raises(UnreadableSlideError, match=r"Image Type.*Pixel Spacing"):
         open_slide(data_dir / "slides" / "small_wsi.dcm")
+
+
+def test_tiles_copied_from_a_tiff_are_the_same_pixels(tmp_path: Path) -> None:
+    source = tmp_path / "a.tif"
+    write_pyramid(source, np.tile(TISSUE, (2, 2, 1)), mpp=0.5)
+    with tifffile.TiffFile(source) as tiff:
+        page = tiff.pages[0]
+        assert page.compression == 7 and page.tilewidth == page.tilelength
+        side, tables = page.tilewidth, page.jpegtables or b""
+        places = zip(page.dataoffsets, page.databytecounts, strict=True)
+        frames = [_read(tiff, *place) for place in places]
+    # Tables and picture are two streams, joined without the end of the one and the start of the other.
+    stored = iter([frame[:2] + tables[2:-2] + frame[2:] for frame in frames])
+    with open_slide(source) as theirs:
+        wh = theirs.size_wh
+        write_level(
+            tmp_path / "a.dcm",
+            np.zeros((wh.h, wh.w, 3), np.uint8),
+            side=side,
+            encode=lambda _: next(stored),
+            syntax="1.2.840.10008.1.2.4.50",
+            PhotometricInterpretation="YBR_FULL_422",
+        )
+        with open_slide(tmp_path / "a.dcm") as slide:
+            assert slide.reader == "dicom" and slide.size_wh == wh
+            assert np.array_equal(slide.read((0, 0), wh, 0.5), theirs.read((0, 0), wh, theirs.mpp))
+
+
+def _read(tiff: tifffile.TiffFile, offset: int, count: int) -> bytes:
+    tiff.filehandle.seek(offset)
+    return tiff.filehandle.read(count)

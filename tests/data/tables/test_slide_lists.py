@@ -228,3 +228,16 @@ def test_folders_and_tables_at_urls_are_refused(url):
     with pytest.raises(SettingsError, match=r"https://h\.org") as caught:
         read_slide_list([url])
     assert "?K" not in str(caught.value)
+
+
+def test_all_files_of_a_dicom_series_named_one_by_one_are_one_slide(tmp_path):
+    touch(tmp_path, "x/label.dcm", "x/a.dcm", content=dicom("1.2.3"))
+    touch(tmp_path, "x/b.dcm", content=dicom("1.2.3") + b"pixels" * 10)
+    touch(tmp_path, "y/c.dcm", content=dicom("1.2.3"))
+    files = [tmp_path / name for name in ("x/a.dcm", "x/b.dcm", "x/label.dcm", "y/c.dcm")]
+    assert read_slide_list(files) == [SlideRow("b", files[1]), SlideRow("c", files[3])]
+    (tmp_path / "one.csv").write_text("path,slide_id,mpp\nx/a.dcm,S,0.5\nx/label.dcm,,\n")
+    assert read_slide_list([tmp_path / "x", tmp_path / "one.csv"]) == [SlideRow("S", files[1], 0.5)]
+    (tmp_path / "two.csv").write_text("path,slide_id\nx/a.dcm,S\nx/label.dcm,T\n")
+    with pytest.raises(TableError, match="are one slide"):
+        read_slide_list([tmp_path / "two.csv"])

@@ -64,28 +64,51 @@ def read_slide_list(paths: Sequence[Place], sheet: str | None = None) -> list[Sl
     if not paths:
         raise SettingsError("List the slides.", "No slide is named.", "Name slide files, folders or a table.")
     rows: dict[str, SlideRow] = {}
-    names: dict[str, SlideRow] = {}
     for row in (row for path in paths for row in _rows(place_of(path), sheet)):
-        place = row.path.reveal() if isinstance(row.path, Url) else os.path.realpath(row.path)
-        if place in rows:
-            rows[place] = _merge(rows[place], row)
-            continue
+        place = _place(row)
+        rows[place] = _merge(rows[place], row) if place in rows else row
+    names: dict[str, SlideRow] = {}
+    for row in rows.values():
         if row.slide_id in names:
             raise TableError(
                 f"List the slide {row.slide_id!r}.",
                 f"Two files have this name: {names[row.slide_id].path} and {row.path}.",
                 "Rename one, or give a table with the columns path and slide_id.",
             )
-        rows[place] = names[row.slide_id] = row
+        names[row.slide_id] = row
     return sorted(rows.values(), key=lambda row: row.slide_id)
 
 
+def _place(row: SlideRow) -> str:
+    """What tells slides apart: the file, of DICOM its series in its folder."""
+    if isinstance(row.path, Url):
+        return row.path.reveal()
+    file = os.path.realpath(row.path)
+    series = dicom_series(row.path) if row.path.suffix.lower() == ENDING else None
+    return file if series is None else f"{os.path.dirname(file)}//{series.decode('latin-1')}"
+
+
 def _merge(first: SlideRow, second: SlideRow) -> SlideRow:
-    """One slide named twice, by a folder and by a table, say; what only one knows is kept."""
-    named = (
-        first if first.slide_id != slide_name(first.path.name) else replace(first, slide_id=second.slide_id)
-    )
-    return replace(named, mpp=first.mpp or second.mpp, mask=first.mask or second.mask)
+    """One slide named twice, by a folder and by a table, say; what only one knows is kept.
+
+    Raises:
+        TableError: Two files of one DICOM series have got two identifiers.
+    """
+    chief = first.path
+    if isinstance(chief, Path) and isinstance(second.path, Path) and chief != second.path:
+        if os.path.realpath(chief) != os.path.realpath(second.path):
+            chief = chief_file([chief, second.path])
+        if first.is_named and second.is_named and first.slide_id != second.slide_id:
+            raise TableError(
+                f"List the slides {first.slide_id!r} and {second.slide_id!r}.",
+                f"{first.path} and {second.path} are one slide.",
+                "Leave one of them out.",
+            )
+    own = [row for row in (first, second) if row.is_named or row.slide_id != slide_name(row.path.name)]
+    own.sort(key=lambda row: not row.is_named)
+    name = own[0].slide_id if own else slide_name(chief.name)
+    is_named = first.is_named or second.is_named
+    return SlideRow(name, chief, first.mpp or second.mpp, first.mask or second.mask, is_named)
 
 
 def _rows(path: str | Place, sheet: str | None) -> Iterator[SlideRow]:

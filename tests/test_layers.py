@@ -22,8 +22,9 @@ FLOORS = [
 ]
 """Rooms by floor, from the ground; rooms side by side do not know each other."""
 INNER_FLOORS = {
-    "core": [{"processes"}, {""}],
-    "slides": [{""}, {"formats"}],
+    "core": [{"processes", "places"}, {""}],
+    "slides": [{"sources"}, {""}, {"formats", "tissue"}],
+    "slides/formats": [{""}, {"dicom"}],
     "nn": [{""}, {"augmentation"}],
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}],
     "encoders": [{""}, {"networks"}, {"objectives"}],

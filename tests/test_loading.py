@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 THIRD_PARTY = {
-    *("PIL", "click", "filelock", "h5py", "imagecodecs", "jinja2", "lifelines", "lightning_fabric"),
+    *("PIL", "aiohttp", "click", "filelock", "fsspec", "h5py", "imagecodecs", "jinja2", "lifelines"),
+    *("lightning_fabric", "pydicom", "s3fs", "wsidicom"),
     *("matplotlib", "numpy", "openpyxl", "openslide", "pandas", "pyarrow", "pydantic", "rich", "safetensors"),
     *("scipy", "simplejpeg", "sklearn", "tifffile", "timm", "torch", "torchvision", "yaml", "zarr"),
 }
@@ -88,3 +91,12 @@ def test_the_list_imports_no_plugin() -> None:
         set(),
         {"click", "numpy", "pydantic", "safetensors"},
     )
+
+
+def test_a_slide_on_a_disk_loads_nothing_for_dicom_and_urls(tmp_path: Path) -> None:
+    from histonic.slides.formats.pyramid import write_pyramid
+
+    write_pyramid(tmp_path / "a.tif", np.zeros((300, 300, 3), np.uint8), mpp=0.5)
+    code = "from histonic.slides.base import open_slide\nopen_slide(sys.argv[1]).close()"
+    _, _, packages = loaded(code, str(tmp_path / "a.tif"))
+    assert "tifffile" in packages and not packages & {"aiohttp", "fsspec", "pydicom", "s3fs", "wsidicom"}

@@ -107,6 +107,8 @@ def _element(group: int, number: int, kind: str, value: Any) -> bytes:
         value += (b"\0" if kind == "UI" else b" ") * (len(value) % 2)
     elif kind in ("US", "UL"):
         value = struct.pack("<H" if kind == "US" else "<I", value)
+    elif kind == "FL":
+        value = struct.pack("<f", value)
     head = struct.pack("<HH", group, number) + kind.encode()
     if kind in ("OB", "SQ", "UN", "OW"):
         return head + b"\0\0" + struct.pack("<I", len(value)) + value
@@ -143,6 +145,8 @@ def write_dicom(path: Path, image: np.ndarray, side: int = 128) -> None:
             _element(0x28, 0x101, "US", 8),
             _element(0x28, 0x102, "US", 7),
             _element(0x28, 0x103, "US", 0),
+            _element(0x48, 0x01, "FL", image.shape[1] * 0.0005),
+            _element(0x48, 0x02, "FL", image.shape[0] * 0.0005),
             _element(0x48, 0x06, "UL", image.shape[1]),
             _element(0x48, 0x07, "UL", image.shape[0]),
             _element(0x48, 0x302, "UL", 1),

@@ -6,6 +6,7 @@ import collections
 import importlib.metadata
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,8 @@ def test_missing_package_says_what_to_install():
     assert entry.missing() == ("no_such_package_here",)
     with pytest.raises(SettingsError, match="pip install no_such_package_here"):
         family(entry).get("dicom")
+    with pytest.raises(SettingsError, match=r"pip install 'histonic\[dicom\]'"):
+        family(replace(entry, extra="dicom")).get("dicom")
 
 
 @pytest.mark.parametrize("target", ["no_such_package_here:Slide", "json:no_such_name_here"])

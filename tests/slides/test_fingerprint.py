@@ -12,7 +12,8 @@ import pytest
 import tifffile
 
 from histonic.core.errors import UnreadableSlideError
-from histonic.slides.fingerprint import dicom_series, fingerprint_file
+from histonic.slides.fingerprint import fingerprint_file
+from histonic.slides.sources.series import dicom_series
 
 RNG = np.random.default_rng(4)
 PIXELS = RNG.integers(0, 256, (512, 768, 3), dtype=np.uint8)

@@ -34,8 +34,8 @@ def list_plugins(check: bool = False) -> tuple[list[str], int]:
 
 
 def _state(registry: Registry[Any], entry: Entry, check: bool) -> str:
-    if absent := entry.missing():
-        return f"needs: pip install {' '.join(absent)}"
+    if entry.missing():
+        return f"needs: {entry.install()}"
     try:
         if check:
             registry.get(entry.name)

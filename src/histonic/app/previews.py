@@ -8,6 +8,7 @@ from pathlib import Path
 
 from histonic.core.errors import SettingsError
 from histonic.core.files import require_writable_folder
+from histonic.core.places.urls import Place
 from histonic.data.maps.shares import TissueOutlier
 from histonic.data.names import PICTURE_EXTENSIONS
 from histonic.data.tables.slide_lists import SlideRow
@@ -32,7 +33,7 @@ class Previews:
     _drawn: int = 0
 
     @classmethod
-    def at(cls, path: Path, rows: Sequence[SlideRow], given: Sequence[Path]) -> Previews:
+    def at(cls, path: Path, rows: Sequence[SlideRow], given: Sequence[Place]) -> Previews:
         """Previews of some slides, after a look at where they are to lie.
 
         Args:
@@ -97,15 +98,16 @@ class Previews:
 
 
 def _require_apart(
-    asked: str, path: Path, folder: Path, rows: Sequence[SlideRow], given: Sequence[Path]
+    asked: str, path: Path, folder: Path, rows: Sequence[SlideRow], given: Sequence[Place]
 ) -> None:
     """Refuse to write over a slide, or among slides of a folder, where a preview would be taken for one."""
     # In a folder of slides in other formats pictures are passed over (see read_slide_list).
-    pictures = [row.path.resolve() for row in rows if row.path.suffix.lower() in PICTURE_EXTENSIONS]
-    around = [each.resolve() for each in given if each.is_dir()]
+    files = [row.path.resolve() for row in rows if isinstance(row.path, Path)]
+    pictures = [file for file in files if file.suffix.lower() in PICTURE_EXTENSIONS]
+    around = [each.resolve() for each in given if isinstance(each, Path) and each.is_dir()]
     around = [each for each in around if any(each in picture.parents for picture in pictures)]
     place = folder.resolve()
-    slides = {row.path.resolve() for row in rows} | {row.mask.resolve() for row in rows if row.mask}
+    slides = {*files} | {row.mask.resolve() for row in rows if row.mask}
     if path.resolve() in slides:
         raise SettingsError(asked, "That is one of the slides.", "Give another name.")
     if any(place == each or each in place.parents for each in around):

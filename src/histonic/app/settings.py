@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Settings, TissueSettings
 from histonic.core.task import MOST_TARGETS
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
@@ -15,7 +16,9 @@ from histonic.data.tables.settings import SlideListSettings, TableSettings
 class DoctorSettings(SlideListSettings, TableSettings):
     """Slides and a label table to a list of what is wrong, before any compute."""
 
-    slides: tuple[Path, ...] = Field((), description="Slide files, folders, or a CSV with path, mpp, mask.")
+    slides: tuple[GivenPlace, ...] = Field(
+        (), description="Slide files, URLs, folders, or a CSV with path, mpp, mask."
+    )
     labels: Path | None = Field(None, description="Label table to check against the slides.")
     target: tuple[str, ...] = Field(
         (), max_length=MOST_TARGETS, description="Targets to check, as for 'histonic train'."

@@ -26,6 +26,7 @@ class Entry:
         summary: One line for ``histonic list``.
         needs: Packages (import names) that it cannot do without.
         origin: The distribution that brings it.
+        extra: The extra of that distribution which brings what it needs, empty if there is none.
     """
 
     name: str
@@ -33,10 +34,21 @@ class Entry:
     summary: str = ""
     needs: tuple[str, ...] = ()
     origin: str = "histonic"
+    extra: str = ""
 
     def missing(self) -> tuple[str, ...]:
         """The needed packages that are not installed."""
         return tuple(name for name in self.needs if importlib.util.find_spec(name) is None)
+
+    def install(self) -> str:
+        """The command that installs what is missing.
+
+        Example:
+            >>> Entry("a", "b:c", needs=("no_such_package",), extra="dicom").install()
+            "pip install 'histonic[dicom]'"
+        """
+        what = f"'{self.origin}[{self.extra}]'" if self.extra else " ".join(self.missing())
+        return f"pip install {what}"
 
 
 class Registry(Generic[T]):
@@ -100,7 +112,7 @@ class Registry(Generic[T]):
             raise SettingsError(
                 f"Use the {self.family} {name!r}.",
                 f"It needs {', '.join(absent)}, which is not installed.",
-                f"Install it: pip install {' '.join(absent)}",
+                f"Install it: {entry.install()}",
             )
         module, _, attribute = entry.target.partition(":")
         try:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from histonic.core.errors import SettingsError
+from histonic.core.places.urls import Url, is_url
 
 S = TypeVar("S", bound="Settings")
 Precision = Literal["32", "bf16"]
@@ -36,7 +37,7 @@ class Settings(BaseModel):
         for each in given if "Path" in kind else ():
             if isinstance(each, str) and not each.strip():
                 raise ValueError("an empty text names no file and no folder")
-            if isinstance(each, str | Path):
+            if isinstance(each, str | Path) and not is_url(each):
                 parts = [part.encode("utf-8", "surrogatepass") for part in Path(each).parts]
                 if sum(map(len, parts)) > 4_000 or any(len(part) > 255 or b"\0" in part for part in parts):
                     raise ValueError("no file can have such a name")
@@ -85,7 +86,7 @@ def plain_settings(
 
 
 def _hide(value: Any, plain: Any) -> Any:
-    if isinstance(value, Path) or (isinstance(value, str) and ("/" in value or "\\" in value)):
+    if isinstance(value, Path | Url) or (isinstance(value, str) and ("/" in value or "\\" in value)):
         return HIDDEN
     if isinstance(value, tuple | list):
         return [_hide(each, other) for each, other in zip(value, plain, strict=True)]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from histonic.core.places.urls import Url, is_url
 from histonic.data.text import loose_key, tidy
 
 SLIDE_EXTENSIONS = (
@@ -39,12 +40,16 @@ def slide_name(path: str) -> str:
     Only known extensions are cut, because slide names may hold dots themselves.
 
     Args:
-        path: File name, path (either kind of slash) or bare slide name.
+        path: File name, path (either kind of slash), URL or bare slide name.
 
     Example:
         >>> slide_name("a/TCGA-2F.195576CF.svs"), slide_name("TCGA-2F.195576CF"), slide_name("b.ome.tif")
         ('TCGA-2F.195576CF', 'TCGA-2F.195576CF', 'b')
+        >>> slide_name("https://host.org/x/a%20b.svs?signature=1/2.tif")
+        'a b'
     """
+    if is_url(path):
+        path = Url(path).name
     name = path.strip().replace("\\", "/").rstrip("/").rpartition("/")[2]
     for ending in (*SLIDE_EXTENSIONS, *PICTURE_EXTENSIONS, *_FEATURE_EXTENSIONS):
         if name.lower().endswith(ending) and len(name) > len(ending):

@@ -14,17 +14,20 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
+from histonic.core.places.urls import Place, Url, place_of
 from histonic.core.registry import Entry, Registry
 from histonic.core.units import MPP_TOLERANCE, WH
 from histonic.slides.fingerprint import fingerprint_file as fingerprint_file
 from histonic.slides.resample import average_area, average_blocks, whole
-from histonic.slides.resolution import HeaderMpp, assess_extent
+from histonic.slides.resolution import HeaderMpp, assess_extent, require_possible_size
+from histonic.slides.sources.places import file_stem as file_stem
+from histonic.slides.sources.places import require_file
+from histonic.slides.sources.remote import RemoteFile
+from histonic.slides.sources.series import MAGIC_AT, file_of_folder, is_dicom
 
 UInt8Image = npt.NDArray[np.uint8]
 BAND_PIXELS = 4_000_000
-HEAD_BYTES = 16
-MOST_SIDE_PX = 5_000_000
-MOST_PIXELS = 10**12
+HEAD_BYTES = MAGIC_AT + 16
 
 
 @runtime_checkable
@@ -33,7 +36,7 @@ class Slide(Protocol):
 
     Attributes:
         name: Name of the slide, the file's stem.
-        path: The file; for an array its name.
+        path: The file, or its URL; for an array its name.
         size_wh: Size of level 0 in pixels.
         reader: Name of the reader.
         reader_version: Version of the library behind it.
@@ -44,7 +47,7 @@ class Slide(Protocol):
     """
 
     name: str
-    path: Path
+    path: Place
     size_wh: WH
     reader: str
     reader_version: str
@@ -101,7 +104,8 @@ class LevelSlide(ABC):
     """What all readers share: resolution, choice of the stored level, resampling.
 
     A reader subclasses it, sets ``level_whs`` (finest first) and reads pixels of one level.
-    Its ``extensions`` and ``starts`` (first bytes) say of which files it is asked first.
+    Its ``extensions`` and ``starts`` (first bytes, or those behind DICOM's preamble) say of which files it
+    is asked first.
 
     Args:
         path: The file.
@@ -121,7 +125,7 @@ class LevelSlide(ABC):
 
     def __init__(
         self,
-        path: Path,
+        path: Place,
         level_whs: Sequence[tuple[int, int]],
         *,
         header: HeaderMpp | None = None,
@@ -132,7 +136,7 @@ class LevelSlide(ABC):
         self.name = file_stem(path)
         self.level_whs = tuple(WH(*wh) for wh in level_whs)
         self.size_wh = self.level_whs[0]
-        _require_possible_size(path, self.size_wh)
+        require_possible_size(path, self.size_wh)
         header = assess_extent(header or HeaderMpp(), self.size_wh)
         for value in (mpp, default_mpp):
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -241,6 +245,17 @@ class LevelSlide(ABC):
         """
         raise NotMine(f"{cls.__name__} opens no files")
 
+    @classmethod
+    def open_remote(
+        cls, file: RemoteFile, *, mpp: float | None = None, default_mpp: float | None = None
+    ) -> Self:
+        """Open a file at a URL; a reader that can do so overrides this. It closes the file in the end.
+
+        Raises:
+            NotMine: The file is of a kind that this reader does not read, or not at a URL.
+        """
+        raise NotMine
+
     @abstractmethod
     def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
         """Pixels of one level, uint8 ``(height, width, 3)``; white outside."""
@@ -274,6 +289,13 @@ READERS: Registry[type[LevelSlide]] = Registry(
             ("openslide",),
         ),
         Entry(
+            "dicom",
+            "histonic.slides.formats.dicom.reader:DicomSlide",
+            "DICOM whole-slide images, all files of a series: split, sparse, every usual compression",
+            ("wsidicom", "pydicom", "imagecodecs", "simplejpeg"),
+            extra="dicom",
+        ),
+        Entry(
             "picture",
             "histonic.slides.formats.picture:PictureSlide",
             "JPG and PNG fields and cores, decoded as a whole; their mpp has to be given",
@@ -284,7 +306,7 @@ READERS: Registry[type[LevelSlide]] = Registry(
 
 
 def open_slide(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Url,
     *,
     mpp: float | None = None,
     default_mpp: float | None = None,
@@ -296,7 +318,7 @@ def open_slide(
     asked only where one says that the file is not of its kind; what is damaged is refused by the first.
 
     Args:
-        path: The file.
+        path: The file or its URL; of DICOM any file of the series, or the folder that holds its files.
         mpp: Microns per pixel of level 0; overrules the header.
         default_mpp: Microns per pixel where the header does not say.
         reader: Ask this reader only.
@@ -306,18 +328,33 @@ def open_slide(
             lists each refusal.
         SettingsError: No such reader, or an mpp that is not positive.
     """
-    file = Path(path)
-    _require_file(file)
-    names = [reader] if reader is not None else _readers_for(file)
+    place = place_of(path)
+    if isinstance(place, Url):
+        return _open_remote(place, mpp, default_mpp, reader)
+    file = Path(place)
+    name = None
+    if file.is_dir():
+        file, name = file_of_folder(file), file.absolute().name
+    require_file(file)
     refusals = []
-    for name in names:
+    for asked in [reader] if reader is not None else _readers_for(file):
         try:
-            slide = READERS.get(name).open(file, mpp=mpp, default_mpp=default_mpp)
+            slide = READERS.get(asked).open(file, mpp=mpp, default_mpp=default_mpp)
         except NotMine as refusal:
-            refusals.append(f"{name}: {refusal}")
+            refusals.append(f"{asked}: {refusal}")
         else:
             slide.note = "; ".join([*refusals, *([slide.note] if slide.note else [])])
+            slide.name = name or slide.name
             return slide
+    dicom = READERS.entries()["dicom"]
+    if reader is None and dicom.missing() and is_dicom(file):
+        raise UnreadableSlideError(
+            f"Open the DICOM slide {file}.",
+            f"It needs {' and '.join(dicom.missing())}; without, only OpenSlide was asked ("
+            + "; ".join(refusals)
+            + ").",
+            f"Install what reads DICOM: {dicom.install()}",
+        )
     raise UnreadableSlideError(
         f"Open the slide {file}.",
         "No reader can open it (" + "; ".join(refusals) + ").",
@@ -325,45 +362,47 @@ def open_slide(
     )
 
 
+def _open_remote(url: Url, mpp: float | None, default_mpp: float | None, reader: str | None) -> LevelSlide:
+    refusals = []
+    file = RemoteFile.open(url)
+    try:
+        for name in [reader] if reader is not None else _usable_readers():
+            try:
+                return READERS.get(name).open_remote(file, mpp=mpp, default_mpp=default_mpp)
+            except NotMine as refusal:
+                refusals += [f"{name}: {refusal}"] if str(refusal) else []
+    except BaseException:
+        file.close()
+        if file.failure is not None:  # what libraries make of a cut connection looks like damage
+            raise file.failure from None
+        raise
+    file.close()
+    raise UnreadableSlideError(
+        f"Open the slide {url}.",
+        "Of a URL only tiled TIFF is read (SVS, generic pyramids, OME-TIFF); "
+        + ("; ".join(refusals) or f"the reader {reader!r} reads files on a disk")
+        + ".",
+        "Download the file and give its path.",
+    )
+
+
 def _readers_for(file: Path) -> list[str]:
-    """Readers by name: those whose first bytes or extension fit first, else in the order of the registry."""
+    """Readers by name: those whose first bytes fit, then those whose extension does, then the others."""
     lower = file.name.lower()
     with file.open("rb") as opened:
         head = opened.read(HEAD_BYTES)
-    usable = [entry.name for entry in READERS.entries().values() if not entry.missing()]
 
-    def is_strange(name: str) -> bool:
+    def strangeness(name: str) -> int:
         reader = READERS.get(name)
-        return not (lower.endswith(reader.extensions) or head.startswith(reader.starts))
+        if any(part.startswith(reader.starts) for part in (head, head[MAGIC_AT:])):
+            return 0
+        return 1 if lower.endswith(reader.extensions) else 2
 
-    return sorted(usable, key=is_strange)
-
-
-def _require_possible_size(path: Path, wh: WH) -> None:
-    """Memory of masks and thumbnails follows the size of level 0, so that no header may claim any size."""
-    if min(wh) < 1 or max(wh) > MOST_SIDE_PX or wh.w * wh.h > MOST_PIXELS:
-        raise UnreadableSlideError(
-            f"Open the slide {path}.",
-            f"It is said to have {wh.w} x {wh.h} px, which no slide has.",
-            "The file is damaged: copy or export it again.",
-        )
+    return sorted(_usable_readers(), key=strangeness)
 
 
-def _require_file(file: Path) -> None:
-    asked = f"Open the slide {file}."
-    if file.is_dir():
-        raise UnreadableSlideError(asked, "It is a folder.", "Give the slide file in it.")
-    if not file.exists():
-        raise UnreadableSlideError(asked, "There is no such file.", "Check the path.")
-    try:
-        with file.open("rb") as opened:
-            empty = not opened.read(1)
-    except OSError as error:
-        raise UnreadableSlideError(
-            asked, f"{error.strerror}.", "Check the file and its permissions."
-        ) from error
-    if empty:
-        raise UnreadableSlideError(asked, "The file is empty.", "Copy it again.")
+def _usable_readers() -> list[str]:
+    return [entry.name for entry in READERS.entries().values() if not entry.missing()]
 
 
 def best_mpp(slide: Slide, mpp: float) -> float:
@@ -388,15 +427,6 @@ def best_mpp(slide: Slide, mpp: float) -> float:
     nearest = [(native, native * max(1, round(mpp / native))) for native in slide.native_mpps()]
     fitting = [pair for pair in nearest if abs(pair[1] - mpp) <= MPP_TOLERANCE * mpp]
     return max(fitting)[1] if fitting else mpp
-
-
-def file_stem(path: Path) -> str:
-    """File name without its extension, also for ``.ome.tif``."""
-    name = path.name
-    for suffix in (".ome.tiff", ".ome.tif"):
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return path.stem
 
 
 def _source(mpp: float | None, header: HeaderMpp, default_mpp: float | None) -> str:

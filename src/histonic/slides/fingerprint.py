@@ -6,11 +6,15 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator
-from itertools import islice
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from histonic.core.errors import UnreadableSlideError
+from histonic.core.places.urls import Url
+from histonic.slides.sources.places import Source, announce, open_source, size_of
+from histonic.slides.sources.remote import RemoteFile
+from histonic.slides.sources.series import series_files
 
 END_BYTES = 65_536
 SPREAD, FEW, SPREAD_BYTES = 64, 4, 8_192
@@ -19,6 +23,8 @@ MOST_DIRECTORIES = 1_000
 MOST_TAGS = 512
 MOST_TABLE_BYTES = 16_000_000
 MOST_FILES = 256
+MOST_KNOWN = 10_000
+_KNOWN: dict[tuple[Url, int, str], str] = {}
 DIRECTORY_TAGS = (330, 34665)
 PLACES, COUNTS = (273, 324), (279, 325)
 # Bytes of a value of each TIFF type, by its number.
@@ -43,12 +49,9 @@ TYPE_BYTES = {
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 COMPANIONS = (".mrxs",)
 LISTS_ITS_FILES = (".vms", ".vmu")
-DICOM = (".dcm",)
-SERIES_TAG = b"\x20\x00\x0e\x00UI"
-SERIES_WITHIN_BYTES = 65_536
 
 
-def fingerprint_file(path: str | os.PathLike[str]) -> str:
+def fingerprint_file(path: str | os.PathLike[str] | Url | RemoteFile) -> str:
     """Hash of what a slide file holds; bounded reads, so that gigabytes take milliseconds.
 
     Read are the size, both ends and samples spread over the file; of a TIFF also every directory with its
@@ -56,7 +59,7 @@ def fingerprint_file(path: str | os.PathLike[str]) -> str:
     series) the others count too. Name, place and time of the file do not.
 
     Args:
-        path: The file.
+        path: The file; at a URL it has the fingerprint that it has on a disk.
 
     Returns:
         64 hexadecimal digits.
@@ -64,6 +67,11 @@ def fingerprint_file(path: str | os.PathLike[str]) -> str:
     Raises:
         UnreadableSlideError: The file cannot be read.
     """
+    if isinstance(path, Url):
+        with closing(RemoteFile.open(path)) as opened:
+            return _of_remote(opened)
+    if isinstance(path, RemoteFile):
+        return _of_remote(path)
     file = Path(path)
     digest = hashlib.sha256()
     try:
@@ -77,38 +85,59 @@ def fingerprint_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def _of_remote(file: RemoteFile) -> str:
+    """Of one state of a remote file once a process, where the server tells states apart."""
+    state = (file.url, file.size, file.mark)
+    if file.mark and state in _KNOWN:
+        return _KNOWN[state]
+    digest = hashlib.sha256()
+    _add_file(digest, file)
+    if len(_KNOWN) >= MOST_KNOWN:
+        _KNOWN.clear()
+    _KNOWN[state] = digest.hexdigest()
+    return _KNOWN[state]
+
+
 def _hash_of_other(other: Path, file: Path) -> bytes:
     """Hash of a further file of a slide; its name counts, too, where the slide's format gives it."""
     digest = hashlib.sha256()
-    if file.suffix.lower() not in DICOM:
+    if _names_its_files(file):
         digest.update(os.fsencode(other.name))
     _add_samples(digest, other, FEW)
     return digest.digest()
 
 
-def _add_file(digest: Any, file: Path) -> None:
+def _names_its_files(file: Path) -> bool:
+    return file.suffix.lower() in (*COMPANIONS, *LISTS_ITS_FILES)
+
+
+def _add_file(digest: Any, file: Source) -> None:
     _add_samples(digest, file, SPREAD)
-    with file.open("rb") as opened:
-        tiles: list[tuple[int, int]] = []
-        for part in _directories(opened, file.stat().st_size, tiles):
+    tiles: list[tuple[int, int]] = []
+    with open_source(file) as opened:
+        for part in _directories(opened, size_of(file), tiles):
             digest.update(part)
-        for at, count in tiles[:: -(-len(tiles) // TILES) or 1]:
-            # The middle of a tile: the beginning may be a header that all tiles share.
-            opened.seek(at + max(0, (count - TILE_BYTES) // 2))
-            digest.update(opened.read(min(count, TILE_BYTES)))
+    some = tiles[:: -(-len(tiles) // TILES) or 1]
+    # The middle of a tile: the beginning may be a header that all tiles share.
+    _add_ranges(
+        digest, file, [(at + max(0, (count - TILE_BYTES) // 2), min(count, TILE_BYTES)) for at, count in some]
+    )
 
 
-def _add_samples(digest: Any, file: Path, spread: int) -> None:
+def _add_samples(digest: Any, file: Source, spread: int) -> None:
     """Size, both ends and samples in between."""
-    size = file.stat().st_size
+    size = size_of(file)
     digest.update(f"{size} ".encode())
-    with file.open("rb") as opened:
-        digest.update(opened.read(END_BYTES))
-        for index in range(1, spread):
-            opened.seek(max(0, (size - SPREAD_BYTES) * index // spread))
-            digest.update(opened.read(SPREAD_BYTES))
-        opened.seek(max(0, size - END_BYTES))
-        digest.update(opened.read(END_BYTES))
+    between = [(max(0, (size - SPREAD_BYTES) * index // spread), SPREAD_BYTES) for index in range(1, spread)]
+    _add_ranges(digest, file, [(0, END_BYTES), *between, (max(0, size - END_BYTES), END_BYTES)])
+
+
+def _add_ranges(digest: Any, file: Source, ranges: list[tuple[int, int]]) -> None:
+    announce(file, ranges)
+    with open_source(file) as opened:
+        for at, count in ranges:
+            opened.seek(at)
+            digest.update(opened.read(count))
 
 
 def _directories(file: BinaryIO, size: int, tiles: list[tuple[int, int]]) -> Iterator[bytes]:
@@ -183,24 +212,6 @@ def _others(file: Path) -> list[Path]:
         names = {line.partition("=")[2].strip() for line in text.splitlines()}
         beside = {each.name: each for each in file.parent.iterdir()} if file.parent.is_dir() else {}
         found = [beside[name] for name in names if name in beside and beside[name].is_file()]
-    elif suffix in DICOM:
-        series = dicom_series(file)
-        if series is not None:
-            beside_it = (each for each in sorted(file.parent.iterdir()) if each.suffix.lower() in DICOM)
-            found = [each for each in islice(beside_it, MOST_FILES) if dicom_series(each) == series]
+    else:
+        found = series_files(file)
     return sorted(each for each in found if each != file)[:MOST_FILES]
-
-
-def dicom_series(file: Path) -> bytes | None:
-    """SeriesInstanceUID (0020,000E) of an explicit little-endian DICOM file, if it is near the start."""
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(SERIES_WITHIN_BYTES)
-    except OSError:
-        return None  # the run lists it as unreadable
-    start = head.find(SERIES_TAG)
-    if start < 0:
-        return None
-    start += len(SERIES_TAG)
-    length = int.from_bytes(head[start : start + 2], "little")
-    return head[start + 2 : start + 2 + length].rstrip(b"\0 ") or None

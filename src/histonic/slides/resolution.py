@@ -1,14 +1,18 @@
-"""What a header says of microns per pixel, and whether to believe it."""
+"""What a header says of size and microns per pixel, and whether to believe it."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
+from histonic.core.errors import UnreadableSlideError
+
 PLAUSIBLE_MPP = (0.05, 20.0)
 MOST_ANISOTROPY = 0.02
 # The largest glass slides, for sections of whole organs, are about 130 x 180 mm.
 MOST_SIDE_UM = 200_000.0
+MOST_SIDE_PX = 5_000_000
+MOST_PIXELS = 10**12
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,24 @@ def assess_mpp(across: float, down: float, field: str) -> HeaderMpp:
     if abs(across - down) > MOST_ANISOTROPY * min(across, down):
         return HeaderMpp(refused=f"Its header says {said} µm/px ({field}): the pixels are not square.")
     return HeaderMpp((across + down) / 2, field)
+
+
+def require_possible_size(path: object, wh: tuple[int, int]) -> None:
+    """Memory of masks and thumbnails follows the size of level 0, so that no header may claim any size.
+
+    Args:
+        path: The slide, for the message.
+        wh: Width and height.
+
+    Raises:
+        UnreadableSlideError: No slide is of that size.
+    """
+    if min(wh) < 1 or max(wh) > MOST_SIDE_PX or wh[0] * wh[1] > MOST_PIXELS:
+        raise UnreadableSlideError(
+            f"Open the slide {path}.",
+            f"It is said to have {wh[0]} x {wh[1]} px, which no slide has.",
+            "The file is damaged: copy or export it again.",
+        )
 
 
 def assess_extent(header: HeaderMpp, size_wh: tuple[int, int]) -> HeaderMpp:

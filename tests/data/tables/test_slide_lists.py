@@ -10,6 +10,7 @@ import openpyxl
 import pytest
 
 from histonic.core.errors import SettingsError, TableError
+from histonic.core.places.urls import Url
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 
 
@@ -136,6 +137,24 @@ def test_dicom_files_of_one_series_are_one_slide(tmp_path):
     assert ids(read_slide_list([tmp_path])) == ["damaged", "level0", "other"]
 
 
+def test_a_folder_of_one_dicom_series_gives_the_slide_its_name(tmp_path):
+    touch(tmp_path, "case.1/a.dcm", "alone/1.dcm", "mixed/c.svs", content=dicom("1.2.3"))
+    touch(tmp_path, "case.1/b.dcm", "mixed/d.dcm", "mixed/e.dcm", content=dicom("1.2.3") + b"pixels" * 10)
+    assert ids(read_slide_list([tmp_path])) == ["1", "c", "case.1", "d"]
+    assert read_slide_list([tmp_path / "case.1"]) == [SlideRow("case.1", tmp_path / "case.1" / "b.dcm")]
+    # A file that is named keeps its own name; of both the folder's wins.
+    assert ids(read_slide_list([tmp_path / "case.1" / "b.dcm"])) == ["b"]
+    assert ids(read_slide_list([tmp_path / "case.1" / "b.dcm", tmp_path / "case.1"])) == ["case.1"]
+
+
+def test_a_table_may_name_the_folder_of_a_dicom_series(tmp_path):
+    touch(tmp_path, "case/a.dcm", content=dicom("1.2.3"))
+    touch(tmp_path, "case/b.dcm", content=dicom("1.2.3") + b"pixels" * 10)
+    (tmp_path / "s.csv").write_text("path\ncase\n")
+    (row,) = read_slide_list([tmp_path / "s.csv"])
+    assert (row.slide_id, row.path) == ("case", tmp_path / "case" / "b.dcm")
+
+
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links on this system")
 def test_linked_folders_are_walked_once(tmp_path):
     touch(tmp_path, "real/a.svs")
@@ -218,3 +237,42 @@ def test_pictures_count_where_there_are_no_slides(tmp_path):
     touch(tmp_path, "both/s.svs", "both/s_label.png", "both/thumbnails/s.jpg")
     assert ids(read_slide_list([tmp_path / "both"])) == ["s"]
     assert ids(read_slide_list([tmp_path / "both" / "s_label.png"])) == ["s_label"]
+
+
+def test_urls_are_slides_wherever_a_path_may_stand(tmp_path):
+    touch(tmp_path, "a.svs")
+    (tmp_path / "s.csv").write_text(
+        "path,slide_id,mpp\na.svs,,\nhttps://h.org/x/b%20c.ome.tif?sig=K/e.svs,,0.5\ns3://bucket/d.svs,D,\n"
+    )
+    rows = read_slide_list(["https://h.org/e.svs?sig=K", tmp_path / "s.csv"])
+    assert ids(rows) == ["D", "a", "b c", "e"]
+    assert [str(row.path) for row in rows][2:] == ["https://h.org/x/b%20c.ome.tif", "https://h.org/e.svs"]
+    assert rows[2].path.reveal().endswith("?sig=K/e.svs") and rows[2].mpp == 0.5
+    assert "sig" not in repr(rows)
+
+
+def test_urls_of_one_name_are_told_without_their_queries(tmp_path):
+    with pytest.raises(TableError, match="Two files have this name") as caught:
+        read_slide_list([Url("https://h.org/get?id=KEY1"), Url("https://h.org/get?id=KEY2")])
+    assert "KEY" not in str(caught.value)
+    assert ids(read_slide_list(["https://h.org/get?id=1"] * 2)) == ["get"]
+
+
+@pytest.mark.parametrize("url", ["https://h.org", "https://h.org/?K", "https://h.org/list.csv?K"])
+def test_folders_and_tables_at_urls_are_refused(url):
+    with pytest.raises(SettingsError, match=r"https://h\.org") as caught:
+        read_slide_list([url])
+    assert "?K" not in str(caught.value)
+
+
+def test_all_files_of_a_dicom_series_named_one_by_one_are_one_slide(tmp_path):
+    touch(tmp_path, "x/label.dcm", "x/a.dcm", content=dicom("1.2.3"))
+    touch(tmp_path, "x/b.dcm", content=dicom("1.2.3") + b"pixels" * 10)
+    touch(tmp_path, "y/c.dcm", content=dicom("1.2.3"))
+    files = [tmp_path / name for name in ("x/a.dcm", "x/b.dcm", "x/label.dcm", "y/c.dcm")]
+    assert read_slide_list(files) == [SlideRow("b", files[1]), SlideRow("c", files[3])]
+    (tmp_path / "one.csv").write_text("path,slide_id,mpp\nx/a.dcm,S,0.5\nx/label.dcm,,\n")
+    assert read_slide_list([tmp_path / "x", tmp_path / "one.csv"]) == [SlideRow("S", files[1], 0.5)]
+    (tmp_path / "two.csv").write_text("path,slide_id\nx/a.dcm,S\nx/label.dcm,T\n")
+    with pytest.raises(TableError, match="are one slide"):
+        read_slide_list([tmp_path / "two.csv"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 import tifffile
 from PIL import Image
 
@@ -76,3 +77,20 @@ def test_tiles_that_are_large_by_their_header_alone_do_not_end_the_process(tmp_p
     path.write_bytes(bytes(data))
     with pytest.raises(UnreadableSlideError, match="cannot come from"):
         open_slide(path, reader="openslide")
+
+
+def test_dicom_that_says_rgb_of_luma_is_refused(tmp_path: Path) -> None:
+    from fixtures.dicom import tissue, write_level
+
+    def luma(tile: np.ndarray) -> bytes:
+        return simplejpeg.encode_jpeg(tile, colorspace="RGB")
+
+    jpeg = {"encode": luma, "syntax": "1.2.840.10008.1.2.4.50"}
+    told, *_ = write_level(tmp_path / "a" / "a.dcm", tissue(), **jpeg)
+    right, *_ = write_level(
+        tmp_path / "b" / "b.dcm", tissue(), PhotometricInterpretation="YBR_FULL_422", **jpeg
+    )
+    with pytest.raises(UnreadableSlideError, match="colours would be false"):
+        open_slide(told, reader="openslide")
+    with open_slide(right, reader="openslide") as slide:
+        assert np.abs(slide.read((0, 0), (420, 300), 0.5).astype(int) - tissue()).mean() < 9

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from fixtures.ranges import serving
 from histonic.core.claims import Claims
 from histonic.core.compressed import MapSettings
 from histonic.core.errors import EncoderError, OutputError, SettingsError, SlideError, StoreError, TableError
@@ -515,3 +516,60 @@ def test_a_map_that_cannot_be_published_costs_no_other_slide(
     result = compress(slides=[slides], encoder="mean-rgb", out=tmp_path / "store")
     assert result.done == ["s1", "s2"]
     assert [(failure.slide_id, failure.stage) for failure in result.failures] == [("s0", "write")]
+
+
+def test_slides_at_urls_are_compressed_and_their_queries_stored_nowhere(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("histonic.slides.sources.remote.WAIT_S", 0.0)
+    local, store = tmp_path / "local", tmp_path / "store"
+    compress(slides=[slides / "s0.tif", slides / "s1.tif"], encoder="colour", out=local)
+    with serving(slides) as server:
+        urls = [f"{server.url}/{name}?sig=SECRET" for name in ("s0.tif", "absent.tif")]
+        table = tmp_path / "list.csv"
+        table.write_text(f"path,slide_id\n{server.url}/s1.tif?sig=SECRET,b\n")
+        given = {"slides": [*urls, table], "encoder": "colour", "out": store}
+        first = compress(**given)
+        assert first.done == ["b", "s0"] and [each.slide_id for each in first.failures] == ["absent"]
+        assert "There is no such file (404)" in first.failures[0].reason
+        assert first.failures[0].path == f"{server.url}/absent.tif"
+        again = compress(**given)
+        assert again.skipped == ["b", "s0"] and not again.done
+        # Another signature, or the file on a disk, is the same slide.
+        newer = compress(slides=[urls[0].replace("SECRET", "LATER")], encoder="colour", out=store)
+        assert newer.skipped == ["s0"]
+        assert compress(slides=[slides / "s0.tif"], encoder="colour", out=store).skipped == ["s0"]
+        facts = Store.open(store).map("s0").slide
+        assert (facts.path, facts.file) == (f"{server.url}/s0.tif", "s0.tif")
+        server.status = 403
+        closed = compress(**given)
+        assert all("not let it be read (403)" in failure.reason for failure in closed.failures)
+        assert len(closed.failures) == 3
+    for name, theirs in (("s0", "s0"), ("s1", "b")):
+        ours, other = Store.open(local).map(name), Store.open(store).map(theirs)
+        assert np.array_equal(ours.features[:], other.features[:])
+    written = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
+    assert b"SECRET" not in written and "SECRET" not in "".join(capsys.readouterr())
+
+
+def test_private_stores_do_not_name_the_server(slides: Path, tmp_path: Path) -> None:
+    with serving(slides) as server:
+        table = tmp_path / "list.csv"
+        table.write_text(f"path,slide_id\n{server.url}/s1.tif,b\n{server.url}/absent.tif,c\n")
+        compress(slides=[table], encoder="colour", out=tmp_path / "store", private=True)
+        host = server.url.removeprefix("http://").encode()
+    files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert not [path for path in files if host in path.read_bytes() or b"absent.tif" in path.read_bytes()]
+
+
+def test_a_dicom_series_is_compressed(tmp_path: Path) -> None:
+    pytest.importorskip("wsidicom")
+    from fixtures.dicom import write_series
+
+    write_series(tmp_path / "slides" / "case 1", tissue_image(0), side=256)
+    result = compress(slides=[tmp_path / "slides"], encoder="colour", out=tmp_path / "store")
+    assert result.done == ["case 1"] and not result.failures
+    again = compress(slides=[tmp_path / "slides"], encoder="colour", out=tmp_path / "store")
+    assert again.skipped == ["case 1"]
+    found = Store.open(tmp_path / "store").map("case 1")
+    assert found.slide.storage == "dicom uncompressed" and found.mask.sum() > 10

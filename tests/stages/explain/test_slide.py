@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fixtures.ranges import serving
 from histonic.core.compressed import CellMap, CompressedSlide, SlideDescription
+from histonic.core.places.urls import Url
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.explain.pictures import choose_cells, draw_overlay, draw_sheet, paint_overlay
@@ -61,6 +63,17 @@ def test_of_equal_names_the_file_in_the_same_folder_is_found(placed: CompressedS
     (tmp_path / "slides" / "s.tif").rename(moved / "slides" / "s.tif")
     write_pyramid(moved / "s.tif", np.full((3 * 128, 4 * 128, 3), 9, np.uint8), mpp=0.5)
     assert slide_picture(placed, None, moved).file == moved / "slides" / "s.tif"
+
+
+def test_a_slide_at_a_url_is_shown_from_there(placed: CompressedSlide, tmp_path: Path) -> None:
+    with serving(tmp_path / "slides") as server:
+        url = f"{server.url}/s.tif"
+        remote = replace(placed, slide=placed.slide.model_copy(update={"path": url}))
+        picture = slide_picture(remote, None)
+        assert picture.file == Url(url) and picture.note == ""
+        server.status = 403
+        assert "cannot be read" in slide_picture(remote, None).note
+    assert slide_picture(remote, None, tmp_path / "slides").file == tmp_path / "slides" / "s.tif"
 
 
 def test_the_thumbnail_stands_in_and_it_is_said(placed: CompressedSlide, tmp_path: Path) -> None:

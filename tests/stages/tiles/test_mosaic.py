@@ -15,7 +15,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.progress import Silent
 from histonic.core.units import XY
 from histonic.slides.base import Slide, open_slide
-from histonic.slides.masks import read_tissue_mask
+from histonic.slides.tissue.masks import read_tissue_mask
 from histonic.stages.tiles.mosaic import simulate_mosaic
 
 PATIENTS, TEST_PATIENTS, PX = 6, 4, 32

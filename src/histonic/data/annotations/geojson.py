@@ -14,7 +14,7 @@ import numpy as np
 from histonic.core.errors import MaskError
 from histonic.core.units import XY
 from histonic.data.annotations.shapes import UNCLASSIFIED, Annotations, Point, Region, Ring
-from histonic.slides.masks import polygons_of
+from histonic.slides.tissue.masks import polygons_of
 
 # QuPath's own name for the object that holds all others and covers the whole image.
 ROOT_OBJECTS = ("root", "PathRootObject")

@@ -15,7 +15,7 @@ from histonic.data.annotations.geojson import read_geojson
 from histonic.data.annotations.masks import read_code_mask
 from histonic.data.annotations.shapes import Annotations, LabelRule, apply_rule
 from histonic.data.names import PATH_SIGN, slide_name
-from histonic.slides.masks import same_aspect
+from histonic.slides.tissue.masks import same_aspect
 
 GEOJSON = (".geojson", ".json")
 ASAP = (".xml",)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import PARTIAL_PREFIX
+from histonic.core.places.urls import Place, Url, is_url, place_of
 from histonic.data.names import PICTURE_EXTENSIONS, SLIDE_EXTENSIONS, path_name, present_path, slide_name
 from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
 from histonic.data.tables.identifiers import damaged_identifiers
@@ -19,7 +20,7 @@ from histonic.data.tables.numbers import column_numbers
 from histonic.data.tables.settings import Decimal
 from histonic.data.tables.styles import name_columns
 from histonic.data.tables.values import is_missing
-from histonic.slides.fingerprint import dicom_series
+from histonic.slides.sources.series import ENDING, chief_file, dicom_series, series_in
 
 Names = Literal["file", "path"]
 _NAMED_BY: Mapping[Names, Callable[[str], str]] = {"file": slide_name, "path": path_name}
@@ -31,7 +32,7 @@ class SlideRow:
 
     Attributes:
         slide_id: Its name in stores and tables: from the table, else from file name or path.
-        path: The file; it may be absent, so that a run can list it as a failure.
+        path: The file or its URL; it may be absent, so that a run can list it as a failure.
         mpp: Microns per pixel for a header that does not say; None if nobody says.
         mask: Tissue mask file named by the table.
         is_named: Whether the name comes from a table rather than from the file.
@@ -40,24 +41,27 @@ class SlideRow:
     """
 
     slide_id: str
-    path: Path
+    path: Place
     mpp: float | None = None
     mask: Path | None = None
     is_named: bool = field(default=False, compare=False)
     place: str = field(default="", compare=False)
 
 
-def read_slide_list(paths: Sequence[Path], sheet: str | None = None, names: Names = "file") -> list[SlideRow]:
+def read_slide_list(
+    paths: Sequence[Place], sheet: str | None = None, names: Names = "file"
+) -> list[SlideRow]:
     """List the slides named by files, folders and tables.
 
     Folders are searched with their subfolders for files with a slide's extension; hidden and partial
-    files and the data folders beside .mrxs files are passed over, and of the DICOM files of one series
-    only the largest stands for the slide. Tables (CSV, TSV, Excel, Parquet) have a column path (TRIDENT's
-    wsi, slide2vec's image_path) and may have slide_id, mpp and mask; relative paths start at the table's
-    folder. The same file named twice is listed once.
+    files and the data folders beside .mrxs files are passed over. The DICOM files of one series in a folder
+    are one slide; it has the folder's name where there are several and no other slide lies there, else the
+    name of its largest file. Tables (CSV, TSV, Excel, Parquet) have a column path (TRIDENT's wsi,
+    slide2vec's image_path) and may have slide_id, mpp and mask; relative paths start at the table's folder,
+    and a URL or the folder of a DICOM series is a path too. The same file named twice is listed once.
 
     Args:
-        paths: Files, folders and tables.
+        paths: Files, URLs, folders and tables.
         sheet: Of Excel tables; the first by default.
         names: ``file``: slides that no table names are called by their file names; ``path``: by their path
             from the folder that is given, from a table's folder, or as it is written.
@@ -72,8 +76,8 @@ def read_slide_list(paths: Sequence[Path], sheet: str | None = None, names: Name
     if not paths:
         raise SettingsError("List the slides.", "No slide is named.", "Name slide files, folders or a table.")
     rows: dict[str, SlideRow] = {}
-    for row in (row for path in paths for row in _rows(Path(path), sheet, names)):
-        real = os.path.realpath(row.path)
+    for row in (row for path in paths for row in _rows(place_of(path), sheet, names)):
+        real = _real_place(row)
         rows[real] = _merge(rows[real], row) if real in rows else row
     listed = sorted(rows.values(), key=lambda row: row.slide_id)
     for row, other in pairwise(listed):
@@ -88,20 +92,50 @@ def read_slide_list(paths: Sequence[Path], sheet: str | None = None, names: Name
     return listed
 
 
+def _real_place(row: SlideRow) -> str:
+    """What tells slides apart: the file, of DICOM its series in its folder."""
+    if isinstance(row.path, Url):
+        return row.path.reveal()
+    file = os.path.realpath(row.path)
+    series = dicom_series(row.path) if row.path.suffix.lower() == ENDING else None
+    return file if series is None else f"{os.path.dirname(file)}//{series.decode('latin-1')}"
+
+
 def _merge(first: SlideRow, second: SlideRow) -> SlideRow:
-    """One slide named twice, by a folder and by a table, say; what only one knows is kept."""
-    named = second if second.is_named and not first.is_named else first
-    return replace(
-        first,
-        slide_id=named.slide_id,
-        is_named=named.is_named,
-        mpp=first.mpp or second.mpp,
-        mask=first.mask or second.mask,
-        place=first.place or second.place,
+    """One slide named twice, by a folder and by a table, say; what only one knows is kept.
+
+    Raises:
+        TableError: Two files of one DICOM series have got two identifiers.
+    """
+    chief = first.path
+    if isinstance(chief, Path) and isinstance(second.path, Path) and chief != second.path:
+        if os.path.realpath(chief) != os.path.realpath(second.path):
+            chief = chief_file([chief, second.path])
+        if first.is_named and second.is_named and first.slide_id != second.slide_id:
+            raise TableError(
+                f"List the slides {first.slide_id!r} and {second.slide_id!r}.",
+                f"{first.path} and {second.path} are one slide.",
+                "Leave one of them out.",
+            )
+    own = [row for row in (first, second) if row.is_named or row.slide_id != slide_name(row.path.name)]
+    own.sort(key=lambda row: not row.is_named)
+    name = own[0].slide_id if own else slide_name(chief.name)
+    is_named = first.is_named or second.is_named
+    return SlideRow(
+        name,
+        chief,
+        first.mpp or second.mpp,
+        first.mask or second.mask,
+        is_named,
+        first.place or second.place,
     )
 
 
-def _rows(path: Path, sheet: str | None, names: Names) -> Iterator[SlideRow]:
+def _rows(path: str | Place, sheet: str | None, names: Names) -> Iterator[SlideRow]:
+    if isinstance(path, Url):
+        yield _remote_row(path)
+        return
+    path = Path(path)
     if path.is_dir():
         files = find_slides(path)
         if not files:
@@ -111,9 +145,7 @@ def _rows(path: Path, sheet: str | None, names: Names) -> Iterator[SlideRow]:
                 f"Known extensions: {', '.join((*SLIDE_EXTENSIONS, *PICTURE_EXTENSIONS))}. Name other files "
                 "one by one.",
             )
-        for file in files:
-            place = file.relative_to(path).as_posix()
-            yield SlideRow(_NAMED_BY[names](place), file, place=place)
+        yield from (_found_row(file, path, names) for file in files)
     elif not path.exists():
         raise SettingsError(
             f"List the slides of {path}.", "There is no such file or folder.", "Check the path."
@@ -122,6 +154,23 @@ def _rows(path: Path, sheet: str | None, names: Names) -> Iterator[SlideRow]:
         yield from list_table(read_table(path, sheet=sheet), names).values()
     else:
         yield SlideRow(_NAMED_BY[names](str(path)), path)
+
+
+def _remote_row(url: Url) -> SlideRow:
+    """The slide at a URL, named like a file."""
+    if not url.name:
+        raise SettingsError(
+            f"List the slides of {url}.",
+            "That is a folder; what lies in a folder at a URL is not looked for.",
+            "Give the URLs of the slides, or a table with them in its column path.",
+        )
+    if url.suffix.lower() in TABLE_EXTENSIONS:
+        raise SettingsError(
+            f"List the slides of the table {url}.",
+            "Tables are read from disks alone.",
+            "Download it and give its path; its column path may hold URLs.",
+        )
+    return SlideRow(slide_name(url.name), url)
 
 
 def find_slides(folder: Path) -> list[Path]:
@@ -154,15 +203,36 @@ def _is_hidden(name: str) -> bool:
 
 def _one_per_series(files: Sequence[Path]) -> list[Path]:
     """Of DICOM files that belong to one slide, the largest, which holds the finest pixels."""
-    chosen: dict[bytes, Path] = {}
+    series: dict[bytes, list[Path]] = {}
     others = []
     for file in files:
-        series = dicom_series(file) if file.suffix.lower() == ".dcm" else None
-        if series is None:
+        uid = dicom_series(file) if file.suffix.lower() == ENDING else None
+        if uid is None:
             others.append(file)
-        elif series not in chosen or file.stat().st_size > chosen[series].stat().st_size:
-            chosen[series] = file
-    return [*others, *chosen.values()]
+        else:
+            series.setdefault(uid, []).append(file)
+    return [*others, *(chief_file(each) for each in series.values())]
+
+
+def _found_row(file: Path, folder: Path, names: Names) -> SlideRow:
+    """A slide found in a folder; where the files of one DICOM series lie alone, their folder names it."""
+    place = file.relative_to(folder).as_posix()
+    named = place
+    if _is_series_of_its_folder(file):
+        named = file.parent.relative_to(folder).as_posix()
+        named = Path(os.path.abspath(folder)).name if named == "." else named
+    return SlideRow(_NAMED_BY[names](named) or _NAMED_BY[names](place), file, place=place)
+
+
+def _is_series_of_its_folder(file: Path) -> bool:
+    """Whether the folder of a file holds several files of one DICOM series and no other slide."""
+    if file.suffix.lower() != ENDING:
+        return False
+    folder = file.parent
+    beside = [n for n in os.listdir(folder) if not _is_hidden(n) and n.lower().endswith(SLIDE_EXTENSIONS)]
+    uid = dicom_series(file)
+    is_alone = all(n.lower().endswith(ENDING) and dicom_series(folder / n) == uid for n in beside)
+    return bool(uid) and len(beside) > 1 and is_alone
 
 
 def list_table(table: TextTable, names: Names = "file") -> dict[int, SlideRow]:
@@ -232,10 +302,16 @@ def _table_row(
         text = cells[named[name]] if name in named else ""
         return "" if is_missing(text) else text
 
-    path = present_path(table.path.parent / cell("path"))
     mask = present_path(table.path.parent / cell("mask")) if cell("mask") else None
-    if cell("slide_id"):
-        return SlideRow(slide_name(cell("slide_id")), path, mpp, mask, is_named=True)
-    inside = path.is_relative_to(table.path.parent)
-    place = path.relative_to(table.path.parent).as_posix() if inside else str(path)
+    own = slide_name(cell("slide_id")) if cell("slide_id") else ""
+    if is_url(cell("path")):
+        url = Url(cell("path"))
+        return SlideRow(own or slide_name(url.name), url, mpp, mask, is_named=bool(own))
+    named_path = present_path(table.path.parent / cell("path"))
+    series = list(series_in(named_path).values()) if named_path.is_dir() else []
+    path = chief_file(series[0]) if len(series) == 1 else named_path
+    if own:
+        return SlideRow(own, path, mpp, mask, is_named=True)
+    inside = named_path.is_relative_to(table.path.parent)
+    place = named_path.relative_to(table.path.parent).as_posix() if inside else str(named_path)
     return SlideRow(_NAMED_BY[names](place), path, mpp, mask, place=place if inside else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -56,6 +56,11 @@ class BlockCache:
                 ready[key] = block
                 self._keep(key, block)
             return [ready[key] for key in keys]
+
+    def missing(self, keys: Iterable[Key]) -> set[Key]:
+        """Those of the keys whose blocks are not kept."""
+        with self._lock:
+            return {key for key in keys if key not in self._blocks}
 
     def _decode_all(self, keys: list[Key]) -> list[Block]:
         if len(keys) < 2 * self._threads:

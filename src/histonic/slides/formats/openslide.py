@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,8 @@ from histonic.slides.damage import BROKEN, TIFF_STARTS, can_come_from
 from histonic.slides.resolution import HeaderMpp, assess_mpp
 from histonic.slides.scanner import openslide_scanner
 
+JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+DICOM_PIXELS, JPEG_START, JFIF, JFIF_WITHIN = b"\xe0\x7f\x10\x00OB", b"\xff\xd8\xff", b"JFIF\0", 32
 BOUNDS = ("x", "y", "width", "height")
 
 
@@ -51,11 +54,14 @@ class OpenSlideSlide(LevelSlide):
 
         Raises:
             NotMine: OpenSlide refuses it.
-            UnreadableSlideError: Tiles are said to be larger than what is stored can hold.
+            UnreadableSlideError: Tiles are said to be larger than what is stored can hold, or a DICOM header
+                says RGB of other colours.
         """
         _require_small_tiles(path)
         try:
-            return cls(path, openslide.OpenSlide(path), mpp, default_mpp)
+            handle = openslide.OpenSlide(path)
+            _require_true_colours(path, handle.properties)
+            return cls(path, handle, mpp, default_mpp)
         except openslide.OpenSlideUnsupportedFormatError as error:
             raise NotMine("not a format that OpenSlide knows") from error
         except openslide.OpenSlideError as error:
@@ -104,6 +110,22 @@ def _require_small_tile(path: Path, page: Any) -> None:
             f"Open the slide {path}.",
             f"It is damaged: tiles of {wide} x {high} px cannot come from {stored:,} bytes.",
             "Copy it again from where it came; if that does not help, scan or export it again.",
+        )
+
+
+def _require_true_colours(path: Path, properties: Any) -> None:
+    """Refuse DICOM that says RGB where its JPEG pictures hold luma and chroma: OpenSlide would believe it."""
+    told = [properties.get(f"dicom.{name}") for name in ("PhotometricInterpretation", "TransferSyntaxUID")]
+    if told != ["RGB", JPEG_BASELINE]:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        first = data.find(JPEG_START, max(0, data.find(DICOM_PIXELS)))
+        is_luma = first >= 0 and JFIF in data[first : first + JFIF_WITHIN]
+    if is_luma:
+        raise UnreadableSlideError(
+            f"Open the slide {path} with OpenSlide.",
+            "Its DICOM header says RGB, but its JPEG holds luma and chroma: the colours would be false.",
+            "Install what reads them as they are: pip install 'histonic[dicom]'",
         )
 
 

@@ -48,6 +48,7 @@ class PictureSlide(LevelSlide):
         note: str = "",
     ) -> None:
         super().__init__(path, [wh], header=NO_MPP, mpp=mpp, default_mpp=default_mpp)
+        self._file = path
         self.storage, self.note = storage, note
         self._pixels: UInt8Image | None = None
 
@@ -85,13 +86,13 @@ class PictureSlide(LevelSlide):
 
     def _decode(self) -> UInt8Image:
         try:
-            require_whole_png(self.path)
-            with _quiet(), Image.open(self.path, formats=FORMATS) as image:
+            require_whole_png(self._file)
+            with _quiet(), Image.open(self._file, formats=FORMATS) as image:
                 pixels = np.asarray(_on_white(ImageOps.exif_transpose(image)))
         except BROKEN as error:
-            raise _damaged(self.path, error) from error
+            raise _damaged(self._file, error) from error
         if pixels.shape != (self.size_wh.h, self.size_wh.w, 3):
-            raise _damaged(self.path, f"it is decoded to {pixels.shape[1]} x {pixels.shape[0]} px")
+            raise _damaged(self._file, f"it is decoded to {pixels.shape[1]} x {pixels.shape[0]} px")
         return pixels
 
     def close(self) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
 import tifffile
 
 from histonic.core.errors import UnreadableSlideError
-from histonic.slides.base import LevelSlide, UInt8Image
 from histonic.slides.damage import BROKEN, TIFF_STARTS
-from histonic.slides.formats.blocks import Block, BlockCache, Key
+from histonic.slides.fingerprint import fingerprint_file
+from histonic.slides.formats.blocks import Block, Key
 from histonic.slides.formats.tiff_colours import UnshownError
 from histonic.slides.formats.tiff_level import TiffLevel
 from histonic.slides.formats.tiff_mpp import check_units, read_header_mpp
@@ -26,20 +25,21 @@ from histonic.slides.formats.tiff_pages import (
     twins,
     unshown,
 )
+from histonic.slides.formats.tiled import CACHE_BYTES, TiledSlide
 from histonic.slides.resample import average_area
 from histonic.slides.scanner import tiff_scanner
+from histonic.slides.sources.places import Source
+from histonic.slides.sources.remote import RemoteFile
 
-CACHE_BYTES = 128_000_000
 MOST_BLOCK_BYTES = 1_500_000_000
-EDGE = 1e-6
 BRIGHTNESS_PROBES = 32
 
 
-class TiffSlide(LevelSlide):
+class TiffSlide(TiledSlide):
     """A slide in a TIFF file.
 
     Args:
-        path: The file.
+        path: The file; one at a URL is opened already.
         tiff: The file as opened by tifffile.
         pages: The stored levels, finest first.
         mpp: Microns per pixel; overrules the header.
@@ -54,7 +54,7 @@ class TiffSlide(LevelSlide):
 
     def __init__(
         self,
-        path: Path,
+        path: Source,
         tiff: tifffile.TiffFile,
         pages: Sequence[Any],
         *,
@@ -63,10 +63,12 @@ class TiffSlide(LevelSlide):
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._tiff = tiff
-        self._levels = [TiffLevel(page, str(path)) for page in pages]
+        self._source = path
+        self._levels = [TiffLevel(page, str(path), path) for page in pages]
         super().__init__(
-            path,
-            [level.wh for level in self._levels],
+            path.url if isinstance(path, RemoteFile) else path,
+            self._levels,
+            cache_bytes=cache_bytes,
             header=check_units(read_header_mpp(tiff, pages[0]), pages),
             mpp=mpp,
             default_mpp=default_mpp,
@@ -75,18 +77,17 @@ class TiffSlide(LevelSlide):
         self._fills_from_finer = bool(pages[0].is_svs)
         more = twins(tiff, pages[0])
         self.note = f"{more} more picture(s) of this size in the file are not read" if more else ""
-        self.cache = BlockCache(self._decode, cache_bytes)
 
     @classmethod
     def open(
         cls,
-        path: Path,
+        path: Source,
         *,
         mpp: float | None = None,
         default_mpp: float | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> Self:
-        """Open a file.
+        """Open a file, on a disk or at a URL.
 
         Raises:
             NotMine: No TIFF file, or of a kind that is left to OpenSlide.
@@ -110,6 +111,13 @@ class TiffSlide(LevelSlide):
             tiff.close()
             raise
         return slide
+
+    @classmethod
+    def open_remote(
+        cls, file: RemoteFile, *, mpp: float | None = None, default_mpp: float | None = None
+    ) -> Self:
+        """Open a file at a URL, see :meth:`open`."""
+        return cls.open(file, mpp=mpp, default_mpp=default_mpp)
 
     def _require_small_blocks(self) -> None:
         largest = max(level.block_bytes for level in self._levels)
@@ -153,83 +161,34 @@ class TiffSlide(LevelSlide):
                 "white is"
             )
 
-    def read_many(self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float) -> UInt8Image:
-        """Read regions of one size; equal to :meth:`read` of each, each stored tile decoded once.
-
-        Tiles that are not decoded yet are decoded in storage order, by several threads. Regions given in
-        row-major order meet every stored tile once, as long as one row of them fits the cache.
-        """
-        out = np.empty((len(xys), wh[1], wh[0], 3), np.uint8)
-        start = 0
-        for keys, stop in self._batches(xys, wh, mpp):
-            self._fetch(keys)
-            for index in range(start, stop):
-                out[index] = self.read(xys[index], wh, mpp)
-            start = stop
-        return out
-
-    def _batches(
-        self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float
-    ) -> Iterator[tuple[set[Key], int]]:
-        """Regions, up to which index, whose stored tiles fill at most half of the cache; and those tiles."""
-        keys: set[Key] = set()
-        for index, xy in enumerate(xys):
-            more = set(self._keys(xy, wh, mpp)) - keys
-            if keys and len(keys) + len(more) > self._most_blocks(next(iter(keys))[0]):
-                yield keys, index
-                keys, more = set(), set(self._keys(xy, wh, mpp))
-            keys |= more
-        yield keys, len(xys)
-
-    def _most_blocks(self, number: int) -> int:
-        """How many stored tiles of a level are held at a time: half of the cache, but at least one."""
-        return max(1, self.cache.limit_bytes // (2 * self._levels[number].block_bytes))
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the file, see :func:`fingerprint_file`."""
+        return fingerprint_file(self._source)
 
     def _fetch(self, keys: set[Key]) -> list[tuple[Key, Block]]:
-        in_file_order = sorted(keys, key=lambda key: (self._levels[key[0]].offset(key[1]), key))
-        return list(zip(in_file_order, self.cache.fetch(in_file_order), strict=True))
+        if not isinstance(self._source, RemoteFile):
+            return super()._fetch(keys)
+        found: list[tuple[Key, Block]] = []
+        for part in self._announced(self._source, self.cache.missing(keys)):
+            found += super()._fetch(part)
+        held = {key for key, _ in found}
+        return found + super()._fetch(keys - held)
 
-    def _keys(self, xy: tuple[float, float], wh: tuple[int, int], mpp: float) -> list[Key]:
-        number, corner, scale = self._place(xy, mpp)
-        left, top = math.floor(corner[0] + EDGE), math.floor(corner[1] + EDGE)
-        right = math.ceil(corner[0] + wh[0] * scale - EDGE)
-        bottom = math.ceil(corner[1] + wh[1] * scale - EDGE)
-        return self._touched(number, left, top, right, bottom)
-
-    def _touched(self, number: int, left: int, top: int, right: int, bottom: int) -> list[Key]:
-        """Stored tiles under a region in pixels of the level, row by row."""
-        level = self._levels[number]
-        width, height = level.block_wh
-        rows = range(max(top, 0) // height, min(-(-bottom // height), level.rows))
-        cols = range(max(left, 0) // width, min(-(-right // width), level.columns))
-        return [(number, row * level.columns + col) for row in rows for col in cols]
-
-    def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
-        return self._assemble(level, (x, y, width, height), self._fetch)
-
-    def _assemble(
-        self,
-        number: int,
-        region: tuple[int, int, int, int],
-        blocks_of: Callable[[set[Key]], list[tuple[Key, Block]]],
-    ) -> UInt8Image:
-        """Pixels of a region (x, y, width, height) of a level, from some stored tiles after the other."""
-        x, y, width, height = region
-        level = self._levels[number]
-        out = np.full((height, width, 3), 255, np.uint8)
-        keys = self._touched(number, x, y, x + width, y + height)
-        step = self._most_blocks(number)
-        for start in range(0, len(keys), step):
-            for (_, index), block in blocks_of(set(keys[start : start + step])):
-                block_x = index % level.columns * level.block_wh.w
-                block_y = index // level.columns * level.block_wh.h
-                left, top = max(x, block_x), max(y, block_y)
-                right = min(x + width, block_x + block.shape[1], level.wh.w)
-                bottom = min(y + height, block_y + block.shape[0], level.wh.h)
-                if left < right and top < bottom:
-                    part = block[top - block_y : bottom - block_y, left - block_x : right - block_x]
-                    out[top - y : bottom - y, left - x : right - x] = part
-        return out
+    def _announced(self, source: RemoteFile, keys: set[Key]) -> Iterator[set[Key]]:
+        """Parts of the tiles, in file order, whose bytes were fetched together and are still kept."""
+        part: set[Key] = set()
+        ranges: list[tuple[int, int]] = []
+        for key in sorted(keys, key=lambda key: (self._levels[key[0]].offset(key[1]), key)):
+            places = self._levels[key[0]].places(key[1])
+            if part and sum(count for _, count in (*ranges, *places)) > source.most_announced:
+                source.announce(ranges)
+                yield part
+                part, ranges = set(), []
+            part.add(key)
+            ranges += places
+        source.announce(ranges)
+        yield part
 
     def _decode(self, key: Key) -> Block:
         number, index = key
@@ -258,5 +217,7 @@ class TiffSlide(LevelSlide):
 
     def close(self) -> None:
         """Release the file and the decoded tiles."""
-        self.cache.close()
+        super().close()
         self._tiff.close()
+        if isinstance(self._source, RemoteFile):
+            self._source.close()

@@ -20,6 +20,8 @@ from histonic.slides.damage import BROKEN, SMALL_BYTES, can_come_from
 from histonic.slides.formats.codestreams import stored_size
 from histonic.slides.formats.tiff_colours import Colours, colours_of
 from histonic.slides.formats.tiff_pages import damaged
+from histonic.slides.sources.places import Source
+from histonic.slides.sources.remote import RemoteFile
 
 Block = npt.NDArray[np.uint8]
 UNCOMPRESSED, JPEG = 1, 7
@@ -41,6 +43,7 @@ class TiffLevel:
     Attributes:
         page: The page as tifffile describes it.
         path: The file, for messages.
+        source: Where its bytes are read if not from the page's own file.
         wh: Size in pixels.
         block_wh: Size of a stored tile or strip.
         colours: How its samples become RGB.
@@ -54,6 +57,7 @@ class TiffLevel:
 
     page: Any
     path: str
+    source: Source | None = None
     wh: WH = field(init=False)
     block_wh: WH = field(init=False)
     colours: Colours = field(init=False)
@@ -166,10 +170,20 @@ class TiffLevel:
         count = int(self._sizes[index])
         if not count:
             raise ValueError("one of its planes is not stored")
-        data = read_at(self.page.parent.filehandle, self.offset(index), count)
+        data = self._bytes(self.offset(index), count)
         if len(data) < count:
             raise ValueError("the file ends within this tile")
         return data
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        if isinstance(self.source, RemoteFile):
+            return self.source.read_at(offset, count)
+        return read_at(self.page.parent.filehandle, offset, count)
+
+    def places(self, index: int) -> list[tuple[int, int]]:
+        """Where the bytes of a stored tile lie: offset and count, of each plane."""
+        planes = range(index, self.count * self._planes, self.count)
+        return [(int(self._offsets[at]), int(self._sizes[at])) for at in planes if self._sizes[at]]
 
     def _decode_segment(self, index: int) -> npt.NDArray[Any]:
         data = self._segment(index)

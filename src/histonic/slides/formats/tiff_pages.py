@@ -7,7 +7,6 @@ import os
 import re
 import struct
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import tifffile
@@ -16,6 +15,8 @@ from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import NotMine
 from histonic.slides.damage import BROKEN
 from histonic.slides.formats.tiff_ome import ome_pixels, require_one_plane
+from histonic.slides.sources.places import Source, open_source, size_of
+from histonic.slides.sources.remote import RemoteFile
 
 LEFT_TO_OTHERS = {
     "is_ndpi": "Hamamatsu NDPI",
@@ -38,7 +39,7 @@ APERIO_SIZE = re.compile(
 IMAGEJ_IMAGES = re.compile(r"^images=(\d{1,9})\s*$", re.MULTILINE)
 
 
-def open_tiff(path: Path) -> tifffile.TiffFile:
+def open_tiff(path: Source) -> tifffile.TiffFile:
     """Open a file as TIFF.
 
     Raises:
@@ -49,7 +50,7 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     if first:
         require_size(path, first + 2)
     try:
-        tiff = tifffile.TiffFile(path)
+        tiff = tifffile.TiffFile(path.stream() if isinstance(path, RemoteFile) else path)
     except BROKEN as error:
         reason = " ".join(str(error).split()).removeprefix("not a TIFF file").strip(": ")
         if first:
@@ -60,7 +61,7 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
     return tiff
 
 
-def find_levels(tiff: tifffile.TiffFile, path: Path) -> list[Any]:
+def find_levels(tiff: tifffile.TiffFile, path: Source) -> list[Any]:
     """The pages that are the slide, finest first; labels, macros and thumbnails are left out.
 
     The slide is the largest picture of the file, wherever it stands; of several of the same size the first.
@@ -104,7 +105,7 @@ def twins(tiff: tifffile.TiffFile, first: Any) -> int:
     return sum(_same_size(page, first) for page in _pictures(tiff)) - 1
 
 
-def damaged(path: str | os.PathLike[str], found: str) -> UnreadableSlideError:
+def damaged(path: object, found: str) -> UnreadableSlideError:
     """The refusal of a TIFF file that contradicts itself; no other reader is asked."""
     return UnreadableSlideError(
         f"Open the slide {path}.",
@@ -113,7 +114,7 @@ def damaged(path: str | os.PathLike[str], found: str) -> UnreadableSlideError:
     )
 
 
-def unshown(path: str | os.PathLike[str], found: str) -> UnreadableSlideError:
+def unshown(path: object, found: str) -> UnreadableSlideError:
     """The refusal of pixels that would be shown wrong; no other reader is asked, as it may show others."""
     return UnreadableSlideError(
         f"Open the slide {path}.",
@@ -128,13 +129,13 @@ def said(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def require_size(path: Path, end: int) -> None:
+def require_size(path: Source, end: int) -> None:
     """Refuse a file of fewer than ``end`` bytes.
 
     Raises:
         UnreadableSlideError: It was cut off.
     """
-    size = path.stat().st_size
+    size = size_of(path)
     if end > size:
         raise UnreadableSlideError(
             f"Open the slide {path}.",
@@ -143,9 +144,9 @@ def require_size(path: Path, end: int) -> None:
         )
 
 
-def _first_directory(path: Path) -> int:
+def _first_directory(path: Source) -> int:
     """Where a TIFF header says that the first directory lies; 0 if the file has no such header."""
-    with path.open("rb") as file:
+    with open_source(path) as file:
         head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
     if not order or len(head) < 8:
@@ -156,7 +157,7 @@ def _first_directory(path: Path) -> int:
     return int(struct.unpack(order + "Q", head[8:16])[0]) if version == 43 and len(head) == 16 else 0
 
 
-def require_whole_directories(tiff: tifffile.TiffFile, path: Path) -> None:
+def require_whole_directories(tiff: tifffile.TiffFile, path: Source) -> None:
     """Follow the chain of directories: a file cut off between them would only look like a smaller one.
 
     Raises:
@@ -285,7 +286,7 @@ def _ratios(page: Any, first: Any) -> tuple[float, float]:
     return first.imagewidth / page.imagewidth, first.imagelength / page.imagelength
 
 
-def _require_no_cut_side(path: Path, first: Any, others: Sequence[Any]) -> None:
+def _require_no_cut_side(path: Source, first: Any, others: Sequence[Any]) -> None:
     """Refuse a pyramid of which no level has the shape of the slide: a side of one of them is damaged."""
     for page in others:
         if not (page.is_tiled and _is_stored_alike(page, first)):
@@ -299,7 +300,7 @@ def _require_no_cut_side(path: Path, first: Any, others: Sequence[Any]) -> None:
             )
 
 
-def _require_same_samples(path: Path, first: Any, others: Sequence[Any]) -> None:
+def _require_same_samples(path: Source, first: Any, others: Sequence[Any]) -> None:
     """Refuse a pyramid of which a tiled level has other samples than the slide."""
     for page in others:
         tiled = page.is_tiled and first.is_tiled and not page.is_mask

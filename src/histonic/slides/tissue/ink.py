@@ -18,6 +18,7 @@ STAINED = frozenset({0, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23})
 WIDTH_UM = 40.0
 HALO_UM = 24.0
 RIM_UM = 48.0
+MOST_STROKES = 12
 # A stroke of a pen, whatever its hue.
 MOST_WIDTH_UM = 2_000.0
 MOST_UNEVEN = 0.25
@@ -58,7 +59,7 @@ def find_ink(
     cores = opened(foreign & (evenness < EVEN), radius)
     # Its rim is thin and of any density, its continuation over tissue shows the tissue's texture.
     rim = dilated(cores, max(1, round(RIM_UM / mpp))) & dense & ~own[hue]
-    ink = ndimage.binary_propagation(cores, mask=foreign | rim | cores)
+    ink = ndimage.binary_propagation(cores, mask=foreign | rim | cores | _inked_tissue(cores, density))
     even = dense & ~ink & (evenness < VERY_EVEN) & (most > 0.6)
     ink |= _strokes(opened(even, radius), most, dense, mpp)
     if ink.any():
@@ -101,6 +102,17 @@ def _has_ink_colour(
     red = (density[0] < 0.35) & (density[2] > 0.8 * density[1]) & (most > 1.3)
     coloured: BoolImage = (most > 0.8) & (grey | cold | yellow | red)
     return coloured
+
+
+def _inked_tissue(cores: BoolImage, density: FloatImage) -> BoolImage:
+    """Where ink may go on across tissue: no channel is much less dense than in one of the strokes."""
+    labels, count = ndimage.label(cores)
+    inked = np.zeros(cores.shape, bool)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    for at in np.argsort(-sizes)[:MOST_STROKES]:
+        of_ink = np.median(density[:, labels == at + 1], axis=1)
+        inked |= (density >= 0.7 * of_ink[:, None, None]).all(0)
+    return inked
 
 
 def _strokes(cores: BoolImage, most: FloatImage, dense: BoolImage, mpp: float) -> BoolImage:

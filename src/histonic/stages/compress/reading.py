@@ -16,6 +16,7 @@ from histonic.core.compressed import ReaderDescription, SlideDescription
 from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
 from histonic.core.files import hash_of, replacing_file
 from histonic.core.grid import TileGrid
+from histonic.core.places.urls import Url
 from histonic.core.units import MOST_ENLARGEMENT, WH
 from histonic.data.maps.shares import NO_CELL
 from histonic.data.maps.store import (
@@ -32,11 +33,11 @@ from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, open_slide
 from histonic.slides.likeness import appearance_of
-from histonic.slides.masks import read_tissue_mask
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tiles import lay_tiles, walk_tiles
 from histonic.slides.tissue.cells import cell_coverage
 from histonic.slides.tissue.finder import find_tissue
+from histonic.slides.tissue.masks import read_tissue_mask
 from histonic.slides.tissue.rule import TissueMask, TissueRule
 from histonic.stages.compress.settings import CompressSettings
 
@@ -243,6 +244,11 @@ def write_thumbnail(store: Path, slide_id: str, drawn: bytes) -> None:
 def without_path(failure: Failure, row: SlideRow) -> Failure:
     """A failure in whose words the slide's identifier stands for its file."""
     reason = failure.reason
+    if isinstance(row.path, Url):
+        reason = reason.replace(str(row.path), row.slide_id).replace(row.path.name, row.slide_id)
+        return Failure(
+            failure.slide_id, failure.slide_id, failure.stage, reason.replace(row.path.host, "(private)")
+        )
     for path in (row.path, row.path.resolve(), row.mask):
         if path is not None:
             reason = reason.replace(str(path), row.slide_id).replace(path.name, row.slide_id)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from histonic.core.claims import STALE_S
+from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Precision, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings
@@ -16,8 +17,8 @@ from histonic.data.tables.settings import SlideListSettings
 class CompressSettings(SlideListSettings):
     """Slides to compressed maps."""
 
-    slides: tuple[Path, ...] = Field(
-        (), description="Slide files, folders, or a CSV with path, mpp, mask, slide_id."
+    slides: tuple[GivenPlace, ...] = Field(
+        (), description="Slide files, URLs, folders, or a CSV with path, mpp, mask, slide_id."
     )
     encoder: str = Field(
         "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."

@@ -46,7 +46,7 @@ def state_of(row: SlideRow, settings: CompressSettings) -> State:
         found = read_checked_facts(folder).slide
     except StoreError:
         return "outdated"
-    if not row.path.exists():
+    if isinstance(row.path, Path) and not row.path.exists():
         return "absent"  # reading it will say so
     if found.fingerprint != fingerprint_file(row.path):
         return "other file"
@@ -81,10 +81,14 @@ def require_same_maker(folder: Path, encoder: EncoderDescription, settings: MapS
             "Choose another --out, or delete the store.",
         )
     if store.settings != settings:
+        made, wanted = store.settings.to_dict(), settings.to_dict()
+        differing = [key for key in wanted if made[key] != wanted[key]]
         raise StoreError(
             asked,
-            f"Its {len(store.slide_ids)} maps were made with other settings: {store.settings.to_dict()}.",
-            f"Use those instead of {settings.to_dict()}, choose another --out, or delete the store.",
+            f"Its {len(store.slide_ids)} maps were made with other settings: "
+            f"{', '.join(f'{key} {made[key]}' for key in differing)}.",
+            f"Use that instead of {', '.join(f'{key} {wanted[key]}' for key in differing)}, choose "
+            "another --out, or delete the store.",
         )
 
 

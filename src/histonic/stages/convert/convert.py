@@ -122,7 +122,7 @@ def _target(row: SlideRow, settings: ConvertSettings) -> Path:
             "point.",
         )
     target = settings.out / f"{row.slide_id}{ENDING}"
-    if target.exists() and row.path.exists() and target.samefile(row.path):
+    if target.exists() and isinstance(row.path, Path) and row.path.exists() and target.samefile(row.path):
         raise SlideError(
             f"Convert {row.path}.", "The result would take its place.", "Choose another folder with --out."
         )

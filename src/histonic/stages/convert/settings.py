@@ -6,14 +6,15 @@ from pathlib import Path
 
 from pydantic import Field
 
+from histonic.core.places.urls import GivenPlace
 from histonic.data.tables.settings import SlideListSettings
 
 
 class ConvertSettings(SlideListSettings):
     """Slides and pictures to pyramidal OME-TIFF."""
 
-    slides: tuple[Path, ...] = Field(
-        (), description="Slide files, folders, or a CSV with path, mpp, slide_id."
+    slides: tuple[GivenPlace, ...] = Field(
+        (), description="Slide files, URLs, folders, or a CSV with path, mpp, slide_id."
     )
     out: Path = Field(description="Folder for one .ome.tif a slide.")
     mpp: float | None = Field(

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Settings
 from histonic.data.tilesets.plan import TileSetSettings
 
@@ -41,7 +42,7 @@ class TrainEncoderSettings(Settings):
     sets: tuple[TileSetSettings, ...] = Field((), description="Tile sets, a list in the YAML file.")
     tiles: tuple[Path, ...] = Field((), description="Tile sets that need no more words than --mpp.")
     mpp_of_tiles: float | None = Field(None, gt=0, description="Microns per pixel of --tiles.")
-    slides: tuple[Path, ...] = Field((), description="Slides whose tissue gives unlabelled tiles.")
+    slides: tuple[GivenPlace, ...] = Field((), description="Slides whose tissue gives unlabelled tiles.")
     tiles_per_slide: int = Field(
         500, ge=1, le=10_000_000, description="Unlabelled tiles taken from a slide, at most."
     )

@@ -12,6 +12,7 @@ from PIL import Image
 
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import HistonicError
+from histonic.core.places.urls import Place, Url, is_url
 from histonic.slides.base import open_slide
 from histonic.slides.thumbnail import thumbnail
 
@@ -27,12 +28,12 @@ class SlidePicture:
 
     Attributes:
         whole: uint8 ``(h, w, 3)`` of the whole slide; white if there is no picture at all.
-        file: The slide file; None if it is not at hand or another one lies in its place.
+        file: The slide file or its URL; None if it is not at hand or another one lies in its place.
         note: Empty, or why pictures are coarser than they could be.
     """
 
     whole: UInt8Image
-    file: Path | None
+    file: Place | None
     note: str = ""
 
 
@@ -44,8 +45,8 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
         stored: Thumbnail in the store or run, if there is one.
         folder: Where slide files lie now, if they were moved.
     """
-    found: Path | str = find_slide_file(slide, folder)
-    if isinstance(found, Path):
+    found: Place | str = find_slide_file(slide, folder)
+    if not isinstance(found, str):
         try:
             with open_slide(found, mpp=slide.grid.slide_mpp) as opened:
                 if opened.fingerprint == slide.slide.fingerprint:
@@ -67,8 +68,8 @@ def slide_picture(slide: CompressedSlide, stored: Path | None, folder: Path | No
     return SlidePicture(blank, None, f"{found}: there is no picture")
 
 
-def find_slide_file(slide: CompressedSlide, folder: Path | None) -> Path | str:
-    """The slide's file, or why there is none."""
+def find_slide_file(slide: CompressedSlide, folder: Path | None) -> Place | str:
+    """The slide's file or URL, or why there is none."""
     name, path = slide.slide.file, slide.slide.path
     if not name or not path:
         return "the map does not name its slide file"
@@ -76,6 +77,8 @@ def find_slide_file(slide: CompressedSlide, folder: Path | None) -> Path | str:
     steps = PurePath(path).parts
     places = [folder.joinpath(*steps[-depth:]) for depth in range(len(steps) - 1, 0, -1)] if folder else []
     places = [*places, *([folder / name] if folder else [])]
+    if is_url(path) and not any(place.is_file() for place in places):
+        return Url(path)
     for place in (*places, Path(path)):
         if place.is_file():
             return place

@@ -39,10 +39,10 @@ from histonic.data.annotations.shapes import Annotations, LabelRule
 from histonic.data.maps.store import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, fingerprint_file, open_slide
-from histonic.slides.masks import read_tissue_mask
 from histonic.slides.tiles import lay_tiles
 from histonic.slides.tissue.cells import cell_coverage
 from histonic.slides.tissue.finder import find_tissue
+from histonic.slides.tissue.masks import read_tissue_mask
 from histonic.slides.tissue.rule import TissueRule
 from histonic.stages.tiles.choice import Choice, choose_tiles
 from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, require_own_folders

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def _by_column(rows: Sequence[SlideRow], settings: ExtractSettings, column: str)
     named: dict[str, str] = {}
     columns: list[str] = []
     for path in settings.slides:
-        if path.suffix.lower() in TABLE_EXTENSIONS and path.is_file():
+        if isinstance(path, Path) and path.suffix.lower() in TABLE_EXTENSIONS and path.is_file():
             table = read_table(path, sheet=settings.slide_sheet)
             columns += table.columns
             if column in table.columns:

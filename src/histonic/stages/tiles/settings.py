@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Settings, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings
@@ -16,8 +17,8 @@ from histonic.data.tilesets.plan import TileSetSettings
 class ExtractSettings(SlideListSettings):
     """Slides and annotations to a set of tiles."""
 
-    slides: tuple[Path, ...] = Field(
-        (), description="Slide files, folders, or a CSV with path, mpp, mask, slide_id."
+    slides: tuple[GivenPlace, ...] = Field(
+        (), description="Slide files, URLs, folders, or a CSV with path, mpp, mask, slide_id."
     )
     annotations: Path | None = Field(
         None,

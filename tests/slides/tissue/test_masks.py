@@ -17,7 +17,7 @@ from PIL import Image
 
 from histonic.core.errors import MaskError
 from histonic.slides.formats.array import ArraySlide
-from histonic.slides.masks import read_tissue_mask
+from histonic.slides.tissue.masks import read_tissue_mask
 
 
 def slide_of(width: int = 800, height: int = 400) -> ArraySlide:

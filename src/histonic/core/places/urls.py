@@ -1,0 +1,103 @@
+"""Where a file lies: a path on a disk, or a URL of which neither password nor query is ever shown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from pydantic import BeforeValidator
+from pydantic_core import core_schema
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+
+
+class Url:
+    """The address of a file.
+
+    What stands before the host and behind the path may be a password or a signature: it is used to open the
+    file, counts when two addresses are compared, and is left out wherever the address is shown or stored.
+
+    Args:
+        full: The address as given.
+
+    Example:
+        >>> url = Url("https://me:secret@host.org/a%20b/case 1.svs?signature=xyz")
+        >>> str(url), url.name
+        ('https://host.org/a%20b/case 1.svs', 'case 1.svs')
+    """
+
+    __slots__ = ("_full",)
+
+    def __init__(self, full: str) -> None:
+        self._full = full.strip()
+
+    def reveal(self) -> str:
+        """The whole address, to open it; never to be shown."""
+        return self._full
+
+    @property
+    def scheme(self) -> str:
+        """http, https, s3 ..."""
+        return self._full.partition("://")[0].lower()
+
+    @property
+    def host(self) -> str:
+        """Server and port, or bucket."""
+        rest = self._full.partition("://")[2]
+        return re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+
+    @property
+    def name(self) -> str:
+        """File name: the last part of the path."""
+        return unquote(self._path.rstrip("/").rpartition("/")[2])
+
+    @property
+    def suffix(self) -> str:
+        """Extension of the file name."""
+        return Path(self.name).suffix
+
+    @property
+    def _path(self) -> str:
+        """What lies between the host and the query, with its first slash."""
+        rest = re.split(r"[?#]", self._full.partition("://")[2], maxsplit=1)[0]
+        return "".join(rest.partition("/")[1:])
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}{self._path}"
+
+    def __repr__(self) -> str:
+        return f"Url({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Url) and other._full == self._full
+
+    def __hash__(self) -> int:
+        return hash(self._full)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.is_instance_schema(
+            cls, serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json")
+        )
+
+
+def is_url(given: object) -> bool:
+    """Whether a text is a URL.
+
+    Example:
+        >>> is_url("s3://bucket/a.svs"), is_url("C:/slides/a.svs"), is_url("//server/a.svs")
+        (True, False, False)
+    """
+    return isinstance(given, str) and _URL.match(given.strip()) is not None
+
+
+def place_of(given: Any) -> Any:
+    """The URL that a text is; anything else as it came."""
+    return Url(given) if is_url(given) else given
+
+
+Place = Path | Url
+GivenPlace = Annotated[Path | Url, BeforeValidator(place_of)]
+"""In settings: a path, or a text with a scheme such as https:// for a URL."""

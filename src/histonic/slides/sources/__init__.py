@@ -1,0 +1,1 @@
+"""Where slides come from: files that belong together, and files that lie elsewhere."""

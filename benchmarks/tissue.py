@@ -149,19 +149,15 @@ def laid(data: Path, most: int, pictures: Pictures) -> Iterator[str]:
         fields = read_fields(data, kind, most)
         for strength in STRENGTHS:
             trials: dict[bool, list[Trial]] = {False: [], True: []}
-            for at, field in enumerate(fields):
-                for nth, tint in enumerate(TINTS):
-                    if (at + nth) % max(1, len(fields) // 2):
-                        continue  # each field on some tints, each tint under some fields
-                    for beside in (False, True):
-                        others = [fields[(at + 1) % len(fields)]] if beside else []
-                        scene = lay([field, *others], [strength, *[1.5] * len(others)], tint, at * 8 + nth)
-                        trial = Trial.of(scene)
-                        trials[beside].append(trial)
-                        if strength >= 0.4:
-                            pictures.add(
-                                "laid", trial.wrong, f"{kind} {scene.name}", scene.pixels, trial.found
-                            )
+            for at, tint in enumerate(TINTS):
+                field = fields[at % len(fields)]
+                for beside in (False, True):
+                    others = [fields[(at + 1) % len(fields)]] if beside else []
+                    scene = lay([field, *others], [strength, *[1.5] * len(others)], tint, at)
+                    trial = Trial.of(scene)
+                    trials[beside].append(trial)
+                    if strength >= 0.4:
+                        pictures.add("laid", trial.wrong, f"{kind} {scene.name}", scene.pixels, trial.found)
             alone, beside_ = (np.sum([t.counts for t in trials[b]], axis=0) for b in (False, True))
             both = alone + beside_
             worst = min(share(t.counts[0], t.counts[1], 1.0) for b in (False, True) for t in trials[b])

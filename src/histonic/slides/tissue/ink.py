@@ -22,11 +22,12 @@ MOST_STROKES = 12
 # A stroke of a pen, whatever its hue.
 MOST_WIDTH_UM = 2_000.0
 MOST_UNEVEN = 0.25
-MOST_COMPACT = 5
+MOST_COMPACT = 4
 # Dust and bubbles have no colour; colourless tissue (silver, nickel) comes in larger pieces.
 GREY_SPREAD = 0.3
 GREY_WIDTH_UM = 80.0
 GREY_SPECK_UM2 = 100_000.0
+GREY_SHARE = 0.05
 # Detail over density. Measured at 16 µm/px: middles of strokes 0.01 to 0.03, tissue 0.03 to 0.4.
 EVEN = 0.045
 VERY_EVEN = 0.02
@@ -161,6 +162,6 @@ def drop_grey_specks(tissue: BoolImage, density: FloatImage, mpp: float) -> Bool
     )
     wide = np.zeros(count + 1, bool)
     wide[np.unique(labels[inside > 0])] = True
-    keep = ~grey | (wide & (sizes > GREY_SPECK_UM2 / mpp**2))
+    keep = ~grey | (wide & (sizes > min(GREY_SPECK_UM2 / mpp**2, GREY_SHARE * tissue.size)))
     keep[0] = False
     return keep[labels]  # type: ignore[no-any-return]

@@ -9,8 +9,9 @@ from histonic.core.errors import SettingsError
 from histonic.core.registry import Entry, Registry
 from histonic.encoders.base import ENCODERS
 from histonic.slides.base import READERS
+from histonic.slides.tissue.registry import FINDERS
 
-FAMILIES: tuple[Registry[Any], ...] = (READERS, ENCODERS, AGGREGATORS)
+FAMILIES: tuple[Registry[Any], ...] = (READERS, FINDERS, ENCODERS, AGGREGATORS)
 
 
 def list_plugins(check: bool = False) -> tuple[list[str], int]:
@@ -24,12 +25,13 @@ def list_plugins(check: bool = False) -> tuple[list[str], int]:
     """
     lines, failed = [], 0
     widest = max(len(name) for registry in FAMILIES for name in registry.entries())
+    family = max(len(registry.family) for registry in FAMILIES)
     for registry in FAMILIES:
         for entry in registry.entries().values():
             state = _state(registry, entry, check)
             failed += state.startswith("fails")
             origin = "" if entry.origin == "histonic" else f" (from {entry.origin})"
-            lines.append(f"{registry.family:<11} {entry.name:<{widest}} {state:<7} {entry.summary}{origin}")
+            lines.append(f"{registry.family:<{family}} {entry.name:<{widest}} {state:<7} {entry.summary}{origin}")
     return lines, failed
 
 

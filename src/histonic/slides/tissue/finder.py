@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from histonic.core.registry import Entry, Registry
 from histonic.slides.base import Slide
 from histonic.slides.tissue.glass import (
     FLAT,
@@ -24,6 +22,7 @@ from histonic.slides.tissue.glass import (
 )
 from histonic.slides.tissue.ink import drop_grey_specks, find_ink
 from histonic.slides.tissue.pieces import clean_mask
+from histonic.slides.tissue.registry import FINDERS
 from histonic.slides.tissue.rule import BoolImage, FloatImage, TissueMask, TissueRule
 from histonic.slides.tissue.shapes import dilated
 
@@ -37,32 +36,6 @@ BLACK = 30
 SMALL_SIDE_PX = 512
 MOST_PX = 3_000_000
 BAND_ROWS = 512
-
-
-class TissueFinder(Protocol):
-    """A function that finds tissue; other packages register theirs in the group ``histonic.tissue``."""
-
-    def __call__(self, pixels: npt.NDArray[np.uint8], mpp: float) -> BoolImage:
-        """Tissue in a picture of a whole slide, before small pieces and holes are dealt with.
-
-        Args:
-            pixels: uint8 ``(h, w, 3)`` RGB.
-            mpp: Its microns per pixel.
-
-        Returns:
-            bool ``(h, w)``.
-        """
-
-
-FINDERS: Registry[TissueFinder] = Registry(
-    "tissue finder",
-    "histonic.tissue",
-    (
-        Entry(
-            "rules", "histonic.slides.tissue.finder:tissue_of", "Density, colour and detail over the glass."
-        ),
-    ),
-)
 
 
 def find_tissue(slide: Slide, rule: TissueRule | None = None) -> TissueMask:

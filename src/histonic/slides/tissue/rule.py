@@ -23,7 +23,7 @@ class TissueRule:
         max_hole_um2: Smaller holes are filled, as far as they are less than 0.2 % of the picture: in a field
             a lumen is a large part of what there is, on a slide a small one.
         everything: All of the slide is tissue, and nothing is looked for.
-        finder: Name of what finds it, see :data:`histonic.slides.tissue.finder.FINDERS`.
+        finder: Name of what finds it, see :data:`histonic.slides.tissue.registry.FINDERS`.
     """
 
     mpp: float = 8.0

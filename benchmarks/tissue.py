@@ -291,7 +291,11 @@ def main() -> int:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--fields", type=int, default=6, help="fields of each set")
     parser.add_argument("--pictures", type=Path, help="folder for the ten worst of each part")
+    parser.add_argument("--strengths", help="of the stain, for the first part; all by default")
     options = parser.parse_args()
+    if options.strengths:
+        global STRENGTHS
+        STRENGTHS = tuple(float(each) for each in options.strengths.split(","))
     data = Path(os.environ.get("HISTONIC_DATA", "../shared/data"))
     pictures = Pictures(options.pictures)
     for part in options.parts.split(","):

@@ -31,7 +31,8 @@ def list_plugins(check: bool = False) -> tuple[list[str], int]:
             state = _state(registry, entry, check)
             failed += state.startswith("fails")
             origin = "" if entry.origin == "histonic" else f" (from {entry.origin})"
-            lines.append(f"{registry.family:<{family}} {entry.name:<{widest}} {state:<7} {entry.summary}{origin}")
+            name = f"{registry.family:<{family}} {entry.name:<{widest}}"
+            lines.append(f"{name} {state:<7} {entry.summary}{origin}")
     return lines, failed
 
 

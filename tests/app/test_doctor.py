@@ -105,6 +105,20 @@ def test_the_doctor_knows_equal_names_by_their_folders(tmp_path: Path) -> None:
     assert not any("without a" in each.text or "No label fits" in each.text for each in found)
 
 
+def test_the_doctor_finds_masks_where_compress_finds_them(tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    for folder in ("a", "b"):
+        write_pyramid(tmp_path / "slides" / folder / "1.tif", tissue(), mpp=0.5)
+        (masks / folder).mkdir(parents=True)
+    Image.fromarray(np.full(tissue().shape[:2], 255, np.uint8)).save(masks / "a" / "1.png")
+    given = {"slides": [tmp_path / "slides"], "encoder": "colour", "masks": masks, "names": "path"}
+    found = {Path(each.where).parent.name: each for each in run(**given, tissue="masks")}
+    assert found["a"].severity == "ok" and "tissue 100 % of the slide" in found["a"].text
+    assert found["b"].severity == "error" and f"{masks} holds no b/1 nor b__1" in found["b"].text
+    with pytest.raises(HistonicError, match="--tissue all"):
+        run(**given, tissue="all")
+
+
 def test_the_doctor_asks_for_the_encoder(slides: Path) -> None:
     with pytest.raises(HistonicError, match="colours"):
         run(slides=[slides], encoder="colours")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from histonic.core.errors import SettingsError
-from histonic.core.settings import Settings, fields_of, make_settings, resolve
+from histonic.core.settings import MaskSettings, Settings, TissueSettings, fields_of, make_settings, resolve
 
 
 class Shared(Settings):
@@ -82,3 +82,24 @@ def test_names_that_no_disk_takes_are_refused(name: str) -> None:
     for values in ({"out": name}, {"out": "a", "slides": [name]}):
         with pytest.raises(SettingsError, match="no file can have such a name"):
             make_settings(Places, values)
+
+
+def test_a_choice_from_masks_is_written_in_one_way() -> None:
+    found = make_settings(MaskSettings, {"values": ["10", 2, "3-5"], "classes": "Tumor, Stroma,Tumor"})
+    assert found.values == ("2", "10", "3-5") and found.classes == ("Stroma", "Tumor")
+    assert make_settings(MaskSettings, {"values": 1}) == make_settings(MaskSettings, {"values": "1"})
+
+
+@pytest.mark.parametrize("values", ["tumour", "-1", "1.5", "6-1", "1,,2", "", "1-2-3", "99999999999", [True]])
+def test_what_is_no_value_of_a_mask_is_refused(values: object) -> None:
+    with pytest.raises(SettingsError, match="values"):
+        make_settings(MaskSettings, {"values": values})
+
+
+@pytest.mark.parametrize(("share", "usable"), [(0, True), (1, True), (-0.1, False), (1.1, False)])
+def test_the_least_share_of_tissue_may_be_none(share: float, usable: bool) -> None:
+    if usable:
+        assert make_settings(TissueSettings, {"min_cell_share": share}).min_cell_share == share
+    else:
+        with pytest.raises(SettingsError, match="min_cell_share"):
+            make_settings(TissueSettings, {"min_cell_share": share})

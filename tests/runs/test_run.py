@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from fixtures.runs import MSI, SCORE, SURVIVAL, write_external
+from histonic.core.compressed import SlideDescription
 from histonic.core.errors import HistonicError, RunError, TrainingError
+from histonic.runs.documents import SlidesGiven
 from histonic.runs.files import require_same_origin
 from histonic.runs.run import read_kept_settings, read_run, read_whole_run
 from histonic.stages.audit.audit import audit
@@ -213,3 +215,13 @@ def test_an_origin_that_changed_or_is_damaged_is_refused(tmp_path: Path) -> None
         path.write_bytes(content)
         with pytest.raises(TrainingError):
             require_same_origin(path, {"versions": "1"})
+
+
+def test_what_was_said_of_slides_is_gathered_from_their_maps() -> None:
+    slides = [
+        SlideDescription(mpp=0.25, names="path"),
+        SlideDescription(mpp=0.5, default_mpp=0.5, mask="a" * 64, names="path"),
+        SlideDescription(mpp=0.5, default_mpp=0.5, names="path"),
+    ]
+    assert SlidesGiven.of(slides) == SlidesGiven(default_mpp=(0.5,), names=("path",), masked=True)
+    assert SlidesGiven.of([]) == SlidesGiven()

@@ -16,6 +16,7 @@ from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import examine_labels
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.stages.compress.inspection import Inspected, inspect_slide
+from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.reading import no_tissue
 from histonic.stages.compress.settings import CompressSettings
 
@@ -51,7 +52,8 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
         then one a problem in the table.
 
     Raises:
-        SettingsError: Neither slides nor labels were given, or the preview would lie among the slides.
+        SettingsError: Neither slides nor labels were given, the preview would lie among the slides, or the
+            masks cannot be meant.
         EncoderError: The encoder cannot be loaded.
         OutputError: The preview cannot be written.
     """
@@ -62,6 +64,7 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
             "Give slide files, a folder, or --labels TABLE.",
         )
     rows = read_slide_list(settings.slides, settings.slide_sheet, settings.names) if settings.slides else []
+    require_sensible_masks(rows, settings, settings.masks)
     previews = None if settings.preview is None else Previews.at(settings.preview, rows, settings.slides)
     progress.stage("doctor", len(rows))
     findings = _examine_slides(rows, settings, previews, progress) if rows else []
@@ -118,7 +121,7 @@ def _as_compress(settings: DoctorSettings) -> CompressSettings:
     """The settings of the compression that the doctor speaks of; nothing is written."""
     shared = {
         name: getattr(settings, name)
-        for name in ("mpp", "masks", "reader", "encoder", "tissue", "most_enlargement")
+        for name in ("mpp", "masks", "names", "reader", "encoder", "tissue", "mask", "most_enlargement")
     }
     return CompressSettings(slides=settings.slides, out=Path(), **shared)
 

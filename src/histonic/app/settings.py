@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import Settings, TissueSettings
+from histonic.core.settings import MaskSettings, Settings, TissueSettings
 from histonic.core.task import MOST_TARGETS
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings, TableSettings
@@ -41,6 +41,7 @@ class DoctorSettings(SlideListSettings, TableSettings):
         "one each in a folder.",
     )
     tissue: TissueSettings = TissueSettings()
+    mask: MaskSettings = MaskSettings()
 
 
 class DemoSettings(Settings):

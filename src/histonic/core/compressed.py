@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 
 from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
-from histonic.core.settings import Precision, TissueSettings
+from histonic.core.settings import MaskSettings, Precision, TissueSettings
 from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
 ORIENTATIONS = 8
@@ -115,6 +115,7 @@ class SlideDescription(Part):
         given_mpp: The resolution that a slide table gave.
         default_mpp: The resolution of the settings, where it was used.
         mask: Hash of the mask file; None if tissue was looked for.
+        names: Whether slides that no table names were called by their files or by their paths.
         scanner: As the file says; empty if it does not.
         storage: Format and compression of the pixels; empty if not known.
         enlarged: How many times its pixels were enlarged for the encoder; 1 if they were not.
@@ -129,6 +130,7 @@ class SlideDescription(Part):
     given_mpp: Number | None = None
     default_mpp: Number | None = None
     mask: str | None = None
+    names: Literal["file", "path"] = "file"
     scanner: str = ""
     storage: str = ""
     enlarged: Number = 1
@@ -155,12 +157,14 @@ class MapSettings(Part):
         orientations: 1, or 8 if turned and mirrored tiles were encoded too.
         precision: Arithmetic of the encoder.
         tissue: How tissue was told from glass; None if the map was not made from a slide.
+        mask: What in masks from outside was taken as tissue.
         most_enlargement: How many times coarser slides were allowed to be enlarged.
     """
 
     orientations: Literal[1, 8] = 1
     precision: Precision = "32"
     tissue: TissueSettings | None = None
+    mask: MaskSettings = MaskSettings()
     most_enlargement: Number = MOST_ENLARGEMENT
 
 

@@ -9,9 +9,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from histonic.core.errors import SettingsError
@@ -24,9 +34,21 @@ MOST_BITS = 63
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
+    """Base of all settings: frozen, and an unknown key is an error.
+
+    Attributes:
+        LEAD: Of settings inside other settings the field that a single word in their place means: ``--tissue
+            all`` on the command line, ``tissue: all`` in a file.
+    """
+
+    LEAD: ClassVar[str] = ""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_single_word(cls, value: Any) -> Any:
+        return {cls.LEAD: value} if cls.LEAD and isinstance(value, str) else value
 
     @field_validator("*", mode="before")
     @classmethod
@@ -47,14 +69,59 @@ class Settings(BaseModel):
 class TissueSettings(Settings):
     """What counts as tissue."""
 
-    source: Literal["auto", "all"] = Field(
-        "auto", description="auto: found by its colour; all: every cell, for fields and cores without glass."
+    LEAD = "source"
+
+    source: Literal["auto", "all", "masks"] = Field(
+        "auto",
+        description="auto: a slide's mask where one is given, else found; all: every cell (no mask may be "
+        "given); masks: every slide needs a mask.",
     )
     finder: str = Field("rules", description="What finds it (see 'histonic list').")
     mpp: float = Field(8.0, gt=0, description="Microns per pixel at which tissue is looked for.")
     min_speck_um2: float = Field(20_000, ge=0, description="Pieces of tissue smaller than this are dropped.")
     max_hole_um2: float = Field(40_000, ge=0, description="Holes smaller than this are filled.")
-    min_cell_share: float = Field(0.25, gt=0, le=1, description="Cells with less tissue than this are empty.")
+    min_cell_share: float = Field(
+        0.25, ge=0, le=1, description="Cells with less tissue than this are empty; 0: those without any."
+    )
+
+
+def _split(value: Any) -> Any:
+    """Words between commas, sorted and each once, so that one choice is written in one way."""
+    each = [value] if isinstance(value, str | int) else value
+    if not isinstance(each, list | tuple) or not all(type(item) in (str, int) for item in each):
+        return value
+    words = [word.strip() for item in each for word in str(item).split(",")]
+    if not all(words):
+        raise ValueError("an empty word names nothing")
+    return tuple(sorted(set(words), key=lambda word: (len(word), word) if word[0].isdigit() else (0, word)))
+
+
+def _whole_numbers(value: tuple[str, ...]) -> tuple[str, ...]:
+    for word in value:
+        first, _, last = word.partition("-")
+        ends = [first, last or first]
+        if not all(end.isascii() and end.isdigit() and len(end) < 11 for end in ends):
+            raise ValueError(f"{word!r} is neither a whole number nor two of them, as 1-6")
+        if int(ends[1]) < int(ends[0]):
+            raise ValueError(f"{word!r} runs backwards")
+    return value
+
+
+class MaskSettings(Settings):
+    """What in masks from outside is tissue."""
+
+    values: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_whole_numbers)] = Field(
+        (),
+        max_length=1000,
+        description="Values of mask pictures that are tissue (1, 1,2 or 1-6); needed where a mask holds more "
+        "than nought and one other.",
+    )
+    classes: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        (),
+        max_length=1000,
+        description="Classes of GeoJSON masks that are tissue (Tumor,Stroma; unclassified: areas without "
+        "one); needed where a mask holds several.",
+    )
 
 
 HIDDEN = "(private)"
@@ -128,13 +195,37 @@ def make_settings(model: type[S], values: Mapping[str, Any], source: str = "the 
         return model.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "settings"
+        key = ".".join(_named_parts(model, first["loc"])) or "settings"
         found = "nothing" if first["type"] == "missing" else _short(first.get("input"))
         raise SettingsError(
             f"Read {source}.",
             f"{key} is {found}: {first['msg'].removeprefix('Value error, ')}.",
             f"Correct the value of {key}.",
         ) from error
+
+
+def _named_parts(model: type[Settings], place: tuple[int | str, ...]) -> list[str]:
+    """Where an error lies, as a user writes it: leading fields are not named."""
+    parts = [str(part) for part in place]
+    field = model.model_fields.get(parts[0]) if parts else None
+    inner = field.annotation if field else None
+    if isinstance(inner, type) and issubclass(inner, Settings) and parts[1:2] == [inner.LEAD]:
+        del parts[1]
+    return parts
+
+
+def option_name(model: type[Settings], key: str, inner: str = "") -> str:
+    """What a setting, or one inside of it, is called on the command line.
+
+    Example:
+        >>> class Cut(Settings):
+        ...     tissue: TissueSettings = TissueSettings()
+        >>> option_name(Cut, "tissue", "min_cell_share"), option_name(Cut, "tissue", "source")
+        ('--tissue-min-cell-share', '--tissue')
+    """
+    nested = model.model_fields[key].annotation
+    leads = isinstance(nested, type) and issubclass(nested, Settings) and inner == nested.LEAD
+    return "--" + (f"{key}-{inner}" if inner and not leads else key).replace("_", "-")
 
 
 def _short(value: Any, most: int = 120) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -10,10 +10,11 @@ from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
 
 from histonic.core.calls import Calls, PointName, PointNames
 from histonic.core.cohort import Exclusion
-from histonic.core.compressed import EncoderDescription, MapSettings
+from histonic.core.compressed import EncoderDescription, MapSettings, SlideDescription
 from histonic.core.documents import Document, Part, SealedDocument, SparsePart
 from histonic.core.settings import Precision
 from histonic.core.task import Coding, Tasks
+from histonic.core.units import Number
 from histonic.data.maps.fusion import Fusion
 from histonic.data.tables.settings import TableSettings
 
@@ -54,6 +55,30 @@ class ChosenThreshold(Part):
     negatives: int
 
 
+class SlidesGiven(Part):
+    """What a compression was told of slides beside its settings for all of them, as far as maps show it.
+
+    Attributes:
+        default_mpp: Microns per pixel of slides that do not say; several where several were said.
+        names: Whether slides that no table names were called by their files or by their paths.
+        masked: Whether some have a mask from outside.
+    """
+
+    default_mpp: tuple[Number, ...] = ()
+    names: tuple[Literal["file", "path"], ...] = ()
+    masked: bool = False
+
+    @classmethod
+    def of(cls, slides: Iterable[SlideDescription]) -> SlidesGiven:
+        """As the maps of slides show it."""
+        listed = list(slides)
+        return cls(
+            default_mpp=tuple(sorted({float(each.default_mpp) for each in listed if each.default_mpp})),
+            names=tuple(sorted({each.names for each in listed})),
+            masked=any(each.mask for each in listed),
+        )
+
+
 class RunDocument(SealedDocument):
     """``run.json``: what was trained, from what, by which versions; written last.
 
@@ -62,6 +87,7 @@ class RunDocument(SealedDocument):
         calls: By which rule a class is called; earlier versions knew but one.
         operating_points: At which binary targets are called, too; none in files of earlier versions.
         thresholds: Of these, by target and fold.
+        slides_given: What was said of the slides; nothing in files of earlier versions.
         files: SHA-256 of each file that the training wrote, by its name in the run; the bundle has its own.
     """
 
@@ -91,6 +117,7 @@ class RunDocument(SealedDocument):
     device: str
     precision: Precision
     bundle_fingerprint: str
+    slides_given: SlidesGiven = SlidesGiven()
     files: dict[str, str] = Field(default_factory=dict)
 
 

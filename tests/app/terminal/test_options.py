@@ -147,3 +147,26 @@ def test_sheets_and_spellings_on_the_command_line() -> None:
 def test_targets_without_end_are_refused_before_any_work() -> None:
     with pytest.raises(SettingsError, match="at most 1000 items"):
         make_settings(TrainSettings, {**NEEDED, "target": ["y"] * 200_000})
+
+
+def test_one_word_says_where_tissue_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "word.yaml").write_text("slides: [a.svs]\nout: s\ntissue: masks\nmask: {values: [2, 1]}\n")
+    (tmp_path / "keys.yaml").write_text("slides: [a.svs]\nout: s\ntissue: {source: masks}\n")
+    words = ["a.svs", "--out", "s", "--tissue", "masks", "--mask-values", "1,2"]
+    by_words = settings_of(CompressSettings, ("slides",), *words)
+    by_file = settings_of(CompressSettings, ("slides",), "--config", str(tmp_path / "word.yaml"))
+    given = ("--config", str(tmp_path / "keys.yaml"), "--mask-values", "2", "--mask-values", "1")
+    by_both = settings_of(CompressSettings, ("slides",), *given)
+    python = make_settings(
+        CompressSettings, {"slides": ["a.svs"], "out": "s", "tissue": "masks", "mask": {"values": "1,2"}}
+    )
+    assert by_words == by_file == by_both == python
+    more = ("--config", str(tmp_path / "word.yaml"), "--tissue-mpp", "4")
+    settings = settings_of(CompressSettings, ("slides",), *more)
+    assert isinstance(settings, CompressSettings)
+    assert settings.tissue.source == "masks" and settings.tissue.mpp == 4
+
+
+def test_a_wrong_word_is_named_as_it_is_written() -> None:
+    with pytest.raises(SettingsError, match=r"tissue is 'mask': Input should be 'auto', 'all' or 'masks'"):
+        settings_of(CompressSettings, ("slides",), "a.svs", "--out", "s", "--tissue", "mask")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histonic.core.grid import TileGrid
-from histonic.slides.tissue.cells import cell_coverage
+from histonic.slides.tissue.cells import cell_coverage, enough_tissue
 from histonic.slides.tissue.rule import TissueMask
 
 
@@ -31,3 +31,19 @@ def test_coverage_by_hand() -> None:
     mask[:2, :3] = True  # pixels of 64 px at level 0: one cell is two of them
     grid = TileGrid.over((256, 256), slide_mpp=0.5, tile_px=128, mpp=0.5)
     assert np.allclose(cell_coverage(TissueMask(mask, 32.0), grid), [[1, 0.5], [0, 0]])
+
+
+@given(st.integers(0, 199), st.integers(0, 299), st.sampled_from([0.7, 8.0, 37.0]))
+def test_any_tissue_at_all_is_one_pixel_of_the_mask(row: int, col: int, mask_mpp: float) -> None:
+    mask = np.zeros((200, 300), bool)
+    mask[row, col] = True
+    slide_wh = (int(300 * mask_mpp / 0.5), int(200 * mask_mpp / 0.5))
+    grid = TileGrid.over(slide_wh, slide_mpp=0.5, tile_px=128, mpp=0.5)
+    shares = cell_coverage(TissueMask(mask, mask_mpp), grid)
+    kept = np.argwhere(enough_tissue(shares, 0))
+    # By hand: the cells that the square of the pixel reaches into.
+    first = np.floor(np.array([row, col]) * mask_mpp / 64 + 1e-5).astype(int)
+    last = np.ceil((np.array([row, col]) + 1) * mask_mpp / 64 - 1e-5).astype(int)
+    wanted = np.argwhere(np.ones(np.minimum(last, grid.shape) - first, bool)) + first
+    assert kept.tolist() == wanted.tolist()
+    assert not enough_tissue(np.zeros(3, np.float32), 0).any()

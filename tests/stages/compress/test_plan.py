@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from histonic.app.cli import histonic
-from histonic.core.errors import OutputError, StoreError
+from histonic.core.errors import OutputError, SettingsError, StoreError
 from histonic.data.maps.store import Store, map_folder, read_map_facts
 from histonic.encoders.base import load_encoder
 from histonic.slides.formats.pyramid import write_pyramid
@@ -151,8 +151,8 @@ def test_what_the_run_would_refuse_the_dry_run_refuses(folder: Path, tmp_path: P
     write_pyramid(tmp_path / "ward" / "s0.tif", np.full((640, 640, 3), 150, np.uint8), mpp=0.5)
     other = given(folder, tmp_path / "store") | {"slides": [tmp_path / "ward"]}
     assert "another file" in plan_of(**other).slides[0].reason
-    everything = other["tissue"] | {"source": "all"}
-    assert plan_of(**(given(folder, tmp_path / "new") | {"tissue": everything})).count("to do") == 5
+    with pytest.raises(SettingsError, match="A mask is given for s0"):
+        plan_of(**(given(folder, tmp_path / "new") | {"tissue": "all"}))
 
 
 def test_the_first_slides_of_the_shard_are_taken(folder: Path, tmp_path: Path) -> None:

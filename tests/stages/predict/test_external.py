@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from histonic.core.documents import write_document
+from histonic.core.documents import sealed, write_document
 from histonic.core.errors import BundleError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
 from histonic.core.task import Coding, EventCoding
 from histonic.data.maps.store import Store
 from histonic.runs.run import read_facts
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.predict.external import external_test
 from histonic.stages.predict.predict import predict
 from histonic.stages.train.train import train_slides
@@ -182,6 +184,44 @@ def test_what_cannot_be_tested_is_refused(run: Path, elsewhere: Path, tmp_path: 
         path.write_text(path.read_text().replace('"min_cell_share": 0.25', '"min_cell_share": 0.5'))
     with pytest.raises(BundleError, match="another setting of tissue"):
         external_test(run=run, store=tmp_path / "store", labels=elsewhere / "labels.csv")
+
+
+def test_masks_of_another_program_are_told(run: Path, elsewhere: Path, tmp_path: Path) -> None:
+    shutil.copytree(elsewhere / "store", tmp_path / "store")
+    for slide_id in Store.open(tmp_path / "store").slide_ids:
+        path = tmp_path / "store" / f"{slide_id}.zarr" / "zarr.json"
+        facts = json.loads(path.read_text())
+        facts["attributes"]["settings"]["mask"] = {"values": ["1"], "classes": []}
+        facts["attributes"] = sealed(facts["attributes"])
+        path.write_text(json.dumps(facts))
+    heard = Listener()
+    given = {"columns": {"patient_id": "case"}, "target": ["score:regression:ki67"], "name": "masked"}
+    external_test(run=run, store=tmp_path / "store", labels=elsewhere / "labels.csv", progress=heard, **given)
+    assert any("other values or classes of masks are tissue" in note for note in heard.notes)
+    shutil.rmtree(run / "external" / "masked")
+
+
+def test_a_bundle_takes_masks_as_its_training_did(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caught: list[CompressSettings] = []
+
+    def stop(settings: CompressSettings, **_: object) -> None:
+        caught.append(settings)
+        raise SettingsError("Stop here.", "Enough is known.", "Nothing.")
+
+    monkeypatch.setattr("histonic.stages.predict.predict.compress", stop)
+    bundle = Path(shutil.copytree(run / "bundle", tmp_path / "bundle"))
+    facts = json.loads((bundle / "bundle.json").read_text())
+    facts["compress_settings"]["mask"] = {"values": ["1", "6"], "classes": []}
+    (bundle / "bundle.json").write_text(json.dumps(sealed(facts)))
+    write_pyramid(tmp_path / "a.tif", np.full((300, 300, 3), 150, np.uint8), mpp=0.5)
+    given = {"bundle": bundle, "slides": [tmp_path / "a.tif"], "out": tmp_path / "p.csv"}
+    for more in ({"masks": tmp_path}, {}):
+        with pytest.raises(SettingsError, match="Enough"):
+            predict(**given, **more)
+    assert caught[0].masks == tmp_path and caught[0].mask.values == ("1", "6")
+    assert caught[1].masks is None and caught[1].mask.values == (), "there is nothing to choose from"
 
 
 def test_causes_go_from_the_table_to_run_and_external_cohort(

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ import pandas as pd
 import pytest
 
 from fixtures.runs import run_document, write_external
+from histonic.app.cli import histonic
 from histonic.core.documents import read_document, sealed
 from histonic.core.errors import CohortError, OutputError, RunError, SettingsError, TableError
 from histonic.core.progress import Silent
@@ -315,6 +317,31 @@ def test_commands_hold_what_is_not_default(whole: tuple[Page, dict[str, Any], st
     assert train.startswith("histonic train store --labels labels.csv --target msi:binary --target subtype:")
     assert train.endswith("--out run --max-epochs 60 --columns patient_id=case")
     assert report == "histonic report run --resamples 100"
+
+
+def test_commands_hold_what_was_said_of_the_slides(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", (SCORE,), pictures=False)
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    facts["slides_given"] = {"default_mpp": [0.5], "names": ["path"], "masked": True}
+    facts["compress_settings"]["tissue"]["source"] = "masks"
+    facts["compress_settings"]["mask"] = {"values": ["1", "2-4"], "classes": ["Tumor", "in situ"]}
+    (run / "run.json").write_text(json.dumps(sealed(facts)), encoding="utf-8")
+    page, values, _ = report_on(run)
+    compress = values["commands"][0].replace("\\\n", "").split("--")
+    wanted = ["mpp 0.5", "names path", "masks MASKS", "tissue masks", "mask-values 1", "mask-values 2-4"]
+    assert {*wanted, "mask-classes Tumor", "mask-classes 'in situ'"} <= {each.strip() for each in compress}
+    assert "MASKS for the folder of masks" in page.text
+    words = shlex.split(values["commands"][0].replace("\\\n", " "))
+    made = histonic.commands["compress"].make_context("compress", words[2:])
+    assert made.params["mpp"] == "0.5" and made.params["tissue_source"] == "masks"
+    facts["slides_given"] = {"default_mpp": [0.25, 0.5], "names": ["file"], "masked": False}
+    (run / "run.json").write_text(json.dumps(sealed(facts)), encoding="utf-8")
+    page, values, _ = report_on(run)
+    assert [" ".join(each.split()[1:2]) for each in values["commands"]] == [
+        "compress", "compress", "train", "report",
+    ]  # fmt: skip
+    assert "--mpp 0.25" in values["commands"][0] and "--mpp 0.5" in values["commands"][1]
+    assert "MASKS" not in page.text
 
 
 def test_names_from_tables_cannot_break_the_page(tmp_path: Path, make_run: MakeRun, run_facts: Facts) -> None:

@@ -168,6 +168,23 @@ def test_a_tissue_mask_of_the_slide_table_is_used(slides: Path, tmp_path: Path) 
     assert result.tiles == {"": 50}
 
 
+def test_tiles_are_cut_by_masks_alone_and_by_chosen_values(slides: Path, tmp_path: Path) -> None:
+    mask = np.full((70, 90), 7, np.uint8)
+    mask[:32, :64], mask[:32, 64:] = 1, 2
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    rows = f"path,mask\n{slides / 's0.tif'},mask.png\n{slides / 's1.tif'},\n"
+    (tmp_path / "slides.csv").write_text(rows, encoding="utf-8")
+    given = {"tissue": "masks", "mask": {"values": "1"}}
+    result = extract(tmp_path / "slides.csv", None, tmp_path / "set", **given)
+    assert result.tiles == {"": 50}
+    assert [each.slide_id for each in result.failures] == ["s1"]
+    assert "--tissue masks needs one" in result.failures[0].reason
+    with pytest.raises(SettingsError, match="were cut with mask"):
+        extract(tmp_path / "slides.csv", None, tmp_path / "set", tissue="masks", mask={"values": "1,2"})
+    with pytest.raises(SettingsError, match="--tissue all"):
+        extract(tmp_path / "slides.csv", None, tmp_path / "other", tissue="all")
+
+
 def test_splits_by_patient(slides: Path, drawn: Path, tmp_path: Path) -> None:
     extract(slides, drawn, tmp_path / "set", group_pattern="(s[01]|s2)", val_share=0.3, test_share=0.3)
     split = {row["slide"]: row["split"] for row in rows_of(tmp_path / "set")}

@@ -96,6 +96,7 @@ def test_a_run_has_everything(whole: Path, cohort_folder: Path) -> None:
     run = json.loads((whole / "run.json").read_text())
     assert run["encoder"] == Store.open(cohort_folder / "store").encoder.to_dict()
     assert run["crop_cells"] == 14 and run["code_size"] == 18
+    assert run["slides_given"] == {"default_mpp": [], "names": ["file"], "masked": False}
     assert run["bundle_fingerprint"] == digest(whole)["bundle/bundle.json"]
 
 

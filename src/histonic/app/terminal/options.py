@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from histonic.core import documents
 from histonic.core.errors import SettingsError
-from histonic.core.settings import Settings, fields_of, make_settings
+from histonic.core.settings import Settings, fields_of, make_settings, option_name
 
 S = TypeVar("S", bound=Settings)
 
@@ -29,7 +29,7 @@ def parameters(model: type[Settings], positional: Sequence[str] = ()) -> list[cl
     config = click.Option(
         ["--config"], metavar="FILE.yaml", help="Read settings from this YAML file; options given here win."
     )
-    return [*arguments, *(_option(key, field) for key, field in options), config]
+    return [*arguments, *(_option(model, key, field) for key, field in options), config]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def settings_from(model: type[S], given: Mapping[str, Any]) -> S:
             continue
         outer, _, inner = key.partition(".")
         if inner:
-            nested = dict(values.get(outer) or {})
+            nested = _nested(model, outer, values.get(outer))
             nested[inner] = value
             values[outer] = nested
         else:
@@ -76,12 +76,21 @@ def settings_from(model: type[S], given: Mapping[str, Any]) -> S:
     return make_settings(model, values, source)
 
 
+def _nested(model: type[Settings], key: str, value: Any) -> dict[str, Any]:
+    """What a file says of nested settings, with the key that a single word stands for."""
+    inner: Any = model.model_fields[key].annotation
+    return {inner.LEAD: value} if inner.LEAD and isinstance(value, str) else dict(value or {})
+
+
 def _check_nested(model: type[Settings], values: Mapping[str, Any]) -> None:
     """An unknown key of a nested model gets its nearest name too."""
     for key, field in fields_of(model).items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, Settings) and isinstance(values.get(key), dict):
-            make_settings(inner, values[key], f"the settings under {key!r}")
+        inner: Any = field.annotation
+        nested = values.get(key)
+        is_model = isinstance(inner, type) and issubclass(inner, Settings)
+        # Wrong values are named with the whole key as all settings are made.
+        if is_model and isinstance(nested, dict) and set(nested) - set(inner.model_fields):
+            make_settings(inner, nested, f"the settings under {key!r}")
         if _is_nested_list(field) and isinstance(values.get(key), list):
             each_model = get_args(inner)[0]
             for number, each in enumerate(values[key], start=1):
@@ -143,8 +152,9 @@ def _argument(key: str, field: FieldInfo) -> click.Argument:
     )
 
 
-def _option(key: str, field: FieldInfo) -> click.Option:
-    name = key.replace(".", "-").replace("_", "-")
+def _option(model: type[Settings], key: str, field: FieldInfo) -> click.Option:
+    outer, _, inner = key.partition(".")
+    name = option_name(model, outer, inner).removeprefix("--")
     if field.annotation is bool:
         # None where neither was typed, so that a settings file may decide.
         return click.Option(

@@ -11,7 +11,8 @@ import numpy as np
 
 from histonic.core.errors import MaskError
 from histonic.core.units import XY
-from histonic.data.annotations.shapes import UNCLASSIFIED, Annotations, LabelRule, Point, Region, Ring
+from histonic.data.annotations.shapes import Annotations, LabelRule, Point, Region, Ring
+from histonic.slides.tissue.polygons import UNCLASSIFIED
 
 AREAS = ("polygon", "rectangle", "spline")
 POINTS = ("dot", "pointset")

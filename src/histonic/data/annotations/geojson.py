@@ -13,11 +13,8 @@ import numpy as np
 
 from histonic.core.errors import MaskError
 from histonic.core.units import XY
-from histonic.data.annotations.shapes import UNCLASSIFIED, Annotations, Point, Region, Ring
-from histonic.slides.tissue.masks import polygons_of
-
-# QuPath's own name for the object that holds all others and covers the whole image.
-ROOT_OBJECTS = ("root", "PathRootObject")
+from histonic.data.annotations.shapes import Annotations, Point, Region, Ring
+from histonic.slides.tissue.polygons import ROOT_OBJECTS, class_of, features_of, polygons_of
 
 
 def read_geojson(file: Path, asked: str) -> Annotations:
@@ -50,7 +47,7 @@ def _collect(content: Any) -> Annotations:
     regions: list[Region] = []
     points: list[Point] = []
     passed: Counter[str] = Counter()
-    for feature in _features(content):
+    for feature in features_of(content):
         properties = feature.get("properties") or {}
         if properties.get("objectType", properties.get("object_type")) in ROOT_OBJECTS:
             continue
@@ -70,18 +67,6 @@ def _collect(content: Any) -> Annotations:
     return Annotations(tuple(regions), tuple(points), None, dict(passed))
 
 
-def _features(content: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(content, list):
-        for item in content:
-            yield from _features(item)
-    elif content["type"] == "FeatureCollection":
-        yield from _features(content["features"])
-    elif content["type"] == "Feature":
-        yield content
-    else:  # a bare geometry
-        yield {"properties": {}, "geometry": content}
-
-
 def _geometries(geometry: Any) -> Iterator[dict[str, Any]]:
     if geometry is None:  # a feature may lack its geometry
         return
@@ -90,22 +75,6 @@ def _geometries(geometry: Any) -> Iterator[dict[str, Any]]:
             yield from _geometries(part)
     else:
         yield geometry
-
-
-def class_of(properties: dict[str, Any]) -> str:
-    """The class that a feature's properties name, else :data:`UNCLASSIFIED`.
-
-    Example:
-        >>> class_of({"classification": {"name": "Tumor"}, "name": "core 3"}), class_of({"name": "Necrosis"})
-        ('Tumor', 'Necrosis')
-        >>> class_of({"classification": {"names": ["Tumor", "Positive"]}}), class_of({})
-        ('Tumor: Positive', 'unclassified')
-    """
-    given = properties.get("classification")
-    if isinstance(given, dict):
-        names = given.get("names")
-        given = given.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else None)
-    return str(given or properties.get("name") or UNCLASSIFIED).strip() or UNCLASSIFIED
 
 
 def _region(label: str, rings: list[list[tuple[float, float]]]) -> Region | None:

@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.units import XY
-
-UNCLASSIFIED = "unclassified"
-"""The class of a shape to which its author gave none."""
+from histonic.slides.tissue.polygons import UNCLASSIFIED
 
 Ring = npt.NDArray[np.float64]
 

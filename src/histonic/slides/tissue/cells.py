@@ -11,6 +11,8 @@ from scipy import ndimage
 from histonic.core.grid import TileGrid
 from histonic.slides.tissue.rule import TissueMask
 
+ROUNDING = 1e-6
+
 
 def cell_coverage(tissue: TissueMask, grid: TileGrid) -> npt.NDArray[np.float32]:
     """Share of tissue in every cell of a grid; what lies outside the slide is no tissue.
@@ -23,6 +25,18 @@ def cell_coverage(tissue: TissueMask, grid: TileGrid) -> npt.NDArray[np.float32]
         float32 ``(R, K)``, 0 to 1.
     """
     return cell_means(tissue.mask, tissue.mpp, grid)
+
+
+def enough_tissue(shares: npt.NDArray[np.float32], least: float) -> npt.NDArray[np.bool_]:
+    """Which cells hold at least a share of tissue; at least none means any at all.
+
+    Example:
+        >>> enough_tissue(np.array([0.0, 0.01, 0.25], np.float32), 0).tolist()
+        [False, True, True]
+    """
+    # A millionth of a cell is what rounding leaves of none.
+    enough: npt.NDArray[np.bool_] = shares > ROUNDING if least <= ROUNDING else shares >= least
+    return enough
 
 
 def cell_means(values: npt.NDArray[Any], mpp: float, grid: TileGrid) -> npt.NDArray[np.float32]:

@@ -44,6 +44,7 @@ from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
+from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.plan import CompressPlan, map_settings_of, plan_compression
 from histonic.stages.compress.reading import (
     Closed,
@@ -116,7 +117,7 @@ def compress(
     by the run that works on it, and every map appears whole, by one rename.
 
     Raises:
-        SettingsError: A setting is wrong, or no slide was given.
+        SettingsError: A setting is wrong, no slide was given, or the masks cannot be meant.
         EncoderError: The encoder cannot be loaded.
         StoreError: The store holds maps of another encoder or other settings, or another run makes such.
         OutputError: The store cannot be written.
@@ -168,6 +169,7 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
             f"{len(unnamed)} slides are known by their file names alone, such as {unnamed[0]!r}.",
             "Give a table with the columns path and slide_id.",
         )
+    require_sensible_masks(rows, settings, settings.masks)
     return rows[part - 1 :: parts][: settings.limit]
 
 
@@ -342,7 +344,7 @@ class _Job:
         reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
         failure = Failure(failed.row.slide_id, str(failed.row.path), failed.stage, reason)
         if self.settings.private:
-            failure = without_path(failure, failed.row)
+            failure = without_path(failure, failed.row, self.settings.masks)
         try:
             write_failure(self.folder, failure)
         except OutputError as unwritten:

@@ -149,6 +149,7 @@ def map_settings_of(settings: CompressSettings) -> MapSettings:
         orientations=settings.orientations,
         precision=settings.precision,
         tissue=settings.tissue,
+        mask=settings.mask,
         most_enlargement=settings.most_enlargement,
     )
 
@@ -219,7 +220,7 @@ def _planned(
     except Exception as error:  # noqa: BLE001 - as a compression lists it
         reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
         if settings.private:
-            reason = without_path(Failure(row.slide_id, "", "open", reason), row).reason
+            reason = without_path(Failure(row.slide_id, "", "open", reason), row, settings.masks).reason
         return PlannedSlide(
             row.slide_id, _name(row, settings), "fails", share, " ".join(reason.split())
         ), None

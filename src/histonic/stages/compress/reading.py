@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from histonic.core.compressed import ReaderDescription, SlideDescription
-from histonic.core.errors import MaskError, NoTissueError, OutputError, SlideError
-from histonic.core.files import hash_of, replacing_file
+from histonic.core.errors import NoTissueError, OutputError, SlideError
+from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.places.urls import Url
 from histonic.core.units import MOST_ENLARGEMENT, WH
@@ -28,20 +28,17 @@ from histonic.data.maps.store import (
     names_a_file,
     thumbnail_path,
 )
-from histonic.data.names import slide_name
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, open_slide
 from histonic.slides.likeness import appearance_of
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tiles import lay_tiles, walk_tiles
-from histonic.slides.tissue.cells import cell_coverage
-from histonic.slides.tissue.finder import find_tissue
-from histonic.slides.tissue.masks import read_tissue_mask
-from histonic.slides.tissue.rule import TissueMask, TissueRule
+from histonic.slides.tissue.cells import cell_coverage, enough_tissue
+from histonic.slides.tissue.rule import TissueMask
+from histonic.stages.compress.masks import hash_of_mask, mask_of, tissue_and_hash
 from histonic.stages.compress.settings import CompressSettings
 
-MASK_SUFFIXES = (".png", ".tif", ".tiff", ".geojson")
 Stage = Literal["open", "tissue", "tiles", "encode", "write"]
 
 
@@ -154,26 +151,10 @@ def mask_hash_of(row: SlideRow, settings: CompressSettings) -> str | None:
     """Hash of the mask file that a slide would be read with, None if tissue would be looked for.
 
     Raises:
-        MaskError: There should be a mask file, but it cannot be read.
+        MaskError: There should be a mask file, but it cannot be read; or there should be none.
     """
-    path = _mask_path(row, settings)
-    if path is None:
-        return None
-    try:
-        return hash_of(path)
-    except OSError as error:
-        raise MaskError(
-            f"Read the mask {path} of {row.path}.", f"{error.strerror}.", "Check the mask column or --masks."
-        ) from error
-
-
-def _mask_path(row: SlideRow, settings: CompressSettings) -> Path | None:
-    if row.mask is not None or settings.masks is None:
-        return row.mask
-    beside = [str(PurePosixPath(row.place).parent / slide_name(row.place))] if "/" in row.place else []
-    names = [*(beside if settings.names == "path" else ()), row.slide_id]
-    paths = [settings.masks / f"{name}{suffix}" for name in names for suffix in MASK_SUFFIXES]
-    return next((path for path in paths if path.is_file()), None)
+    path = mask_of(row, settings, settings.masks)
+    return None if path is None else hash_of_mask(path, row)
 
 
 def require_usable_id(row: SlideRow) -> None:
@@ -195,19 +176,15 @@ def tissue_of(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[
     """The tissue of a slide as a compression takes it, and the hash of the mask file that says so, if any.
 
     Raises:
-        MaskError: The mask cannot be used.
+        MaskError: The mask cannot be used, is absent where every slide needs one, or may not be there.
         UnreadableSlideError: The pixels are damaged.
     """
-    path = _mask_path(row, settings)
-    if path is not None:
-        mask_hash = mask_hash_of(row, settings)
-        return read_tissue_mask(path, slide), mask_hash
-    return find_tissue(slide, TissueRule.of(settings.tissue)), None
+    return tissue_and_hash(slide, row, settings, settings.masks)
 
 
 def kept_cells(tissue: TissueMask, grid: TileGrid, settings: CompressSettings) -> npt.NDArray[np.bool_]:
     """Which cells ``(R, K)`` of a grid hold enough tissue."""
-    return cell_coverage(tissue, grid) >= settings.tissue.min_cell_share
+    return enough_tissue(cell_coverage(tissue, grid), settings.tissue.min_cell_share)
 
 
 def share_of_area(tissue: TissueMask) -> float:
@@ -241,8 +218,8 @@ def write_thumbnail(store: Path, slide_id: str, drawn: bytes) -> None:
         partial.write_bytes(drawn)
 
 
-def without_path(failure: Failure, row: SlideRow) -> Failure:
-    """A failure in whose words the slide's identifier stands for its file."""
+def without_path(failure: Failure, row: SlideRow, masks: Path | None = None) -> Failure:
+    """A failure in whose words the slide's identifier stands for its file, and no folder is named."""
     reason = failure.reason
     if isinstance(row.path, Url):
         reason = reason.replace(str(row.path), row.slide_id).replace(row.path.name, row.slide_id)
@@ -252,8 +229,8 @@ def without_path(failure: Failure, row: SlideRow) -> Failure:
     for path in (row.path, row.path.resolve(), row.mask):
         if path is not None:
             reason = reason.replace(str(path), row.slide_id).replace(path.name, row.slide_id)
-    for folder in (row.path.parent, row.path.resolve().parent):
-        if len(folder.parts) > 1:
+    for folder in (masks, row.path.parent, row.path.resolve().parent):
+        if folder is not None and len(folder.parts) > 1:
             reason = reason.replace(str(folder), "(private)")
     return Failure(failure.slide_id, failure.slide_id, failure.stage, reason)
 
@@ -272,6 +249,7 @@ def _describe(
         given_mpp=row.mpp,
         default_mpp=default_mpp if slide.mpp_source == "given" and row.mpp is None else None,
         mask=mask_hash,
+        names=settings.names,
         scanner=slide.scanner,
         storage=slide.storage,
         enlarged=round(grid.enlarged, 4),

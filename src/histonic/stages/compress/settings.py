@@ -9,7 +9,7 @@ from pydantic import Field
 
 from histonic.core.claims import STALE_S
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import Precision, TissueSettings
+from histonic.core.settings import MaskSettings, Precision, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings
 
@@ -57,3 +57,4 @@ class CompressSettings(SlideListSettings):
         False, description="Say what would be done, how long it takes and how large it gets; write nothing."
     )
     tissue: TissueSettings = TissueSettings()
+    mask: MaskSettings = MaskSettings()

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from histonic.core.compressed import CompressedSlide
 from histonic.data.annotations.reading import annotations_of, find_annotations
-from histonic.data.annotations.shapes import UNCLASSIFIED, LabelRule
+from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
+from histonic.slides.tissue.polygons import UNCLASSIFIED
 
 SHAPES = "(no class)"
 """Shapes without a class; no class of an annotation program has such a name."""

@@ -78,6 +78,8 @@ def external_test(
         listener.say(
             f"its slides may be enlarged up to {allowed:g} times, those of the run up to {usual:g} times"
         )
+    if store.settings.mask != bundle.compress_settings.mask:
+        listener.say("other values or classes of masks are tissue in its maps than in those of the run")
     reading = {
         **resolved.reading(),
         "columns": {**resolved.columns, **NO_SPLIT},
@@ -165,8 +167,8 @@ def _require_same_maps(bundle: Bundle, store: Store) -> None:
         found = f"They were made by {store.encoder.name!r}, those of the run by {bundle.encoder.name!r}"
         raise BundleError(asked, f"{found} (or the same name with other weights or precision).", todo)
     its, wanted = store.settings.to_dict(), bundle.compress_settings.to_dict()
-    # What was allowed changes no map; what was done is said.
-    other = [key for key in wanted if its[key] != wanted[key] and key != "most_enlargement"]
+    # What was allowed changes no map; masks of another program have other values. Both are said.
+    other = [key for key in wanted if its[key] != wanted[key] and key not in ("most_enlargement", "mask")]
     if other:
         raise BundleError(asked, f"They were made with another setting of {', '.join(other)}.", todo)
 

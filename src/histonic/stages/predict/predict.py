@@ -16,13 +16,14 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, CohortError, SettingsError
 from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
-from histonic.core.settings import TissueSettings, resolve
+from histonic.core.settings import MaskSettings, TissueSettings, resolve
 from histonic.data.maps.fusion import fuse_patient, maps_of
 from histonic.data.maps.memory import Maps
 from histonic.data.maps.store import MAP_SUFFIX, Failure, Store, read_map
 from histonic.data.tables.issues import raise_first
 from histonic.data.tables.joins import join_slides
 from histonic.data.tables.label_table import read_labels
+from histonic.data.tables.slide_lists import read_slide_list
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.models.bundle import Bundle, read_bundle, require_own_maps
 from histonic.models.members import FloatArray, Member, prediction_columns
@@ -125,6 +126,8 @@ def _compress(
             "Compress the slides with that encoder first, and predict from the maps.",
         )
     made = bundle.compress_settings
+    listed = read_slide_list(files, settings.slide_sheet, settings.names)
+    masked = settings.masks is not None or any(row.mask for row in listed)
     done = compress(
         CompressSettings(
             slides=tuple(files),
@@ -133,11 +136,13 @@ def _compress(
             encoder=str(bundle.encoder_path),
             out=folder / "store",
             mpp=settings.mpp,
+            masks=settings.masks,
             orientations=made.orientations,
             precision=made.precision,
             most_enlargement=settings.most_enlargement or float(made.most_enlargement),
             device=settings.device,
             tissue=made.tissue or TissueSettings(),
+            mask=made.mask if masked else MaskSettings(),
         ),
         progress=progress,
     )

@@ -49,6 +49,11 @@ class PredictSettings(SlideListSettings):
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of slides whose header does not say."
     )
+    masks: Path | None = Field(
+        None,
+        description="Folder with tissue masks, as for 'histonic compress'; what in them is tissue is as for "
+        "the training.",
+    )
     most_enlargement: float | None = Field(
         None,
         ge=1,

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from histonic.core.errors import CohortError, StoreError
 from histonic.core.progress import Progress
-from histonic.core.settings import Settings, fields_of
+from histonic.core.settings import Settings, fields_of, option_name
 from histonic.core.task import Coding, Task
 from histonic.data.maps.shares import TissueShare, cohort_words, read_shares, tissue_outliers, unknown_words
 from histonic.data.maps.store import map_folder, thumbnail_path
@@ -389,10 +390,16 @@ def _commands(run: WholeRun, settings: ReportSettings) -> list[str]:
     """The command lines that lead to this page, with all settings that are not the default."""
     facts = run.facts
     compress = {"encoder": facts.encoder.name, **facts.compress_settings.to_dict(), "out": str(facts.store)}
+    given = facts.slides_given
+    compress |= {"masks": "MASKS"} if given.masked else {}
+    told = [
+        compress | {"mpp": mpp, "names": names}
+        for mpp, names in product(given.default_mpp or [None], given.names or ["file"])
+    ]
     train = run.settings.model_dump(mode="json")
     report = settings.model_dump(mode="json", exclude={"labels", "store"}) | {"run": str(run.settings.out)}
     return [
-        f"histonic compress {_arguments(CompressSettings, compress, 'slides')}",
+        *(f"histonic compress {_arguments(CompressSettings, each, 'slides')}" for each in told),
         f"histonic train {_arguments(TrainSettings, train, 'store')}",
         f"histonic report {_arguments(ReportSettings, report, 'run')}",
     ]
@@ -411,18 +418,17 @@ def _arguments(model: type[Settings], values: Mapping[str, Any], positional: str
         if isinstance(default, Settings) and isinstance(inner, Mapping):
             plain = default.model_dump(mode="json")
             for name, value in sorted(inner.items()):
-                parts += _option(f"{key}-{name}", value, plain.get(name))
+                parts += _option(option_name(model, key, name), value, plain.get(name))
         else:
             # The encoder decides everything, so it is named even where it is the default.
             usual = list(default) if isinstance(default, tuple) else default
-            parts += _option(key, inner, None if key == "encoder" else usual)
+            parts += _option(option_name(model, key), inner, None if key == "encoder" else usual)
     return " \\\n  ".join(parts)
 
 
-def _option(key: str, value: Any, default: Any) -> list[str]:
+def _option(flag: str, value: Any, default: Any) -> list[str]:
     if value is None or value == default:
         return []
-    flag = f"--{key.replace('_', '-')}"
     if isinstance(value, bool):
         return [flag if value else flag.replace("--", "--no-", 1)]
     if isinstance(value, Mapping):

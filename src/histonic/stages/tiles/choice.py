@@ -13,6 +13,7 @@ from histonic.core.grid import TileGrid
 from histonic.core.units import XY
 from histonic.data.annotations.shapes import Annotations, Point
 from histonic.data.annotations.shares import label_shares
+from histonic.slides.tissue.cells import enough_tissue
 from histonic.stages.tiles.settings import ExtractSettings
 
 BoolImage = npt.NDArray[np.bool_]
@@ -78,7 +79,7 @@ def choose_tiles(
     """
     choice = Choice()
     whole = inside_slide(grid)
-    on_tissue = whole if tissue is None else whole & (tissue >= settings.tissue.min_cell_share)
+    on_tissue = whole if tissue is None else whole & enough_tissue(tissue, settings.tissue.min_cell_share)
     if settings.annotations is None:
         choice.cuts = _cuts(grid, on_tissue, "")
     else:

@@ -41,9 +41,7 @@ from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, fingerprint_file, open_slide
 from histonic.slides.tiles import lay_tiles
 from histonic.slides.tissue.cells import cell_coverage
-from histonic.slides.tissue.finder import find_tissue
-from histonic.slides.tissue.masks import read_tissue_mask
-from histonic.slides.tissue.rule import TissueRule
+from histonic.stages.compress.masks import require_sensible_masks, tissue_and_hash
 from histonic.stages.tiles.choice import Choice, choose_tiles
 from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, require_own_folders
 from histonic.stages.tiles.groups import slide_groups, split_groups
@@ -112,6 +110,7 @@ def extract_tiles(
         )
     _require_sense(resolved)
     rows = read_slide_list(resolved.slides, resolved.slide_sheet, resolved.names)
+    require_sensible_masks(rows, resolved)
     job = _Job(resolved, rows, progress or Silent())
     return job.run()
 
@@ -280,12 +279,7 @@ class _Job:
     def _choose(self, row: SlideRow, slide: Slide, grid: TileGrid, drawn: Annotations | None) -> Choice:
         settings, shares = self.settings, None
         if settings.annotations is None or settings.background_label or settings.on_tissue:
-            tissue = (
-                read_tissue_mask(row.mask, slide)
-                if row.mask is not None
-                else find_tissue(slide, TissueRule.of(settings.tissue))
-            )
-            shares = cell_coverage(tissue, grid)
+            shares = cell_coverage(tissue_and_hash(slide, row, settings)[0], grid)
         choice = choose_tiles(grid, drawn, shares, settings, row.slide_id)
         if settings.annotations is None and not choice.cuts:
             raise NoTissueError(

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict  # comes with pydantic, which wants it o
 from histonic.core.documents import is_changed, parse_part, read_values, sealed
 from histonic.core.errors import SettingsError
 from histonic.core.files import csv_text, replacing_file, write_json, write_text
+from histonic.core.settings import MaskSettings
 from histonic.core.units import MOST_ENLARGEMENT, Number
 from histonic.data.tilesets.listing import is_inside
 from histonic.stages.tiles.choice import Cut
@@ -126,6 +127,7 @@ class TileFolder:
         )
         if isinstance(before, dict):  # earlier versions allowed but this
             before.setdefault("most_enlargement", MOST_ENLARGEMENT)
+            before.setdefault("mask", MaskSettings().model_dump(mode="json"))
         changed = [] if before is None else sorted(key for key in now if before.get(key) != now[key])
         if changed and before is not None:
             key = changed[0]

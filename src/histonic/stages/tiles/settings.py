@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import Settings, TissueSettings
+from histonic.core.settings import MaskSettings, Settings, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings
 from histonic.data.tilesets.plan import TileSetSettings
@@ -81,6 +81,7 @@ class ExtractSettings(SlideListSettings):
     reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
     seed: int = Field(0, ge=0, description="Seed of the sample and the split.")
     tissue: TissueSettings = TissueSettings()
+    mask: MaskSettings = MaskSettings()
 
 
 class MosaicSettings(Settings):

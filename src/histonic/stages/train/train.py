@@ -33,7 +33,7 @@ from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads
 from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
-from histonic.runs.documents import CohortDocument, RunDocument
+from histonic.runs.documents import CohortDocument, RunDocument, SlidesGiven
 from histonic.runs.files import clear_leftovers, require_same_origin, versions
 from histonic.runs.primary import with_primary
 from histonic.stages.train import run_files
@@ -234,13 +234,18 @@ def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progre
     return [read_network(plan.path(network)) for network in kept]
 
 
+def _used(plan: Plan) -> list[str]:
+    return [slide_id for patient in plan.cohort.patients for slide_id in patient.slide_ids]
+
+
 def _origin(plan: Plan, store: Store) -> dict[str, Any]:
-    used = [slide_id for patient in plan.cohort.patients for slide_id in patient.slide_ids]
     return {
         "versions": versions(),
         "encoder": store.encoder.fingerprint,
         "map settings": store.settings.to_dict(),
-        "slides": {slide_id: read_map_facts(map_folder(store.path, slide_id)).content for slide_id in used},
+        "slides": {
+            slide_id: read_map_facts(map_folder(store.path, slide_id)).content for slide_id in _used(plan)
+        },
     }
 
 
@@ -287,6 +292,9 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         device=settings.device,
         precision=settings.precision,
         bundle_fingerprint=fingerprint,
+        slides_given=SlidesGiven.of(
+            read_map_facts(map_folder(store.path, slide_id)).slide for slide_id in _used(plan)
+        ),
         files={path.relative_to(out).as_posix(): hash_of(path) for path in run_files.written(out)},
     )
     write_document(out / "run.json", run)

@@ -1,0 +1,95 @@
+"""Polygons as tissue: of one class, of the classes chosen, or refused with the classes that there are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from histonic.core.errors import MaskError
+from histonic.core.units import WH
+from histonic.slides.tissue.polygons import rasterise, read_polygons
+
+
+def square(x: float, label: str | None = None, **properties: Any) -> dict[str, Any]:
+    """A feature of 100 x 100 pixels, of a class as QuPath writes it."""
+    ring = [[x, 0], [x + 100, 0], [x + 100, 100], [x, 100], [x, 0]]
+    classified = {} if label is None else {"classification": {"name": label, "color": [200, 0, 0]}}
+    return {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"objectType": "annotation", **classified, **properties},
+    }
+
+
+def read(folder: Path, *features: dict[str, Any], chosen: tuple[str, ...] = ()) -> list[float]:
+    """The left sides of the squares that are tissue."""
+    (folder / "m.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return [polygon[0][0][0] for polygon in read_polygons(folder / "m.geojson", chosen, "Read the mask.")]
+
+
+def test_areas_of_one_class_are_tissue_whatever_they_are_called(tmp_path: Path) -> None:
+    assert read(tmp_path, square(0, "Tumor"), square(200, "Tumor")) == [0, 200]
+    assert read(tmp_path, square(0, "Tissue", name="x"), square(200, "Tissue")) == [0, 200]
+    assert read(tmp_path, square(0), square(200)) == [0, 200]
+    named = [{**square(x), "properties": {"name": f"piece {x}"}} for x in (0, 200)]
+    assert read(tmp_path, *named) == [0, 200], "names of pieces are no classes"
+
+
+@pytest.mark.parametrize(
+    ("features", "found", "todo"),
+    [
+        (
+            [square(0, "Tissue"), square(9, "Ignore*")],
+            "Tissue (1 area), Ignore* (1 area)",
+            "-classes Tissue.",
+        ),
+        (
+            [square(0, "Tumor"), square(9, "Stroma"), square(20, "Stroma")],
+            "Stroma (2 areas), Tumor (1 area)",
+            "-classes Stroma,Tumor.",
+        ),
+        ([square(0, "Tissue"), square(9)], "unclassified (1 area)", "--mask-classes"),
+        ([square(0, "Ignore*")], "All its areas are of the class 'Ignore*'", "--mask-classes 'Ignore*'"),
+        ([square(0, "Background")], "no tissue by its name", "--mask-classes"),
+        ([square(0, "in situ"), square(9, "Other")], "in situ", "'Other,in situ'"),
+    ],
+)
+def test_several_classes_are_not_all_taken(
+    features: list[dict[str, Any]], found: str, todo: str, tmp_path: Path
+) -> None:
+    with pytest.raises(MaskError) as caught:
+        read(tmp_path, *features)
+    assert found in caught.value.found and todo in caught.value.todo
+
+
+def test_chosen_classes(tmp_path: Path) -> None:
+    features = [square(0, "Tumor"), square(200, "Stroma"), square(400), square(600, "Ignore*")]
+    assert read(tmp_path, *features, chosen=("Tumor",)) == [0]
+    assert read(tmp_path, *features, chosen=("Tumor", "Stroma", "Necrosis")) == [0, 200]
+    assert read(tmp_path, *features, chosen=("unclassified",)) == [400]
+    assert read(tmp_path, {**square(9), "properties": {"name": "Fat"}}, chosen=("Fat",)) == [9]
+    with pytest.raises(MaskError, match=r"class 'tumor'; it has Tumor \(1 area\)"):
+        read(tmp_path, *features, chosen=("tumor",))
+
+
+def test_classes_with_parts(tmp_path: Path) -> None:
+    parts = square(0)
+    parts["properties"]["classification"] = {"names": ["Tumor", "Positive"]}
+    assert read(tmp_path, parts, square(200, "Tumor"), chosen=("Tumor: Positive",)) == [0]
+
+
+def test_the_object_that_covers_the_image_is_no_tissue(tmp_path: Path) -> None:
+    whole = {**square(0), "properties": {"objectType": "root"}}
+    assert read(tmp_path, whole, square(200, "Tumor")) == [200]
+    with pytest.raises(MaskError, match="no polygon"):
+        read(tmp_path, whole)
+
+
+def test_holes_stay_empty() -> None:
+    ring = [(0.0, 0.0), (80.0, 0.0), (80.0, 80.0), (0.0, 80.0)]
+    hole = [(20.0, 20.0), (60.0, 20.0), (60.0, 60.0), (20.0, 60.0)]
+    mask = rasterise([[ring, hole]], WH(100, 100))
+    assert mask.sum() == pytest.approx(80 * 80 - 40 * 40, rel=0.03) and not mask[40, 40]

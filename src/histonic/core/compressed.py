@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 
 from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
-from histonic.core.settings import Precision, TissueSettings
+from histonic.core.settings import Flaw, Precision, TissueSettings
 from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
 ORIENTATIONS = 8
@@ -156,12 +156,14 @@ class MapSettings(Part):
         precision: Arithmetic of the encoder.
         tissue: How tissue was told from glass; None if the map was not made from a slide.
         most_enlargement: How many times coarser slides were allowed to be enlarged.
+        leave_out: For which flaws cells of tissue were left out.
     """
 
     orientations: Literal[1, 8] = 1
     precision: Precision = "32"
     tissue: TissueSettings | None = None
     most_enlargement: Number = MOST_ENLARGEMENT
+    leave_out: tuple[Flaw, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,25 @@ def test_focus_is_that_of_each_tile_alone_and_by_hand() -> None:
     coarser = np.tile(np.array([50, 50, 50, 50, 200, 200, 200, 200] * 2, np.uint8), (16, 1))
     tiles = np.stack([columns, coarser, np.full_like(columns, 120)])[..., None].repeat(3, -1)
     both = np.maximum(focus_of(tiles), -100)
-    # Squared density that pairs keep and fours lose, or the reverse; what is absent counts as 1e-8.
+    # Squared density that pairs keep and fours lose, or the reverse; what is absent counts as 1e-6.
     energy = np.log((4 * 50 + 32) / (4 * 200 + 32)) ** 2 / 4
-    assert np.allclose(both[:2], [np.log2(energy / 1e-8), -np.log2(energy / 1e-8)], atol=1e-3)
+    assert np.allclose(both[:2], [np.log2(energy / 1e-6), -np.log2(energy / 1e-6)], atol=1e-3)
     assert np.isnan(both[2])
     assert (focus_of(tiles[:1]) == both[:1]).all()
     assert np.isnan(focus_of(tiles[:, :4])).all() and focus_of(tiles[:0]).shape == (0,)
+
+
+def test_the_edge_of_a_sharp_piece_is_no_blur() -> None:
+    rng = np.random.default_rng(2)
+    density = np.clip(0.6 + 3 * ndimage.gaussian_filter(rng.uniform(-1, 1, (8, 128, 128)), (0, 1, 1)), 0.1, 2)
+    whole = density.copy()
+    for at in range(8):
+        density[at, :, 32 + 11 * at :] = 0  # a quarter of a cell has to be tissue
+    focus = []
+    for each in (whole, density):
+        pixels = 243 * np.exp(-each[..., None].repeat(3, -1)) + rng.normal(0, 1, (8, 128, 128, 3))
+        focus.append(focus_of(np.clip(pixels, 0, 255).astype(np.uint8)))
+    assert (focus[1] > np.median(focus[0]) - 0.6).all()
 
 
 def test_tissue_is_the_same_beside_its_quality_and_the_picture_is_read_once(

@@ -150,9 +150,11 @@ def focus_of(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
             for y in (0, 1):
                 for x in (0, 1):
                     fine += (two[:, 2 * row + y :: 4, 2 * col + x :: 4] - mean) ** 2
-    fine, middle = (each.reshape(len(tiles), rows // 8 * (cols // 8)) for each in (fine / 16, middle / 4))
-    ratio = np.maximum(fine, LEAST_ENERGY / 100) / np.maximum(middle, LEAST_ENERGY / 100)
-    ratio[fine + middle < LEAST_ENERGY] = np.inf
+    fine /= 16
+    middle /= 4
+    squares = np.maximum(fine, LEAST_ENERGY / 100) / np.maximum(middle, LEAST_ENERGY / 100)
+    squares[fine + middle < LEAST_ENERGY] = np.inf
+    ratio = squares.reshape(len(tiles), rows // 8 * (cols // 8))
     ratio.sort(axis=1)
     known = np.isfinite(ratio).sum(1)
     middle_one = ratio[np.arange(len(tiles)), np.maximum(known - 1, 0) // 2]

@@ -59,7 +59,7 @@ def compress(settings: CompressSettings) -> int:
     Finished slides are skipped; the same command resumes after an interruption. At the end slides are named
     whose share of tissue stands out; look at them. --dry-run says what would be done, --limit tries a few.
     """
-    from histonic.data.maps.shares import SHARES_FILE, cohort_words
+    from histonic.data.maps.shares import SHARES_FILE, cohort_words, quality_words
     from histonic.stages.compress.compress import compress as run
 
     result = with_progress(run, settings)
@@ -84,6 +84,8 @@ def compress(settings: CompressSettings) -> int:
         )
     if words := cohort_words(result.shares):
         click.echo(f"{words} Of each: {result.store / SHARES_FILE}")
+    if words := quality_words(result.shares):
+        click.echo(words)
     _show_outliers(result.outliers)
     return show_failures(result.failures)
 

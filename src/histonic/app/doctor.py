@@ -109,7 +109,7 @@ def _examine_slide(
     try:
         looked = inspect_slide(row, settings, spec)
         if not looked.mask.any():
-            raise no_tissue(row)
+            raise no_tissue(row, looked.judged)
     except HistonicError as error:
         return DoctorLine("error", str(row.path), _one_line(f"{error.asked} {error.reason}")), looked
     except Exception as error:  # noqa: BLE001 - as a compression lists it

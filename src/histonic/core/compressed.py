@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 
 from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
-from histonic.core.settings import MaskSettings, Precision, TissueSettings
+from histonic.core.settings import Flaw, MaskSettings, Precision, TissueSettings
 from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
 ORIENTATIONS = 8
@@ -159,6 +159,7 @@ class MapSettings(Part):
         tissue: How tissue was told from glass; None if the map was not made from a slide.
         mask: What in masks from outside was taken as tissue.
         most_enlargement: How many times coarser slides were allowed to be enlarged.
+        leave_out: For which flaws cells of tissue were left out.
     """
 
     orientations: Literal[1, 8] = 1
@@ -166,6 +167,7 @@ class MapSettings(Part):
     tissue: TissueSettings | None = None
     mask: MaskSettings = MaskSettings()
     most_enlargement: Number = MOST_ENLARGEMENT
+    leave_out: tuple[Flaw, ...] = ()
 
 
 @dataclass(frozen=True)

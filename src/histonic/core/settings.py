@@ -29,6 +29,8 @@ from histonic.core.places.urls import Url, is_url
 
 S = TypeVar("S", bound="Settings")
 Precision = Literal["32", "bf16"]
+Flaw = Literal["pen", "folds", "blur"]
+"""What spoils a cell of tissue, by which cells can be left out."""
 MOST_BITS = 63
 """Of a whole number: larger ones are slips of the hand that no array or seed can hold."""
 

@@ -17,7 +17,7 @@ from histonic.data.maps.store import Store, map_folder, read_map_facts
 from histonic.encoders.base import load_encoder
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
-from histonic.stages.compress.plan import BYTES_BESIDE_CODES, CompressPlan, Pace
+from histonic.stages.compress.plan import BYTES_BESIDE_CODES, QUALITY_BYTES, CompressPlan, Pace
 
 SHARES = {"s0": 40, "s1": 50, "s2": 45, "s3": 3, "s4": 0, "s5": 50}
 """Per cent of each slide that its mask takes as tissue."""
@@ -138,7 +138,7 @@ def test_a_slow_encoder_is_measured_on_few_tiles(
     assert plan.pace is not None and plan.pace.tiles == 12
     assert plan.pace.encode_s >= 8 * 0.02 / 4  # a turned tile is encoded like an upright one
     # Upright codes and those of eight orientations.
-    assert plan.bytes == 60 * 18 * 2 * 9 + 5 * BYTES_BESIDE_CODES
+    assert plan.bytes == 60 * (18 * 2 * 9 + QUALITY_BYTES) + 5 * BYTES_BESIDE_CODES
 
 
 def test_what_the_run_would_refuse_the_dry_run_refuses(folder: Path, tmp_path: Path) -> None:

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from histonic.core.files import write_csv
 from histonic.core.grid import TileGrid
-from histonic.data.maps.store import Failure, MapFacts, map_folder, read_map_facts
+from histonic.core.settings import Flaw
+from histonic.data.maps.store import Failure, MapFacts, StoredQuality, map_folder, read_map_facts
 
 SHARES_FILE = "tissue.csv"
 COLUMNS = (
     "slide_id", "share_of_area", "share_of_cells", "cells", "tissue_mm2", "scan_mm2", "tissue_from",
+    "pen_of_area", "folds_of_cells", "blurred_of_cells", "left_out_pen", "left_out_folds", "left_out_blur",
     "stands_out", "words",
 )  # fmt: skip
 NO_CELL = "No cell holds enough tissue."
@@ -35,6 +37,7 @@ SOME_GLASS = 0.9
 """Neighbours with a greater median share are all tissue, too."""
 LEAST = 1e-3
 """Smaller shares are told apart no more."""
+FLAWS: tuple[Flaw, ...] = get_args(Flaw)
 Kind = Literal["nothing", "less", "all"]
 KINDS: tuple[Kind, ...] = ("nothing", "less", "all")
 
@@ -52,6 +55,7 @@ class TissueShare:
         tissue_mm2: Area of the tissue; of the kept cells where that is not known.
         scan_mm2: Area of the whole picture; None if not known.
         tissue_from: ``found``, ``all`` (every cell was taken) or ``mask``; empty if not known.
+        quality: What spoils it, and what was left out for that; None if not known.
     """
 
     slide_id: str
@@ -61,10 +65,17 @@ class TissueShare:
     tissue_mm2: float = 0.0
     scan_mm2: float | None = None
     tissue_from: str = ""
+    quality: StoredQuality | None = None
 
     @classmethod
     def of(
-        cls, slide_id: str, grid: TileGrid, cells: int, of_area: float | None, tissue_from: str = ""
+        cls,
+        slide_id: str,
+        grid: TileGrid,
+        cells: int,
+        of_area: float | None,
+        tissue_from: str = "",
+        quality: StoredQuality | None = None,
     ) -> TissueShare:
         """Of a slide whose grid and number of kept cells are known."""
         scan_mm2 = grid.slide_wh.w * grid.slide_wh.h * (grid.slide_mpp / 1000) ** 2
@@ -76,6 +87,7 @@ class TissueShare:
             cells * (grid.cell_um / 1000) ** 2 if of_area is None else of_area * scan_mm2,
             scan_mm2,
             tissue_from,
+            quality,
         )
 
     @classmethod
@@ -86,7 +98,7 @@ class TissueShare:
         source = (
             "mask" if facts.slide.mask else "" if rule is None else "all" if rule.source == "all" else "found"
         )
-        return cls.of(facts.slide_id, facts.grid, facts.cells, area, source)
+        return cls.of(facts.slide_id, facts.grid, facts.cells, area, source, facts.quality)
 
     @classmethod
     def nothing(cls, slide_id: str) -> TissueShare:
@@ -101,6 +113,8 @@ class TissueShare:
             'tissue 28 % of the slide (30 cells)'
         """
         cells = "1 cell" if self.cells == 1 else f"{self.cells:,} cells"
+        if left_out := left_out_words([self]):
+            cells = f"{cells}; left out: {left_out}"
         if self.of_area is None:
             return (
                 f"tissue {percent(self.of_cells)} of its cells ({self.cells:,})"
@@ -241,6 +255,45 @@ def cohort_words(shares: Sequence[TissueShare]) -> str:
     return f"Tissue is {percent(median(value.values()))} of {of_what} ({ends}, {slides})."
 
 
+def left_out_words(shares: Iterable[TissueShare]) -> str:
+    """How many cells of tissue were left out, by reason; empty if none was.
+
+    Example:
+        >>> flaws = StoredQuality(
+        ...     pen_of_area=0, folds_of_cells=0, blurred_of_cells=None, left_out={"pen": 3, "folds": 0}
+        ... )
+        >>> left_out_words([TissueShare("a", 9, 0.1, 0.2, quality=flaws)])
+        '3 for pen'
+    """
+    counts = {flaw: 0 for flaw in FLAWS}
+    for each in shares:
+        for flaw, count in (each.quality.left_out if each.quality else {}).items():
+            counts[flaw] += count
+    return ", ".join(f"{count:,} for {flaw}" for flaw, count in counts.items() if count)
+
+
+def quality_words(shares: Sequence[TissueShare]) -> str:
+    """What spoils the tissue of a cohort, in one or two sentences; empty if that is not known of any slide.
+
+    Example:
+        >>> flaws = StoredQuality(pen_of_area=0, folds_of_cells=0.02, blurred_of_cells=0.1, left_out={})
+        >>> quality_words([TissueShare("a", 9, 0.1, 0.2, quality=flaws)])
+        'Of the median slide 0 % is pen, 2.0 % of its tissue fold or dark, 10 % of its cells out of focus.'
+    """
+    known = [each.quality for each in shares if each.quality is not None]
+    if not known:
+        return ""
+    pen, folds = (
+        percent(median(values))
+        for values in ([each.pen_of_area for each in known], [each.folds_of_cells for each in known])
+    )
+    judged = [each.blurred_of_cells for each in known if each.blurred_of_cells is not None]
+    blur = f", {percent(median(judged))} of its cells out of focus" if judged else ""
+    words = f"Of the median slide {pen} is pen, {folds} of its tissue fold or dark{blur}."
+    left_out = left_out_words(shares)
+    return f"{words} Cells left out: {left_out}." if left_out else words
+
+
 def unknown_words(known: int, slides: int) -> str:
     """Of how many slides the share is not known, since their maps are gone; empty if it is of all.
 
@@ -292,8 +345,20 @@ def write_shares(store: Path, shares: Sequence[TissueShare], outliers: Sequence[
                 "tissue_mm2": each.tissue_mm2,
                 "scan_mm2": each.scan_mm2,
                 "tissue_from": each.tissue_from,
+                **_quality_row(each.quality),
                 "stands_out": outlier.kind if outlier else "",
                 "words": outlier.words if outlier else "",
             }
         )
     write_csv(store / SHARES_FILE, COLUMNS, rows)
+
+
+def _quality_row(quality: StoredQuality | None) -> dict[str, Any]:
+    """The columns of what spoils a slide; those of maps that do not tell it stay empty."""
+    told = {} if quality is None else quality.model_dump()
+    names = ("pen_of_area", "folds_of_cells", "blurred_of_cells")
+    counts = {flaw: told.get("left_out", {}).get(flaw, 0 if told else None) for flaw in FLAWS}
+    return {
+        **{name: told.get(name) for name in names},
+        **{f"left_out_{flaw}": count for flaw, count in counts.items()},
+    }

@@ -27,6 +27,7 @@ from histonic.core.documents import Part, SealedDocument, is_changed, parse_docu
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, write_json
 from histonic.core.grid import TileGrid
+from histonic.core.settings import Flaw
 from histonic.core.units import Number
 from histonic.data.maps.integrity import FACTS_FILE, members_hash
 
@@ -59,6 +60,23 @@ class StoredTissue(Part):
     of_cells: Number
 
 
+class StoredQuality(Part):
+    """What spoils the tissue of a slide, and how many cells were left out for it.
+
+    Attributes:
+        pen_of_area: Area of pen, borders and shadows over the area of the slide, 0 to 1.
+        folds_of_cells: Area of folds and dark spots over the area of the cells of tissue, 0 to 1.
+        blurred_of_cells: Cells that are much less sharp than the slide's median cell over those that could be
+            judged, 0 to 1; None if none could.
+        left_out: Cells of tissue that were left out for it, by flaw; each counts once.
+    """
+
+    pen_of_area: Number
+    folds_of_cells: Number
+    blurred_of_cells: Number | None
+    left_out: Mapping[Flaw, int]
+
+
 class MapFacts(SealedDocument):
     """The attributes of a map: all but its arrays.
 
@@ -69,6 +87,7 @@ class MapFacts(SealedDocument):
         reader: What read the slide.
         appearance: Of the slide; None if there was no picture.
         tissue: How much of the slide is tissue; None in maps of earlier versions, and without a slide file.
+        quality: What spoils its tissue; None as well.
         encoder: What made the codes.
         settings: What else the map depends on.
         versions: Of the packages.
@@ -85,6 +104,7 @@ class MapFacts(SealedDocument):
     reader: ReaderDescription
     appearance: StoredAppearance | None = None
     tissue: StoredTissue | None = None
+    quality: StoredQuality | None = None
     encoder: EncoderDescription
     settings: MapSettings
     versions: Mapping[str, str]

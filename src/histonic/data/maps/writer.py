@@ -68,6 +68,7 @@ class MapWriter:
             "mask", shape=(rows, cols), chunks=(rows, cols), dtype="bool", fill_value=False, **CHECKED
         )
         stored[:] = mask
+        self._stored_mask = stored
         self._mask = mask
         self._empty = mask.copy()
         self._top = 0
@@ -106,6 +107,48 @@ class MapWriter:
                 self._turned[:, :, self._top : bottom, left:right] = band[..., left:right]
         self._band[:] = 0
         self._top = bottom
+
+    def drop(self, cells: npt.NDArray[np.bool_]) -> None:
+        """Take cells out again, ``(R, K)`` bool, when all were put: they become empty.
+
+        Raises:
+            StoreError: A cell is not in the mask.
+        """
+        if (cells & ~self._mask).any():
+            raise StoreError(
+                f"Write the map {self._folder.name}.",
+                "A cell without tissue would be taken out.",
+                "Run the same command again.",
+            )
+        while self._top < len(self._mask):
+            self._flush()
+        for top in range(0, len(cells), CHUNK_CELLS):
+            band = cells[top : top + CHUNK_CELLS]
+            for left, right in filled_runs(band):
+                within = band[:, left:right]
+                for array in (self._features, *([] if self._turned is None else [self._turned])):
+                    here = (..., slice(top, top + len(band)), slice(left, right))
+                    codes = np.asarray(array[here])
+                    codes[..., within] = 0
+                    array[here] = codes
+        self._mask = self._mask & ~cells
+        self._stored_mask[:] = self._mask
+
+    def put_quality(self, quality: npt.NDArray[np.floating[Any]]) -> None:
+        """Write numbers beside the codes, see :mod:`histonic.data.maps.quality`.
+
+        Args:
+            quality: ``(3, R, K)``, NaN where nothing is known.
+        """
+        stored = self._group.create_array(
+            "quality",
+            shape=quality.shape,
+            chunks=quality.shape,
+            dtype="float16",
+            fill_value=float("nan"),
+            **CHECKED,
+        )
+        stored[:] = quality.astype(np.float16)
 
     def finish(self, facts: MapFacts) -> None:
         """Write the last band, and the facts with the number of cells and the hash of all that was written.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from histonic.slides.base import Slide
 from histonic.slides.tissue.glass import (
     FLAT,
     WHITE,
+    GlassColour,
     around,
     excess_over,
     find_glass,
@@ -59,16 +61,68 @@ def find_tissue(slide: Slide, rule: TissueRule | None = None) -> TissueMask:
         0.25
     """
     rule = rule or TissueRule()
-    mpp = looking_mpp(slide, rule)
-    wh = (_extent(slide.size_wh.w, slide.mpp, mpp), _extent(slide.size_wh.h, slide.mpp, mpp))
     if rule.everything:
-        return TissueMask(np.ones(wh[::-1], bool), mpp)
+        mpp = looking_mpp(slide, rule)
+        return TissueMask(np.ones(_extents(slide, mpp)[::-1], bool), mpp)
+    return look_for_tissue(slide, rule).tissue
+
+
+@dataclass(frozen=True)
+class Found:
+    """Tissue, and what else the same look at a slide tells.
+
+    Attributes:
+        tissue: The tissue; everything, if the rule says so.
+        ink: Pen, borders and shadows, at the resolution of ``density``; nothing where no glass is in view.
+        density: Optical density (natural logarithm) over the glass, or over the brightest place where no
+            glass is in view, float16 ``(3, h, w)``.
+        mpp: Microns per pixel of both.
+    """
+
+    tissue: TissueMask
+    ink: BoolImage
+    density: npt.NDArray[np.float16]
+    mpp: float
+
+
+def look_for_tissue(slide: Slide, rule: TissueRule | None = None) -> Found:
+    """Find the tissue of a slide and keep what its quality is told by; its coarse picture is read once.
+
+    Args:
+        slide: The opened slide.
+        rule: As for :func:`find_tissue`.
+
+    Raises:
+        MissingMppError: The slide has no mpp.
+        SettingsError: There is no finder of the rule's name.
+        UnreadableSlideError: Its pixels are damaged.
+    """
+    rule = rule or TissueRule()
+    mpp = looking_mpp(slide, rule)
+    pixels = _coarse_picture(slide, mpp)
+    view = _View.of(pixels)
+    ink = view.ink(mpp)
+    if rule.everything:
+        mask = np.ones(pixels.shape[:2], bool)
+    else:
+        finder = FINDERS.get(rule.finder)
+        found = view.tissue(ink, mpp) if finder is tissue_of else finder(pixels, mpp)
+        mask = clean_mask(found, mpp, rule)
+    return Found(TissueMask(mask, mpp), ink, view.density.astype(np.float16), mpp)
+
+
+def _coarse_picture(slide: Slide, mpp: float) -> npt.NDArray[np.uint8]:
+    wh = _extents(slide, mpp)
     pixels = np.empty((wh[1], wh[0], 3), np.uint8)
     # Band by band: a coarse picture may have to be made of much finer pixels.
     for top in range(0, wh[1], BAND_ROWS):
         rows = slice(top, min(top + BAND_ROWS, wh[1]))
         pixels[rows] = slide.read((0, top * mpp / slide.mpp), (wh[0], rows.stop - top), mpp)
-    return TissueMask(clean_mask(FINDERS.get(rule.finder)(pixels, mpp), mpp, rule), mpp)
+    return pixels
+
+
+def _extents(slide: Slide, mpp: float) -> tuple[int, int]:
+    return _extent(slide.size_wh.w, slide.mpp, mpp), _extent(slide.size_wh.h, slide.mpp, mpp)
 
 
 def looking_mpp(slide: Slide, rule: TissueRule) -> float:
@@ -87,21 +141,57 @@ def tissue_of(pixels: npt.NDArray[np.uint8], mpp: float) -> BoolImage:
         >>> int(tissue_of(pixels, 8.0)[60:140, 60:140].sum())
         6400
     """
-    smoothed = smooth(pixels)
-    brightness = smoothed.mean(0)
-    white = max(float(np.percentile(brightness, 99.5)), 60.0)
-    fine = local_detail(pixels)
-    detail = around(fine) * np.float32(WHITE / white)
-    glass = find_glass(smoothed, detail)
-    if not glass:
-        return ~_plainly_empty(smoothed, detail, white)
-    shading = shading_of(smoothed, detail, glass)
-    excess = excess_over(smoothed, glass, shading)
-    dense = excess > DENSE
-    tissue = dense | _faint_tissue(excess, fine * np.float32(WHITE / white), detail, dense)
-    density = optical_density(smoothed, main_glass(glass).rgb, shading)
-    tissue &= ~find_ink(density, detail * np.float32(white / WHITE), brightness, dense, mpp)
-    return drop_grey_specks(tissue, density, mpp)
+    view = _View.of(pixels)
+    return view.tissue(view.ink(mpp), mpp)
+
+
+@dataclass(frozen=True)
+class _View:
+    """A coarse picture with all that tissue and ink are told by."""
+
+    smoothed: FloatImage
+    white: float
+    fine: FloatImage
+    detail: FloatImage
+    glass: list[GlassColour]
+    density: FloatImage
+    excess: FloatImage
+
+    @classmethod
+    def of(cls, pixels: npt.NDArray[np.uint8]) -> _View:
+        smoothed = smooth(pixels)
+        white = max(float(np.percentile(smoothed.mean(0), 99.5)), 60.0)
+        fine = local_detail(pixels)
+        detail = around(fine) * np.float32(WHITE / white)
+        glass = find_glass(smoothed, detail)
+        if glass:
+            shading = shading_of(smoothed, detail, glass)
+            density = optical_density(smoothed, main_glass(glass).rgb, shading)
+            excess = excess_over(smoothed, glass, shading)
+        else:
+            density = optical_density(smoothed, _brightest(smoothed), np.zeros_like(detail))
+            excess = density.max(0)
+        return cls(smoothed, white, fine, detail, glass, density, excess)
+
+    def ink(self, mpp: float) -> BoolImage:
+        if not self.glass:
+            return np.zeros(self.detail.shape, bool)
+        detail = self.detail * np.float32(self.white / WHITE)
+        return find_ink(self.density, detail, self.smoothed.mean(0), self.excess > DENSE, mpp)
+
+    def tissue(self, ink: BoolImage, mpp: float) -> BoolImage:
+        if not self.glass:
+            return ~_plainly_empty(self.smoothed, self.detail, self.white)
+        dense = self.excess > DENSE
+        fine = self.fine * np.float32(WHITE / self.white)
+        tissue = (dense | _faint_tissue(self.excess, fine, self.detail, dense)) & ~ink
+        return drop_grey_specks(tissue, self.density, mpp)
+
+
+def _brightest(smoothed: FloatImage) -> npt.NDArray[np.float64]:
+    """What stands for the glass where none is in view: the brightest place, or white if that is near."""
+    brightest = np.maximum(np.percentile(smoothed.reshape(3, -1), 99.8, axis=1), 60)
+    return np.maximum(brightest, WHITE) if brightest.min() > 170 else brightest
 
 
 def _plainly_empty(smoothed: FloatImage, detail: FloatImage, white: float) -> BoolImage:

@@ -35,6 +35,7 @@ from histonic.data.maps.store import (
     Failure,
     MapFacts,
     Store,
+    StoredQuality,
     encoder_path,
     failure_path,
     map_folder,
@@ -44,6 +45,7 @@ from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
+from histonic.stages.compress.judging import stored_quality
 from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.plan import CompressPlan, map_settings_of, plan_compression
 from histonic.stages.compress.reading import (
@@ -269,6 +271,7 @@ class _Job:
     ) -> None:
         slide_id = opened.row.slide_id
         total, seen, shown, is_over = int(opened.mask.sum()), 0, 0, False
+        focus = np.full(opened.mask.shape, np.nan, np.float32)
         target = map_folder(self.folder, slide_id)
         if opened.reader.note:
             progress.say(f"{slide_id}: {opened.reader.note}")
@@ -284,14 +287,23 @@ class _Job:
                         break
                     codes = self._encode(event.tiles, opened.row)
                     writer.put(event.cells, codes)
+                    focus[tuple(event.cells.T)] = event.focus
                     seen += len(event.cells)
                     result.tiles += len(event.cells)
                     steps = seen * STEPS_PER_SLIDE // total - shown
                     shown += steps
                     progress.advance(steps, f"{slide_id} {seen}/{total} tiles")
-                writer.finish(self._facts(opened))
+                quality = opened.judged.quality(focus)
+                blurred = quality.is_spoilt("blur") if "blur" in self.settings.leave_out else focus > np.inf
+                # A slide's usual focus is known only when all its tiles were read.
+                if blurred.any():
+                    writer.drop(blurred)
+                    opened = opened.without(blurred)
+                writer.put_quality(quality.stacked())
+                stored = stored_quality(opened.judged, quality, int(blurred.sum()))
+                writer.finish(self._facts(opened, stored))
                 # Now, so that the picture never shows other cells than the map beside it.
-                write_thumbnail(self.folder, slide_id, opened.drawn)
+                write_thumbnail(self.folder, slide_id, opened.draw())
         except _SlideEnded as ended:
             self._record(ended.failed, result, progress, shown)
             return
@@ -308,7 +320,7 @@ class _Job:
         if opened.grid.enlarged > 1:
             result.enlarged[slide_id] = opened.grid.enlarged
 
-    def _facts(self, opened: Opened) -> MapFacts:
+    def _facts(self, opened: Opened, quality: StoredQuality) -> MapFacts:
         return MapFacts(
             slide_id=opened.row.slide_id,
             grid=opened.grid,
@@ -316,6 +328,7 @@ class _Job:
             reader=opened.reader,
             appearance=opened.appearance,
             tissue=opened.tissue,
+            quality=quality,
             encoder=self.described,
             settings=self.map_settings,
             versions={name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},

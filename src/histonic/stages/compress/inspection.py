@@ -14,12 +14,12 @@ from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import Slide, open_slide
 from histonic.slides.thumbnail import thumbnail
 from histonic.slides.tissue.rule import TissueMask
+from histonic.stages.compress.judging import JudgedCells, judge_cells, stored_quality
 from histonic.stages.compress.reading import (
-    kept_cells,
     lay_grid,
+    look_for_tissue_of,
     require_usable_id,
     share_of_area,
-    tissue_of,
 )
 from histonic.stages.compress.settings import CompressSettings
 
@@ -33,6 +33,7 @@ class Inspected:
         facts: Size, resolution and where it comes from, reader; what is to be known of how it was read.
         grid: The cells.
         tissue: As it was found or given.
+        judged: All cells, by the coarse picture; nothing is known of their focus.
         mask: ``(R, K)`` the cells that are kept; there may be none.
         picture: Thumbnail uint8 ``(h, w, 3)``.
         share: How much of the slide is tissue.
@@ -42,6 +43,7 @@ class Inspected:
     facts: str
     grid: TileGrid
     tissue: TissueMask
+    judged: JudgedCells
     mask: npt.NDArray[np.bool_]
     picture: npt.NDArray[np.uint8]
     share: TissueShare
@@ -62,12 +64,14 @@ def inspect_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) 
     require_usable_id(row)
     with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
         grid = lay_grid(slide, spec, settings.most_enlargement)
-        tissue, mask_hash = tissue_of(slide, row, settings)
+        found, mask_hash = look_for_tissue_of(slide, row, settings)
         picture = thumbnail(slide)
-        mask = kept_cells(tissue, grid, settings)
+        judged = judge_cells(found, grid, settings)
+        tissue, mask = found.tissue, judged.kept
+        quality = stored_quality(judged, judged.quality())
         source = "mask" if mask_hash else "all" if settings.tissue.source == "all" else "found"
-        share = TissueShare.of(row.slide_id, grid, int(mask.sum()), share_of_area(tissue), source)
-        return Inspected(row, _facts(slide, grid), grid, tissue, mask, picture, share)
+        share = TissueShare.of(row.slide_id, grid, int(mask.sum()), share_of_area(tissue), source, quality)
+        return Inspected(row, _facts(slide, grid), grid, tissue, judged, mask, picture, share)
 
 
 def _facts(slide: Slide, grid: TileGrid) -> str:

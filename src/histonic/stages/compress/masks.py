@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from histonic.core.settings import MaskSettings, TissueSettings
 from histonic.data.names import slide_name
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.slides.base import Slide
-from histonic.slides.tissue.finder import find_tissue
+from histonic.slides.tissue.finder import Found, find_tissue, look_for_tissue
 from histonic.slides.tissue.masks import read_tissue_mask
 from histonic.slides.tissue.rule import TissueMask, TissueRule
 
@@ -110,10 +111,28 @@ def mask_of(row: SlideRow, settings: MaskedSettings, folder: Path | None = None)
     return path
 
 
+def found_and_hash(
+    slide: Slide, row: SlideRow, settings: MaskedSettings, folder: Path | None = None
+) -> tuple[Found, str | None]:
+    """The tissue of a slide with its ink and density, and the hash of the mask file that says so, if any.
+
+    Raises:
+        MaskError: The mask cannot be used, or should not be there, or should.
+        UnreadableSlideError: The pixels are damaged.
+    """
+    path = mask_of(row, settings, folder)
+    rule = TissueRule.of(settings.tissue)
+    if path is None:
+        return look_for_tissue(slide, rule), None
+    mask_hash = hash_of_mask(path, row)
+    mask = read_tissue_mask(path, slide, settings.mask)
+    return replace(look_for_tissue(slide, replace(rule, everything=True)), tissue=mask), mask_hash
+
+
 def tissue_and_hash(
     slide: Slide, row: SlideRow, settings: MaskedSettings, folder: Path | None = None
 ) -> tuple[TissueMask, str | None]:
-    """The tissue of a slide, and the hash of the mask file that says so, if any.
+    """The same without ink and density, for which the slide need not be looked at if there is a mask.
 
     Raises:
         MaskError: The mask cannot be used, or should not be there, or should.

@@ -41,6 +41,8 @@ CODE_BYTES = 2
 """Of one number: float16."""
 BYTES_BESIDE_CODES = 250_000
 """Thumbnail, facts and mask of a map."""
+QUALITY_BYTES = 6
+"""Of a cell."""
 State = Literal["to do", "there", "fails"]
 
 
@@ -151,6 +153,7 @@ def map_settings_of(settings: CompressSettings) -> MapSettings:
         tissue=settings.tissue,
         mask=settings.mask,
         most_enlargement=settings.most_enlargement,
+        leave_out=settings.leave_out,
     )
 
 
@@ -187,7 +190,7 @@ def plan_compression(
         progress.advance(1, row.slide_id)
     waiting = [each.share.cells for each in slides if each.state == "to do" and each.share]
     copies = 1 + (ORIENTATIONS if settings.orientations == ORIENTATIONS else 0)
-    code_bytes = encoder.spec.code_size * CODE_BYTES * copies
+    code_bytes = encoder.spec.code_size * CODE_BYTES * copies + QUALITY_BYTES
     return CompressPlan(
         settings.out,
         tuple(slides),
@@ -216,7 +219,7 @@ def _planned(
         looked = inspect_slide(row, settings, encoder.spec)
         share = looked.share
         if not looked.mask.any():
-            raise no_tissue(row)
+            raise no_tissue(row, looked.judged)
     except Exception as error:  # noqa: BLE001 - as a compression lists it
         reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
         if settings.private:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,9 +34,11 @@ from histonic.slides.base import Slide, open_slide
 from histonic.slides.likeness import appearance_of
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tiles import lay_tiles, walk_tiles
-from histonic.slides.tissue.cells import cell_coverage, enough_tissue
+from histonic.slides.tissue.finder import Found
+from histonic.slides.tissue.quality import focus_of
 from histonic.slides.tissue.rule import TissueMask
-from histonic.stages.compress.masks import hash_of_mask, mask_of, tissue_and_hash
+from histonic.stages.compress.judging import JudgedCells, judge_cells
+from histonic.stages.compress.masks import found_and_hash, hash_of_mask, mask_of
 from histonic.stages.compress.settings import CompressSettings
 
 Stage = Literal["open", "tissue", "tiles", "encode", "write"]
@@ -44,24 +46,54 @@ Stage = Literal["open", "tissue", "tiles", "encode", "write"]
 
 @dataclass(frozen=True)
 class Opened:
-    """A slide whose tiles will follow: its grid, the cells to be filled, facts for its map, its thumbnail."""
+    """A slide whose tiles will follow: its grid, the cells to be filled, facts for its map, its thumbnail.
+
+    Attributes:
+        row: The slide.
+        grid: Its cells.
+        mask: ``(R, K)`` bool, the cells to be filled.
+        judged: By its coarse picture.
+        slide: Facts for its map.
+        reader: What read it.
+        of_area: Area of the tissue over the area of the slide.
+        picture: Its thumbnail, uint8 ``(h, w, 3)``.
+    """
 
     row: SlideRow
     grid: TileGrid
     mask: npt.NDArray[np.bool_]
+    judged: JudgedCells
     slide: SlideDescription
     reader: ReaderDescription
-    appearance: StoredAppearance
-    tissue: StoredTissue
-    drawn: bytes
+    of_area: float
+    picture: npt.NDArray[np.uint8]
+
+    @property
+    def appearance(self) -> StoredAppearance:
+        """What the slide looks like, of the cells that are filled."""
+        return StoredAppearance(**appearance_of(self.picture, self.grid, self.mask).to_dict())
+
+    @property
+    def tissue(self) -> StoredTissue:
+        """How much of it is tissue, and is filled."""
+        return StoredTissue(of_area=self.of_area, of_cells=round(float(self.mask.mean()), 6))
+
+    def draw(self) -> bytes:
+        """Its thumbnail with the cells that are filled, as JPEG."""
+        return _jpeg(draw_cells(self.picture, self.grid, self.mask))
+
+    def without(self, cells: npt.NDArray[np.bool_]) -> Opened:
+        """The same slide, of which some cells are not filled."""
+        return replace(self, mask=self.mask & ~cells)
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Cells ``(N, 2)`` and their tiles uint8 ``(N, tile_px, tile_px, 3)``."""
+    """Cells ``(N, 2)``, their tiles uint8 ``(N, tile_px, tile_px, 3)``, and the tiles' focus ``(N,)``."""
 
     cells: npt.NDArray[np.int64]
     tiles: npt.NDArray[np.uint8]
+    focus: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -101,28 +133,29 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
             with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
                 grid = lay_grid(slide, spec, settings.most_enlargement)
                 stage = "tissue"
-                tissue, mask_hash = tissue_of(slide, row, settings)
-                mask = kept_cells(tissue, grid, settings)
-                picture = thumbnail(slide)
-                drawn = _jpeg(draw_cells(picture, grid, mask))
-                if not mask.any():
-                    # Beside a map that is there already lies the picture of the tissue that it was made of.
-                    if not map_folder(settings.out, row.slide_id).is_dir():
-                        write_thumbnail(settings.out, row.slide_id, drawn)
-                    raise no_tissue(row)
-                yield Opened(
+                found, mask_hash = look_for_tissue_of(slide, row, settings)
+                judged = judge_cells(found, grid, settings)
+                opened = Opened(
                     row,
                     grid,
-                    mask,
+                    judged.kept,
+                    judged,
                     _describe(slide, row, grid, mask_hash, settings),
                     ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
-                    StoredAppearance(**appearance_of(picture, grid, mask).to_dict()),
-                    StoredTissue(of_area=share_of_area(tissue), of_cells=round(float(mask.mean()), 6)),
-                    drawn,
+                    share_of_area(found.tissue),
+                    thumbnail(slide),
                 )
+                del found  # some bytes a pixel of the coarse picture, which the tiles do not need
+                if not judged.kept.any():
+                    # Beside a map that is there already lies the picture of the tissue that it was made of.
+                    if not map_folder(settings.out, row.slide_id).is_dir():
+                        write_thumbnail(settings.out, row.slide_id, opened.draw())
+                    raise no_tissue(row, judged)
+                yield opened
                 stage = "tiles"
-                for cells, tiles in walk_tiles(slide, grid, mask, settings.batch):
-                    yield Tiles(cells, tiles)
+                for cells, tiles in walk_tiles(slide, grid, judged.kept, settings.batch):
+                    # Here, beside the encoder, not between its batches.
+                    yield Tiles(cells, tiles, focus_of(tiles))
             yield Closed()
         except Exception as error:
             if isinstance(error, OutputError) and error.is_full:
@@ -172,19 +205,14 @@ def require_usable_id(row: SlideRow) -> None:
         )
 
 
-def tissue_of(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[TissueMask, str | None]:
+def look_for_tissue_of(slide: Slide, row: SlideRow, settings: CompressSettings) -> tuple[Found, str | None]:
     """The tissue of a slide as a compression takes it, and the hash of the mask file that says so, if any.
 
     Raises:
         MaskError: The mask cannot be used, is absent where every slide needs one, or may not be there.
         UnreadableSlideError: The pixels are damaged.
     """
-    return tissue_and_hash(slide, row, settings, settings.masks)
-
-
-def kept_cells(tissue: TissueMask, grid: TileGrid, settings: CompressSettings) -> npt.NDArray[np.bool_]:
-    """Which cells ``(R, K)`` of a grid hold enough tissue."""
-    return enough_tissue(cell_coverage(tissue, grid), settings.tissue.min_cell_share)
+    return found_and_hash(slide, row, settings, settings.masks)
 
 
 def share_of_area(tissue: TissueMask) -> float:
@@ -192,8 +220,15 @@ def share_of_area(tissue: TissueMask) -> float:
     return round(float(tissue.mask.mean()), 6)
 
 
-def no_tissue(row: SlideRow) -> NoTissueError:
+def no_tissue(row: SlideRow, judged: JudgedCells) -> NoTissueError:
     """The error of a slide on which no cell is kept."""
+    if judged.tissue.any():
+        flaws = ", ".join(f"{count} for {flaw}" for flaw, count in judged.left_out.items() if count)
+        return NoTissueError(
+            f"Find tissue on {row.path}.",
+            f"{NO_CELL} {int(judged.tissue.sum())} did, and were left out: {flaws}.",
+            "Look at it with 'histonic doctor SLIDE --preview', or compress without --leave-out.",
+        )
     return NoTissueError(
         f"Find tissue on {row.path}.",
         NO_CELL,

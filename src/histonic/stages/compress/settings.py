@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from histonic.core.claims import STALE_S
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import MaskSettings, Precision, TissueSettings
+from histonic.core.settings import Flaw, MaskSettings, Precision, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings
 
@@ -36,6 +36,9 @@ class CompressSettings(SlideListSettings):
     masks: Path | None = Field(
         None, description="Folder with tissue masks named like the slides (.png, .tif, .geojson)."
     )
+    leave_out: tuple[Flaw, ...] = Field(
+        (), description="Leave out cells of tissue that are spoilt by it, such as pen,folds,blur."
+    )
     reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
     orientations: Literal[1, 8] = Field(1, description="8: also encode turned and mirrored tiles.")
     batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
@@ -58,3 +61,14 @@ class CompressSettings(SlideListSettings):
     )
     tissue: TissueSettings = TissueSettings()
     mask: MaskSettings = MaskSettings()
+
+    @field_validator("leave_out", mode="before")
+    @classmethod
+    def _in_one_order(cls, value: Any) -> Any:
+        """Flaws with commas between them are several, and their order says nothing."""
+        given = (value,) if isinstance(value, str) else value
+        if not isinstance(given, tuple | list) or not all(isinstance(each, str) for each in given):
+            return value
+        flaws = {part.strip() for each in given for part in each.split(",")} - {""}
+        known = [flaw for flaw in get_args(Flaw) if flaw in flaws]
+        return (*known, *sorted(flaws - set(known)))

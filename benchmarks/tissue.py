@@ -54,7 +54,8 @@ except ImportError:
     from histonic.slides.tissue import find_tissue
 
 BoolImage = npt.NDArray[np.bool_]
-STRENGTHS = (1.5, 1.0, 0.7, 0.4, 0.3, 0.2)
+STRENGTHS = [1.5, 1.0, 0.7, 0.4, 0.3, 0.2]
+SETS = [*FIELDS, *PATCHES, *GLOMERULI]
 OVERVIEW_MPP = 16.0
 
 
@@ -145,7 +146,7 @@ def laid(data: Path, most: int, pictures: Pictures) -> Iterator[str]:
     """Fields laid on glass of eight tints, alone and beside a piece of 1.5 times the stain."""
     yield "| set | stain | recall alone | recall beside | worst scene | precision |"
     yield "| --- " * 6 + "|"
-    for kind in (*FIELDS, *PATCHES, *GLOMERULI):
+    for kind in SETS:
         fields = read_fields(data, kind, most)
         for strength in STRENGTHS:
             trials: dict[bool, list[Trial]] = {False: [], True: []}
@@ -172,7 +173,7 @@ def bare(data: Path, most: int, pictures: Pictures) -> Iterator[str]:
     """The fields as they are, without glass around them."""
     yield "| set | fields | kept, median | worst | below 0.95 | plainly empty cells kept |"
     yield "| --- " * 6 + "|"
-    for kind in (*FIELDS, *PATCHES, *GLOMERULI):
+    for kind in SETS:
         shares, empty_kept, empty_all = [], 0, 0
         for field in read_fields(data, kind, most * 5):
             found = find_at(field.pixels, field.mpp)
@@ -273,10 +274,11 @@ def speed(data: Path, most: int, pictures: Pictures) -> Iterator[str]:
     yield "| --- " * 3 + "|"
     for mpp, side in ((0.25, 1000), (0.5, 2000)):
         picture = np.tile(sheet, (side // 1000, side // 1000, 1))
+        slide = ArraySlide(picture, mpp=8.0)
         seconds = []
         for _ in range(5):
             began = time.perf_counter()
-            find_tissue(ArraySlide(picture, mpp=8.0))
+            find_tissue(slide)
             seconds.append(time.perf_counter() - began)
         yield f"| 1 gigapixel at {mpp:g} | {side} x {side} | {np.median(seconds):.2f} |"
 
@@ -292,10 +294,12 @@ def main() -> int:
     parser.add_argument("--fields", type=int, default=6, help="fields of each set")
     parser.add_argument("--pictures", type=Path, help="folder for the ten worst of each part")
     parser.add_argument("--strengths", help="of the stain, for the first part; all by default")
+    parser.add_argument("--sets", help="of fields, for the first two parts; all by default")
     options = parser.parse_args()
     if options.strengths:
-        global STRENGTHS
-        STRENGTHS = tuple(float(each) for each in options.strengths.split(","))
+        STRENGTHS[:] = [float(each) for each in options.strengths.split(",")]
+    if options.sets:
+        SETS[:] = options.sets.split(",")
     data = Path(os.environ.get("HISTONIC_DATA", "../shared/data"))
     pictures = Pictures(options.pictures)
     for part in options.parts.split(","):

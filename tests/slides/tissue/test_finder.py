@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
-from histonic.slides.tissue.finder import find_tissue
+from histonic.slides.tissue.finder import find_tissue, looking_mpp
 from histonic.slides.tissue.rule import TissueRule
 
 TISSUE = (200, 125, 180)
@@ -116,3 +116,26 @@ def test_dark_epidermis_of_the_real_slide_is_kept(data_dir: Path) -> None:
     rows, cols = (slice(*(round(at * 8 / found.mpp) for at in ends)) for ends in ((50, 65), (88, 96)))
     assert found.mask[rows, cols].mean() > 0.9
     assert 0.30 < found.mask.mean() < 0.50
+
+
+@pytest.mark.parametrize(
+    ("mpp", "side_mm", "looked_at"),
+    [
+        (0.499, 10, 7.984),  # 16 pixels are nearly 8 µm
+        (0.25, 10, 8.0),
+        (
+            0.62,
+            0.4,
+            0.78125,
+        ),  # a field is looked at with about 512 pixels a side; 1.24 would be far too coarse
+        (0.5, 1.2, 2.5),
+        (8.0, 16, 16.0),  # two millions of pixels at most, and no parts of pixels
+        (5.0, 10, 10.0),
+    ],
+)
+def test_slides_are_looked_at_over_whole_pixels(mpp: float, side_mm: float, looked_at: float) -> None:
+    side = round(side_mm * 1000 / mpp)
+    slide = ArraySlide(
+        np.lib.stride_tricks.as_strided(np.zeros(3, np.uint8), (side, side, 3), (0, 0, 1)), mpp=mpp
+    )
+    assert looking_mpp(slide, TissueRule()) == pytest.approx(looked_at, rel=1e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from histonic.slides.tissue.pieces import clean_mask, small_pieces
+from histonic.slides.tissue.pieces import clean_mask, drop_grey_specks, small_pieces
 from histonic.slides.tissue.rule import TissueRule
 
 RULE = TissueRule()
@@ -39,3 +39,18 @@ def test_of_a_small_picture_holes_and_specks_are_small_too() -> None:
     slide = np.ones((2000, 2000), bool)
     slide[200:250, 200:250] = False
     assert clean_mask(slide, 2.0, RULE).all()
+
+
+def test_small_grey_things_go_and_coloured_ones_stay() -> None:
+    tissue = np.zeros((200, 200), bool)
+    density = np.zeros((3, 200, 200), np.float32)
+    for left, colour in ((10, (0.8, 0.8, 0.8)), (50, (0.3, 0.8, 0.4))):
+        tissue[20:40, left : left + 20] = True  # 25,600 µm²
+        density[:, 20:40, left : left + 20] = np.array(colour)[:, None, None]
+    kept = drop_grey_specks(tissue, density, 8.0)
+    assert not kept[:, :45].any() and kept[20:40, 50:70].all()
+    # Silver-stained tissue has no colour either, but comes in larger pieces, lacy as they may be.
+    lacy = np.zeros((200, 200), bool)
+    lacy[10:50, 10:50] = True
+    lacy[12:50:7, 12:50:7] = lacy[13:50:7, 12:50:7] = lacy[12:50:7, 13:50:7] = False
+    assert (drop_grey_specks(lacy, np.full((3, 200, 200), 0.8, np.float32), 8.0) == lacy).all()

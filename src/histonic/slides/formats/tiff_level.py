@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from histonic.slides.damage import BROKEN, SMALL_BYTES, can_come_from
 from histonic.slides.formats.codestreams import stored_size
 from histonic.slides.formats.tiff_colours import Colours, colours_of
 from histonic.slides.formats.tiff_pages import damaged
+from histonic.slides.formats.tiled import TiledLevel
 from histonic.slides.sources.places import Source
 from histonic.slides.sources.remote import RemoteFile
 
@@ -37,7 +37,7 @@ LEAST_BYTES = 16
 
 
 @dataclass
-class TiffLevel:
+class TiffLevel(TiledLevel):
     """A tiled or striped page.
 
     Attributes:
@@ -104,16 +104,6 @@ class TiffLevel:
         self._require_stored_size()
         if self._compression == JPEG and self.page.is_tiled and self._planes == 1:
             self.fast_jpeg = self._simplejpeg_agrees()
-
-    @property
-    def columns(self) -> int:
-        """Stored tiles in a row."""
-        return math.ceil(self.wh.w / self.block_wh.w)
-
-    @property
-    def rows(self) -> int:
-        """Rows of stored tiles."""
-        return math.ceil(self.wh.h / self.block_wh.h)
 
     @property
     def count(self) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ CACHE_BYTES = 128_000_000
 EDGE = 1e-6
 
 
-class TiledLevel(Protocol):
+class TiledLevel(ABC):
     """One stored resolution, cut into tiles that are numbered row by row.
 
     Attributes:
@@ -31,18 +32,23 @@ class TiledLevel(Protocol):
     @property
     def columns(self) -> int:
         """Stored tiles in a row."""
+        return math.ceil(self.wh.w / self.block_wh.w)
 
     @property
     def rows(self) -> int:
         """Rows of stored tiles."""
+        return math.ceil(self.wh.h / self.block_wh.h)
 
     @property
+    @abstractmethod
     def block_bytes(self) -> int:
         """Bytes of a decoded stored tile."""
 
+    @abstractmethod
     def offset(self, index: int) -> int:
         """Where a stored tile stands in the order in which the file is best read."""
 
+    @abstractmethod
     def decode(self, index: int) -> Block:
         """A stored tile as RGB, uint8 ``(h, w, 3)``; called by several threads at once."""
 

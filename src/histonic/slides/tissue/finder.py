@@ -22,8 +22,8 @@ from histonic.slides.tissue.glass import (
     shading_of,
     smooth,
 )
-from histonic.slides.tissue.ink import drop_grey_specks, find_ink
-from histonic.slides.tissue.pieces import clean_mask
+from histonic.slides.tissue.ink import find_ink
+from histonic.slides.tissue.pieces import clean_mask, drop_grey_specks
 from histonic.slides.tissue.registry import FINDERS
 from histonic.slides.tissue.rule import BoolImage, FloatImage, TissueMask, TissueRule
 from histonic.slides.tissue.shapes import dilated

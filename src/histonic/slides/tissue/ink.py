@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from histonic.slides.tissue.pieces import small_pieces
 from histonic.slides.tissue.rule import BoolImage, FloatImage
 from histonic.slides.tissue.shapes import closed, dilated, eroded, opened
 
@@ -24,13 +23,6 @@ MOST_STROKES = 12
 MOST_WIDTH_UM = 2_000.0
 MOST_UNEVEN = 0.25
 MOST_COMPACT = 4
-# Dust and bubbles have no colour; colourless tissue (silver, nickel) comes in larger pieces.
-GREY_SPREAD = 0.3
-GREY_WIDTH_UM = 80.0
-GREY_SPECK_UM2 = 80_000.0
-GREY_SHARE = 0.03
-GREY_GAP_UM = 24.0
-GREY_HOLE_UM2 = 10_000.0
 # Detail over density. Measured at 16 µm/px: middles of strokes 0.01 to 0.03, tissue 0.03 to 0.4.
 EVEN = 0.045
 VERY_EVEN = 0.02
@@ -143,29 +135,3 @@ def _strokes(cores: BoolImage, most: FloatImage, dense: BoolImage, mpp: float) -
     if drawn.any():
         strokes = dilated(strokes, reach) & (dense | strokes)
     return np.asarray(strokes, bool)
-
-
-def drop_grey_specks(tissue: BoolImage, density: FloatImage, mpp: float) -> BoolImage:
-    """Tissue without dust, bubbles and edges of a cover slip: pieces without colour that are small or thin.
-
-    Args:
-        tissue: bool ``(h, w)``.
-        density: Optical density over the glass, float32 ``(3, h, w)``.
-        mpp: Microns per pixel.
-    """
-    # Lacy tissue is not thin for its lumens.
-    solid = closed(tissue, max(1, round(GREY_GAP_UM / 2 / mpp)))
-    solid |= small_pieces(~solid, GREY_HOLE_UM2 / mpp**2, inner_only=True)
-    labels, count = ndimage.label(solid, np.ones((3, 3)))
-    if not count:
-        return tissue
-    spread = density.max(0) - density.min(0)
-    colourless = tissue & (spread < GREY_SPREAD * np.maximum(density.max(0), 0.05))
-    sizes = np.bincount(labels[tissue], minlength=count + 1)
-    grey = np.bincount(labels[colourless], minlength=count + 1) > 0.6 * sizes
-    wide = np.zeros(count + 1, bool)
-    wide[labels[eroded(solid, max(1, round(GREY_WIDTH_UM / 2 / mpp)), outside=False)]] = True
-    keep = ~grey | (wide & (sizes > min(GREY_SPECK_UM2 / mpp**2, GREY_SHARE * tissue.size)))
-    keep[0] = False
-    kept: BoolImage = tissue & keep[labels]
-    return kept

@@ -120,13 +120,11 @@ def found_and_hash(
         MaskError: The mask cannot be used, or should not be there, or should.
         UnreadableSlideError: The pixels are damaged.
     """
-    path = mask_of(row, settings, folder)
+    given = _given_tissue(slide, row, settings, folder)
     rule = TissueRule.of(settings.tissue)
-    if path is None:
+    if given is None:
         return look_for_tissue(slide, rule), None
-    mask_hash = hash_of_mask(path, row)
-    mask = read_tissue_mask(path, slide, settings.mask)
-    return replace(look_for_tissue(slide, replace(rule, everything=True)), tissue=mask), mask_hash
+    return replace(look_for_tissue(slide, replace(rule, everything=True)), tissue=given[0]), given[1]
 
 
 def tissue_and_hash(
@@ -138,9 +136,17 @@ def tissue_and_hash(
         MaskError: The mask cannot be used, or should not be there, or should.
         UnreadableSlideError: The pixels are damaged.
     """
+    given = _given_tissue(slide, row, settings, folder)
+    return given or (find_tissue(slide, TissueRule.of(settings.tissue)), None)
+
+
+def _given_tissue(
+    slide: Slide, row: SlideRow, settings: MaskedSettings, folder: Path | None
+) -> tuple[TissueMask, str] | None:
+    """What the mask of a slide says, and the hash of its file; None if there is none."""
     path = mask_of(row, settings, folder)
     if path is None:
-        return find_tissue(slide, TissueRule.of(settings.tissue)), None
+        return None
     mask_hash = hash_of_mask(path, row)
     return read_tissue_mask(path, slide, settings.mask), mask_hash
 

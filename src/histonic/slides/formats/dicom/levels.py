@@ -23,6 +23,7 @@ from histonic.core.units import WH
 from histonic.slides.damage import BROKEN
 from histonic.slides.formats.codestreams import stored_size
 from histonic.slides.formats.dicom.headers import JPEG_BASELINE, DicomFile, damaged, said
+from histonic.slides.formats.tiled import TiledLevel
 
 Block = npt.NDArray[np.uint8]
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
@@ -105,7 +106,7 @@ def choose_levels(instances: Sequence[Any], files: Sequence[DicomFile]) -> Chose
     )
 
 
-class DicomLevel:
+class DicomLevel(TiledLevel):
     """A level: the frames of one image, which may be spread over several files.
 
     Args:
@@ -126,16 +127,6 @@ class DicomLevel:
         self._optics = image.default_path
         self.planes = len(image.focal_planes)
         self._frames = self._places()
-
-    @property
-    def columns(self) -> int:
-        """Stored tiles in a row."""
-        return math.ceil(self.wh.w / self.block_wh.w)
-
-    @property
-    def rows(self) -> int:
-        """Rows of stored tiles."""
-        return math.ceil(self.wh.h / self.block_wh.h)
 
     @property
     def block_bytes(self) -> int:

@@ -41,6 +41,12 @@ def _declare_torchvision_operators() -> None:
     _declared.append(library)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compiled encoders of the user are neither used nor added to; new processes see the same."""
+    os.environ["HISTONIC_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def timm() -> ModuleType:
     """The optional package timm; tests that use it skip where it is absent."""

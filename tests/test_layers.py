@@ -27,7 +27,7 @@ INNER_FLOORS = {
     "slides/formats": [{""}, {"dicom"}],
     "nn": [{""}, {"augmentation"}],
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}],
-    "encoders": [{""}, {"networks"}, {"objectives"}],
+    "encoders": [{""}, {"networks"}, {"engines", "objectives"}],
     "data": [{""}, {"tables"}, {"classes"}, {"targets", "annotations", "maps", "tilesets"}],
     "data/tables": [{"formats"}, {""}],
     "stages": [

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import Encoder, load_encoder
+from histonic.encoders.engines.choice import LEAST_HALF_COSINE, least_cosine
 from histonic.encoders.shipped import MULTITASK, ShippedMultitask
 from histonic.testing import EncoderContract
 
@@ -40,6 +43,17 @@ def test_bfloat16_gives_the_same_codes() -> None:
     short = load_encoder(MULTITASK, precision="bf16").encode(tiles)
     cosine = (exact * short).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(short, axis=1)
     assert cosine.min() > 0.999
+
+
+def test_real_tiles_keep_in_bfloat16_what_the_file_says(data_dir: Path) -> None:
+    files = sorted((data_dir / "patches").glob("*/**/*.jpg"))[::100]
+    tiles = np.stack([np.asarray(Image.open(file).convert("RGB").resize((128, 128))) for file in files])
+    least = least_cosine(
+        load_encoder(MULTITASK).encode(tiles), load_encoder(MULTITASK, precision="bf16").encode(tiles)
+    )
+    stated = load_encoder(MULTITASK).spec.half_cosine
+    assert stated is not None
+    assert least >= stated >= LEAST_HALF_COSINE
 
 
 def test_it_is_no_architecture() -> None:

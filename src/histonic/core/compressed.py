@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 
 from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
-from histonic.core.settings import Flaw, MaskSettings, Precision, TissueSettings
+from histonic.core.settings import Engine, Flaw, MaskSettings, Precision, TissueSettings
 from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
 ORIENTATIONS = 8
@@ -76,6 +76,8 @@ class EncoderSpec:
             encoder from elsewhere calls its own.
         licence: Licence of the weights.
         provenance: Where the weights come from.
+        half_cosine: Least cosine between codes computed in bfloat16 and in float32, of real tiles; None if it
+            was not measured.
     """
 
     name: str
@@ -86,6 +88,7 @@ class EncoderSpec:
     normalisation: str = "minus_one_to_one"
     licence: str = "Apache-2.0"
     provenance: str = "histonic"
+    half_cosine: Number | None = None
 
 
 class EncoderDescription(Part):
@@ -148,6 +151,23 @@ class ReaderDescription(Part):
     name: str = ""
     version: str = ""
     note: str = ""
+
+
+class EncodingDescription(Part):
+    """How the arithmetic of an encoder was done for a map.
+
+    The engines give codes that are equal within a tolerance; the same engine, batch and kind of machine give
+    the same bytes.
+
+    Attributes:
+        engine: ``eager``: layer by layer; ``compiled``: as one program made for this kind of machine.
+        batch: Tiles at a time.
+        machine: Kind of machine and version of torch.
+    """
+
+    engine: Engine
+    batch: PositiveInt
+    machine: str
 
 
 class MapSettings(Part):

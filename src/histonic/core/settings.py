@@ -29,6 +29,8 @@ from histonic.core.places.urls import Url, is_url
 
 S = TypeVar("S", bound="Settings")
 Precision = Literal["32", "bf16"]
+Engine = Literal["eager", "compiled"]
+"""How an encoder's arithmetic is done: layer by layer, or as one program compiled for this machine."""
 Flaw = Literal["pen", "folds", "blur"]
 """What spoils a cell of tissue, by which cells can be left out."""
 MOST_BITS = 63

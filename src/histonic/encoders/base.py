@@ -162,6 +162,28 @@ def save_encoder(path: str | os.PathLike[str], spec: EncoderSpec, tensors: Tenso
         save_file(contiguous, partial, metadata=metadata)
 
 
+def encoder_spec(name_or_path: str | os.PathLike[str]) -> EncoderSpec:
+    """What an encoder expects and gives; of a file only the header is read.
+
+    Raises:
+        EncoderError: As :func:`load_encoder`.
+        SettingsError: No encoder has that name.
+
+    Example:
+        >>> encoder_spec("colour").code_size
+        18
+    """
+    path = Path(name_or_path)
+    if os.fspath(name_or_path) in ENCODERS or not path.is_file():
+        return load_encoder(name_or_path).spec
+    try:
+        with safe_open(path, "numpy") as file:
+            facts = json.loads((file.metadata() or {})["histonic"])
+    except (SafetensorError, OSError, ValueError, LookupError, RecursionError):
+        return load_encoder(path).spec  # says what is wrong
+    return parse_document(EncoderMetadata, facts, path, EncoderError, "Copy or import it again.").spec
+
+
 def load_encoder(
     name_or_path: str | os.PathLike[str], *, device: str = "cpu", precision: str = "32"
 ) -> Encoder:

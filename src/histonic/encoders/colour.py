@@ -8,12 +8,13 @@ the haematoxylin, eosin and residual densities of Ruifrok and Johnston (2001).
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import (
@@ -66,6 +67,22 @@ def mean_colour(tiles: Tensor) -> Tensor:
     return tiles.float().mean((1, 2)) / 127.5 - 1
 
 
+class Moments(nn.Module):
+    """A function of tiles as a network without weights, so that it runs as other encoders do.
+
+    Args:
+        function: Tiles uint8 ``(B, H, W, 3)`` to codes ``(B, D)`` float32.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._function = function
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Codes ``(B, D)`` of tiles."""
+        return self._function(tiles)
+
+
 class ColourEncoder:
     """Colour moments of a tile, 18 numbers; see :func:`colour_moments`.
 
@@ -106,6 +123,11 @@ class ColourEncoder:
                 "Import or save the encoder again.",
             )
         return cls(spec, device)
+
+    @property
+    def tile_network(self) -> nn.Module:
+        """What is run: tiles uint8 ``(B, H, W, 3)`` to codes ``(B, D)`` float32."""
+        return Moments(self._moments)
 
     @property
     def fingerprint(self) -> str:

@@ -121,16 +121,18 @@ def test_the_pace_is_measured_and_time_is_that_of_the_slower_part(folder: Path, 
 def test_a_slow_encoder_is_measured_on_few_tiles(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = load_encoder("colour")
     sizes = []
 
-    def encode(tiles: np.ndarray) -> np.ndarray:
-        sizes.append(len(tiles))
-        time.sleep(0.02)
-        return np.zeros((len(tiles), encoder.spec.code_size), np.float32)
+    class Slow:
+        spec = load_encoder("colour").spec
+        fingerprint = "slow"
 
-    monkeypatch.setattr(encoder, "encode", encode)
-    monkeypatch.setattr("histonic.stages.compress.compress.load_encoder", lambda *_, **__: encoder)
+        def encode(self, tiles: np.ndarray) -> np.ndarray:
+            sizes.append(len(tiles))
+            time.sleep(0.02)
+            return np.zeros((len(tiles), self.spec.code_size), np.float32)
+
+    monkeypatch.setattr("histonic.stages.compress.compress.load_encoder", lambda *_, **__: Slow())
     monkeypatch.setattr("histonic.stages.compress.plan.FIRST_TILES", 4)
     monkeypatch.setattr("histonic.stages.compress.plan.PROBE_S", 0.01)
     plan = plan_of(**given(folder, tmp_path / "store", orientations=8))

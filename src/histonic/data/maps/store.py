@@ -19,6 +19,7 @@ from histonic.core.compressed import (
     ORIENTATIONS,
     CompressedSlide,
     EncoderDescription,
+    EncodingDescription,
     MapSettings,
     ReaderDescription,
     SlideDescription,
@@ -89,6 +90,7 @@ class MapFacts(SealedDocument):
         tissue: How much of the slide is tissue; None in maps of earlier versions, and without a slide file.
         quality: What spoils its tissue; None as well.
         encoder: What made the codes.
+        encoding: How its arithmetic was done; None in maps of earlier versions, and of other origin.
         settings: What else the map depends on.
         versions: Of the packages.
         cells: Number of cells that hold a code.
@@ -106,6 +108,7 @@ class MapFacts(SealedDocument):
     tissue: StoredTissue | None = None
     quality: StoredQuality | None = None
     encoder: EncoderDescription
+    encoding: EncodingDescription | None = None
     settings: MapSettings
     versions: Mapping[str, str]
     cells: int = 0

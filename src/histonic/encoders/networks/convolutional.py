@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
@@ -19,8 +20,11 @@ from histonic.encoders.base import (
     fingerprint_of,
     save_encoder,
 )
+from histonic.encoders.networks.tile_network import Runs, TileNetwork
 
-TILES_AT_ONCE = 32
+PIXELS_AT_ONCE = 32 * 128 * 128
+"""The first layer's maps are 20 times the bytes of the tiles: small parts keep memory low on a CPU."""
+LEAST_AT_ONCE = 8
 
 
 @runtime_checkable
@@ -41,6 +45,8 @@ class Featured(Protocol):
 
 class NetworkEncoder:
     """A network with weights as an encoder of uint8 tiles; a subclass says how the network is built.
+
+    The network must not be changed once tiles were encoded: what is run is made from it at first use.
 
     Args:
         spec: What it expects and gives.
@@ -119,6 +125,14 @@ class NetworkEncoder:
         """Hash of all that the codes depend on."""
         return fingerprint_of(self.spec, self._tensors(), self.precision)
 
+    @functools.cached_property
+    def tile_network(self) -> nn.Module:
+        """What is run: tiles uint8 ``(B, H, W, 3)`` on the device, to codes ``(B, D)`` float32."""
+        side_px = self.working_px(self.spec) if isinstance(self.network, Runs) else self.spec.tile_px
+        made = TileNetwork(self.network.to("cpu"), side_px, self.precision == "bf16")
+        self.network.to(self.device)
+        return made.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
     def encode(self, tiles: UInt8Tiles) -> npt.NDArray[np.float32]:
         """Codes of tiles, uint8 ``(N, H, W, 3)`` to float32 ``(N, D)``.
 
@@ -127,18 +141,23 @@ class NetworkEncoder:
         """
         check_tiles(self.spec, tiles)
         codes = np.empty((len(tiles), self.spec.code_size), np.float32)
-        # The first layer's maps are 20 times the bytes of the tiles: small parts keep memory low on a CPU.
-        step = TILES_AT_ONCE if self.device.type == "cpu" else max(1, len(tiles))
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
-        ):
+        step = batch_of(self.spec) if self.device.type == "cpu" else max(1, len(tiles))
+        with torch.inference_mode():
             for start in range(0, len(tiles), step):
-                # A permuted view of (N, H, W, 3) bytes already is channels_last: no copy before the cast.
-                pixels = torch.tensor(tiles[start : start + step], device=self.device).permute(0, 3, 1, 2)
-                codes[start : start + step] = self.network(pixels / 127.5 - 1).float().cpu().numpy()
+                part = torch.from_numpy(np.ascontiguousarray(tiles[start : start + step])).to(self.device)
+                codes[start : start + step] = self.tile_network(part).cpu().numpy()
         return codes
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write spec and weights to a safetensors file."""
         save_encoder(path, self.spec, self._tensors())
+
+
+def batch_of(spec: EncoderSpec) -> int:
+    """How many tiles of an encoder a core takes at a time.
+
+    Example:
+        >>> [batch_of(EncoderSpec("one", "nic", side, 0.5, 128)) for side in (128, 224, 1024)]
+        [32, 10, 8]
+    """
+    return max(LEAST_AT_ONCE, PIXELS_AT_ONCE // spec.tile_px**2)

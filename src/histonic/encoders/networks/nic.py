@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.networks.convolutional import NetworkEncoder
+from histonic.encoders.networks.tile_network import FoldedConvolutions
 
 FILTERS = 128
 CONVOLUTIONS = 4
@@ -57,6 +58,10 @@ class NicNetwork(nn.Module):
     def forward(self, tiles: Tensor) -> Tensor:
         """Codes ``(B, D)`` of tiles ``(B, 3, H, W)`` scaled to -1..1."""
         return torch.as_tensor(self.code(self.features(tiles)))
+
+    def running(self, half: bool) -> FoldedConvolutions:
+        """The same, for tiles that are averaged to 64 px already, see :class:`FoldedConvolutions`."""
+        return FoldedConvolutions(self.body, self.code, half)
 
 
 class NicEncoder(NetworkEncoder):

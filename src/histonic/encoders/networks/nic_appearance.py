@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.encoders.networks.nic import WORKING_PX, NicNetwork
+from histonic.encoders.networks.tile_network import FoldedConvolutions
 from histonic.nn.appearance import STATISTICS, appearance
 
 MOST_DEVIATIONS = 5.0
@@ -79,6 +80,30 @@ class NicAppearanceNetwork(nn.Module):
         with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):
             looks = self._standard(tiles) @ self.components
         return torch.cat([learned, looks.to(learned.dtype)], dim=1)
+
+    def running(self, half: bool) -> RunningNicAppearance:
+        """The same, for tiles that are averaged to 64 px already; statistics stay in single precision."""
+        return RunningNicAppearance(self, half)
+
+
+class RunningNicAppearance(nn.Module):
+    """A :class:`NicAppearanceNetwork` for tiles at the working side, when nothing is learned any more."""
+
+    mean: Tensor
+    spread: Tensor
+    components: Tensor
+
+    def __init__(self, network: NicAppearanceNetwork, half: bool) -> None:
+        super().__init__()
+        self.learned: FoldedConvolutions = network.learned.running(half)
+        for name in ("mean", "spread", "components"):
+            self.register_buffer(name, getattr(network, name).clone())
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Codes ``(B, D)`` float32 of tiles ``(B, 3, 64, 64)`` scaled to -1..1."""
+        deviations = (appearance((tiles + 1) / 2) - self.mean) / self.spread
+        looks = deviations.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS) @ self.components
+        return torch.cat([self.learned(tiles), looks], dim=1)
 
 
 class NicAppearanceEncoder(NetworkEncoder):

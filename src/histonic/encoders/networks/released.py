@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from histonic.encoders.base import (
     Encoder,
     EncoderSpec,
     architecture_entry,
+    fingerprint_of,
     load_encoder,
     save_encoder,
 )
@@ -25,6 +27,11 @@ from histonic.encoders.networks.nic import CONVOLUTIONS
 from histonic.slides.damage import SMALL_BYTES
 
 LICENCE = "MIT (Copyright of the authors of Neural Image Compression)"
+HALF_COSINES = {
+    "06560be244053ce43cd128544409eba76a0274f862018249bc3cc613cd5464dc": 0.9997,  # bigan
+    "50fd2ee452f10bfdd7f6e007bd12fb1c621755df19e8d520abfe29cea6883cd2": 0.9999,  # multitask-4
+}
+"""Least cosine between codes in bfloat16 and in float32 on 1,717 real tiles, by the weights' fingerprint."""
 Array = npt.NDArray[Any]
 DAMAGE = (
     OSError,
@@ -69,6 +76,7 @@ def import_encoder(file: str | os.PathLike[str], out: str | os.PathLike[str]) ->
         ) from error
     # Refused here if the weights do not fit, before anything is written.
     ENCODERS.get(architecture_entry(spec)).from_tensors(spec, tensors, "cpu", "32")
+    spec = replace(spec, half_cosine=HALF_COSINES.get(fingerprint_of(spec, tensors)))
     save_encoder(out, spec, tensors)
     return load_encoder(out)
 

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 
 from histonic.core.claims import Claims
-from histonic.core.compressed import ORIENTATIONS, orient
-from histonic.core.errors import EncoderError, HistonicError, OutputError, SettingsError, StoreError
+from histonic.core.errors import HistonicError, OutputError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
 from histonic.core.processes.memory import keep_memory
 from histonic.core.processes.owners import Owner
@@ -45,6 +43,7 @@ from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
+from histonic.stages.compress.encoding import TileEncoding, precision_of
 from histonic.stages.compress.judging import stored_quality
 from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.plan import CompressPlan, map_settings_of, plan_compression
@@ -138,15 +137,18 @@ def compress(
     listener = progress or Silent()
     keep_memory()
     rows = _rows(resolved)
-    encoder = load_encoder(
-        resolved.encoder, device=pick_device(resolved.device), precision=resolved.precision
-    )
+    precision = precision_of(resolved)
+    resolved = resolved.model_copy(update={"precision": precision})
+    encoder = load_encoder(resolved.encoder, device=pick_device(resolved.device), precision=precision)
     if resolved.dry_run:
         plan = plan_compression(rows, resolved, encoder, listener)
         return CompressResult(resolved.out, plan=plan)
     folder = require_writable_folder(resolved.out)
-    with Claims(folder, resolved.stale_after) as claims:
-        job = _Job(resolved, encoder, folder, claims)
+    with (
+        Claims(folder, resolved.stale_after) as claims,
+        TileEncoding(encoder, resolved, folder) as encoding,
+    ):
+        job = _Job(resolved, encoder, encoding, folder, claims)
         job.begin()
         return job.run(rows, listener)
 
@@ -176,18 +178,27 @@ def _rows(settings: CompressSettings) -> list[SlideRow]:
 
 
 class _Job:
-    """One run of the stage: a thread reads slides ahead, this one encodes and writes."""
+    """One run of the stage: a thread reads slides ahead, others encode, this one writes."""
 
-    def __init__(self, settings: CompressSettings, encoder: Encoder, folder: Path, claims: Claims) -> None:
+    def __init__(
+        self,
+        settings: CompressSettings,
+        encoder: Encoder,
+        encoding: TileEncoding,
+        folder: Path,
+        claims: Claims,
+    ) -> None:
         self.settings = settings
         self.encoder = encoder
+        self.encoding = encoding
         self.folder = folder
         self.claims = claims
         self.described = describe(encoder)
         self.map_settings = map_settings_of(settings)
         made_by = f"{self.described.fingerprint} {self.map_settings.model_dump_json()}"
         self._run_name = RUN + hashlib.sha256(made_by.encode()).hexdigest()[:16]
-        self._encoding_s = 0.0
+        self._waited_s = 0.0
+        self._slides_left = 0
 
     def begin(self) -> None:
         """Write encoder and settings beside the maps.
@@ -238,7 +249,7 @@ class _Job:
         result.skipped.sort()
         result.failures += slides.elsewhere
         result.seconds = time.perf_counter() - began
-        result.encoder_share = self._encoding_s / result.seconds
+        result.encoder_share = max(0.0, 1 - self._waited_s / result.seconds)
         self._look_at_shares(result, progress)
         return result
 
@@ -254,6 +265,7 @@ class _Job:
 
     def _encode_all(self, slides: SharedSlides, result: CompressResult, progress: Progress) -> None:
         """All slides that no other run holds at the moment."""
+        self._slides_left = len(slides.waiting)
         events = prefetched(read_slides(slides.take(), self.settings, self.encoder.spec), BATCHES_AHEAD)
         try:
             for event in events:
@@ -263,6 +275,7 @@ class _Job:
                 elif isinstance(event, Opened):
                     self._encode_slide(event, events, result, progress)
                     slides.release(event.row)
+                self._slides_left -= isinstance(event, Failed | Opened)
         finally:
             events.close()  # type: ignore[attr-defined]
 
@@ -270,7 +283,8 @@ class _Job:
         self, opened: Opened, events: Iterator[Event], result: CompressResult, progress: Progress
     ) -> None:
         slide_id = opened.row.slide_id
-        total, seen, shown, is_over = int(opened.mask.sum()), 0, 0, False
+        total, seen, shown = int(opened.mask.sum()), 0, 0
+        batches = _Batches(events)
         focus = np.full(opened.mask.shape, np.nan, np.float32)
         target = map_folder(self.folder, slide_id)
         if opened.reader.note:
@@ -279,17 +293,12 @@ class _Job:
             with writing_map(
                 target, opened.mask, self.encoder.spec.code_size, self.settings.orientations
             ) as writer:
-                for event in events:
-                    if isinstance(event, Failed):
-                        raise _SlideEnded(event)
-                    if not isinstance(event, Tiles):
-                        is_over = True
-                        break
-                    codes = self._encode(event.tiles, opened.row)
-                    writer.put(event.cells, codes)
-                    focus[tuple(event.cells.T)] = event.focus
-                    seen += len(event.cells)
-                    result.tiles += len(event.cells)
+                left = total * max(1, self._slides_left)  # as if the others were as large
+                for batch, codes in self.encoding.encode(batches, str(opened.row.path), left, progress):
+                    writer.put(batch.cells, codes)
+                    focus[tuple(batch.cells.T)] = batch.focus
+                    seen += len(batch.cells)
+                    result.tiles += len(batch.cells)
                     steps = seen * STEPS_PER_SLIDE // total - shown
                     shown += steps
                     progress.advance(steps, f"{slide_id} {seen}/{total} tiles")
@@ -310,11 +319,11 @@ class _Job:
         except (OutputError, StoreError) as error:
             if isinstance(error, OutputError) and error.is_full:
                 raise
-            # What is left of this slide; the events of the next one are not its own.
-            while not is_over:
-                is_over = isinstance(next(events), Closed | Failed)
+            batches.pass_over()
             self._record(Failed(opened.row, "write", error), result, progress, shown)
             return
+        finally:
+            self._waited_s += batches.waited_s
         failure_path(self.folder, slide_id).unlink(missing_ok=True)
         result.done.append(slide_id)
         if opened.grid.enlarged > 1:
@@ -330,27 +339,10 @@ class _Job:
             tissue=opened.tissue,
             quality=quality,
             encoder=self.described,
+            encoding=self.encoding.description,
             settings=self.map_settings,
             versions={name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},
         )
-
-    def _encode(self, tiles: npt.NDArray[np.uint8], row: SlideRow) -> npt.NDArray[np.float32]:
-        """Codes ``(N, O, D)`` of tiles and, if asked for, of the turned tiles."""
-        began = time.perf_counter()
-        count = ORIENTATIONS if self.settings.orientations == ORIENTATIONS else 1
-        codes = [
-            self.encoder.encode(np.ascontiguousarray(orient(tiles, turn, axes=(1, 2))))
-            for turn in range(count)
-        ]
-        stacked = np.stack(codes, axis=1)
-        self._encoding_s += time.perf_counter() - began
-        if not np.isfinite(stacked).all() or np.abs(stacked).max() > np.finfo(np.float16).max:
-            raise EncoderError(
-                f"Encode {row.path} with {self.described.name!r}.",
-                "Some codes are not finite, or beyond what float16 holds.",
-                "The weights are damaged: import or train the encoder again.",
-            )
-        return stacked
 
     def _record(self, failed: Failed, result: CompressResult, progress: Progress, shown: int = 0) -> None:
         error = failed.error
@@ -367,6 +359,36 @@ class _Job:
         result.failures.append(failure)
         progress.advance(STEPS_PER_SLIDE - shown)
         progress.say(f"{failure.path}: failed at {failure.stage}: {failure.reason}")
+
+
+class _Batches:
+    """The tiles of one slide among the events of all, and how long they were waited for."""
+
+    def __init__(self, events: Iterator[Event]) -> None:
+        self.waited_s = 0.0
+        self._events = events
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[Tiles]:
+        return self
+
+    def __next__(self) -> Tiles:
+        if self._is_over:
+            raise StopIteration
+        began = time.perf_counter()
+        event = next(self._events)
+        self.waited_s += time.perf_counter() - began
+        if isinstance(event, Tiles):
+            return event
+        self._is_over = True
+        if isinstance(event, Failed):
+            raise _SlideEnded(event)
+        raise StopIteration
+
+    def pass_over(self) -> None:
+        """Drop what is left of this slide; the events of the next one are not its own."""
+        while not self._is_over:
+            self._is_over = isinstance(next(self._events), Closed | Failed)
 
 
 class _SlideEnded(Exception):

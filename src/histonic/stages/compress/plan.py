@@ -7,9 +7,10 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +18,21 @@ import numpy.typing as npt
 from histonic.core.compressed import ORIENTATIONS, MapSettings
 from histonic.core.errors import HistonicError
 from histonic.core.files import output_error
-from histonic.core.progress import Progress
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import Precision
 from histonic.data.maps.shares import TissueOutlier, TissueShare, tissue_outliers
 from histonic.data.maps.store import Failure, map_folder, read_map_facts
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import Encoder, describe
+from histonic.encoders.engines.choice import start_encoding
+from histonic.encoders.engines.pool import EncodingPool
 from histonic.slides.base import open_slide
 from histonic.slides.tiles import walk_tiles
 from histonic.stages.compress.inspection import Inspected, inspect_slide
 from histonic.stages.compress.reading import no_tissue, require_usable_id, without_path
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.compress.sharing import other_file, require_same_maker, state_of
+from histonic.training.devices import pick_device
 
 PROBES = 3
 """Slides on which the pace is measured: the first, the last and one between."""
@@ -146,10 +151,10 @@ class CompressPlan:
 
 
 def map_settings_of(settings: CompressSettings) -> MapSettings:
-    """What else than slide and encoder the maps of a compression depend on."""
+    """What else than slide and encoder the maps of a compression depend on, its precision being settled."""
     return MapSettings(
         orientations=settings.orientations,
-        precision=settings.precision,
+        precision=cast(Precision, settings.precision),
         tissue=settings.tissue,
         mask=settings.mask,
         most_enlargement=settings.most_enlargement,
@@ -177,17 +182,17 @@ def plan_compression(
     if settings.out.is_dir():
         require_same_maker(settings.out, describe(encoder), map_settings_of(settings))
     progress.stage("plan", len(rows))
-    probe = _Probe(encoder, settings)
     slides: list[PlannedSlide] = []
     opening_s = 0.0
-    for row in rows:
-        began = time.perf_counter()
-        planned, looked = _planned(row, settings, encoder)
-        slides.append(planned)
-        if looked is not None:
-            opening_s += time.perf_counter() - began
-            probe.try_on(looked)
-        progress.advance(1, row.slide_id)
+    with closing(_Probe(encoder, settings)) as probe:
+        for row in rows:
+            began = time.perf_counter()
+            planned, looked = _planned(row, settings, encoder)
+            slides.append(planned)
+            if looked is not None:
+                opening_s += time.perf_counter() - began
+                probe.try_on(looked)
+            progress.advance(1, row.slide_id)
     waiting = [each.share.cells for each in slides if each.state == "to do" and each.share]
     copies = 1 + (ORIENTATIONS if settings.orientations == ORIENTATIONS else 0)
     code_bytes = encoder.spec.code_size * CODE_BYTES * copies + QUALITY_BYTES
@@ -240,6 +245,7 @@ class _Probe:
     def __init__(self, encoder: Encoder, settings: CompressSettings) -> None:
         self._encoder = encoder
         self._settings = settings
+        self._pool: EncodingPool | None = None
         self._left = PROBES
         self._tiles = {"read": 0, "encode": 0}
         self._seconds = {"read": 0.0, "encode": 0.0}
@@ -265,8 +271,19 @@ class _Probe:
         self._left -= 1
 
     def _encode(self, tiles: npt.NDArray[np.uint8]) -> None:
-        if self._left == PROBES:
-            self._encoder.encode(tiles[:FIRST_TILES])  # what is made ready at the first call counts nothing
+        if self._pool is None:
+            self._pool = start_encoding(
+                self._encoder,
+                device=pick_device(self._settings.device),
+                precision=cast(Precision, self._settings.precision),
+                # Nothing is compiled for a plan; what is there is used.
+                engine=None if self._settings.engine == "auto" else self._settings.engine,
+                tiles=0,
+                batch=self._settings.batch,
+                first=tiles,
+                progress=Silent(),
+            )
+            self._pool.encode(tiles[:FIRST_TILES])  # what is made ready at the first call counts nothing
         first = self._timed(tiles[:FIRST_TILES])
         if first * len(tiles) / min(FIRST_TILES, len(tiles)) <= PROBE_S:
             self._count("encode", len(tiles), self._timed(tiles))
@@ -274,13 +291,20 @@ class _Probe:
             self._count("encode", min(FIRST_TILES, len(tiles)), first)
 
     def _timed(self, tiles: npt.NDArray[np.uint8]) -> float:
+        if self._pool is None:
+            return 0.0
         began = time.perf_counter()
-        self._encoder.encode(tiles)
+        self._pool.encode(tiles)
         return (time.perf_counter() - began) * self._settings.orientations
 
     def _count(self, part: str, tiles: int, seconds: float) -> None:
         self._tiles[part] += tiles
         self._seconds[part] += seconds
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.close()
 
     def pace(self) -> Pace | None:
         """The pace of all that was timed; None if nothing was."""

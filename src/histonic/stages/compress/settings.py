@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from histonic.core.claims import STALE_S
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import Flaw, MaskSettings, Precision, TissueSettings
+from histonic.core.settings import Flaw, MaskSettings, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings
 
@@ -41,8 +41,14 @@ class CompressSettings(SlideListSettings):
     )
     reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
     orientations: Literal[1, 8] = Field(1, description="8: also encode turned and mirrored tiles.")
-    batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
-    precision: Precision = Field("32", description="Arithmetic of the encoder.")
+    batch: int = Field(256, ge=1, le=65_536, description="Tiles read, and encoded on a GPU, at a time.")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        "auto",
+        description="Arithmetic of the encoder; auto is bf16 where it is fast and known to keep the codes.",
+    )
+    engine: Literal["auto", "eager", "compiled"] = Field(
+        "auto", description="Run the encoder as it is, or compiled for this machine; auto where that pays."
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     replace: bool = Field(False, description="Replace maps of other files that have a slide's identifier.")
     private: bool = Field(

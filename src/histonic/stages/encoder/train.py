@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from histonic.core.claims import sole_owner
@@ -20,6 +21,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec
+from histonic.encoders.engines.halves import with_half_cosine
 from histonic.encoders.networks.nic_appearance import NicAppearanceNetwork
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
@@ -53,6 +55,8 @@ NORM_BATCHES = 20
 """Mixed batches to which given batch normalisation (Mormont et al. 2020) or statistics are fitted."""
 SAME_AGAIN = "Give the same settings again, or choose another --out."
 PICTURED = 12
+COMPARED = 100
+"""Tiles of each set, about."""
 """Tiles in the picture of what the method learned."""
 
 
@@ -283,11 +287,18 @@ def _pictured(data: TileTrainingData, module: TrainingModule, fabric: Fabric) ->
     return [module.prepared(part, generator) for part in both]
 
 
+def _compared_tiles(sets: Sequence[TileSet]) -> npt.NDArray[np.uint8]:
+    """Validation tiles of every set, on which codes in bfloat16 are compared with those in float32."""
+    rows = [(each, each.rows("val")) for each in sets]
+    return np.concatenate([each.tiles[some[:: max(1, len(some) // COMPARED)]] for each, some in rows])
+
+
 def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:
     """Everything after training; ``run.json`` comes last and says that the run is finished."""
     out, settings = plan.settings.out, plan.settings
     tensors = {name: value.numpy() for name, value in state["trunk"].items()}
-    encoder = encoder_class(plan.spec).from_tensors(plan.spec, tensors, "cpu", "32")
+    spec = with_half_cosine(plan.spec, tensors, _compared_tiles(sets))
+    encoder = encoder_class(spec).from_tensors(spec, tensors, "cpu", "32")
     encoder.save(out / "encoder.safetensors")
     tasks = [task for each in sets for task in each.tasks]
     if state["heads"]:

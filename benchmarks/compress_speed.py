@@ -118,12 +118,7 @@ def floor(slide: Path, encoder: str, precision: str) -> dict[str, float]:
     cores = len(os.sched_getaffinity(0))
     decode_s = _decode_alone(slide, given, cores)
     rates = [_encode_compiled(encoder, given["tile_px"], cores, precision)]
-    try:
-        from histonic.encoders.running.benchmark import encode_alone  # absent in older versions
-    except ImportError:
-        pass
-    else:
-        rates.append(encode_alone(encoder, precision, FLOOR_S))
+    rates.append(_encode_by_engine(encoder, given["tile_px"], precision))
     count = len(given["corners"])
     return {
         "tiles": count,
@@ -154,6 +149,30 @@ def _decode_alone(slide_path: Path, given: dict[str, Any], cores: int) -> float:
             for _ in pool.map(lambda part: [level.decode(index) is None for index in part], parts):
                 pass
         return time.perf_counter() - began
+
+
+def _encode_by_engine(encoder: str, tile_px: int, precision: str) -> float:
+    try:
+        from histonic.encoders.engines.alone import rate_alone
+        from histonic.encoders.engines.choice import start_encoding
+    except ImportError:  # an older version
+        return 0.0
+    from histonic.core.progress import Silent
+    from histonic.encoders.base import load_encoder
+
+    loaded = load_encoder(encoder, precision=precision)
+    first = np.random.default_rng(0).integers(0, 256, (32, tile_px, tile_px, 3), dtype=np.uint8)
+    with start_encoding(
+        loaded,
+        device="cpu",
+        precision=precision,  # type: ignore[arg-type]
+        engine="compiled",
+        tiles=0,
+        batch=256,
+        first=first,
+        progress=Silent(),
+    ) as pool:
+        return rate_alone(pool, tile_px, FLOOR_S)
 
 
 def _encode_compiled(encoder: str, tile_px: int, cores: int, precision: str) -> float:

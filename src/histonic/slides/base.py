@@ -16,7 +16,7 @@ import numpy.typing as npt
 from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
 from histonic.core.places.urls import Place, Url, place_of
 from histonic.core.registry import Entry, Registry
-from histonic.core.units import MPP_TOLERANCE, WH
+from histonic.core.units import WH
 from histonic.slides.fingerprint import fingerprint_file as fingerprint_file
 from histonic.slides.resample import average_area, average_blocks, whole
 from histonic.slides.resolution import HeaderMpp, assess_extent, require_possible_size
@@ -424,30 +424,6 @@ def _readers_for(file: Path) -> list[str]:
 
 def _usable_readers() -> list[str]:
     return [entry.name for entry in READERS.entries().values() if not entry.missing()]
-
-
-def best_mpp(slide: Slide, mpp: float) -> float:
-    """The resolution at which to read tiles wanted at ``mpp``.
-
-    A stored resolution times a whole number, if that lies within 2 % of ``mpp``: then pixels are averaged
-    by whole numbers. Of several the coarsest, which needs the fewest pixels: a level of a quarter of the
-    size is rarely stored at four times the resolution to the last digit. Else ``mpp`` itself.
-
-    Args:
-        slide: The opened slide.
-        mpp: Wanted microns per pixel.
-
-    Raises:
-        MissingMppError: The slide has no mpp.
-
-    Example:
-        >>> from histonic.slides.formats.array import ArraySlide
-        >>> best_mpp(ArraySlide(np.zeros((9, 9, 3), np.uint8), mpp=0.2525), 0.5)
-        0.505
-    """
-    nearest = [(native, native * max(1, round(mpp / native))) for native in slide.native_mpps()]
-    fitting = [pair for pair in nearest if abs(pair[1] - mpp) <= MPP_TOLERANCE * mpp]
-    return max(fitting)[1] if fitting else mpp
 
 
 def _source(mpp: float | None, header: HeaderMpp, default_mpp: float | None) -> str:

@@ -14,11 +14,12 @@ import pytest
 import tifffile
 
 from histonic.core.errors import UnreadableSlideError
-from histonic.slides.base import best_mpp, open_slide
+from histonic.slides.base import open_slide
 from histonic.slides.formats import tiff as tiff_module
 from histonic.slides.formats.tiff import TiffSlide
 from histonic.slides.formats.tiff_colours import JPEG2000_YCBCR
 from histonic.slides.formats.tiff_level import TiffLevel
+from histonic.slides.tiles import best_mpp
 
 APERIO = "Aperio Image Library v12.0.0\r\n{}x{} (128x128) Q=70|AppMag = 20|MPP = 0.5000"
 

@@ -105,7 +105,7 @@ class OpenSlideSlide(LevelSlide):
     def _runs(
         self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float
     ) -> list[tuple[int, int]]:
-        """First and past-the-last of regions side by side that give the same pixels if they are read as one."""
+        """First and past-the-last of regions side by side that give the same pixels if read as one."""
         runs: list[tuple[int, int]] = []
         for at, xy in enumerate(xys):
             if runs and self._goes_on(xys[runs[-1][0]], xys[at - 1], xy, wh, mpp):

@@ -204,10 +204,9 @@ def differences(folder: Path, slides: Path | None) -> list[str]:
             codes = [encoder.encode(tiles).reshape(len(tiles), -1).astype(np.float64) for tiles in both]
             lengths = np.linalg.norm(codes[0], axis=1) * np.linalg.norm(codes[1], axis=1)
             cosine = (codes[0] * codes[1]).sum(1) / lengths
-            lines.append(
-                f"| {name} | {factor} | {apart.mean():.2f} | {np.percentile(apart, 99):.0f} | "
-                f"{apart.max()} | {np.median(cosine):.5f} | {np.percentile(cosine, 1):.5f} | {cosine.min():.5f} |"
-            )
+            pixels = f"{apart.mean():.2f} | {np.percentile(apart, 99):.0f} | {apart.max()}"
+            near = f"{np.median(cosine):.5f} | {np.percentile(cosine, 1):.5f} | {cosine.min():.5f}"
+            lines.append(f"| {name} | {factor} | {pixels} | {near} |")
     return lines
 
 
@@ -240,8 +239,8 @@ def main() -> None:
         "",
         "## What the JPEG decoder makes smaller, against exact means",
         "",
-        "Grey levels (of 255), and the cosine between codes of `histonic-mtl` (float32) of both. Slides are read",
-        "at twice, four and eight times their microns per pixel, whatever these are.",
+        "Grey levels (of 255), and the cosine between codes of `histonic-mtl` (float32) of both. Slides are",
+        "read at twice, four and eight times their microns per pixel, whatever these are.",
         "",
         *far,
     ]

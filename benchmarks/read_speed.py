@@ -83,7 +83,9 @@ def write_all(folder: Path, pixels: np.ndarray) -> dict[str, tuple[Path, str]]:
 
     jpeg = {"compression": "jpeg", "compressionargs": {"level": 80}, "photometric": "ycbcr"}
     jpeg["subsampling"] = (2, 2)
-    lossy = {"compression": "jpeg2000", "compressionargs": {"level": 40}, "photometric": "rgb"}
+    # As Aperio stores it, which OpenSlide reads.
+    lossy = {"compression": 33005, "compressionargs": {"level": 40}, "photometric": "rgb"}
+    lossy["description"] = "Aperio Image Library\n2048x2048 (256x256) |MPP = 0.5"
     kinds: dict[str, dict[str, Any]] = {
         **{f"JPEG, tiles of {side} px": {**jpeg, "tile": (side, side)} for side in (256, 512, 1024)},
         "JPEG, tiles of 224 px": {**jpeg, "tile": (224, 224)},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 MOST_GAP_BYTES = 65_536
-MOST_SPAN_BYTES = 4_000_000
+MOST_SPAN_BYTES = 1_000_000
 Range = tuple[int, int]
 
 

@@ -1,69 +1,252 @@
-"""Tiles per second: histonic's tiff reader against one OpenSlide call per tile, in one run.
+"""Tiles per second of the reader, before and after a change, and against one OpenSlide call per tile.
 
-    python benchmarks/read_speed.py SLIDE [SLIDE ...] [--out benchmarks/read_speed.md]
+    python benchmarks/read_speed.py --before ../old/src [--slides FOLDER] [--out benchmarks/read_speed.md]
 
-Reads the same tissue tiles of 128 px at 0.5 µm/px (or the nearest whole-number multiple of a stored
-resolution) through both readers, in turns, five times each, and prints medians and their ratio. Both use what
-``histonic compress`` would use: batches of 256 cells in row-major order.
+For each way in which slides are stored a file of the same tissue is made: of a field of a real slide
+(``CMU-1-Small-Region.svs`` in --slides) or, without one, of simulated tissue. Tiles of 128 px are read at
+0.5 µm/px in batches of 256 cells in row-major order, as ``histonic compress`` reads them, by the older source
+(--before), by this one, and by OpenSlide, one call a tile and one thread. Each reads in a process of its own,
+in turns; a row gives medians of five passes with freshly opened slides.
+
+Last it says how far the pixels that the JPEG decoder makes are from exact means, and how far their codes are.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from histonic.core.grid import TileGrid
-from histonic.slides.base import best_mpp, open_slide
-from histonic.slides.tiles import walk_tiles
-from histonic.slides.tissue.cells import cell_coverage
-from histonic.slides.tissue.finder import find_tissue
-
 REPEATS = 5
-MOST_TILES = 4096
+SIDE_PX = 5120
+TILE_PX = 128
 
-
-def seconds(path: Path, reader: str, grid: TileGrid, mask: np.ndarray) -> float:
-    """Wall time of one pass with a freshly opened slide."""
+# What runs on either source: only names that both have.
+PASS = """
+import sys, time, inspect
+import numpy as np
+from histonic.core.grid import TileGrid
+from histonic.slides.base import open_slide
+from histonic.slides.tiles import walk_tiles
+path, reader, quick, single = sys.argv[1], sys.argv[2], sys.argv[3] == "quick", sys.argv[4] == "single"
+has_quick = "exact_averaging" in inspect.signature(open_slide).parameters
+def opened():
+    more = {"exact_averaging": False} if quick and has_quick else {}
+    given = 0.25 if "at 0.25" in path else 0.5
+    return open_slide(path, mpp=given, reader=reader or None, **more)
+def one_pass():
     began = time.perf_counter()
-    with open_slide(path, reader=reader, default_mpp=0.5) as slide:
-        for _ in walk_tiles(slide, grid, mask, batch=256):
-            pass
-    return time.perf_counter() - began
+    with opened() as slide:
+        grid = TileGrid.over(slide.size_wh, slide_mpp=slide.mpp, tile_px=128, mpp=0.5)
+        mask = np.ones(grid.shape, bool)
+        mask[:, ::7] = False
+        if single:
+            for row, col in np.argwhere(mask):
+                slide.read(grid.cell_xy((int(row), int(col))), (128, 128), 0.5)
+        else:
+            for _ in walk_tiles(slide, grid, mask, batch=256):
+                pass
+    return int(mask.sum()) / (time.perf_counter() - began)
+one_pass()
+for line in sys.stdin:
+    print(one_pass(), flush=True)
+"""
 
 
-def measure(path: Path) -> str:
+def tissue(folder: Path | None, side_px: int) -> np.ndarray:
+    """A square field of tissue, from a real slide if there is one."""
+    slide = folder / "CMU-1-Small-Region.svs" if folder else None
+    if slide is not None and slide.exists():
+        import tifffile
+
+        field = tifffile.imread(slide, key=0)[200:2648, 200:1992]
+    else:
+        from histonic.simulate.slides import simulate_tissue
+
+        field = simulate_tissue(2048, np.random.default_rng(0))
+    turned = np.concatenate([field, field[::-1]], axis=0)
+    wide = np.concatenate([turned, turned[:, ::-1]], axis=1)
+    times = -(-side_px // min(wide.shape[:2]))
+    return np.ascontiguousarray(np.tile(wide, (times, times, 1))[:side_px, :side_px])
+
+
+def write_all(folder: Path, pixels: np.ndarray) -> dict[str, tuple[Path, str]]:
+    """Files by the name of their row, with the reader that opens them."""
+    import tifffile
+    from PIL import Image
+
+    jpeg = {"compression": "jpeg", "compressionargs": {"level": 80}, "photometric": "ycbcr"}
+    jpeg["subsampling"] = (2, 2)
+    # As Aperio stores it, which OpenSlide reads.
+    lossy = {"compression": 33005, "compressionargs": {"level": 40}, "photometric": "rgb"}
+    lossy["description"] = "Aperio Image Library\n2048x2048 (256x256) |MPP = 0.5"
+    kinds: dict[str, dict[str, Any]] = {
+        **{f"JPEG, tiles of {side} px": {**jpeg, "tile": (side, side)} for side in (256, 512, 1024)},
+        "JPEG, tiles of 224 px": {**jpeg, "tile": (224, 224)},
+        "JPEG, strips of 16 rows": {**jpeg, "rowsperstrip": 16},
+        "deflate, strips of 64 rows": {"compression": "deflate", "photometric": "rgb", "rowsperstrip": 64},
+        "JPEG 2000, tiles of 256 px": {**lossy, "tile": (256, 256)},
+    }
+    found = {}
+    for number, (name, options) in enumerate(kinds.items()):
+        path = folder / f"{number}.tif"
+        part = pixels[:2048, :2048] if "2000" in name else pixels
+        tifffile.imwrite(path, part, metadata=None, resolution=(20_000, 20_000), resolutionunit=3, **options)
+        found[name] = (path, "tiff")
+    fine = folder / "at 0.25.tif"
+    tifffile.imwrite(fine, pixels, metadata=None, tile=(256, 256), **jpeg)
+    found["JPEG, tiles of 256 px, 0.25 read at 0.5 µm/px"] = (fine, "tiff")
+    found["the same, exact means"] = (fine, "tiff exact")
+    found["JPEG, tiles of 256 px, --reader openslide"] = (found["JPEG, tiles of 256 px"][0], "openslide")
+    picture = folder / "field.jpg"
+    Image.fromarray(pixels).save(picture, quality=80)
+    found["JPG picture"] = (picture, "picture")
+    return found
+
+
+class Reading:
+    """A process that reads a file again and again when it is told to."""
+
+    def __init__(self, source: Path, path: Path, reader: str, single: bool = False) -> None:
+        quick = "exact" if "exact" in reader else "quick"
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", PASS, str(path), reader.split(" ", maxsplit=1)[0], quick),
+                "single" if single else "batches",
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
+        )
+
+    def rate(self) -> float:
+        """Tiles a second of one more pass."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise RuntimeError("no pipe")
+        stdin.write("\n")
+        stdin.flush()
+        return float(stdout.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def measure(name: str, path: Path, reader: str, before: Path | None) -> str:
     """One row of the table."""
-    with open_slide(path, default_mpp=0.5) as slide:
-        mpp = best_mpp(slide, 0.5)
-        grid = TileGrid.over(slide.size_wh, slide_mpp=slide.mpp, tile_px=128, mpp=mpp)
-        mask = cell_coverage(find_tissue(slide), grid) >= 0.25
-    mask &= np.cumsum(mask).reshape(mask.shape) <= MOST_TILES
-    times: dict[str, list[float]] = {"tiff": [], "openslide": []}
-    for _ in range(REPEATS):
-        for reader, taken in times.items():
-            taken.append(seconds(path, reader, grid, mask))
-    count = int(mask.sum())
-    rates = {reader: count / np.median(taken) for reader, taken in times.items()}
-    ratio = rates["tiff"] / rates["openslide"]
-    return f"| {path.name} | {count} | {rates['openslide']:.0f} | {rates['tiff']:.0f} | {ratio:.1f} |"
+    here = Path(__file__).parents[1] / "src"
+    readings = {"after": Reading(here, path, reader)}
+    if before is not None:
+        readings["before"] = Reading(before, path, reader)
+    if reader != "picture" and "strips" not in name:
+        readings["openslide"] = Reading(here, path, "openslide", single=True)
+    rates: dict[str, list[float]] = {key: [] for key in readings}
+    try:
+        for _ in range(REPEATS):
+            for key, reading in readings.items():
+                rates[key].append(reading.rate())
+    finally:
+        for reading in readings.values():
+            reading.close()
+    median = {key: float(np.median(values)) for key, values in rates.items()}
+
+    def ratio(key: str) -> str:
+        return f"{median['after'] / median[key]:.2f}" if key in median else "-"
+
+    shown = [f"{median[key]:,.0f}" if key in median else "-" for key in ("openslide", "before", "after")]
+    return f"| {name} | {' | '.join(shown)} | {ratio('before')} | {ratio('openslide')} |"
+
+
+def differences(folder: Path, slides: Path | None) -> list[str]:
+    """Pixels that the decoder makes smaller against exact means, and their codes, of real slides."""
+    import tifffile
+
+    from histonic.core.grid import TileGrid
+    from histonic.encoders.base import load_encoder
+    from histonic.slides.base import open_slide
+    from histonic.slides.tiles import walk_tiles
+
+    encoder = load_encoder("histonic-mtl")
+    lines = [
+        "| slide | times | mean | 99 % | most | cosine of codes: median | 1 % | least |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    cases: list[tuple[str, Path]] = []
+    if slides is not None and (slides / "CMU-1-Small-Region.svs").exists():
+        cases.append(("CMU-1-Small-Region.svs as it is", slides / "CMU-1-Small-Region.svs"))
+    if slides is not None and (slides / "TCGA-CR-7395-01A-01-TS1.svs").exists():
+        stored = tifffile.imread(slides / "TCGA-CR-7395-01A-01-TS1.svs", key=0)
+        for quality in (80, 30):
+            path = folder / f"tcga{quality}.tif"
+            tifffile.imwrite(
+                path, stored, tile=(256, 256), photometric="ycbcr", compression="jpeg", metadata=None,
+                compressionargs={"level": quality}, subsampling=(2, 2),
+            )  # fmt: skip
+            cases.append((f"TCGA-CR-7395, stored again as JPEG of quality {quality}, 4:2:0", path))
+    for name, path in cases:
+        for factor in (2, 4, 8):
+            both = []
+            for exact in (True, False):
+                with open_slide(path, mpp=0.25, exact_averaging=exact) as slide:
+                    grid = TileGrid.over(
+                        slide.size_wh, slide_mpp=0.25, tile_px=encoder.spec.tile_px, mpp=0.25 * factor
+                    )
+                    mask = np.ones(grid.shape, bool)
+                    mask[-1:], mask[:, -1:] = grid.shape.rows < 2, grid.shape.cols < 2
+                    both.append(np.concatenate([tiles for _, tiles in walk_tiles(slide, grid, mask, 256)]))
+            apart = np.abs(both[0].astype(int) - both[1])
+            codes = [encoder.encode(tiles).reshape(len(tiles), -1).astype(np.float64) for tiles in both]
+            lengths = np.linalg.norm(codes[0], axis=1) * np.linalg.norm(codes[1], axis=1)
+            cosine = (codes[0] * codes[1]).sum(1) / lengths
+            pixels = f"{apart.mean():.2f} | {np.percentile(apart, 99):.0f} | {apart.max()}"
+            near = f"{np.median(cosine):.5f} | {np.percentile(cosine, 1):.5f} | {cosine.min():.5f}"
+            lines.append(f"| {name} | {factor} | {pixels} | {near} |")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("slides", type=Path, nargs="+")
+    parser.add_argument("--before", type=Path, help="Folder src of the older version.")
+    parser.add_argument("--slides", type=Path, help="Folder with real slides.")
+    parser.add_argument("--only", default="", help="Rows whose name holds this.")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
     options = parser.parse_args()
     lines = [
-        "| slide | tiles | openslide (tiles/s) | tiff (tiles/s) | ratio |",
-        "| --- | --- | --- | --- | --- |",
+        "| stored as | one OpenSlide call a tile | before | after | after / before | after / OpenSlide |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    lines += [measure(path) for path in options.slides]
-    print("\n".join(lines))
-    command = f"Command: `python benchmarks/{Path(__file__).name} SLIDE [SLIDE ...]`, median of {REPEATS}"
-    options.out.write_text("\n".join(["# Reading tiles", "", command, "", *lines, ""]))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for name, (path, reader) in write_all(folder, tissue(options.slides, SIDE_PX)).items():
+            if options.only in name:
+                lines.append(measure(name, path, reader, options.before))
+                print(lines[-1], flush=True)
+        far = differences(folder, options.slides)
+    print("\n".join(far))
+    text = [
+        "# Reading tiles",
+        "",
+        f"Command: `python benchmarks/{Path(__file__).name} --before OLDER/src --slides FOLDER`, tiles of "
+        f"{TILE_PX} px a second, median of {REPEATS} passes in turns.",
+        "",
+        *lines,
+        "",
+        "## What the JPEG decoder makes smaller, against exact means",
+        "",
+        "Grey levels (of 255), and the cosine between codes of `histonic-mtl` (float32) of both. Slides are",
+        "read at twice, four and eight times their microns per pixel, whatever these are.",
+        "",
+        *far,
+    ]
+    options.out.write_text("\n".join([*text, ""]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from histonic.core.errors import SettingsError
 from histonic.slides import base
-from histonic.slides.base import best_mpp, file_stem, fingerprint_file
+from histonic.slides.base import file_stem, fingerprint_file
 from histonic.slides.formats.array import ArraySlide
 
 PIXELS = np.random.default_rng(11).integers(0, 256, (61, 83, 3), dtype=np.uint8)
@@ -99,14 +99,6 @@ def test_fingerprints_tell_files_apart(tmp_path: Path) -> None:
 def test_an_mpp_must_be_positive(mpp: float) -> None:
     with pytest.raises(SettingsError, match="positive"):
         ArraySlide(PIXELS, mpp=mpp)
-
-
-@pytest.mark.parametrize(
-    ("native", "wanted", "found"),
-    [(0.25, 0.5, 0.5), (0.2525, 0.5, 0.505), (0.3, 0.5, 0.5), (0.499, 0.5, 0.499)],
-)
-def test_best_mpp(native: float, wanted: float, found: float) -> None:
-    assert best_mpp(ArraySlide(PIXELS, mpp=native), wanted) == pytest.approx(found)
 
 
 def test_slide_names() -> None:

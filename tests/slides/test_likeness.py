@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from histonic.core.compressed import orient
 from histonic.core.grid import TileGrid
-from histonic.slides.likeness import Appearance, appearance_of, find_copies, measure_likeness
+from histonic.slides.likeness import DENSITY, Appearance, appearance_of, find_copies, measure_likeness
 
 MPP = 8.0
 CELL = 8
@@ -132,3 +132,10 @@ def test_crops_of_a_real_slide_are_told_apart(data_dir: Path) -> None:
     assert not appearances[0].comparable
     pairs = {(one, other) for one, other, _ in find_copies(appearances, turned)}
     assert {(3, 3), (4, 4), (5, 5)} <= pairs <= {(k, k) for k in range(6)}
+
+
+def test_densities_by_the_sum_of_channels_are_those_of_pixels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 401, 3), np.uint8)
+    pixels[0, :3] = [[0, 0, 0], [255, 255, 255], [0, 1, 0]]
+    density = -np.log10((pixels.astype(np.float32).mean(axis=2) + 1) / 256)
+    assert np.array_equal(DENSITY[pixels.astype(np.int64).sum(2)], density)

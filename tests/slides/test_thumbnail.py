@@ -40,3 +40,15 @@ def test_the_outline_of_tissue_is_that_of_the_mask() -> None:
     assert (lines == expected).all()
     assert (draw_tissue(picture, np.zeros((4, 8), bool)) == picture).all()
     assert tuple(draw_tissue(picture, np.ones((4, 8), bool))[0, 40]) == TISSUE_OUTLINE
+
+
+def test_cells_are_drawn_paler_by_level_as_by_pixel() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (256, 256, 3), np.uint8)
+    grid = TileGrid.over((256, 256), slide_mpp=8.0, tile_px=16, mpp=8.0)
+    mask = np.zeros(grid.shape, bool)
+    mask[4:9, 3:12] = True
+    drawn = draw_cells(picture, grid, mask)
+    paler = (0.35 * picture.astype(np.float32) + 0.65 * 255).round().astype(np.uint8)
+    assert np.array_equal(drawn[:64], paler[:64])
+    assert np.array_equal(drawn[70:130, 60:180], picture[70:130, 60:180])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from histonic.core.grid import TileGrid
 from histonic.slides.formats.array import ArraySlide
-from histonic.slides.tiles import walk_tiles
+from histonic.slides.tiles import best_mpp, walk_tiles
 
 
 def test_walk_gives_every_kept_cell_once_in_order() -> None:
@@ -21,3 +22,11 @@ def test_walk_gives_every_kept_cell_once_in_order() -> None:
     for part, tiles in parts:
         for cell, tile in zip(part, tiles, strict=True):
             assert np.array_equal(tile, slide.read(grid.cell_xy(tuple(cell)), (64, 64), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("native", "wanted", "found"),
+    [(0.25, 0.5, 0.5), (0.2525, 0.5, 0.505), (0.3, 0.5, 0.5), (0.499, 0.5, 0.499)],
+)
+def test_best_mpp(native: float, wanted: float, found: float) -> None:
+    assert best_mpp(ArraySlide(np.zeros((9, 9, 3), np.uint8), mpp=native), wanted) == pytest.approx(found)

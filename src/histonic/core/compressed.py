@@ -180,6 +180,8 @@ class MapSettings(Part):
         mask: What in masks from outside was taken as tissue.
         most_enlargement: How many times coarser slides were allowed to be enlarged.
         leave_out: For which flaws cells of tissue were left out.
+        exact_averaging: Whether tiles coarser than the stored pixels are their exact means; if not, a decoder
+            of JPEG may have made them. Maps of versions that do not say so are exact.
     """
 
     orientations: Literal[1, 8] = 1
@@ -188,6 +190,7 @@ class MapSettings(Part):
     mask: MaskSettings = MaskSettings()
     most_enlargement: Number = MOST_ENLARGEMENT
     leave_out: tuple[Flaw, ...] = ()
+    exact_averaging: bool = True
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
 from histonic.core.places.urls import Place, Url, place_of
 from histonic.core.registry import Entry, Registry
-from histonic.core.units import MPP_TOLERANCE, WH
+from histonic.core.units import WH
 from histonic.slides.fingerprint import fingerprint_file as fingerprint_file
 from histonic.slides.resample import average_area, average_blocks, whole
 from histonic.slides.resolution import HeaderMpp, assess_extent, require_possible_size
@@ -107,6 +107,10 @@ class LevelSlide(ABC):
     Its ``extensions`` and ``starts`` (first bytes, or those behind DICOM's preamble) say of which files it
     is asked first.
 
+    Attributes:
+        exact_averaging: Whether coarser pixels are exact means of stored ones. If not, a decoder that can do
+            so makes them by itself, which is quicker and gives nearly the same.
+
     Args:
         path: The file.
         level_whs: Width and height of every stored level, finest first.
@@ -120,6 +124,7 @@ class LevelSlide(ABC):
     scanner = ""
     storage = ""
     note = ""
+    exact_averaging = True
     extensions: tuple[str, ...] = ()
     starts: tuple[bytes, ...] = ()
 
@@ -229,12 +234,19 @@ class LevelSlide(ABC):
     ) -> UInt8Image:
         factor, x, y = whole(scale), whole(corner[0]), whole(corner[1])
         if factor is not None and x is not None and y is not None:
-            return average_blocks(self._read_pixels(level, x, y, wh[0] * factor, wh[1] * factor), factor)
+            return self._read_averaged(level, x, y, wh, factor)
         left, top = math.floor(corner[0]), math.floor(corner[1])
         right = math.ceil(corner[0] + wh[0] * scale)
         bottom = math.ceil(corner[1] + wh[1] * scale)
         pixels = self._read_pixels(level, left, top, right - left, bottom - top)
         return average_area(pixels, (corner[0] - left, corner[1] - top), scale, wh)
+
+    def _read_averaged(self, level: int, x: int, y: int, wh: tuple[int, int], factor: int) -> UInt8Image:
+        """Means of whole squares of pixels of a level; without exact averaging a decoder may make them."""
+        return average_blocks(self._read_pixels(level, x, y, wh[0] * factor, wh[1] * factor), factor)
+
+    def rest(self) -> None:  # noqa: B027 - an array has nothing to let go of
+        """Keep little memory until the slide is read again."""
 
     @classmethod
     def open(cls, path: Path, *, mpp: float | None = None, default_mpp: float | None = None) -> Self:
@@ -311,6 +323,7 @@ def open_slide(
     mpp: float | None = None,
     default_mpp: float | None = None,
     reader: str | None = None,
+    exact_averaging: bool = True,
 ) -> LevelSlide:
     """Open a whole-slide image.
 
@@ -322,6 +335,8 @@ def open_slide(
         mpp: Microns per pixel of level 0; overrules the header.
         default_mpp: Microns per pixel where the header does not say.
         reader: Ask this reader only.
+        exact_averaging: Whether pixels read at 2, 4 or 8 times the stored microns are exact means. If not, a
+            JPEG decoder makes stored tiles smaller by itself, see ``docs/concepts/coordinates.md``.
 
     Raises:
         UnreadableSlideError: No such file, it is empty or damaged, or every reader refuses it; the message
@@ -330,8 +345,14 @@ def open_slide(
     """
     place = place_of(path)
     if isinstance(place, Url):
-        return _open_remote(place, mpp, default_mpp, reader)
-    file = Path(place)
+        slide = _open_remote(place, mpp, default_mpp, reader)
+    else:
+        slide = _open_file(Path(place), mpp, default_mpp, reader)
+    slide.exact_averaging = exact_averaging
+    return slide
+
+
+def _open_file(file: Path, mpp: float | None, default_mpp: float | None, reader: str | None) -> LevelSlide:
     name = None
     if file.is_dir():
         file, name = file_of_folder(file), file.absolute().name
@@ -403,30 +424,6 @@ def _readers_for(file: Path) -> list[str]:
 
 def _usable_readers() -> list[str]:
     return [entry.name for entry in READERS.entries().values() if not entry.missing()]
-
-
-def best_mpp(slide: Slide, mpp: float) -> float:
-    """The resolution at which to read tiles wanted at ``mpp``.
-
-    A stored resolution times a whole number, if that lies within 2 % of ``mpp``: then pixels are averaged
-    by whole numbers. Of several the coarsest, which needs the fewest pixels: a level of a quarter of the
-    size is rarely stored at four times the resolution to the last digit. Else ``mpp`` itself.
-
-    Args:
-        slide: The opened slide.
-        mpp: Wanted microns per pixel.
-
-    Raises:
-        MissingMppError: The slide has no mpp.
-
-    Example:
-        >>> from histonic.slides.formats.array import ArraySlide
-        >>> best_mpp(ArraySlide(np.zeros((9, 9, 3), np.uint8), mpp=0.2525), 0.5)
-        0.505
-    """
-    nearest = [(native, native * max(1, round(mpp / native))) for native in slide.native_mpps()]
-    fitting = [pair for pair in nearest if abs(pair[1] - mpp) <= MPP_TOLERANCE * mpp]
-    return max(fitting)[1] if fitting else mpp
 
 
 def _source(mpp: float | None, header: HeaderMpp, default_mpp: float | None) -> str:

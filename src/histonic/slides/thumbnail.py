@@ -12,6 +12,8 @@ from histonic.slides.base import Slide
 UInt8Image = npt.NDArray[np.uint8]
 OUTLINE = (0, 90, 160)
 TISSUE_OUTLINE = (200, 80, 0)
+PALER = (0.35 * np.arange(256, dtype=np.float32) + 0.65 * 255).round().astype(np.uint8)
+"""Of each level what it becomes where nothing is kept."""
 BAR_LENGTHS_UM = (10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50, 20, 10, 5)
 
 
@@ -54,10 +56,9 @@ def draw_cells(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_])
     cols_inside = np.clip(cols.astype(int), 0, mask.shape[1] - 1)
     kept = mask[np.ix_(rows_inside, cols_inside)]
     edge = kept & ~ndimage.binary_erosion(kept, iterations=2, border_value=0)
-    drawn = picture.astype(np.float32)
-    drawn[~kept] = 0.35 * drawn[~kept] + 0.65 * 255
+    drawn = np.where(kept[..., None], picture, PALER[picture])
     drawn[edge] = OUTLINE
-    return drawn.round().astype(np.uint8)
+    return drawn
 
 
 def draw_tissue(picture: UInt8Image, tissue: npt.NDArray[np.bool_]) -> UInt8Image:

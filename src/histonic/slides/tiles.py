@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from histonic.core.errors import SlideError
 from histonic.core.grid import TileGrid
-from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT, WH, XY
-from histonic.slides.base import Slide, best_mpp
+from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT, MPP_TOLERANCE, WH, XY
+from histonic.slides.base import Slide
 
 NEARLY = 1e-6
 
@@ -79,3 +79,27 @@ def walk_tiles(
         part = cells[start : start + batch]
         corners: list[XY] = [grid.cell_xy((int(row), int(col))) for row, col in part]
         yield part, slide.read_many(corners, wh, grid.mpp)
+
+
+def best_mpp(slide: Slide, mpp: float) -> float:
+    """The resolution at which to read tiles wanted at ``mpp``.
+
+    A stored resolution times a whole number, if that lies within 2 % of ``mpp``: then pixels are averaged
+    by whole numbers. Of several the coarsest, which needs the fewest pixels: a level of a quarter of the
+    size is rarely stored at four times the resolution to the last digit. Else ``mpp`` itself.
+
+    Args:
+        slide: The opened slide.
+        mpp: Wanted microns per pixel.
+
+    Raises:
+        MissingMppError: The slide has no mpp.
+
+    Example:
+        >>> from histonic.slides.formats.array import ArraySlide
+        >>> best_mpp(ArraySlide(np.zeros((9, 9, 3), np.uint8), mpp=0.2525), 0.5)
+        0.505
+    """
+    nearest = [(native, native * max(1, round(mpp / native))) for native in slide.native_mpps()]
+    fitting = [pair for pair in nearest if abs(pair[1] - mpp) <= MPP_TOLERANCE * mpp]
+    return max(fitting)[1] if fitting else mpp

@@ -14,11 +14,12 @@ import pytest
 import tifffile
 
 from histonic.core.errors import UnreadableSlideError
-from histonic.slides.base import best_mpp, open_slide
+from histonic.slides.base import open_slide
 from histonic.slides.formats import tiff as tiff_module
 from histonic.slides.formats.tiff import TiffSlide
 from histonic.slides.formats.tiff_colours import JPEG2000_YCBCR
 from histonic.slides.formats.tiff_level import TiffLevel
+from histonic.slides.tiles import best_mpp
 
 APERIO = "Aperio Image Library v12.0.0\r\n{}x{} (128x128) Q=70|AppMag = 20|MPP = 0.5000"
 
@@ -221,8 +222,11 @@ def test_a_row_major_pass_decodes_each_tile_once(tmp_path: Path, batch: int, sca
     # Two rows of stored tiles fit: what a row-major pass needs.
     with TiffSlide.open(path, mpp=0.5, cache_bytes=2 * row_bytes + batch * 9 * 240 * 240 * 3) as slide:
         order: list[int] = []
-        decode = slide._levels[0].decode
-        slide._levels[0].decode = lambda index: (order.append(index), decode(index))[1]
+        decode = slide._levels[0].decode_many
+        slide._levels[0].decode_many = lambda indices, factor: (
+            order.extend(indices),
+            decode(indices, factor),
+        )[1]
         parts = [
             slide.read_many(xys[start : start + batch], (128, 128), 0.5 * scale)
             for start in range(0, len(xys), batch)
@@ -239,7 +243,7 @@ def test_missing_tiles_are_decoded_in_file_order(tmp_path: Path) -> None:
     with TiffSlide.open(path, mpp=0.5) as slide:
         fetched: list[int] = []
         fetch = slide.cache.fetch
-        slide.cache.fetch = lambda keys: (fetched.extend(index for _, index in keys), fetch(keys))[1]
+        slide.cache.fetch = lambda keys: (fetched.extend(key.tile for key in keys), fetch(keys))[1]
         slide.read_many([(500, 400), (0, 0), (300, 100)], (128, 128), 0.5)
         first_batch = fetched[: fetched.index(max(fetched)) + 1]
         offsets = [slide._levels[0].offset(index) for index in first_batch]

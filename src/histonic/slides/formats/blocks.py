@@ -4,90 +4,174 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Key = tuple[int, int]
+from histonic.core.processes.cores import usable_cores
+
 Block = npt.NDArray[np.uint8]
-DECODE_THREADS = 2
 DECODED_AHEAD = 16
+FEW = 4
+"""Blocks that the asking thread decodes itself: handing over each alone costs as much as decoding it."""
+
+
+class Key(NamedTuple):
+    """Which block: the stored level, the stored tile, and how many of its pixels become one along a side."""
+
+    level: int
+    tile: int
+    factor: int = 1
+
+
+class _GivenUp(Exception):
+    """Another thread was to decode a block, but stopped before it came to it."""
 
 
 class BlockCache:
-    """Decoded blocks by (level, index), the least recently used dropped first; threads may share it.
+    """Decoded blocks by key, the least recently used dropped first.
+
+    Threads may share it, and do not wait for each other's decoding; but a block that one of them decodes
+    already is waited for by the others.
 
     Args:
-        decode: Makes the block of a key; called from several threads at once.
+        decode: Gives the blocks of some keys one after the other; called from several threads at once.
         limit_bytes: Most bytes kept.
-        threads: Threads that decode.
+        threads: Threads that decode; None for as many as there are cores.
 
     Attributes:
         decoded: Blocks decoded so far.
 
     Example:
-        >>> cache = BlockCache(lambda key: np.full(10, key[1], np.uint8), limit_bytes=20)
-        >>> [int(block[0]) for block in cache.fetch([(0, 5), (0, 6), (0, 5)])], cache.decoded
+        >>> cache = BlockCache(lambda keys: (np.full(10, key.tile, np.uint8) for key in keys), 20)
+        >>> [int(block[0]) for block in cache.fetch([Key(0, 5), Key(0, 6), Key(0, 5)])], cache.decoded
         ([5, 6, 5], 2)
     """
 
     def __init__(
-        self, decode: Callable[[Key], Block], limit_bytes: int, threads: int = DECODE_THREADS
+        self,
+        decode: Callable[[Sequence[Key]], Iterable[Block]],
+        limit_bytes: int,
+        threads: int | None = None,
     ) -> None:
         self.decoded = 0
         self.limit_bytes = limit_bytes
         self._decode = decode
-        self._threads = threads
+        self._threads = threads or usable_cores()
         self._blocks: OrderedDict[Key, Block] = OrderedDict()
+        self._coming: dict[Key, Future[Block]] = {}
         self._bytes = 0
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
     def fetch(self, keys: Sequence[Key]) -> list[Block]:
         """Blocks in the order of ``keys``; what is missing is decoded in that order, by several threads."""
+        ready: dict[Key, Block] = {}
+        while len(missing := [key for key in dict.fromkeys(keys) if key not in ready]):
+            mine, theirs = self._shared_out(missing, ready)
+            if mine:
+                ready |= self._decode_all(mine)
+            for key, block in theirs.items():
+                try:
+                    ready[key] = block.result()
+                except _GivenUp:
+                    continue  # with the next round it is this thread's own
+        return [ready[key] for key in keys]
+
+    def _shared_out(
+        self, keys: Sequence[Key], ready: dict[Key, Block]
+    ) -> tuple[dict[Key, Future[Block]], dict[Key, Future[Block]]]:
+        """Take what is kept; of the rest, what this thread is to decode, and what others decode already."""
+        mine, theirs = {}, {}
         with self._lock:
-            ready = {key: self._blocks[key] for key in keys if key in self._blocks}
-            for key in ready:
-                self._blocks.move_to_end(key)
-            missing = [key for key in dict.fromkeys(keys) if key not in ready]
-            for key, block in zip(missing, self._decode_all(missing), strict=True):
-                ready[key] = block
-                self._keep(key, block)
-            return [ready[key] for key in keys]
+            for key in keys:
+                if key in self._blocks:
+                    self._blocks.move_to_end(key)
+                    ready[key] = self._blocks[key]
+                elif key in self._coming:
+                    theirs[key] = self._coming[key]
+                else:
+                    mine[key] = self._coming[key] = Future()
+        return mine, theirs
 
     def missing(self, keys: Iterable[Key]) -> set[Key]:
         """Those of the keys whose blocks are not kept."""
         with self._lock:
             return {key for key in keys if key not in self._blocks}
 
-    def _decode_all(self, keys: list[Key]) -> list[Block]:
-        if len(keys) < 2 * self._threads:
-            return [self._decode(key) for key in keys]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, "histonic-decode")
-        # Several tiles a task: handing over each tile alone costs as much as decoding it.
-        step = min(DECODED_AHEAD, -(-len(keys) // self._threads))
-        parts = [keys[start : start + step] for start in range(0, len(keys), step)]
-        return [block for blocks in self._pool.map(self._decode_part, parts) for block in blocks]
+    def _decode_all(self, mine: dict[Key, Future[Block]]) -> dict[Key, Block]:
+        try:
+            self._hand_over(list(mine.items()))
+            return {key: block.result() for key, block in mine.items()}
+        finally:
+            with self._lock:
+                for key, block in mine.items():
+                    del self._coming[key]
+                    if not block.done():
+                        block.set_exception(_GivenUp())
+                    elif block.exception() is None:
+                        self._keep(key, block.result())
 
-    def _decode_part(self, keys: list[Key]) -> list[Block]:
-        return [self._decode(key) for key in keys]
+    def _hand_over(self, blocks: list[tuple[Key, Future[Block]]]) -> None:
+        if len(blocks) < FEW or self._threads == 1:
+            self._decode_part(blocks)
+            return
+        step = min(DECODED_AHEAD, max(2, -(-len(blocks) // self._threads)))
+        pool = self._opened_pool()
+        parts = [
+            pool.submit(self._decode_part, blocks[start : start + step])
+            for start in range(0, len(blocks), step)
+        ]
+        try:
+            wait(parts, return_when=FIRST_EXCEPTION)
+        finally:
+            for part in parts:
+                part.cancel()
+            wait(parts)  # those that are at work already
+        for part in parts:
+            if not part.cancelled():
+                part.result()
+
+    def _opened_pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, "histonic-decode")
+            return self._pool
+
+    def _decode_part(self, blocks: Sequence[tuple[Key, Future[Block]]]) -> None:
+        decoded: Iterator[Block] = iter(self._decode([key for key, _ in blocks]))
+        for _, block in blocks:
+            try:
+                found = next(decoded)
+            except BaseException as error:
+                block.set_exception(error)
+                raise
+            block.set_result(found)
 
     def _keep(self, key: Key, block: Block) -> None:
         self.decoded += 1
         self._blocks[key] = block
         self._bytes += block.nbytes
-        while self._bytes > self.limit_bytes and len(self._blocks) > 1:
+        self._drop_beyond(self.limit_bytes, at_least=1)
+
+    def _drop_beyond(self, limit_bytes: int, at_least: int = 0) -> None:
+        while self._bytes > limit_bytes and len(self._blocks) > at_least:
             _, dropped = self._blocks.popitem(last=False)
             self._bytes -= dropped.nbytes
+
+    def clear_beyond(self, limit_bytes: int) -> None:
+        """Drop all blocks if they take more than so many bytes."""
+        with self._lock:
+            if self._bytes > limit_bytes:
+                self._drop_beyond(0)
 
     def close(self) -> None:
         """Drop all blocks and end the threads."""
         with self._lock:
-            self._blocks.clear()
-            self._bytes = 0
-            if self._pool is not None:
-                self._pool.shutdown()
-                self._pool = None
+            self._drop_beyond(-1)
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,7 @@ NO_MPP = HeaderMpp(
 )
 SHOWN_MODES = ("RGB", "L", "P", "RGBA", "LA", "PA", "1")
 """Kinds of pixels with one meaning on a screen."""
+_WARNINGS = threading.Lock()
 
 
 class PictureSlide(LevelSlide):
@@ -65,7 +67,7 @@ class PictureSlide(LevelSlide):
             if not file.read(16).startswith(cls.starts):
                 raise NotMine("neither JPG nor PNG")
         try:
-            with _quiet(), Image.open(path, formats=FORMATS) as image:
+            with _opened(path) as image:
                 _require_shown(path, image)
                 turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
                 wh = image.size[::-1] if turned else image.size
@@ -87,7 +89,7 @@ class PictureSlide(LevelSlide):
     def _decode(self) -> UInt8Image:
         try:
             require_whole_png(self._file)
-            with _quiet(), Image.open(self._file, formats=FORMATS) as image:
+            with _opened(self._file) as image:
                 pixels = np.asarray(_on_white(ImageOps.exif_transpose(image)))
         except BROKEN as error:
             raise _damaged(self._file, error) from error
@@ -145,10 +147,10 @@ def _damaged(path: Path, what: object) -> UnreadableSlideError:
     )
 
 
-class _quiet(warnings.catch_warnings):
-    """Without Pillow's warnings of large pictures, whose size is checked here, and of odd second ones."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
+def _opened(path: Path) -> Image.Image:
+    """A picture, without Pillow's warnings of large ones (their size is checked here) and odd second ones."""
+    # Warnings are the whole process's.
+    with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", "Image appears to be a malformed MPO file")
+        return Image.open(path, formats=FORMATS)

@@ -25,7 +25,7 @@ from histonic.slides.formats.tiff_pages import (
     twins,
     unshown,
 )
-from histonic.slides.formats.tiled import CACHE_BYTES, TiledSlide
+from histonic.slides.formats.tiled import TiledSlide, reduced
 from histonic.slides.resample import average_area
 from histonic.slides.scanner import tiff_scanner
 from histonic.slides.sources.places import Source
@@ -44,7 +44,7 @@ class TiffSlide(TiledSlide):
         pages: The stored levels, finest first.
         mpp: Microns per pixel; overrules the header.
         default_mpp: Microns per pixel where the header does not say.
-        cache_bytes: Most bytes of decoded stored tiles that are kept.
+        cache_bytes: Most bytes of decoded stored tiles that are kept; None for what is sensible.
     """
 
     reader = "tiff"
@@ -60,7 +60,7 @@ class TiffSlide(TiledSlide):
         *,
         mpp: float | None = None,
         default_mpp: float | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
     ) -> None:
         self._tiff = tiff
         self._source = path
@@ -85,7 +85,7 @@ class TiffSlide(TiledSlide):
         *,
         mpp: float | None = None,
         default_mpp: float | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
     ) -> Self:
         """Open a file, on a disk or at a URL.
 
@@ -139,7 +139,7 @@ class TiffSlide(TiledSlide):
                     raise damaged(self.path, "no pixel is stored in it")
                 continue
             try:
-                self.cache.fetch([(number, int(stored[0]))])
+                self.cache.fetch([Key(number, int(stored[0]))])
             except UnreadableSlideError as error:
                 raise damaged(
                     self.path, f"its tiles cannot be decoded ({error.found.rstrip('.')})"
@@ -179,8 +179,8 @@ class TiffSlide(TiledSlide):
         """Parts of the tiles, in file order, whose bytes were fetched together and are still kept."""
         part: set[Key] = set()
         ranges: list[tuple[int, int]] = []
-        for key in sorted(keys, key=lambda key: (self._levels[key[0]].offset(key[1]), key)):
-            places = self._levels[key[0]].places(key[1])
+        for key in self._in_file_order(keys):
+            places = self._levels[key.level].places(key.tile)
             if part and sum(count for _, count in (*ranges, *places)) > source.most_announced:
                 source.announce(ranges)
                 yield part
@@ -190,13 +190,13 @@ class TiffSlide(TiledSlide):
         source.announce(ranges)
         yield part
 
-    def _decode(self, key: Key) -> Block:
-        number, index = key
+    def _decode_of_level(self, number: int, indices: Sequence[int], factor: int) -> Iterator[Block]:
         level = self._levels[number]
         # Aperio leaves out single tiles of coarser levels although there is tissue on them.
-        if number and level.is_missing(index) and self._fills_from_finer:
-            return self._decode_from_finer(number, index)
-        return level.decode(index)
+        finer = {index for index in indices if number and self._fills_from_finer and level.is_missing(index)}
+        own = level.decode_many([index for index in indices if index not in finer], factor)
+        for index in indices:
+            yield reduced(self._decode_from_finer(number, index), factor) if index in finer else next(own)
 
     def _decode_from_finer(self, number: int, index: int) -> Block:
         """A tile that is stored in the next finer level only, averaged; past the cache, which may wait."""
@@ -210,7 +210,7 @@ class TiffSlide(TiledSlide):
         pixels = self._assemble(
             number - 1,
             (left, top, width, height),
-            lambda keys: [(key, self._decode(key)) for key in sorted(keys)],
+            lambda keys: list(zip(sorted(keys), self._decode(sorted(keys)), strict=True)),
         )
         wh = (int((width - (x - left)) / scale), int((height - (y - top)) / scale))
         return average_area(pixels, (x - left, y - top), scale, wh)

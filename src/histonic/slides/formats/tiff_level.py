@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,14 @@ from histonic.slides.damage import BROKEN, SMALL_BYTES, can_come_from
 from histonic.slides.formats.codestreams import stored_size
 from histonic.slides.formats.tiff_colours import Colours, colours_of
 from histonic.slides.formats.tiff_pages import damaged
-from histonic.slides.formats.tiled import TiledLevel
+from histonic.slides.formats.tiled import JPEG_REDUCTIONS, TiledLevel, reduced
 from histonic.slides.sources.places import Source
 from histonic.slides.sources.remote import RemoteFile
+from histonic.slides.sources.spans import NearReads, read_at
 
 Block = npt.NDArray[np.uint8]
+Read = Callable[[int, int], bytes]
+"""Bytes of the file from an offset on, so many."""
 UNCOMPRESSED, JPEG = 1, 7
 # LZW, deflate, PackBits, LZMA, Zstandard: decoded to bytes, not to a picture.
 PLAIN_BYTES = (5, 8, 32946, 32773, 34925, 50000)
@@ -34,6 +37,9 @@ ADOBE_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 HEADER_BYTES = 8
 LEAST_BYTES = 16
 """Of a stored tile; a smaller gap between tiles is none."""
+BLANK_SHARE = 48
+"""A stored tile that takes less than this part of its pixels' bytes may be blank, and stored many times."""
+BLANKS_KEPT = 2
 
 
 @dataclass
@@ -95,6 +101,8 @@ class TiffLevel(TiledLevel):
         self._require_sound_places()
         self._require_no_lost_tile(np.array([min(place, 2**62) for place in places], np.int64))
         self._head = b""
+        self._blanks: dict[tuple[bytes, int], Block] = {}
+        self._lock = threading.Lock()
 
     def prepare(self) -> None:
         """Look at some tiles: whether they are what the directory says, and which decoder serves.
@@ -104,6 +112,7 @@ class TiffLevel(TiledLevel):
         self._require_stored_size()
         if self._compression == JPEG and self.page.is_tiled and self._planes == 1:
             self.fast_jpeg = self._simplejpeg_agrees()
+            self.reductions = JPEG_REDUCTIONS if self.fast_jpeg else ()
 
     @property
     def count(self) -> int:
@@ -133,10 +142,33 @@ class TiffLevel(TiledLevel):
         Raises:
             UnreadableSlideError: The data are damaged.
         """
+        return self._decoded(index, 1, self._bytes)
+
+    def decode_reduced(self, index: int, factor: int) -> Block:
+        """A stored tile made smaller by the decoder of JPEG, see :class:`TiledLevel`.
+
+        Raises:
+            UnreadableSlideError: The data are damaged.
+        """
+        return self._decoded(index, factor, self._bytes)
+
+    def decode_many(self, indices: Sequence[int], factor: int = 1) -> Iterator[Block]:
+        """Stored tiles one after the other; of those that lie near each other the bytes are read at once."""
+        read: Read = self._bytes
+        if not isinstance(self.source, RemoteFile) and len(indices) > 1:
+            ranges = [place for index in indices for place in self.places(index)]
+            read = NearReads(read, ranges, held=self._planes)
+        for index in indices:
+            yield self._decoded(index, factor, read)
+
+    def _decoded(self, index: int, factor: int, read: Read) -> Block:
         if self.is_missing(index):
-            return np.full((self.block_wh.h, self.block_wh.w, 3), 255, np.uint8)
+            return np.full((self.block_wh.h // factor, self.block_wh.w // factor, 3), 255, np.uint8)
         try:
-            return self._decode(index)
+            data = [self._segment(index + plane * self.count, read) for plane in range(self._planes)]
+            if self._planes > 1 or len(data[0]) * BLANK_SHARE > self.block_bytes:
+                return self._pixels(data, index, factor)
+            return self._maybe_blank(data[0], index, factor)
         except BROKEN as error:
             raise UnreadableSlideError(
                 f"Decode stored tile {index} of {self.path}.",
@@ -144,23 +176,46 @@ class TiffLevel(TiledLevel):
                 "The file is damaged: copy or scan it again.",
             ) from error
 
-    def _decode(self, index: int) -> Block:
-        if self.fast_jpeg:
-            data = self._segment(index)
-            self._require_size(data, index)
-            return self._decode_simplejpeg(data, self._head)
-        return self.colours.to_rgb(self.samples(index))
+    def _maybe_blank(self, data: bytes, index: int, factor: int) -> Block:
+        """Pixels of a tile of few bytes: the same bytes are often stored for all that is empty."""
+        with self._lock:
+            known = self._blanks.get((data, factor))
+        if known is not None:
+            return known
+        pixels = self._pixels([data], index, factor)
+        # At the border other sizes are right.
+        if pixels.shape[:2] == (self.block_wh.h // factor, self.block_wh.w // factor):
+            pixels.flags.writeable = False
+            with self._lock:
+                while len(self._blanks) >= BLANKS_KEPT:
+                    del self._blanks[next(iter(self._blanks))]
+                self._blanks[data, factor] = pixels
+        return pixels
+
+    def _pixels(self, data: Sequence[bytes], index: int, factor: int = 1) -> Block:
+        if not self.fast_jpeg:
+            return reduced(self.colours.to_rgb(self._samples_of(data, index)), factor)
+        self._require_size(data[0], index)
+        if factor > 1:
+            found = stored_size(data[0], self._compression)
+            if found is not None and (found.width, found.height) == self.block_wh:
+                return self._decode_simplejpeg(data[0], self._head, factor)
+        return reduced(self._decode_simplejpeg(data[0], self._head), factor)
 
     def samples(self, index: int) -> npt.NDArray[Any]:
         """A stored tile as tifffile decodes it, ``(h, w, S)``; the errors are those of the decoders."""
-        planes = [self._decode_segment(index + plane * self.count) for plane in range(self._planes)]
+        planes = range(index, self.count * self._planes, self.count)
+        return self._samples_of([self._segment(plane, self._bytes) for plane in planes], index)
+
+    def _samples_of(self, data: Sequence[bytes], index: int) -> npt.NDArray[Any]:
+        planes = [self._decode_segment(each, index + at * self.count) for at, each in enumerate(data)]
         return planes[0] if self._planes == 1 else np.concatenate(planes, axis=2)
 
-    def _segment(self, index: int) -> bytes:
+    def _segment(self, index: int, read: Read) -> bytes:
         count = int(self._sizes[index])
         if not count:
             raise ValueError("one of its planes is not stored")
-        data = self._bytes(self.offset(index), count)
+        data = read(self.offset(index), count)
         if len(data) < count:
             raise ValueError("the file ends within this tile")
         return data
@@ -175,8 +230,7 @@ class TiffLevel(TiledLevel):
         planes = range(index, self.count * self._planes, self.count)
         return [(int(self._offsets[at]), int(self._sizes[at])) for at in planes if self._sizes[at]]
 
-    def _decode_segment(self, index: int) -> npt.NDArray[Any]:
-        data = self._segment(index)
+    def _decode_segment(self, data: bytes, index: int) -> npt.NDArray[Any]:
         self._require_size(data, index)
         if self._compression == JPEG:
             _require_sound_jpeg(data, self.page.jpegtables, self._samples // self._planes)
@@ -195,8 +249,18 @@ class TiffLevel(TiledLevel):
             raise ValueError(f"it has {pixels.shape[2]} channels")
         return pixels
 
-    def _decode_simplejpeg(self, data: bytes, head: bytes) -> Block:
-        pixels: Block = simplejpeg.decode_jpeg(head + data[len(JPEG_START) :], colorspace="RGB")
+    def _decode_simplejpeg(self, data: bytes, head: bytes, factor: int = 1) -> Block:
+        """Pixels of a JPEG stream; of a reduced one exactly so many, else another scale would be meant."""
+        whole = head + data[len(JPEG_START) :]
+        if factor == 1:
+            pixels: Block = simplejpeg.decode_jpeg(whole, colorspace="RGB")
+            return pixels
+        width, height = (side // factor for side in self.block_wh)
+        pixels = simplejpeg.decode_jpeg(
+            whole, colorspace="RGB", min_width=width, min_height=height, min_factor=factor
+        )
+        if pixels.shape != (height, width, 3):
+            raise ValueError(f"made smaller it has {pixels.shape[1]} x {pixels.shape[0]} px")
         return pixels
 
     def _sizes_of(self, index: int) -> set[tuple[int, int]]:
@@ -289,7 +353,7 @@ class TiffLevel(TiledLevel):
         decode = tifffile.TIFF.DECOMPRESSORS[self._compression]
         most = self._row_bytes(self.block_wh.w) * self.block_wh.h
         try:
-            data = self._segment(index)
+            data = self._segment(index, self._bytes)
             if int(self.page.fillorder) == 2:
                 data = bytes(imagecodecs.bitorder_decode(data))
             # As much more as 16 bits are than one; not much memory, as a tile is small.
@@ -311,7 +375,7 @@ class TiffLevel(TiledLevel):
         tables = self.page.jpegtables
         joined = tables[len(JPEG_START) : -len(JPEG_END)] if tables else b""
         try:
-            probes = [(self._segment(index), index) for index in self._probes()]
+            probes = [(self._segment(index, self._bytes), index) for index in self._probes()]
             for data, index in probes:
                 self._require_size(data, index)
             wanted = [self.colours.to_rgb(self._decode_tifffile(data, index)) for data, index in probes]
@@ -337,15 +401,6 @@ class TiffLevel(TiledLevel):
         except BROKEN:
             return False
         return all(np.array_equal(ours, theirs) for ours, theirs in zip(found, wanted, strict=True))
-
-
-def read_at(handle: Any, offset: int, count: int) -> bytes:
-    """Bytes of an open file from ``offset`` on; threads may read at the same time."""
-    if hasattr(os, "pread"):
-        return os.pread(handle.fileno(), count, offset)
-    with handle.lock:
-        handle.seek(offset)
-        return bytes(handle.read(count))
 
 
 def _require_sound_jpeg(data: bytes, tables: bytes | None, samples: int) -> None:

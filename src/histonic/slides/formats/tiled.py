@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,14 @@ from histonic.core.places.urls import Place
 from histonic.core.units import WH
 from histonic.slides.base import LevelSlide, UInt8Image
 from histonic.slides.formats.blocks import Block, BlockCache, Key
+from histonic.slides.resample import average_blocks, whole
 
-CACHE_BYTES = 128_000_000
+LEAST_CACHE_BYTES = 128_000_000
+MOST_CACHE_BYTES = 384_000_000
+RESTING_BYTES = 32_000_000
 EDGE = 1e-6
+JPEG_REDUCTIONS = (2, 4, 8)
+"""Factors by which a decoder of JPEG makes pictures smaller: squares within those that JPEG is made of."""
 
 
 class TiledLevel(ABC):
@@ -24,10 +30,12 @@ class TiledLevel(ABC):
     Attributes:
         wh: Size in pixels.
         block_wh: Size of a stored tile.
+        reductions: By which factors its decoder can make stored tiles smaller, see :meth:`decode_reduced`.
     """
 
     wh: WH
     block_wh: WH
+    reductions: tuple[int, ...] = ()
 
     @property
     def columns(self) -> int:
@@ -52,6 +60,18 @@ class TiledLevel(ABC):
     def decode(self, index: int) -> Block:
         """A stored tile as RGB, uint8 ``(h, w, 3)``; called by several threads at once."""
 
+    def decode_reduced(self, index: int, factor: int) -> Block:
+        """A stored tile of which ``factor`` x ``factor`` pixels have become one, about their mean.
+
+        Pixels at the right and lower border that make up no whole square are left out.
+        """
+        return reduced(self.decode(index), factor)
+
+    def decode_many(self, indices: Sequence[int], factor: int = 1) -> Iterator[Block]:
+        """Stored tiles one after the other; called by several threads at once."""
+        for index in indices:
+            yield self.decode(index) if factor == 1 else self.decode_reduced(index, factor)
+
 
 class TiledSlide(LevelSlide):
     """A slide whose levels are stored as tiles.
@@ -59,16 +79,17 @@ class TiledSlide(LevelSlide):
     Args:
         path: The file.
         levels: The stored levels, finest first.
-        cache_bytes: Most bytes of decoded stored tiles that are kept.
+        cache_bytes: Most bytes of decoded stored tiles that are kept; None for as many as a row-major pass
+            comes back to, within bounds.
         more: What :class:`LevelSlide` takes.
     """
 
     def __init__(
-        self, path: Place, levels: Sequence[TiledLevel], *, cache_bytes: int = CACHE_BYTES, **more: Any
+        self, path: Place, levels: Sequence[TiledLevel], *, cache_bytes: int | None = None, **more: Any
     ) -> None:
         super().__init__(path, [level.wh for level in levels], **more)
         self._tiled = levels
-        self.cache = BlockCache(self._decode, cache_bytes)
+        self.cache = BlockCache(self._decode, cache_bytes or sensible_cache_bytes(levels))
 
     def read_many(self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float) -> UInt8Image:
         """Read regions of one size; equal to :meth:`read` of each, each stored tile decoded once.
@@ -90,68 +111,129 @@ class TiledSlide(LevelSlide):
     ) -> Iterator[tuple[set[Key], int]]:
         """Regions, up to which index, whose stored tiles fill at most half of the cache; and those tiles."""
         keys: set[Key] = set()
+        filled = 0
         for index, xy in enumerate(xys):
             more = set(self._keys(xy, wh, mpp)) - keys
-            if keys and len(keys) + len(more) > self._most_blocks(next(iter(keys))[0]):
+            if keys and more and filled + self._bytes_of(more) > self.cache.limit_bytes // 2:
                 yield keys, index
-                keys, more = set(), set(self._keys(xy, wh, mpp))
+                keys, more, filled = set(), set(self._keys(xy, wh, mpp)), 0
             keys |= more
+            filled += self._bytes_of(more)
         yield keys, len(xys)
 
-    def _most_blocks(self, number: int) -> int:
-        """How many stored tiles of a level are held at a time: half of the cache, but at least one."""
-        return max(1, self.cache.limit_bytes // (2 * self._tiled[number].block_bytes))
+    def _bytes_of(self, keys: set[Key]) -> int:
+        return sum(self._tiled[key.level].block_bytes // key.factor**2 for key in keys)
 
     def _fetch(self, keys: set[Key]) -> list[tuple[Key, Block]]:
-        in_file_order = sorted(keys, key=lambda key: (self._tiled[key[0]].offset(key[1]), key))
+        in_file_order = self._in_file_order(keys)
         return list(zip(in_file_order, self.cache.fetch(in_file_order), strict=True))
+
+    def _in_file_order(self, keys: set[Key]) -> list[Key]:
+        return sorted(keys, key=lambda key: (self._tiled[key.level].offset(key.tile), key))
 
     def _keys(self, xy: tuple[float, float], wh: tuple[int, int], mpp: float) -> list[Key]:
         number, corner, scale = self._place(xy, mpp)
+        factor, x, y = whole(scale), whole(corner[0]), whole(corner[1])
+        if factor is not None and x is not None and y is not None:
+            region = (x, y, wh[0] * factor, wh[1] * factor)
+            if self._reduces(number, region, factor):
+                return self._touched(number, region, factor)
         left, top = math.floor(corner[0] + EDGE), math.floor(corner[1] + EDGE)
         right = math.ceil(corner[0] + wh[0] * scale - EDGE)
         bottom = math.ceil(corner[1] + wh[1] * scale - EDGE)
-        return self._touched(number, left, top, right, bottom)
+        return self._touched(number, (left, top, right - left, bottom - top))
 
-    def _touched(self, number: int, left: int, top: int, right: int, bottom: int) -> list[Key]:
-        """Stored tiles under a region in pixels of the level, row by row."""
+    def _touched(self, number: int, region: tuple[int, int, int, int], factor: int = 1) -> list[Key]:
+        """Stored tiles under a region (x, y, width, height) in pixels of the level, row by row."""
         level = self._tiled[number]
         width, height = level.block_wh
+        left, top, right, bottom = region[0], region[1], region[0] + region[2], region[1] + region[3]
         rows = range(max(top, 0) // height, min(-(-bottom // height), level.rows))
         cols = range(max(left, 0) // width, min(-(-right // width), level.columns))
-        return [(number, row * level.columns + col) for row in rows for col in cols]
+        return [Key(number, row * level.columns + col, factor) for row in rows for col in cols]
+
+    def _reduces(self, number: int, region: tuple[int, int, int, int], factor: int) -> bool:
+        """Whether squares of pixels are to become one in the decoder, of a region (x, y, width, height).
+
+        They must begin where stored tiles do, and none may reach over the border of the slide.
+        """
+        level = self._tiled[number]
+        if self.exact_averaging or factor not in level.reductions:
+            return False
+        fits = all(side % factor == 0 for side in (*level.block_wh, *region[:2]))
+        ends = zip((region[0] + region[2], region[1] + region[3]), level.wh, strict=True)
+        return fits and all(side % factor == 0 or end <= side for end, side in ends)
 
     def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
         return self._assemble(level, (x, y, width, height), self._fetch)
+
+    def _read_averaged(self, level: int, x: int, y: int, wh: tuple[int, int], factor: int) -> UInt8Image:
+        region = (x, y, wh[0] * factor, wh[1] * factor)
+        if not self._reduces(level, region, factor):
+            return super()._read_averaged(level, x, y, wh, factor)
+        return self._assemble(level, region, self._fetch, factor)
 
     def _assemble(
         self,
         number: int,
         region: tuple[int, int, int, int],
         blocks_of: Callable[[set[Key]], list[tuple[Key, Block]]],
+        factor: int = 1,
     ) -> UInt8Image:
-        """Pixels of a region (x, y, width, height) of a level, from some stored tiles after the other."""
-        x, y, width, height = region
+        """Pixels of a region (x, y, width, height) of a level, from some stored tiles after the other.
+
+        All pixels are those of the level; in the result ``factor`` x ``factor`` of them are one.
+        """
         level = self._tiled[number]
+        x, y, width, height = (side // factor for side in region)
         out = np.full((height, width, 3), 255, np.uint8)
-        keys = self._touched(number, x, y, x + width, y + height)
-        step = self._most_blocks(number)
+        keys = self._touched(number, region, factor)
+        step = max(1, self.cache.limit_bytes * factor**2 // (2 * level.block_bytes))
         for start in range(0, len(keys), step):
-            for (_, index), block in blocks_of(set(keys[start : start + step])):
-                block_x = index % level.columns * level.block_wh.w
-                block_y = index // level.columns * level.block_wh.h
+            for key, block in blocks_of(set(keys[start : start + step])):
+                block_x = key.tile % level.columns * level.block_wh.w // factor
+                block_y = key.tile // level.columns * level.block_wh.h // factor
                 left, top = max(x, block_x), max(y, block_y)
-                right = min(x + width, block_x + block.shape[1], level.wh.w)
-                bottom = min(y + height, block_y + block.shape[0], level.wh.h)
+                right = min(x + width, block_x + block.shape[1], level.wh.w // factor)
+                bottom = min(y + height, block_y + block.shape[0], level.wh.h // factor)
                 if left < right and top < bottom:
                     part = block[top - block_y : bottom - block_y, left - block_x : right - block_x]
                     out[top - y : bottom - y, left - x : right - x] = part
         return out
 
-    def _decode(self, key: Key) -> Block:
-        number, index = key
-        return self._tiled[number].decode(index)
+    def _decode(self, keys: Sequence[Key]) -> Iterator[Block]:
+        for (number, factor), part in groupby(keys, lambda key: (key.level, key.factor)):
+            yield from self._decode_of_level(number, [key.tile for key in part], factor)
+
+    def _decode_of_level(self, number: int, indices: Sequence[int], factor: int) -> Iterator[Block]:
+        return self._tiled[number].decode_many(indices, factor)
+
+    def rest(self) -> None:
+        """Keep little memory until the slide is read again."""
+        self.cache.clear_beyond(RESTING_BYTES)
 
     def close(self) -> None:
         """Release the decoded tiles."""
         self.cache.close()
+
+
+def sensible_cache_bytes(levels: Sequence[TiledLevel]) -> int:
+    """Room for two rows of the finest stored tiles, to which a row-major pass comes back, within bounds.
+
+    In any case two stored pieces fit, however large: a tile may lie on the border of two.
+    """
+    finest = levels[0]
+    rows = 2 * finest.columns * finest.block_bytes
+    most = 2 * max(level.block_bytes for level in levels)
+    return max(LEAST_CACHE_BYTES, min(rows, MOST_CACHE_BYTES), most)
+
+
+def reduced(block: Block, factor: int) -> Block:
+    """A stored tile made smaller by averaging; pixels at its border that fill no whole square are left out.
+
+    Example:
+        >>> reduced(np.arange(15, dtype=np.uint8).reshape(3, 5, 1), 2)[..., 0].tolist()
+        [[3, 5]]
+    """
+    height, width = (side // factor * factor for side in block.shape[:2])
+    return average_blocks(block[:height, :width], factor)

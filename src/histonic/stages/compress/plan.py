@@ -159,6 +159,7 @@ def map_settings_of(settings: CompressSettings) -> MapSettings:
         mask=settings.mask,
         most_enlargement=settings.most_enlargement,
         leave_out=settings.leave_out,
+        exact_averaging=settings.exact_averaging,
     )
 
 
@@ -260,7 +261,13 @@ class _Probe:
             return
         row, given = looked.row, self._settings
         try:
-            with open_slide(row.path, mpp=row.mpp, default_mpp=given.mpp, reader=given.reader) as slide:
+            with open_slide(
+                row.path,
+                mpp=row.mpp,
+                default_mpp=given.mpp,
+                reader=given.reader,
+                exact_averaging=given.exact_averaging,
+            ) as slide:
                 began = time.perf_counter()
                 _, tiles = next(walk_tiles(slide, looked.grid, looked.mask, min(given.batch, MOST_TILES)))
                 read_s = time.perf_counter() - began

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from histonic.core.errors import NoTissueError, OutputError, SlideError
 from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.places.urls import Url
+from histonic.core.processes.cores import usable_cores
+from histonic.core.processes.prefetch import made_ahead
 from histonic.core.units import MOST_ENLARGEMENT, WH
 from histonic.data.maps.shares import NO_CELL
 from histonic.data.maps.store import (
@@ -30,7 +33,7 @@ from histonic.data.maps.store import (
 )
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
-from histonic.slides.base import Slide, open_slide
+from histonic.slides.base import LevelSlide, Slide, open_slide
 from histonic.slides.likeness import appearance_of
 from histonic.slides.thumbnail import draw_cells, thumbnail
 from histonic.slides.tiles import lay_tiles, walk_tiles
@@ -42,6 +45,8 @@ from histonic.stages.compress.masks import found_and_hash, hash_of_mask, mask_of
 from histonic.stages.compress.settings import CompressSettings
 
 Stage = Literal["open", "tissue", "tiles", "encode", "write"]
+CORES_FOR_TWO = 4
+"""So many cores open and look at two slides ahead."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,19 @@ class Failed:
 Event = Opened | Tiles | Closed | Failed
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """A slide that is open, and what is known of it before its tiles."""
+
+    slide: LevelSlide
+    opened: Opened
+
+
 def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: EncoderSpec) -> Iterator[Event]:
     """Read slides one after the other; of those without tissue the thumbnails are written into the store.
+
+    While tiles of one are read, the next is opened and its tissue found; with four cores or more, the one
+    after it, too. So many rows are taken ahead.
 
     Args:
         rows: The slides.
@@ -127,40 +143,87 @@ def read_slides(rows: Iterable[SlideRow], settings: CompressSettings, spec: Enco
     Raises:
         OutputError: The disk is full.
     """
-    for row in rows:
-        stage: Stage = "open"
+    ahead = 1 if usable_cores() < CORES_FOR_TWO else 2
+    prepared = made_ahead(rows, lambda row: _prepare(row, settings, spec), ahead, _close)
+    with closing(prepared):  # type: ignore[type-var]
+        for each in prepared:
+            if isinstance(each, Failed):
+                yield each
+            else:
+                yield from _read_tiles(each, settings)
+
+
+def _close(prepared: _Prepared | Failed) -> None:
+    if isinstance(prepared, _Prepared):
+        prepared.slide.close()
+
+
+def _prepare(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) -> _Prepared | Failed:
+    """Open a slide and find its tissue.
+
+    Raises:
+        OutputError: The disk is full.
+    """
+    stage: Stage = "open"
+    with ExitStack() as open_till_failure:
         try:
-            with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
-                grid = lay_grid(slide, spec, settings.most_enlargement)
-                stage = "tissue"
-                found, mask_hash = look_for_tissue_of(slide, row, settings)
-                judged = judge_cells(found, grid, settings)
-                opened = Opened(
-                    row,
-                    grid,
-                    judged.kept,
-                    judged,
-                    _describe(slide, row, grid, mask_hash, settings),
-                    ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
-                    share_of_area(found.tissue),
-                    thumbnail(slide),
-                )
-                del found  # some bytes a pixel of the coarse picture, which the tiles do not need
-                if not judged.kept.any():
-                    # Beside a map that is there already lies the picture of the tissue that it was made of.
-                    if not map_folder(settings.out, row.slide_id).is_dir():
-                        write_thumbnail(settings.out, row.slide_id, opened.draw())
-                    raise no_tissue(row, judged)
-                yield opened
-                stage = "tiles"
-                for cells, tiles in walk_tiles(slide, grid, judged.kept, settings.batch):
-                    # Here, beside the encoder, not between its batches.
-                    yield Tiles(cells, tiles, focus_of(tiles))
-            yield Closed()
+            slide = open_till_failure.enter_context(
+                open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader)
+            )
+            grid = lay_grid(slide, spec, settings.most_enlargement)
+            stage = "tissue"
+            opened = _look_at(slide, row, grid, settings)
+            slide.rest()
         except Exception as error:
             if isinstance(error, OutputError) and error.is_full:
                 raise
-            yield Failed(row, stage, error)
+            return Failed(row, stage, error)
+        open_till_failure.pop_all()
+    return _Prepared(slide, opened)
+
+
+def _look_at(slide: Slide, row: SlideRow, grid: TileGrid, settings: CompressSettings) -> Opened:
+    """All that is known of a slide before its tiles.
+
+    Raises:
+        NoTissueError: No cell is kept; its thumbnail is in the store.
+    """
+    found, mask_hash = look_for_tissue_of(slide, row, settings)
+    judged = judge_cells(found, grid, settings)
+    opened = Opened(
+        row,
+        grid,
+        judged.kept,
+        judged,
+        _describe(slide, row, grid, mask_hash, settings),
+        ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
+        share_of_area(found.tissue),
+        thumbnail(slide),
+    )
+    if not judged.kept.any():
+        # Beside a map that is there already lies the picture of the tissue that it was made of.
+        if not map_folder(settings.out, row.slide_id).is_dir():
+            write_thumbnail(settings.out, row.slide_id, opened.draw())
+        raise no_tissue(row, judged)
+    return opened
+
+
+def _read_tiles(prepared: _Prepared, settings: CompressSettings) -> Iterator[Event]:
+    """Tiles of an open slide, which is closed in the end."""
+    slide, opened = prepared.slide, prepared.opened
+    try:
+        with slide:
+            yield opened
+            # Only now: tissue and thumbnail are made of exact means.
+            slide.exact_averaging = settings.exact_averaging
+            for cells, tiles in walk_tiles(slide, opened.grid, opened.mask, settings.batch):
+                # Here, beside the encoder, not between its batches.
+                yield Tiles(cells, tiles, focus_of(tiles))
+        yield Closed()
+    except Exception as error:
+        if isinstance(error, OutputError) and error.is_full:
+            raise
+        yield Failed(opened.row, "tiles", error)
 
 
 def lay_grid(slide: Slide, spec: EncoderSpec, most_enlargement: float = MOST_ENLARGEMENT) -> TileGrid:

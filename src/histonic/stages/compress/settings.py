@@ -40,6 +40,9 @@ class CompressSettings(SlideListSettings):
         (), description="Leave out cells of tissue that are spoilt by it, such as pen,folds,blur."
     )
     reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
+    exact_averaging: bool = Field(
+        False, description="Average pixels exactly where the JPEG decoder would make tiles smaller by itself."
+    )
     orientations: Literal[1, 8] = Field(1, description="8: also encode turned and mirrored tiles.")
     batch: int = Field(256, ge=1, le=65_536, description="Tiles read, and encoded on a GPU, at a time.")
     precision: Literal["auto", "32", "bf16"] = Field(

@@ -140,6 +140,8 @@ def _compress(
             orientations=made.orientations,
             precision=made.precision,
             most_enlargement=settings.most_enlargement or float(made.most_enlargement),
+            leave_out=made.leave_out,
+            exact_averaging=made.exact_averaging,
             device=settings.device,
             tissue=made.tissue or TissueSettings(),
             mask=made.mask if masked else MaskSettings(),

@@ -141,3 +141,27 @@ def test_levels_of_another_area_and_focus(tmp_path: Path) -> None:
         write_level(tmp_path / f"z{number}.dcm", TISSUE[::-1].copy(), number=number)
     with open_slide(path) as slide:
         assert "of 3 focal planes the middle one is read" in slide.note
+
+
+@pytest.mark.parametrize("encode", [luma, rgb], ids=["luma", "RGB"])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_the_decoder_of_jpeg_makes_frames_smaller(tmp_path: Path, encode: Any, factor: int) -> None:
+    told = "YBR_FULL_422" if encode is luma else "RGB"
+    path, *_ = write_level(
+        tmp_path / "a.dcm", TISSUE, encode=encode, syntax=f"{SYNTAX}50", PhotometricInterpretation=told
+    )
+    found = []
+    for exact in (True, False):
+        with open_slide(path, reader="dicom", exact_averaging=exact) as slide:
+            assert isinstance(slide, DicomSlide)
+            found.append(slide.read((0, 0), (256 // factor, 256 // factor), 0.5 * factor))
+            assert {key.factor for key in slide.cache._blocks} == {1 if exact else factor}
+    apart = np.abs(found[0].astype(int) - found[1])
+    assert 0 < apart.mean() < 2
+
+
+def test_other_frames_are_made_smaller_by_exact_means(tmp_path: Path) -> None:
+    path, *_ = write_level(tmp_path / "a.dcm", TISSUE, **LOSSLESS["jpeg 2000"])
+    with open_slide(path, reader="dicom", exact_averaging=False) as slide:
+        means = TISSUE[:256, :256].reshape(128, 2, 128, 2, 3).astype(int).sum((1, 3))
+        assert np.array_equal(slide.read((0, 0), (128, 128), 1.0), (means + 2) // 4)

@@ -23,7 +23,7 @@ from histonic.core.units import WH
 from histonic.slides.damage import BROKEN
 from histonic.slides.formats.codestreams import stored_size
 from histonic.slides.formats.dicom.headers import JPEG_BASELINE, DicomFile, damaged, said
-from histonic.slides.formats.tiled import TiledLevel
+from histonic.slides.formats.tiled import JPEG_REDUCTIONS, TiledLevel
 
 Block = npt.NDArray[np.uint8]
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
@@ -127,6 +127,7 @@ class DicomLevel(TiledLevel):
         self._optics = image.default_path
         self.planes = len(image.focal_planes)
         self._frames = self._places()
+        self.reductions = JPEG_REDUCTIONS if file.syntax == JPEG_BASELINE else ()
 
     @property
     def block_bytes(self) -> int:
@@ -147,10 +148,18 @@ class DicomLevel(TiledLevel):
         Raises:
             UnreadableSlideError: The frame is damaged.
         """
+        return self.decode_reduced(index, 1)
+
+    def decode_reduced(self, index: int, factor: int) -> Block:
+        """A stored tile made smaller by the decoder of JPEG, see :class:`TiledLevel`.
+
+        Raises:
+            UnreadableSlideError: The frame is damaged.
+        """
         if self._frames[index] < 0:
-            return np.full((self.block_wh.h, self.block_wh.w, 3), 255, np.uint8)
+            return np.full((self.block_wh.h // factor, self.block_wh.w // factor, 3), 255, np.uint8)
         try:
-            return self._pixels(self.frame(index))
+            return self._pixels(self.frame(index), factor)
         except REFUSED as error:
             raise UnreadableSlideError(
                 f"Decode tile {index} of {self._path}.",
@@ -174,20 +183,27 @@ class DicomLevel(TiledLevel):
         data = self._image.get_encoded_tile(Point(column, row), self._z, self._optics)
         return bytes(data)
 
-    def _pixels(self, frame: bytes) -> Block:
+    def _pixels(self, frame: bytes, factor: int) -> Block:
         syntax = self._file.syntax
+        width, height = (side // factor for side in self.block_wh)
         if syntax in NATIVE:
             if len(frame) != self.block_bytes:
                 raise ValueError(f"it has {len(frame):,} bytes, not {self.block_bytes:,}")
             pixels: Any = np.frombuffer(frame, np.uint8).reshape(self.block_wh.h, self.block_wh.w, 3)
         elif syntax == JPEG_BASELINE:
             self._require_size(frame, JPEG_NUMBER)
-            pixels = simplejpeg.decode_jpeg(self._with_colours(frame), colorspace="RGB")
+            pixels = simplejpeg.decode_jpeg(
+                self._with_colours(frame),
+                colorspace="RGB",
+                min_width=width,
+                min_height=height,
+                min_factor=factor,
+            )
         else:
             if CODECS[syntax] is imagecodecs.jpeg2k_decode:
                 self._require_size(frame, JPEG_2000_NUMBER)
             pixels = np.asarray(CODECS[syntax](frame))
-        if pixels.shape != (self.block_wh.h, self.block_wh.w, 3) or pixels.dtype != np.uint8:
+        if pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
             raise ValueError(f"it is decoded to {pixels.shape} of {pixels.dtype}")
         block: Block = pixels
         return block

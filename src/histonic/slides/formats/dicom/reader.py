@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from histonic.slides.base import NotMine
-from histonic.slides.formats.tiled import CACHE_BYTES, TiledSlide
+from histonic.slides.formats.tiled import TiledSlide
 from histonic.slides.sources.series import MAGIC, is_dicom
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class DicomSlide(TiledSlide):
         opened: Its series.
         mpp: Microns per pixel; overrules the header.
         default_mpp: Microns per pixel where the header does not say.
-        cache_bytes: Most bytes of decoded stored tiles that are kept.
+        cache_bytes: Most bytes of decoded stored tiles that are kept; None for what is sensible.
     """
 
     reader = "dicom"
@@ -39,7 +39,7 @@ class DicomSlide(TiledSlide):
         *,
         mpp: float | None = None,
         default_mpp: float | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
     ) -> None:
         self._opened = opened
         super().__init__(
@@ -59,7 +59,7 @@ class DicomSlide(TiledSlide):
         *,
         mpp: float | None = None,
         default_mpp: float | None = None,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
     ) -> Self:
         """Open the slide that a file belongs to; the other files of its series lie beside it.
 

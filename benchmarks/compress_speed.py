@@ -47,8 +47,8 @@ FLOOR_S = 4.0
 SPINNING = "import time\nwhile True:\n    sum(range(100000))\n"
 
 
-def encoder_file(name: str, folder: Path) -> str:
-    """A file or a name that ``compress`` takes as its encoder."""
+def encoder_file(name: str, folder: Path, model: str | None = None) -> str:
+    """A file or a name that ``compress`` takes as its encoder; a model of timm gets random weights."""
     if name == "histonic-mtl":
         return name
     path = folder / f"{name}.safetensors"
@@ -66,7 +66,7 @@ def encoder_file(name: str, folder: Path) -> str:
     else:
         from histonic.encoders.networks.timm import TimmEncoder, TimmNetwork
 
-        model = TIMM[name]
+        model = model or TIMM[name]
         network = TimmNetwork(model, None, 224)
         TimmEncoder(EncoderSpec(name, f"timm:{model}", 224, 0.5, network.code_size), network).save(path)
     return str(path)

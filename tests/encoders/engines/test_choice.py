@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from histonic.core.progress import Silent
 from histonic.encoders.base import Encoder, load_encoder
@@ -155,3 +156,53 @@ def test_the_least_cosine_is_that_of_the_tile_that_differs_most() -> None:
     assert least_cosine(codes, others) == pytest.approx(0.5**0.5)
     assert least_cosine(codes[2:], codes[:1]) == 0.0
     assert least_cosine(codes[:0], codes[:0]) == 1.0
+
+
+@pytest.fixture
+def as_if_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU in the place of a GPU: what is chosen, filled up and compared does not hang on the device."""
+
+    def encode_on_gpu(network: Any, device: Any, batch: int) -> Any:
+        def run(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            with torch.inference_mode():
+                codes: npt.NDArray[np.float32] = network(torch.from_numpy(np.array(tiles))).numpy()
+            return codes
+
+        return run
+
+    monkeypatch.setattr(choice, "encode_on_gpu", encode_on_gpu)
+    monkeypatch.setattr(choice, "machine_kind", lambda device: "a GPU")
+
+
+@pytest.mark.usefixtures("as_if_gpu")
+@pytest.mark.parametrize(
+    ("values", "engine"),
+    [({}, "eager"), ({"tiles": 10**7}, "compiled"), ({"tiles": 10**7, "engine": "eager"}, "eager")],
+)
+def test_on_a_gpu_much_work_is_compiled_for(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], engine: str
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)
+    with started(load_encoder("colour"), device="cuda:0", **values) as pool:
+        assert (pool.description.engine, pool.description.batch) == (engine, 256)
+        np.testing.assert_allclose(pool.encode(TILES), load_encoder("colour").encode(TILES), atol=1e-6)
+
+
+@pytest.mark.usefixtures("as_if_gpu")
+@pytest.mark.parametrize(("fails", "words"), [(True, "no triton"), (False, "would differ")])
+def test_on_a_gpu_a_compiler_that_fails_or_errs_is_left(
+    monkeypatch: pytest.MonkeyPatch, fails: bool, words: str
+) -> None:
+    def compiled(network: Any, **_: Any) -> Any:
+        def run(tiles: torch.Tensor) -> torch.Tensor:
+            if fails:
+                raise RuntimeError("no triton")
+            return -network(tiles)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    notes = Notes()
+    with started(load_encoder("colour"), notes, device="cuda", engine="compiled") as pool:
+        assert pool.description.engine == "eager"
+    assert words in notes.lines[-1]

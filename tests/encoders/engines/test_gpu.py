@@ -18,7 +18,7 @@ def test_codes_are_those_of_the_cpu() -> None:
     tiles = np.random.default_rng(0).integers(0, 256, (6, 4, 128, 128, 3), dtype=np.uint8)
     device = torch.device("cuda")
     network = load_encoder("histonic-mtl", device="cuda").tile_network  # type: ignore[attr-defined]
-    encode = encode_on_gpu(network, device)
+    encode = encode_on_gpu(network, device, 8)  # each part is filled up
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(encode, tiles))
     for part, codes in zip(tiles, found, strict=True):

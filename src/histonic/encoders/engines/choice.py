@@ -19,7 +19,7 @@ from histonic.encoders.base import Encoder, EncoderSpec
 from histonic.encoders.engines.compiled import CannotCompile, compile_encoder, load_package, package_path
 from histonic.encoders.engines.gpu import AHEAD, encode_on_gpu
 from histonic.encoders.engines.machine import is_half_fast, machine_kind
-from histonic.encoders.engines.pool import Codes, EncodingPool, Tiles
+from histonic.encoders.engines.pool import Codes, Encode, EncodingPool, Tiles
 from histonic.encoders.networks.convolutional import batch_of
 
 LEAST_HALF_COSINE = 0.9995
@@ -31,6 +31,8 @@ COMPILE_S = 20.0
 WORTH = 3.0
 """Compiling saves a third of the time or more, and so pays for work of this many times its cost."""
 PROBE_TILES = 2
+GPU_TILES = 200_000
+"""From so many tiles on a GPU the minute of compiling pays."""
 
 
 def choose_precision(asked: Literal["auto", "32", "bf16"], spec: EncoderSpec, device: str) -> Precision:
@@ -88,8 +90,12 @@ def start_encoding(
     if not isinstance(network, nn.Module):
         return EncodingPool(encoder.encode, described("eager", batch), size, workers=1, threads=None)
     if device.startswith("cuda"):
-        on_gpu = encode_on_gpu(network, torch.device(device))
-        return EncodingPool(on_gpu, described("eager", batch), size, workers=AHEAD, threads=None)
+        used: Engine = "eager"
+        run = encode_on_gpu(network, torch.device(device), batch)
+        if engine == "compiled" or (engine is None and tiles >= GPU_TILES):
+            found = _compiled_on_gpu(network, torch.device(device), batch, run, first, progress)
+            used, run = ("compiled", found) if found is not None else ("eager", run)
+        return EncodingPool(run, described(used, batch), size, workers=AHEAD, threads=None)
     part, workers = batch_of(encoder.spec), usable_cores()
     eager = EncodingPool(_eagerly(network), described("eager", part), size, workers=workers)
     if engine == "eager" or not len(first):
@@ -103,17 +109,35 @@ def start_encoding(
                 f"compiling {encoder.spec.name} for this machine, about {COMPILE_S:.0f} s, once; kept in "
                 f"{path.parent}"
             )
-        run = load_package(compile_encoder(encoder, precision, part), part, workers)
+        compiled = load_package(compile_encoder(encoder, precision, part), part, workers)
         few = first[:part]
-        found = least_cosine(eager.encode(few), run(few))
+        cosine = least_cosine(eager.encode(few), compiled(few))
     except CannotCompile as error:
         progress.say(f"the encoder runs without being compiled: {error}")
         return eager
-    if found < LEAST_COSINE[precision]:
-        progress.say(f"the encoder runs without being compiled: its codes would differ (cosine {found:.6f})")
+    if cosine < LEAST_COSINE[precision]:
+        progress.say(f"the encoder runs without being compiled: its codes would differ (cosine {cosine:.6f})")
         return eager
     eager.close()
-    return EncodingPool(run, described("compiled", part), size, workers=workers)
+    return EncodingPool(compiled, described("compiled", part), size, workers=workers)
+
+
+def _compiled_on_gpu(
+    network: nn.Module, device: torch.device, batch: int, eager: Encode, first: Tiles, progress: Progress
+) -> Encode | None:
+    """The network compiled for a GPU, None if that fails or gives other codes."""
+    run = encode_on_gpu(torch.compile(network, dynamic=False), device, batch)
+    few = first[:batch]
+    try:
+        found = least_cosine(eager(few), run(few))
+    except Exception as error:  # noqa: BLE001 - compilers fail in many ways, and the eager engine serves
+        told = " ".join(str(error).split())[:300]
+        progress.say(f"the encoder runs without being compiled: {type(error).__name__}: {told}")
+        return None
+    if found < LEAST_COSINE["bf16"]:  # single precision on a GPU is rounded to fewer digits, too
+        progress.say(f"the encoder runs without being compiled: its codes would differ (cosine {found:.6f})")
+        return None
+    return run
 
 
 def _eagerly(network: nn.Module) -> Callable[[Tiles], Codes]:

@@ -8,14 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor
 
 Codes = npt.NDArray[np.float32]
-AHEAD = 2
+Tiles = npt.NDArray[np.uint8]
+AHEAD = 3
 """Batches whose copies and arithmetic are under way at the same time."""
 
 
-def encode_on_gpu(network: nn.Module, device: torch.device) -> Callable[[npt.NDArray[np.uint8]], Codes]:
+def encode_on_gpu(
+    network: Callable[[Tensor], Tensor], device: torch.device, batch: int
+) -> Callable[[Tiles], Codes]:
     """Encode on a GPU; as many threads as batches shall be under way may call it at once.
 
     Each thread has a stream and pinned memory of its own, and waits for its own batch alone, while the others
@@ -24,20 +27,23 @@ def encode_on_gpu(network: nn.Module, device: torch.device) -> Callable[[npt.NDA
     Args:
         network: Tiles uint8 ``(B, H, W, 3)`` to codes, on the device.
         device: The GPU.
+        batch: Tiles at a time; fewer are filled up, so that the network sees one shape only.
     """
-    streams: dict[int, torch.cuda.Stream] = {}
+    own = threading.local()
 
-    def encode(tiles: npt.NDArray[np.uint8]) -> Codes:
-        stream = streams.setdefault(threading.get_ident(), torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
-        with torch.inference_mode(), torch.cuda.stream(stream):
-            pinned = torch.from_numpy(np.ascontiguousarray(tiles)).pin_memory()
-            codes = network(pinned.to(device, non_blocking=True))
+    def encode(tiles: Tiles) -> Codes:
+        if not hasattr(own, "stream"):
+            own.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            own.tiles = torch.zeros((batch, *tiles.shape[1:]), dtype=torch.uint8, pin_memory=True)
+        own.tiles[: len(tiles)].copy_(torch.from_numpy(np.ascontiguousarray(tiles)))
+        with torch.inference_mode(), torch.cuda.stream(own.stream):
+            codes = network(own.tiles.to(device, non_blocking=True))
             host = torch.empty(codes.shape, dtype=codes.dtype, pin_memory=True)
             host.copy_(codes, non_blocking=True)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            done.record(stream)
+            done.record(own.stream)
         done.synchronize()
-        found: Codes = host.numpy()
+        found: Codes = host.numpy()[: len(tiles)]
         return found
 
     return encode

@@ -26,7 +26,7 @@ import torch
 TABLE = Path(__file__).with_suffix(".md")
 ENCODERS = {"nic": None, "histonic-mtl": None, "resnet50": "resnet50", "vit-l": "vit_large_patch16_224"}
 FLOOR_S = 6.0
-TARGET = "score:regression"
+TARGET = "score:regression:proliferation_score"
 
 
 def busy_share(samples: list[float]) -> float:

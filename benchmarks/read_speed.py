@@ -81,7 +81,7 @@ def write_all(folder: Path, pixels: np.ndarray) -> dict[str, tuple[Path, str]]:
     import tifffile
     from PIL import Image
 
-    jpeg = {"compression": "jpeg", "compressionargs": {"level": 80}, "photometric": "ycbcr"}
+    jpeg = {"compression": "jpeg", "compressionargs": {"level": 80}, "photometric": "rgb"}
     jpeg["subsampling"] = (2, 2)
     # As Aperio stores it, which OpenSlide reads.
     lossy = {"compression": 33005, "compressionargs": {"level": 40}, "photometric": "rgb"}
@@ -187,7 +187,7 @@ def differences(folder: Path, slides: Path | None) -> list[str]:
         for quality in (80, 30):
             path = folder / f"tcga{quality}.tif"
             tifffile.imwrite(
-                path, stored, tile=(256, 256), photometric="ycbcr", compression="jpeg", metadata=None,
+                path, stored, tile=(256, 256), photometric="rgb", compression="jpeg", metadata=None,
                 compressionargs={"level": quality}, subsampling=(2, 2),
             )  # fmt: skip
             cases.append((f"TCGA-CR-7395, stored again as JPEG of quality {quality}, 4:2:0", path))

@@ -150,6 +150,7 @@ class LevelSlide(ABC):
                 )
         self._mpp = mpp if mpp is not None else header.mpp if header.mpp is not None else default_mpp
         self.mpp_source = _source(mpp, header, default_mpp)
+        self._chosen: dict[float, tuple[int, float, float]] = {}
         self._no_mpp = header.refused or "Its header gives no microns per pixel."
 
     @property
@@ -223,11 +224,13 @@ class LevelSlide(ABC):
 
     def _place(self, xy: tuple[float, float], mpp: float) -> tuple[int, tuple[float, float], float]:
         """The level to read, the corner in its pixels, and its pixels per pixel of the result."""
-        mpps = self.native_mpps()
-        fine = [level for level, native in enumerate(mpps) if native <= mpp * (1 + 1e-6)]
-        level = fine[-1] if fine else 0
-        down = self._downsample(level)
-        return level, (xy[0] / down, xy[1] / down), mpp / mpps[level]
+        if mpp not in self._chosen:  # asked for each tile, twice
+            mpps = self.native_mpps()
+            fine = [level for level, native in enumerate(mpps) if native <= mpp * (1 + 1e-6)]
+            level = fine[-1] if fine else 0
+            self._chosen[mpp] = level, self._downsample(level), mpp / mpps[level]
+        level, down, scale = self._chosen[mpp]
+        return level, (xy[0] / down, xy[1] / down), scale
 
     def _resample(
         self, level: int, corner: tuple[float, float], scale: float, wh: tuple[int, int]

@@ -38,7 +38,7 @@ def tissue(height: int, width: int) -> np.ndarray:
 
 
 def write(path: Path, pixels: np.ndarray, tile: int = 128, **options: object) -> Path:
-    options = {"photometric": "ycbcr", "compression": "jpeg", "metadata": None, **options}
+    options = {"photometric": "rgb", "compression": "jpeg", "metadata": None, **options}
     if tile:
         options["tile"] = (tile, tile)
     tifffile.imwrite(path, pixels, **options)
@@ -48,7 +48,7 @@ def write(path: Path, pixels: np.ndarray, tile: int = 128, **options: object) ->
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[TiffSlide, TiffSlide]:
     """A slide at 0.25 µm/px whose sides are no multiples of anything, as read exactly and as read reduced."""
-    path = write(tmp_path_factory.mktemp("slides") / "a.tif", tissue(601, 715))
+    path = write(tmp_path_factory.mktemp("slides") / "a.tif", tissue(601, 715), subsampling=(2, 2))
     exact, quick = (open_slide(path, mpp=0.25, exact_averaging=flag) for flag in (True, False))
     return exact, quick
 
@@ -65,7 +65,7 @@ def test_the_decoder_makes_the_averaged_pixels(both: tuple[TiffSlide, TiffSlide]
     assert {key.factor for key in quick.cache._blocks} > {factor} - {1}
     assert all(key.factor == 1 for key in exact.cache._blocks)
     difference = np.abs(wanted.astype(int) - found)
-    assert 0 < difference.mean() < 1.5 and difference.max() < 40
+    assert 0 < difference.mean() < 1 and difference.max() < 40
     # By hand: each stored tile decoded to a smaller picture, laid side by side.
     level = quick._levels[0]
     whole = np.concatenate(
@@ -91,7 +91,7 @@ def test_what_is_not_whole_squares_of_the_slide_stays_exact(
     wanted, found = (slide.read((x, y), (side, side), 0.25 * scale) for slide in both)
     fits = x % scale == y % scale == 0 and x + side * scale <= 715 and y + side * scale <= 601
     if scale in (2, 4, 8) and fits:
-        assert np.abs(wanted.astype(int) - found).mean() < 3
+        assert np.abs(wanted.astype(int) - found).mean() < 2
     else:
         assert np.array_equal(wanted, found)
 
@@ -147,7 +147,7 @@ def test_a_coarser_tile_that_was_left_out_is_reduced_from_the_finer_ones(tmp_pat
     pixels = ndimage.gaussian_filter(tissue(512, 512), (2, 2, 0))
     path = tmp_path / "a.svs"
     with tifffile.TiffWriter(path) as writer:
-        given = {"photometric": "ycbcr", "compression": "jpeg", "tile": (128, 128), "metadata": None}
+        given = {"photometric": "rgb", "compression": "jpeg", "tile": (128, 128), "metadata": None}
         writer.write(pixels, description="Aperio Image Library\n512x512 (128x128) |MPP = 0.25", **given)
         writer.write(average_blocks(pixels, 2), subfiletype=1, **given)
     with TiffSlide.open(path) as slide:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +27,25 @@ class Key(NamedTuple):
     factor: int = 1
 
 
-class _GivenUp(Exception):
-    """Another thread was to decode a block, but stopped before it came to it."""
+class _Coming:
+    """A block that a thread is about to decode.
+
+    Attributes:
+        block: Its pixels once they are there.
+        error: What came instead of them.
+        given_up: Whether the thread stopped before it came to it.
+    """
+
+    __slots__ = ("block", "error", "given_up")
+
+    def __init__(self) -> None:
+        self.block: Block | None = None
+        self.error: BaseException | None = None
+        self.given_up = False
+
+    def is_over(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        return self.block is not None or self.error is not None or self.given_up
 
 
 class BlockCache:
@@ -62,9 +79,10 @@ class BlockCache:
         self._decode = decode
         self._threads = threads or usable_cores()
         self._blocks: OrderedDict[Key, Block] = OrderedDict()
-        self._coming: dict[Key, Future[Block]] = {}
+        self._coming: dict[Key, _Coming] = {}
         self._bytes = 0
         self._lock = threading.Lock()
+        self._over = threading.Condition(self._lock)
         self._pool: ThreadPoolExecutor | None = None
 
     def fetch(self, keys: Sequence[Key]) -> list[Block]:
@@ -73,17 +91,16 @@ class BlockCache:
         while len(missing := [key for key in dict.fromkeys(keys) if key not in ready]):
             mine, theirs = self._shared_out(missing, ready)
             if mine:
-                ready |= self._decode_all(mine)
-            for key, block in theirs.items():
-                try:
-                    ready[key] = block.result()
-                except _GivenUp:
-                    continue  # with the next round it is this thread's own
+                self._decode_all(mine, ready)
+            for key, coming in theirs.items():
+                block = self._wait_for(coming)
+                if block is not None:  # else, with the next round, it is this thread's own
+                    ready[key] = block
         return [ready[key] for key in keys]
 
     def _shared_out(
         self, keys: Sequence[Key], ready: dict[Key, Block]
-    ) -> tuple[dict[Key, Future[Block]], dict[Key, Future[Block]]]:
+    ) -> tuple[dict[Key, _Coming], dict[Key, _Coming]]:
         """Take what is kept; of the rest, what this thread is to decode, and what others decode already."""
         mine, theirs = {}, {}
         with self._lock:
@@ -94,28 +111,35 @@ class BlockCache:
                 elif key in self._coming:
                     theirs[key] = self._coming[key]
                 else:
-                    mine[key] = self._coming[key] = Future()
+                    mine[key] = self._coming[key] = _Coming()
         return mine, theirs
+
+    def _wait_for(self, coming: _Coming) -> Block | None:
+        with self._over:
+            self._over.wait_for(coming.is_over)
+        if coming.error is not None:
+            raise coming.error
+        return coming.block
 
     def missing(self, keys: Iterable[Key]) -> set[Key]:
         """Those of the keys whose blocks are not kept."""
         with self._lock:
             return {key for key in keys if key not in self._blocks}
 
-    def _decode_all(self, mine: dict[Key, Future[Block]]) -> dict[Key, Block]:
+    def _decode_all(self, mine: dict[Key, _Coming], ready: dict[Key, Block]) -> None:
         try:
             self._hand_over(list(mine.items()))
-            return {key: block.result() for key, block in mine.items()}
         finally:
-            with self._lock:
-                for key, block in mine.items():
+            with self._over:
+                for key, coming in mine.items():
                     del self._coming[key]
-                    if not block.done():
-                        block.set_exception(_GivenUp())
-                    elif block.exception() is None:
-                        self._keep(key, block.result())
+                    coming.given_up = not coming.is_over()
+                    if coming.block is not None:
+                        ready[key] = coming.block
+                        self._keep(key, coming.block)
+                self._over.notify_all()
 
-    def _hand_over(self, blocks: list[tuple[Key, Future[Block]]]) -> None:
+    def _hand_over(self, blocks: list[tuple[Key, _Coming]]) -> None:
         if len(blocks) < FEW or self._threads == 1:
             self._decode_part(blocks)
             return
@@ -141,15 +165,16 @@ class BlockCache:
                 self._pool = ThreadPoolExecutor(self._threads, "histonic-decode")
             return self._pool
 
-    def _decode_part(self, blocks: Sequence[tuple[Key, Future[Block]]]) -> None:
+    def _decode_part(self, blocks: Sequence[tuple[Key, _Coming]]) -> None:
         decoded: Iterator[Block] = iter(self._decode([key for key, _ in blocks]))
-        for _, block in blocks:
+        for _, coming in blocks:
             try:
-                found = next(decoded)
+                coming.block = next(decoded)
             except BaseException as error:
-                block.set_exception(error)
+                coming.error = error
                 raise
-            block.set_result(found)
+        with self._over:
+            self._over.notify_all()
 
     def _keep(self, key: Key, block: Block) -> None:
         self.decoded += 1

@@ -148,9 +148,10 @@ class TiledSlide(LevelSlide):
         level = self._tiled[number]
         width, height = level.block_wh
         left, top, right, bottom = region[0], region[1], region[0] + region[2], region[1] + region[3]
+        columns = level.columns
         rows = range(max(top, 0) // height, min(-(-bottom // height), level.rows))
-        cols = range(max(left, 0) // width, min(-(-right // width), level.columns))
-        return [Key(number, row * level.columns + col, factor) for row in rows for col in cols]
+        cols = range(max(left, 0) // width, min(-(-right // width), columns))
+        return [Key(number, row * columns + col, factor) for row in rows for col in cols]
 
     def _reduces(self, number: int, region: tuple[int, int, int, int], factor: int) -> bool:
         """Whether squares of pixels are to become one in the decoder, of a region (x, y, width, height).
@@ -185,14 +186,15 @@ class TiledSlide(LevelSlide):
         All pixels are those of the level; in the result ``factor`` x ``factor`` of them are one.
         """
         level = self._tiled[number]
+        columns, (block_w, block_h) = level.columns, level.block_wh
         x, y, width, height = (side // factor for side in region)
         out = np.full((height, width, 3), 255, np.uint8)
         keys = self._touched(number, region, factor)
         step = max(1, self.cache.limit_bytes * factor**2 // (2 * level.block_bytes))
         for start in range(0, len(keys), step):
             for key, block in blocks_of(set(keys[start : start + step])):
-                block_x = key.tile % level.columns * level.block_wh.w // factor
-                block_y = key.tile // level.columns * level.block_wh.h // factor
+                block_x = key.tile % columns * block_w // factor
+                block_y = key.tile // columns * block_h // factor
                 left, top = max(x, block_x), max(y, block_y)
                 right = min(x + width, block_x + block.shape[1], level.wh.w // factor)
                 bottom = min(y + height, block_y + block.shape[0], level.wh.h // factor)

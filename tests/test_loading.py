@@ -108,3 +108,11 @@ def test_tables_need_no_package_of_an_extra(tmp_path: Path) -> None:
     code += "assert read_table(sys.argv[1]).frame.to_dict('list') == "
     code += "{'patient_id': ['0012', '0013'], 'grade': ['x', '']}"
     loaded(code, str(tmp_path / "a.csv"))
+
+
+def test_csv_tables_load_nothing_for_excel(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("patient_id,grade\n1,x\n2,y\n3,x\n")
+    code = "from histonic.data.targets.checks import examine_labels\n"
+    code += "examine_labels(sys.argv[1], targets=['grade'])\nassert 'scipy.stats' not in sys.modules"
+    _, _, packages = loaded(code, str(tmp_path / "a.csv"))
+    assert "pandas" in packages and "openpyxl" not in packages

@@ -36,6 +36,9 @@ SETTINGS = {
     "encoder tasks": {"histonic.stages.transfer.settings"},
     "tiles extract": {"histonic.stages.tiles.settings", TABLE},
     "simulate mosaic": {"histonic.stages.tiles.settings", TABLE},
+    "bench compress": {"histonic.stages.bench.settings"},
+    "bench encoder": {"histonic.stages.bench.settings"},
+    "bench train": {"histonic.stages.bench.settings"},
 }
 """The settings modules that the help of a command may load, beside their base."""
 

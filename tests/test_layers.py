@@ -35,7 +35,7 @@ INNER_FLOORS = {
         {"tiles", "predict", "compare"},
         {"encoder"},
         {"transfer"},
-        {"report", "verify"},
+        {"report", "verify", "bench"},
     ],
     "stages/explain": [{"attribution"}, {""}],
     "app": [{"terminal"}, {""}],

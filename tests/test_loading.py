@@ -36,6 +36,9 @@ SETTINGS = {
     "encoder tasks": {"histonic.stages.transfer.settings"},
     "tiles extract": {"histonic.stages.tiles.settings", TABLE},
     "simulate mosaic": {"histonic.stages.tiles.settings", TABLE},
+    "bench compress": {"histonic.stages.bench.settings"},
+    "bench encoder": {"histonic.stages.bench.settings"},
+    "bench train": {"histonic.stages.bench.settings"},
 }
 """The settings modules that the help of a command may load, beside their base."""
 
@@ -100,3 +103,19 @@ def test_a_slide_on_a_disk_loads_nothing_for_dicom_and_urls(tmp_path: Path) -> N
     code = "from histonic.slides.base import open_slide\nopen_slide(sys.argv[1]).close()"
     _, _, packages = loaded(code, str(tmp_path / "a.tif"))
     assert "tifffile" in packages and not packages & {"aiohttp", "fsspec", "pydicom", "s3fs", "wsidicom"}
+
+
+def test_tables_need_no_package_of_an_extra(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("patient_id,grade\n0012,x\n0013,\n")
+    code = "sys.modules['pyarrow'] = None\nfrom histonic.data.tables.files import read_table\n"
+    code += "assert read_table(sys.argv[1]).frame.to_dict('list') == "
+    code += "{'patient_id': ['0012', '0013'], 'grade': ['x', '']}"
+    loaded(code, str(tmp_path / "a.csv"))
+
+
+def test_csv_tables_load_nothing_for_excel(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("patient_id,grade\n1,x\n2,y\n3,x\n")
+    code = "from histonic.data.targets.checks import examine_labels\n"
+    code += "examine_labels(sys.argv[1], targets=['grade'])\nassert 'scipy.stats' not in sys.modules"
+    _, _, packages = loaded(code, str(tmp_path / "a.csv"))
+    assert "pandas" in packages and "openpyxl" not in packages

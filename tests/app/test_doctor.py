@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,10 @@ from histonic.app.doctor import DoctorLine, examine
 from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Silent
+from histonic.data.tables.slide_lists import SlideRow
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
+from histonic.stages.compress.inspection import Inspected, inspect_slide
 
 
 def tissue(side: int = 640) -> np.ndarray:
@@ -61,6 +65,27 @@ def test_bad_slides_are_named(slides: Path, tmp_path: Path) -> None:
     assert "No reader" in texts["text.svs"][1] and "empty" in texts["empty.svs"][1]
     assert "enough tissue" in texts["glass.tif"][1] and "--mpp" in texts["scale.tif"][1]
     assert all("\n" not in text for _, text in texts.values())
+
+
+def test_slides_are_looked_at_side_by_side_and_told_in_order(
+    slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        shutil.copy(slides / "a.tif", tmp_path / f"s{number}.tif")
+    (tmp_path / "s3.tif").write_text("This is no slide.")
+    monkeypatch.setattr("histonic.app.doctor.usable_cores", lambda: 1)
+    alone = run(slides=[tmp_path], encoder="colour")
+    at_once = threading.Barrier(3, timeout=10)
+
+    def looked_at(row: SlideRow, *more: object) -> Inspected:
+        if row.slide_id in ("s0", "s1", "s2"):
+            at_once.wait()
+        return inspect_slide(row, *more)
+
+    monkeypatch.setattr("histonic.app.doctor.inspect_slide", looked_at)
+    monkeypatch.setattr("histonic.app.doctor.usable_cores", lambda: 3)
+    assert run(slides=[tmp_path], encoder="colour") == alone
+    assert [each.severity for each in alone] == ["ok"] * 3 + ["error"] + ["ok"] * 4
 
 
 def test_the_doctor_says_what_compress_says(tmp_path: Path) -> None:

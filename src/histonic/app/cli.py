@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from histonic.app.bench import bench
 from histonic.app.cohort import audit, compress, convert, doctor
 from histonic.app.encoder import encoder
 from histonic.app.installation import demo, list_
@@ -71,7 +72,7 @@ histonic = CommandLine(
     [
         *(doctor, convert, compress, audit, train, external, predict),
         *(report, explain, compare, verify, demo, list_),
-        *(encoder, tiles, simulate),
+        *(encoder, tiles, simulate, bench),
     ],
     help="Slides and a label table in, a cross-validated patient-level model and a report out.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +12,8 @@ from typing import Literal
 from histonic.app.previews import Previews
 from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
+from histonic.core.processes.cores import usable_cores
+from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.progress import Progress
 from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
@@ -82,14 +86,19 @@ def _examine_slides(
     compression, spec = _as_compress(settings), load_encoder(settings.encoder).spec
     findings: list[DoctorLine] = []
     shares: list[TissueShare] = []
-    for row in rows:
-        line, looked = _examine_slide(row, compression, spec)
-        findings.append(line)
-        if looked is not None:
-            shares.append(looked.share)
-            if previews is not None:
-                previews.take(looked)
-        progress.advance(1, row.slide_id)
+    examined = mapped_by_threads(
+        lambda row: _examine_slide(row, compression, spec), rows, threads=usable_cores()
+    )
+    # Readers silence libraries one by one, which they undo for each other where several run at once.
+    with closing(examined), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for row, (line, looked) in zip(rows, examined, strict=True):
+            findings.append(line)
+            if looked is not None:
+                shares.append(looked.share)
+                if previews is not None:
+                    previews.take(looked)
+            progress.advance(1, row.slide_id)
     outliers, places = tissue_outliers(shares), {row.slide_id: str(row.path) for row in rows}
     findings += [
         DoctorLine("warning", places[each.slide_id], each.words)

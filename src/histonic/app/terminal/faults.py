@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import traceback
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
@@ -113,6 +112,8 @@ def _place(error: Exception) -> str:
 
 def _write_log(error: Exception) -> str | None:
     """The path of a file with the traceback; None where no folder takes it."""
+    from importlib.metadata import version  # brings a parser of mail, which no other start needs
+
     lines = [
         f"histonic {version('histonic')}",
         f"command: {sys.argv}",

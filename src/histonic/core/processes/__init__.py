@@ -1,1 +1,1 @@
-"""Processes: whose something is, reading ahead in a thread, memory kept between steps."""
+"""Processes and threads: whose something is, work ahead or side by side, cores, memory kept between steps."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from histonic.metrics.ranks import BoolArray, FloatArray, IntArray
 
@@ -61,6 +60,8 @@ class CodingSigns:
     @property
     def late_p(self) -> FloatArray:
         """Probability of so many events among the last, if they had nothing to do with time."""
+        from scipy import stats  # takes a third of a second, which tables without times need not wait for
+
         few = np.round(self.late * self.last) - 1
         return np.asarray(stats.hypergeom.sf(few, self.patients, self.events, self.last))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import importlib
+import sys
 
 import pyarrow
 import pyarrow.parquet
@@ -50,3 +52,22 @@ def test_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr("histonic.data.tables.formats.parquet.MOST_CELLS", 3)
     with pytest.raises(TableError, match="2 rows in 2 columns"):
         table(tmp_path, ["a", "b"], ["A", "B"], ["C", "D"])
+
+
+def test_without_its_package_the_extra_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "a.parquet"
+    table(tmp_path, ["id"], ["A"])
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(TableError, match=r"pyarrow, which is not installed[^$]*histonic\[parquet\]"):
+        read_table(file)
+
+
+def test_a_package_that_does_not_load_is_told_from_one_that_is_absent(tmp_path, monkeypatch):
+    (tmp_path / "a.parquet").touch()
+
+    def fail(name):
+        raise ImportError(f"{name}: a library is of another version")
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    with pytest.raises(TableError, match=r"cannot be imported: pyarrow\.parquet: a library"):
+        read_table(tmp_path / "a.parquet")

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import openpyxl
-
 from histonic.core.errors import HistonicError, TableError
 from histonic.data.tables.formats.csv import Rows
 from histonic.data.text import tidy
@@ -52,6 +50,8 @@ def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, l
 @contextmanager
 def _opened(file: Path, *, values: bool) -> Iterator[Any]:
     """The workbook; whatever the reader stumbles over in damaged bytes is a damaged file."""
+    import openpyxl  # takes a quarter of a second, which other tables need not wait for
+
     try:
         _require_small(file)
         with warnings.catch_warnings():

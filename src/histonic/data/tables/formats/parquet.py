@@ -1,13 +1,11 @@
-"""Parquet files: the columns of single values as text."""
+"""Parquet files (extra ``parquet``): the columns of single values as text."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import pyarrow
-import pyarrow.parquet
 
 from histonic.core.errors import HistonicError, TableError
 from histonic.data.tables.formats.csv import Rows
@@ -17,16 +15,18 @@ from histonic.data.text import tidy
 MOST_CELLS = 50_000_000
 MOST_BYTES = 1 << 30
 """Unpacked, of the columns that are read."""
+EXTRA = "pip install 'histonic[parquet]'"
 
 
 def read_parquet_rows(file: Path) -> tuple[Rows, Mapping[str, str]]:
     """The rows with text, and why columns were left out by name: lists, structures and bytes are no labels.
 
     Raises:
-        TableError: The file is damaged or too large.
+        TableError: The file is damaged or too large, or the package that reads it is not installed.
     """
+    pyarrow = _pyarrow(file)
     try:
-        return _read(file)
+        return _read(file, pyarrow)
     except HistonicError:
         raise
     except Exception as error:
@@ -36,7 +36,22 @@ def read_parquet_rows(file: Path) -> tuple[Rows, Mapping[str, str]]:
         ) from error
 
 
-def _read(file: Path) -> tuple[Rows, Mapping[str, str]]:
+def _pyarrow(file: Path) -> Any:
+    """The package, imported only for such a file: it is larger than all that reads other tables."""
+    try:
+        importlib.import_module("pyarrow.parquet")
+        return importlib.import_module("pyarrow")
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("pyarrow")
+        raise TableError(
+            f"Read the table {file}.",
+            "Parquet needs pyarrow, which "
+            + ("is not installed." if absent else f"cannot be imported: {error}."),
+            f"Install it: {EXTRA}, or save the table as CSV.",
+        ) from error
+
+
+def _read(file: Path, pyarrow: Any) -> tuple[Rows, Mapping[str, str]]:
     source = pyarrow.parquet.ParquetFile(file)
     schema = source.schema_arrow
     left_out: dict[str, str] = {}

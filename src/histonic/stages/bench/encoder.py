@@ -1,0 +1,133 @@
+"""An encoder alone, on simulated tiles in memory: its speed by precision and batch, and what bf16 changes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.processes.cores import usable_cores
+from histonic.core.processes.footprint import Footprint
+from histonic.core.processes.memory import keep_memory
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import Precision, resolve
+from histonic.encoders.base import Encoder, load_encoder
+from histonic.simulate.slides import simulate_tissue
+from histonic.stages.bench.figures import (
+    BenchResult,
+    Rate,
+    StageFigure,
+    repeated,
+    told_others,
+    told_precision,
+)
+from histonic.stages.bench.settings import BenchEncoderSettings
+from histonic.training.devices import pick_device
+
+SMALL_BATCH = 32
+SIMULATED_PX = 512
+UInt8Tiles = npt.NDArray[np.uint8]
+
+
+def bench_encoder(
+    settings: BenchEncoderSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> BenchResult:
+    """Measure how many tiles a second an encoder encodes.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``encoder="colour"``.
+
+    Raises:
+        EncoderError: The encoder cannot be loaded.
+        SettingsError: A setting is wrong, or the device does not exist.
+    """
+    resolved = resolve(BenchEncoderSettings, settings, values)
+    listener = progress or Silent()
+    keep_memory()
+    device = pick_device(resolved.device)
+    others = [name for name in get_args(Precision) if name != resolved.precision]
+    sizes = sorted({resolved.batch, min(SMALL_BATCH, resolved.batch)}, reverse=True)
+    listener.stage("bench", len(sizes) + len(others))
+    stages: list[StageFigure] = []
+    rates: dict[str, Rate] = {}
+    with Footprint() as footprint:
+        encoder = load_encoder(resolved.encoder, device=device, precision=resolved.precision)
+        tiles = simulated_tiles(encoder.spec.tile_px, resolved.batch)
+        for size in sizes:
+            rate = encoding_rate(encoder, tiles[:size], resolved.seconds)
+            rates.setdefault(resolved.precision, rate)
+            stages.append(_stage(resolved.precision, size, rate))
+            listener.advance(1, f"batches of {size}")
+        codes = encoder.encode(tiles)
+        for name in others:
+            other = load_encoder(resolved.encoder, device=device, precision=name)
+            rates[name] = encoding_rate(other, tiles, resolved.seconds)
+            agreement = least_cosine(codes, other.encode(tiles))
+            stages.append(
+                _stage(name, resolved.batch, rates[name], f"; cosine of codes at least {agreement:.5f}")
+            )
+            listener.advance(1, f"precision {name}")
+    return BenchResult(
+        what="encoder",
+        subject=os.fspath(resolved.encoder),
+        encoder=encoder.spec.name,
+        unit="tiles",
+        device=device,
+        precision=resolved.precision,
+        cores=usable_cores(),
+        seconds=resolved.seconds,
+        stages=tuple(stages),
+        achieved=rates[resolved.precision].per_second,
+        floor=None,
+        of_floor=None,
+        start_s=0.0,
+        peak_bytes=footprint.peak_bytes,
+        other_cores=round(footprint.other_cores, 2),
+        pace="the encoder is alone here; 'histonic bench compress SLIDE' puts it beside reading and writing",
+        advice=(
+            *told_precision(resolved.precision, rates),
+            *told_others(footprint.other_cores, usable_cores()),
+        ),
+    )
+
+
+def encoding_rate(encoder: Encoder, tiles: UInt8Tiles, seconds: float) -> Rate:
+    """How fast a loaded encoder encodes the same batch again and again; the one place that calls it."""
+    return repeated(lambda: len(encoder.encode(tiles)), seconds)
+
+
+def simulated_tiles(tile_px: int, count: int) -> UInt8Tiles:
+    """Tiles ``(count, tile_px, tile_px, 3)`` of simulated tissue; many come several times."""
+    side = max(tile_px, SIMULATED_PX // tile_px * tile_px)
+    tissue = simulate_tissue(side, np.random.default_rng(0))
+    per_side = side // tile_px
+    cut = tissue.reshape(per_side, tile_px, per_side, tile_px, 3).swapaxes(1, 2)
+    return np.ascontiguousarray(np.resize(cut, (count, tile_px, tile_px, 3)))
+
+
+def least_cosine(codes: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> float:
+    """The smallest cosine between two codes of one tile.
+
+    Example:
+        >>> ones = np.ones((2, 3), np.float32)
+        >>> round(least_cosine(ones, 2 * ones), 6)
+        1.0
+    """
+    products = (codes.astype(np.float64) * others).sum(1)
+    lengths = np.linalg.norm(codes.astype(np.float64), axis=1) * np.linalg.norm(
+        others.astype(np.float64), axis=1
+    )
+    return float((products / np.maximum(lengths, 1e-12)).min())
+
+
+def _stage(precision: str, batch: int, rate: Rate, more: str = "") -> StageFigure:
+    return StageFigure(
+        name=f"{precision}, batches of {batch}",
+        per_second=rate.per_second,
+        share=None,
+        how=f"{rate.count} simulated tiles in memory, encoded in {rate.seconds:.1f} s{more}",
+    )

@@ -1,0 +1,50 @@
+"""Settings of 'histonic bench compress', 'bench encoder' and 'bench train'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from histonic.core.places.urls import GivenPlace
+from histonic.core.settings import Precision, Settings
+
+
+class _BenchSettings(Settings):
+    """What all of them share."""
+
+    seconds: float = Field(5.0, gt=0, le=3600, description="Time for each of the figures, about.")
+    precision: Precision = Field("32", description="Arithmetic.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    json_file: Path | None = Field(None, description="Write the figures to this file, too.")
+
+
+class BenchCompressSettings(_BenchSettings):
+    """A slide, read, encoded and written as 'histonic compress' would, for some seconds."""
+
+    slide: GivenPlace = Field(description="A slide: a file, a URL, or a folder of one DICOM series.")
+    encoder: str = Field(
+        "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."
+    )
+    mpp: float | None = Field(None, gt=0, description="Microns per pixel where the header does not say.")
+    reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
+    batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
+
+
+class BenchEncoderSettings(_BenchSettings):
+    """An encoder alone, on tiles in memory."""
+
+    encoder: str = Field(
+        "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."
+    )
+    batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
+
+
+class BenchTrainSettings(_BenchSettings):
+    """Maps of a store, learned from as 'histonic train' would, for some seconds."""
+
+    store: Path = Field(description="Store made by 'histonic compress'.")
+    aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
+    crop_cells: int = Field(400, ge=8, le=10_000, description="Side of a training crop, in cells, at most.")
+    batch: int = Field(16, ge=2, le=65_536, description="Maps in a batch.")
+    slides: int = Field(64, ge=4, le=1_000_000, description="Maps of the store that are read, at most.")

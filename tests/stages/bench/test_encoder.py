@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histonic.core.errors import HistonicError
-from histonic.stages.bench.encoder import bench_encoder, least_cosine, simulated_tiles
+from histonic.stages.bench.encoder import bench_encoder, simulated_tiles
 
 
 def test_precisions_and_batches_are_measured() -> None:
@@ -24,11 +24,6 @@ def test_tiles_are_of_tissue_and_repeat() -> None:
     tiles = simulated_tiles(128, 20)
     assert tiles.shape == (20, 128, 128, 3) and tiles.dtype == np.uint8 and tiles.std() > 10
     assert (tiles[16] == tiles[0]).all() and (tiles[1] != tiles[0]).any()
-
-
-def test_the_least_cosine_is_that_of_the_worst_pair() -> None:
-    codes = np.array([[1, 0], [1, 1]], np.float32)
-    assert least_cosine(codes, np.array([[2, 0], [1, 0]], np.float32)) == pytest.approx(0.5**0.5)
 
 
 def test_an_encoder_that_there_is_not() -> None:

@@ -18,7 +18,8 @@ from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import Precision, resolve
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
-from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.encoders.base import EncoderSpec, encoder_spec, load_encoder
+from histonic.encoders.engines.choice import choose_precision
 from histonic.stages.bench.encoder import UInt8Tiles, encoding_rate
 from histonic.stages.bench.figures import (
     FAR_BELOW,
@@ -64,43 +65,44 @@ def bench_compress(
     keep_memory()
     row = _row(resolved)
     device, cores = pick_device(resolved.device), usable_cores()
-    encoder = load_encoder(resolved.encoder, device=device, precision=resolved.precision)
+    precision = choose_precision(resolved.precision, encoder_spec(resolved.encoder), device)
+    encoder = load_encoder(resolved.encoder, device=device, precision=precision)
     listener.stage("bench", 4)
     with tempfile.TemporaryDirectory(prefix="histonic-bench-") as folder, Footprint() as footprint:
-        job = _as_compress(resolved, device, Path(folder))
+        job = _as_compress(resolved, precision, device, Path(folder))
         start_s, reading, storage, tiles = _read_alone(row, job, encoder.spec, resolved.seconds)
         listener.advance(1, "read alone")
-        rates: dict[str, Rate] = {resolved.precision: encoding_rate(encoder, tiles, resolved.seconds)}
+        rates: dict[str, Rate] = {precision: encoding_rate(encoder, tiles, resolved, precision, device)}
         listener.advance(1, "encoded alone")
         for name in get_args(Precision):
             if name not in rates:
                 other = load_encoder(resolved.encoder, device=device, precision=name)
-                rates[name] = encoding_rate(other, tiles, resolved.seconds)
+                rates[name] = encoding_rate(other, tiles, resolved, name, device)
         listener.advance(1, "encoded by other arithmetic")
         whole = _compress_for(job, resolved.seconds)
         listener.advance(1, "compressed")
-    encoding = rates[resolved.precision]
-    return _result(resolved, device, cores, start_s, reading, storage, rates, encoding, whole, footprint)
+    return _result(resolved, precision, device, cores, start_s, reading, storage, rates, whole, footprint)
 
 
 def _result(
     settings: BenchCompressSettings,
+    precision: Precision,
     device: str,
     cores: int,
     start_s: float,
     reading: Rate,
     storage: str,
     rates: dict[str, Rate],
-    encoding: Rate,
     whole: Rate,
     footprint: Footprint,
 ) -> BenchResult:
+    encoding = rates[precision]
     read_s, encode_s = reading.core_s_each / cores, 1 / encoding.per_second
     on_cpu = device == "cpu"
     floor = 1 / (read_s + encode_s if on_cpu else max(read_s, encode_s))
     achieved = whole.per_second
     shares = {"read": achieved * read_s, "encode": achieved * encode_s}
-    pace, advice = _told(shares, achieved / floor, settings.precision, rates, storage)
+    pace, advice = _told(shares, achieved / floor, precision, rates, storage)
     stages = (
         StageFigure(
             name="read",
@@ -128,7 +130,7 @@ def _result(
         encoder=str(settings.encoder),
         unit="tiles",
         device=device,
-        precision=settings.precision,
+        precision=precision,
         cores=cores,
         seconds=settings.seconds,
         stages=stages,
@@ -173,7 +175,9 @@ def _row(settings: BenchCompressSettings) -> SlideRow:
     return rows[0]
 
 
-def _as_compress(settings: BenchCompressSettings, device: str, folder: Path) -> CompressSettings:
+def _as_compress(
+    settings: BenchCompressSettings, precision: Precision, device: str, folder: Path
+) -> CompressSettings:
     return CompressSettings(
         slides=(settings.slide,),
         encoder=settings.encoder,
@@ -181,7 +185,8 @@ def _as_compress(settings: BenchCompressSettings, device: str, folder: Path) -> 
         mpp=settings.mpp,
         reader=settings.reader,
         batch=settings.batch,
-        precision=settings.precision,
+        precision=precision,
+        engine=settings.engine,
         device=device,
     )
 

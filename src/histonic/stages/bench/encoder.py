@@ -13,7 +13,8 @@ from histonic.core.processes.footprint import Footprint
 from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import Precision, resolve
-from histonic.encoders.base import Encoder, load_encoder
+from histonic.encoders.base import Encoder, encoder_spec, load_encoder
+from histonic.encoders.engines.choice import choose_precision, least_cosine, start_encoding
 from histonic.simulate.slides import simulate_tissue
 from histonic.stages.bench.figures import (
     BenchResult,
@@ -23,7 +24,7 @@ from histonic.stages.bench.figures import (
     told_others,
     told_precision,
 )
-from histonic.stages.bench.settings import BenchEncoderSettings
+from histonic.stages.bench.settings import BenchCompressSettings, BenchEncoderSettings
 from histonic.training.devices import pick_device
 
 SMALL_BATCH = 32
@@ -49,23 +50,24 @@ def bench_encoder(
     listener = progress or Silent()
     keep_memory()
     device = pick_device(resolved.device)
-    others = [name for name in get_args(Precision) if name != resolved.precision]
+    precision = choose_precision(resolved.precision, encoder_spec(resolved.encoder), device)
+    others = [name for name in get_args(Precision) if name != precision]
     sizes = sorted({resolved.batch, min(SMALL_BATCH, resolved.batch)}, reverse=True)
     listener.stage("bench", len(sizes) + len(others))
     stages: list[StageFigure] = []
     rates: dict[str, Rate] = {}
     with Footprint() as footprint:
-        encoder = load_encoder(resolved.encoder, device=device, precision=resolved.precision)
+        encoder = load_encoder(resolved.encoder, device=device, precision=precision)
         tiles = simulated_tiles(encoder.spec.tile_px, resolved.batch)
         for size in sizes:
-            rate = encoding_rate(encoder, tiles[:size], resolved.seconds)
-            rates.setdefault(resolved.precision, rate)
-            stages.append(_stage(resolved.precision, size, rate))
+            rate = encoding_rate(encoder, tiles[:size], resolved, precision, device)
+            rates.setdefault(precision, rate)
+            stages.append(_stage(precision, size, rate))
             listener.advance(1, f"batches of {size}")
         codes = encoder.encode(tiles)
         for name in others:
             other = load_encoder(resolved.encoder, device=device, precision=name)
-            rates[name] = encoding_rate(other, tiles, resolved.seconds)
+            rates[name] = encoding_rate(other, tiles, resolved, name, device)
             agreement = least_cosine(codes, other.encode(tiles))
             stages.append(
                 _stage(name, resolved.batch, rates[name], f"; cosine of codes at least {agreement:.5f}")
@@ -77,11 +79,11 @@ def bench_encoder(
         encoder=encoder.spec.name,
         unit="tiles",
         device=device,
-        precision=resolved.precision,
+        precision=precision,
         cores=usable_cores(),
         seconds=resolved.seconds,
         stages=tuple(stages),
-        achieved=rates[resolved.precision].per_second,
+        achieved=rates[precision].per_second,
         floor=None,
         of_floor=None,
         start_s=0.0,
@@ -89,15 +91,31 @@ def bench_encoder(
         other_cores=round(footprint.other_cores, 2),
         pace="the encoder is alone here; 'histonic bench compress SLIDE' puts it beside reading and writing",
         advice=(
-            *told_precision(resolved.precision, rates),
+            *told_precision(precision, rates),
             *told_others(footprint.other_cores, usable_cores()),
         ),
     )
 
 
-def encoding_rate(encoder: Encoder, tiles: UInt8Tiles, seconds: float) -> Rate:
-    """How fast a loaded encoder encodes the same batch again and again; the one place that calls it."""
-    return repeated(lambda: len(encoder.encode(tiles)), seconds)
+def encoding_rate(
+    encoder: Encoder,
+    tiles: UInt8Tiles,
+    settings: BenchEncoderSettings | BenchCompressSettings,
+    precision: Precision,
+    device: str,
+) -> Rate:
+    """How fast a loaded encoder encodes the same batch again and again, on the engine of a compression."""
+    with start_encoding(
+        encoder,
+        device=device,
+        precision=precision,
+        engine=None if settings.engine == "auto" else settings.engine,
+        tiles=0,
+        batch=settings.batch,
+        first=tiles,
+        progress=Silent(),
+    ) as pool:
+        return repeated(lambda: len(pool.encode(tiles)), settings.seconds)
 
 
 def simulated_tiles(tile_px: int, count: int) -> UInt8Tiles:
@@ -107,21 +125,6 @@ def simulated_tiles(tile_px: int, count: int) -> UInt8Tiles:
     per_side = side // tile_px
     cut = tissue.reshape(per_side, tile_px, per_side, tile_px, 3).swapaxes(1, 2)
     return np.ascontiguousarray(np.resize(cut, (count, tile_px, tile_px, 3)))
-
-
-def least_cosine(codes: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> float:
-    """The smallest cosine between two codes of one tile.
-
-    Example:
-        >>> ones = np.ones((2, 3), np.float32)
-        >>> round(least_cosine(ones, 2 * ones), 6)
-        1.0
-    """
-    products = (codes.astype(np.float64) * others).sum(1)
-    lengths = np.linalg.norm(codes.astype(np.float64), axis=1) * np.linalg.norm(
-        others.astype(np.float64), axis=1
-    )
-    return float((products / np.maximum(lengths, 1e-12)).min())
 
 
 def _stage(precision: str, batch: int, rate: Rate, more: str = "") -> StageFigure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,12 +15,20 @@ class _BenchSettings(Settings):
     """What all of them share."""
 
     seconds: float = Field(5.0, gt=0, le=3600, description="Time for each of the figures, about.")
-    precision: Precision = Field("32", description="Arithmetic.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     json_file: Path | None = Field(None, description="Write the figures to this file, too.")
 
 
-class BenchCompressSettings(_BenchSettings):
+class _EncodingSettings(_BenchSettings):
+    """What is said of the encoder's arithmetic."""
+
+    precision: Literal["auto", "32", "bf16"] = Field("auto", description="Arithmetic, as of 'compress'.")
+    engine: Literal["auto", "eager", "compiled"] = Field(
+        "auto", description="As of 'compress'; auto is compiled if that is done already."
+    )
+
+
+class BenchCompressSettings(_EncodingSettings):
     """A slide, read, encoded and written as 'histonic compress' would, for some seconds."""
 
     slide: GivenPlace = Field(description="A slide: a file, a URL, or a folder of one DICOM series.")
@@ -31,7 +40,7 @@ class BenchCompressSettings(_BenchSettings):
     batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
 
 
-class BenchEncoderSettings(_BenchSettings):
+class BenchEncoderSettings(_EncodingSettings):
     """An encoder alone, on tiles in memory."""
 
     encoder: str = Field(
@@ -43,6 +52,7 @@ class BenchEncoderSettings(_BenchSettings):
 class BenchTrainSettings(_BenchSettings):
     """Maps of a store, learned from as 'histonic train' would, for some seconds."""
 
+    precision: Precision = Field("32", description="Arithmetic.")
     store: Path = Field(description="Store made by 'histonic compress'.")
     aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
     crop_cells: int = Field(400, ge=8, le=10_000, description="Side of a training crop, in cells, at most.")

@@ -308,7 +308,8 @@ def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
                 f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
                 f"The map was made by {slide.encoder.name!r}, the bundle needs {bundle.encoder.name!r} "
                 "(or the same name with other weights or precision).",
-                "Give the slide itself, or compress it with the bundle's encoder.safetensors.",
+                "Give the slide itself, or compress it with the bundle's encoder.safetensors and --precision "
+                f"{bundle.compress_settings.precision}.",
             )
         if names.count(slide.slide_id) > 1:
             raise SettingsError(

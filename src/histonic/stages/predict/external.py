@@ -160,7 +160,11 @@ def _recoded(patient: Patient, places: dict[str, dict[float, float]]) -> Patient
 
 def _require_same_maps(bundle: Bundle, store: Store) -> None:
     asked = f"Test {bundle.folder.parent} on the maps of {store.path}."
-    todo = f"Compress the slides with --encoder {bundle.encoder_path} and the settings of the run's own maps."
+    precision = bundle.compress_settings.precision
+    todo = (
+        f"Compress the slides with --encoder {bundle.encoder_path} --precision {precision} and the other "
+        "settings of the run's own maps."
+    )
     if not store.slide_ids:
         raise StoreError(asked, "The store holds no map.", "Make maps with 'histonic compress'.")
     if store.encoder.fingerprint != bundle.encoder.fingerprint:

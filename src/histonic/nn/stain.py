@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -17,6 +18,12 @@ def stain_matrix() -> Tensor:
     """Optical density of each stain at amount 1, ``(3, 3)``: a stain a row, of length 1, columns R, G, B."""
     stains = torch.tensor(STAINS_HED, dtype=torch.float64)
     return stains / stains.square().sum(dim=1, keepdim=True).sqrt()
+
+
+@functools.cache
+def separation_matrix() -> Tensor:
+    """What optical density is multiplied by to give amounts of stains, ``(3, 3)``; computed once."""
+    return torch.linalg.inv(stain_matrix())
 
 
 def separate_stains(tiles: Tensor) -> Tensor:
@@ -36,7 +43,7 @@ def separate_stains(tiles: Tensor) -> Tensor:
         >>> [abs(round(amount, 6)) for amount in separate_stains(light).flatten().tolist()]
         [2.0, 0.0, 0.0]
     """
-    inverse = torch.linalg.inv(stain_matrix()).to(tiles)
+    inverse = separation_matrix().to(tiles)
     return torch.einsum("bchw,cs->bshw", tiles.clamp_min(LEAST_LIGHT).log_().neg_(), inverse)
 
 
@@ -61,7 +68,7 @@ def perturb_stains(tiles: Tensor, factor: Tensor, addend: Tensor) -> Tensor:
         True
     """
     mix = stain_matrix()
-    separate, mix = torch.linalg.inv(mix).to(tiles), mix.to(tiles)
+    separate, mix = separation_matrix().to(tiles), mix.to(tiles)
     # Rows are the channels of the result; the density's sign stays that of the logarithm. The matrix is the
     # same for powers of 2, which a CPU does three times as fast as those of e.
     whole = (separate @ (factor[:, :, None] * mix)).mT

@@ -70,7 +70,7 @@ def compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def compile_encoder(encoder: Encoder, precision: str, batch: int) -> Path:
         asked.append(batch)
-        return tmp_path / "package.pt2"
+        return tmp_path / "library.so"
 
     monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path))
     monkeypatch.setattr(choice, "compile_encoder", compile_encoder)
@@ -78,9 +78,9 @@ def compiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def give(monkeypatch: pytest.MonkeyPatch, change: float) -> None:
-    """A package that gives the encoder's codes, some of them changed."""
+    """A library that gives the encoder's codes, some of them changed."""
 
-    def load_package(path: Path, batch: int, workers: int) -> Any:
+    def load_compiled(path: Path, spec: Any, batch: int, workers: int) -> Any:
         def run(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
             codes = load_encoder("colour").encode(tiles)
             codes[:, 0] += change
@@ -88,7 +88,7 @@ def give(monkeypatch: pytest.MonkeyPatch, change: float) -> None:
 
         return run
 
-    monkeypatch.setattr(choice, "load_package", load_package)
+    monkeypatch.setattr(choice, "load_compiled", load_compiled)
 
 
 def test_much_work_is_compiled_for_and_the_codes_are_compared(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-import torch
 
 from histonic.encoders.base import load_encoder
 from histonic.encoders.engines import compiled
@@ -17,8 +17,8 @@ from histonic.encoders.engines.compiled import (
     CannotCompile,
     cache_folder,
     compile_encoder,
-    load_package,
-    package_path,
+    library_path,
+    load_compiled,
 )
 
 TILES = np.random.default_rng(0).integers(0, 256, (5, 128, 128, 3), dtype=np.uint8)
@@ -38,9 +38,9 @@ def test_the_cache_lies_where_the_user_says(monkeypatch: pytest.MonkeyPatch, cac
 
 
 def test_another_encoder_batch_or_machine_is_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [package_path("a", 32), package_path("b", 32), package_path("a", 16)]
+    paths = [library_path("a", 32), library_path("b", 32), library_path("a", 16)]
     monkeypatch.setattr(compiled, "machine_kind", lambda device: "another machine")
-    assert len({*paths, package_path("a", 32)}) == 4
+    assert len({*paths, library_path("a", 32)}) == 4
 
 
 @pytest.mark.long
@@ -49,10 +49,10 @@ def test_another_encoder_batch_or_machine_is_another_package(monkeypatch: pytest
 )
 def test_a_compiled_encoder_gives_the_codes_of_the_eager_one(cache: Path, name: str, precision: str) -> None:
     encoder = load_encoder(name, precision=precision)
-    run = load_package(compile_encoder(encoder, precision, 4), 4, workers=1)
+    run = load_compiled(compile_encoder(encoder, precision, 4), encoder.spec, 4, workers=1)
     codes = np.concatenate([run(TILES[:4]), run(TILES[4:])])
     assert least_cosine(codes, encoder.encode(TILES)) > 0.9999
-    assert [path.suffix for path in cache.iterdir()] == [".pt2"]
+    assert [path.suffix for path in cache.iterdir()] == [".so"]
     assert np.array_equal(run(TILES[:4]), codes[:4])
 
 
@@ -61,7 +61,7 @@ def test_a_small_encoder_is_compiled_loaded_and_kept(cache: Path) -> None:
     encoder = load_encoder("mean-rgb")
     path = compile_encoder(encoder, "32", 4)
     made = path.stat().st_mtime_ns
-    run = load_package(compile_encoder(encoder, "32", 4), 4, workers=1)
+    run = load_compiled(compile_encoder(encoder, "32", 4), encoder.spec, 4, workers=1)
     assert path.stat().st_mtime_ns == made
     codes = np.concatenate([run(TILES[:4]), run(TILES[4:])])  # the second part is filled up
     np.testing.assert_allclose(codes, encoder.encode(TILES), atol=1e-5)
@@ -79,7 +79,7 @@ def test_a_machine_without_a_compiler_says_so_and_keeps_nothing(
     monkeypatch.setattr(subprocess, "run", fail)
     with pytest.raises(CannotCompile, match=words):
         compile_encoder(load_encoder("mean-rgb"), "32", 4)
-    assert not list(cache.glob("*.pt2"))
+    assert not list(cache.glob("*.so"))
 
 
 def test_a_compiler_that_does_not_end_is_given_up(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,13 +98,24 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         compile_encoder(load_encoder("mean-rgb"), "32", 4)
 
 
-def test_a_damaged_package_or_another_torch_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    damaged = tmp_path / "damaged.pt2"
-    damaged.write_bytes(b"no package")
+def test_a_damaged_library_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "damaged.so").write_bytes(b"no library")
     with pytest.raises(CannotCompile, match="cannot be loaded"):
-        load_package(damaged, 4, 1)
-    monkeypatch.delattr(torch._C, "_aoti")
-    with pytest.raises(CannotCompile, match="cannot be loaded"):
-        load_package(damaged, 4, 1)
+        load_compiled(tmp_path / "damaged.so", load_encoder("mean-rgb").spec, 4, 1)
+
+
+def test_few_tiles_are_filled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+
+    def program(*values: Any) -> Any:
+        def run(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            given.append(len(tiles))
+            return tiles[:, 0, 0].astype(np.float32)
+
+        return run
+
+    monkeypatch.setattr(compiled, "Program", program)
+    run = load_compiled(Path("x.so"), load_encoder("mean-rgb").spec, 4, 1)
+    np.testing.assert_array_equal(run(TILES[:4]), TILES[:4, 0, 0])
+    np.testing.assert_array_equal(run(TILES[4:]), TILES[4:, 0, 0])
+    assert given == [4, 4]

@@ -16,7 +16,7 @@ from histonic.core.processes.cores import usable_cores
 from histonic.core.progress import Progress
 from histonic.core.settings import Engine, Precision
 from histonic.encoders.base import Encoder, EncoderSpec
-from histonic.encoders.engines.compiled import CannotCompile, compile_encoder, load_package, package_path
+from histonic.encoders.engines.compiled import CannotCompile, compile_encoder, library_path, load_compiled
 from histonic.encoders.engines.gpu import AHEAD, encode_on_gpu
 from histonic.encoders.engines.machine import is_half_fast, machine_kind
 from histonic.encoders.engines.pool import Codes, Encode, EncodingPool, Tiles
@@ -103,13 +103,13 @@ def start_encoding(
     if engine is None and not _pays(encoder, part, eager, tiles, first):
         return eager
     try:
-        path = package_path(encoder.fingerprint, part)
+        path = library_path(encoder.fingerprint, part)
         if not path.exists():
             progress.say(
                 f"compiling {encoder.spec.name} for this machine, about {COMPILE_S:.0f} s, once; kept in "
                 f"{path.parent}"
             )
-        compiled = load_package(compile_encoder(encoder, precision, part), part, workers)
+        compiled = load_compiled(compile_encoder(encoder, precision, part), encoder.spec, part, workers)
         few = first[:part]
         cosine = least_cosine(eager.encode(few), compiled(few))
     except CannotCompile as error:
@@ -151,7 +151,7 @@ def _eagerly(network: nn.Module) -> Callable[[Tiles], Codes]:
 
 def _pays(encoder: Encoder, part: int, eager: EncodingPool, tiles: int, first: Tiles) -> bool:
     """Whether compiling is done already, or saves more time than it takes."""
-    if package_path(encoder.fingerprint, part).exists():
+    if library_path(encoder.fingerprint, part).exists():
         return True
     few = first[: part * eager.workers]
     eager.encode(few[:PROBE_TILES])

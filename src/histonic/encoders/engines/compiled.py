@@ -7,32 +7,23 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from filelock import FileLock
 
-from histonic.encoders.base import Encoder
+from histonic.encoders.base import Encoder, EncoderSpec
 from histonic.encoders.engines.machine import machine_kind
+from histonic.encoders.engines.pool import Codes, Encode, Tiles
+from histonic.encoders.engines.program import BrokenProgram, Program
 
 MOST_COMPILE_S = 600
 FORM = 1
-"""Counts changes to what is compiled; older packages are then not used."""
-Codes = npt.NDArray[np.float32]
+"""Counts changes to what is compiled; older libraries are then not used."""
 
 
 class CannotCompile(Exception):
     """There is no compiler here, or it cannot compile this network; the message says why."""
-
-
-class _Package(Protocol):
-    def run(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The codes of one full batch of tiles, in a list."""
 
 
 def cache_folder() -> Path:
@@ -44,14 +35,14 @@ def cache_folder() -> Path:
     return Path(base) / "histonic" / "compiled"
 
 
-def package_path(fingerprint: str, batch: int) -> Path:
-    """Where the package of an encoder lies, for this kind of machine."""
+def library_path(fingerprint: str, batch: int) -> Path:
+    """Where the library of a compiled encoder lies, for this kind of machine."""
     facts = f"{FORM} {fingerprint} {batch} {machine_kind('cpu')}"
-    return cache_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.pt2"
+    return cache_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.so"
 
 
 def compile_encoder(encoder: Encoder, precision: str, batch: int) -> Path:
-    """Compile an encoder in another process and keep the package; one that is there is kept as it is.
+    """Compile an encoder in another process and keep the library; one that is there is kept as it is.
 
     Args:
         encoder: Any with a network.
@@ -61,12 +52,12 @@ def compile_encoder(encoder: Encoder, precision: str, batch: int) -> Path:
     Raises:
         CannotCompile: There is no compiler, it fails or takes too long, or the cache cannot be written.
     """
-    path = package_path(encoder.fingerprint, batch)
+    path = library_path(encoder.fingerprint, batch)
     if path.exists():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Of several runs that need the same package one compiles it.
+        # Of several runs that need the same library one compiles it.
         with FileLock(path.with_suffix(".lock")):
             if not path.exists():
                 _compile(encoder, precision, batch, path)
@@ -78,10 +69,10 @@ def compile_encoder(encoder: Encoder, precision: str, batch: int) -> Path:
 
 def _compile(encoder: Encoder, precision: str, batch: int, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        file, package = Path(scratch) / "encoder.safetensors", Path(scratch) / "package.pt2"
+        file, library = Path(scratch) / "encoder.safetensors", Path(scratch) / "library.so"
         encoder.save(file)
         command = [sys.executable, "-m", "histonic.encoders.engines.compiling"]
-        command += [str(file), precision, str(batch), str(package)]
+        command += [str(file), precision, str(batch), str(library)]
         # The compiler's own caches and scratch files go with the folder.
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(Path(scratch) / "inductor")}
         try:
@@ -90,41 +81,34 @@ def _compile(encoder: Encoder, precision: str, batch: int, path: Path) -> None:
             )
         except subprocess.TimeoutExpired as error:
             raise CannotCompile(f"the compiler took more than {MOST_COMPILE_S} s") from error
-        if done.returncode or not package.exists():
+        if done.returncode or not library.exists():
             told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise CannotCompile(f"the compiler failed: {told[-1][:300]}")
-        os.replace(package, path)
+        os.replace(library, path)
 
 
-def load_package(path: Path, batch: int, workers: int) -> Callable[[npt.NDArray[np.uint8]], Codes]:
+def load_compiled(path: Path, spec: EncoderSpec, batch: int, workers: int) -> Encode:
     """A compiled encoder; several threads may call it at once.
 
     Args:
-        path: Of the package.
+        path: Of the library.
+        spec: Of the encoder.
         batch: Tiles that it was compiled for; fewer are filled up.
         workers: Threads that will call it.
 
     Raises:
-        CannotCompile: This version of torch does not load it.
+        CannotCompile: It cannot be loaded here.
     """
     try:
-        loader: Any = torch._C._aoti.AOTIModelPackageLoader
-        package: _Package = loader(str(path), "model", False, workers, -1)
-    except (AttributeError, TypeError, RuntimeError) as error:
-        raise CannotCompile(f"the package cannot be loaded: {' '.join(str(error).split())[:300]}") from error
-    filled = threading.local()
+        program = Program(path, batch, spec.code_size, workers)
+    except BrokenProgram as error:
+        raise CannotCompile(str(error)) from error
 
-    def encode(tiles: npt.NDArray[np.uint8]) -> Codes:
-        given = tiles
-        if len(tiles) < batch:
-            if not hasattr(filled, "tiles"):
-                filled.tiles = np.zeros((batch, *tiles.shape[1:]), np.uint8)
-            given = filled.tiles
-            given[: len(tiles)] = tiles
-            given[len(tiles) :] = 0
-        with torch.inference_mode():
-            (codes,) = package.run([torch.from_numpy(np.ascontiguousarray(given))])
-        found: Codes = codes.numpy()[: len(tiles)]
-        return found
+    def encode(tiles: Tiles) -> Codes:
+        if len(tiles) == batch:
+            return program(tiles)
+        filled = np.zeros((batch, *tiles.shape[1:]), np.uint8)
+        filled[: len(tiles)] = tiles
+        return program(filled)[: len(tiles)]
 
     return encode

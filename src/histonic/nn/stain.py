@@ -23,7 +23,8 @@ def stain_matrix() -> Tensor:
 @functools.cache
 def separation_matrix() -> Tensor:
     """What optical density is multiplied by to give amounts of stains, ``(3, 3)``; computed once."""
-    return torch.linalg.inv(stain_matrix())
+    inverse: Tensor = torch.linalg.inv(stain_matrix())
+    return inverse
 
 
 def separate_stains(tiles: Tensor) -> Tensor:

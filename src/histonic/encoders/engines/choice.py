@@ -26,7 +26,7 @@ LEAST_HALF_COSINE = 0.9995
 """Codes in bfloat16 must lie so near those in float32 for bfloat16 to be the default."""
 LEAST_COSINE: dict[str, float] = {"32": 0.999999, "bf16": 0.9998}
 """So near to each other lie the codes of two engines, tile by tile, at each precision."""
-COMPILE_S = 20.0
+COMPILE_S = 50.0
 """What compiling costs, about."""
 WORTH = 3.0
 """Compiling saves a third of the time or more, and so pays for work of this many times its cost."""

@@ -41,7 +41,7 @@ def opened():
     given = 0.25 if "at 0.25" in path else 0.5
     return open_slide(path, mpp=given, reader=reader or None, **more)
 def one_pass():
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     with opened() as slide:
         grid = TileGrid.over(slide.size_wh, slide_mpp=slide.mpp, tile_px=128, mpp=0.5)
         mask = np.ones(grid.shape, bool)
@@ -52,10 +52,11 @@ def one_pass():
         else:
             for _ in walk_tiles(slide, grid, mask, batch=256):
                 pass
-    return int(mask.sum()) / (time.perf_counter() - began)
+    tiles = int(mask.sum())
+    return tiles / (time.perf_counter() - began), (time.process_time() - worked) / tiles * 1000
 one_pass()
 for line in sys.stdin:
-    print(one_pass(), flush=True)
+    print(*one_pass(), flush=True)
 """
 
 
@@ -126,14 +127,15 @@ class Reading:
             env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
         )
 
-    def rate(self) -> float:
-        """Tiles a second of one more pass."""
+    def measure(self) -> tuple[float, float]:
+        """Tiles a second of one more pass, and CPU milliseconds a tile."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError("no pipe")
         stdin.write("\n")
         stdin.flush()
-        return float(stdout.readline())
+        rate, cpu_ms = (float(each) for each in stdout.readline().split())
+        return rate, cpu_ms
 
     def close(self) -> None:
         """End the process."""
@@ -148,21 +150,25 @@ def measure(name: str, path: Path, reader: str, before: Path | None) -> str:
         readings["before"] = Reading(before, path, reader)
     if reader != "picture" and "strips" not in name:
         readings["openslide"] = Reading(here, path, "openslide", single=True)
-    rates: dict[str, list[float]] = {key: [] for key in readings}
+    found: dict[str, list[tuple[float, float]]] = {key: [] for key in readings}
     try:
         for _ in range(REPEATS):
             for key, reading in readings.items():
-                rates[key].append(reading.rate())
+                found[key].append(reading.measure())
     finally:
         for reading in readings.values():
             reading.close()
-    median = {key: float(np.median(values)) for key, values in rates.items()}
+    median = {key: np.median(values, axis=0) for key, values in found.items()}
 
-    def ratio(key: str) -> str:
-        return f"{median['after'] / median[key]:.2f}" if key in median else "-"
+    def shown(at: int, keys: tuple[str, ...], digits: int) -> str:
+        return " | ".join(f"{median[key][at]:,.{digits}f}" if key in median else "-" for key in keys)
 
-    shown = [f"{median[key]:,.0f}" if key in median else "-" for key in ("openslide", "before", "after")]
-    return f"| {name} | {' | '.join(shown)} | {ratio('before')} | {ratio('openslide')} |"
+    def ratio(at: int, key: str) -> str:
+        return f"{(median['after'][at] / median[key][at]) ** (1 - 2 * at):.2f}" if key in median else "-"
+
+    rates, works = shown(0, ("openslide", "before", "after"), 0), shown(1, ("before", "after"), 3)
+    ratios = f"{ratio(0, 'before')} | {ratio(0, 'openslide')}"
+    return f"| {name} | {rates} | {ratios} | {works} | {ratio(1, 'before')} |"
 
 
 def differences(folder: Path, slides: Path | None) -> list[str]:
@@ -239,8 +245,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".md"))
     options = parser.parse_args()
     lines = [
-        "| stored as | one OpenSlide call a tile | before | after | after / before | after / OpenSlide |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| stored as | one OpenSlide call a tile | before | after | after / before | after / OpenSlide | "
+        "CPU ms a tile before | after | before / after |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

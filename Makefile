@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 DEMO_OUT ?= histonic-demo
 
-.PHONY: demo test test-long check format clean
+.PHONY: demo test test-long bench-smoke check format clean
 
 demo: $(STAMP)
 	$(BIN)/histonic demo --out $(DEMO_OUT) $(DEMO_ARGS)
@@ -16,6 +16,9 @@ test: $(STAMP)
 
 test-long: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m long $(PYTEST_ARGS)
+
+bench-smoke: $(STAMP)
+	$(BIN)/python benchmarks/smoke.py $(BENCH_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

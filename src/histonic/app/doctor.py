@@ -18,7 +18,7 @@ from histonic.core.progress import Progress
 from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import examine_labels
-from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.encoders.base import EncoderSpec
 from histonic.stages.compress.inspection import Inspected, inspect_slide
 from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.reading import no_tissue
@@ -83,7 +83,7 @@ def _examine_slides(
     rows: Sequence[SlideRow], settings: DoctorSettings, previews: Previews | None, progress: Progress
 ) -> list[DoctorLine]:
     """A line a slide, then those whose share of tissue stands out, then what was drawn."""
-    compression, spec = _as_compress(settings), load_encoder(settings.encoder).spec
+    compression, spec = _as_compress(settings), encoder_spec(settings.encoder)
     findings: list[DoctorLine] = []
     shares: list[TissueShare] = []
     examined = mapped_by_threads(

@@ -36,7 +36,7 @@ def resident_bytes(pid: int, proc: Path = PROC) -> int:
             continue
         seen.add(each)
         total += _own_bytes(proc / str(each))
-        waiting += _children(proc / str(each))
+        waiting += children(each, proc)
     return total
 
 
@@ -49,10 +49,11 @@ def _own_bytes(folder: Path) -> int:
     return int(kilobytes) * 1024
 
 
-def _children(folder: Path) -> list[int]:
+def children(pid: int, proc: Path = PROC) -> list[int]:
+    """Processes that a process has started; none where the system does not tell."""
     found: list[int] = []
     try:
-        for thread in (folder / "task").iterdir():
+        for thread in (proc / str(pid) / "task").iterdir():
             found += map(int, (thread / "children").read_text().split())
     except OSError:
         return found

@@ -18,7 +18,7 @@ from histonic.core.progress import Progress
 from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import examine_labels
-from histonic.encoders.base import EncoderSpec
+from histonic.encoders.base import EncoderSpec, encoder_spec
 from histonic.stages.compress.inspection import Inspected, inspect_slide
 from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.reading import no_tissue

@@ -83,8 +83,11 @@ def _deviation(maps: Tensor) -> Tensor:
 
 def _unevenness(channels: Tensor) -> list[Tensor]:
     """Six statistics a channel of how blocks differ from each other."""
-    means = F.avg_pool2d(channels, BLOCK_PX)
-    deviations = (F.avg_pool2d(channels.square(), BLOCK_PX) - means.square()).clamp_min(0).sqrt()
+    blocks = channels.unflatten(3, (-1, BLOCK_PX)).unflatten(2, (-1, BLOCK_PX))
+    averages = blocks.mean(dim=(3, 5), keepdim=True)
+    means = averages.flatten(2).unflatten(2, (blocks.shape[2], -1))
+    # Of distances: the difference of two mean squares would be rounding errors where a block is even.
+    deviations = (blocks - averages).square().mean(dim=(3, 5)).sqrt()
     return [
         _log(means.std(dim=(2, 3))),
         means.amin(dim=(2, 3)),

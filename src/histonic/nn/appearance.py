@@ -83,9 +83,10 @@ def _deviation(maps: Tensor) -> Tensor:
 
 def _unevenness(channels: Tensor) -> list[Tensor]:
     """Six statistics a channel of how blocks differ from each other."""
-    blocks = channels.unflatten(3, (-1, BLOCK_PX)).unflatten(2, (-1, BLOCK_PX))
+    batch, count, height, width = channels.shape
+    blocks = channels.reshape(batch, count, height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX)
     averages = blocks.mean(dim=(3, 5), keepdim=True)
-    means = averages.flatten(2).unflatten(2, (blocks.shape[2], -1))
+    means = averages[:, :, :, 0, :, 0]
     # Of distances: the difference of two mean squares would be rounding errors where a block is even.
     deviations = (blocks - averages).square().mean(dim=(3, 5)).sqrt()
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from histonic.aggregators import base
 from histonic.aggregators.base import CodeScale, SlideModel, build_model
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
@@ -55,3 +56,44 @@ def test_an_unknown_aggregator_is_named() -> None:
     assert "convnet" in AGGREGATORS
     with pytest.raises(SettingsError, match="convnet"):
         build_model("convnt", code_size=3, crop_cells=12, tasks=TASKS)
+
+
+def test_code_scale_does_not_depend_on_how_codes_lie_or_how_many_rows_go_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    scale = CodeScale(6)
+    scale.set(torch.randn(6), torch.rand(6) + 0.5)
+    codes, mask = torch.randn(3, 6, 20, 9).half(), (torch.rand(3, 20, 9) < 0.6).float()
+    wanted = (codes.float() - scale.mean[:, None, None]) / scale.std[:, None, None] * mask[:, None]
+    for given in (codes, codes.contiguous(memory_format=torch.channels_last)):
+        for at_once in (1, 6 * 9 * 7, 1 << 17):
+            monkeypatch.setattr(base, "NUMBERS_AT_ONCE", at_once)
+            found = scale(given, mask)
+            assert torch.equal(found, wanted) and found.stride() == given.stride()
+            rounded = scale(given, mask, torch.bfloat16)
+            assert torch.equal(rounded, wanted.bfloat16())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["convnet", "abmil"])
+def test_rounding_the_batch_at_once_is_what_mixed_precision_does_later(name: str) -> None:
+    model = model_of(name)
+    codes, mask = torch.randn(2, 5, 16, 16).half(), (torch.rand(2, 16, 16) < 0.6).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        at_once = model(codes, mask)
+        model.aggregator.takes_rounded = False
+        later = model(codes, mask)
+    for task in TASKS:
+        assert torch.equal(at_once[task.name], later[task.name])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", sorted(AGGREGATORS.entries()))
+def test_cell_by_cell_maps_give_the_same(name: str) -> None:
+    model = model_of(name)
+    codes, mask = torch.randn(2, 5, 16, 16).half(), (torch.rand(2, 16, 16) < 0.6).float()
+    wanted = model(codes, mask)
+    found = model(codes.contiguous(memory_format=torch.channels_last), mask)
+    for task in TASKS:
+        assert torch.allclose(found[task.name], wanted[task.name], atol=1e-5)

@@ -51,3 +51,36 @@ def test_dense_block() -> None:
     assert found.shape == (64, 3)
     undone = torch.where(found < 0, found / 0.2, found)
     assert undone.mean(0).abs().max() < 1e-5
+
+
+def cell_by_cell(maps: torch.Tensor) -> torch.Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_channels_in_parts_and_cell_by_cell_are_the_same_with_the_same_gradients(stride: int) -> None:
+    torch.manual_seed(0)
+    block = SeparableBlock(4, 6, stride, dropout=0.0).train()
+    codes, tissue = torch.randn(2, 3, 9, 11), torch.rand(2, 1, 9, 11)
+    found = []
+    for parts in ((torch.cat([codes, tissue], dim=1),), (codes, tissue), (cell_by_cell(codes), tissue)):
+        block.zero_grad()
+        given = [part.clone(memory_format=torch.preserve_format).requires_grad_() for part in parts]
+        block(*given).square().sum().backward()
+        slopes = torch.cat([part.grad for part in given], dim=1)  # type: ignore[misc]
+        found.append([block(*given), slopes, *(weight.grad for weight in block.parameters())])
+    for other in found[1:]:
+        for wanted, value in zip(found[0], other, strict=True):
+            assert torch.allclose(value, wanted, atol=1e-5)
+
+
+def test_half_precision_on_a_cpu_differs_by_its_rounding_only() -> None:
+    torch.manual_seed(0)
+    block = SeparableBlock(4, 6, dropout=0.0).train()
+    maps = cell_by_cell(torch.randn(2, 4, 9, 9)).requires_grad_()
+    wanted = block(maps)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = block(maps.bfloat16())
+    assert torch.allclose(found.float(), wanted, atol=0.1)
+    found.float().sum().backward()
+    assert maps.grad is not None and block.depthwise.weight.grad is not None

@@ -14,6 +14,8 @@ from histonic.nn.heads import Heads
 
 LEARNING_RATE = 1e-3
 """First learning rate of an aggregator that states none."""
+NUMBERS_AT_ONCE = 1 << 17
+"""Codes that are brought to their scale in one go."""
 CLUES = "aggregator/"
 """Begins the names of an aggregator's clues among the outputs; no target's name holds a slash."""
 
@@ -39,15 +41,31 @@ class CodeScale(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
-    def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
-        """``(B, D, R, K)`` and ``(B, R, K)`` to ``(B, D, R, K)``."""
+    def forward(self, codes: Tensor, mask: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """``(B, D, R, K)`` and ``(B, R, K)`` to ``(B, D, R, K)``, computed in single precision or better.
+
+        Args:
+            codes: As stored.
+            mask: 1 where a cell holds tissue, else 0.
+            dtype: What the result is rounded to; by default it is not.
+        """
         mean, std = self.mean[:, None, None], self.std[:, None, None]
         if codes.requires_grad or codes.device.type != "cpu" or torch.compiler.is_compiling():
-            return (codes - mean).div_(std).mul_(mask[:, None])
-        # Map by map and in place: a batch does not fit into the caches, and memory is what this costs.
-        scaled = torch.empty(codes.shape, dtype=torch.promote_types(codes.dtype, mean.dtype))
+            plain = (codes - mean).div_(std).mul_(mask[:, None])
+            return plain if dtype is None else plain.to(dtype)
+        # Some rows at a time and in place, since memory is what this costs; and copied first, since a
+        # difference of half and single precision takes several times as long as both steps.
+        exact = torch.promote_types(codes.dtype, mean.dtype)
+        scaled = torch.empty_like(codes, dtype=dtype or exact)
+        rows = max(1, NUMBERS_AT_ONCE // max(1, codes.shape[1] * codes.shape[3]))
         for made, code, tissue in zip(scaled, codes, mask, strict=True):
-            torch.sub(code, mean, out=made).div_(std).mul_(tissue)
+            for part, given, cells in zip(
+                made.split(rows, 1), code.split(rows, 1), tissue.split(rows), strict=True
+            ):
+                place = part if part.dtype == exact else torch.empty_like(part, dtype=exact)
+                place.copy_(given).sub_(mean).div_(std).mul_(cells)
+                if place is not part:
+                    part.copy_(place)
         return scaled
 
     def undo(self, scaled: Tensor, mask: Tensor) -> Tensor:
@@ -89,7 +107,7 @@ class SlideModel(nn.Module):
         if not (self.training and isinstance(self.aggregator, OwnLoss)):
             plain: dict[str, Tensor] = self.heads(self.vectors(codes, mask))
             return plain
-        vectors, clues = self.aggregator.learning(self.scale(codes, mask), mask)
+        vectors, clues = self.aggregator.learning(self.scale(codes, mask, self._rounded(codes)), mask)
         outputs: dict[str, Tensor] = self.heads(vectors)
         return outputs | {CLUES + name: clue for name, clue in clues.items()}
 
@@ -98,12 +116,18 @@ class SlideModel(nn.Module):
         if self._wants_raw:
             raw: Tensor = self.aggregator(codes * mask[:, None], mask)
             return raw
-        return self.of_scaled(self.scale(codes, mask), mask)
+        return self.of_scaled(self.scale(codes, mask, self._rounded(codes)), mask)
 
     def of_scaled(self, scaled: Tensor, mask: Tensor) -> Tensor:
         """Slide vectors ``(B, E)`` of normalised codes, of which 0 is average tissue."""
         found: Tensor = self.aggregator(self.scale.undo(scaled, mask) if self._wants_raw else scaled, mask)
         return found
+
+    def _rounded(self, codes: Tensor) -> torch.dtype | None:
+        """What mixed precision rounds codes to, if the aggregator begins with rounding them anyway."""
+        kind = codes.device.type
+        mixed = torch.is_autocast_enabled(kind) and getattr(self.aggregator, "takes_rounded", False)
+        return torch.get_autocast_dtype(kind) if mixed else None
 
     @property
     def _wants_raw(self) -> bool:

@@ -56,6 +56,7 @@ class ConvNet(nn.Module):
 
     size = FILTERS
     learning_rate: ClassVar[float] = 1e-2
+    takes_rounded: ClassVar[bool] = True
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
@@ -102,15 +103,16 @@ class ConvNet(nn.Module):
         return inside[0][:, :, None] & inside[1][:, None]
 
     def _vectors(self, codes: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
-        tissue = mask[:, None].to(codes.dtype)
-        maps = torch.cat([codes, tissue], dim=1)
+        # Shares of tissue are not rounded where codes are.
+        tissue = mask[:, None].to(torch.promote_types(codes.dtype, torch.float32))
+        maps: tuple[Tensor, ...] = (codes, tissue)
         for block, stride in zip(self.blocks, self.strides, strict=True):
-            maps = block(maps)
+            maps = (block(*maps),)
             tissue = F.avg_pool2d(tissue, 3, stride)
         if positions is not None:
             tissue = tissue * positions[:, None]
         weight = tissue / tissue.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
-        vectors: Tensor = self.dense((maps * weight.to(maps.dtype)).sum(dim=(2, 3)))
+        vectors: Tensor = self.dense((maps[0] * weight.to(maps[0].dtype)).sum(dim=(2, 3)))
         return vectors
 
     @property

@@ -53,6 +53,8 @@ class AggregatorClass(Protocol):
     - ``learning_rate``: the first, where the user names none (default 1e-3); 0: nothing is trained, heads
       are fitted.
     - ``sees_places``: whether a turned map can have another vector (default True).
+    - ``takes_rounded``: whether in mixed precision all it does with codes begins with rounding them, so that
+      they may come rounded (default False).
     - ``raw_codes``: whether it wants codes as the encoder gave them, not standardised (default False).
     - ``path_cost``: how many times more work a cell of tissue is than in most aggregators, so that integrated
       gradients of a large map take fewer steps (default 1).

@@ -87,6 +87,10 @@ def compress(settings: CompressSettings) -> int:
     if words := quality_words(result.shares):
         click.echo(words)
     _show_outliers(result.outliers)
+    if result.done:
+        click.echo(
+            f"For a first look: histonic train {result.store} --labels TABLE --target NAME --out RUN --quick"
+        )
     return show_failures(result.failures)
 
 

@@ -19,10 +19,13 @@ def train(settings: TrainSettings) -> int:
 
     Writes out-of-fold predictions and a portable bundle. The same command resumes after an interruption.
     """
+    from histonic.runs.documents import FIRST_LOOK
     from histonic.stages.train.train import train_slides
 
     run = with_progress(train_slides, settings)
     click.echo(f"{run}: trained; see it with: histonic report {run}")
+    if settings.quick:
+        click.echo(f"{FIRST_LOOK} For those: the same command without --quick, into another --out.")
     return 0
 
 

@@ -52,6 +52,7 @@ class BundleFacts(Part):
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
         calls: By which rule a class is called; earlier versions knew but one.
         operating_points: At which binary targets are called, too; none in files of earlier versions.
+        quick: Whether it was made for a first look, by linear models of the mean code.
     """
 
     tasks: Tasks = Field(min_length=1)
@@ -62,6 +63,7 @@ class BundleFacts(Part):
     codings: Mapping[str, Coding] = {}
     calls: Calls = "balanced"
     operating_points: PointNames = ()
+    quick: bool = False
 
 
 class BundleContent(BundleFacts, SealedDocument):
@@ -127,6 +129,7 @@ class Bundle:
         calls: By which rule a class is called.
         operating_points: At which binary targets are called, too.
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
+        quick: Whether it was made for a first look.
     """
 
     folder: Path
@@ -140,6 +143,7 @@ class Bundle:
     calls: Calls = "balanced"
     operating_points: tuple[str, ...] = ()
     codings: Mapping[str, Coding] = field(default_factory=dict)
+    quick: bool = False
 
     @property
     def encoder_path(self) -> Path:
@@ -229,6 +233,7 @@ def read_bundle(folder: Path) -> Bundle:
         content.calls,
         content.operating_points,
         content.codings,
+        content.quick,
     )
 
 

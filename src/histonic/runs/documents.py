@@ -23,6 +23,11 @@ TODO = (
     "damaged one has to be trained again, into another folder."
 )
 """What the user can do about a run that is unfinished or damaged."""
+FIRST_LOOK = (
+    "A first look (--quick): linear models of the mean code of each slide, cross-validated by patient. The "
+    "numbers are honest for them, but no slide network was trained."
+)
+"""Said wherever a quick model or its results are shown."""
 ChosenOn = Literal["validation", "inner", "nobody"]
 """Patients on whom a threshold is chosen."""
 Made = Literal["random", "site", "given parts", "given folds", "fixed"]
@@ -86,6 +91,7 @@ class RunDocument(SealedDocument):
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
         calls: By which rule a class is called; earlier versions knew but one.
         operating_points: At which binary targets are called, too; none in files of earlier versions.
+        quick: Whether it is a first look, see :data:`FIRST_LOOK`.
         thresholds: Of these, by target and fold.
         slides_given: What was said of the slides; nothing in files of earlier versions.
         files: SHA-256 of each file that the training wrote, by its name in the run; the bundle has its own.
@@ -101,6 +107,7 @@ class RunDocument(SealedDocument):
     codings: Mapping[str, Coding] = {}
     calls: Calls = "balanced"
     operating_points: PointNames = ()
+    quick: bool = False
     thresholds: Mapping[str, tuple[ChosenThreshold, ...]] = {}
     aggregator: str
     split: Made

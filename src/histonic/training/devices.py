@@ -22,7 +22,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
 from histonic.core.processes.memory import keep_memory
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, Silent, end_part
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -212,8 +212,13 @@ class _Unstaged(Silent):
     """A progress that passes on what is done and said, but no new stages."""
 
     def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self.advance = progress.advance  # type: ignore[method-assign]
         self.say = progress.say  # type: ignore[method-assign]
+
+    def ended(self, took: int | None, most: int, note: str = "") -> None:
+        """Pass on that a part has ended."""
+        end_part(self._progress, took, most, note)
 
 
 class _Sender:
@@ -227,6 +232,9 @@ class _Sender:
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._messages.put(("advance", (steps, note)))
+
+    def ended(self, took: int | None, most: int, note: str = "") -> None:
+        self._messages.put(("ended", (took, most, note)))
 
     def say(self, line: str) -> None:
         self._messages.put(("say", (line,)))
@@ -248,6 +256,8 @@ def _relay(messages: Any, progress: Progress, errors: list[Exception]) -> None:
         name, arguments = message
         if name == "error":
             errors.extend(arguments)
+        elif name == "ended":
+            end_part(progress, *arguments)
         else:
             getattr(progress, name)(*arguments)
 
@@ -255,7 +265,8 @@ def _relay(messages: Any, progress: Progress, errors: list[Exception]) -> None:
 @contextmanager
 def deterministic() -> Iterator[None]:
     """Ask torch for algorithms that give the same numbers each time, and restore what was asked before."""
-    keep_memory()
+    # Batches are made in a thread.
+    keep_memory(threads=True)
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)

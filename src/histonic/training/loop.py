@@ -11,15 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from histonic.core.errors import TrainingError
-from histonic.core.progress import Progress
+from histonic.core.progress import Progress, end_part, say_may_end_early
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.losses import ValidationResult
+from histonic.training.late_losses import LateLosses
 from histonic.training.schedule import EpochRecord, Schedule, TrainingState
 from histonic.training.seeds import torch_seed
 
@@ -174,10 +174,12 @@ class Training:
             TrainingError: The loss is no longer finite; the last checkpoint is from before.
             OutputError: The checkpoint cannot be written.
         """
+        say_may_end_early(progress)
         if self.checkpoint is not None and self.checkpoint.is_file():
             self._resume(self.checkpoint)
             progress.say(f"{self.name} goes on after epoch {self.state.epoch}")
-            progress.advance(self.state.epoch)
+            end_part(progress, None, self.state.epoch)
+        before = self.state.epoch
         self.fabric.barrier()
         if not self.state.history:
             self._note(None)
@@ -190,7 +192,7 @@ class Training:
             )
         if self.schedule.keep == "best":
             self.network.load_state_dict(self.best)
-        progress.advance(self.schedule.max_epochs - self.state.epoch)
+        end_part(progress, self.state.epoch - before, self.schedule.max_epochs - before)
         return self.state
 
     def _learn(self, epoch: int) -> float:
@@ -205,28 +207,29 @@ class Training:
         own_rates = self.data.begin(self.network, epoch, rate)
         for group in self.optimizer.param_groups:
             group["lr"] = own_rates.get(group["part"], rate)
-        losses = []
+        losses = LateLosses(lambda loss, blame: self._finite(loss, "training", epoch, blame))
         with closing(
             self._watched(self.data.batches(epoch, self.fabric.global_rank, self.fabric.world_size))
         ) as batches:
             for inputs, targets in batches:
-                losses.append(self._step(inputs, targets, epoch))
+                self._step(inputs, targets, losses)
+        mean = losses.mean()
         self._measure_norms(epoch)
-        return float(np.mean(losses))
+        return mean
 
-    def _step(self, inputs: Inputs | Chunks, targets: Any, epoch: int) -> float:
-        """One step of the optimizer; the loss before it."""
+    def _step(self, inputs: Inputs | Chunks, targets: Any, losses: LateLosses) -> None:
+        """One step of the optimizer, by a loss that is told to ``losses``."""
         targets = self.fabric.to_device(targets)
         if isinstance(inputs, Chunks):
-            return self._step_through(inputs, targets, epoch)
+            self._step_through(inputs, targets, losses)
+            return
         outputs = self._gather(self._outputs(inputs))
-        loss = self._loss(outputs, targets, epoch)
+        loss = self._loss(outputs, targets, losses)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
-        return float(loss.detach())
 
-    def _step_through(self, chunks: Chunks, targets: Any, epoch: int) -> float:
+    def _step_through(self, chunks: Chunks, targets: Any, losses: LateLosses) -> None:
         """One step by the loss of all chunks' outputs together, with one chunk in memory at a time.
 
         The chunks go through the network twice: first for the outputs, whose loss tells the gradient of
@@ -238,7 +241,7 @@ class Training:
                 chances.append(_random_state(self.fabric.device))
                 found.append({name: part.float() for name, part in self._outputs(chunk).items()})
         whole = {name: torch.cat([part[name] for part in found]).requires_grad_() for name in found[0]}
-        loss = self._loss(self._gather(whole), targets, epoch)
+        loss = self._loss(self._gather(whole), targets, losses)
         given = torch.autograd.grad(loss, list(whole.values()), allow_unused=True, materialize_grads=True)
         slopes = dict(zip(whole, given, strict=True))
         self.optimizer.zero_grad()
@@ -251,16 +254,16 @@ class Training:
             self.fabric.backward(torch.stack(parts).sum())
             start = stop
         self.optimizer.step()
-        return float(loss.detach())
 
     def _outputs(self, inputs: Inputs) -> dict[str, Tensor]:
         outputs: dict[str, Tensor] = self.wrapped(*(self.fabric.to_device(part) for part in inputs))
         return outputs
 
-    def _loss(self, outputs: dict[str, Tensor], targets: Any, epoch: int) -> Tensor:
-        """The training data's loss, if it is finite."""
+    def _loss(self, outputs: dict[str, Tensor], targets: Any, losses: LateLosses) -> Tensor:
+        """The training data's loss, which is examined as soon as it can be."""
         loss = self.data.loss(outputs, targets)
-        self._finite(float(loss.detach()), "training", epoch, lambda: self.data.blame(outputs, targets))
+        kept = {name: part.detach() for name, part in outputs.items()}
+        losses.add(loss, lambda: self.data.blame(kept, targets))
         return loss
 
     def _watched(self, batches: Iterator[B]) -> Generator[B, None, None]:

@@ -29,6 +29,7 @@ from histonic.data.maps.shares import NO_CELL
 from histonic.data.maps.store import map_folder, thumbnail_path
 from histonic.data.maps.writer import write_map
 from histonic.metrics.inference.scores import Score
+from histonic.runs.documents import FIRST_LOOK
 from histonic.stages.evaluate.chance import judge
 from histonic.stages.evaluate.clinical_fits import AddedByImage, ClinicalColumn
 from histonic.stages.evaluate.clinical_models import Clinical, NamedScore
@@ -147,6 +148,15 @@ def test_a_run_without_confounding_says_so(tmp_path: Path, make_run: MakeRun) ->
     assert values["audit"]["headline"] == ""
     assert "No error and no warning." in page.text
     assert "predicted within sites as across them" in page.text
+
+
+def test_the_head_says_that_a_run_is_a_first_look(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", (SCORE,))
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps(sealed({**facts, "quick": True})), encoding="utf-8")
+    page, values, _ = report_on(run)
+    head = page.text[: page.text.index("Patients and slides")]
+    assert FIRST_LOOK in head and values["run"]["quick"]
 
 
 def test_the_head_says_how_labels_were_taken(tmp_path: Path, make_run: MakeRun) -> None:

@@ -41,6 +41,8 @@ from histonic.data.maps.writer import write_map
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
 from histonic.models.bundle import read_bundle
 from histonic.nn.heads import Heads
+from histonic.runs.documents import FIRST_LOOK
+from histonic.runs.run import read_run
 from histonic.stages.evaluate.evaluate import evaluate_run
 from histonic.stages.predict.predict import predict
 from histonic.stages.train import linear_heads
@@ -625,3 +627,40 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_first_look_says_so_everywhere(cohort_folder: Path, tmp_path: Path) -> None:
+    class Listening(Silent):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+    progress = Listening()
+    target = ["grade:ordinal"]
+    run = run_in(tmp_path / "run", cohort_folder, progress, folds=3, target=target, quick=True)
+    assert FIRST_LOOK in progress.lines
+    facts = read_run(run).facts
+    assert facts.quick and facts.aggregator == "mean" and facts.initialisations == 1
+    bundle = read_bundle(run / "bundle")
+    assert bundle.quick
+    # It is what the linear models of the mean code say, which are fitted in one way only.
+    plain = run_in(tmp_path / "plain", cohort_folder, folds=3, target=target, aggregator="mean")
+    assert not read_bundle(plain / "bundle").quick
+    left, right = ((each / "predictions/grade.csv").read_bytes() for each in (run, plain))
+    assert left == right
+    predicting = Listening()
+    predict(
+        bundle=run / "bundle",
+        slides=[cohort_folder / "store"],
+        out=tmp_path / "predictions.csv",
+        progress=predicting,
+    )
+    assert any(FIRST_LOOK in line and str(run / "bundle") in line for line in predicting.lines)
+
+
+@pytest.mark.parametrize("more", [{"aggregator": "abmil"}, {"search": {"batch": "4,8"}}])
+def test_a_first_look_trains_no_networks(more: dict[str, Any], cohort_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="first look"):
+        run_in(tmp_path / "run", cohort_folder, quick=True, **more)

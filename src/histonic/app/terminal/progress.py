@@ -11,26 +11,26 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from histonic.app.terminal.time_left import TimeLeft
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def told_time(seconds: float) -> str:
-    """A duration in the unit that a reader thinks in.
+class _TimeLeftColumn(TimeRemainingColumn):
+    """The time left, in words where parts of a stage may end early."""
 
-    Example:
-        >>> told_time(89), told_time(620), told_time(12000)
-        ('89 s', '10 min', '3 h 20 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    def render(self, task: Task) -> Text:
+        """The column's text for one bar."""
+        words = task.fields.get("left", "")
+        return Text(words, style="progress.remaining") if words else super().render(task)
 
 
 class TerminalProgress:
@@ -49,15 +49,15 @@ class TerminalProgress:
                 TaskProgressColumn(),
                 TimeElapsedColumn(),
                 TextColumn("left"),
-                TimeRemainingColumn(),
+                _TimeLeftColumn(),
                 TextColumn("{task.fields[note]}"),
                 console=self.console,
             )
         self._task: Any = None
         self._name = ""
-        self._total: int | None = None
-        self._done = 0
-        self._began = self._last = time.monotonic()
+        self._last = time.monotonic()
+        self._left = TimeLeft(None, self._last)
+        self._ends_early = False
 
     def __enter__(self) -> TerminalProgress:
         if self._bars is not None:
@@ -72,23 +72,39 @@ class TerminalProgress:
 
     def stage(self, name: str, total: int | None = None) -> None:
         """Begin a new bar, or say so in a line."""
-        self._name, self._total, self._done = name, total, 0
-        self._began = self._last = time.monotonic()
+        self._name, self._ends_early = name, False
+        self._last = time.monotonic()
+        self._left = TimeLeft(total, self._last)
         if self._bars is not None:
-            self._task = self._bars.add_task(name, total=total, note="")
+            self._task = self._bars.add_task(name, total=total, note="", left="")
         else:
             self._line(f"{name} ...")
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Move the bar, or print a line if the last one is ten seconds old."""
-        self._done += steps
-        if self._bars is not None and self._task is not None:
-            self._bars.update(self._task, advance=steps, note=note)
-            return
+        self._left.advance(steps)
+        self._show(steps, note)
+
+    def may_end_early(self) -> None:
+        """Parts of the stage may need fewer steps than they have."""
+        self._ends_early = True
+        self._left.may_end_early()
+
+    def ended(self, took: int | None, most: int, note: str = "") -> None:
+        """A part of the stage has ended, see :func:`histonic.core.progress.end_part`."""
+        self._ends_early = True
+        self._show(self._left.ended(took, most), note)
+
+    def _show(self, steps: int, note: str) -> None:
         now = time.monotonic()
+        if self._bars is not None and self._task is not None:
+            more = {"note": note} if note else {}
+            left = self._left.words(now) if self._ends_early else ""
+            self._bars.update(self._task, advance=steps, left=left, **more)
+            return
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            self._line(f"{self._name} {self._share(now)} {note}".rstrip())
+            self._line(f"{self._name} {self._left.told(now)} {note}".rstrip())
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
@@ -96,12 +112,6 @@ class TerminalProgress:
             self._bars.console.print(line, markup=False)
         else:
             self._line(line)
-
-    def _share(self, now: float) -> str:
-        if not self._total or not self._done:
-            return f"{self._done} done"
-        left = (now - self._began) * (self._total - self._done) / self._done
-        return f"{100 * self._done // self._total} %, about {told_time(left)} left"
 
     def _line(self, line: str) -> None:
         sys.stderr.write(line + "\n")

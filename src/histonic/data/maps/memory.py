@@ -1,22 +1,32 @@
-"""Compressed slides in memory while they fit, else read window by window; checked once for bad numbers."""
+"""Compressed slides in memory while they fit, else read window by window; checked once for bad numbers.
+
+In memory the codes of a cell lie side by side: a window of a map is then rows of whole cells, whichever way
+it is turned, and layers over cells and depthwise convolutions find their numbers in the order that they like.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from histonic.core.compressed import CompressedSlide, turn_back
 from histonic.core.errors import StoreError
+from histonic.core.processes.memory import free_bytes
+from histonic.core.processes.shared import CAN_SHARE, SharedBytes
 from histonic.core.progress import Progress
 from histonic.core.tissue_box import TissueBox
 from histonic.data.maps.views import TissueDensity, View, place_cut
 
+MEMORY_SHARE = 0.5
+"""Of the free memory, for codes; maps beyond that are read from disk, window by window. Batches, and what a
+network keeps of them for its gradients, need the rest."""
 MEMORY_BYTES = 2 << 30
-"""Codes kept in memory; maps beyond that are read from disk, window by window."""
+"""For codes where the system does not tell what is free; at most where maps are looked at once or twice."""
 BAND_ROWS = 64
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,14 +56,19 @@ class Maps:
     Args:
         slides: By slide_id.
         progress: Told of every map that is read.
-        memory_bytes: See :data:`MEMORY_BYTES`.
+        memory_bytes: Codes kept in memory; by default a share of what is free.
+        shared: Whether processes that get these maps see the same memory, instead of a copy each.
 
     Raises:
         StoreError: A map holds a NaN or infinite code, has no tissue, or another code size.
     """
 
     def __init__(
-        self, slides: Mapping[str, CompressedSlide], progress: Progress, memory_bytes: int = MEMORY_BYTES
+        self,
+        slides: Mapping[str, CompressedSlide],
+        progress: Progress,
+        memory_bytes: int | None = None,
+        shared: bool = False,
     ) -> None:
         self._slides: dict[str, CompressedSlide] = {}
         self._boxes: dict[str, TissueBox] = {}
@@ -61,12 +76,12 @@ class Maps:
         self.moments: dict[str, Moments] = {}
         self.code_size = next(iter(slides.values())).code_size
         progress.stage("read maps", len(slides))
+        places, total = _places(slides, memory_for_maps() if memory_bytes is None else memory_bytes)
+        block = SharedBytes(total) if shared and total and CAN_SHARE else None
         for slide_id in sorted(slides):
             slide = slides[slide_id]
-            size = _bytes(slide)
-            if size <= memory_bytes:
-                memory_bytes -= size
-                slide = _in_memory(slide)
+            if slide_id in places:
+                slide = _in_memory(slide, block, places[slide_id])
             self.moments[slide_id] = _examine(slide, self.code_size)
             self._slides[slide_id] = slide
             self._boxes[slide_id] = TissueBox.of(slide.mask)
@@ -104,8 +119,8 @@ class Maps:
     def crops(
         self, views: Sequence[View], side: int
     ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
-        """Codes ``(B, D, side, side)`` and mask ``(B, side, side)`` of views."""
-        codes = np.zeros((len(views), self.code_size, side, side), np.float16)
+        """Codes ``(B, D, side, side)``, cell by cell in memory, and mask ``(B, side, side)`` of views."""
+        codes = np.zeros((len(views), side, side, self.code_size), np.float16).transpose(0, 3, 1, 2)
         masks = np.zeros((len(views), side, side), np.float32)
         for place, view in enumerate(views):
             slide = self._slides[view.slide_id]
@@ -120,16 +135,79 @@ class Maps:
         return codes, masks
 
 
+def memory_for_maps() -> int:
+    """Bytes of codes that this process may keep."""
+    free = free_bytes()
+    return MEMORY_BYTES if free is None else int(MEMORY_SHARE * free)
+
+
+def memory_for_one_look() -> int:
+    """The same where each map is looked at once or twice, so that little is won by keeping it."""
+    return min(MEMORY_BYTES, memory_for_maps())
+
+
+def _places(slides: Mapping[str, CompressedSlide], most: int) -> tuple[dict[str, int], int]:
+    """The first byte of each map that fits among those before it, and the bytes of all of them."""
+    places: dict[str, int] = {}
+    total = 0
+    for slide_id in sorted(slides):
+        size = _bytes(slides[slide_id])
+        if total + size <= most:
+            places[slide_id] = total
+            total += size
+    return places, total
+
+
 def _bytes(slide: CompressedSlide) -> int:
     codes = slide.features if slide.orientations is None else slide.orientations
-    cells: int = math.prod(codes.shape)
-    return 2 * cells
+    return 2 * math.prod(codes.shape)
 
 
-def _in_memory(slide: CompressedSlide) -> CompressedSlide:
+def _in_memory(slide: CompressedSlide, block: SharedBytes | None, start: int) -> CompressedSlide:
     if slide.orientations is None:
-        return replace(slide, features=np.asarray(slide.features[:]))
-    return replace(slide, orientations=np.asarray(slide.orientations[:]))
+        return replace(slide, features=_by_cell(slide.features, block, start))
+    # The upright ones are among them.
+    return replace(slide, orientations=_by_cell(slide.orientations, block, start))
+
+
+def _by_cell(stored: Any, block: SharedBytes | None, start: int) -> CellCodes:
+    """Codes ``(..., D, R, K)`` read band by band, those of a cell side by side in memory."""
+    *first, size, rows, cols = stored.shape
+    shape = (*first, rows, cols, size)
+    kept = CellCodes(block or np.empty(shape, np.float16), start, shape)
+    codes = kept.codes
+    for top in range(0, rows, BAND_ROWS):
+        codes[..., top : top + BAND_ROWS, :] = stored[..., top : top + BAND_ROWS, :]
+    return kept
+
+
+class CellCodes:
+    """Codes ``(..., D, R, K)``, those of a cell side by side; pickling does not copy a shared block.
+
+    Args:
+        kept: Where they lie: an array of their own, or a block that others share.
+        start: Their first byte in the block.
+        shape: ``(..., R, K, D)``, as they lie.
+    """
+
+    def __init__(
+        self, kept: npt.NDArray[np.float16] | SharedBytes, start: int, shape: tuple[int, ...]
+    ) -> None:
+        self._given = (kept, start, shape)
+        lying = kept.view(start, shape, np.dtype(np.float16)) if isinstance(kept, SharedBytes) else kept
+        self.codes: npt.NDArray[np.float16] = np.moveaxis(lying, -1, -3)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(..., D, R, K)``."""
+        return self.codes.shape
+
+    def __getitem__(self, key: Any) -> npt.NDArray[np.float16]:
+        """A part, not copied."""
+        return np.asarray(self.codes[key])
+
+    def __reduce__(self) -> tuple[type[CellCodes], tuple[Any, ...]]:
+        return CellCodes, self._given
 
 
 def _examine(slide: CompressedSlide, code_size: int) -> Moments:
@@ -144,7 +222,7 @@ def _examine(slide: CompressedSlide, code_size: int) -> Moments:
     stored = slide.features if slide.orientations is None else slide.orientations
     for top in range(0, slide.mask.shape[0], BAND_ROWS):
         tissue = slide.mask[top : top + BAND_ROWS]
-        codes = np.asarray(stored[..., top : top + BAND_ROWS, :])[..., tissue].astype(np.float64)
+        codes = np.asarray(stored[..., top : top + BAND_ROWS, :])[..., tissue].astype(np.float64, order="C")
         if not np.isfinite(codes).all():
             bad = int((~np.isfinite(codes)).sum())
             raise StoreError(asked, f"It holds {bad} codes that are NaN or infinite.", todo)

@@ -18,7 +18,7 @@ from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import MaskSettings, TissueSettings, resolve
 from histonic.data.maps.fusion import fuse_patient, maps_of
-from histonic.data.maps.memory import Maps
+from histonic.data.maps.memory import Maps, memory_for_one_look
 from histonic.data.maps.store import MAP_SUFFIX, Failure, Store, read_map
 from histonic.data.tables.issues import raise_first
 from histonic.data.tables.joins import join_slides
@@ -28,6 +28,7 @@ from histonic.data.tables.styles import NO_SPLIT
 from histonic.models.bundle import Bundle, read_bundle, require_own_maps
 from histonic.models.members import FloatArray, Member, prediction_columns
 from histonic.models.predicting import predict_patients
+from histonic.runs.documents import FIRST_LOOK
 from histonic.runs.files import write_frame
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.settings import CompressSettings
@@ -210,7 +211,9 @@ def predict_by_bundle(
     Raises:
         BundleError: A prediction is no finite number; patient and target are named.
     """
-    maps = Maps(maps_of(patients, bundle.fusion, read), progress)
+    if bundle.quick:
+        progress.say(f"{bundle.folder}: {FIRST_LOOK}")
+    maps = Maps(maps_of(patients, bundle.fusion, read), progress, memory_for_one_look())
     seen = [fuse_patient(patient, bundle.fusion) for patient in patients]
     fabric = make_fabric(device)
     found = []

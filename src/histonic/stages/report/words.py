@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from histonic.core.calls import is_point
 from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.scores import Score
-from histonic.runs.documents import CohortCounts, RunDocument
+from histonic.runs.documents import FIRST_LOOK, CohortCounts, RunDocument
 from histonic.stages.evaluate.chance import CROSSED_REACH, Verdict
 from histonic.stages.evaluate.clinical_fits import AddedByImage
 from histonic.stages.evaluate.clinical_models import Clinical
@@ -270,7 +270,7 @@ def opening(counts: CohortCounts, labels: Sequence[str], run: RunDocument) -> st
         f"{counted(counts.slides_used, 'slide')} of {counted(counts.patients_used, 'patient')} were "
         f"used to predict {joined(labels)} from the slides "
         f"alone. {split_words(run)} The intervals say how far the result would vary with other "
-        "patients."
+        "patients." + (f" {FIRST_LOOK}" if run.quick else "")
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from histonic.aggregators.base import SlideModel, build_model, first_rate
 from histonic.core.cohort import Cohort, Fold
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, Silent, end_part
 from histonic.data.maps.memory import Maps
 from histonic.models.members import FloatArray, Member, Place
 from histonic.models.predicting import predict_patients
@@ -94,7 +94,7 @@ def _train_unless_finished(
 ) -> None:
     path = plan.path(network)
     if path.is_file() and load_state(path, tensors=False, holds=("finished",))["finished"]:
-        progress.advance(plan.settings.max_epochs, f"{plan.spoken(network)} is finished")
+        end_part(progress, None, plan.settings.max_epochs, f"{plan.spoken(network)} is finished")
         return
     model = _build(plan, network, maps)
     if network.twin is None:
@@ -104,7 +104,7 @@ def _train_unless_finished(
         model.load_state_dict(state["weights"])
         fabric.to_device(model)
         learned = {"history": state["history"], "inner": state["inner"]}
-        progress.advance(plan.settings.max_epochs)
+        end_part(progress, None, plan.settings.max_epochs)
     finished = {
         "finished": True,
         "code_size": maps.code_size,
@@ -154,11 +154,12 @@ def _learn(
         keys=_keys(network),
         test_crops=settings.test_crops,
         whole=whole,
+        pinned=fabric.device.type == "cuda",
     )
     name = plan.spoken(network)
     if model.is_linear:
         records, inner = fit_heads(data, fabric)
-        progress.advance(settings.max_epochs, f"{name}: heads fitted")
+        end_part(progress, None, settings.max_epochs, f"{name}: heads fitted")
         return {"history": [asdict(record) for record in records], "inner": _tensors(inner)}
     rate = first_rate(settings.aggregator, settings.learning_rate)
     training = Training(

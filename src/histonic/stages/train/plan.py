@@ -126,14 +126,18 @@ class Plan:
         each = trials + self.settings.initialisations
         return len(self.folds) * each * self.settings.max_epochs
 
-    def read_maps(self, progress: Progress) -> Maps:
+    def read_maps(self, progress: Progress, shared: bool = False) -> Maps:
         """The maps of all patients.
+
+        Args:
+            progress: Told of every map that is read.
+            shared: Whether several processes will use them.
 
         Raises:
             StoreError: A map is damaged or holds bad numbers.
         """
         store = Store.open(self.settings.store)
-        return Maps(maps_of(self.cohort.patients, self.settings.fusion, store.map), progress)
+        return Maps(maps_of(self.cohort.patients, self.settings.fusion, store.map), progress, shared=shared)
 
     def spoken(self, network: Network) -> str:
         """What messages call a network."""

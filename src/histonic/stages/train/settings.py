@@ -39,6 +39,11 @@ class TrainSettings(TableSettings):
     )
     out: Path = Field(description="Run: the folder for predictions, bundle and report.")
     aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
+    quick: bool = Field(
+        False,
+        description="A first look in minutes: linear models of each slide's mean code instead of slide "
+        "networks, on the same folds; every output says so.",
+    )
     split: Literal["auto", "random", "site", "table"] = Field(
         "auto",
         description="site: no site is both trained on and tested; table: its column 'fold' or 'split' "

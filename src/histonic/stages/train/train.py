@@ -16,11 +16,11 @@ from histonic.core.cohort import Cohort, Fold
 from histonic.core.documents import write_document
 from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
 from histonic.core.files import hash_of
-from histonic.core.progress import Progress, Silent
+from histonic.core.processes.shared import CAN_SHARE
+from histonic.core.progress import Progress, Silent, say_may_end_early
 from histonic.core.settings import HIDDEN, resolve
 from histonic.core.task import parse_target
 from histonic.data.maps.fusion import fuse_cohort
-from histonic.data.maps.memory import Maps
 from histonic.data.maps.store import Store, encoder_path, map_folder, read_map_facts
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.joins import table_patients
@@ -33,7 +33,7 @@ from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads
 from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
-from histonic.runs.documents import CohortDocument, RunDocument, SlidesGiven
+from histonic.runs.documents import FIRST_LOOK, CohortDocument, RunDocument, SlidesGiven
 from histonic.runs.files import clear_leftovers, require_same_origin, versions
 from histonic.runs.primary import with_primary
 from histonic.stages.train import run_files
@@ -44,6 +44,9 @@ from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainSettings
 from histonic.stages.train.thresholds import choose_thresholds, require_thresholds, wanted_points
 from histonic.training.devices import make_fabric, run_on, run_side_by_side
+
+QUICK_AGGREGATOR = "mean"
+"""Of a first look: its heads are fitted to the mean code of each slide, by a problem with one solution."""
 
 
 def train_slides(
@@ -72,8 +75,10 @@ def train_slides(
         RunError: Another process trains into the folder.
         OutputError: The run cannot be written.
     """
-    resolved = resolve(TrainSettings, settings, values)
+    resolved = _for_first_look(resolve(TrainSettings, settings, values))
     listener = progress or Silent()
+    if resolved.quick:
+        listener.say(FIRST_LOOK)
     store = _open_store(resolved)
     table = _read_table(resolved)
     cohort = _build_cohort(resolved, table, store)
@@ -116,6 +121,25 @@ def train_slides(
             trained = _train(plan, store, described, listener)
             _write_results(plan, store, trained, listener)
     return resolved.out
+
+
+def _for_first_look(settings: TrainSettings) -> TrainSettings:
+    """The settings with what ``quick`` stands for.
+
+    Raises:
+        SettingsError: Another network is asked for as well.
+    """
+    if not settings.quick:
+        return settings
+    default = TrainSettings.model_fields["aggregator"].default
+    if settings.search or settings.aggregator not in (default, QUICK_AGGREGATOR):
+        found = f"--search {', '.join(settings.search)}" if settings.search else settings.aggregator
+        raise SettingsError(
+            f"Take a first look with {found}.",
+            f"A first look fits linear models of the mean code ({QUICK_AGGREGATOR}); it trains no networks.",
+            "Leave out --quick, or --search and --aggregator.",
+        )
+    return settings.model_copy(update={"aggregator": QUICK_AGGREGATOR, "initialisations": 1})
 
 
 def _is_finished(settings: TrainSettings, described: CohortDocument, progress: Progress) -> bool:
@@ -211,19 +235,21 @@ def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progre
             f"They are processes on the CPU; asked for is {settings.devices} x {fabric.device.type}.",
             "Give --device cpu, or --workers 1.",
         )
-    maps: Maps | None = plan.read_maps(progress)
+    several = settings.workers > 1 or settings.devices > 1
+    maps = plan.read_maps(progress, shared=several)
     run_files.write_begin(settings.out, settings, described)
     require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
     progress.stage("train", plan.epochs)
-    if settings.workers > 1 or settings.devices > 1:
-        maps = None  # processes of their own read them for themselves
+    say_may_end_early(progress)
+    # Where memory cannot be shared, processes of their own read the maps for themselves.
+    given = maps if CAN_SHARE or not several else None
 
     def train(networks: Sequence[Network]) -> None:
         if settings.workers > 1:
-            work = [(plan, part, None) for part in assign(networks, settings.workers)]
+            work = [(plan, part, given) for part in assign(networks, settings.workers)]
             run_side_by_side(train_networks, work, settings.precision, progress)
         else:
-            run_on(fabric, settings.devices, train_networks, (plan, networks, maps), progress)
+            run_on(fabric, settings.devices, train_networks, (plan, networks, given), progress)
 
     if settings.search:
         train(plan.all_trials())
@@ -269,6 +295,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         codings=plan.cohort.codings,
         calls=settings.calls,
         operating_points=points,
+        quick=settings.quick,
     )
     fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
     run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls, points)

@@ -52,6 +52,7 @@ class SlideTrainingData(TrainingData):
         test_crops: Crops per map at test time; validation uses 4 at most.
         whole: Every step sees all training patients, so that the risk sets of Cox are complete; else
             batches are drawn.
+        pinned: Whether batches are for a device that copies them by itself, such as a GPU.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class SlideTrainingData(TrainingData):
         keys: tuple[int, ...],
         test_crops: int,
         whole: bool = False,
+        pinned: bool = False,
     ) -> None:
         self.tasks = cohort.tasks
         self.train = train
@@ -77,6 +79,7 @@ class SlideTrainingData(TrainingData):
         self.crop_cells = crop_cells
         self.keys = keys
         self.whole = whole
+        self.pinned = pinned
         self.steps = max(-(-len(train) // draws.batch), LEAST_STEPS)
         if whole:
             self.steps = max(WHOLE_STEPS, round(self.steps * draws.batch / len(train)))
@@ -143,8 +146,9 @@ class SlideTrainingData(TrainingData):
         return views
 
     def _look(self, views: Sequence[View]) -> Inputs:
-        codes, mask = self.maps.crops(views, self.crop_cells)
-        return torch.from_numpy(codes), torch.from_numpy(mask)
+        codes, mask = (torch.from_numpy(each) for each in self.maps.crops(views, self.crop_cells))
+        # Only pages that stay in their place can be copied to a device while it computes.
+        return (codes.pin_memory(), mask.pin_memory()) if self.pinned else (codes, mask)
 
     def _targets(self, rows: npt.NDArray[np.int64]) -> Targets:
         return {name: torch.from_numpy(values[rows]) for name, values in self.targets.items()}

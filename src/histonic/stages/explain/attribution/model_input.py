@@ -15,7 +15,7 @@ from histonic.core.progress import Silent
 from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
 from histonic.data.maps.fusion import JOINED_PREFIX, Fusion, fuse_patient, lay_out_tissue, maps_of
-from histonic.data.maps.memory import Maps
+from histonic.data.maps.memory import Maps, memory_for_one_look
 from histonic.runs.documents import SlidesOfPatient
 
 
@@ -66,11 +66,11 @@ def model_input_of(
     shape = Shape(*slide.mask.shape)
     names = patient.slide_ids if patient else (slide.slide_id,)
     if fusion == "late" or len(names) == 1:
-        alone = Maps({slide.slide_id: slide}, Silent())
+        alone = Maps({slide.slide_id: slide}, Silent(), memory_for_one_look())
         return ModelInput(alone, slide.slide_id, shape, TissueBox(RC(0, 0), shape), RC(0, 0))
     whole = Patient(patient.patient_id if patient else "", names)
     opened = {name: slide if name == slide.slide_id else read(name) for name in names}
-    maps = Maps(maps_of([whole], fusion, opened.__getitem__), Silent())
+    maps = Maps(maps_of([whole], fusion, opened.__getitem__), Silent(), memory_for_one_look())
     boxes, places, _ = lay_out_tissue([opened[name].mask for name in names])
     number = names.index(slide.slide_id)
     return ModelInput(maps, fuse_patient(whole, fusion).slide_ids[0], shape, boxes[number], places[number])

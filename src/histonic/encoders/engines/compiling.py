@@ -18,9 +18,9 @@ from histonic.encoders.engines.program import Program
 LIBRARIES = (".so", ".dylib")
 SETTINGS = {
     "freezing": True,
-    # Statistics read the same pixels again and again: kept, not computed anew for each of them.
-    "realize_opcount_threshold": 2,
-    "realize_reads_threshold": 1,
+    # Statistics read the same planes again and again: what is used twice is kept, not computed twice.
+    "realize_opcount_threshold": 0,
+    "realize_reads_threshold": 0,
 }
 """Of the compiler: weights become constants."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +15,7 @@ from histonic.core.places.urls import Place
 from histonic.core.units import WH
 from histonic.slides.base import LevelSlide, UInt8Image
 from histonic.slides.formats.blocks import Block, BlockCache, Key
-from histonic.slides.resample import average_blocks, whole
+from histonic.slides.resample import NEARLY, average_blocks, whole
 
 LEAST_CACHE_BYTES = 128_000_000
 MOST_CACHE_BYTES = 384_000_000
@@ -73,6 +74,15 @@ class TiledLevel(ABC):
             yield self.decode(index) if factor == 1 else self.decode_reduced(index, factor)
 
 
+@dataclass(frozen=True)
+class _Copied:
+    """Regions (x, y, width, height) in pixels of a level; ``factor`` a side become one as they are decoded."""
+
+    level: int
+    factor: int
+    regions: list[tuple[int, int, int, int]]
+
+
 class TiledSlide(LevelSlide):
     """A slide whose levels are stored as tiles.
 
@@ -98,28 +108,53 @@ class TiledSlide(LevelSlide):
         row-major order meet every stored tile once, as long as one row of them fits the cache.
         """
         out = np.empty((len(xys), wh[1], wh[0], 3), np.uint8)
+        copied = self._copied_regions(xys, wh, mpp)
+        touched = (
+            [self._keys(xy, wh, mpp) for xy in xys]
+            if copied is None
+            else [self._touched(copied.level, region, copied.factor) for region in copied.regions]
+        )
         start = 0
-        for keys, stop in self._batches(xys, wh, mpp):
-            self._fetch(keys)
+        for keys, stop in self._batches(touched):
+            blocks = dict(self._fetch(keys))
             for index in range(start, stop):
-                out[index] = self.read(xys[index], wh, mpp)
+                if copied is None:
+                    out[index] = self.read(xys[index], wh, mpp)
+                else:
+                    parts = [(key, blocks[key]) for key in touched[index]]
+                    self._fill(out[index], copied.level, copied.regions[index], parts, copied.factor)
             start = stop
         return out
 
-    def _batches(
+    def _copied_regions(
         self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float
-    ) -> Iterator[tuple[set[Key], int]]:
+    ) -> _Copied | None:
+        """Regions whose pixels are those of decoded tiles, with nothing to average; None if they are not."""
+        if not len(xys):
+            return None
+        number, _, scale = self._place(xys[0], mpp)
+        factor = whole(scale)
+        corners = np.asarray(xys, np.float64) / self._downsample(number)
+        places = np.round(corners)
+        if not factor or (np.abs(corners - places) >= NEARLY * np.maximum(1, np.abs(corners))).any():
+            return None
+        regions = [(x, y, wh[0] * factor, wh[1] * factor) for x, y in places.astype(np.int64).tolist()]
+        if factor > 1 and not all(self._reduces(number, region, factor) for region in regions):
+            return None
+        return _Copied(number, factor, regions)
+
+    def _batches(self, touched: Sequence[Sequence[Key]]) -> Iterator[tuple[set[Key], int]]:
         """Regions, up to which index, whose stored tiles fill at most half of the cache; and those tiles."""
         keys: set[Key] = set()
         filled = 0
-        for index, xy in enumerate(xys):
-            more = set(self._keys(xy, wh, mpp)) - keys
+        for index, each in enumerate(touched):
+            more = set(each) - keys
             if keys and more and filled + self._bytes_of(more) > self.cache.limit_bytes // 2:
                 yield keys, index
-                keys, more, filled = set(), set(self._keys(xy, wh, mpp)), 0
+                keys, more, filled = set(), set(each), 0
             keys |= more
             filled += self._bytes_of(more)
-        yield keys, len(xys)
+        yield keys, len(touched)
 
     def _bytes_of(self, keys: set[Key]) -> int:
         return sum(self._tiled[key.level].block_bytes // key.factor**2 for key in keys)
@@ -185,23 +220,38 @@ class TiledSlide(LevelSlide):
 
         All pixels are those of the level; in the result ``factor`` x ``factor`` of them are one.
         """
+        width, height = region[2] // factor, region[3] // factor
+        out = np.empty((height, width, 3), np.uint8)
+        keys = self._touched(number, region, factor)
+        step = max(1, self.cache.limit_bytes * factor**2 // (2 * self._tiled[number].block_bytes))
+        parts = (part for at in range(0, len(keys), step) for part in blocks_of(set(keys[at : at + step])))
+        self._fill(out, number, region, parts, factor)
+        return out
+
+    def _fill(
+        self,
+        out: UInt8Image,
+        number: int,
+        region: tuple[int, int, int, int],
+        parts: Iterable[tuple[Key, Block]],
+        factor: int,
+    ) -> None:
+        """Copy what stored tiles hold of a region into an array of its size; white outside the level."""
         level = self._tiled[number]
         columns, (block_w, block_h) = level.columns, level.block_wh
-        x, y, width, height = (side // factor for side in region)
-        out = np.full((height, width, 3), 255, np.uint8)
-        keys = self._touched(number, region, factor)
-        step = max(1, self.cache.limit_bytes * factor**2 // (2 * level.block_bytes))
-        for start in range(0, len(keys), step):
-            for key, block in blocks_of(set(keys[start : start + step])):
-                block_x = key.tile % columns * block_w // factor
-                block_y = key.tile // columns * block_h // factor
-                left, top = max(x, block_x), max(y, block_y)
-                right = min(x + width, block_x + block.shape[1], level.wh.w // factor)
-                bottom = min(y + height, block_y + block.shape[0], level.wh.h // factor)
-                if left < right and top < bottom:
-                    part = block[top - block_y : bottom - block_y, left - block_x : right - block_x]
-                    out[top - y : bottom - y, left - x : right - x] = part
-        return out
+        most_x, most_y = level.wh.w // factor, level.wh.h // factor
+        x, y = region[0] // factor, region[1] // factor
+        height, width = out.shape[:2]
+        out[:] = 255
+        for key, block in parts:
+            block_x = key.tile % columns * block_w // factor
+            block_y = key.tile // columns * block_h // factor
+            left, top = max(x, block_x), max(y, block_y)
+            right = min(x + width, block_x + block.shape[1], most_x)
+            bottom = min(y + height, block_y + block.shape[0], most_y)
+            if left < right and top < bottom:
+                part = block[top - block_y : bottom - block_y, left - block_x : right - block_x]
+                out[top - y : bottom - y, left - x : right - x] = part
 
     def _decode(self, keys: Sequence[Key]) -> Iterator[Block]:
         for (number, factor), part in groupby(keys, lambda key: (key.level, key.factor)):

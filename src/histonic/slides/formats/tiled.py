@@ -76,7 +76,7 @@ class TiledLevel(ABC):
 
 @dataclass(frozen=True)
 class _Copied:
-    """Regions (x, y, width, height) in pixels of a level; ``factor`` a side become one as they are decoded."""
+    """Regions (x, y, width, height) in pixels of a level; ``factor`` a side become one in the decoder."""
 
     level: int
     factor: int

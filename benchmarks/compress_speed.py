@@ -40,7 +40,7 @@ import numpy as np
 import torch
 
 TABLE = Path(__file__).with_suffix(".md")
-RATIOS = Path(__file__).with_suffix(".json")
+SMOKE_GIGAPIXELS = 0.25
 ENCODERS = ("nic", "histonic-mtl")
 TIMM = {"resnet50": "resnet50", "vit-s": "vit_small_patch16_224"}
 FLOOR_S = 4.0
@@ -76,7 +76,8 @@ def tiles_of(slide_path: Path, encoder: str) -> dict[str, Any]:
     """Corners of the tiles that compress would read, and their sides."""
     from histonic.core.grid import TileGrid
     from histonic.encoders.base import load_encoder
-    from histonic.slides.base import best_mpp, open_slide
+    from histonic.slides.base import open_slide
+    from histonic.slides.tiles import best_mpp
     from histonic.slides.tissue.cells import cell_coverage
     from histonic.slides.tissue.finder import find_tissue
 
@@ -298,7 +299,7 @@ def measure(options: argparse.Namespace, encoder: str) -> dict[str, dict[str, fl
     }
 
 
-def ratios(found: dict[str, dict[str, float]]) -> dict[str, float]:
+def multiples(found: dict[str, dict[str, float]]) -> dict[str, float]:
     """How many times as fast as the plain script ours is, and which share of the floor it reaches."""
     rate = {name: values["tiles/s"] for name, values in found.items()}
     best = rate["ours, default"]
@@ -307,6 +308,17 @@ def ratios(found: dict[str, dict[str, float]]) -> dict[str, float]:
         "script, bf16 + compile": round(best / rate["script, bf16 + compile"], 3),
         "floor": round(best / rate["floor"], 3),
     }
+
+
+def ratios() -> dict[str, dict[str, float]]:
+    """The multiples of one short round, for ``make bench-smoke``."""
+    from slides import write_gigapixel_slide
+
+    with tempfile.TemporaryDirectory() as folder:
+        slide = Path(folder) / "slide.tif"
+        write_gigapixel_slide(slide, SMOKE_GIGAPIXELS)
+        options = argparse.Namespace(folder=Path(folder), slide=slide, rounds=1, before=None, busy=False)
+        return {encoder: multiples(measure(options, encoder)) for encoder in ENCODERS}
 
 
 def main() -> None:
@@ -346,7 +358,7 @@ def main() -> None:
             cells = (values["tiles/s"], values["least"], values["most"], values["MB"])
             lines.append(f"| {encoder} | {name} | " + " | ".join(f"{each:.0f}" for each in cells) + " |")
             print(lines[-1], flush=True)
-        all_ratios[encoder] = ratios(found)
+        all_ratios[encoder] = multiples(found)
         print(encoder, all_ratios[encoder], flush=True)
     text = "; ".join(
         f"{encoder}: " + ", ".join(f"{value:.2f} of {name}" for name, value in each.items())
@@ -356,8 +368,6 @@ def main() -> None:
     if options.write:
         with TABLE.open("a", encoding="utf-8") as table:
             table.write("\n".join(lines) + "\n")
-        if not options.busy:
-            RATIOS.write_text(json.dumps(all_ratios, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def encoder_file(name: str, folder: Path, model: str | None = None) -> str:
 
         learned = load_encoder("histonic-mtl").network.learned  # type: ignore[attr-defined]
         size = learned.code.out_features
-        NicEncoder(EncoderSpec("nic", "nic", 128, 0.5, size), learned).save(path)
+        # As measured on real tiles (the model card), so that the default arithmetic is that of the card.
+        spec = EncoderSpec("nic", "nic", 128, 0.5, size, half_cosine=0.9997)
+        NicEncoder(spec, learned).save(path)
     else:
         from histonic.encoders.networks.timm import TimmEncoder, TimmNetwork
 

@@ -44,6 +44,7 @@ def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
         "verify",
     ]
     grouped = ["encoder import", "encoder tasks", "encoder train", "encoder transfer"]
+    grouped += ["bench compress", "bench encoder", "bench train"]
     assert sorted(COMMANDS) == sorted([*flat, *grouped, "simulate mosaic", "tiles extract", "demo", "list"])
 
 

@@ -71,7 +71,8 @@ def test_channels_in_parts_and_cell_by_cell_are_the_same_with_the_same_gradients
         found.append([block(*given), slopes, *(weight.grad for weight in block.parameters())])
     for other in found[1:]:
         for wanted, value in zip(found[0], other, strict=True):
-            assert torch.allclose(value, wanted, atol=1e-5)
+            # Gradients are sums over all cells, of which each kernel rounds in an order of its own.
+            assert torch.allclose(value, wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_half_precision_on_a_cpu_differs_by_its_rounding_only() -> None:

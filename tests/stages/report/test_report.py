@@ -323,7 +323,10 @@ def test_no_skill_is_not_told_apart_from_chance(tmp_path: Path, make_run: MakeRu
 
 def test_commands_hold_what_is_not_default(whole: tuple[Page, dict[str, Any], str, Path]) -> None:
     compress, train, report = (" ".join(text.replace("\\\n", "").split()) for text in whole[1]["commands"])
-    assert compress == "histonic compress SLIDES --encoder colour --out store --tissue-min-speck-um2 30000.0"
+    assert compress == (
+        "histonic compress SLIDES --encoder colour --out store --exact-averaging --precision 32 "
+        "--tissue-min-speck-um2 30000.0"
+    )
     assert train.startswith("histonic train store --labels labels.csv --target msi:binary --target subtype:")
     assert train.endswith("--out run --max-epochs 60 --columns patient_id=case")
     assert report == "histonic report run --resamples 100"

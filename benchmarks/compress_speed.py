@@ -121,7 +121,7 @@ def floor(slide: Path, encoder: str, precision: str) -> dict[str, float]:
     cores = len(os.sched_getaffinity(0))
     decode_s = _decode_alone(slide, given, cores)
     rates = [_encode_compiled(encoder, given["tile_px"], cores, precision)]
-    rates.append(_encode_by_engine(encoder, given["tile_px"], precision))
+    rates.append(rate_by_engine(encoder, precision))
     count = len(given["corners"])
     return {
         "tiles": count,
@@ -154,7 +154,8 @@ def _decode_alone(slide_path: Path, given: dict[str, Any], cores: int) -> float:
         return time.perf_counter() - began
 
 
-def _encode_by_engine(encoder: str, tile_px: int, precision: str) -> float:
+def rate_by_engine(encoder: str, precision: str, device: str = "cpu", seconds: float = FLOOR_S) -> float:
+    """Tiles per second of the encoder alone, as ``compress`` runs it when compiled; 0 in older versions."""
     try:
         from histonic.encoders.engines.alone import rate_alone
         from histonic.encoders.engines.choice import start_encoding
@@ -163,11 +164,12 @@ def _encode_by_engine(encoder: str, tile_px: int, precision: str) -> float:
     from histonic.core.progress import Silent
     from histonic.encoders.base import load_encoder
 
-    loaded = load_encoder(encoder, precision=precision)
-    first = np.random.default_rng(0).integers(0, 256, (32, tile_px, tile_px, 3), dtype=np.uint8)
+    loaded = load_encoder(encoder, device=device, precision=precision)
+    tile_px = loaded.spec.tile_px
+    first = np.random.default_rng(0).integers(0, 256, (256, tile_px, tile_px, 3), dtype=np.uint8)
     with start_encoding(
         loaded,
-        device="cpu",
+        device=device,
         precision=precision,  # type: ignore[arg-type]
         engine="compiled",
         tiles=0,
@@ -175,7 +177,7 @@ def _encode_by_engine(encoder: str, tile_px: int, precision: str) -> float:
         first=first,
         progress=Silent(),
     ) as pool:
-        return rate_alone(pool, tile_px, FLOOR_S)
+        return rate_alone(pool, tile_px, seconds)
 
 
 def _encode_compiled(encoder: str, tile_px: int, cores: int, precision: str) -> float:

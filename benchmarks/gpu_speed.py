@@ -43,29 +43,6 @@ def watch_gpu(samples: list[float], stopped: threading.Event) -> None:
             samples.append(float(told[0]))
 
 
-def floor_of(encoder: str, precision: str) -> float:
-    """Tiles per second of the encoder alone on the GPU."""
-    from histonic.core.progress import Silent
-    from histonic.encoders.base import load_encoder
-    from histonic.encoders.engines.alone import rate_alone
-    from histonic.encoders.engines.choice import start_encoding
-
-    loaded = load_encoder(encoder, device="cuda", precision=precision)
-    side = loaded.spec.tile_px
-    tiles = np.random.default_rng(0).integers(0, 256, (256, side, side, 3), dtype=np.uint8)
-    with start_encoding(
-        loaded,
-        device="cuda",
-        precision=precision,  # type: ignore[arg-type]
-        engine="compiled",
-        tiles=0,
-        batch=256,
-        first=tiles,
-        progress=Silent(),
-    ) as pool:
-        return rate_alone(pool, side, FLOOR_S)
-
-
 def compress_copies(
     slide: Path, encoder: str, precision: str, copies: int, folder: Path
 ) -> tuple[float, ...]:
@@ -110,7 +87,7 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("There is no GPU here: nothing was measured.")
         return
-    from compress_speed import encoder_file
+    from compress_speed import encoder_file, rate_by_engine
     from slides import write_gigapixel_slide
 
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +105,7 @@ def main() -> None:
     ]
     for encoder in options.encoders.split(","):
         file = encoder_file(encoder, options.folder, ENCODERS[encoder])
-        floor = floor_of(file, options.precision)
+        floor = rate_by_engine(file, options.precision, "cuda", FLOOR_S)
         rate, steady, busy = compress_copies(slide, file, options.precision, options.slides, options.folder)
         lines.append(
             f"| {encoder} | {floor:.0f} | {rate:.0f} | {rate / floor:.0%} | {steady:.2f} | {busy:.0f} % |"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-HALF_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
-"""What processors with instructions for bfloat16 say of themselves; the last one is of ARM."""
+HALF_FLAGS = ("avx512_bf16", "amx_bf16")
+"""Instructions for bfloat16 with which it was seen to be faster; those of ARM were not measured."""
 KIND_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_fp16", "sve", "bf16")
 
 

@@ -9,18 +9,17 @@ from typing import Any
 import matplotlib
 import numpy as np
 import numpy.typing as npt
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from histonic.core.files import csv_text, replacing_file, write_json, write_text
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder, describe
+from histonic.encoders.engines.machine import is_half_fast
 from histonic.runs.files import require_same_origin, settings_text, versions
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.training.devices import pick_device
 
-BF16_FLAGS = ("avx512_bf16", "amx_bf16")
 SETTINGS_APART = ("cache",)
 """Settings that change no number."""
 
@@ -29,18 +28,8 @@ def with_precision(settings: TrainEncoderSettings) -> TrainEncoderSettings:
     """The settings with ``auto`` made plain: bf16 where the device computes it fast, else 32."""
     if settings.precision != "auto":
         return settings
-    if pick_device(settings.device) == "cpu":
-        fast = any(_cpu_has(flag) for flag in BF16_FLAGS)
-    else:
-        fast = torch.cuda.is_bf16_supported()
+    fast = is_half_fast(pick_device(settings.device))
     return settings.model_copy(update={"precision": "bf16" if fast else "32"})
-
-
-def _cpu_has(flag: str) -> bool:
-    try:
-        return flag in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
 
 
 def saved_settings(settings: TrainEncoderSettings) -> dict[str, Any]:

@@ -235,11 +235,9 @@ def _watch(process: subprocess.Popen[str], peak: list[float]) -> None:
 
 
 def _family(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return [pid]
-    return [pid, *(below for child in text.split() for below in _family(int(child)))]
+    from histonic.core.processes.footprint import children
+
+    return [pid, *(below for child in children(pid) for below in _family(child))]
 
 
 def _proportional_mb(pid: int) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from histonic.core.errors import TileSetError
 from histonic.core.files import PARTIAL_PREFIX, output_error, replacing_file, replacing_folder, write_json
+from histonic.core.processes.cores import usable_cores
 from histonic.core.progress import Progress, Silent
 from histonic.data.tilesets.images import HASH_LETTERS, UInt8Array, colour_hash, pixel_hash
 from histonic.data.tilesets.listing import Listing, Texts
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from histonic.data.tilesets.plan import TileSetSettings
 
 FORMAT = "histonic-tiles-2"
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, usable_cores())
 AT_ONCE = 256
 """Tiles that wait in memory at most."""
 NOTEWORTHY = 1.05

@@ -197,6 +197,7 @@ class _Job:
         self.map_settings = map_settings_of(settings)
         made_by = f"{self.described.fingerprint} {self.map_settings.model_dump_json()}"
         self._run_name = RUN + hashlib.sha256(made_by.encode()).hexdigest()[:16]
+        self._versions = {name: version(name) for name in ("histonic", "numpy", "torch", "zarr")}
         self._waited_s = 0.0
         self._slides_left = 0
 
@@ -341,7 +342,7 @@ class _Job:
             encoder=self.described,
             encoding=self.encoding.description,
             settings=self.map_settings,
-            versions={name: version(name) for name in ("histonic", "numpy", "torch", "zarr")},
+            versions=self._versions,
         )
 
     def _record(self, failed: Failed, result: CompressResult, progress: Progress, shown: int = 0) -> None:

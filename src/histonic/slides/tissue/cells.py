@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from histonic.core.grid import TileGrid
 from histonic.slides.tissue.rule import TissueMask
@@ -53,20 +52,25 @@ def cell_means(values: npt.NDArray[Any], mpp: float, grid: TileGrid) -> npt.NDAr
         float32 ``(R, K)``, 0 to 1.
     """
     height, width = values.shape
-    # Sum left of and above every pixel corner; between corners it is bilinear.
-    summed = np.zeros((height + 1, width + 1))
-    summed[1:, 1:] = values.cumsum(0, np.float64).cumsum(1)
     per_pixel = grid.slide_mpp / mpp
-    rows = np.arange(grid.shape.rows)
-    cols = np.arange(grid.shape.cols)
-    top = (grid.origin_xy.y + rows * grid.stride_level0) * per_pixel
-    left = (grid.origin_xy.x + cols * grid.stride_level0) * per_pixel
     side = grid.tile_side_level0 * per_pixel
-
-    def area(y: npt.NDArray[Any], x: npt.NDArray[Any]) -> Any:
-        points = np.meshgrid(np.clip(y, 0, height), np.clip(x, 0, width), indexing="ij")
-        return ndimage.map_coordinates(summed, points, order=1, mode="nearest")
-
-    inside = area(top + side, left + side) - area(top, left + side) - area(top + side, left) + area(top, left)
+    top = (grid.origin_xy.y + np.arange(grid.shape.rows) * grid.stride_level0) * per_pixel
+    left = (grid.origin_xy.x + np.arange(grid.shape.cols) * grid.stride_level0) * per_pixel
+    # Sums above every border between rows; between borders they grow evenly. Then the same to the right.
+    above = np.zeros((height + 1, width))
+    values.cumsum(0, np.float64, out=above[1:])
+    of_rows = _between(above, top + side) - _between(above, top)
+    before = np.zeros((width + 1, len(top)))
+    of_rows.T.cumsum(0, out=before[1:])
+    inside = (_between(before, left + side) - _between(before, left)).T
     shares: npt.NDArray[np.float32] = np.clip(inside / side**2, 0, 1).astype(np.float32)
     return shares
+
+
+def _between(summed: npt.NDArray[np.float64], at: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Rows of a table of sums, linearly between them; beyond its ends those at the ends."""
+    at = np.clip(at, 0, len(summed) - 1)
+    first = np.minimum(at.astype(int), len(summed) - 2)
+    part = (at - first)[:, None]
+    rows: npt.NDArray[np.float64] = summed[first] * (1 - part) + summed[first + 1] * part
+    return rows

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.processes.cores import usable_cores
+from histonic.core.processes.threads import mapped_by_threads
 from histonic.slides.base import Slide
 from histonic.slides.tissue.glass import (
     FLAT,
@@ -102,12 +105,14 @@ def look_for_tissue(slide: Slide, rule: TissueRule | None = None) -> Found:
     mpp = looking_mpp(slide, rule)
     pixels = _coarse_picture(slide, mpp)
     view = _View.of(pixels)
-    ink = view.ink(mpp)
     if rule.everything:
-        mask = np.ones(pixels.shape[:2], bool)
+        ink, mask = view.ink(mpp), np.ones(pixels.shape[:2], bool)
     else:
         finder = FINDERS.get(rule.finder)
-        found = view.tissue(ink, mpp) if finder is tissue_of else finder(pixels, mpp)
+        if finder is tissue_of:
+            ink, found = view.ink_and_tissue(mpp)
+        else:
+            ink, found = view.ink(mpp), finder(pixels, mpp)
         mask = clean_mask(found, mpp, rule)
     return Found(TissueMask(mask, mpp), ink, view.density.astype(np.float16), mpp)
 
@@ -148,8 +153,7 @@ def tissue_of(pixels: npt.NDArray[np.uint8], mpp: float) -> BoolImage:
         >>> int(tissue_of(pixels, 8.0)[60:140, 60:140].sum())
         6400
     """
-    view = _View.of(pixels)
-    return view.tissue(view.ink(mpp), mpp)
+    return _View.of(pixels).ink_and_tissue(mpp)[1]
 
 
 @dataclass(frozen=True)
@@ -186,13 +190,20 @@ class _View:
         detail = self.detail * np.float32(self.white / WHITE)
         return find_ink(self.density, detail, self.smoothed.mean(0), self.excess > DENSE, mpp)
 
-    def tissue(self, ink: BoolImage, mpp: float) -> BoolImage:
+    def ink_and_tissue(self, mpp: float) -> tuple[BoolImage, BoolImage]:
+        # Neither needs the other until the end.
+        looks: list[Callable[[], BoolImage]] = [lambda: self.ink(mpp), self._tissue_or_ink]
+        ink, either = mapped_by_threads(lambda look: look(), looks, usable_cores())
+        if not self.glass:
+            return ink, either
+        return ink, drop_grey_specks(either & ~ink, self.density, mpp)
+
+    def _tissue_or_ink(self) -> BoolImage:
         if not self.glass:
             return ~_plainly_empty(self.smoothed, self.detail, self.white)
         dense = self.excess > DENSE
         fine = self.fine * np.float32(WHITE / self.white)
-        tissue = (dense | _faint_tissue(self.excess, fine, self.detail, dense)) & ~ink
-        return drop_grey_specks(tissue, self.density, mpp)
+        return dense | _faint_tissue(self.excess, fine, self.detail, dense)
 
 
 def _brightest(smoothed: FloatImage) -> npt.NDArray[np.float64]:

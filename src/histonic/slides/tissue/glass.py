@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from histonic.core.processes.cores import usable_cores
+from histonic.core.processes.threads import mapped_by_threads
 from histonic.slides.tissue.rule import BoolImage, FloatImage
 
 # Grey levels of 255, mean of what differs from the neighbourhood, on the scale of a white glass. Measured on
@@ -49,8 +51,12 @@ class GlassColour:
 def smooth(pixels: npt.NDArray[np.uint8], side: int = 3) -> FloatImage:
     """Mean over a square around each pixel, float32 ``(3, h, w)``; of planes the maximum is taken fastest."""
     smoothed = np.empty((3, *pixels.shape[:2]), np.float32)
-    for channel, plane in enumerate(smoothed):
-        ndimage.uniform_filter(pixels[..., channel].astype(np.float32), side, output=plane, mode="nearest")
+
+    def fill(channel: int) -> None:
+        plane = pixels[..., channel].astype(np.float32)
+        ndimage.uniform_filter(plane, side, output=smoothed[channel], mode="nearest")
+
+    list(mapped_by_threads(fill, range(3), usable_cores()))
     return smoothed
 
 
@@ -87,7 +93,8 @@ def find_glass(smoothed: FloatImage, detail: FloatImage) -> list[GlassColour]:
         detail: float32 ``(h, w)``, :func:`local_detail` averaged by :func:`around`, as on white glass.
     """
     step = max(1, int((detail.size / SAMPLED_PX) ** 0.5))
-    smoothed, detail = smoothed[:, ::step, ::step], detail[::step, ::step]
+    # Copies, since what lies together is gone through in a fraction of the time.
+    smoothed, detail = smoothed[:, ::step, ::step].copy(), detail[::step, ::step].copy()
     flat = detail < FLAT
     brightness = smoothed.mean(0)
     of_detail = brightness[~flat]

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from histonic.core.processes.cores import usable_cores
+from histonic.core.processes.threads import mapped_by_threads
 from histonic.slides.tissue.rule import BoolImage, FloatImage, TissueMask
 from histonic.slides.tissue.shapes import opened
 
@@ -32,6 +34,7 @@ DARK = 1.6
 # with fewer others.
 LEAST_ENERGY = 1e-4
 LEAST_SHARE = 1 / 16
+CHUNK_PX = 2**18
 # Of four summed grey levels; the offset keeps the noise of black pixels small.
 _DENSITY: npt.NDArray[np.float32] = -np.log((np.arange(1021, dtype=np.float32) + 32) / 1052)
 
@@ -63,14 +66,15 @@ def find_folds(density: npt.NDArray[np.floating[Any]], ink: BoolImage, mpp: floa
     mean = _mean_of(planes)
     tissue = (mean > TISSUE) & ~(_shrunk(ink, step) > 0)
     look, reach = (max(1, round(um / mpp) | 1) for um in (LOOK_UM, AROUND_UM))
-    local = [_mean_where(np.maximum(plane, 0), tissue, look) for plane in planes]
+    local = _means_where([np.maximum(plane, 0) for plane in planes], tissue, look)
     mean = _mean_of(local)
-    plain = tissue & (mean < PLAIN * _mean_where(mean, tissue, reach))
-    denser = tissue & (mean > DENSER * np.maximum(_mean_where(mean, plain, reach), TISSUE))
+    plain = tissue & (mean < PLAIN * _means_where([mean], tissue, reach)[0])
+    around, *by_plane = _means_where([mean, *local], plain, reach)
+    denser = tissue & (mean > DENSER * np.maximum(around, TISSUE))
     dark = denser & (np.minimum(np.minimum(local[0], local[1]), local[2]) > DARK)
     denser &= mean > LEAST_FOLD
-    for plane in local:
-        denser &= plane > EVERY_CHANNEL * np.maximum(_mean_where(plane, plain, reach), 0.05)
+    for plane, plane_around in zip(local, by_plane, strict=True):
+        denser &= plane > EVERY_CHANNEL * np.maximum(plane_around, 0.05)
     bands = opened(denser, max(1, round(NARROWEST_UM / 2 / mpp)))
     bands &= ~opened(bands, max(1, round(WIDEST_UM / 2 / mpp)))
     return TissueMask(_long_pieces(bands, mpp) | dark, mpp)
@@ -91,12 +95,17 @@ def _mean_of(planes: list[FloatImage]) -> FloatImage:
     return mean
 
 
-def _mean_where(values: FloatImage, where: BoolImage, side: int) -> FloatImage:
-    """Mean over a square around each pixel, of the pixels that count."""
-    weight = ndimage.uniform_filter(where.astype(np.float32), side, mode="constant")
-    total = ndimage.uniform_filter(values * where, side, mode="constant")
-    mean: FloatImage = total / np.maximum(weight, 1e-3)
-    return mean
+def _means_where(planes: list[FloatImage], where: BoolImage, side: int) -> list[FloatImage]:
+    """Of each plane the mean over a square around each pixel, of the pixels that count."""
+
+    def filtered(plane: FloatImage) -> FloatImage:
+        mean: FloatImage = ndimage.uniform_filter(plane, side, mode="constant")
+        return mean
+
+    counts = where.astype(np.float32)
+    totals = mapped_by_threads(filtered, [counts, *(plane * counts for plane in planes)], usable_cores())
+    weight: FloatImage = np.maximum(next(totals), np.float32(1e-3))
+    return [total / weight for total in totals]
 
 
 def _long_pieces(bands: BoolImage, mpp: float) -> BoolImage:
@@ -130,6 +139,13 @@ def focus_of(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         >>> bool(focus_of(dim) < focus_of(sharp) - 1), focus_of(np.full((1, 64, 64, 3), 200, np.uint8))
         (True, array([nan], dtype=float32))
     """
+    # Few at a time, so that what is worked with stays near the core.
+    some = max(1, CHUNK_PX // max(1, tiles.shape[1] * tiles.shape[2]))
+    parts = [_focus_of_some(tiles[start : start + some]) for start in range(0, len(tiles), some)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _focus_of_some(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     rows, cols = (side // 8 * 8 for side in tiles.shape[1:3])
     if not rows or not cols:
         return np.full(len(tiles), np.nan, np.float32)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from histonic.core.grid import TileGrid
 from histonic.core.places.urls import Url
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.prefetch import made_ahead
+from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.units import MOST_ENLARGEMENT, WH
 from histonic.data.maps.shares import NO_CELL
 from histonic.data.maps.store import (
@@ -189,7 +190,8 @@ def _look_at(slide: Slide, row: SlideRow, grid: TileGrid, settings: CompressSett
         NoTissueError: No cell is kept; its thumbnail is in the store.
     """
     found, mask_hash = look_for_tissue_of(slide, row, settings)
-    judged = judge_cells(found, grid, settings)
+    looks: list[Callable[[], Any]] = [lambda: judge_cells(found, grid, settings), lambda: thumbnail(slide)]
+    judged, picture = mapped_by_threads(lambda look: look(), looks, usable_cores())
     opened = Opened(
         row,
         grid,
@@ -198,7 +200,7 @@ def _look_at(slide: Slide, row: SlideRow, grid: TileGrid, settings: CompressSett
         _describe(slide, row, grid, mask_hash, settings),
         ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
         share_of_area(found.tissue),
-        thumbnail(slide),
+        picture,
     )
     if not judged.kept.any():
         # Beside a map that is there already lies the picture of the tissue that it was made of.

@@ -17,6 +17,7 @@ from histonic.stages.report.report import write_report
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.train.settings import TrainSettings
 from histonic.stages.train.train import train_slides
+from histonic.training.devices import pick_device
 
 SIDE_PX = 1792
 """Of a slide: enough cells to learn from, at half the work of 2560 px."""
@@ -64,6 +65,8 @@ def run_demo(settings: DemoSettings, progress: Progress) -> Path:
         target=TARGETS,
         out=out / "run",
         max_epochs=settings.max_epochs,
+        # Networks this small leave cores idle: on a CPU one trains on each.
+        workers=usable_cores() if pick_device("auto") == "cpu" else 1,
         seed=settings.seed,
     )
     folder = train_slides(run, progress=progress)

@@ -66,7 +66,7 @@ def encoder_file(name: str, folder: Path, model: str | None = None) -> str:
         spec = EncoderSpec("nic", "nic", 128, 0.5, size, half_cosine=0.9997)
         NicEncoder(spec, learned).save(path)
     else:
-        from histonic.encoders.networks.timm import TimmEncoder, TimmNetwork
+        from histonic.encoders.foreign.timm import TimmEncoder, TimmNetwork
 
         model = model or TIMM[name]
         network = TimmNetwork(model, None, 224)

@@ -26,8 +26,8 @@ from histonic.core.progress import Silent
 from histonic.core.settings import make_settings
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import load_encoder
-from histonic.encoders.networks.released import import_encoder
 from histonic.metrics.inference.intervals import bootstrap
+from histonic.stages.encoder.imported import import_encoder
 from histonic.stages.encoder.inputs import read_inputs
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder

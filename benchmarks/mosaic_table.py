@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from histonic import compress, simulate_mosaic, train_slides
-from histonic.encoders.networks.released import import_encoder
 from histonic.runs.predictions import read_predictions
 from histonic.runs.run import read_facts
+from histonic.stages.encoder.imported import import_encoder
 from histonic.stages.evaluate.evaluate import EVALUATORS
 
 SETS: dict[str, dict[str, Any]] = {

@@ -23,10 +23,10 @@ import torch
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.tile_set import TileSet, read_tile_set
 from histonic.encoders.base import load_encoder
-from histonic.encoders.networks.released import import_encoder
 from histonic.encoders.tile_heads import load_heads
 from histonic.metrics.inference.intervals import bootstrap
 from histonic.nn.stain import perturb_stains
+from histonic.stages.encoder.imported import import_encoder
 from histonic.stages.encoder.train import train_encoder
 from histonic.stages.transfer.scores import TilePredictions, group_numbers, tile_measures
 

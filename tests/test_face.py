@@ -25,6 +25,7 @@ NAMES = [
     "load_encoder",
     "open_slide",
     "predict",
+    "project",
     "simulate_mosaic",
     "study_tasks",
     "train_encoder",

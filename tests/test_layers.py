@@ -27,11 +27,11 @@ INNER_FLOORS = {
     "slides/formats": [{""}, {"dicom"}],
     "nn": [{""}, {"augmentation"}],
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}],
-    "encoders": [{""}, {"networks"}, {"engines", "objectives"}],
+    "encoders": [{""}, {"networks"}, {"foreign", "engines", "objectives"}],
     "data": [{""}, {"tables"}, {"classes"}, {"targets", "annotations", "maps", "tilesets"}],
     "data/tables": [{"formats"}, {""}],
     "stages": [
-        {"compress", "convert", "train", "evaluate", "audit", "explain"},
+        {"compress", "convert", "train", "evaluate", "audit", "explain", "project"},
         {"tiles", "predict", "compare"},
         {"encoder"},
         {"transfer"},

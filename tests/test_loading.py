@@ -26,6 +26,7 @@ SETTINGS = {
     "train": {"histonic.stages.train.settings", TABLE},
     "external": {"histonic.stages.predict.settings", TABLE},
     "predict": {"histonic.stages.predict.settings", TABLE},
+    "project": {"histonic.stages.project.settings"},
     "report": {"histonic.stages.report.settings"},
     "explain": {"histonic.stages.explain.settings"},
     "compare": {"histonic.stages.compare.settings"},

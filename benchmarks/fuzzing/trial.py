@@ -51,7 +51,7 @@ ROOM_BYTES = 4 * 2**30
 TELLING = ("skipped ", "passed over ", "warning  ")
 """What a command that goes on without a part says of it."""
 LATE = (
-    "histonic.encoders.networks.timm",
+    "histonic.encoders.foreign.timm",
     "histonic.__main__",
     "histonic.testing.contracts",
     "histonic.testing.slides",

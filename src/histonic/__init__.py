@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from histonic.core.task import Task
     from histonic.data.maps.store import Store
     from histonic.encoders.base import load_encoder
-    from histonic.encoders.networks.released import import_encoder
     from histonic.slides.base import open_slide
     from histonic.slides.formats.array import ArraySlide
     from histonic.stages.audit.audit import audit
     from histonic.stages.compare.compare import compare_runs
     from histonic.stages.compress.compress import compress
     from histonic.stages.convert.convert import convert
+    from histonic.stages.encoder.imported import import_encoder
     from histonic.stages.encoder.train import train_encoder
     from histonic.stages.evaluate.evaluate import evaluate_run
     from histonic.stages.explain.explain import explain
     from histonic.stages.predict.external import external_test
     from histonic.stages.predict.predict import predict
+    from histonic.stages.project.project import project
     from histonic.stages.report.report import write_report
     from histonic.stages.tiles.extract import extract_tiles
     from histonic.stages.tiles.mosaic import simulate_mosaic
@@ -52,10 +53,11 @@ _HOMES = {
     "explain": "histonic.stages.explain.explain",
     "external_test": "histonic.stages.predict.external",
     "extract_tiles": "histonic.stages.tiles.extract",
-    "import_encoder": "histonic.encoders.networks.released",
+    "import_encoder": "histonic.stages.encoder.imported",
     "load_encoder": "histonic.encoders.base",
     "open_slide": "histonic.slides.base",
     "predict": "histonic.stages.predict.predict",
+    "project": "histonic.stages.project.project",
     "simulate_mosaic": "histonic.stages.tiles.mosaic",
     "study_tasks": "histonic.stages.transfer.tasks",
     "train_encoder": "histonic.stages.encoder.train",
@@ -85,6 +87,7 @@ __all__ = [
     "load_encoder",
     "open_slide",
     "predict",
+    "project",
     "simulate_mosaic",
     "study_tasks",
     "train_encoder",

@@ -38,6 +38,7 @@ def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
         "train",
         "external",
         "predict",
+        "project",
         "report",
         "explain",
         "compare",

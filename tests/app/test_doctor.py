@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -16,7 +17,12 @@ from histonic.app.doctor import DoctorLine, examine
 from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Silent
+from histonic.core.task import Task
 from histonic.data.tables.slide_lists import SlideRow
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.networks.nic import NicEncoder, NicNetwork
+from histonic.encoders.tile_heads import HEADS_FILE, save_heads
+from histonic.nn.heads import Heads
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.inspection import Inspected, inspect_slide
@@ -46,6 +52,19 @@ def test_good_slides_have_one_line_each(slides: Path) -> None:
     line = findings[0].line()
     for part in ("a.tif", "640x640 px", "0.5 µm/px", "header: TIFF resolution", "reader tiff", "tissue 4"):
         assert part in line
+
+
+def test_heads_that_learned_from_enlarged_objects_are_told_of(slides: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    encoder = NicEncoder(EncoderSpec("mine", "nic", 128, 0.5, 4), NicNetwork(4))
+    encoder.save(tmp_path / "e.safetensors")
+    heads = Heads([Task("mitosis", "binary", ("m",), ("no", "yes"))], 4)
+    save_heads(tmp_path / HEADS_FILE, heads.tasks, 4, heads.state_dict(), enlarged={"mitosis": 5.3})
+    findings = run(slides=[slides / "a.tif"], encoder=str(tmp_path / "e.safetensors"))
+    assert [each.severity for each in findings] == ["ok", "warning"]
+    assert "'mitosis' learned from objects 5.3 times as large" in findings[1].text
+    save_heads(tmp_path / HEADS_FILE, heads.tasks, 4, heads.state_dict())
+    assert len(run(slides=[slides / "a.tif"], encoder=str(tmp_path / "e.safetensors"))) == 1
 
 
 def test_bad_slides_are_named(slides: Path, tmp_path: Path) -> None:

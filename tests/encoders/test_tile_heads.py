@@ -10,11 +10,18 @@ import pytest
 import torch
 
 from fixtures.damage import ABSENT, NO_DOCUMENTS, with_value
-from histonic.core.errors import TrainingError
+from histonic.core.errors import EncoderError, TrainingError
 from histonic.core.task import Task
 from histonic.encoders.base import EncoderSpec, load_encoder, save_encoder
 from histonic.encoders.networks.nic import NicNetwork
-from histonic.encoders.tile_heads import HEADS_FILE, HeadsFacts, heads_beside, load_heads, save_heads
+from histonic.encoders.tile_heads import (
+    HEADS_FILE,
+    HeadsFacts,
+    heads_beside,
+    load_heads,
+    load_slide_heads,
+    save_heads,
+)
 from histonic.nn.checkpoint import save_state
 from histonic.nn.heads import Heads
 
@@ -40,6 +47,32 @@ def test_saved_heads_come_back(tmp_path: Path) -> None:
         for a, b in zip(again.state_dict().values(), heads.state_dict().values(), strict=True)
     )
     assert not any(weight.requires_grad for weight in again.parameters())
+
+
+def test_heads_that_learned_from_enlarged_objects_are_left_out_on_slides(tmp_path: Path) -> None:
+    other = Task("tumour", "binary", ("t",), ("no", "yes"))
+    heads = Heads([TASK, other], 8)
+    for head in heads.heads:
+        torch.nn.init.normal_(head.linear.weight)
+    path = tmp_path / HEADS_FILE
+    save_heads(path, heads.tasks, 8, heads.state_dict(), enlarged={"mitosis": 5.3, "tumour": 1.2})
+    kept, left_out = load_slide_heads(path)
+    assert kept.tasks == (other,) and left_out == {"mitosis": 5.3}
+    assert torch.equal(kept["tumour"].linear.weight, heads["tumour"].linear.weight)
+    assert load_heads(path).tasks == heads.tasks
+    save_heads(path, heads.tasks, 8, heads.state_dict(), enlarged={"mitosis": 5.3, "tumour": 2.0})
+    with pytest.raises(EncoderError, match=r"mitosis 5\.3 times, tumour 2\.0 times"):
+        load_slide_heads(path)
+    save_heads(path, heads.tasks, 8, heads.state_dict())
+    assert load_slide_heads(path)[0].tasks == heads.tasks
+
+
+def test_the_shipped_head_for_mitoses_is_not_used_on_slides() -> None:
+    path = heads_beside("histonic-mtl")
+    assert path is not None
+    kept, left_out = load_slide_heads(path)
+    assert list(left_out) == ["breast_mitosis"] and left_out["breast_mitosis"] > 5
+    assert "breast_mitosis" not in [task.name for task in kept.tasks] and len(kept.tasks) == 4
 
 
 def test_heads_lie_beside_their_encoder(tmp_path: Path) -> None:

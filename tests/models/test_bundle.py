@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from fixtures.damage import ABSENT, NO_DOCUMENTS, damage
 from fixtures.stores import made_by
 from histonic.core.errors import BundleError, SettingsError, TrainingError
+from histonic.core.progress import Silent
 from histonic.data.maps.store import Store, encoder_path
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
@@ -305,6 +306,30 @@ def test_slides_become_the_same_predictions_as_their_maps(run: Path, tmp_path: P
     compress(slides=[slides[0]], encoder="colour", out=tmp_path / "store")
     predict(bundle=run / "bundle", slides=[tmp_path / "store"], out=tmp_path / "by_map.csv")
     assert (tmp_path / "by_slide.csv").read_bytes() == (tmp_path / "by_map.csv").read_bytes()
+
+
+def test_slides_unlike_those_of_the_training_are_named(
+    run: Path, cohort_folder: Path, tmp_path: Path
+) -> None:
+    class Notes(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+    assert read_bundle(run / "bundle").familiar is not None
+    predict(bundle=run / "bundle", slides=[cohort_folder / "store"], out=tmp_path / "own.csv")
+    own = pd.read_csv(tmp_path / "own.csv")
+    assert (own["unlike_training"] == "yes").sum() <= 1 and own["distance_from_training"].median() < 1
+    image = np.full((1400, 1400, 3), 245, np.uint8)
+    image[200:1200, 200:1200] = np.array([90, 40, 130]) + np.random.default_rng(0).integers(
+        -35, 35, (1000, 1000, 1)
+    )
+    write_pyramid(tmp_path / "dark.tif", image, mpp=0.5)
+    predict(bundle=run / "bundle", slides=[tmp_path / "dark.tif"], out=tmp_path / "p.csv", progress=Notes())
+    table = pd.read_csv(tmp_path / "p.csv")
+    assert table["unlike_training"].tolist() == ["yes"] and table["distance_from_training"][0] > 1
+    assert any("1 of 1 look unlike" in line and "dark" in line for line in Notes.lines)
 
 
 def test_without_its_encoder_only_maps_can_be_predicted(

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from histonic.app.bench import bench
-from histonic.app.cohort import audit, compress, convert, doctor
+from histonic.app.cohort import audit, compress, convert, doctor, project
 from histonic.app.encoder import encoder
 from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, train
@@ -70,7 +70,7 @@ def _past_click() -> Iterator[None]:
 histonic = CommandLine(
     "histonic",
     [
-        *(doctor, convert, compress, audit, train, external, predict),
+        *(doctor, convert, compress, project, audit, train, external, predict),
         *(report, explain, compare, verify, demo, list_),
         *(encoder, tiles, simulate, bench),
     ],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from histonic.stages.compress.plan import CompressPlan
     from histonic.stages.compress.settings import CompressSettings
     from histonic.stages.convert.settings import ConvertSettings
+    from histonic.stages.project.settings import ProjectSettings
 
 
 @settings_command("doctor", "histonic.app.settings:DoctorSettings", "slides")
@@ -92,6 +93,23 @@ def compress(settings: CompressSettings) -> int:
             f"For a first look: histonic train {result.store} --labels TABLE --target NAME --out RUN --quick"
         )
     return show_failures(result.failures)
+
+
+@settings_command("project", "histonic.stages.project.settings:ProjectSettings", "store")
+def project(settings: ProjectSettings) -> int:
+    """Make the codes of a store shorter by a trained projection, without reading any slide.
+
+    The encoder is one of 'histonic encoder train --freeze-trunk'; finished maps are skipped, and the same
+    command resumes after an interruption.
+    """
+    from histonic.stages.project.project import project as run
+
+    result = with_progress(run, settings)
+    click.echo(
+        f"{result.store}: {len(result.done)} projected ({result.cells} cells), "
+        f"{len(result.skipped)} there already"
+    )
+    return 0
 
 
 def _show_plan(plan: CompressPlan) -> int:

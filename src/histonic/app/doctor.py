@@ -18,7 +18,7 @@ from histonic.core.progress import Progress
 from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import examine_labels
-from histonic.encoders.base import EncoderSpec, encoder_spec
+from histonic.encoders.base import ENCODERS, EncoderSpec, encoder_spec
 from histonic.stages.compress.inspection import Inspected, inspect_slide
 from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.reading import no_tissue
@@ -52,8 +52,8 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
         progress: Listener to the progress.
 
     Returns:
-        One finding a slide, then the slides that stand out, then how the labels of each target are taken,
-        then one a problem in the table.
+        One finding a slide, then the slides that stand out, heads of the encoder that do not hold on slides,
+        then how the labels of each target are taken, then one a problem in the table.
 
     Raises:
         SettingsError: Neither slides nor labels were given, the preview would lie among the slides, or the
@@ -72,6 +72,7 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
     previews = None if settings.preview is None else Previews.at(settings.preview, rows, settings.slides)
     progress.stage("doctor", len(rows))
     findings = _examine_slides(rows, settings, previews, progress) if rows else []
+    findings += _examine_heads(settings) if rows else []
     if settings.slides and not rows:
         findings.append(DoctorLine("error", ", ".join(map(str, settings.slides)), "holds no slide file"))
     if settings.labels is not None:
@@ -108,6 +109,24 @@ def _examine_slides(
     if previews is not None:
         findings.append(DoctorLine("ok", str(previews.path), previews.finish(outliers)))
     return findings
+
+
+def _examine_heads(settings: DoctorSettings) -> list[DoctorLine]:
+    """Heads of an encoder's file that learned from objects larger than slides show them."""
+    if settings.encoder in ENCODERS:
+        return []  # told by its card, at every use of its heads
+    from histonic.encoders.tile_heads import heads_beside, too_large_for_slides  # torch, and only here
+
+    path = heads_beside(settings.encoder)
+    return [
+        DoctorLine(
+            "warning",
+            str(path),
+            f"the head {name!r} learned from objects {times:.1f} times as large as on a slide; aggregator "
+            "'votes' leaves it out. Train it on a set of 'scale: compose'",
+        )
+        for name, times in (too_large_for_slides(path) if path else {}).items()
+    ]
 
 
 def _examine_slide(

@@ -29,10 +29,21 @@ def train(settings: TrainEncoderSettings) -> int:
 
 @settings_command("import", "histonic.stages.encoder.settings:ImportSettings", "file")
 def import_(settings: ImportSettings) -> int:
-    """Convert a released Keras encoder (.h5) to a safetensors file."""
-    from histonic.encoders.networks.released import import_encoder
+    """Make an encoder file of weights from elsewhere: a foundation encoder, timm, TorchScript, Keras (.h5).
 
-    spec = import_encoder(settings.file, settings.out).spec
+    Nothing is fetched. Colours, pooling and resolution come from the files, from --preset or from you; what
+    nobody says is asked for, never guessed.
+    """
+    from histonic.stages.encoder.imported import import_encoder
+
+    spec = import_encoder(
+        settings.file,
+        settings.out,
+        colours=settings.two_colours,
+        **settings.model_dump(
+            include={"preset", "architecture", "pooling", "tile_px", "mpp", "licence", "name"}
+        ),
+    ).spec
     click.echo(
         f"{settings.out}: {spec.name}, {spec.tile_px} px at {spec.mpp} µm/px to {spec.code_size} numbers, "
         f"licence {spec.licence}"

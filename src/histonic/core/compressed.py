@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -11,7 +12,7 @@ from pydantic import PositiveInt
 
 from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
-from histonic.core.settings import Engine, Flaw, MaskSettings, Precision, TissueSettings
+from histonic.core.settings import Engine, Flaw, MaskSettings, Pooling, Precision, TissueSettings
 from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
 ORIENTATIONS = 8
@@ -62,6 +63,38 @@ def turn_back(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True)
+class TrunkDescription:
+    """How the network of an encoder from elsewhere is built, and what it was trained to see.
+
+    Attributes:
+        arguments: Of the architecture beyond its name, plain values.
+        pooling: What is the code.
+        mean: Colours of 0..1 that the network takes as zero: red, green, blue.
+        std: By which the rest is divided.
+        preset: The preset of histonic that says all this; empty if it was given otherwise.
+    """
+
+    arguments: Mapping[str, Any] = field(hash=False)
+    pooling: Pooling
+    mean: tuple[Number, Number, Number]
+    std: tuple[Number, Number, Number]
+    preset: str = ""
+
+
+@dataclass(frozen=True)
+class ProjectionDescription:
+    """How the codes of a frozen encoder become shorter ones.
+
+    Attributes:
+        features: F, numbers of the frozen encoder's codes.
+        hidden: Numbers of the layer between; 0: there is none, and the projection is linear.
+    """
+
+    features: PositiveInt
+    hidden: int = 0
+
+
+@dataclass(frozen=True)
 class EncoderSpec:
     """What an encoder expects and gives.
 
@@ -78,6 +111,9 @@ class EncoderSpec:
         provenance: Where the weights come from.
         half_cosine: Least cosine between codes computed in bfloat16 and in float32, of real tiles; None if it
             was not measured.
+        trunk: How the network is built and what it sees, of encoders from elsewhere; None for those whose
+            architecture says all.
+        projection: Of encoders of architecture ``projected:...``; None for all others.
     """
 
     name: str
@@ -86,9 +122,11 @@ class EncoderSpec:
     mpp: Number
     code_size: PositiveInt
     normalisation: str = "minus_one_to_one"
-    licence: str = "Apache-2.0"
+    licence: str = "not stated"
     provenance: str = "histonic"
     half_cosine: Number | None = None
+    trunk: TrunkDescription | None = None
+    projection: ProjectionDescription | None = None
 
 
 class EncoderDescription(Part):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -105,10 +106,32 @@ ENCODERS: Registry[EncoderClass] = Registry(
             "convolutional encoder of the NIC paper's VAE and contrastive methods; weights from a file",
         ),
         Entry(
+            "lite-appearance",
+            "histonic.encoders.networks.lite:LiteAppearanceEncoder",
+            "features of photographs (EfficientNet-Lite0) and statistics of a tile; weights from a file",
+        ),
+        Entry(
+            "projected",
+            "histonic.encoders.networks.projected:ProjectedEncoder",
+            "a frozen encoder whose codes are made shorter by a trained layer (histonic encoder train "
+            "--freeze-trunk)",
+        ),
+        Entry(
             "timm",
-            "histonic.encoders.networks.timm:TimmEncoder",
-            "any model of the timm package; weights from a file (docs/how-to/timm-models.md)",
+            "histonic.encoders.foreign.timm:TimmEncoder",
+            "any model of the timm package; weights from a file (histonic encoder import)",
             needs=("timm",),
+        ),
+        Entry(
+            "transformers",
+            "histonic.encoders.foreign.transformers_models:TransformersEncoder",
+            "vision models of the transformers package; weights from a folder (histonic encoder import)",
+            needs=("transformers",),
+        ),
+        Entry(
+            "torchscript",
+            "histonic.encoders.foreign.torchscript:ScriptEncoder",
+            "a network exported as TorchScript (histonic encoder import)",
         ),
     ),
 )
@@ -127,8 +150,13 @@ def architecture_entry(spec: EncoderSpec) -> str:
 def fingerprint_of(spec: EncoderSpec, tensors: Tensors, precision: str = "32") -> str:
     """Hash of all that the codes depend on: architecture, geometry, normalisation, weights, precision."""
     digest = hashlib.sha256()
-    facts = [spec.architecture, spec.tile_px, spec.mpp, spec.code_size, spec.normalisation, precision]
-    digest.update(json.dumps(facts).encode())
+    facts: list[Any] = [spec.architecture, spec.tile_px, spec.mpp, spec.code_size, spec.normalisation]
+    facts.append(precision)
+    if spec.trunk is not None:
+        facts.append({**asdict(spec.trunk), "arguments": dict(spec.trunk.arguments), "preset": ""})
+    if spec.projection is not None:
+        facts.append(asdict(spec.projection))
+    digest.update(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])
         digest.update(f"{name}{tensor.dtype}{tensor.shape}".encode())

@@ -91,7 +91,7 @@ class ColourEncoder:
         18
     """
 
-    spec = EncoderSpec("colour", "colour", 128, 0.5, 18, "none")
+    spec = EncoderSpec("colour", "colour", 128, 0.5, 18, "none", "Apache-2.0")
     _moments = staticmethod(colour_moments)
 
     def __init__(self, spec: EncoderSpec, device: str = "cpu") -> None:
@@ -156,5 +156,5 @@ class ColourEncoder:
 class MeanRgbEncoder(ColourEncoder):
     """Mean of red, green and blue in -1..1: the weakest encoder of the NIC paper."""
 
-    spec = EncoderSpec("mean-rgb", "mean-rgb", 128, 0.5, 3, "minus_one_to_one")
+    spec = EncoderSpec("mean-rgb", "mean-rgb", 128, 0.5, 3, "minus_one_to_one", "Apache-2.0")
     _moments = staticmethod(mean_colour)

@@ -26,5 +26,5 @@ class AppearanceEncoder(ColourEncoder):
         110
     """
 
-    spec = EncoderSpec("appearance", "appearance", 128, 0.5, STATISTICS, "none")
+    spec = EncoderSpec("appearance", "appearance", 128, 0.5, STATISTICS, "none", "Apache-2.0")
     _moments = staticmethod(tile_statistics)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from histonic.core.documents import Part, parse_part
-from histonic.core.errors import HistonicError, TrainingError
+from histonic.core.errors import EncoderError, HistonicError, TrainingError
 from histonic.core.task import Task, Tasks
 from histonic.encoders.base import load_encoder
 from histonic.encoders.shipped import MULTITASK
@@ -20,6 +20,8 @@ from histonic.nn.heads import Heads
 from histonic.nn.weights_files import misfit
 
 HEADS_FILE = "heads.safetensors"
+MOST_ENLARGED = 1.3
+"""Heads that learned from objects this many times as large as on a slide do not hold there."""
 AGAIN = "Copy it again from beside its encoder, or train the encoder again."
 
 
@@ -30,15 +32,23 @@ class HeadsFacts(Part):
         tasks: What the heads tell.
         code_size: D.
         encoder: Fingerprint of the encoder at 32 bits; empty if not known.
+        enlarged: By task, how many times as large as on a slide the objects were that its head learned from;
+            only those that were enlarged.
     """
 
     tasks: Tasks
     code_size: PositiveInt
     encoder: str = ""
+    enlarged: dict[str, float] = Field(default_factory=dict)
 
 
 def save_heads(
-    path: Path, tasks: Sequence[Task], code_size: int, state: Mapping[str, Tensor], encoder: str = ""
+    path: Path,
+    tasks: Sequence[Task],
+    code_size: int,
+    state: Mapping[str, Tensor],
+    encoder: str = "",
+    enlarged: Mapping[str, float] | None = None,
 ) -> None:
     """Keep the heads of a multitask encoder.
 
@@ -48,11 +58,14 @@ def save_heads(
         code_size: D.
         state: Weights of :class:`~histonic.nn.heads.Heads`.
         encoder: Fingerprint of the encoder at 32 bits, so that the heads are not taken for another's.
+        enlarged: By task, how many times as large as on a slide the objects were that its head learned from.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    facts = HeadsFacts(tasks=tuple(tasks), code_size=code_size, encoder=encoder)
+    facts = HeadsFacts(
+        tasks=tuple(tasks), code_size=code_size, encoder=encoder, enlarged=dict(enlarged or {})
+    )
     save_state(path, {**facts.to_dict(), "weights": dict(state)})
 
 
@@ -70,6 +83,48 @@ def load_heads(path: Path) -> Heads:
         raise TrainingError(f"Read {path}.", f"Its weights do not fit its heads: {found}.", AGAIN)
     heads.load_state_dict(weights)
     return heads.eval().requires_grad_(False)
+
+
+def too_large_for_slides(path: Path) -> dict[str, float]:
+    """By task, how many times too large the objects were that its head learned from; only those too large.
+
+    Args:
+        path: Of :func:`save_heads`.
+
+    Raises:
+        TrainingError: The file is damaged.
+    """
+    return {name: times for name, times in _read(path)[0].enlarged.items() if times > MOST_ENLARGED}
+
+
+def load_slide_heads(path: Path) -> tuple[Heads, dict[str, float]]:
+    """The heads that hold on slides: those that learned from objects at their true scale.
+
+    Args:
+        path: Of :func:`save_heads`.
+
+    Returns:
+        The heads, and of those left out how many times too large their objects were, by task.
+
+    Raises:
+        EncoderError: All learned from enlarged objects.
+        TrainingError: The file is damaged.
+    """
+    heads, left_out = load_heads(path), too_large_for_slides(path)
+    kept = [task for task in heads.tasks if task.name not in left_out]
+    if not kept:
+        told = ", ".join(f"{name} {times:.1f} times" for name, times in left_out.items())
+        raise EncoderError(
+            f"Look at slides by the heads in {path}.",
+            f"All learned from objects that were enlarged ({told}), of a size that no slide shows.",
+            "Train the encoder on sets of 'scale: compose', or use another --aggregator.",
+        )
+    if not left_out:
+        return heads, {}
+    own = Heads(kept, int(heads[kept[0].name].linear.in_features))
+    for task in kept:
+        own[task.name].load_state_dict(heads[task.name].state_dict())
+    return own.eval().requires_grad_(False), left_out
 
 
 def _read(path: Path) -> tuple[HeadsFacts, Any]:

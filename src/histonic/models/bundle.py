@@ -30,6 +30,12 @@ from histonic.core.task import Coding, Task, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import HEADS_FILE, load_heads, save_heads
+from histonic.models.familiarity import (
+    FAMILIAR_FILE,
+    Familiarity,
+    load_familiarity,
+    save_familiarity,
+)
 from histonic.models.members import Member
 from histonic.models.trained import Trained, network_name
 from histonic.nn.heads import Heads
@@ -130,6 +136,8 @@ class Bundle:
         operating_points: At which binary targets are called, too.
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
         quick: Whether it was made for a first look.
+        familiar: What the maps of the training look like; None in files of earlier versions, and where there
+            were too few to tell.
     """
 
     folder: Path
@@ -144,6 +152,7 @@ class Bundle:
     operating_points: tuple[str, ...] = ()
     codings: Mapping[str, Coding] = field(default_factory=dict)
     quick: bool = False
+    familiar: Familiarity | None = None
 
     @property
     def encoder_path(self) -> Path:
@@ -157,6 +166,7 @@ def write_bundle(
     trained: Sequence[Trained],
     encoder: Encoder | None,
     tile_heads: Heads | None = None,
+    familiar: Familiarity | None = None,
 ) -> str:
     """Write a bundle, all or nothing.
 
@@ -166,6 +176,7 @@ def write_bundle(
         trained: The networks.
         encoder: Of the maps; None leaves it out, and the bundle then predicts from maps only.
         tile_heads: Of the encoder, where the networks look at them.
+        familiar: What the maps of the training look like.
 
     Returns:
         Fingerprint of the bundle.
@@ -182,6 +193,8 @@ def write_bundle(
         if tile_heads is not None:
             code_size = trained[0].code_size
             save_heads(partial / HEADS_FILE, tile_heads.tasks, code_size, tile_heads.state_dict())
+        if familiar is not None:
+            save_familiarity(partial / FAMILIAR_FILE, familiar)
         content = BundleContent(
             **dict(facts),
             histonic=version("histonic"),
@@ -234,6 +247,7 @@ def read_bundle(folder: Path) -> Bundle:
         content.operating_points,
         content.codings,
         content.quick,
+        load_familiarity(folder / FAMILIAR_FILE) if FAMILIAR_FILE in content.files else None,
     )
 
 

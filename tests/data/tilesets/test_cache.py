@@ -148,7 +148,12 @@ def test_what_was_done_is_said_once(tmp_path: Path) -> None:
     assert packed(tmp_path, flat(1), assumed_mpp=0.25).notes == (
         "0.25 µm/px is assumed, the source states none",
         "whole tiles of 8 px (0.25 µm/px) fill the encoder's, on purpose, which makes them 0.25 µm/px",
+        "WARNING: objects are 2.0 times as large as on a slide at 0.5 µm/px; what is learned of them does "
+        "not hold there ('scale: compose' shows them at their true scale)",
     )
+    near = packed(tmp_path, flat(1), assumed_mpp=0.4)
+    assert near.enlarged == pytest.approx(1.25)
+    assert not any("WARNING" in note for note in near.notes)
 
 
 @pytest.mark.parametrize(

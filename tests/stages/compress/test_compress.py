@@ -415,7 +415,7 @@ def test_equal_names_in_several_folders(tmp_path: Path) -> None:
 
 class TestRealSlides:
     def test_the_small_svs_with_the_released_encoder(self, data_dir: Path, tmp_path: Path) -> None:
-        from histonic.encoders.networks.released import import_encoder
+        from histonic.stages.encoder.imported import import_encoder
 
         path = tmp_path / "multitask-4.safetensors"
         import_encoder(data_dir / "encoders" / "encoder_multitask-4.h5", path)

@@ -91,6 +91,16 @@ def test_every_objective_leaves_an_encoder_that_encodes(
     assert not (out / "checkpoints").exists()
 
 
+def test_components_of_a_trunk_with_statistics_are_those_of_its_tiles(
+    tmp_path: Path, sets: list[dict[str, Any]]
+) -> None:
+    out = run(tmp_path, sets, trunk="lite-appearance:64", steps=1, max_epochs=1, learning_rate=1e-5)
+    encoder = load_encoder(out / "encoder.safetensors")
+    assert encoder.spec.architecture == "lite-appearance:64"
+    looks = encoder.network.looks  # type: ignore[attr-defined]
+    assert float(looks.mean.abs().max()) > 0.1 and float((looks.spread - 1).abs().max()) > 0.1
+
+
 def test_a_run_holds_settings_curves_heads_and_a_card_that_repeats_what_was_assumed(
     tmp_path: Path, sets: list[dict[str, Any]]
 ) -> None:

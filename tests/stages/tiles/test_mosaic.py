@@ -167,3 +167,20 @@ def test_what_cannot_be_made(changes: dict[str, object], message: str, tiles: Pa
     with pytest.raises(SettingsError, match=message):
         made(tiles, tmp_path / "m", kind="needle", **changes)
     assert not (tmp_path / "m" / "slides").exists() and not (tmp_path / "m" / "mosaic.json").exists()
+
+
+def test_small_objects_keep_their_size(tiles: Path, tmp_path: Path) -> None:
+    """Crops of 32 px at 0.25 µm/px are 16 px of cells of 32 px at 0.5; all else is the background's class."""
+    given: dict[str, object] = {"mpp_of_tiles": 0.25, "scale_of_tiles": "compose", "kind": "needle"}
+    few: dict[str, object] = {"patients": 2, "test_patients": 2, "lesion_share": 0.3}
+    out = made(tiles, tmp_path / "out", background=("rest",), **given, **few)
+    slides = sorted((out / "slides").glob("*.tif"))
+    most = []
+    for path in slides:
+        with open_slide(path) as slide:
+            picture = slide.read(XY(0, 0), slide.size_wh, slide.mpp).astype(float)
+        red = picture[..., 0] - picture[..., 2] > 70
+        most.append(red.reshape(8, PX, 8, PX).sum((1, 3)).max())
+    assert len(slides) == 4 and 0 < max(most) <= 16 * 16
+    with pytest.raises(SettingsError, match="--background CLASS"):
+        made(tiles, tmp_path / "other", **given)

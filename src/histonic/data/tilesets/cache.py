@@ -21,6 +21,7 @@ from histonic.core.errors import TileSetError
 from histonic.core.files import PARTIAL_PREFIX, output_error, replacing_file, replacing_folder, write_json
 from histonic.core.processes.cores import usable_cores
 from histonic.core.progress import Progress, Silent
+from histonic.data.tilesets.compose import Composer, background_stamp
 from histonic.data.tilesets.images import HASH_LETTERS, UInt8Array, colour_hash, pixel_hash
 from histonic.data.tilesets.listing import Listing, Texts
 from histonic.data.tilesets.pixels import MOST_ENLARGED, Fit, bring, fit_by_mpp, fit_whole
@@ -28,10 +29,12 @@ from histonic.data.tilesets.pixels import MOST_ENLARGED, Fit, bring, fit_by_mpp,
 if TYPE_CHECKING:
     from histonic.data.tilesets.plan import TileSetSettings
 
-FORMAT = "histonic-tiles-2"
+FORMAT = "histonic-tiles-3"
 THREADS = min(8, usable_cores())
 AT_ONCE = 256
 """Tiles that wait in memory at most."""
+BLOWN_UP = 1.3
+"""Enlargement over the true scale from which on objects are no longer those of slides."""
 NOTEWORTHY = 1.05
 """Enlargement from which on a note says so."""
 
@@ -49,6 +52,7 @@ class Packed:
         failures: Path and reason of each tile that could not be read.
         notes: What was done to the tiles that a reader of results should know.
         geometry: All that decides how pixels of a file become pixels of a tile.
+        enlarged: How many times as large as on a slide objects are, at most; 1 where that is not known.
     """
 
     folder: Path
@@ -59,6 +63,7 @@ class Packed:
     failures: tuple[dict[str, str], ...]
     notes: tuple[str, ...]
     geometry: str
+    enlarged: float = 1.0
 
     def only(self, rows: npt.NDArray[np.int64]) -> UInt8Array:
         """Some of the tiles, in a mapped file of their own that is written the first time."""
@@ -94,7 +99,7 @@ def packed_tiles(
     """
     _require_resolution(plan, mpp)
     known = None if plan.scale == "fill" else plan.mpp or plan.assumed_mpp
-    geometry = json.dumps([plan.scale, known, tile_px, mpp])
+    geometry = json.dumps([plan.scale, known, tile_px, mpp, *_composed_of(plan)])
     facts = [FORMAT, version("histonic"), listing.stamp, plan.mpp, plan.assumed_mpp, geometry]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', plan.name).lstrip('.')}-{key}"
@@ -114,6 +119,13 @@ def packed_tiles(
     for failure in found.failures:
         progress.say(f"skipped {failure['path']}: {failure['reason']}")
     return found
+
+
+def _composed_of(plan: TileSetSettings) -> list[Any]:
+    """What else decides the pixels of a composed set."""
+    if plan.scale != "compose":
+        return []
+    return [plan.rest, plan.background_mpp, plan.views, background_stamp(plan)]
 
 
 @contextmanager
@@ -140,7 +152,7 @@ def _only_here(path: Path, progress: Progress) -> Iterator[None]:
 
 def _require_resolution(plan: TileSetSettings, mpp: float) -> None:
     asked = f"Bring the tile set {plan.name!r} to {mpp} µm/px."
-    if plan.scale == "mpp" and plan.mpp is None and plan.assumed_mpp is None:
+    if plan.scale != "fill" and plan.mpp is None and plan.assumed_mpp is None:
         raise TileSetError(
             asked,
             "Its microns per pixel are not known.",
@@ -155,10 +167,13 @@ def _load(folder: Path, tile_px: int, geometry: str) -> Packed | None:
         tiles, kept = _mapped(folder / "tiles.npy"), np.load(folder / "kept.npy")
         hashes, colours = np.load(folder / "hashes.npy"), np.load(folder / "colours.npy")
         failures, notes = tuple(facts["failures"]), tuple(facts["notes"])
+        enlarged = float(facts["enlarged"])
     except (OSError, ValueError, EOFError, LookupError, TypeError, RecursionError):
         return None
     whole = tiles.shape == (len(kept), tile_px, tile_px, 3) and len(hashes) == len(colours) == len(kept)
-    return Packed(folder, tiles, kept, hashes, colours, failures, notes, geometry) if whole else None
+    return (
+        Packed(folder, tiles, kept, hashes, colours, failures, notes, geometry, enlarged) if whole else None
+    )
 
 
 def _mapped(path: Path) -> UInt8Array:
@@ -208,21 +223,26 @@ def _decode(
         for name, hashes in (("hashes", seen.hashes), ("colours", seen.colours)):
             np.save(partial / f"{name}.npy", np.array(hashes, dtype=f"<U{HASH_LETTERS}"))
         notes = _notes(plan, seen.fits, mpp) if seen.fits else []
-        write_json(partial / "facts.json", {"failures": seen.failures, "notes": notes})
+        facts = {"failures": seen.failures, "notes": notes, "enlarged": _enlarged(plan, seen.fits, mpp)}
+        write_json(partial / "facts.json", facts)
 
 
 def _prepared(
     plan: TileSetSettings, listing: Listing, tile_px: int, mpp: float, seen: _Seen, progress: Progress
 ) -> Iterator[UInt8Array]:
-    """Tiles in the order of the listing, without those that cannot be read."""
+    """Tiles in the order of the listing, without those that cannot be read; of a composed set all views."""
+    composer = Composer(plan, listing, tile_px, mpp) if plan.scale == "compose" else None
 
-    def prepare(row: int) -> tuple[UInt8Array, str, str, Fit] | str:
+    def prepare(row: int) -> tuple[list[UInt8Array], str, str, Fit] | str:
         try:
             tile = listing.read(row)
+            if composer is not None:
+                fit = composer.fit_of(row, tile)
+                return composer.views(row), pixel_hash(tile), colour_hash(tile), fit
         except (OSError, ValueError) as error:
             return " ".join(str(error).split()) or type(error).__name__
         fit = _fit(plan, tile.shape, tile_px, mpp, listing.where(row))
-        return bring(tile, fit), pixel_hash(tile), colour_hash(tile), fit
+        return [bring(tile, fit)], pixel_hash(tile), colour_hash(tile), fit
 
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(listing.names), AT_ONCE):
@@ -231,11 +251,12 @@ def _prepared(
                 if isinstance(found, str):
                     seen.failures.append({"path": listing.names[row], "reason": found})
                     continue
-                seen.kept.append(row)
-                seen.hashes.append(found[1])
-                seen.colours.append(found[2])
-                seen.fits.append(found[3])
-                yield found[0]
+                for tile in found[0]:
+                    seen.kept.append(row)
+                    seen.hashes.append(found[1])
+                    seen.colours.append(found[2])
+                    seen.fits.append(found[3])
+                    yield tile
             progress.advance(len(rows))
 
 
@@ -255,7 +276,8 @@ def _fit(plan: TileSetSettings, shape: tuple[int, ...], tile_px: int, mpp: float
         raise TileSetError(
             asked,
             f"It is {side} px at {tile_mpp} µm/px: {side * tile_mpp:.0f} of {tile_px * mpp:.0f} µm needed.",
-            "Use 'scale: fill' to enlarge whole tiles on purpose, or a smaller --tile-px.",
+            "Use 'scale: compose' if it shows a small object, to lay it on tissue at its true scale; "
+            "'scale: fill' to enlarge whole tiles on purpose; or a smaller --tile-px.",
         )
     if fit.enlarged > MOST_ENLARGED:
         raise TileSetError(
@@ -266,12 +288,27 @@ def _fit(plan: TileSetSettings, shape: tuple[int, ...], tile_px: int, mpp: float
     return fit
 
 
+def _enlarged(plan: TileSetSettings, fits: list[Fit], mpp: float) -> float:
+    """How many times as large as on a slide objects are, at most; 1 where that is not known."""
+    known = plan.mpp or plan.assumed_mpp
+    if plan.scale != "fill" or known is None:
+        return 1.0
+    return max((fit.enlarged for fit in fits), default=1.0) * mpp / known
+
+
 def _notes(plan: TileSetSettings, fits: list[Fit], mpp: float) -> list[str]:
     """What was done to the tiles, over all of them."""
     sides = (min(fit.side_px for fit in fits), max(fit.side_px for fit in fits))
     times = (min(fit.enlarged for fit in fits), max(fit.enlarged for fit in fits))
     known = plan.mpp or plan.assumed_mpp
     notes = []
+    if plan.scale == "compose":
+        on = " and ".join(
+            [f"crops of {plan.rest!r}"] * bool(plan.rest) + ["pictures"] * bool(plan.background)
+        )
+        views = f", {plan.views} tiles of each" if plan.views > 1 else ""
+        made = _span((min(fit.tile_px for fit in fits), max(fit.tile_px for fit in fits)), ".0f")
+        return [f"crops of {made} px at {mpp} µm/px, their true scale, on tissue made of {on}{views}"]
     if plan.mpp is None and known:
         notes.append(f"{known} µm/px is assumed, the source states none")
     if plan.scale == "fill":
@@ -280,6 +317,12 @@ def _notes(plan: TileSetSettings, fits: list[Fit], mpp: float) -> list[str]:
             made = f", which makes them {_span([known / each for each in times], '.3g')} µm/px"
         notes.append(
             f"whole tiles of {_span(sides, '.0f')} px ({stated}) fill the encoder's, on purpose{made}"
+        )
+    blown_up = _enlarged(plan, fits, mpp)
+    if blown_up > BLOWN_UP:
+        notes.append(
+            f"WARNING: objects are {blown_up:.1f} times as large as on a slide at {mpp} µm/px; what is "
+            "learned of them does not hold there ('scale: compose' shows them at their true scale)"
         )
     if times[1] > NOTEWORTHY:
         to = "" if plan.scale == "fill" else f" to {mpp} µm/px"

@@ -27,7 +27,12 @@ class TileSetSettings(Settings):
         classes: Their order, lowest first for ordinal; labels outside of them are refused.
         mpp: Microns per pixel as the source states them.
         assumed_mpp: Microns per pixel that are assumed where it states none.
-        scale: ``mpp``: the centre of the tile, at the encoder's resolution; ``fill``: the whole tile.
+        scale: ``mpp``: the centre of the tile, at the encoder's resolution; ``fill``: the whole tile, blown
+            up or made smaller; ``compose``: a crop of a small object at its true scale, on tissue.
+        rest: Of a composed set, the class that shows none of the objects: its crops are the tissue.
+        background: Of a composed set, pictures of tissue (fields), or folders of them.
+        background_mpp: Their microns per pixel.
+        views: Of a composed set, tiles made of each crop.
         group: Column of the patient, slide or field; empty: none, each tile is its own.
         split: Column of train, val and test.
         path_column: Column of the file.
@@ -54,9 +59,17 @@ class TileSetSettings(Settings):
         allow_inf_nan=False,
         description="Microns per pixel that is assumed where the source states none.",
     )
-    scale: Literal["mpp", "fill"] = Field(
-        "mpp", description="fill: the whole tile fills the encoder's tile, whatever its mpp."
+    scale: Literal["mpp", "fill", "compose"] = Field(
+        "mpp",
+        description="fill: the whole tile fills the encoder's tile, whatever its mpp; compose: crops of "
+        "small objects at their true scale, on tissue.",
     )
+    rest: str = Field("", description="With compose: class without the objects; its crops are the tissue.")
+    background: tuple[Path, ...] = Field((), description="With compose: pictures of tissue, or folders.")
+    background_mpp: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Microns per pixel of the pictures of tissue."
+    )
+    views: int = Field(1, ge=1, le=1_000, description="With compose: tiles made of each crop.")
     group: str = Field("group", description="Column of the group: patient, slide or field.")
     split: str = Field("split", description="Column of the split: train, val, test.")
     path_column: str = Field("path", description="Column of the file.")

@@ -55,6 +55,7 @@ class TileSet:
         notes: What a reader of results should know.
         fingerprint: Hash of pixels, geometry, tasks, targets, splits, groups and neighbours.
         hashes: ``(N,)`` of the pixels, to find the same image twice.
+        enlarged: How many times as large as on a slide objects are, at most; 1 where that is not known.
     """
 
     plan: TileSetSettings
@@ -69,6 +70,7 @@ class TileSet:
     notes: tuple[str, ...]
     fingerprint: str
     hashes: npt.NDArray[Any]
+    enlarged: float = 1.0
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
         """Rows of a split, in rising order."""
@@ -192,6 +194,7 @@ def _checked(
         (*packed.notes, *split_notes, *copy_notes, *class_notes),
         "",
         packed.hashes[rows],
+        packed.enlarged,
     )
     return replace(found, fingerprint=_fingerprint(found, packed.geometry))
 

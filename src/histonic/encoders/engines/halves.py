@@ -7,11 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from histonic.encoders.base import ENCODERS, EncoderSpec, Tensors, architecture_entry
 from histonic.encoders.engines.choice import least_cosine
+from histonic.encoders.networks.convolutional import NetworkEncoder
 
 DIGITS = 10_000
+
+
+def half_cosine(encoder: NetworkEncoder, tiles: npt.NDArray[np.uint8]) -> float:
+    """Least cosine between an encoder's codes in bfloat16 and in float32, rounded down to four digits.
+
+    Args:
+        encoder: In single precision, on the CPU.
+        tiles: uint8 ``(N, tile_px, tile_px, 3)``, at least one.
+    """
+    with torch.inference_mode():
+        halved = encoder.running_network(half=True)(torch.from_numpy(tiles)).numpy()
+    return math.floor(least_cosine(encoder.encode(tiles), halved) * DIGITS) / DIGITS
 
 
 def with_half_cosine(spec: EncoderSpec, tensors: Tensors, tiles: npt.NDArray[np.uint8]) -> EncoderSpec:

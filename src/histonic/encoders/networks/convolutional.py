@@ -128,10 +128,14 @@ class NetworkEncoder:
     @functools.cached_property
     def tile_network(self) -> nn.Module:
         """What is run: tiles uint8 ``(B, H, W, 3)`` on the device, to codes ``(B, D)`` float32."""
-        side_px = self.working_px(self.spec) if isinstance(self.network, Runs) else self.spec.tile_px
-        made = TileNetwork(self.network.to("cpu"), side_px, self.precision == "bf16")
+        made = self.running_network(half=self.precision == "bf16")
         self.network.to(self.device)
         return made.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def running_network(self, half: bool) -> nn.Module:
+        """What is run at a precision, on the CPU, where the network is then, too."""
+        side_px = self.working_px(self.spec) if isinstance(self.network, Runs) else self.spec.tile_px
+        return TileNetwork(self.network.to("cpu"), side_px, half)
 
     def encode(self, tiles: UInt8Tiles) -> npt.NDArray[np.float32]:
         """Codes of tiles, uint8 ``(N, H, W, 3)`` to float32 ``(N, D)``.

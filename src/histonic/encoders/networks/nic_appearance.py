@@ -13,9 +13,7 @@ from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.encoders.networks.nic import WORKING_PX, NicNetwork
 from histonic.encoders.networks.tile_network import FoldedConvolutions
 from histonic.nn.appearance import STATISTICS, appearance
-
-MOST_DEVIATIONS = 5.0
-LEAST_SPREAD = 1e-6
+from histonic.nn.components import measure_components, standardised
 
 
 class NicAppearanceNetwork(nn.Module):
@@ -50,8 +48,7 @@ class NicAppearanceNetwork(nn.Module):
 
     def _standard(self, tiles: Tensor) -> Tensor:
         pixels = F.avg_pool2d(tiles.float(), self.reduce) if self.reduce > 1 else tiles.float()
-        deviations = (appearance((pixels + 1) / 2) - self.mean) / self.spread
-        return deviations.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
+        return standardised(appearance((pixels + 1) / 2), self.mean, self.spread)
 
     @torch.no_grad()
     def fit_appearance(self, batches: Iterable[Tensor]) -> None:
@@ -60,19 +57,11 @@ class NicAppearanceNetwork(nn.Module):
         Args:
             batches: Tiles ``(B, 3, H, W)`` scaled to -1..1, as the network takes them.
         """
-        self.mean.zero_()
-        self.spread.fill_(1)
         pixels = (F.avg_pool2d(batch.float(), self.reduce) for batch in batches)
-        found = torch.cat([appearance((part + 1) / 2) for part in pixels]).double()
-        self.mean.copy_(found.mean(dim=0))
-        self.spread.copy_(found.std(dim=0).clamp_min(LEAST_SPREAD))
-        standard = ((found - self.mean) / self.spread).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
-        variances, axes = torch.linalg.eigh(torch.cov(standard.T))
-        largest = axes.flip(1)[:, : self.looks]
-        # The sign of an axis is arbitrary; the largest weight made positive gives the same code each time.
-        signs = torch.gather(largest, 0, largest.abs().argmax(dim=0, keepdim=True)).sign()
-        scales = variances.flip(0)[: self.looks].clamp_min(LEAST_SPREAD).sqrt()
-        self.components.copy_(largest * signs / scales)
+        found = torch.cat([appearance((part + 1) / 2) for part in pixels])
+        measured = measure_components(found, self.looks)
+        for own, value in zip((self.mean, self.spread, self.components), measured, strict=True):
+            own.copy_(value)
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Codes ``(B, D)`` of tiles ``(B, 3, H, W)`` scaled to -1..1."""
@@ -101,8 +90,7 @@ class RunningNicAppearance(nn.Module):
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Codes ``(B, D)`` float32 of tiles ``(B, 3, 64, 64)`` scaled to -1..1."""
-        deviations = (appearance((tiles + 1) / 2) - self.mean) / self.spread
-        looks = deviations.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS) @ self.components
+        looks = standardised(appearance((tiles + 1) / 2), self.mean, self.spread) @ self.components
         return torch.cat([self.learned(tiles), looks], dim=1)
 
 

@@ -196,4 +196,6 @@ def _resolution(each: Mapping[str, Any]) -> str:
     if each["scale"] == "fill":
         stated = f"{each['mpp']} µm/px stated" if each["mpp"] else "mpp not stated"
         return f"whole tile fills the encoder's ({stated})"
+    if each["scale"] == "compose":
+        return f"{each['mpp'] or each['assumed_mpp']} µm/px, laid on tissue at true scale"
     return f"{each['mpp']} µm/px" if each["mpp"] else f"{each['assumed_mpp']} µm/px, assumed"

@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from histonic.core.errors import SettingsError
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import Settings
+from histonic.core.settings import Pooling, Settings
 from histonic.data.tilesets.plan import TileSetSettings
 
 
@@ -51,6 +52,16 @@ class TrainEncoderSettings(Settings):
         description="nic, nic-appearance, tellez2019 or timm:MODEL; by default the objective's own.",
     )
     weights: Path | None = Field(None, description="Weights to begin with.")
+    freeze_trunk: bool = Field(
+        False,
+        description="Keep the encoder of --weights as it is; train a projection of its codes to --code-size.",
+    )
+    hidden: int = Field(
+        0, ge=0, le=65_536, description="With --freeze-trunk: numbers of a layer between; 0: linear."
+    )
+    views: int = Field(
+        4, ge=1, le=64, description="With --freeze-trunk: views of each tile, all but one augmented."
+    )
     code_size: int = Field(128, ge=1, le=65_536, description="D, numbers in a code.")
     tile_px: int = Field(128, ge=16, le=8_192, description="Side of the encoder's tiles, in pixels.")
     mpp: float = Field(0.5, gt=0, description="Microns per pixel of the encoder's tiles.")
@@ -76,7 +87,7 @@ class TrainEncoderSettings(Settings):
     weight_decay: float | None = Field(None, ge=0, description="By default the objective's.")
     multitask: MultitaskSettings = MultitaskSettings()
     cache: Path | None = Field(None, description="Folder for decoded tiles; by default inside the run.")
-    licence: str = Field("Apache-2.0", description="Licence of the trained weights, for the model card.")
+    licence: str = Field("not stated", description="Licence of the trained weights, for the model card.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto, cpu or cuda.")
     devices: int = Field(1, ge=1, le=256, description="Number of devices (processes on a CPU).")
@@ -86,7 +97,49 @@ class TrainEncoderSettings(Settings):
 
 
 class ImportSettings(Settings):
-    """A released Keras encoder to histonic's own file."""
+    """Weights from elsewhere to histonic's own file."""
 
-    file: Path = Field(description="Released encoder (.h5).")
-    out: Path = Field(description="Where to write it (.safetensors).")
+    file: Path = Field(
+        description="Hub folder (config.json, weights), state dict, TorchScript, or released encoder (.h5)."
+    )
+    out: Path = Field(description="Where to write it (.safetensors); its card is written beside it (.md).")
+    preset: str | None = Field(None, description="Foundation encoder by name, such as uni2-h or virchow2.")
+    architecture: str | None = Field(None, description="Of a state dict without preset: timm:MODEL.")
+    colours: Literal["timm"] | None = Field(
+        None, description="timm: those of timm's own weights of that architecture."
+    )
+    mean: str | None = Field(None, description="Colours that the weights take as zero: R,G,B of 0..1.")
+    std: str | None = Field(None, description="Deviation that the weights were trained with: R,G,B.")
+    pooling: Pooling | None = Field(None, description="What is the code: model, cls, mean or cls+mean.")
+    tile_px: int | None = Field(None, ge=16, le=8_192, description="Side of the tiles, in pixels.")
+    mpp: float | None = Field(None, gt=0, description="Microns per pixel of the tiles; presets know it.")
+    licence: str | None = Field(None, description="Licence of the weights, for spec and card.")
+    name: str | None = Field(None, description="The encoder's own name.")
+
+    @property
+    def two_colours(self) -> tuple[Triple, Triple] | Literal["timm"] | None:
+        """Mean and deviation, as they were given.
+
+        Raises:
+            SettingsError: One was given without the other, or not as three numbers.
+        """
+        if self.mean is None and self.std is None:
+            return self.colours
+        return _triple("--mean", self.mean, 0.0), _triple("--std", self.std, 1e-6)
+
+
+Triple = tuple[float, float, float]
+
+
+def _triple(option: str, text: str | None, least: float) -> Triple:
+    try:
+        red, green, blue = (float(part) for part in (text or "").split(","))
+    except ValueError:
+        red = green = blue = float("nan")
+    if not all(least <= each <= 1 for each in (red, green, blue)):
+        raise SettingsError(
+            "Import an encoder with colours that were given.",
+            f"{option} is {text!r}." if text else f"{option} is missing.",
+            "Give both as three numbers of 0..1: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
+        )
+    return red, green, blue

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from histonic.core.claims import sole_owner
 from histonic.core.errors import HistonicError, SettingsError
@@ -22,7 +23,9 @@ from histonic.core.settings import resolve
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.engines.halves import with_half_cosine
+from histonic.encoders.networks.lite import LiteAppearanceNetwork
 from histonic.encoders.networks.nic_appearance import NicAppearanceNetwork
+from histonic.encoders.networks.projected import projected_tensors
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
@@ -32,6 +35,13 @@ from histonic.nn.norms import refit_norms
 from histonic.nn.pixels import unit_pixels
 from histonic.runs.files import clear_leftovers, require_same_settings
 from histonic.stages.encoder import run_files as encoder_run
+from histonic.stages.encoder.frozen import (
+    FrozenModule,
+    adopt_frozen,
+    build_projection,
+    feature_sets,
+    load_frozen,
+)
 from histonic.stages.encoder.inputs import read_inputs
 from histonic.stages.encoder.recipes import (
     RECIPES,
@@ -134,9 +144,12 @@ def train_encoder(
             "There is no such level.",
             f"Use one of {', '.join(AUGMENT_LEVELS)}.",
         )
-    spec = build_spec(resolved)
-    # Built once to be refused now rather than after hours of training.
-    encoder_class(spec).build(spec)
+    if resolved.freeze_trunk:
+        resolved, spec = adopt_frozen(resolved)
+    else:
+        spec = build_spec(resolved)
+        # Built once to be refused now rather than after hours of training.
+        encoder_class(spec).build(spec)
     if _is_finished(resolved, listener):
         return resolved.out
     plan = EncoderPlan(resolved, spec)
@@ -154,6 +167,8 @@ def train_encoder(
             raise
         encoder_run.write_begin(resolved, sets)
         if not plan.trained.is_file():
+            if resolved.freeze_trunk:
+                feature_sets(resolved, sets, listener)  # once, before several devices look for them
             run_on(fabric, resolved.devices, _train, plan, listener)
         holds = ("trunk", "heads", "history", "best_epoch", "picture")
         _write_results(plan, sets, load_state(plan.trained, holds=holds))
@@ -195,14 +210,22 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
     sets = _sets(plan, Silent())
     keys = (settings.seed, 7)
     torch.manual_seed(torch_seed(*keys))
-    trunk, working_px = build_trunk(plan.spec)
-    if settings.weights is not None:
-        load_weights(trunk, plan.spec, settings.weights)
+    trunk: nn.Module
+    if settings.freeze_trunk:
+        sets = feature_sets(settings, sets)
+        trunk, working_px = build_projection(plan.spec, sets), 0
+    else:
+        trunk, working_px = build_trunk(plan.spec)
+        if settings.weights is not None:
+            load_weights(trunk, plan.spec, settings.weights)
     tasks = [task for each in sets for task in each.tasks]
     objective = build_objective(settings, trunk, tasks, working_px)
     if isinstance(objective, MultitaskObjective):
         tell_heads(objective.heads, sets, settings.multitask.balance)
-    module = TrainingModule(objective, AUGMENT_LEVELS[settings.augment], working_px)
+    if settings.freeze_trunk:
+        module: TrainingModule = FrozenModule(objective)
+    else:
+        module = TrainingModule(objective, AUGMENT_LEVELS[settings.augment], working_px)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     data = TileTrainingData(
         sets,
@@ -214,10 +237,12 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
         warmup_epochs=settings.multitask.warmup_epochs,
         head_rate=settings.multitask.head_rate,
     )
-    if settings.multitask.norm_fix and settings.weights is not None:
+    if settings.multitask.norm_fix and settings.weights is not None and not settings.freeze_trunk:
         refit_norms(trunk, _plain_batches(module, data))
     if isinstance(trunk, NicAppearanceNetwork):
         trunk.fit_appearance(_plain_batches(module, data))
+    if isinstance(trunk, LiteAppearanceNetwork):
+        trunk.eval().fit(_plain_batches(module, data))
     schedule = build_schedule(settings, objective)
     progress.stage(f"training by {settings.objective}", schedule.max_epochs)
     with deterministic():
@@ -297,12 +322,15 @@ def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, 
     """Everything after training; ``run.json`` comes last and says that the run is finished."""
     out, settings = plan.settings.out, plan.settings
     tensors = {name: value.numpy() for name, value in state["trunk"].items()}
+    if settings.freeze_trunk:
+        tensors = projected_tensors(load_frozen(settings)._tensors(), tensors)
     spec = with_half_cosine(plan.spec, tensors, _compared_tiles(sets))
     encoder = encoder_class(spec).from_tensors(spec, tensors, "cpu", "32")
     encoder.save(out / "encoder.safetensors")
     tasks = [task for each in sets for task in each.tasks]
     if state["heads"]:
-        save_heads(out / HEADS_FILE, tasks, settings.code_size, state["heads"], encoder.fingerprint)
+        enlarged = {task.name: each.enlarged for each in sets for task in each.tasks if each.enlarged > 1}
+        save_heads(out / HEADS_FILE, tasks, settings.code_size, state["heads"], encoder.fingerprint, enlarged)
     encoder_run.write_history(out, state["history"])
     encoder_run.draw_training_curves(out / "curves.png", state["history"], state["best_epoch"])
     if state["picture"] is not None:

@@ -8,10 +8,10 @@ from torch import nn
 
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import Encoder, EncoderSpec, load_encoder
+from histonic.encoders.foreign.timm import TimmNetwork
 from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.encoders.networks.nic import NicNetwork
 from histonic.encoders.networks.nic_appearance import NicAppearanceNetwork
-from histonic.encoders.networks.timm import TimmNetwork
 
 
 def load_weights(trunk: nn.Module, spec: EncoderSpec, path: Path) -> None:

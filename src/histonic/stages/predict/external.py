@@ -101,7 +101,7 @@ def external_test(
     cohort = with_tasks(found, tested, resolved.labels)
     if not resolved.times_differ:
         require_same_time_scale(read_cohort(resolved.run), cohort, resolved.labels)
-    predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener)
+    predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener).values
     out = resolved.run / "external" / resolved.name
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
     with replacing_folder(out) as partial:

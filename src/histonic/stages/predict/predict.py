@@ -26,6 +26,7 @@ from histonic.data.tables.label_table import read_labels
 from histonic.data.tables.slide_lists import read_slide_list
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.models.bundle import Bundle, read_bundle, require_own_maps
+from histonic.models.familiarity import mean_codes
 from histonic.models.members import FloatArray, Member, prediction_columns
 from histonic.models.predicting import predict_patients
 from histonic.runs.documents import FIRST_LOOK
@@ -34,6 +35,9 @@ from histonic.stages.compress.compress import compress
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.predict.settings import PredictSettings
 from histonic.training.devices import deterministic, make_fabric, pick_device
+
+UNLIKE, DISTANCE = "unlike_training", "distance_from_training"
+NAMED = 10
 
 
 @dataclass
@@ -58,8 +62,10 @@ def predict(
 
     Slides are compressed with the bundle's own encoder and settings; maps must have been made by that
     encoder. Columns are ``slide_id`` (``patient_id`` if a table of patients is given) and, per target, those
-    of a run's predictions with the target's name and a point before them. A slide that fails is listed, and
-    the others go on.
+    of a run's predictions with the target's name and a point before them. ``unlike_training`` is yes for
+    slides whose mean code lies farther from those of the training than 97.5 % of its own do, and
+    ``distance_from_training`` says how far, as a multiple of that limit; both are empty where the bundle
+    knows fewer than 20 maps. A slide that fails is listed, and the others go on.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -166,7 +172,8 @@ def _predict_maps(
         patients = _read_patients(settings.patients, by_id, settings.label_sheet)
     columns: dict[str, list[Any]] = {key: [patient.patient_id for patient in patients]}
     if patients:
-        found = predict_by_bundle(bundle, patients, by_id.__getitem__, settings.device, progress)
+        predicted = predict_by_bundle(bundle, patients, by_id.__getitem__, settings.device, progress)
+        found = predicted.values
         for task in bundle.tasks:
             joined = prediction_columns(
                 task,
@@ -176,6 +183,8 @@ def _predict_maps(
                 bundle.operating_points,
             )
             columns.update({f"{task.name}.{name}": cells for name, cells in joined.items()})
+        columns[UNLIKE] = [_unlike_word(each) for each in predicted.distances]
+        columns[DISTANCE] = ["" if np.isnan(each) else f"{each:.3g}" for each in predicted.distances]
     return pd.DataFrame(columns)
 
 
@@ -192,14 +201,32 @@ def _read_patients(path: Path, slides: Collection[str], sheet: str | None) -> li
     return [Patient(patient, found) for patient, found in join.slides.items() if found]
 
 
+def _unlike_word(distance: float) -> str:
+    return "" if np.isnan(distance) else "yes" if distance > 1 else "no"
+
+
+@dataclass(frozen=True)
+class BundlePredictions:
+    """What a bundle says of patients.
+
+    Attributes:
+        values: Per network and task ``(P, W)``.
+        distances: ``(P,)`` of each patient's least familiar map from those of the training, as multiples of
+            the limit: above 1 it is unlike them. NaN where the bundle does not know.
+    """
+
+    values: list[dict[str, FloatArray]]
+    distances: FloatArray
+
+
 def predict_by_bundle(
     bundle: Bundle,
     patients: Sequence[Patient],
     read: Callable[[str], CompressedSlide],
     device: str,
     progress: Progress,
-) -> list[dict[str, FloatArray]]:
-    """Predictions ``(P, W)`` per task of every network of a bundle.
+) -> BundlePredictions:
+    """What every network of a bundle says, and whether the maps look like those that it was trained on.
 
     Args:
         bundle: The networks.
@@ -228,7 +255,26 @@ def predict_by_bundle(
             )
             _require_finite(bundle, patients, member, found[-1])
             progress.advance(1)
-    return found
+    distances = _distances(bundle, seen, maps)
+    _tell_unlike(patients, distances, progress)
+    return BundlePredictions(found, distances)
+
+
+def _distances(bundle: Bundle, seen: Sequence[Patient], maps: Maps) -> FloatArray:
+    if bundle.familiar is None:
+        return np.full(len(seen), np.nan)
+    known = bundle.familiar
+    return np.array([known.distances(mean_codes(maps.moments, each.slide_ids)).max() for each in seen])
+
+
+def _tell_unlike(patients: Sequence[Patient], distances: FloatArray, progress: Progress) -> None:
+    unlike = [patient.patient_id for patient, each in zip(patients, distances, strict=True) if each > 1]
+    if unlike:
+        progress.say(
+            f"{len(unlike)} of {len(patients)} look unlike slides of the training (stain, scanner, tissue "
+            f"or artefacts), and what is predicted of them may not hold: {', '.join(unlike[:NAMED])}"
+            + (" ..." if len(unlike) > NAMED else "")
+        )
 
 
 def _require_finite(

@@ -127,7 +127,17 @@ def _declared(settings: MosaicSettings) -> TileSetSettings:
         given = "Neither 'tiles' nor 'set' is" if settings.set is None else "Both 'tiles' and 'set' are"
         raise SettingsError("Read the tile set of the mosaic.", f"{given} given.", "Give one of them.")
     # A training tile that is a held-out one, even turned, would stand in a training and in a test patient.
-    changes = {"duplicates": "drop"} | ({"scale": "fill"} if settings.scale_of_tiles == "fill" else {})
+    changes: dict[str, Any] = {"duplicates": "drop"}
+    if settings.scale_of_tiles != "mpp":
+        changes["scale"] = settings.scale_of_tiles
+    if settings.scale_of_tiles == "compose":
+        if len(settings.background) != 1:
+            raise SettingsError(
+                "Lay crops on tissue at their true scale (scale_of_tiles: compose).",
+                f"{len(settings.background) or 'No'} classes are given as background.",
+                "Name the one class that shows none of the objects: --background CLASS; or give 'set'.",
+            )
+        changes["rest"] = settings.background[0]
     return declare(settings.tiles, settings.mpp_of_tiles).model_copy(update=changes)
 
 

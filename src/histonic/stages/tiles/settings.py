@@ -89,8 +89,10 @@ class MosaicSettings(Settings):
 
     tiles: Path | None = Field(None, description="Tile set: folder per class, tiles.csv, CSV, .h5.")
     mpp_of_tiles: float | None = Field(None, gt=0, description="Microns per pixel of --tiles.")
-    scale_of_tiles: Literal["mpp", "fill"] = Field(
-        "mpp", description="fill: each tile fills a cell whatever its mpp."
+    scale_of_tiles: Literal["mpp", "fill", "compose"] = Field(
+        "mpp",
+        description="fill: each tile fills a cell whatever its mpp; compose: crops of small objects at their "
+        "true scale, on crops of the background's class.",
     )
     set: TileSetSettings | None = Field(None, description="The same with all that can be said, in YAML.")
     out: Path = Field(description="Folder for slides/, masks/ (GeoJSON), labels.csv and truth.csv.")

@@ -29,8 +29,9 @@ from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.shipped import MULTITASK
-from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_heads
+from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_slide_heads
 from histonic.models.bundle import BundleFacts, write_bundle
+from histonic.models.familiarity import Familiarity, familiarity_of
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
 from histonic.runs.documents import FIRST_LOOK, CohortDocument, RunDocument, SlidesGiven
@@ -95,7 +96,7 @@ def train_slides(
     if _is_finished(resolved, described, listener):
         return resolved.out
     wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
-    heads = find_tile_heads(store) if wanted else None
+    heads = find_tile_heads(store, listener) if wanted else None
     plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints", heads)
     for fold in folds:
         # Before hours of training: whether the inner folds can be made, and hazards have events.
@@ -118,8 +119,8 @@ def train_slides(
     with sole_owner(resolved.out, f"Train into {resolved.out}."):
         # Looked at again: another process may have finished it just now.
         if not _is_finished(resolved, described, listener):
-            trained = _train(plan, store, described, listener)
-            _write_results(plan, store, trained, listener)
+            trained, familiar = _train(plan, store, described, listener)
+            _write_results(plan, store, trained, familiar, listener)
     return resolved.out
 
 
@@ -225,8 +226,10 @@ def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> C
     return replace(cohort, tasks=with_primary(tasks, settings.primary))
 
 
-def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progress) -> list[Trained]:
-    """All networks, trained now or before."""
+def _train(
+    plan: Plan, store: Store, described: CohortDocument, progress: Progress
+) -> tuple[list[Trained], Familiarity | None]:
+    """All networks, trained now or before, and what their maps look like."""
     settings = plan.settings
     fabric = make_fabric(settings.device, settings.devices, settings.precision)
     if settings.workers > 1 and (fabric.device.type != "cpu" or settings.devices > 1):
@@ -257,7 +260,9 @@ def _train(plan: Plan, store: Store, described: CohortDocument, progress: Progre
     run_files.write_search(settings.out, settings, losses)
     kept = plan.all_networks(losses)
     train(kept)
-    return [read_network(plan.path(network)) for network in kept]
+    patients = fuse_cohort(plan.cohort, settings.fusion).patients
+    trained = [read_network(plan.path(network)) for network in kept]
+    return trained, familiarity_of(maps.moments, patients)
 
 
 def _used(plan: Plan) -> list[str]:
@@ -275,7 +280,13 @@ def _origin(plan: Plan, store: Store) -> dict[str, Any]:
     }
 
 
-def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progress: Progress) -> None:
+def _write_results(
+    plan: Plan,
+    store: Store,
+    trained: Sequence[Trained],
+    familiar: Familiarity | None,
+    progress: Progress,
+) -> None:
     """Everything after training; ``run.json`` comes last and says that the run is finished."""
     settings, out = plan.settings, plan.settings.out
     points = wanted_points(settings)
@@ -297,7 +308,7 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
         operating_points=points,
         quick=settings.quick,
     )
-    fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads)
+    fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads, familiar)
     run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls, points)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)
@@ -328,11 +339,15 @@ def _write_results(plan: Plan, store: Store, trained: Sequence[Trained], progres
     clear_leftovers(out)
 
 
-def find_tile_heads(store: Store) -> Heads:
-    """The heads of the encoder of a store's maps.
+def find_tile_heads(store: Store, progress: Progress | None = None) -> Heads:
+    """The heads of the encoder of a store's maps, but those that learned from enlarged objects.
+
+    Args:
+        store: The maps.
+        progress: Is told which heads are left out.
 
     Raises:
-        EncoderError: There are none.
+        EncoderError: There are none, or none that holds on slides.
         TrainingError: Their file is damaged.
     """
     path = heads_beside(encoder_path(store.path))
@@ -348,7 +363,13 @@ def find_tile_heads(store: Store) -> Heads:
             f"Copy the {HEADS_FILE} of the encoder's own training into the store, compress with "
             f"{MULTITASK}, or use another --aggregator.",
         )
-    return load_heads(path)
+    heads, left_out = load_slide_heads(path)
+    for name, times in left_out.items():
+        (progress or Silent()).say(
+            f"the head {name!r} is left out: the objects it learned from were {times:.1f} times as large as "
+            "on a slide"
+        )
+    return heads
 
 
 def find_encoder(store: Store, name: str | None = None) -> Encoder | None:

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from histonic.core.errors import EncoderError
 
-TORCH_SUFFIXES = (".pth", ".pt", ".bin")
+TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".torch")
+WEIGHT_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
+LEFT_OUT = ("mask_token",)
+"""Weights that serve pre-training alone, and are in some files."""
 WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts keep the state dict beside other things."""
 PART = "trunk."
@@ -38,26 +41,46 @@ def load_timm_weights(
     if inside := [name for name in state if name.startswith(PART)]:
         state = {name.removeprefix(PART): state[name] for name in inside}
     own = trunk.state_dict()
-    modules = (leave_out,) if isinstance(leave_out, str) else leave_out
-    # The layer head.fc may have a norm beside it that goes with it.
-    prefixes = tuple(f"{module.partition('.')[0]}." for module in modules)
-    missing = [name for name in own if name not in state]
-    unexpected = [name for name in state if name not in own and not name.startswith(prefixes)]
-    if missing or unexpected:
-        raise EncoderError(asked, _say_names(missing, unexpected), "Give the weights of this very model.")
     for name, tensor in own.items():
         # A file made through NumPy may hold a single number as a row of one.
-        if tensor.ndim == 0 and state[name].numel() == 1:
+        if tensor.ndim == 0 and name in state and state[name].numel() == 1:
             state[name] = state[name].reshape(())
-        if tensor.shape != state[name].shape:
-            raise EncoderError(
-                asked,
-                f"{name} is {tuple(state[name].shape)} in the file, {tuple(tensor.shape)} in the model.",
-                "Give the weights of this very model; one of a fixed input size needs its own tile_px too.",
-            )
+    modules = (leave_out,) if isinstance(leave_out, str) else leave_out
+    found = misfit_of(own, state, (*modules, *LEFT_OUT))
+    if found is not None:
+        raise EncoderError(
+            asked,
+            found,
+            "Give the weights of this very model; one of a fixed input size needs its own tile_px.",
+        )
+    for name in own:
         if not torch.isfinite(state[name]).all():
             raise EncoderError(asked, f"{name} holds NaN or infinity.", "Give another copy of the file.")
     trunk.load_state_dict({name: state[name] for name in own})
+
+
+def misfit_of(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], leave_out: tuple[str, ...] = ()
+) -> str | None:
+    """Why weights do not fit a model, None if they do.
+
+    Args:
+        own: State dict of the model.
+        state: Weights of a file.
+        leave_out: Modules of the file that the model lacks on purpose.
+    """
+    # The layer head.fc may have a norm beside it that goes with it.
+    prefixes = tuple(f"{module.partition('.')[0]}." for module in leave_out)
+    missing = [name for name in own if name not in state]
+    unexpected = [
+        name for name in state if name not in own and not f"{name}.".startswith(prefixes or ("\n",))
+    ]
+    if missing or unexpected:
+        return _say_names(missing, unexpected)
+    for name, tensor in own.items():
+        if tensor.shape != state[name].shape:
+            return f"{name} is {tuple(state[name].shape)} in the file, {tuple(tensor.shape)} in the model."
+    return None
 
 
 def read_weights(path: Path, asked: str) -> dict[str, Tensor]:
@@ -70,7 +93,7 @@ def read_weights(path: Path, asked: str) -> dict[str, Tensor]:
     Raises:
         EncoderError: The file is absent, has another ending, is damaged, or holds no state dict.
     """
-    if path.suffix not in (*TORCH_SUFFIXES, ".safetensors"):
+    if path.suffix not in WEIGHT_SUFFIXES:
         raise EncoderError(
             asked, f"The file ends in {path.suffix!r}.", f"Give {', '.join(TORCH_SUFFIXES)} or .safetensors."
         )

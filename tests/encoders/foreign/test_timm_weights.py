@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from histonic.core.errors import EncoderError
-from histonic.encoders.networks.timm import TimmNetwork, make_encoder
+from histonic.encoders.foreign.timm import TimmNetwork
+from histonic.stages.encoder.imported import import_encoder
 
 SMALL = "test_resnet"  # 0.5 M parameters, in timm for tests
 
@@ -32,7 +33,15 @@ def test_weights_from_a_file(timm, tmp_path: Path, suffix: str, wrapped: bool) -
         save_file(whole.state_dict(), path)
     else:
         torch.save({"state_dict": whole.state_dict(), "epoch": 3} if wrapped else whole.state_dict(), path)
-    encoder = make_encoder(SMALL, path, licence="CC-BY-4.0", tile_px=64)
+    encoder = import_encoder(
+        path,
+        tmp_path / "e.safetensors",
+        architecture=f"timm:{SMALL}",
+        colours="timm",
+        licence="CC-BY-4.0",
+        tile_px=64,
+        mpp=0.5,
+    )
     assert encoder.spec.architecture == f"timm:{SMALL}" and encoder.spec.licence == "CC-BY-4.0"
     assert path.name in encoder.spec.provenance
     again = encoder.network.trunk.state_dict()

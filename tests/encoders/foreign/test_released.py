@@ -13,7 +13,7 @@ import pytest
 
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import load_encoder
-from histonic.encoders.networks.released import import_encoder
+from histonic.encoders.foreign.released import import_released
 
 Array = npt.NDArray[np.float64]
 
@@ -82,7 +82,7 @@ def test_codes_agree_with_numpy(
     stem: str, data_dir: Path, tmp_path: Path, tiles: npt.NDArray[np.uint8]
 ) -> None:
     source = data_dir / "encoders" / f"encoder_{stem}.h5"
-    encoder = import_encoder(source, tmp_path / "e.safetensors")
+    encoder = import_released(source, tmp_path / "e.safetensors")
     codes = encoder.encode(tiles)
     assert codes.dtype == np.float32 and codes.shape == (5, 128)
     assert np.abs(codes - numpy_forward(source, tiles)).max() < 1e-4
@@ -90,24 +90,24 @@ def test_codes_agree_with_numpy(
 
 
 def test_mean_rgb_is_the_mean(data_dir: Path, tmp_path: Path, tiles: npt.NDArray[np.uint8]) -> None:
-    encoder = import_encoder(data_dir / "encoders" / "encoder_mean-rgb.h5", tmp_path / "m.safetensors")
+    encoder = import_released(data_dir / "encoders" / "encoder_mean-rgb.h5", tmp_path / "m.safetensors")
     wanted = tiles.astype(np.float64).mean((1, 2)) / 127.5 - 1
     assert np.abs(encoder.encode(tiles) - wanted).max() < 1e-5
 
 
 def test_fingerprint_survives_save_and_load(data_dir: Path, tmp_path: Path) -> None:
-    first = import_encoder(data_dir / "encoders" / "encoder_bigan.h5", tmp_path / "a.safetensors")
+    first = import_released(data_dir / "encoders" / "encoder_bigan.h5", tmp_path / "a.safetensors")
     first.save(tmp_path / "b.safetensors")
     again = load_encoder(tmp_path / "b.safetensors")
     assert again.fingerprint == first.fingerprint
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
-    other = import_encoder(data_dir / "encoders" / "encoder_multitask-4.h5", tmp_path / "c.safetensors")
+    other = import_released(data_dir / "encoders" / "encoder_multitask-4.h5", tmp_path / "c.safetensors")
     assert other.fingerprint != first.fingerprint
 
 
 def test_bf16_stays_close(data_dir: Path, tmp_path: Path, tiles: npt.NDArray[np.uint8]) -> None:
     path = tmp_path / "a.safetensors"
-    exact = import_encoder(data_dir / "encoders" / "encoder_multitask-4.h5", path)
+    exact = import_released(data_dir / "encoders" / "encoder_multitask-4.h5", path)
     fast = load_encoder(path, precision="bf16")
     a, b = exact.encode(tiles), fast.encode(tiles)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
@@ -160,7 +160,7 @@ def _write_attribute(path: Path, value: Any) -> None:
 def test_other_files_are_refused(make, words: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     make(tmp_path / "x.h5")
     with pytest.raises(EncoderError, match=words):
-        import_encoder(tmp_path / "x.h5", tmp_path / "x.safetensors")
+        import_released(tmp_path / "x.h5", tmp_path / "x.safetensors")
     assert not (tmp_path / "x.safetensors").exists()
 
 
@@ -170,10 +170,10 @@ def test_weights_larger_than_their_file_are_not_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "r+") as file:
         file["model_weights"].create_dataset("l1/l1/kernel:0", shape=(100_000, 100_000), dtype="f4")
     with pytest.raises(EncoderError, match=r"kernel:0 is said to have 40,000,000,000 bytes"):
-        import_encoder(tmp_path / "x.h5", tmp_path / "x.safetensors")
+        import_released(tmp_path / "x.h5", tmp_path / "x.safetensors")
 
 
 def test_output_must_be_safetensors(tmp_path: Path) -> None:
     _write_keras(tmp_path / "x.h5", 0.2)
     with pytest.raises(EncoderError, match=r"ends in \.safetensors"):
-        import_encoder(tmp_path / "x.h5", tmp_path / "x.pt")
+        import_released(tmp_path / "x.h5", tmp_path / "x.pt")

@@ -46,7 +46,7 @@ DAMAGE = (
 """What h5py and the walk through its content raise where a file is damaged or another model."""
 
 
-def import_encoder(file: str | os.PathLike[str], out: str | os.PathLike[str]) -> Encoder:
+def import_released(file: str | os.PathLike[str], out: str | os.PathLike[str]) -> Encoder:
     """Convert a released ``.h5`` encoder to a safetensors file, and load it.
 
     Args:

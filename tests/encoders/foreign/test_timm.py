@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from histonic.core.errors import EncoderError, SettingsError
 from histonic.encoders.base import ENCODERS, EncoderSpec, architecture_entry, fingerprint_of, load_encoder
-from histonic.encoders.networks.timm import TimmEncoder, TimmNetwork
+from histonic.encoders.foreign.timm import TimmEncoder, TimmNetwork
 from histonic.testing import EncoderContract
 
 SMALL = "test_resnet"  # 0.5 M parameters, in timm for tests
@@ -122,11 +122,10 @@ def test_names_and_tiles_that_do_not_fit(timm) -> None:  # type: ignore[no-untyp
 
 
 def test_the_how_to_page_runs(timm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    page = Path(__file__).parents[3] / "docs" / "how-to" / "timm-models.md"
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "foundation-encoders.md"
     blocks = re.findall(r"^```py\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert blocks
     monkeypatch.chdir(tmp_path)
-    torch.save(timm.create_model("resnet18").state_dict(), "resnet18.pth")
     for code in blocks:
         exec(compile(code, page.name, "exec"), {})
     encoder = load_encoder("resnet18.safetensors")

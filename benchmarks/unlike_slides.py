@@ -1,0 +1,103 @@
+"""How often slides of the same kind are called unlike those of a training, and slides of another stain.
+
+    python benchmarks/unlike_slides.py HISTONIC_DATA [--encoder histonic-mtl] [--cohorts 5]
+
+A slide is 60 tiles of a set at random, all stained a little stronger or weaker (haematoxylin and eosin, each
+by 0.85 to 1.15 for the slide). A training cohort has 100 slides of training tiles; 100 new slides are of test
+tiles, which the training never saw: those of the same range of stain, and those whose two stains are
+multiplied further, as in ``stain_shift.py``. Shares of new slides that are called unlike the training, means
+over cohorts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from histonic.encoders.base import Encoder, load_encoder
+from histonic.models.familiarity import fit_familiarity
+from histonic.nn.stain import perturb_stains
+
+SETS = ("lymph_node_metastasis", "colorectal_diagnosis", "lung_carcinoma", "oral_carcinoma")
+SLIDES, NEW, TILES = 100, 100, 60
+USUAL = 0.15
+SHIFTS = {
+    "the same": (1.0, 1.0),
+    "bluer": (1.2, 0.8),
+    "redder": (0.8, 1.2),
+    "much bluer": (1.4, 0.6),
+    "much redder": (0.6, 1.4),
+    "paler": (0.7, 0.7),
+    "darker": (1.4, 1.4),
+}
+UInt8 = npt.NDArray[np.uint8]
+
+
+def read_tiles(folder: Path, split: str, side: int, most: int = 400) -> UInt8:
+    """Tiles of a split at the encoder's side, at most so many."""
+    with (folder / "tiles.csv").open(encoding="utf-8") as file:
+        rows = [row["path"] for row in csv.DictReader(file) if row["split"] == split]
+    chosen = np.random.default_rng(0).permutation(rows)[:most]
+    return np.stack(
+        [
+            np.asarray(
+                Image.open(folder / path).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+            )
+            for path in chosen
+        ]
+    )
+
+
+def slide_codes(
+    encoder: Encoder, tiles: UInt8, shift: tuple[float, float], rng: np.random.Generator, slides: int
+) -> npt.NDArray[np.float64]:
+    """Mean codes of slides made of tiles."""
+    found = []
+    for _ in range(slides):
+        rows = rng.choice(len(tiles), TILES, replace=len(tiles) < TILES)
+        usual = rng.uniform(1 - USUAL, 1 + USUAL, 2)
+        factor = torch.tensor([[usual[0] * shift[0], usual[1] * shift[1], 1.0]], dtype=torch.float32)
+        pixels = torch.from_numpy(tiles[rows]).permute(0, 3, 1, 2).float() / 255
+        stained = perturb_stains(pixels, factor.expand(TILES, 3), torch.zeros(TILES, 3))
+        shown = stained.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+        found.append(encoder.encode(shown).astype(np.float64).mean(0))
+    return np.array(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--encoder", default="histonic-mtl")
+    parser.add_argument("--cohorts", type=int, default=5)
+    options = parser.parse_args()
+    encoder = load_encoder(options.encoder)
+    print("| set | " + " | ".join(SHIFTS) + " |")
+    print("| --- |" + " --- |" * len(SHIFTS))
+    for name in SETS:
+        folder = options.data / "patches" / name
+        train, test = (read_tiles(folder, split, encoder.spec.tile_px) for split in ("train", "test"))
+        shares: dict[str, list[float]] = {shift: [] for shift in SHIFTS}
+        for cohort in range(options.cohorts):
+            rng = np.random.default_rng([cohort, SETS.index(name)])
+            own = slide_codes(encoder, train, (1.0, 1.0), rng, SLIDES)
+            known = fit_familiarity(own, [str(number) for number in range(SLIDES)])
+            if known is None:
+                raise SystemExit("too few slides")
+            for shift, factors in SHIFTS.items():
+                new = slide_codes(encoder, test, factors, rng, NEW)
+                shares[shift].append(float((known.distances(new) > 1).mean()))
+        print(
+            f"| {name} | " + " | ".join(f"{np.mean(each):.1%}" for each in shares.values()) + " |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()

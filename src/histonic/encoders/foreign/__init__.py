@@ -1,0 +1,1 @@
+"""Encoders from elsewhere: timm, transformers, TorchScript, Keras; presets of foundation encoders; import."""

@@ -1,0 +1,224 @@
+"""Encoders from elsewhere to files of histonic: folders of hubs, state dicts, TorchScript, Keras."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from histonic.core.compressed import TrunkDescription
+from histonic.core.errors import EncoderError
+from histonic.core.settings import Pooling
+from histonic.encoders.foreign.presets import PRESETS, Preset, preset_of
+from histonic.encoders.foreign.stated import Said, TwoColours, colours_in, colours_of, spec_of
+from histonic.encoders.foreign.timm import TimmEncoder, TimmNetwork
+from histonic.encoders.foreign.timm_models import make_model
+from histonic.encoders.foreign.timm_weights import LEFT_OUT, WEIGHT_SUFFIXES, misfit_of, read_weights
+from histonic.encoders.networks.convolutional import NetworkEncoder
+
+CONFIG = "config.json"
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""In a folder as it is downloaded."""
+USES = ("num_classes", "features_only", "global_pool")
+"""Arguments in such a folder that say how the model is used, not how it is built."""
+USUAL_PX = 224
+
+
+def read_encoder(file: str | os.PathLike[str], said: Said, preset: str | None = None) -> NetworkEncoder:
+    """An encoder of weights from elsewhere, on the CPU.
+
+    Nothing is fetched, and no Python code of others is run.
+
+    Args:
+        file: A folder as downloaded from a hub (``config.json`` and weights, for timm or transformers), a
+            state dict, or a TorchScript file.
+        said: What the user says of it.
+        preset: A foundation encoder by name.
+
+    Raises:
+        EncoderError: The file is absent, damaged or of no kind that is known; its colours, pooling or
+            resolution are known neither from it nor from a preset nor from the user; or its weights fit no
+            preset, or several.
+    """
+    path = Path(file)
+    asked = f"Import the encoder {path}."
+    if not path.exists():
+        raise EncoderError(asked, "There is no such file or folder.", "Check the path.")
+    return _read(path, preset_of(preset, asked) if preset else None, said, asked)
+
+
+def _read(path: Path, preset: Preset | None, said: Said, asked: str) -> NetworkEncoder:
+    config = _config_of(path, asked)
+    if "model_type" in config and "architecture" not in config:
+        from histonic.encoders.foreign.transformers_models import read_folder
+
+        return read_folder(path, config, preset, said, asked)
+    weights = _weights_in(path, asked) if path.is_dir() else path
+    if is_torchscript(weights):
+        from histonic.encoders.foreign.torchscript import read_script
+
+        return read_script(weights, preset, said, asked)
+    return _read_timm(weights, config, preset, said, asked)
+
+
+def _config_of(path: Path, asked: str) -> dict[str, Any]:
+    """What the configuration in a folder says; nothing of a file, or of a folder without one."""
+    file = path / CONFIG
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise EncoderError(asked, f"{file} cannot be read: {error}.", "Download the folder again.") from error
+    if not isinstance(found, dict):
+        raise EncoderError(asked, f"{file} holds no configuration.", "Download the folder again.")
+    return found
+
+
+def _weights_in(folder: Path, asked: str) -> Path:
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(each for each in folder.iterdir() if each.suffix in WEIGHT_SUFFIXES and each.is_file())
+    if len(found) == 1:
+        return found[0]
+    if any(each.name.endswith(".index.json") for each in folder.iterdir()):
+        raise EncoderError(asked, "Its weights are split into several files.", "Save them as one file.")
+    names = ", ".join(each.name for each in found)
+    raise EncoderError(
+        asked,
+        f"The folder holds several files of weights: {names}." if found else "The folder holds no weights.",
+        f"Name the file of the weights itself, or give a folder with {CONFIG} and {WEIGHTS[0]}.",
+    )
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, and no state dict."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as opened:
+        return any("/code/" in name for name in opened.namelist())
+
+
+def _read_timm(
+    weights: Path, config: Mapping[str, Any], preset: Preset | None, said: Said, asked: str
+) -> NetworkEncoder:
+    if preset is None and said.architecture is None:
+        preset = _fitting_preset(read_weights(weights, asked), config, asked)
+    given = config.get("pretrained_cfg", config)
+    facts: Mapping[str, Any] = given if isinstance(given, dict) else {}
+    if said.architecture is not None:
+        architecture, arguments = said.architecture, {}
+    elif preset is not None:
+        architecture, arguments = preset.architecture, dict(preset.arguments)
+    else:
+        architecture, arguments = f"timm:{config['architecture']}", _built_by(config)
+    model_name = timm_name(architecture, asked)
+    tile_px = said.tile_px or (preset.tile_px if preset else _side_of(facts, arguments))
+    if "img_size" in arguments:
+        arguments["img_size"] = tile_px
+    stated = _own_colours(model_name, asked) if said.colours == "timm" else colours_in(facts)
+    colours = colours_of(said, stated, preset, asked)
+    pooling = said.pooling or (preset.pooling if preset else _pooling_of(config, asked))
+    described = TrunkDescription(arguments, pooling, *colours, preset.name if preset else "")
+    network = TimmNetwork(model_name, None, tile_px, weights, described)
+    source = f"timm model {model_name}, weights of {weights.name}"
+    spec = spec_of(said, preset, architecture, tile_px, network.code_size, described, source, asked)
+    return TimmEncoder(spec, network)
+
+
+def _fitting_preset(state: Mapping[str, Tensor], config: Mapping[str, Any], asked: str) -> Preset | None:
+    """None where the configuration says how the model is built, else the only preset that fits."""
+    own = None
+    if "architecture" in config:
+        own = _misfit(state, f"timm:{config['architecture']}", _built_by(config), asked)
+        if own is None:
+            return None
+    fitting = [
+        preset
+        for preset in PRESETS.values()
+        if preset.architecture.startswith("timm:")
+        and _misfit(state, preset.architecture, preset.arguments, asked) is None
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        names = ", ".join(preset.name for preset in fitting)
+        raise EncoderError(
+            asked,
+            f"Its weights fit the presets {names}, which differ in colours or licence.",
+            "Say which one they are: --preset NAME.",
+        )
+    also = f", nor the model in {CONFIG}: {own}" if own else "."
+    raise EncoderError(
+        asked,
+        f"Its weights fit none of the presets{also}",
+        f"The presets are {', '.join(PRESETS)}. Of others say --architecture timm:MODEL, --mean and --std, "
+        "or export the model as TorchScript.",
+    )
+
+
+def _misfit(
+    state: Mapping[str, Tensor], architecture: str, arguments: Mapping[str, Any], asked: str
+) -> str | None:
+    """Why weights do not fit a model, None if they do; the model takes no memory."""
+    with torch.device("meta"):
+        model = make_model(timm_name(architecture, asked), USUAL_PX, arguments, asked)
+    classifier = cast(Any, model).pretrained_cfg.get("classifier") or ()
+    modules = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    return misfit_of(model.state_dict(), state, (*modules, *LEFT_OUT))
+
+
+def _built_by(config: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = config.get("model_args")
+    given = arguments if isinstance(arguments, dict) else {}
+    return {name: value for name, value in given.items() if name not in USES}
+
+
+def timm_name(architecture: str, asked: str) -> str:
+    """The model that an architecture names.
+
+    Raises:
+        EncoderError: It is none of timm's.
+
+    Example:
+        >>> timm_name("timm:resnet18", "Import it.")
+        'resnet18'
+    """
+    family, _, model = architecture.partition(":")
+    if family != "timm" or not model:
+        raise EncoderError(
+            asked,
+            f"A state dict cannot be of the architecture {architecture!r}.",
+            "Give timm:MODEL, such as timm:resnet50; of a model of transformers give its folder.",
+        )
+    return model
+
+
+def _own_colours(model_name: str, asked: str) -> TwoColours | None:
+    with torch.device("meta"):
+        model = make_model(model_name, USUAL_PX, {}, asked)
+    return colours_in(cast(Any, model).pretrained_cfg)
+
+
+def _pooling_of(config: Mapping[str, Any], asked: str) -> Pooling:
+    given = config.get("model_args")
+    pool = (given if isinstance(given, dict) else {}).get("global_pool", config.get("global_pool"))
+    if pool == "":
+        raise EncoderError(
+            asked,
+            f"{CONFIG} leaves open which of its tokens are the code.",
+            "Say it: --pooling cls, mean or cls+mean; or --preset NAME.",
+        )
+    return "cls" if pool == "token" else "model"
+
+
+def _side_of(facts: Mapping[str, Any], arguments: Mapping[str, Any]) -> int:
+    size = arguments.get("img_size") or facts.get("input_size") or USUAL_PX
+    return int(size[-1] if isinstance(size, list | tuple) else size)

@@ -1,0 +1,119 @@
+"""What is known of an encoder from elsewhere: said by the user, in its files, by a preset; never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from histonic.core.compressed import TrunkDescription
+from histonic.core.errors import EncoderError
+from histonic.core.settings import Pooling
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.foreign.presets import Colours, Preset
+
+NOT_STATED = "not stated"
+SAME_COLOUR = 1e-3
+TwoColours = tuple[Colours, Colours]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a user says of an encoder; None where its files or a preset have to say it.
+
+    Attributes:
+        architecture: Such as ``timm:resnet50``; folders and TorchScript need none.
+        colours: Mean and deviation of red, green, blue; ``timm``: those of timm's own weights.
+        pooling: What is the code.
+        tile_px: Side of the tiles.
+        mpp: Microns per pixel of the tiles.
+        licence: Of the weights.
+        name: The encoder's own name.
+    """
+
+    architecture: str | None = None
+    colours: TwoColours | Literal["timm"] | None = None
+    pooling: Pooling | None = None
+    tile_px: int | None = None
+    mpp: float | None = None
+    licence: str | None = None
+    name: str | None = None
+
+
+def colours_in(facts: Mapping[str, Any], mean: str = "mean", std: str = "std") -> TwoColours | None:
+    """Mean and deviation as a configuration states them; None if it does not."""
+    found = facts.get(mean), facts.get(std)
+    if not all(isinstance(each, list | tuple) and len(each) == 3 for each in found):
+        return None
+    return cast(TwoColours, tuple(tuple(float(level) for level in each) for each in found if each))
+
+
+def colours_of(said: Said, stated: TwoColours | None, preset: Preset | None, asked: str) -> TwoColours:
+    """The colours that the weights were trained on.
+
+    Args:
+        said: By the user, who has the last word.
+        stated: In the files.
+        preset: If one was named, or is the only one that fits.
+        asked: What was asked for, for messages.
+
+    Raises:
+        EncoderError: Nothing says them, or files and preset say different ones.
+    """
+    if said.colours is not None and said.colours != "timm":
+        return said.colours
+    if stated is not None and preset is not None and not _alike(stated, preset.colours):
+        raise EncoderError(
+            asked,
+            f"Its files say mean {stated[0]} and std {stated[1]}; the preset {preset.name} has "
+            f"{preset.colours[0]} and {preset.colours[1]}.",
+            "Say which are right: --mean and --std; or name another preset.",
+        )
+    found = stated or (preset.colours if preset else None)
+    if found is None:
+        raise EncoderError(
+            asked,
+            "Nothing says which colours (mean and deviation) its weights were trained on; with others its "
+            "codes are wrong.",
+            "Give --preset NAME, or --mean R,G,B --std R,G,B, or --colours timm for timm's own weights.",
+        )
+    return found
+
+
+def _alike(first: TwoColours, second: TwoColours) -> bool:
+    pairs = zip((*first[0], *first[1]), (*second[0], *second[1]), strict=True)
+    return all(abs(one - other) < SAME_COLOUR for one, other in pairs)
+
+
+def spec_of(
+    said: Said,
+    preset: Preset | None,
+    architecture: str,
+    tile_px: int,
+    code_size: int,
+    described: TrunkDescription,
+    source: str,
+    asked: str,
+) -> EncoderSpec:
+    """The spec of an imported encoder.
+
+    Raises:
+        EncoderError: Nothing says the resolution of its tiles.
+    """
+    mpp = said.mpp or (preset.mpp if preset else None)
+    if mpp is None:
+        raise EncoderError(
+            asked,
+            "Nothing says at which resolution its tiles are.",
+            "Give --mpp, the microns per pixel that the weights were trained at, such as 0.5 for 20x.",
+        )
+    return EncoderSpec(
+        said.name or (preset.name if preset else architecture.partition(":")[2] or architecture),
+        architecture,
+        tile_px,
+        mpp,
+        code_size,
+        licence=said.licence or (preset.licence if preset else NOT_STATED),
+        provenance=f"imported: {source}",
+        trunk=described,
+    )

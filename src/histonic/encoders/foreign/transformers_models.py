@@ -1,0 +1,215 @@
+"""Models of the transformers package (extra ``transformers``) as tile encoders, without code of others."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from histonic.core.compressed import TrunkDescription
+from histonic.core.errors import EncoderError
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.foreign.colours import scale_and_shift
+from histonic.encoders.foreign.pooling import pooled
+from histonic.encoders.foreign.presets import Preset
+from histonic.encoders.foreign.stated import Said, colours_in, colours_of, spec_of
+from histonic.encoders.networks.convolutional import NetworkEncoder
+
+PREPROCESSOR = "preprocessor_config.json"
+ABOUT_FILES = ("_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version")
+"""Of a configuration what says where its weights were, not how the model is built."""
+
+
+class TransformersNetwork(nn.Module):
+    """Tiles to codes by the pooled tokens of a model of transformers.
+
+    Args:
+        model_type: As in its configuration, such as ``vit`` or ``dinov2``.
+        described: Its configuration (``arguments``), colours and pooling.
+        trunk: The model; None builds it with random weights.
+
+    Raises:
+        EncoderError: transformers is absent, or does not know such a model without code of others.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, model_type: str, described: TrunkDescription, trunk: nn.Module | None = None) -> None:
+        super().__init__()
+        self.model_type = model_type
+        self.pooling = described.pooling
+        self.trunk = trunk if trunk is not None else _build(model_type, described.arguments)
+        config = cast(Any, self.trunk).config
+        self.prefix = 1 + int(getattr(config, "num_register_tokens", 0) or 0)
+        scale, shift = scale_and_shift(described.mean, described.std)
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Codes ``(B, D)`` of tiles ``(B, 3, H, W)`` scaled to -1..1."""
+        found = self.trunk(pixel_values=tiles * self.scale + self.shift)
+        if self.pooling == "model":
+            return cast(Tensor, found.pooler_output)
+        return pooled(found.last_hidden_state, self.pooling, self.prefix, self.model_type)
+
+
+class TransformersEncoder(NetworkEncoder):
+    """A :class:`TransformersNetwork` with weights, as an encoder of architecture ``transformers:TYPE``."""
+
+    architecture = "transformers"
+
+    @classmethod
+    def create(cls, device: str, precision: str) -> Self:
+        """Refuse: this encoder needs weights.
+
+        Raises:
+            EncoderError: Always.
+        """
+        raise EncoderError(
+            "Use the encoder 'transformers'.",
+            "It names a family of architectures, without weights.",
+            "Give an encoder file, made by 'histonic encoder import' (docs/how-to/foundation-encoders.md).",
+        )
+
+    @classmethod
+    def build(cls, spec: EncoderSpec) -> TransformersNetwork:
+        """The network of a spec, with random weights."""
+        if spec.trunk is None:
+            raise EncoderError(
+                f"Load the encoder {spec.name!r}.", "Its file says nothing of its trunk.", "Import it again."
+            )
+        return TransformersNetwork(spec.architecture.partition(":")[2], spec.trunk)
+
+
+def read_folder(
+    folder: Path, config: Mapping[str, Any], preset: Preset | None, said: Said, asked: str
+) -> TransformersEncoder:
+    """An encoder of a folder as it is downloaded, with ``config.json`` and weights.
+
+    Args:
+        folder: The folder.
+        config: What its configuration says.
+        preset: That says pooling, licence and resolution.
+        said: By the user.
+        asked: What was asked for, for messages.
+
+    Raises:
+        EncoderError: The model needs code of its authors, its weights are absent or do not fit, or its
+            colours or resolution are not known.
+    """
+    model_type = str(config["model_type"])
+    architecture = f"{TransformersEncoder.architecture}:{model_type}"
+    if preset is not None and preset.architecture != architecture:
+        raise EncoderError(
+            asked,
+            f"It is a {model_type!r} of transformers, the preset {preset.name!r} is {preset.architecture!r}.",
+            "Name another preset, or none.",
+        )
+    stated = colours_in(_preprocessing(folder, asked), "image_mean", "image_std")
+    if said.colours == "timm":
+        raise EncoderError(asked, "It is no model of timm.", "Give --mean and --std in place of --colours.")
+    colours = colours_of(said, stated, preset, asked)
+    pooling = said.pooling or (preset.pooling if preset else "cls")
+    trunk = _load(folder, model_type, asked)
+    arguments = _plain(cast(Any, trunk).config.to_dict())
+    described = TrunkDescription(arguments, pooling, *colours, preset.name if preset else "")
+    network = TransformersNetwork(model_type, described, trunk)
+    tile_px = said.tile_px or (preset.tile_px if preset else _side_of(config))
+    try:
+        with torch.inference_mode():
+            size = network.eval()(torch.zeros(1, 3, tile_px, tile_px)).shape[1]
+    except (RuntimeError, ValueError, AttributeError) as error:
+        told = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise EncoderError(
+            asked,
+            f"It gives no codes of tiles of {tile_px} px: {told[0]}.",
+            "Give another --tile-px or --pooling.",
+        ) from error
+    source = f"transformers model {model_type}, folder {folder.name}"
+    return TransformersEncoder(
+        spec_of(said, preset, architecture, tile_px, size, described, source, asked), network
+    )
+
+
+def _preprocessing(folder: Path, asked: str) -> Mapping[str, Any]:
+    file = folder / PREPROCESSOR
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise EncoderError(asked, f"{file} cannot be read: {error}.", "Download the folder again.") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _side_of(config: Mapping[str, Any]) -> int:
+    size = config.get("image_size", 224)
+    # Weights of DINOv2 are made for 518 px; tiles are 224 px, to which positions are interpolated.
+    return 224 if not isinstance(size, int) or size > 224 else size
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in config.items() if name not in ABOUT_FILES}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
+    return plain
+
+
+def _import(asked: str) -> Any:
+    try:
+        return importlib.import_module("transformers")
+    except (ImportError, RuntimeError) as error:
+        raise EncoderError(
+            asked, f"transformers cannot be imported: {error}.", "pip install 'histonic[transformers]'"
+        ) from error
+
+
+def _known(transformers: Any, model_type: str, asked: str) -> None:
+    if model_type not in transformers.CONFIG_MAPPING:
+        raise EncoderError(
+            asked,
+            f"transformers {transformers.__version__} has no model {model_type!r} of its own; such a model "
+            "runs code of its authors, which histonic does not.",
+            "Export it as TorchScript with its own package, and import that file.",
+        )
+
+
+def _build(model_type: str, arguments: Mapping[str, Any]) -> nn.Module:
+    asked = f"Build the model {model_type!r} of transformers."
+    transformers = _import(asked)
+    _known(transformers, model_type, asked)
+    rest = {name: value for name, value in arguments.items() if name != "model_type"}
+    config = transformers.AutoConfig.for_model(model_type, **rest)
+    return cast(nn.Module, transformers.AutoModel.from_config(config, trust_remote_code=False))
+
+
+def _load(folder: Path, model_type: str, asked: str) -> nn.Module:
+    transformers = _import(asked)
+    _known(transformers, model_type, asked)
+    try:
+        trunk, found = transformers.AutoModel.from_pretrained(
+            str(folder),
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise EncoderError(
+            asked, f"transformers cannot load it: {told}.", "Download the folder again."
+        ) from error
+    # A pooler is used by nothing here, and many folders lack it.
+    missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise EncoderError(
+            asked,
+            f"{len(missing)} weights of the model are not in the folder, first {missing[0]!r}.",
+            "Download the folder again.",
+        )
+    return cast(nn.Module, trunk)

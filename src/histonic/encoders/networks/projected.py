@@ -1,0 +1,198 @@
+"""A frozen encoder and a trained projection of its codes: many numbers from elsewhere to a few."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Self, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from histonic.core.compressed import ProjectionDescription
+from histonic.core.errors import EncoderError
+from histonic.encoders.base import ENCODERS, EncoderSpec, Tensors, architecture_entry
+from histonic.encoders.networks.convolutional import NetworkEncoder
+from histonic.encoders.networks.tile_network import HalfNetwork, Runs
+
+PROJECTED = "projected"
+BASE, PROJECTION = "base.", "projection."
+"""What the names of the two parts' weights begin with."""
+LEAST_SPREAD = 1e-6
+ROWS_AT_ONCE = 8192
+
+
+class Projection(nn.Module):
+    """Features to codes: standardised, then one linear layer, or two with GELU between.
+
+    Args:
+        features: F.
+        code_size: D.
+        hidden: Numbers of the layer between; 0: none.
+
+    Example:
+        >>> Projection(1536, 128)(torch.zeros(2, 1536)).shape
+        torch.Size([2, 128])
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, features: int, code_size: int, hidden: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("spread", torch.ones(features))
+        layers = [nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, code_size)]
+        self.layers = nn.Sequential(*layers) if hidden else nn.Sequential(nn.Linear(features, code_size))
+
+    @torch.no_grad()
+    def fit_scale(self, features: npt.NDArray[np.floating[Any]]) -> None:
+        """Standardise by features ``(N, F)``."""
+        given = np.asarray(features, np.float64)
+        self.mean.copy_(torch.from_numpy(given.mean(0)))
+        self.spread.copy_(torch.from_numpy(given.std(0)).clamp_min(LEAST_SPREAD))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Codes ``(B, D)`` of features ``(B, F)``."""
+        return cast(Tensor, self.layers((features - self.mean) / self.spread))
+
+    @torch.inference_mode()
+    def codes(self, features: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+        """Codes ``(N, D)`` of features ``(N, F)`` in memory."""
+        parts = [
+            self(torch.from_numpy(np.asarray(features[start : start + ROWS_AT_ONCE], np.float32))).numpy()
+            for start in range(0, len(features), ROWS_AT_ONCE)
+        ]
+        size = self.layers[-1].out_features
+        return np.concatenate(parts) if parts else np.zeros((0, int(size)), np.float32)  # type: ignore[arg-type]
+
+
+class ProjectedNetwork(nn.Module):
+    """A network and a projection behind it.
+
+    Args:
+        base: Tiles ``(B, 3, H, W)`` of -1..1 to features ``(B, F)``.
+        projection: Features to codes.
+    """
+
+    def __init__(self, base: nn.Module, projection: Projection) -> None:
+        super().__init__()
+        self.base = base
+        self.projection = projection
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Codes ``(B, D)`` of tiles."""
+        return cast(Tensor, self.projection(self.base(tiles)))
+
+    def running(self, half: bool) -> nn.Module:
+        """The same as it runs: the frozen part in its own faster form, the projection in single precision."""
+        if isinstance(self.base, Runs):
+            base: nn.Module = self.base.running(half)
+        else:
+            base = HalfNetwork(self.base) if half else self.base
+        return nn.Sequential(base, self.projection)
+
+
+class ProjectedEncoder(NetworkEncoder):
+    """A frozen encoder and a projection, as an encoder of uint8 tiles of architecture ``projected:BASE``.
+
+    Args:
+        spec: With a ``projection``.
+        base: The frozen encoder.
+        projection: Fitted.
+    """
+
+    architecture = PROJECTED
+
+    def __init__(self, spec: EncoderSpec, base: NetworkEncoder, projection: Projection) -> None:
+        self.base = base
+        self.projection = projection
+        super().__init__(spec, ProjectedNetwork(base.network, projection), str(base.device), base.precision)
+
+    @classmethod
+    def working_px(cls, spec: EncoderSpec) -> int:
+        """As the frozen encoder has it."""
+        base = base_spec(spec)
+        found = ENCODERS.get(architecture_entry(base))
+        return found.working_px(base) if _is_network(found) else spec.tile_px  # type: ignore[attr-defined]
+
+    @classmethod
+    def create(cls, device: str, precision: str) -> Self:
+        """Refuse: this encoder needs weights.
+
+        Raises:
+            EncoderError: Always.
+        """
+        raise EncoderError(
+            f"Use the encoder {PROJECTED!r}.",
+            "It names a family of architectures, without weights.",
+            "Give an encoder file, made by 'histonic encoder train --freeze-trunk'.",
+        )
+
+    @classmethod
+    def from_tensors(cls, spec: EncoderSpec, tensors: Tensors, device: str, precision: str) -> Self:
+        """Both parts from their weights.
+
+        Raises:
+            EncoderError: The tensors are not those of the two parts.
+        """
+        asked = f"Load the encoder {spec.name!r}."
+        frozen = base_spec(spec)
+        found = ENCODERS.get(architecture_entry(frozen))
+        if not _is_network(found):
+            raise EncoderError(asked, f"{frozen.architecture!r} is no network.", "Train it again.")
+        base = found.from_tensors(frozen, _part(tensors, BASE), device, precision)
+        described = cast(ProjectionDescription, spec.projection)
+        projection = Projection(described.features, spec.code_size, described.hidden)
+        own = {name: torch.from_numpy(np.array(value)) for name, value in _part(tensors, PROJECTION).items()}
+        try:
+            projection.load_state_dict(own)
+        except RuntimeError as error:
+            raise EncoderError(
+                asked, f"Its projection does not fit: {error}.", "Copy or train it again."
+            ) from error
+        return cls(spec, cast(NetworkEncoder, base), projection.eval().requires_grad_(False).to(device))
+
+    def _tensors(self) -> dict[str, Any]:
+        own = {name: value.cpu().numpy() for name, value in self.projection.state_dict().items()}
+        return projected_tensors(self.base._tensors(), own)
+
+
+def base_spec(spec: EncoderSpec) -> EncoderSpec:
+    """The spec of the frozen encoder within a projected one.
+
+    Raises:
+        EncoderError: The spec is of no projected encoder.
+    """
+    family, _, rest = spec.architecture.partition(":")
+    if family != PROJECTED or not rest or spec.projection is None:
+        raise EncoderError(
+            f"Use {spec.name!r} as a projected encoder.",
+            f"It is of the architecture {spec.architecture!r}.",
+            "Give an encoder made by 'histonic encoder train --freeze-trunk'.",
+        )
+    return replace(
+        spec,
+        architecture=rest,
+        code_size=spec.projection.features,
+        projection=None,
+        half_cosine=None,
+    )
+
+
+def projected_tensors(base: Mapping[str, Any], projection: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights of both parts under the names of a projected encoder's file."""
+    return {
+        **{f"{BASE}{name}": value for name, value in base.items()},
+        **{f"{PROJECTION}{name}": value for name, value in projection.items()},
+    }
+
+
+def _part(tensors: Tensors, prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _is_network(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, NetworkEncoder)

@@ -1,0 +1,180 @@
+"""Whether a slide looks like those that a bundle was trained on, by the mean code of its tissue."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from histonic.core.cohort import Patient
+from histonic.core.errors import BundleError
+from histonic.data.maps.memory import Moments
+from histonic.nn.weights_files import system_errors
+
+FAMILIAR_FILE = "familiar.safetensors"
+FEWEST_MAPS = 20
+"""With fewer maps nothing is said: their spread is not known."""
+MOST_AXES = 64
+FALSE_ALARMS = 0.025
+"""Share of slides like those of the training that are called unlike them."""
+PARTS = 10
+LEAST = 1e-9
+FloatArray = npt.NDArray[np.float64]
+NAMES = ("mean", "scale", "axes", "spread", "rest", "limit")
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """The spread of mean codes over the maps of a training.
+
+    The distance is Mahalanobis', by the covariance of Ledoit and Wolf (2004), which stays usable where there
+    are fewer maps than numbers in a code: its largest axes are kept, all others count alike.
+
+    Attributes:
+        mean: ``(D,)`` of the maps' mean codes.
+        scale: ``(D,)`` by which each channel is divided first.
+        axes: ``(A, D)`` directions of the largest spread.
+        spread: ``(A,)`` variance along them.
+        rest: Variance along every other direction.
+        limit: Distance above which a map is unlike those of the training.
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    axes: FloatArray
+    spread: FloatArray
+    rest: float
+    limit: float
+
+    def distances(self, codes: FloatArray) -> FloatArray:
+        """Distances ``(N,)`` of mean codes ``(N, D)``, as multiples of the limit: above 1 is unlike."""
+        return _distances(self, codes) / self.limit
+
+
+def fit_familiarity(codes: FloatArray, groups: Sequence[str]) -> Familiarity | None:
+    """The spread of mean codes, and a limit that so many of the training's own maps exceed.
+
+    The limit is a quantile of distances of maps to the spread of others' (in ten parts, patients whole), so
+    that a new map of the same kind exceeds it in at most 2.5 % (conformal; with fewer than 39 maps in one of
+    their number).
+
+    Args:
+        codes: Mean codes ``(N, D)``.
+        groups: Of each its patient.
+
+    Returns:
+        None if there are fewer than :data:`FEWEST_MAPS`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> known = fit_familiarity(rng.normal(size=(200, 8)), [str(number) for number in range(200)])
+        >>> float((known.distances(rng.normal(size=(2000, 8))) > 1).mean()) < 0.05
+        True
+        >>> float((known.distances(rng.normal(3, 1, size=(2000, 8))) > 1).mean()) > 0.95
+        True
+    """
+    if len(codes) < FEWEST_MAPS:
+        return None
+    names = sorted(set(groups))
+    order = np.random.default_rng(0).permutation(len(names))
+    part_of = {names[name]: place % PARTS for place, name in enumerate(order)}
+    parts = np.array([part_of[group] for group in groups])
+    held_out = np.empty(len(codes))
+    fits = []
+    for part in np.unique(parts):
+        here = parts == part
+        if (~here).sum() < 2:
+            return None
+        fits.append(_fit(codes[~here]))
+        held_out[here] = _distances(fits[-1], codes[here])
+    rank = min(len(codes), math.ceil((len(codes) + 1) * (1 - FALSE_ALARMS)))
+    # One of the fits by which the limit was found: with more maps distances would be on another scale.
+    return replace(fits[0], limit=max(float(np.sort(held_out)[rank - 1]), LEAST))
+
+
+def familiarity_of(moments: Mapping[str, Moments], patients: Sequence[Patient]) -> Familiarity | None:
+    """What the maps of a training look like.
+
+    Args:
+        moments: Of each map.
+        patients: With their maps as the networks see them.
+    """
+    owners = {name: patient.patient_id for patient in patients for name in patient.slide_ids}
+    names = sorted(owners)
+    return fit_familiarity(mean_codes(moments, names), [owners[name] for name in names])
+
+
+def mean_codes(moments: Mapping[str, Moments], names: Sequence[str]) -> FloatArray:
+    """Mean codes ``(N, D)`` of maps."""
+    return np.array([moments[name].total / moments[name].cells for name in names])
+
+
+def _fit(codes: FloatArray) -> Familiarity:
+    from sklearn.covariance import ledoit_wolf
+
+    mean, scale = codes.mean(0), codes.std(0)
+    scale = np.where(scale > 1e-9 * np.maximum(1, np.abs(mean)), scale, 1.0)
+    covariance, _ = ledoit_wolf((codes - mean) / scale, assume_centered=True)
+    values, vectors = np.linalg.eigh(covariance)
+    kept = min(MOST_AXES, len(values), max(1, len(codes) - 1))
+    rest = values[: len(values) - kept]
+    least = float(rest.mean()) if len(rest) else float(values[-kept:].min())
+    return Familiarity(
+        mean,
+        scale,
+        vectors[:, -kept:].T,
+        np.maximum(values[-kept:], LEAST),
+        max(least, LEAST),
+        1.0,
+    )
+
+
+def _distances(known: Familiarity, codes: FloatArray) -> FloatArray:
+    away = (np.asarray(codes, np.float64) - known.mean) / known.scale
+    along = away @ known.axes.T
+    beside = np.maximum((away**2).sum(1) - (along**2).sum(1), 0)
+    squared: FloatArray = ((along**2) / known.spread).sum(1) + beside / known.rest
+    return np.sqrt(squared / len(known.mean))
+
+
+def save_familiarity(path: Path, known: Familiarity) -> None:
+    """Write it to a safetensors file.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    tensors: dict[str, npt.NDArray[Any]] = {
+        "mean": known.mean.astype(np.float32),
+        "scale": known.scale.astype(np.float32),
+        "axes": np.ascontiguousarray(known.axes, np.float32),
+        "spread": known.spread.astype(np.float32),
+        "rest": np.array([known.rest]),
+        "limit": np.array([known.limit]),
+    }
+    with system_errors():
+        save_file(tensors, path)
+
+
+def load_familiarity(path: Path) -> Familiarity:
+    """Read what :func:`save_familiarity` wrote.
+
+    Raises:
+        BundleError: The file is damaged.
+    """
+    try:
+        found: Mapping[str, npt.NDArray[Any]] = load_file(path)
+        mean, scale, axes, spread, rest, limit = (np.asarray(found[name], np.float64) for name in NAMES)
+        if axes.shape != (len(spread), len(mean)) or scale.shape != mean.shape or rest.shape != limit.shape:
+            raise ValueError("its arrays do not fit each other")
+        return Familiarity(mean, scale, axes, spread, float(rest[0]), float(limit[0]))
+    except (SafetensorError, OSError, LookupError, ValueError) as error:
+        raise BundleError(
+            f"Read {path}.", f"It cannot be read: {error}.", "Copy the bundle again or train again."
+        ) from error

@@ -1,0 +1,201 @@
+"""Training behind a frozen encoder: its codes of all tiles are computed once, and projected."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from histonic.core.compressed import ProjectionDescription
+from histonic.core.errors import EncoderError, SettingsError
+from histonic.core.files import replacing_file
+from histonic.core.progress import Progress, Silent
+from histonic.data.tilesets.tile_set import TileSet
+from histonic.encoders.base import EncoderSpec, encoder_spec, load_encoder
+from histonic.encoders.engines.choice import choose_precision, start_encoding
+from histonic.encoders.engines.pool import EncodingPool
+from histonic.encoders.networks.convolutional import NetworkEncoder
+from histonic.encoders.networks.projected import PROJECTED, Projection
+from histonic.encoders.objectives.base import Objective
+from histonic.nn.augmentation.augment import AUGMENT_LEVELS, AugmentRule, augment
+from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.training_data import TrainingModule
+from histonic.training.devices import pick_device
+
+AT_ONCE = 256
+NO_AUGMENTATION = "none"
+
+
+class FrozenModule(TrainingModule):
+    """An objective that is shown features of tiles, of which some views were made beforehand.
+
+    Args:
+        objective: What learns; its trunk is the projection.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__(objective, AUGMENT_LEVELS[NO_AUGMENTATION], 0)
+
+    @torch.no_grad()
+    def prepared(self, tiles: Tensor, generator: torch.Generator) -> Tensor:
+        """Of features ``(B, V, F)`` a view of each ``(B, F)``: the plain one, or any while learning."""
+        if not self.training and self.objective.shows == "tile":
+            return tiles[:, 0].float()
+        chosen = torch.randint(tiles.shape[1], (len(tiles),), generator=generator, device=tiles.device)
+        return tiles[torch.arange(len(tiles), device=tiles.device), chosen].float()
+
+
+def adopt_frozen(settings: TrainEncoderSettings) -> tuple[TrainEncoderSettings, EncoderSpec]:
+    """The settings with the tiles of the frozen encoder, and the spec of what will be trained.
+
+    Raises:
+        SettingsError: No encoder is given, or an option cannot be had behind a frozen one.
+        EncoderError: The encoder is absent, damaged, or has no network.
+    """
+    asked = "Train a projection behind a frozen encoder (--freeze-trunk)."
+    if settings.weights is None:
+        raise SettingsError(
+            asked,
+            "No encoder is given.",
+            "Give its file: --weights ENCODER.safetensors, from 'encoder import'.",
+        )
+    if settings.objective != "multitask" or settings.trunk or settings.multitask.appearance:
+        wrong = "--trunk" if settings.trunk else "the appearance task"
+        raise SettingsError(
+            asked,
+            f"It was asked for with {wrong if settings.objective == 'multitask' else settings.objective}.",
+            "It learns by --objective multitask, with or without contrast; the trunk is that of --weights.",
+        )
+    base = encoder_spec(settings.weights)
+    if settings.code_size >= base.code_size:
+        raise SettingsError(
+            asked,
+            f"{base.name!r} gives {base.code_size} numbers, and --code-size is {settings.code_size}.",
+            "Give a smaller --code-size.",
+        )
+    adopted = settings.model_copy(update={"tile_px": base.tile_px, "mpp": base.mpp})
+    spec = replace(
+        base,
+        name=settings.name or settings.out.name,
+        architecture=f"{PROJECTED}:{base.architecture}",
+        code_size=settings.code_size,
+        licence=settings.licence,
+        provenance=f"projection trained with histonic behind {base.name} (its licence: {base.licence})",
+        half_cosine=None,
+        projection=ProjectionDescription(base.code_size, settings.hidden),
+    )
+    return adopted, spec
+
+
+def load_frozen(settings: TrainEncoderSettings, device: str = "cpu") -> NetworkEncoder:
+    """The frozen encoder.
+
+    Raises:
+        EncoderError: It is absent, damaged, or has no network.
+    """
+    path = str(settings.weights)
+    precision = choose_precision("auto", encoder_spec(path), device)
+    found = load_encoder(path, device=device, precision=precision)
+    if not isinstance(found, NetworkEncoder):
+        raise EncoderError(
+            f"Train a projection behind {path}.", "It has no network.", "Give an encoder with weights."
+        )
+    return found
+
+
+def feature_sets(
+    settings: TrainEncoderSettings, sets: Sequence[TileSet], progress: Progress | None = None
+) -> list[TileSet]:
+    """The sets with features float16 ``(N, V, F)`` in place of tiles, mapped from the cache.
+
+    View 0 is of the tile as it is, the others of augmented ones.
+
+    Args:
+        settings: With the frozen encoder, the augmentation and the number of views.
+        sets: Of tiles.
+        progress: Listener to the progress.
+
+    Raises:
+        EncoderError: The encoder cannot be loaded.
+        OutputError: The cache cannot be written.
+    """
+    cache = settings.cache or settings.out / "cache"
+    frozen = load_frozen(settings, pick_device(settings.device))
+    found = []
+    for each in sets:
+        facts = f"{each.fingerprint} {frozen.fingerprint} {settings.augment} {settings.views} {settings.seed}"
+        path = cache / f"features-{hashlib.sha256(facts.encode()).hexdigest()[:24]}.npy"
+        if not path.is_file():
+            _encode_set(each, frozen, settings, path, progress or Silent())
+        features: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+        found.append(replace(each, tiles=features))
+    return found
+
+
+def _encode_set(
+    each: TileSet, frozen: NetworkEncoder, settings: TrainEncoderSettings, path: Path, progress: Progress
+) -> None:
+    rule = AUGMENT_LEVELS[settings.augment]
+    count = len(each.tiles)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    progress.stage(f"codes of {each.plan.name} by {frozen.spec.name}", count)
+    first = np.ascontiguousarray(each.tiles[:AT_ONCE])
+    with (
+        replacing_file(path) as partial,
+        start_encoding(
+            frozen,
+            device=str(frozen.device),
+            precision="bf16" if frozen.precision == "bf16" else "32",
+            engine=None,
+            tiles=count * settings.views,
+            batch=AT_ONCE,
+            first=first,
+            progress=progress,
+        ) as pool,
+    ):
+        shape = (count, settings.views, frozen.spec.code_size)
+        features = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+        generator = torch.Generator().manual_seed(settings.seed)
+        for start in range(0, count, AT_ONCE):
+            tiles = np.ascontiguousarray(each.tiles[start : start + AT_ONCE])
+            for view in range(settings.views):
+                shown = tiles if not view else _augmented(tiles, rule, generator)
+                features[start : start + AT_ONCE, view] = _encoded(pool, shown)
+            progress.advance(len(tiles))
+        features.flush()
+
+
+def _encoded(pool: EncodingPool, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+    codes: npt.NDArray[np.float16] = pool.encode(tiles).astype(np.float16)
+    return codes
+
+
+@torch.no_grad()
+def _augmented(
+    tiles: npt.NDArray[np.uint8], rule: AugmentRule, generator: torch.Generator
+) -> npt.NDArray[np.uint8]:
+    pixels = torch.from_numpy(tiles).permute(0, 3, 1, 2).float().div(255)
+    changed = augment(pixels, rule, generator).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return np.ascontiguousarray(changed.permute(0, 2, 3, 1).numpy())
+
+
+def build_projection(spec: EncoderSpec, sets: Sequence[TileSet]) -> Projection:
+    """A projection with fresh weights, standardised by the plain features of the training tiles.
+
+    Args:
+        spec: Of the encoder that is trained.
+        sets: With features in place of tiles.
+    """
+    described = spec.projection
+    if described is None:
+        raise TypeError(f"{spec.name} is no projected encoder")
+    projection = Projection(described.features, spec.code_size, described.hidden)
+    projection.fit_scale(np.concatenate([each.tiles[each.rows("train"), 0] for each in sets]))
+    return projection

@@ -1,0 +1,19 @@
+"""Settings of 'histonic project'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from histonic.core.settings import Settings
+
+
+class ProjectSettings(Settings):
+    """A store of codes to a store of shorter ones."""
+
+    store: Path = Field(description="Store of maps by the frozen encoder.")
+    encoder: Path = Field(
+        description="Projected encoder of it (.safetensors), from 'histonic encoder train --freeze-trunk'."
+    )
+    out: Path = Field(description="Store to write.")

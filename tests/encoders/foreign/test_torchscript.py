@@ -1,0 +1,110 @@
+"""TorchScript files as encoders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from histonic.core.errors import EncoderError
+from histonic.encoders.base import EncoderSpec, load_encoder, save_encoder
+from histonic.encoders.foreign.importing import is_torchscript
+from histonic.stages.encoder.imported import import_encoder
+from histonic.testing import EncoderContract
+
+COLOURS = ((0.7, 0.5, 0.6), (0.2, 0.25, 0.1))
+
+
+class Patches(nn.Module):
+    """Tokens of a class and of four patches, as a transformer gives them."""
+
+    def __init__(self, tokens: bool) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 6, 16, 16)
+        self.tokens = tokens
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        patches = self.convolution(tiles).flatten(2).mT
+        if self.tokens:
+            return torch.cat((patches.amax(1, keepdim=True), patches), 1)
+        return patches.mean(1)
+
+
+def script(path: Path, tokens: bool = False) -> nn.Module:
+    torch.manual_seed(0)
+    model = Patches(tokens).eval()
+    torch.jit.trace(model, torch.zeros(1, 3, 32, 32)).save(str(path))
+    return model
+
+
+def tiles() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+
+
+def test_codes_are_those_of_the_script(tmp_path: Path) -> None:
+    model = script(tmp_path / "m.pt")
+    assert is_torchscript(tmp_path / "m.pt")
+    made = import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
+    seen = torch.tensor(((tiles() / 255 - COLOURS[0]) / COLOURS[1]).transpose(0, 3, 1, 2)).float()
+    with torch.no_grad():
+        wanted = model(seen).numpy()
+    again = load_encoder(tmp_path / "e.safetensors")
+    np.testing.assert_allclose(again.encode(tiles()), wanted, rtol=1e-5, atol=1e-5)
+    assert again.fingerprint == made.fingerprint and again.spec == made.spec
+    halved = load_encoder(tmp_path / "e.safetensors", precision="bf16").encode(tiles())
+    np.testing.assert_allclose(halved, wanted, atol=0.05 * np.abs(wanted).max())
+
+
+def test_tokens_are_pooled_as_it_is_said(tmp_path: Path) -> None:
+    script(tmp_path / "m.pt", tokens=True)
+    with pytest.raises(EncoderError, match="--pooling cls"):
+        import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
+    both = import_encoder(
+        tmp_path / "m.pt",
+        tmp_path / "e.safetensors",
+        colours=COLOURS,
+        mpp=0.5,
+        tile_px=32,
+        pooling="cls+mean",
+    )
+    assert both.spec.code_size == 12
+
+
+def test_what_is_not_known_or_does_not_fit(tmp_path: Path) -> None:
+    script(tmp_path / "m.pt")
+    with pytest.raises(EncoderError, match="which colours"):
+        import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", mpp=0.5, tile_px=32)
+    with pytest.raises(EncoderError, match="--mpp"):
+        import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, tile_px=32)
+    with pytest.raises(EncoderError, match=r"does not take tiles of 16 px|not one vector"):
+        torch.jit.trace(nn.Conv2d(3, 2, 20), torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "c.pt"))
+        import_encoder(tmp_path / "c.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=16)
+    assert not (tmp_path / "e.safetensors").exists()
+
+
+def test_a_state_dict_is_no_script_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "s.pt")
+    assert not is_torchscript(tmp_path / "s.pt")
+    script(tmp_path / "m.pt")
+    made = import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
+    damaged = np.frombuffer((tmp_path / "m.pt").read_bytes()[:400], np.uint8)
+    save_encoder(tmp_path / "d.safetensors", made.spec, {"script": damaged})
+    with pytest.raises(EncoderError, match="cannot be read"):
+        load_encoder(tmp_path / "d.safetensors")
+    save_encoder(tmp_path / "n.safetensors", EncoderSpec("n", "torchscript", 32, 0.5, 6), {"a": damaged})
+    with pytest.raises(EncoderError, match="holds no script"):
+        load_encoder(tmp_path / "n.safetensors")
+    with pytest.raises(EncoderError, match="kind of file"):
+        load_encoder("torchscript")
+
+
+class TestContract(EncoderContract):
+    def make(self):  # type: ignore[no-untyped-def]
+        import tempfile
+
+        folder = Path(tempfile.mkdtemp())
+        script(folder / "m.pt")
+        return import_encoder(folder / "m.pt", folder / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)

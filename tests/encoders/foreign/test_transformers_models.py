@@ -1,0 +1,118 @@
+"""Folders of transformers models as encoders: the package's own models, and no code of others."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from histonic.core.errors import EncoderError
+from histonic.encoders.base import load_encoder
+from histonic.stages.encoder.imported import import_encoder
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 16,
+}
+COLOURS = ((0.7, 0.5, 0.6), (0.2, 0.25, 0.1))
+
+
+@pytest.fixture(scope="module")
+def transformers() -> Any:
+    return pytest.importorskip("transformers", reason="absent: pip install 'histonic[transformers]'")
+
+
+def folder_of(transformers: Any, folder: Path, kind: str, colours: bool = True, **more: Any) -> Any:
+    """A folder as it is downloaded, and the model that lies in it."""
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, **SIZES, intermediate_size=48, **more)
+    model = transformers.AutoModel.from_config(config).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.05)
+    model.save_pretrained(folder)
+    if colours:
+        facts = {"image_mean": COLOURS[0], "image_std": COLOURS[1]}
+        (folder / "preprocessor_config.json").write_text(json.dumps(facts), encoding="utf-8")
+    return model
+
+
+def tiles() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "dinov2_with_registers"])
+def test_codes_are_those_of_the_model(
+    transformers: Any, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = folder_of(transformers, tmp_path / "hub", kind)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    made = import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="cls+mean")
+    assert made.spec.architecture == f"transformers:{kind}" and made.spec.tile_px == 32
+    seen = torch.tensor(((tiles() / 255 - COLOURS[0]) / COLOURS[1]).transpose(0, 3, 1, 2)).float()
+    with torch.no_grad():
+        tokens = model(pixel_values=seen).last_hidden_state
+    first_patch = {"dinov2_with_registers": 5}.get(kind, 1)
+    wanted = torch.cat([tokens[:, 0], tokens[:, first_patch:].mean(1)], 1).numpy()
+    again = load_encoder(tmp_path / "e.safetensors")
+    np.testing.assert_allclose(again.encode(tiles()), wanted, rtol=1e-4, atol=1e-5)
+    assert again.spec == made.spec and again.fingerprint == made.fingerprint
+
+
+def test_presets_name_pooling_and_licence(transformers: Any, tmp_path: Path) -> None:
+    folder_of(transformers, tmp_path / "hub", "dinov2", colours=False)
+    made = import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", preset="midnight-12k", tile_px=32)
+    assert made.spec.trunk is not None
+    assert (made.spec.trunk.pooling, made.spec.licence, made.spec.code_size) == ("cls+mean", "MIT", 64)
+    assert made.spec.trunk.mean == (0.5, 0.5, 0.5)
+    with pytest.raises(EncoderError, match="the preset 'phikon' is"):
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", preset="phikon", tile_px=32)
+    with pytest.raises(EncoderError, match="which colours"):
+        import_encoder(tmp_path / "hub", tmp_path / "f.safetensors", mpp=0.5, tile_px=32)
+
+
+def test_a_model_that_needs_code_of_its_authors_is_refused(transformers: Any, tmp_path: Path) -> None:
+    folder_of(transformers, tmp_path / "hub", "vit")
+    config = json.loads((tmp_path / "hub" / "config.json").read_text(encoding="utf-8"))
+    facts = {**config, "model_type": "hibou", "auto_map": {"AutoModel": "modeling.Hibou"}}
+    (tmp_path / "hub" / "config.json").write_text(json.dumps(facts), encoding="utf-8")
+    (tmp_path / "hub" / "modeling.py").write_text("raise SystemExit('this ran')", encoding="utf-8")
+    with pytest.raises(EncoderError, match="TorchScript"):
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5)
+
+
+def test_a_folder_without_its_weights(transformers: Any, tmp_path: Path) -> None:
+    folder_of(transformers, tmp_path / "hub", "vit")
+    (tmp_path / "hub" / "model.safetensors").unlink()
+    with pytest.raises(EncoderError, match="cannot load it"):
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5)
+
+
+def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}', encoding="utf-8")
+
+    def absent(name: str) -> None:
+        raise ImportError("No module named 'transformers'")
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+    with pytest.raises(EncoderError, match=r"histonic\[transformers\]"):
+        import_encoder(tmp_path, tmp_path / "e.safetensors", mpp=0.5, colours=COLOURS)
+
+
+def test_the_name_alone_is_refused(transformers: Any) -> None:
+    with pytest.raises(EncoderError, match="family of architectures"):
+        load_encoder("transformers")

@@ -1,0 +1,113 @@
+"""Stores made shorter without slides: equal to compressing anew, resumed, refused for others' maps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from histonic.core.compressed import ProjectionDescription
+from histonic.core.errors import EncoderError, StoreError
+from histonic.data.maps.quality import read_quality
+from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.networks.nic import NicEncoder, NicNetwork
+from histonic.encoders.networks.projected import ProjectedEncoder, Projection, projected_tensors
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.compress import compress
+from histonic.stages.project.project import project
+from histonic.stages.verify.verify import verify
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Slides, an encoder of 40 numbers, its projection to 6, and the store of the first."""
+    folder = tmp_path_factory.mktemp("given")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        image = np.full((1200, 1500, 3), 245, np.uint8)
+        image[200:1000, 300:1300] = rng.integers(90, 200, (800, 1000, 3))
+        (folder / "slides").mkdir(exist_ok=True)
+        write_pyramid(folder / "slides" / f"{name}.tif", image, mpp=0.5)
+    torch.manual_seed(0)
+    base = NicEncoder(EncoderSpec("base", "nic", 128, 0.5, 40), NicNetwork(40))
+    base.save(folder / "base.safetensors")
+    spec = replace(
+        base.spec, name="short", architecture="projected:nic", code_size=6,
+        projection=ProjectionDescription(40),
+    )  # fmt: skip
+    own = {name: value.numpy() for name, value in Projection(40, 6).state_dict().items()}
+    tensors = projected_tensors(base._tensors(), own)
+    ProjectedEncoder.from_tensors(spec, tensors, "cpu", "32").save(folder / "short.safetensors")
+    for name, orientations in (("store", 1), ("turned", 8)):
+        compress(
+            slides=[str(folder / "slides")],
+            encoder=str(folder / "base.safetensors"),
+            out=folder / name,
+            orientations=orientations,
+        )
+    return folder
+
+
+@pytest.mark.parametrize("store", ["store", "turned"])
+def test_a_projected_store_is_that_of_the_slides_compressed_anew(
+    given: Path, tmp_path: Path, store: str
+) -> None:
+    turns = 8 if store == "turned" else 1
+    result = project(store=given / store, encoder=given / "short.safetensors", out=tmp_path / "out")
+    assert result.done == ["a", "b"] and result.cells > 0
+    compress(
+        slides=[str(given / "slides")],
+        encoder=str(given / "short.safetensors"),
+        out=tmp_path / "anew",
+        orientations=turns,
+    )
+    short, anew = Store.open(tmp_path / "out"), Store.open(tmp_path / "anew")
+    assert short.encoder == anew.encoder
+    for slide_id in anew.slide_ids:
+        one, other = short.map(slide_id), anew.map(slide_id)
+        np.testing.assert_array_equal(one.mask, other.mask)
+        np.testing.assert_allclose(one.features[:], other.features[:], rtol=4e-3, atol=4e-3)
+        if turns > 1:
+            np.testing.assert_allclose(one.orientations[:], other.orientations[:], rtol=4e-3, atol=4e-3)
+        mine, theirs = (read_map_facts(map_folder(tmp_path / name, slide_id)) for name in ("out", "anew"))
+        assert mine.made_from() == theirs.made_from() and mine.tissue == theirs.tissue
+        quality = read_quality(map_folder(tmp_path / "out", slide_id))
+        assert quality is not None and np.isfinite(quality.pen).any()
+        assert (tmp_path / "out" / "thumbnails" / f"{slide_id}.jpg").exists() == (
+            tmp_path / "anew" / "thumbnails" / f"{slide_id}.jpg"
+        ).exists()
+    assert [found.faults for found in verify(paths=[tmp_path / "out"])] == [()]
+
+
+def test_it_goes_on_where_it_stopped_to_the_same_bytes(given: Path, tmp_path: Path) -> None:
+    known = {"store": given / "store", "encoder": given / "short.safetensors", "out": tmp_path / "out"}
+    project(**known)
+    facts = read_map_facts(map_folder(tmp_path / "out", "a")).content
+    broken = map_folder(tmp_path / "out", "b") / "zarr.json"
+    broken.write_text(json.dumps({"attributes": {}}), encoding="utf-8")
+    with pytest.raises(StoreError):
+        project(**known)
+    import shutil
+
+    shutil.rmtree(map_folder(tmp_path / "out", "b"))
+    again = project(**known)
+    assert (again.done, again.skipped) == (["b"], ["a"])
+    assert read_map_facts(map_folder(tmp_path / "out", "a")).content == facts
+
+
+def test_maps_of_another_encoder_are_refused(given: Path, tmp_path: Path) -> None:
+    torch.manual_seed(9)
+    NicEncoder(EncoderSpec("base", "nic", 128, 0.5, 40), NicNetwork(40)).save(tmp_path / "other.safetensors")
+    compress(slides=[str(given / "slides")], encoder=str(tmp_path / "other.safetensors"), out=tmp_path / "s")
+    with pytest.raises(EncoderError, match="codes of another one"):
+        project(store=tmp_path / "s", encoder=given / "short.safetensors", out=tmp_path / "out")
+    with pytest.raises(EncoderError, match="projects nothing"):
+        project(store=given / "store", encoder=given / "base.safetensors", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(StoreError, match="another encoder"):
+        project(store=given / "store", encoder=given / "short.safetensors", out=tmp_path / "s")

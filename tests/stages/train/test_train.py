@@ -94,6 +94,7 @@ def test_a_run_has_everything(whole: Path, cohort_folder: Path) -> None:
         "bundle/bundle.json",
         "bundle/weights.safetensors",
         "bundle/encoder.safetensors",
+        "bundle/familiar.safetensors",
     }
     run = json.loads((whole / "run.json").read_text())
     assert run["encoder"] == Store.open(cohort_folder / "store").encoder.to_dict()

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.covariance import ledoit_wolf
 
 from histonic.core.cohort import Patient
 from histonic.core.errors import BundleError
 from histonic.data.maps.memory import Moments
 from histonic.models.familiarity import (
     FEWEST_MAPS,
+    _fit,
     familiarity_of,
     fit_familiarity,
     load_familiarity,
     mean_codes,
     save_familiarity,
+    shrinkage_of,
 )
 
 
@@ -32,7 +35,7 @@ def cohort(count: int, size: int, seed: int, sites: int = 3) -> np.ndarray:
 @pytest.mark.parametrize(("count", "size"), [(60, 128), (300, 128), (300, 1024)])
 def test_slides_of_the_same_kind_are_rarely_called_unlike(count: int, size: int) -> None:
     shares, found = [], []
-    for seed in range(10):
+    for seed in range(6):
         known = fit_familiarity(cohort(count, size, seed), [str(number) for number in range(count)])
         assert known is not None
         new = cohort(400, size, 100 + seed)
@@ -41,6 +44,21 @@ def test_slides_of_the_same_kind_are_rarely_called_unlike(count: int, size: int)
         found.append(float((known.distances(new + shift) > 1).mean()))
     assert np.mean(shares) < 0.05
     assert np.mean(found) > 0.9
+
+
+@pytest.mark.parametrize(("count", "size"), [(40, 100), (200, 20)])
+def test_the_covariance_is_that_of_ledoit_and_wolf(count: int, size: int) -> None:
+    given = cohort(count, size, 0)
+    away = given - given.mean(0)
+    variances = np.linalg.svd(away, compute_uv=False) ** 2 / count
+    wanted, shrinkage = ledoit_wolf(away, assume_centered=True)
+    assert shrinkage_of(away, variances) == pytest.approx(shrinkage)
+    if size <= 64:  # all axes are kept, and the distance is Mahalanobis'
+        scaled = away / given.std(0)
+        wanted, _ = ledoit_wolf(scaled, assume_centered=True)
+        known = _fit(given)
+        by_hand = np.einsum("nd,de,ne->n", scaled, np.linalg.inv(wanted), scaled) / size
+        np.testing.assert_allclose(known.distances(given), np.sqrt(by_hand), rtol=1e-6)
 
 
 def test_slides_of_a_patient_stay_together_and_few_say_nothing() -> None:

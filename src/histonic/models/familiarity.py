@@ -117,23 +117,41 @@ def mean_codes(moments: Mapping[str, Moments], names: Sequence[str]) -> FloatArr
 
 
 def _fit(codes: FloatArray) -> Familiarity:
-    from sklearn.covariance import ledoit_wolf
+    """Mean and spread of codes ``(N, D)``, by the singular values of what lies about the mean.
 
+    Ledoit and Wolf move the covariance S towards its mean variance on every axis; S itself, of ``D x D``
+    numbers, is never made.
+    """
     mean, scale = codes.mean(0), codes.std(0)
-    scale = np.where(scale > 1e-9 * np.maximum(1, np.abs(mean)), scale, 1.0)
-    covariance, _ = ledoit_wolf((codes - mean) / scale, assume_centered=True)
-    values, vectors = np.linalg.eigh(covariance)
-    kept = min(MOST_AXES, len(values), max(1, len(codes) - 1))
-    rest = values[: len(values) - kept]
-    least = float(rest.mean()) if len(rest) else float(values[-kept:].min())
-    return Familiarity(
-        mean,
-        scale,
-        vectors[:, -kept:].T,
-        np.maximum(values[-kept:], LEAST),
-        max(least, LEAST),
-        1.0,
-    )
+    scale = np.where(scale > LEAST * np.maximum(1, np.abs(mean)), scale, 1.0)
+    away = (codes - mean) / scale
+    count, size = away.shape
+    _, singular, axes = np.linalg.svd(away, full_matrices=False)
+    variances = singular**2 / count
+    shrinkage = shrinkage_of(away, variances)
+    usual = variances.sum() / size
+    kept = min(MOST_AXES, size, max(1, count - 1))
+    shrunk = (1 - shrinkage) * variances + shrinkage * usual
+    beside = (1 - shrinkage) * variances[kept:].sum() + shrinkage * usual * (size - kept)
+    rest = beside / (size - kept) if size > kept else float(shrunk[:kept].min())
+    spread = np.maximum(shrunk[:kept], LEAST)
+    return Familiarity(mean, scale, axes[:kept], spread, max(float(rest), LEAST), 1.0)
+
+
+def shrinkage_of(away: FloatArray, variances: FloatArray) -> float:
+    """How far a covariance moves towards its mean variance, 0 to 1 (Ledoit and Wolf 2004).
+
+    Args:
+        away: Numbers ``(N, D)`` about their mean.
+        variances: Of their covariance, the eigenvalues that are not 0.
+    """
+    count, size = away.shape
+    usual = variances.sum() / size
+    squares = float((variances**2).sum())
+    apart = squares / size - usual**2
+    fourth = float(((away**2).sum(1) ** 2).sum())
+    noise = min((fourth / count - squares) / (size * count), apart)
+    return 0.0 if apart <= 0 else max(noise / apart, 0.0)
 
 
 def _distances(known: Familiarity, codes: FloatArray) -> FloatArray:

@@ -43,7 +43,7 @@ SETS: list[dict[str, Any]] = [
     {"name": "lung_carcinoma", "scale": "fill", "related": "lc25000"},
     {"name": "colon_carcinoma", "scale": "fill", "related": "lc25000"},
     # Its cases are four, and one of them is the test: tiles count one by one.
-    {"name": "osteosarcoma", "assumed_mpp": 1.0, "group": "none"},
+    {"name": "osteosarcoma", "assumed_mpp": 1.0, "group": ""},
 ]
 CODE_SIZE, RESAMPLES = 128, 1000
 GRID = tuple(10.0**power for power in range(-5, 1))

@@ -2,11 +2,11 @@
 
     python benchmarks/unlike_slides.py HISTONIC_DATA [--encoder histonic-mtl] [--cohorts 5]
 
-A slide is 60 tiles of a set at random, all stained a little stronger or weaker (haematoxylin and eosin, each
-by 0.85 to 1.15 for the slide). A training cohort has 100 slides of training tiles; 100 new slides are of test
-tiles, which the training never saw: those of the same range of stain, and those whose two stains are
-multiplied further, as in ``stain_shift.py``. Shares of new slides that are called unlike the training, means
-over cohorts.
+A slide is 15 tiles of a set at random, so that slides differ in what they show as true ones do, all stained a
+little stronger or weaker (haematoxylin and eosin, each by 0.85 to 1.15 for the slide). A training cohort has
+100 slides of training tiles; 100 new slides are of test tiles, which the training never saw: those of the
+same range of stain, and those whose two stains are multiplied further, as in ``stain_shift.py``. Shares of
+new slides that are called unlike the training, means over cohorts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from histonic.models.familiarity import fit_familiarity
 from histonic.nn.stain import perturb_stains
 
 SETS = ("lymph_node_metastasis", "colorectal_diagnosis", "lung_carcinoma", "oral_carcinoma")
-SLIDES, NEW, TILES = 100, 100, 60
+SLIDES, NEW, TILES = 100, 100, 15
 USUAL = 0.15
 SHIFTS = {
     "the same": (1.0, 1.0),

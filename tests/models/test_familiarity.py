@@ -67,6 +67,11 @@ def test_slides_of_a_patient_stay_together_and_few_say_nothing() -> None:
     groups = [str(number // 2) for number in range(80)]
     together, apart = fit_familiarity(twice, groups), fit_familiarity(twice, [str(n) for n in range(80)])
     assert together is not None and apart is not None and together.limit > apart.limit
+    assert together.patient_limit >= together.limit
+    assert together.of_patient(codes[:2]) == pytest.approx(
+        together.distances(codes[:2]).max() * together.limit / together.patient_limit
+    )
+    assert together.of_patient(codes[:1]) == together.distances(codes[:1])[0]
     assert fit_familiarity(codes[: FEWEST_MAPS - 1], groups[: FEWEST_MAPS - 1]) is None
     assert fit_familiarity(twice, ["one"] * 80) is None
 

@@ -201,15 +201,27 @@ def encoder_spec(name_or_path: str | os.PathLike[str]) -> EncoderSpec:
         >>> encoder_spec("colour").code_size
         18
     """
+    return encoder_metadata(name_or_path).spec
+
+
+def encoder_metadata(name_or_path: str | os.PathLike[str]) -> EncoderMetadata:
+    """What stands in the header of an encoder's file; of a name what would stand there.
+
+    Raises:
+        EncoderError: As :func:`load_encoder`.
+        SettingsError: No encoder has that name.
+    """
     path = Path(name_or_path)
     if os.fspath(name_or_path) in ENCODERS or not path.is_file():
-        return load_encoder(name_or_path).spec
+        loaded = load_encoder(name_or_path)
+        return EncoderMetadata(spec=loaded.spec, fingerprint=loaded.fingerprint)
     try:
         with safe_open(path, "numpy") as file:
             facts = json.loads((file.metadata() or {})["histonic"])
     except (SafetensorError, OSError, ValueError, LookupError, RecursionError):
-        return load_encoder(path).spec  # says what is wrong
-    return parse_document(EncoderMetadata, facts, path, EncoderError, "Copy or import it again.").spec
+        loaded = load_encoder(path)  # says what is wrong
+        return EncoderMetadata(spec=loaded.spec, fingerprint=loaded.fingerprint)
+    return parse_document(EncoderMetadata, facts, path, EncoderError, "Copy or import it again.")
 
 
 def load_encoder(

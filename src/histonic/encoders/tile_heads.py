@@ -13,7 +13,7 @@ from torch import Tensor
 from histonic.core.documents import Part, parse_part
 from histonic.core.errors import EncoderError, HistonicError, TrainingError
 from histonic.core.task import Task, Tasks
-from histonic.encoders.base import load_encoder
+from histonic.encoders.base import encoder_metadata, load_encoder
 from histonic.encoders.shipped import MULTITASK
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
@@ -157,6 +157,8 @@ def heads_beside(encoder: str | os.PathLike[str]) -> Path | None:
     if not wanted:
         return path
     try:
-        return path if load_encoder(encoder).fingerprint == wanted else None
+        # As it stands in the header: an encoder may have a thousand million weights.
+        found = encoder_metadata(encoder).fingerprint or load_encoder(encoder).fingerprint
     except HistonicError:
         return None
+    return path if found == wanted else None

@@ -27,7 +27,7 @@ FALSE_ALARMS = 0.025
 PARTS = 10
 LEAST = 1e-9
 FloatArray = npt.NDArray[np.float64]
-NAMES = ("mean", "scale", "axes", "spread", "rest", "limit")
+NAMES = ("mean", "scale", "axes", "spread", "rest", "limit", "patient_limit")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Familiarity:
         spread: ``(A,)`` variance along them.
         rest: Variance along every other direction.
         limit: Distance above which a map is unlike those of the training.
+        patient_limit: The same for the farthest of a patient's maps, of whom some have several.
     """
 
     mean: FloatArray
@@ -52,10 +53,17 @@ class Familiarity:
     spread: FloatArray
     rest: float
     limit: float
+    patient_limit: float
 
     def distances(self, codes: FloatArray) -> FloatArray:
         """Distances ``(N,)`` of mean codes ``(N, D)``, as multiples of the limit: above 1 is unlike."""
         return _distances(self, codes) / self.limit
+
+    def of_patient(self, codes: FloatArray) -> float:
+        """Distance of a patient's farthest map, of mean codes ``(N, D)``: above 1 it is unlike."""
+        if len(codes) == 1:
+            return float(self.distances(codes)[0])
+        return float(_distances(self, codes).max() / self.patient_limit)
 
 
 def fit_familiarity(codes: FloatArray, groups: Sequence[str]) -> Familiarity | None:
@@ -94,9 +102,17 @@ def fit_familiarity(codes: FloatArray, groups: Sequence[str]) -> Familiarity | N
             return None
         fits.append(_fit(codes[~here]))
         held_out[here] = _distances(fits[-1], codes[here])
-    rank = min(len(codes), math.ceil((len(codes) + 1) * (1 - FALSE_ALARMS)))
-    # One of the fits by which the limit was found: with more maps distances would be on another scale.
-    return replace(fits[0], limit=max(float(np.sort(held_out)[rank - 1]), LEAST))
+    farthest = {name: 0.0 for name in names}
+    for group, distance in zip(groups, held_out, strict=True):
+        farthest[group] = max(farthest[group], float(distance))
+    # One of the fits by which the limits were found: with more maps distances would be on another scale.
+    return replace(fits[0], limit=_limit(held_out), patient_limit=_limit(np.array(list(farthest.values()))))
+
+
+def _limit(distances: FloatArray) -> float:
+    """The distance that so few of others like these exceed (conformal)."""
+    rank = min(len(distances), math.ceil((len(distances) + 1) * (1 - FALSE_ALARMS)))
+    return max(float(np.sort(distances)[rank - 1]), LEAST)
 
 
 def familiarity_of(moments: Mapping[str, Moments], patients: Sequence[Patient]) -> Familiarity | None:
@@ -135,7 +151,7 @@ def _fit(codes: FloatArray) -> Familiarity:
     beside = (1 - shrinkage) * variances[kept:].sum() + shrinkage * usual * (size - kept)
     rest = beside / (size - kept) if size > kept else float(shrunk[:kept].min())
     spread = np.maximum(shrunk[:kept], LEAST)
-    return Familiarity(mean, scale, axes[:kept], spread, max(float(rest), LEAST), 1.0)
+    return Familiarity(mean, scale, axes[:kept], spread, max(float(rest), LEAST), 1.0, 1.0)
 
 
 def shrinkage_of(away: FloatArray, variances: FloatArray) -> float:
@@ -175,6 +191,7 @@ def save_familiarity(path: Path, known: Familiarity) -> None:
         "spread": known.spread.astype(np.float32),
         "rest": np.array([known.rest]),
         "limit": np.array([known.limit]),
+        "patient_limit": np.array([known.patient_limit]),
     }
     with system_errors():
         save_file(tensors, path)
@@ -188,10 +205,16 @@ def load_familiarity(path: Path) -> Familiarity:
     """
     try:
         found: Mapping[str, npt.NDArray[Any]] = load_file(path)
-        mean, scale, axes, spread, rest, limit = (np.asarray(found[name], np.float64) for name in NAMES)
-        if axes.shape != (len(spread), len(mean)) or scale.shape != mean.shape or rest.shape != limit.shape:
+        mean, scale, axes, spread, rest, limit, patient = (
+            np.asarray(found[name], np.float64) for name in NAMES
+        )
+        if (
+            axes.shape != (len(spread), len(mean))
+            or scale.shape != mean.shape
+            or {each.shape for each in (rest, limit, patient)} != {(1,)}
+        ):
             raise ValueError("its arrays do not fit each other")
-        return Familiarity(mean, scale, axes, spread, float(rest[0]), float(limit[0]))
+        return Familiarity(mean, scale, axes, spread, float(rest[0]), float(limit[0]), float(patient[0]))
     except (SafetensorError, OSError, LookupError, ValueError) as error:
         raise BundleError(
             f"Read {path}.", f"It cannot be read: {error}.", "Copy the bundle again or train again."

@@ -87,6 +87,58 @@ def test_the_seams_of_the_tissue_are_blended() -> None:
     assert len(np.unique(tile)) > 40
 
 
+def test_crops_of_several_sizes_leave_no_holes_and_none_is_lost() -> None:
+    sides = [80] * 6 + [40] * 10 + [64] * 10
+
+    def read(row: int) -> np.ndarray:
+        return np.full((sides[row], sides[row], 3), OBJECT if row < 6 else REST, np.uint8)
+
+    base = crops(["train"] * 26, ["object"] * 6 + ["rest"] * 20)
+    listing = Listing(base.names, base.labels, base.split, base.group, base.slide, base.places, read, "s")
+    composer = Composer(plan(views=3), listing, 128, 0.5)
+    for row in range(26):
+        for tile in composer.views(row):
+            assert tile.min() >= REST - 1
+
+
+def test_damaged_tissue_takes_no_other_crop_with_it(tmp_path: Path) -> None:
+    def read(row: int) -> np.ndarray:
+        if row in (3, 5):
+            raise ValueError("It is damaged.")
+        return np.full((48, 48, 3), OBJECT if row < 3 else REST, np.uint8)
+
+    base = crops(["train"] * 12, ["object"] * 3 + ["rest"] * 9)
+    listing = Listing(base.names, base.labels, base.split, base.group, base.slide, base.places, read, "s")
+    folder = pictures(tmp_path / "fields", 6)
+    (folder / "0.png").write_bytes(b"no picture")
+    composer = Composer(plan(views=8, background=(folder,), background_mpp=1.0), listing, 64, 0.5)
+    assert [len(composer.views(row)) for row in (0, 1, 2, 4)] == [8] * 4
+    with pytest.raises(ValueError, match="damaged"):
+        composer.views(3)
+
+
+def test_corrected_labels_and_splits_are_another_set(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "set").mkdir()
+    for number in range(24):
+        Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(
+            tmp_path / "set" / f"{number}.png"
+        )
+
+    def prints(splits: tuple[str, ...]) -> str:
+        rows = ["path,label,split"]
+        rows += [f"{n}.png,{('object', 'rest')[n % 2]},{splits[n // 8]}" for n in range(24)]
+        (tmp_path / "set" / "tiles.csv").write_text("\n".join(rows), encoding="utf-8")
+        found = read_tile_set(plan(path=tmp_path / "set"), tile_px=64, mpp=0.5, cache=tmp_path / "cache")
+        return found.fingerprint + str(found.tiles[0].sum())
+
+    first = prints(("train", "val", "test"))
+    assert prints(("train", "test", "val")) != first
+    assert prints(("train", "val", "test")) == first
+    with pytest.raises(TileSetError, match="'scale: compose'"):
+        read_tile_set(plan(path=tmp_path / "set", scale="fill"), tile_px=64, mpp=0.5, cache=tmp_path / "c")
+
+
 def pictures(folder: Path, count: int, side: int = 300, level: int = 120) -> Path:
     folder.mkdir(parents=True)
     for number in range(count):
@@ -173,7 +225,10 @@ def test_a_set_of_crops_is_read_at_true_scale(tmp_path: Path) -> None:
     assert (found.tiles[..., 0].max((1, 2)) > 200).tolist() == is_object.tolist()
     assert "24 px at 0.5 µm/px, their true scale" in found.notes[0] and "'rest'" in found.notes[0]
     blown = read_tile_set(
-        given.model_copy(update={"scale": "fill"}), tile_px=64, mpp=0.5, cache=tmp_path / "cache"
+        given.model_copy(update={"scale": "fill", "rest": "", "views": 1}),
+        tile_px=64,
+        mpp=0.5,
+        cache=tmp_path / "cache",
     )
     assert blown.enlarged == pytest.approx(64 / 24) and blown.fingerprint != found.fingerprint
     assert any("WARNING: objects are 2.7 times as large" in note for note in blown.notes)

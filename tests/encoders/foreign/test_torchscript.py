@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,18 +60,42 @@ def test_codes_are_those_of_the_script(tmp_path: Path) -> None:
 
 
 def test_tokens_are_pooled_as_it_is_said(tmp_path: Path) -> None:
-    script(tmp_path / "m.pt", tokens=True)
+    model = script(tmp_path / "m.pt", tokens=True)
     with pytest.raises(EncoderError, match="--pooling cls"):
         import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
+    known: dict[str, Any] = {"colours": COLOURS, "mpp": 0.5, "tile_px": 32}
+    first = import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", pooling="cls", **known)
+    assert first.spec.code_size == 6
+    with pytest.raises(EncoderError, match="how many of its tokens come before"):
+        import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", pooling="cls+mean", **known)
+    # Virchow2 has five before its patches.
     both = import_encoder(
-        tmp_path / "m.pt",
-        tmp_path / "e.safetensors",
-        colours=COLOURS,
-        mpp=0.5,
-        tile_px=32,
-        pooling="cls+mean",
+        tmp_path / "m.pt", tmp_path / "v.safetensors", preset="virchow2", **{**known, "tile_px": 64}
     )
     assert both.spec.code_size == 12
+    assert both.spec.trunk is not None and both.spec.trunk.pooling == "cls+mean"
+    tile = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    seen = torch.tensor(((tile / 255 - COLOURS[0]) / COLOURS[1]).transpose(0, 3, 1, 2)).float()
+    with torch.no_grad():
+        tokens = model(seen)
+    wanted = torch.cat([tokens[:, 0], tokens[:, 5:].mean(1)], 1).numpy()
+    again = load_encoder(tmp_path / "v.safetensors")
+    np.testing.assert_allclose(again.encode(tile), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_script_with_constants_of_its_own_stays_in_single_precision(tmp_path: Path) -> None:
+    class Centred(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 6, 16, 16)
+
+        def forward(self, tiles: Tensor) -> Tensor:
+            centred = tiles - torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
+            return torch.as_tensor(self.convolution(centred).mean((2, 3)))
+
+    torch.jit.trace(Centred().eval(), torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "m.pt"))
+    made = import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
+    assert made.spec.half_cosine is None and made.encode(tiles()).shape == (3, 6)
 
 
 def test_what_is_not_known_or_does_not_fit(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import load_encoder
@@ -83,6 +84,22 @@ def test_presets_name_pooling_and_licence(transformers: Any, tmp_path: Path) -> 
         import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", preset="phikon", tile_px=32)
     with pytest.raises(EncoderError, match="which colours"):
         import_encoder(tmp_path / "hub", tmp_path / "f.safetensors", mpp=0.5, tile_px=32)
+    with pytest.raises(EncoderError, match="which of its tokens"):
+        import_encoder(tmp_path / "hub", tmp_path / "f.safetensors", mpp=0.5, tile_px=32, colours=COLOURS)
+
+
+def test_a_pooler_that_the_folder_lacks_is_never_made_up(transformers: Any, tmp_path: Path) -> None:
+    folder_of(transformers, tmp_path / "hub", "vit")
+    weights = tmp_path / "hub" / "model.safetensors"
+    held = {name: value for name, value in load_file(weights).items() if "pooler" not in name}
+    save_file(held, weights, metadata={"format": "pt"})
+    made = [
+        import_encoder(tmp_path / "hub", tmp_path / f"{number}.safetensors", mpp=0.5, pooling="cls")
+        for number in range(2)
+    ]
+    assert made[0].fingerprint == made[1].fingerprint == load_encoder(tmp_path / "0.safetensors").fingerprint
+    with pytest.raises(EncoderError, match="pooler"):
+        import_encoder(tmp_path / "hub", tmp_path / "m.safetensors", mpp=0.5, pooling="model")
 
 
 def test_a_model_that_needs_code_of_its_authors_is_refused(transformers: Any, tmp_path: Path) -> None:
@@ -92,14 +109,14 @@ def test_a_model_that_needs_code_of_its_authors_is_refused(transformers: Any, tm
     (tmp_path / "hub" / "config.json").write_text(json.dumps(facts), encoding="utf-8")
     (tmp_path / "hub" / "modeling.py").write_text("raise SystemExit('this ran')", encoding="utf-8")
     with pytest.raises(EncoderError, match="TorchScript"):
-        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5)
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="cls")
 
 
 def test_a_folder_without_its_weights(transformers: Any, tmp_path: Path) -> None:
     folder_of(transformers, tmp_path / "hub", "vit")
     (tmp_path / "hub" / "model.safetensors").unlink()
     with pytest.raises(EncoderError, match="cannot load it"):
-        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5)
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="cls")
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +127,7 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(EncoderError, match=r"histonic\[transformers\]"):
-        import_encoder(tmp_path, tmp_path / "e.safetensors", mpp=0.5, colours=COLOURS)
+        import_encoder(tmp_path, tmp_path / "e.safetensors", mpp=0.5, colours=COLOURS, pooling="cls")
 
 
 def test_the_name_alone_is_refused(transformers: Any) -> None:

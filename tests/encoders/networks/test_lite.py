@@ -107,5 +107,7 @@ def test_a_file_holds_its_side(tmp_path: Path) -> None:
     for architecture in ("lite-appearance", "lite-appearance:80"):
         with pytest.raises(EncoderError, match="lite-appearance:SIDE"):
             LiteAppearanceEncoder.build(EncoderSpec("x", architecture, 128, 0.5, 16))
+    with pytest.raises(EncoderError, match="at most 220"):
+        LiteAppearanceNetwork(512)
     with pytest.raises(EncoderError, match="tile_px is 100"):
         LiteAppearanceNetwork(16, 100)

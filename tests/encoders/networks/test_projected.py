@@ -38,7 +38,7 @@ def projected(hidden: int = 0, precision: str = "32") -> ProjectedEncoder:
     )
     torch.manual_seed(1)
     projection = Projection(12, 5, hidden)
-    projection.fit_scale(np.random.default_rng(0).normal(3, 2, (50, 12)))
+    projection.fit_scale([np.random.default_rng(0).normal(3, 2, (50, 12))])
     own = {name: value.numpy() for name, value in projection.state_dict().items()}
     tensors = projected_tensors(base._tensors(), own)
     return ProjectedEncoder.from_tensors(spec, tensors, "cpu", precision)
@@ -85,7 +85,7 @@ def test_the_standardisation_is_that_of_the_features() -> None:
     given = np.random.default_rng(0).normal([5, -3], [2, 0.1], (4000, 2))
     given[:, 1] = -3
     projection = Projection(2, 1)
-    projection.fit_scale(given)
+    projection.fit_scale(given[start : start + 700] for start in range(0, 4000, 700))
     assert projection.mean.tolist() == pytest.approx(given.mean(0).tolist())
     assert projection.spread[0] == pytest.approx(given[:, 0].std()) and projection.spread[1] > 0
     assert projection.codes(np.zeros((0, 2))).shape == (0, 1)

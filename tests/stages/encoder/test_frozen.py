@@ -128,6 +128,9 @@ def test_the_plain_view_is_the_encoders_own_code(given: Path, tmp_path: Path) ->
         ({"objective": "vae"}, "asked for with vae"),
         ({"trunk": "nic"}, "asked for with --trunk"),
         ({"code_size": FEATURES}, "smaller --code-size"),
+        ({"tile_px": 96}, "takes 64"),
+        ({"multitask": {"warmup_epochs": 1}}, "frozen for good"),
+        ({"freeze_trunk": False, "trunk": "nic", "hidden": 3}, "--freeze-trunk is not given"),
     ],
 )
 def test_what_cannot_be_had_behind_a_frozen_encoder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +96,15 @@ def test_a_folder_that_leaves_the_pooling_open(state: dict[str, torch.Tensor], t
 def own_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three small presets: two of one build, as two of the true ones are."""
     made = {
-        name: Preset(name, f"timm:{MODEL}", {"img_size": 32, **more}, colours, "cls", 48, "open", 32)
+        name: Preset(name, f"timm:{MODEL}", {"img_size": 32, **more}, colours, "cls", 48, "open", tile_px=32)
         for name, more, colours in (
             ("a", TINY, OTHER),
             ("b", TINY, ((0.5,) * 3, (0.5,) * 3)),
             ("c", {**TINY, "reg_tokens": 2}, OTHER),
         )
     }
+    made["c"] = replace(made["c"], own_shapes=True)
+    made["d"] = replace(made["a"], name="d", arguments={**made["a"].arguments, "depth": 2})
     for name in list(presets.PRESETS):
         monkeypatch.delitem(presets.PRESETS, name)
     for name, preset in made.items():
@@ -114,7 +117,7 @@ def test_bare_weights_that_fit_one_preset_or_two_or_none(
 ) -> None:
     monkeypatch.setattr("histonic.encoders.foreign.importing.USUAL_PX", 32)
     torch.save(state, tmp_path / "two.bin")
-    with pytest.raises(EncoderError, match="fit the presets a, b, which differ"):
+    with pytest.raises(EncoderError, match="of the preset a, b, and of others"):
         import_encoder(tmp_path / "two.bin", tmp_path / "e.safetensors")
     chosen = import_encoder(tmp_path / "two.bin", tmp_path / "e.safetensors", preset="b")
     assert chosen.spec.trunk is not None and chosen.spec.trunk.mean == (0.5, 0.5, 0.5)
@@ -122,6 +125,11 @@ def test_bare_weights_that_fit_one_preset_or_two_or_none(
     # What serves pre-training alone may be in the file.
     torch.save({"model": {**model.state_dict(), "mask_token": torch.zeros(1, 48)}}, tmp_path / "one.pth")
     assert import_encoder(tmp_path / "one.pth", tmp_path / "e.safetensors").spec.name == "c"
+    # Of an architecture that others have, too, nothing tells whose weights they are.
+    common = timm.create_model(MODEL, num_classes=0, img_size=32, **{**TINY, "depth": 2})
+    torch.save(common.state_dict(), tmp_path / "common.pth")
+    with pytest.raises(EncoderError, match="of the preset d, and of others"):
+        import_encoder(tmp_path / "common.pth", tmp_path / "e.safetensors")
     torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "none.pth")
     with pytest.raises(EncoderError, match="fit none of the presets"):
         import_encoder(tmp_path / "none.pth", tmp_path / "e.safetensors")
@@ -152,6 +160,29 @@ def test_bfloat16_is_compared_as_the_encoder_is_imported(
     exact = made.encode(tiles())
     cosines = (halved * exact).sum(1) / np.linalg.norm(halved, axis=1) / np.linalg.norm(exact, axis=1)
     assert cosines.min() > made.spec.half_cosine - 0.005
+
+
+def test_a_folders_own_pooling_is_kept(timm: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = timm.create_model("test_resnet", num_classes=0, global_pool="max").eval()
+    folder = hub_folder(
+        tmp_path / "hub", model.state_dict(), architecture="test_resnet", global_pool="max", model_args={}
+    )
+    made = import_encoder(folder, tmp_path / "e.safetensors", mpp=0.5, tile_px=64)
+    seen = torch.tensor(((tiles(64) / 255 - OTHER[0]) / OTHER[1]).transpose(0, 3, 1, 2)).float()
+    with torch.no_grad():
+        np.testing.assert_allclose(made.encode(tiles(64)), model(seen).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_options_that_would_change_nothing_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "e.h5").write_bytes(b"x")
+    with pytest.raises(EncoderError, match="says all of itself"):
+        import_encoder(tmp_path / "e.h5", tmp_path / "e.safetensors", mpp=0.25)
+    torch.jit.trace(torch.nn.Conv2d(3, 2, 4), torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "m.pt"))
+    with pytest.raises(EncoderError, match="Leave it out"):
+        import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", architecture="timm:resnet18")
+    with pytest.raises(EncoderError, match="no model of timm"):
+        import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours="timm", preset="uni")
 
 
 def test_a_plain_model_of_timm(timm: Any, tmp_path: Path) -> None:

@@ -19,11 +19,13 @@ from torch import nn
 from histonic.core.claims import sole_owner
 from histonic.core.errors import EncoderError, RunError, SettingsError, TileSetError, TrainingError
 from histonic.core.progress import Silent
-from histonic.encoders.base import load_encoder
+from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.encoders.networks.lite import LiteAppearanceEncoder
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.tile_heads import load_heads
 from histonic.nn.losses import ValidationResult
 from histonic.stages.encoder import train as stage
+from histonic.stages.encoder.imported import import_encoder
 from histonic.stages.encoder.train import train_encoder
 from histonic.stages.encoder.training_data import TileTrainingData
 from histonic.training import loop
@@ -94,7 +96,13 @@ def test_every_objective_leaves_an_encoder_that_encodes(
 def test_components_of_a_trunk_with_statistics_are_those_of_its_tiles(
     tmp_path: Path, sets: list[dict[str, Any]]
 ) -> None:
-    out = run(tmp_path, sets, trunk="lite-appearance:64", steps=1, max_epochs=1, learning_rate=1e-5)
+    torch.manual_seed(0)
+    spec = EncoderSpec("given", "lite-appearance:64", 64, 1.0, 8)
+    LiteAppearanceEncoder(spec, LiteAppearanceEncoder.build(spec)).save(tmp_path / "given.safetensors")
+    known: dict[str, Any] = {"trunk": "lite-appearance:64", "steps": 1, "max_epochs": 1}
+    with pytest.raises(SettingsError, match="photographs"):
+        run(tmp_path, sets, "none", **known)
+    out = run(tmp_path, sets, weights=tmp_path / "given.safetensors", learning_rate=1e-5, **known)
     encoder = load_encoder(out / "encoder.safetensors")
     assert encoder.spec.architecture == "lite-appearance:64"
     looks = encoder.network.looks  # type: ignore[attr-defined]
@@ -203,6 +211,40 @@ def test_training_begins_with_given_weights(tmp_path: Path, sets: list[dict[str,
         run(tmp_path, sets, "third", weights=first, code_size=16)
     with pytest.raises(EncoderError, match="colour"):
         run(tmp_path, sets, "fourth", weights=Path("colour"))
+
+
+def test_a_trunk_of_timm_sees_the_colours_of_the_weights_it_begins_with(
+    timm: Any, tmp_path: Path, sets: list[dict[str, Any]]
+) -> None:
+    torch.manual_seed(0)
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "w.pth")
+    known: dict[str, Any] = {"trunk": "timm:test_resnet", "steps": 1, "max_epochs": 1}
+    with pytest.raises(EncoderError, match="Import it first"):
+        run(tmp_path, sets, "none", weights=tmp_path / "w.pth", **known)
+    given = import_encoder(
+        tmp_path / "w.pth",
+        tmp_path / "given.safetensors",
+        architecture="timm:test_resnet",
+        colours=((0.7, 0.5, 0.6), (0.2, 0.25, 0.1)),
+        tile_px=64,
+        mpp=1.0,
+    )
+    first = run(tmp_path, sets, "first", weights=tmp_path / "given.safetensors", **known)
+    trained = load_encoder(first / "encoder.safetensors")
+    assert trained.spec.trunk == given.spec.trunk
+    assert torch.equal(trained.network.shift, given.network.shift)  # type: ignore[attr-defined]
+    # Begun again at its own code size, the code layer goes on too.
+    again = run(tmp_path, sets, "again", weights=first / "encoder.safetensors", learning_rate=1e-9, **known)
+    codes = [load_encoder(each / "encoder.safetensors").network.code.weight for each in (first, again)]  # type: ignore[attr-defined]
+    torch.testing.assert_close(*codes, rtol=1e-3, atol=1e-5)
+    with pytest.raises(EncoderError, match="of 'timm:test_resnet'"):
+        run(
+            tmp_path,
+            sets,
+            "other",
+            weights=first / "encoder.safetensors",
+            **{**known, "trunk": "timm:resnet18"},
+        )
 
 
 def test_given_norms_are_fitted_to_the_tiles(

@@ -111,3 +111,20 @@ def test_maps_of_another_encoder_are_refused(given: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
     with pytest.raises(StoreError, match="another encoder"):
         project(store=given / "store", encoder=given / "short.safetensors", out=tmp_path / "s")
+
+
+def test_stores_are_never_mixed(given: Path, tmp_path: Path) -> None:
+    known = {"encoder": given / "short.safetensors", "out": tmp_path / "out"}
+    project(store=given / "store", **known)
+    with pytest.raises(StoreError, match="other settings"):
+        project(store=given / "turned", **known)
+    image = np.full((1000, 1000, 3), 245, np.uint8)
+    image[200:800, 200:800] = np.random.default_rng(5).integers(90, 200, (600, 600, 3))
+    (tmp_path / "others").mkdir()
+    write_pyramid(tmp_path / "others" / "a.tif", image, mpp=0.5)
+    compress(
+        slides=[str(tmp_path / "others")], encoder=str(given / "base.safetensors"), out=tmp_path / "other"
+    )
+    with pytest.raises(StoreError, match="made of another slide"):
+        project(store=tmp_path / "other", **known)
+    assert project(store=given / "store", **known).skipped == ["a", "b"]

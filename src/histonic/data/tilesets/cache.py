@@ -99,7 +99,7 @@ def packed_tiles(
     """
     _require_resolution(plan, mpp)
     known = None if plan.scale == "fill" else plan.mpp or plan.assumed_mpp
-    geometry = json.dumps([plan.scale, known, tile_px, mpp, *_composed_of(plan)])
+    geometry = json.dumps([plan.scale, known, tile_px, mpp, *_composed_of(plan, listing)])
     facts = [FORMAT, version("histonic"), listing.stamp, plan.mpp, plan.assumed_mpp, geometry]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', plan.name).lstrip('.')}-{key}"
@@ -121,11 +121,14 @@ def packed_tiles(
     return found
 
 
-def _composed_of(plan: TileSetSettings) -> list[Any]:
-    """What else decides the pixels of a composed set."""
+def _composed_of(plan: TileSetSettings, listing: Listing) -> list[Any]:
+    """What else decides the pixels of a composed set: which crops are tissue, and of which split."""
     if plan.scale != "compose":
         return []
-    return [plan.rest, plan.background_mpp, plan.views, background_stamp(plan)]
+    labels = listing.labels.get(plan.label[0] if plan.label else "label", ())
+    columns = [list(listing.names), [str(each) for each in labels], [str(each) for each in listing.split]]
+    of_table = hashlib.sha256(json.dumps(columns).encode()).hexdigest()
+    return [plan.rest, plan.background_mpp, plan.views, background_stamp(plan), of_table]
 
 
 @contextmanager
@@ -151,6 +154,12 @@ def _only_here(path: Path, progress: Progress) -> Iterator[None]:
 
 
 def _require_resolution(plan: TileSetSettings, mpp: float) -> None:
+    if plan.scale != "compose" and (plan.rest or plan.background or plan.views > 1):
+        raise TileSetError(
+            f"Read the tile set {plan.name!r} with scale {plan.scale!r}.",
+            "'rest', 'background' and 'views' are given, which only a composed set has.",
+            "Say 'scale: compose', or leave them out.",
+        )
     asked = f"Bring the tile set {plan.name!r} to {mpp} µm/px."
     if plan.scale != "fill" and plan.mpp is None and plan.assumed_mpp is None:
         raise TileSetError(

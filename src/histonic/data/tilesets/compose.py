@@ -7,7 +7,6 @@ a size that no slide shows it. Here the crop keeps its microns, and real tissue 
 from __future__ import annotations
 
 import hashlib
-import math
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,8 @@ from histonic.data.tilesets.plan import TileSetSettings
 FADE = 0.15
 """Share of a crop's side over which it fades at each border into what lies beside it."""
 LEAST_FADE_PX = 1
+MOST_TISSUE = 4_000
+"""Crops of a split that serve as tissue, at most; they are kept in memory."""
 LEAST_PX = 8
 """Side below which a crop on a tile shows nothing that could be learned."""
 SPLITS = ("train", "val", "test")
@@ -58,7 +59,6 @@ class Composer:
         self._asked = f"Compose the tile set {plan.name!r} at {mpp} µm/px."
         self._rest = self._rest_rows()
         self._pictures = _shared_out(background_files(plan, self._asked))
-        self._brought: dict[int, UInt8Array] = {}
         if not self._rest and not self._pictures:
             raise TileSetError(
                 self._asked,
@@ -66,6 +66,18 @@ class Composer:
                 "Name the class that shows none of the objects (rest:), and give the set's splits; or give "
                 "pictures of tissue (background: and background_mpp:).",
             )
+        self._tissue = {split: self._readable(rows) for split, rows in self._rest.items()}
+
+    def _readable(self, rows: npt.NDArray[np.int64]) -> dict[int, UInt8Array]:
+        """Crops that serve as tissue, brought to the encoder's resolution; without damaged ones."""
+        chosen = np.sort(np.random.default_rng(0).permutation(rows)[:MOST_TISSUE])
+        found = {}
+        for row in chosen:
+            try:
+                found[int(row)] = self._crop(int(row))
+            except (OSError, ValueError):
+                continue  # told as a failure of its own row
+        return found
 
     def _rest_rows(self) -> dict[str, npt.NDArray[np.int64]]:
         """Rows of the class that shows no object, by split; none where the source gives no splits."""
@@ -97,31 +109,28 @@ class Composer:
         name = zlib.crc32(self._listing.names[row].encode())
         rng = np.random.default_rng([name, row, view])
         split = str(self._listing.split[row])
-        grid = self._rest.get(split)
-        pictures = self._pictures.get(split) if split else None
-        if pictures is None and not split:
-            pictures = [each for part in self._pictures.values() for each in part]
-        if grid is None and not pictures:
+        grid = self._tissue.get(split)
+        pictures = (
+            self._pictures.get(split, [])
+            if split
+            else [each for part in self._pictures.values() for each in part]
+        )
+        if not grid and not pictures:
             raise TileSetError(
                 self._asked,
                 f"For {self._listing.where(row)} of the split {split or 'not stated'!r} there is no tissue.",
                 "Give the set's splits in its table, or more pictures of tissue.",
             )
-        both = grid is not None and bool(pictures)
-        if grid is not None and not (both and rng.random() < 0.5):
-            canvas = self._of_crops(grid, row, len(crop), rng)
+        if grid and not (pictures and rng.random() < 0.5):
+            canvas = self._of_crops(grid, row, rng)
         else:
-            canvas = self._of_picture(pictures or [], rng)
+            canvas = self._of_picture(pictures, rng)
         return lay(canvas, _turned(crop, rng), rng)
 
     def _crop(self, row: int) -> UInt8Array:
-        """A crop at the encoder's resolution, kept for when it is tissue beside others."""
-        found = self._brought.get(row)
-        if found is None:
-            crop = self._listing.read(row)
-            found = bring(crop, self.fit_of(row, crop))
-            self._brought[row] = found
-        return found
+        """A crop at the encoder's resolution."""
+        crop = self._listing.read(row)
+        return bring(crop, self.fit_of(row, crop))
 
     def fit_of(self, row: int, crop: UInt8Array) -> Fit:
         """How a crop is brought to the encoder's resolution.
@@ -140,34 +149,39 @@ class Composer:
             raise TileSetError(self._asked, found, "Use a finer --mpp, or correct the set's.")
         return Fit(float(side), to)
 
-    def _of_crops(
-        self, rows: npt.NDArray[np.int64], own: int, side: int, rng: np.random.Generator
-    ) -> FloatArray:
-        """A tile of crops side by side, from a random corner on."""
-        others = rows[rows != own]
-        others = others if len(others) else rows
-        step = side - fade_px(side)
-        start = -rng.integers(0, side, 2)
-        counts = [math.ceil((self._tile_px - first + side) / step) for first in start]
+    def _of_crops(self, crops: dict[int, UInt8Array], own: int, rng: np.random.Generator) -> FloatArray:
+        """A tile of crops side by side, from a random corner on; the smallest of all decides how dense."""
+        rows = [row for row in crops if row != own] or list(crops)
+        smallest = min(len(crop) for crop in crops.values())
+        step = smallest - fade_px(smallest)
+        start = -rng.integers(0, smallest, 2)
         total = np.zeros((self._tile_px, self._tile_px, 3), np.float32)
         weight = np.zeros((self._tile_px, self._tile_px, 1), np.float32)
-        for top in start[0] + step * np.arange(counts[0]):
-            for left in start[1] + step * np.arange(counts[1]):
-                if top >= self._tile_px or left >= self._tile_px or top + side <= 0 or left + side <= 0:
+        for top in range(int(start[0]), self._tile_px, step):
+            for left in range(int(start[1]), self._tile_px, step):
+                crop = _turned(crops[rows[int(rng.integers(len(rows)))]], rng)
+                if top + len(crop) <= 0 or left + len(crop) <= 0:
                     continue
-                crop = _turned(self._crop(int(others[rng.integers(len(others))])), rng)
                 mask = fading(len(crop))[..., None]
                 y, x = (slice(max(0, at), min(self._tile_px, at + len(crop))) for at in (top, left))
                 inside = (slice(y.start - top, y.stop - top), slice(x.start - left, x.stop - left))
                 total[y, x] += mask[inside] * crop[inside]
                 weight[y, x] += mask[inside]
-        least: FloatArray = np.maximum(weight, np.float32(1e-6))
-        return total / least
+        return total / weight
 
     def _of_picture(self, files: Sequence[Path], rng: np.random.Generator) -> FloatArray:
-        """A random square of a picture, at the encoder's resolution."""
-        file = files[int(rng.integers(len(files)))]
-        picture = read_image(file)
+        """A random square of a picture, at the encoder's resolution; the next one where it cannot be read."""
+        first = int(rng.integers(len(files)))
+        for file in (*files[first:], *files[:first]):
+            try:
+                picture = read_image(file)
+                break
+            except (OSError, ValueError):
+                continue
+        else:
+            raise TileSetError(
+                self._asked, "None of the pictures of tissue can be read.", "Correct 'background:'."
+            )
         own_mpp = self._plan.background_mpp or self._mpp
         side = round(self._tile_px * self._mpp / own_mpp)
         if side > min(picture.shape[:2]):

@@ -16,15 +16,20 @@ from histonic.encoders.networks.convolutional import NetworkEncoder
 DIGITS = 10_000
 
 
-def half_cosine(encoder: NetworkEncoder, tiles: npt.NDArray[np.uint8]) -> float:
+def half_cosine(encoder: NetworkEncoder, tiles: npt.NDArray[np.uint8]) -> float | None:
     """Least cosine between an encoder's codes in bfloat16 and in float32, rounded down to four digits.
+
+    None if the network does not run in bfloat16, as scripts with constants of their own do not.
 
     Args:
         encoder: In single precision, on the CPU.
         tiles: uint8 ``(N, tile_px, tile_px, 3)``, at least one.
     """
-    with torch.inference_mode():
-        halved = encoder.running_network(half=True)(torch.from_numpy(tiles)).numpy()
+    try:
+        with torch.inference_mode():
+            halved = encoder.running_network(half=True)(torch.from_numpy(tiles)).numpy()
+    except RuntimeError:
+        return None
     return math.floor(least_cosine(encoder.encode(tiles), halved) * DIGITS) / DIGITS
 
 
@@ -42,5 +47,8 @@ def with_half_cosine(spec: EncoderSpec, tensors: Tensors, tiles: npt.NDArray[np.
     if not len(tiles):
         return spec
     make = ENCODERS.get(architecture_entry(spec)).from_tensors
-    codes, others = (make(spec, tensors, "cpu", precision).encode(tiles) for precision in ("32", "bf16"))
+    try:
+        codes, others = (make(spec, tensors, "cpu", precision).encode(tiles) for precision in ("32", "bf16"))
+    except RuntimeError:
+        return spec
     return replace(spec, half_cosine=math.floor(least_cosine(codes, others) * DIGITS) / DIGITS)

@@ -25,7 +25,7 @@ from histonic.encoders.networks.convolutional import NetworkEncoder
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """In a folder as it is downloaded."""
-USES = ("num_classes", "features_only", "global_pool")
+USES = ("num_classes", "features_only")
 """Arguments in such a folder that say how the model is used, not how it is built."""
 USUAL_PX = 224
 
@@ -55,12 +55,23 @@ def read_encoder(file: str | os.PathLike[str], said: Said, preset: str | None = 
 
 def _read(path: Path, preset: Preset | None, said: Said, asked: str) -> NetworkEncoder:
     config = _config_of(path, asked)
-    if "model_type" in config and "architecture" not in config:
+    of_transformers = "model_type" in config and "architecture" not in config
+    weights = path if of_transformers or not path.is_dir() else _weights_in(path, asked)
+    is_script = not of_transformers and is_torchscript(weights)
+    if said.architecture is not None and (of_transformers or is_script):
+        raise EncoderError(
+            asked,
+            f"--architecture {said.architecture} is given, but the architecture is in the "
+            f"{'script' if is_script else 'folder'} itself.",
+            "Leave it out.",
+        )
+    if said.colours == "timm" and (of_transformers or is_script):
+        raise EncoderError(asked, "It is no model of timm.", "Give --mean and --std in place of --colours.")
+    if of_transformers:
         from histonic.encoders.foreign.transformers_models import read_folder
 
         return read_folder(path, config, preset, said, asked)
-    weights = _weights_in(path, asked) if path.is_dir() else path
-    if is_torchscript(weights):
+    if is_script:
         from histonic.encoders.foreign.torchscript import read_script
 
         return read_script(weights, preset, said, asked)
@@ -146,14 +157,15 @@ def _fitting_preset(state: Mapping[str, Tensor], config: Mapping[str, Any], aske
         if preset.architecture.startswith("timm:")
         and _misfit(state, preset.architecture, preset.arguments, asked) is None
     ]
-    if len(fitting) == 1:
+    if len(fitting) == 1 and fitting[0].own_shapes:
         return fitting[0]
     if fitting:
         names = ", ".join(preset.name for preset in fitting)
         raise EncoderError(
             asked,
-            f"Its weights fit the presets {names}, which differ in colours or licence.",
-            "Say which one they are: --preset NAME.",
+            f"By their shapes its weights could be of the preset {names}, and of others of that "
+            "architecture, with other colours.",
+            "Say what they are: --preset NAME; or --architecture timm:MODEL with --mean, --std and --mpp.",
         )
     also = f", nor the model in {CONFIG}: {own}" if own else "."
     raise EncoderError(
@@ -177,8 +189,11 @@ def _misfit(
 
 def _built_by(config: Mapping[str, Any]) -> dict[str, Any]:
     arguments = config.get("model_args")
-    given = arguments if isinstance(arguments, dict) else {}
-    return {name: value for name, value in given.items() if name not in USES}
+    given = dict(arguments) if isinstance(arguments, dict) else {}
+    pool = given.pop("global_pool", config.get("global_pool"))
+    built = {name: value for name, value in given.items() if name not in USES}
+    # Tokens are pooled here, anything else by the model itself.
+    return built if pool in (None, "", "token") else {**built, "global_pool": pool}
 
 
 def timm_name(architecture: str, asked: str) -> str:

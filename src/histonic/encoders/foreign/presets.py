@@ -40,6 +40,9 @@ class Preset:
         pooling: What is the code unless said otherwise, as the model's authors advise it for a tile.
         code_size: D of that pooling.
         licence: Of the weights, as their authors state it.
+        own_shapes: Whether no other weights are known that fit the architecture, so that weights that fit it
+            are these.
+        prefix: Tokens before those of the patches: class token and registers.
         tile_px: Side of the tiles.
         mpp: Microns per pixel of the tiles.
     """
@@ -51,6 +54,8 @@ class Preset:
     pooling: Pooling
     code_size: int
     licence: str
+    own_shapes: bool = False
+    prefix: int = 1
     tile_px: int = 224
     mpp: float = 0.5
 
@@ -67,10 +72,11 @@ def _timm(
     licence: str,
     arguments: Mapping[str, Any] | None = None,
     pooling: Pooling = "cls",
+    own_shapes: bool = False,
+    prefix: int = 1,
 ) -> Preset:
-    return Preset(
-        name, f"timm:{model}", {"img_size": 224, **(arguments or {})}, colours, pooling, code_size, licence
-    )
+    built = {"img_size": 224, **(arguments or {})}
+    return Preset(name, f"timm:{model}", built, colours, pooling, code_size, licence, own_shapes, prefix)
 
 
 SCALED = {"init_values": 1e-5}
@@ -89,7 +95,16 @@ PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
         _timm("uni", "vit_large_patch16_224", IMAGENET, 1024, GATED, {**SCALED, "dynamic_img_size": True}),
-        _timm("uni2-h", "vit_giant_patch14_224", IMAGENET, 1536, GATED, {**SCALED, **UNI2, **SWIGLU}),
+        _timm(
+            "uni2-h",
+            "vit_giant_patch14_224",
+            IMAGENET,
+            1536,
+            GATED,
+            {**SCALED, **UNI2, **SWIGLU},
+            own_shapes=True,
+            prefix=9,
+        ),
         _timm(
             "virchow2",
             "vit_huge_patch14_224",
@@ -98,9 +113,11 @@ PRESETS: dict[str, Preset] = {
             GATED,
             {**SCALED, **VIRCHOW2, **SWIGLU},
             "cls+mean",
+            own_shapes=True,
+            prefix=5,
         ),
-        _timm("h-optimus-0", GIANT, HOPTIMUS, 1536, "Apache-2.0", SCALED),
-        _timm("h-optimus-1", GIANT, HOPTIMUS, 1536, GATED, SCALED),
+        _timm("h-optimus-0", GIANT, HOPTIMUS, 1536, "Apache-2.0", SCALED, prefix=5),
+        _timm("h-optimus-1", GIANT, HOPTIMUS, 1536, GATED, SCALED, prefix=5),
         _timm(
             "h0-mini",
             "vit_base_patch14_reg4_dinov2",
@@ -108,15 +125,23 @@ PRESETS: dict[str, Preset] = {
             768,
             GATED,
             {**SCALED, **SWIGLU, "mlp_ratio": 5.33334},
+            own_shapes=True,
+            prefix=5,
         ),
         _timm(
-            "gigapath", "vit_giant_patch14_dinov2", IMAGENET, 1536, "research use, gated", {"patch_size": 16}
+            "gigapath",
+            "vit_giant_patch14_dinov2",
+            IMAGENET,
+            1536,
+            "research use, gated",
+            {"patch_size": 16},
+            own_shapes=True,
         ),
         _timm("kaiko-vits8", "vit_small_patch8_224", HALVES, 384, OPEN),
         _timm("kaiko-vits16", "vit_small_patch16_224", HALVES, 384, OPEN),
         _timm("kaiko-vitb8", "vit_base_patch8_224", HALVES, 768, OPEN),
         _timm("kaiko-vitb16", "vit_base_patch16_224", HALVES, 768, OPEN),
-        _timm("kaiko-vitl14", "vit_large_patch14_reg4_dinov2", HALVES, 1024, OPEN),
+        _timm("kaiko-vitl14", "vit_large_patch14_reg4_dinov2", HALVES, 1024, OPEN, prefix=5),
         _timm("lunit-vits16", "vit_small_patch16_224", LUNIT, 384, "non-commercial"),
         _timm("gpfm", "vit_large_patch14_dinov2", IMAGENET, 1024, "MIT"),
         # Models of transformers bring their architecture in config.json.

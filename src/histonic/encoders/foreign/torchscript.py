@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -23,6 +24,8 @@ from histonic.encoders.networks.convolutional import NetworkEncoder
 
 SCRIPT = "script"
 """The one tensor of such an encoder: the bytes of the file."""
+PREFIX = "prefix"
+"""Argument of such an encoder: tokens before those of the patches."""
 ADVICE = "Export it again: torch.jit.trace(model.eval(), tiles).save(path)."
 
 
@@ -44,6 +47,7 @@ class ScriptNetwork(nn.Module):
     def __init__(self, script: bytes, described: TrunkDescription, name: str) -> None:
         super().__init__()
         self.pooling: Pooling = described.pooling
+        self.prefix = int(described.arguments.get(PREFIX, 1))
         self.name = name
         try:
             self.trunk = cast(Any, torch.jit).load(io.BytesIO(script), map_location="cpu").eval()
@@ -63,7 +67,7 @@ class ScriptNetwork(nn.Module):
             raise EncoderError(f"Encode with {self.name!r}.", "The script gives no tensor.", ADVICE)
         if self.pooling == "model":
             return found
-        return pooled(found, self.pooling, 1, self.name)
+        return pooled(found, self.pooling, self.prefix, self.name)
 
 
 class ScriptEncoder(NetworkEncoder):
@@ -130,7 +134,14 @@ def read_script(path: Path, preset: Preset | None, said: Said, asked: str) -> Sc
     script = np.frombuffer(path.read_bytes(), np.uint8)
     tile_px = said.tile_px or (preset.tile_px if preset else 224)
     colours = colours_of(said, None, preset, asked)
-    described = TrunkDescription({}, said.pooling or "model", *colours, preset.name if preset else "")
+    if said.pooling in ("mean", "cls+mean") and preset is None:
+        raise EncoderError(
+            asked,
+            "Nothing says how many of its tokens come before those of the patches.",
+            "Name the preset, or let the script pool its tokens itself.",
+        )
+    before = {PREFIX: preset.prefix} if preset else {}
+    described = TrunkDescription(before, said.pooling or "model", *colours, preset.name if preset else "")
     network = ScriptNetwork(script.tobytes(), described, path.name)
     try:
         with torch.inference_mode():
@@ -142,6 +153,10 @@ def read_script(path: Path, preset: Preset | None, said: Said, asked: str) -> Sc
             f"It does not take tiles of {tile_px} px: {told}.",
             "Give the side that it takes: --tile-px.",
         ) from error
+    if codes.ndim == 3 and said.pooling is None and preset is not None:
+        described = replace(described, pooling=preset.pooling)
+        network.pooling = preset.pooling
+        codes = pooled(codes, preset.pooling, network.prefix, path.name)
     if codes.ndim != 2 or len(codes) != 2:
         raise EncoderError(
             asked,

@@ -45,8 +45,11 @@ class TransformersNetwork(nn.Module):
         self.model_type = model_type
         self.pooling = described.pooling
         self.trunk = trunk if trunk is not None else _build(model_type, described.arguments)
+        if self.pooling != "model" and isinstance(getattr(self.trunk, "pooler", None), nn.Module):
+            cast(Any, self.trunk).pooler = None  # of random weights where the folder lacks it, and not used
         config = cast(Any, self.trunk).config
-        self.prefix = 1 + int(getattr(config, "num_register_tokens", 0) or 0)
+        has_class = any(name.endswith("cls_token") for name, _ in self.trunk.named_parameters())
+        self.prefix = has_class + int(getattr(config, "num_register_tokens", 0) or 0)
         scale, shift = scale_and_shift(described.mean, described.std)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
@@ -112,11 +115,15 @@ def read_folder(
             "Name another preset, or none.",
         )
     stated = colours_in(_preprocessing(folder, asked), "image_mean", "image_std")
-    if said.colours == "timm":
-        raise EncoderError(asked, "It is no model of timm.", "Give --mean and --std in place of --colours.")
     colours = colours_of(said, stated, preset, asked)
-    pooling = said.pooling or (preset.pooling if preset else "cls")
-    trunk = _load(folder, model_type, asked)
+    pooling = said.pooling or (preset.pooling if preset else None)
+    if pooling is None:
+        raise EncoderError(
+            asked,
+            "Nothing says which of its tokens are the code.",
+            "Say it: --pooling cls, mean or cls+mean; or --preset NAME.",
+        )
+    trunk = _load(folder, model_type, asked, needs_pooler=pooling == "model")
     arguments = _plain(cast(Any, trunk).config.to_dict())
     described = TrunkDescription(arguments, pooling, *colours, preset.name if preset else "")
     network = TransformersNetwork(model_type, described, trunk)
@@ -188,7 +195,7 @@ def _build(model_type: str, arguments: Mapping[str, Any]) -> nn.Module:
     return cast(nn.Module, transformers.AutoModel.from_config(config, trust_remote_code=False))
 
 
-def _load(folder: Path, model_type: str, asked: str) -> nn.Module:
+def _load(folder: Path, model_type: str, asked: str, needs_pooler: bool) -> nn.Module:
     transformers = _import(asked)
     _known(transformers, model_type, asked)
     try:
@@ -204,8 +211,8 @@ def _load(folder: Path, model_type: str, asked: str) -> nn.Module:
         raise EncoderError(
             asked, f"transformers cannot load it: {told}.", "Download the folder again."
         ) from error
-    # A pooler is used by nothing here, and many folders lack it.
-    missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)
+    # Many folders lack the pooler, which is used where it was asked for only.
+    missing = sorted(name for name in found["missing_keys"] if needs_pooler or "pooler" not in name)
     if missing:
         raise EncoderError(
             asked,

@@ -178,6 +178,12 @@ class LiteAppearanceNetwork(nn.Module):
                 "Give tiles of a multiple of 64 px, and a side of 64, 96 or 128 that is no larger.",
             )
         half = code_size // 2
+        if half > STATISTICS or code_size - half > FEATURES:
+            raise EncoderError(
+                "Build the encoder 'lite-appearance'.",
+                f"The code has {code_size} numbers; half of them are components of {STATISTICS} statistics.",
+                f"Give a --code-size of at most {2 * STATISTICS}.",
+            )
         self.reduce = tile_px // LOOKS_PX
         self.trunk = LiteTrunk()
         self.seen = Components(FEATURES, code_size - half)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Self, cast
 
@@ -48,11 +48,20 @@ class Projection(nn.Module):
         self.layers = nn.Sequential(*layers) if hidden else nn.Sequential(nn.Linear(features, code_size))
 
     @torch.no_grad()
-    def fit_scale(self, features: npt.NDArray[np.floating[Any]]) -> None:
-        """Standardise by features ``(N, F)``."""
-        given = np.asarray(features, np.float64)
-        self.mean.copy_(torch.from_numpy(given.mean(0)))
-        self.spread.copy_(torch.from_numpy(given.std(0)).clamp_min(LEAST_SPREAD))
+    def fit_scale(self, parts: Iterable[npt.NDArray[np.floating[Any]]]) -> None:
+        """Standardise by features that come in parts ``(N, F)``."""
+        count, mean, squares = 0, np.zeros(len(self.mean)), np.zeros(len(self.mean))
+        for part in parts:
+            given = np.asarray(part, np.float64)
+            # Merged as by Chan, Golub and LeVeque (1983): no sum of squares of large numbers.
+            away = given.mean(0) - mean
+            squares += ((given - given.mean(0)) ** 2).sum(0) + away**2 * count * len(given) / (
+                count + len(given)
+            )
+            mean += away * len(given) / (count + len(given))
+            count += len(given)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.spread.copy_(torch.from_numpy(np.sqrt(squares / count)).clamp_min(LEAST_SPREAD))
 
     def forward(self, features: Tensor) -> Tensor:
         """Codes ``(B, D)`` of features ``(B, F)``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,21 @@ def adopt_frozen(settings: TrainEncoderSettings) -> tuple[TrainEncoderSettings, 
             f"It was asked for with {wrong if settings.objective == 'multitask' else settings.objective}.",
             "It learns by --objective multitask, with or without contrast; the trunk is that of --weights.",
         )
+    if settings.multitask.warmup_epochs or settings.multitask.norm_fix:
+        raise SettingsError(
+            asked,
+            "multitask.warmup_epochs or norm_fix is given; the trunk is frozen for good.",
+            "Leave them out.",
+        )
     base = encoder_spec(settings.weights)
+    for name, value in (("tile_px", base.tile_px), ("mpp", base.mpp)):
+        usual = TrainEncoderSettings.model_fields[name].default
+        if getattr(settings, name) not in (usual, value):
+            raise SettingsError(
+                asked,
+                f"{name} is {getattr(settings, name):g}, and {base.name!r} takes {value:g}.",
+                "Leave it out: the tiles are those of the frozen encoder.",
+            )
     if settings.code_size >= base.code_size:
         raise SettingsError(
             asked,
@@ -128,9 +143,11 @@ def feature_sets(
     """
     cache = settings.cache or settings.out / "cache"
     frozen = load_frozen(settings, pick_device(settings.device))
+    fingerprint = frozen.fingerprint
     found = []
     for each in sets:
-        facts = f"{each.fingerprint} {frozen.fingerprint} {settings.augment} {settings.views} {settings.seed}"
+        how = f"{settings.augment} {settings.views} {settings.seed} {version('histonic')}"
+        facts = f"{each.fingerprint} {fingerprint} {how}"
         path = cache / f"features-{hashlib.sha256(facts.encode()).hexdigest()[:24]}.npy"
         if not path.is_file():
             _encode_set(each, frozen, settings, path, progress or Silent())
@@ -197,5 +214,10 @@ def build_projection(spec: EncoderSpec, sets: Sequence[TileSet]) -> Projection:
     if described is None:
         raise TypeError(f"{spec.name} is no projected encoder")
     projection = Projection(described.features, spec.code_size, described.hidden)
-    projection.fit_scale(np.concatenate([each.tiles[each.rows("train"), 0] for each in sets]))
+    projection.fit_scale(
+        np.asarray(each.tiles[rows[start : start + AT_ONCE], 0])
+        for each in sets
+        for rows in (each.rows("train"),)
+        for start in range(0, len(rows), AT_ONCE)
+    )
     return projection

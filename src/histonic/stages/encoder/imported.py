@@ -76,9 +76,17 @@ def import_encoder(
         raise EncoderError(
             asked, f"The output {out} has another ending.", "Give --out a name that ends in .safetensors."
         )
-    if path.suffix == ".h5":
-        return import_released(path, out)
     said = Said(architecture, colours, pooling, tile_px, mpp, licence, name)
+    if path.suffix == ".h5":
+        if said != Said() or preset:
+            raise EncoderError(
+                asked,
+                "A released Keras encoder says all of itself, and something else was said of it.",
+                "Give the file and --out alone.",
+            )
+        released = import_released(path, out)
+        write_text(Path(out).with_suffix(".md"), card_of(released.spec))
+        return released
     encoder = read_encoder(path, said, preset)
     encoder.spec = replace(encoder.spec, half_cosine=half_cosine(encoder, _tiles(encoder.spec.tile_px)))
     encoder.save(out)

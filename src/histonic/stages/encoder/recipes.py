@@ -18,6 +18,7 @@ from histonic.encoders.objectives.contrastive import ContrastiveObjective, NtXen
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.objectives.vae import VaeObjective
 from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.trunk_weights import trunk_of
 from histonic.training.schedule import Schedule
 
 
@@ -89,14 +90,24 @@ def encoder_class(spec: EncoderSpec) -> type[NetworkEncoder]:
 
 def build_spec(settings: TrainEncoderSettings) -> EncoderSpec:
     """What the trained encoder will expect and give."""
+    architecture = settings.trunk or RECIPES[settings.objective].trunk
+    family = architecture.partition(":")[0]
+    if family == "lite-appearance" and settings.weights is None:
+        raise SettingsError(
+            f"Train the trunk {architecture!r}.",
+            "No weights are given, and it is worth what photographs taught it.",
+            "Give --weights, an encoder of that architecture.",
+        )
+    given = trunk_of(settings.weights, architecture) if settings.weights and family == "timm" else None
     return EncoderSpec(
         name=settings.name or settings.out.name,
-        architecture=settings.trunk or RECIPES[settings.objective].trunk,
+        architecture=architecture,
         tile_px=settings.tile_px,
         mpp=settings.mpp,
         code_size=settings.code_size,
         licence=settings.licence,
         provenance=f"trained with histonic, objective {settings.objective}",
+        trunk=given,
     )
 
 

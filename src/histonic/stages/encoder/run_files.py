@@ -37,11 +37,16 @@ def saved_settings(settings: TrainEncoderSettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude=set(SETTINGS_APART))
 
 
-def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet]) -> None:
+def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet], frozen: str = "") -> None:
     """Write what is known before training, or refuse to go on with changed tiles or packages.
 
+    Args:
+        settings: Of the training.
+        sets: The tiles.
+        frozen: Fingerprint of the encoder that stays as it is, if there is one.
+
     Raises:
-        TrainingError: The run was begun with other tiles or versions.
+        TrainingError: The run was begun with other tiles, versions or another frozen encoder.
     """
     out = settings.out
     write_text(out / "settings.yaml", settings_text(saved_settings(settings)))
@@ -52,6 +57,8 @@ def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet]) -> None
     ]
     write_json(out / "failures.json", failures)
     origin = {"versions": versions(), "sets": {each.plan.name: each.fingerprint for each in sets}}
+    if frozen:
+        origin["frozen encoder"] = {"fingerprint": frozen}
     require_same_origin(out / "checkpoints" / "origin.json", origin)
 
 

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 NORM_BATCHES = 20
 """Mixed batches to which given batch normalisation (Mormont et al. 2020) or statistics are fitted."""
 SAME_AGAIN = "Give the same settings again, or choose another --out."
+FEW_COMPARED = 24
 PICTURED = 12
 COMPARED = 100
 """Tiles of each set, about."""
@@ -144,6 +145,14 @@ def train_encoder(
             "There is no such level.",
             f"Use one of {', '.join(AUGMENT_LEVELS)}.",
         )
+    usual = {name: TrainEncoderSettings.model_fields[name].default for name in ("hidden", "views")}
+    behind = [name for name, value in usual.items() if getattr(resolved, name) != value]
+    if behind and not resolved.freeze_trunk:
+        raise SettingsError(
+            f"Train an encoder with {', '.join(behind)}.",
+            "That is of a projection behind a frozen encoder, and --freeze-trunk is not given.",
+            "Give --freeze-trunk, or leave it out.",
+        )
     if resolved.freeze_trunk:
         resolved, spec = adopt_frozen(resolved)
     else:
@@ -165,7 +174,8 @@ def train_encoder(
             if is_new:
                 shutil.rmtree(resolved.out / "cache", ignore_errors=True)
             raise
-        encoder_run.write_begin(resolved, sets)
+        frozen = load_frozen(resolved).fingerprint if resolved.freeze_trunk else ""
+        encoder_run.write_begin(resolved, sets, frozen)
         if not plan.trained.is_file():
             if resolved.freeze_trunk:
                 feature_sets(resolved, sets, listener)  # once, before several devices look for them
@@ -324,7 +334,10 @@ def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, 
     tensors = {name: value.numpy() for name, value in state["trunk"].items()}
     if settings.freeze_trunk:
         tensors = projected_tensors(load_frozen(settings)._tensors(), tensors)
-    spec = with_half_cosine(plan.spec, tensors, _compared_tiles(sets))
+    compared = _compared_tiles(sets)
+    if settings.freeze_trunk:  # a large network may take seconds a tile
+        compared = compared[:: max(1, len(compared) // FEW_COMPARED)]
+    spec = with_half_cosine(plan.spec, tensors, compared)
     encoder = encoder_class(spec).from_tensors(spec, tensors, "cpu", "32")
     encoder.save(out / "encoder.safetensors")
     tasks = [task for each in sets for task in each.tasks]

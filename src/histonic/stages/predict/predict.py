@@ -264,7 +264,7 @@ def _distances(bundle: Bundle, seen: Sequence[Patient], maps: Maps) -> FloatArra
     if bundle.familiar is None:
         return np.full(len(seen), np.nan)
     known = bundle.familiar
-    return np.array([known.distances(mean_codes(maps.moments, each.slide_ids)).max() for each in seen])
+    return np.array([known.of_patient(mean_codes(maps.moments, each.slide_ids)) for each in seen])
 
 
 def _tell_unlike(patients: Sequence[Patient], distances: FloatArray, progress: Progress) -> None:

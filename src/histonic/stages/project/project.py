@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.claims import sole_owner
-from histonic.core.compressed import CompressedSlide
+from histonic.core.compressed import CompressedSlide, EncoderDescription
 from histonic.core.documents import read_yaml
 from histonic.core.errors import EncoderError, StoreError
 from histonic.core.files import replacing_file, write_text
@@ -86,8 +86,9 @@ def project(
         _begin(resolved, source, encoder)
         result = ProjectResult(resolved.out)
         listener.stage("project", len(source.slide_ids))
+        described = describe(encoder)  # once: the hash of a large network takes seconds
         for slide_id in source.slide_ids:
-            cells = _project_map(source, slide_id, encoder, resolved.out)
+            cells = _project_map(source, slide_id, encoder, described, resolved.out)
             (result.skipped if cells is None else result.done).append(slide_id)
             result.cells += cells or 0
             listener.advance(1, slide_id)
@@ -125,6 +126,12 @@ def _begin(settings: ProjectSettings, source: Store, encoder: ProjectedEncoder) 
             f"It holds {len(out.slide_ids)} maps by {out.encoder.name!r}, another encoder.",
             "Choose another --out, or delete the store.",
         )
+    if out.slide_ids and out.settings != source.settings:
+        raise StoreError(
+            f"Project {settings.store} into {settings.out}.",
+            "Its maps were made with other settings (masks, orientations, tissue) than those of the store.",
+            "Choose another --out.",
+        )
     encoder.save(encoder_path(settings.out))
     heads = heads_beside(settings.encoder)
     if heads is not None:
@@ -136,12 +143,18 @@ def _begin(settings: ProjectSettings, source: Store, encoder: ProjectedEncoder) 
     write_text(settings.out / SETTINGS_FILE, settings_text({**known, "projected": projected}))
 
 
-def _project_map(source: Store, slide_id: str, encoder: ProjectedEncoder, out: Path) -> int | None:
-    """The cells of a map that were projected, None if it is there already."""
+def _project_map(
+    source: Store, slide_id: str, encoder: ProjectedEncoder, described: EncoderDescription, out: Path
+) -> int | None:
+    """The cells of a map that were projected, None if it is there already.
+
+    Raises:
+        StoreError: There is a map of that name of another slide.
+    """
     given = read_checked_facts(map_folder(source.path, slide_id))
     facts = given.model_copy(
         update={
-            "encoder": describe(encoder),
+            "encoder": described,
             "versions": {name: version(name) for name in PACKAGES},
             "cells": 0,
             "members": "",
@@ -149,7 +162,11 @@ def _project_map(source: Store, slide_id: str, encoder: ProjectedEncoder, out: P
         }
     )
     target = map_folder(out, slide_id)
-    if _is_there(target, facts):
+    there = _is_there(target, facts)
+    picture = thumbnail_path(source.path, slide_id)
+    if picture.is_file():
+        _copy(picture, thumbnail_path(out, slide_id))
+    if there:
         return None
     slide = source.map(slide_id)
     turns = 1 if slide.orientations is None else slide.orientations.shape[0]
@@ -160,9 +177,6 @@ def _project_map(source: Store, slide_id: str, encoder: ProjectedEncoder, out: P
         if quality is not None:
             writer.put_quality(quality.stacked())
         writer.finish(facts)
-    picture = thumbnail_path(source.path, slide_id)
-    if picture.is_file():
-        _copy(picture, thumbnail_path(out, slide_id))
     return int(slide.mask.sum())
 
 
@@ -170,9 +184,16 @@ def _is_there(target: Path, facts: MapFacts) -> bool:
     if not target.is_dir():
         return False
     try:
-        return read_checked_facts(target).made_from() == facts.made_from()
+        found = read_checked_facts(target)
     except StoreError:
-        return False
+        return False  # damaged: made again
+    if found.slide.fingerprint != facts.slide.fingerprint:
+        raise StoreError(
+            f"Project the map of {facts.slide_id!r} into {target.parent}.",
+            "It holds a map of that name, made of another slide.",
+            "Choose another --out, or delete that map.",
+        )
+    return found.made_from() == facts.made_from()
 
 
 def _bands(

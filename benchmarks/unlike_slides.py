@@ -2,12 +2,11 @@
 
     python benchmarks/unlike_slides.py HISTONIC_DATA [--encoder histonic-mtl] [--cohorts 5]
 
-A slide is 15 tiles of a set at random, so that slides differ in what they show as true ones do, all stained a
-little stronger or weaker (haematoxylin and eosin, each by 0.85 to 1.15 for the slide). A training cohort has
-100 slides of one half of the training tiles. Of 100 new slides, of the other half, the shares are shown that
-are called unlike the training: with the same range of stain, and with both stains multiplied further, as in
-``stain_shift.py``; and of slides of the set's test tiles, which some sets have from other laboratories. Means
-over cohorts.
+A slide is 10 tiles of a set, no tile on two slides, all stained a little stronger or weaker (haematoxylin and
+eosin, each by 0.85 to 1.15 for the slide). A training cohort has the slides of half of the training tiles,
+at most 100. Of as many new slides, of the other half, the shares are shown that are called unlike the
+training: with the same range of stain, and with both stains multiplied further, as in ``stain_shift.py``; and
+of slides of the set's test tiles, which some sets have from other laboratories. Means over cohorts.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from histonic.models.familiarity import fit_familiarity
 from histonic.nn.stain import perturb_stains
 
 SETS = ("lymph_node_metastasis", "colorectal_diagnosis", "lung_carcinoma", "oral_carcinoma")
-SLIDES, NEW, TILES = 100, 100, 15
+MOST, TILES = 100, 10
 USUAL = 0.15
 SHIFTS = {
     "the same": (1.0, 1.0),
@@ -41,7 +40,7 @@ TEST = "the same, test tiles"
 UInt8 = npt.NDArray[np.uint8]
 
 
-def read_tiles(folder: Path, split: str, side: int, most: int = 800) -> UInt8:
+def read_tiles(folder: Path, split: str, side: int, most: int = 2 * MOST * TILES) -> UInt8:
     """Tiles of a split at the encoder's side, at most so many."""
     with (folder / "tiles.csv").open(encoding="utf-8") as file:
         rows = [row["path"] for row in csv.DictReader(file) if row["split"] == split]
@@ -57,12 +56,13 @@ def read_tiles(folder: Path, split: str, side: int, most: int = 800) -> UInt8:
 
 
 def slide_codes(
-    encoder: Encoder, tiles: UInt8, shift: tuple[float, float], rng: np.random.Generator, slides: int
+    encoder: Encoder, tiles: UInt8, shift: tuple[float, float], rng: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Mean codes of slides made of tiles."""
+    """Mean codes of slides made of tiles, each of which is on one of them."""
     found = []
-    for _ in range(slides):
-        rows = rng.choice(len(tiles), TILES, replace=len(tiles) < TILES)
+    order = rng.permutation(len(tiles))
+    for number in range(min(MOST, len(tiles) // TILES)):
+        rows = order[number * TILES : (number + 1) * TILES]
         usual = rng.uniform(1 - USUAL, 1 + USUAL, 2)
         factor = torch.tensor([[usual[0] * shift[0], usual[1] * shift[1], 1.0]], dtype=torch.float32)
         pixels = torch.from_numpy(tiles[rows]).permute(0, 3, 1, 2).float() / 255
@@ -91,12 +91,12 @@ def main() -> None:
             rng = np.random.default_rng([cohort, SETS.index(name)])
             order = rng.permutation(len(train))
             first, second = train[order[: len(train) // 2]], train[order[len(train) // 2 :]]
-            own = slide_codes(encoder, first, (1.0, 1.0), rng, SLIDES)
-            known = fit_familiarity(own, [str(number) for number in range(SLIDES)])
+            own = slide_codes(encoder, first, (1.0, 1.0), rng)
+            known = fit_familiarity(own, [str(number) for number in range(len(own))])
             if known is None:
                 raise SystemExit("too few slides")
             for shift, factors in {**SHIFTS, TEST: (1.0, 1.0)}.items():
-                new = slide_codes(encoder, test if shift == TEST else second, factors, rng, NEW)
+                new = slide_codes(encoder, test if shift == TEST else second, factors, rng)
                 shares[shift].append(float((known.distances(new) > 1).mean()))
         print(
             f"| {name} | " + " | ".join(f"{np.mean(each):.1%}" for each in shares.values()) + " |", flush=True

@@ -30,10 +30,10 @@ from histonic.core.places.urls import Url, is_url
 S = TypeVar("S", bound="Settings")
 Precision = Literal["32", "bf16"]
 Engine = Literal["eager", "compiled"]
+"""How an encoder's arithmetic is done: layer by layer, or as one program compiled for this machine."""
 Pooling = Literal["model", "cls", "mean", "cls+mean"]
 """What is the code of a trunk from elsewhere: its own pooled features, or of a transformer the class token,
 the mean of the patch tokens, or both in this order."""
-"""How an encoder's arithmetic is done: layer by layer, or as one program compiled for this machine."""
 Flaw = Literal["pen", "folds", "blur"]
 """What spoils a cell of tissue, by which cells can be left out."""
 MOST_BITS = 63

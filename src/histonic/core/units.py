@@ -19,6 +19,8 @@ to correct a scale error that no encoder notices. The true mpp is kept in the gr
 
 MOST_ENLARGEMENT = 1.1
 """A slide coarser than its reader wants by up to this factor is enlarged without being asked about."""
+MOST_OVER_SCALE = 1.3
+"""What learned from objects shown larger than so many times their size on a slide does not hold there."""
 LARGEST_ENLARGEMENT = 2.0
 """No setting allows more: beyond it a cell's nucleus is a smear to whoever learned on sharp ones."""
 

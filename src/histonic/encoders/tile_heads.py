@@ -13,6 +13,7 @@ from torch import Tensor
 from histonic.core.documents import Part, parse_part
 from histonic.core.errors import EncoderError, HistonicError, TrainingError
 from histonic.core.task import Task, Tasks
+from histonic.core.units import MOST_OVER_SCALE
 from histonic.encoders.base import encoder_metadata, load_encoder
 from histonic.encoders.shipped import MULTITASK
 from histonic.nn.checkpoint import load_state, save_state
@@ -20,8 +21,6 @@ from histonic.nn.heads import Heads
 from histonic.nn.weights_files import misfit
 
 HEADS_FILE = "heads.safetensors"
-MOST_ENLARGED = 1.3
-"""Heads that learned from objects this many times as large as on a slide do not hold there."""
 AGAIN = "Copy it again from beside its encoder, or train the encoder again."
 
 
@@ -94,7 +93,7 @@ def too_large_for_slides(path: Path) -> dict[str, float]:
     Raises:
         TrainingError: The file is damaged.
     """
-    return {name: times for name, times in _read(path)[0].enlarged.items() if times > MOST_ENLARGED}
+    return {name: times for name, times in _read(path)[0].enlarged.items() if times > MOST_OVER_SCALE}
 
 
 def load_slide_heads(path: Path) -> tuple[Heads, dict[str, float]]:

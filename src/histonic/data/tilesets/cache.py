@@ -21,6 +21,7 @@ from histonic.core.errors import TileSetError
 from histonic.core.files import PARTIAL_PREFIX, output_error, replacing_file, replacing_folder, write_json
 from histonic.core.processes.cores import usable_cores
 from histonic.core.progress import Progress, Silent
+from histonic.core.units import MOST_OVER_SCALE
 from histonic.data.tilesets.compose import Composer, background_stamp
 from histonic.data.tilesets.images import HASH_LETTERS, UInt8Array, colour_hash, pixel_hash
 from histonic.data.tilesets.listing import Listing, Texts
@@ -33,8 +34,6 @@ FORMAT = "histonic-tiles-3"
 THREADS = min(8, usable_cores())
 AT_ONCE = 256
 """Tiles that wait in memory at most."""
-BLOWN_UP = 1.3
-"""Enlargement over the true scale from which on objects are no longer those of slides."""
 NOTEWORTHY = 1.05
 """Enlargement from which on a note says so."""
 
@@ -328,7 +327,7 @@ def _notes(plan: TileSetSettings, fits: list[Fit], mpp: float) -> list[str]:
             f"whole tiles of {_span(sides, '.0f')} px ({stated}) fill the encoder's, on purpose{made}"
         )
     blown_up = _enlarged(plan, fits, mpp)
-    if blown_up > BLOWN_UP:
+    if blown_up > MOST_OVER_SCALE:
         notes.append(
             f"WARNING: objects are {blown_up:.1f} times as large as on a slide at {mpp} µm/px; what is "
             "learned of them does not hold there ('scale: compose' shows them at their true scale)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from histonic.core.compressed import TrunkDescription
 from histonic.core.errors import EncoderError
 from histonic.core.settings import Pooling
 from histonic.encoders.foreign.presets import PRESETS, Preset, preset_of
-from histonic.encoders.foreign.stated import Said, TwoColours, colours_in, colours_of, spec_of
+from histonic.encoders.foreign.stated import Said, TwoColours, colours_in, colours_of, facts_in, spec_of
 from histonic.encoders.foreign.timm import TimmEncoder, TimmNetwork
 from histonic.encoders.foreign.timm_models import make_model
 from histonic.encoders.foreign.timm_weights import LEFT_OUT, WEIGHT_SUFFIXES, misfit_of, read_weights
@@ -54,7 +53,7 @@ def read_encoder(file: str | os.PathLike[str], said: Said, preset: str | None = 
 
 
 def _read(path: Path, preset: Preset | None, said: Said, asked: str) -> NetworkEncoder:
-    config = _config_of(path, asked)
+    config = facts_in(path / CONFIG, asked)
     of_transformers = "model_type" in config and "architecture" not in config
     weights = path if of_transformers or not path.is_dir() else _weights_in(path, asked)
     is_script = not of_transformers and is_torchscript(weights)
@@ -76,20 +75,6 @@ def _read(path: Path, preset: Preset | None, said: Said, asked: str) -> NetworkE
 
         return read_script(weights, preset, said, asked)
     return _read_timm(weights, config, preset, said, asked)
-
-
-def _config_of(path: Path, asked: str) -> dict[str, Any]:
-    """What the configuration in a folder says; nothing of a file, or of a folder without one."""
-    file = path / CONFIG
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise EncoderError(asked, f"{file} cannot be read: {error}.", "Download the folder again.") from error
-    if not isinstance(found, dict):
-        raise EncoderError(asked, f"{file} holds no configuration.", "Download the folder again.")
-    return found
 
 
 def _weights_in(folder: Path, asked: str) -> Path:

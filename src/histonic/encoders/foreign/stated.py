@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from histonic.core.compressed import TrunkDescription
@@ -38,6 +40,23 @@ class Said:
     mpp: float | None = None
     licence: str | None = None
     name: str | None = None
+
+
+def facts_in(file: Path, asked: str) -> dict[str, Any]:
+    """What a JSON file of a hub folder says; nothing if it is not there.
+
+    Raises:
+        EncoderError: It is damaged.
+    """
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise EncoderError(asked, f"{file} cannot be read: {error}.", "Download the folder again.") from error
+    if not isinstance(found, dict):
+        raise EncoderError(asked, f"{file} holds no configuration.", "Download the folder again.")
+    return found
 
 
 def colours_in(facts: Mapping[str, Any], mean: str = "mean", std: str = "std") -> TwoColours | None:

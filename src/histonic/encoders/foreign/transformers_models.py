@@ -17,7 +17,7 @@ from histonic.encoders.base import EncoderSpec
 from histonic.encoders.foreign.colours import scale_and_shift
 from histonic.encoders.foreign.pooling import pooled
 from histonic.encoders.foreign.presets import Preset
-from histonic.encoders.foreign.stated import Said, colours_in, colours_of, spec_of
+from histonic.encoders.foreign.stated import Said, colours_in, colours_of, facts_in, spec_of
 from histonic.encoders.networks.convolutional import NetworkEncoder
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -114,7 +114,7 @@ def read_folder(
             f"It is a {model_type!r} of transformers, the preset {preset.name!r} is {preset.architecture!r}.",
             "Name another preset, or none.",
         )
-    stated = colours_in(_preprocessing(folder, asked), "image_mean", "image_std")
+    stated = colours_in(facts_in(folder / PREPROCESSOR, asked), "image_mean", "image_std")
     colours = colours_of(said, stated, preset, asked)
     pooling = said.pooling or (preset.pooling if preset else None)
     if pooling is None:
@@ -142,17 +142,6 @@ def read_folder(
     return TransformersEncoder(
         spec_of(said, preset, architecture, tile_px, size, described, source, asked), network
     )
-
-
-def _preprocessing(folder: Path, asked: str) -> Mapping[str, Any]:
-    file = folder / PREPROCESSOR
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise EncoderError(asked, f"{file} cannot be read: {error}.", "Download the folder again.") from error
-    return found if isinstance(found, dict) else {}
 
 
 def _side_of(config: Mapping[str, Any]) -> int:

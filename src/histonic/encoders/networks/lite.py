@@ -154,6 +154,11 @@ def _with_norm(convolution: SameConv2d, norm: nn.BatchNorm2d) -> SameConv2d:
     return taken
 
 
+def _averaged(tiles: Tensor, shares: Tensor) -> Tensor:
+    """Tiles ``(B, 3, H, H)`` averaged by areas to ``(B, 3, S, S)``; ``shares`` is ``(S, H)``."""
+    return tiles if len(shares) == tiles.shape[2] else shares @ tiles @ shares.T
+
+
 class LiteAppearanceNetwork(nn.Module):
     """Features of EfficientNet-Lite0's middle and statistics of the tile, each as principal components.
 
@@ -192,7 +197,7 @@ class LiteAppearanceNetwork(nn.Module):
 
     def parts(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``(B, 192)`` and statistics ``(B, 110)`` of tiles ``(B, 3, H, H)`` of -1..1."""
-        smaller = tiles if len(self.shares) == tiles.shape[2] else self.shares @ tiles @ self.shares.T
+        smaller = _averaged(tiles, self.shares)
         with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):
             pixels = F.avg_pool2d(tiles.float(), self.reduce) if self.reduce > 1 else tiles.float()
             statistics = appearance((pixels + 1) / 2)
@@ -230,7 +235,7 @@ class RunningLiteAppearance(nn.Module):
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Codes ``(B, D)`` float32 of tiles ``(B, 3, H, H)`` scaled to -1..1."""
-        smaller = tiles if len(self.shares) == tiles.shape[2] else self.shares @ tiles @ self.shares.T
+        smaller = _averaged(tiles, self.shares)
         smaller = smaller.contiguous(memory_format=torch.channels_last)
         features = self.trunk(smaller.to(self.kind)).float()
         pixels = F.avg_pool2d(tiles, self.reduce) if self.reduce > 1 else tiles

@@ -15,7 +15,7 @@ from histonic.core.compressed import ProjectionDescription
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import ENCODERS, EncoderSpec, Tensors, architecture_entry
 from histonic.encoders.networks.convolutional import NetworkEncoder
-from histonic.encoders.networks.tile_network import HalfNetwork, Runs
+from histonic.encoders.networks.tile_network import running_of
 
 PROJECTED = "projected"
 BASE, PROJECTION = "base.", "projection."
@@ -97,11 +97,7 @@ class ProjectedNetwork(nn.Module):
 
     def running(self, half: bool) -> nn.Module:
         """The same as it runs: the frozen part in its own faster form, the projection in single precision."""
-        if isinstance(self.base, Runs):
-            base: nn.Module = self.base.running(half)
-        else:
-            base = HalfNetwork(self.base) if half else self.base
-        return nn.Sequential(base, self.projection)
+        return nn.Sequential(running_of(self.base, half), self.projection)
 
 
 class ProjectedEncoder(NetworkEncoder):

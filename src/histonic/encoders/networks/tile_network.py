@@ -40,6 +40,18 @@ class HalfNetwork(nn.Module):
         return cast(Tensor, self.network(tiles.to(torch.bfloat16))).float()
 
 
+def running_of(network: nn.Module, half: bool) -> nn.Module:
+    """A network as it runs: in its own faster form if it knows one, else as it is or in bfloat16.
+
+    Args:
+        network: Tiles ``(B, 3, H, W)`` of -1..1, to codes; left as it is.
+        half: Convolutions and products in bfloat16.
+    """
+    if isinstance(network, Runs):
+        return network.running(half)
+    return HalfNetwork(network) if half else network
+
+
 class TileNetwork(nn.Module):
     """Bytes in, codes out: what is run, compiled and measured of an encoder with weights.
 
@@ -58,10 +70,7 @@ class TileNetwork(nn.Module):
     def __init__(self, network: nn.Module, side_px: int, half: bool) -> None:
         super().__init__()
         self.side_px = side_px
-        if isinstance(network, Runs):
-            self.network = network.running(half)
-        else:
-            self.network = HalfNetwork(network) if half else network
+        self.network = running_of(network, half)
         self.eval()
 
     def forward(self, tiles: Tensor) -> Tensor:

@@ -70,15 +70,16 @@ def test_the_next_are_made_while_one_is_used_and_no_more(ahead: int) -> None:
             drawn.append(number)
             yield number
 
-    gate = threading.Semaphore(0)
+    # One a number: of two threads that wait for one gate, either may pass.
+    gates = [threading.Semaphore(0) for _ in range(6)]
 
     def make(number: int) -> int:
-        assert gate.acquire(timeout=5)
+        assert gates[number].acquire(timeout=5)
         return number * number
 
     made = made_ahead(items(), make, ahead, drop=lambda _: None)
     for number in range(6):
-        gate.release()
+        gates[number].release()
         assert next(made) == number * number
         assert len(drawn) == min(6, number + 1 + ahead)
     assert next(made, None) is None

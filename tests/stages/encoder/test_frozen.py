@@ -76,7 +76,8 @@ def test_the_projection_learns_and_the_trunk_does_not(
     with torch.inference_mode():
         told = heads["tint"](torch.from_numpy(encoder.encode(tiles))).flatten().numpy()
     assert ((told > 0) == (np.arange(48) >= 24)).mean() > 0.9
-    assert "projected:nic" in (run / "model_card.md").read_text(encoding="utf-8")
+    card = (run / "model_card.md").read_text(encoding="utf-8")
+    assert "projected:nic" in card and "## What the codes vary with" in card
 
 
 def test_features_are_computed_once_and_the_same_seed_gives_the_same_weights(

@@ -121,6 +121,10 @@ def test_a_run_holds_settings_curves_heads_and_a_card_that_repeats_what_was_assu
     assert yaml.safe_load((out / "settings.yaml").read_text())["seed"] == 0
     card = (out / "model_card.md").read_text()
     assert "0.5 µm/px is assumed" in card and "CC0" in card and "1 tiles could not be read" in card
+    # The classes differ in colour by far more than tiles of one class do; patients are not known.
+    shares = facts["codes_vary_with"]["tint"]
+    assert shares["classes"] > 0.5 and shares["sources"] is None
+    assert f"| tint | {shares['classes']:.0%} | unknown |" in card
     failures = json.loads((out / "failures.json").read_text())
     assert len(failures) == 1 and failures[0]["path"].endswith("3.png")
     heads = load_heads(out / "heads.safetensors")

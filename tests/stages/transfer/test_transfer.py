@@ -59,6 +59,11 @@ def test_a_left_out_task_is_never_trained_on(fake_world: Any, tmp_path: Path) ->
     for row in rows:
         assert float(row["low"]) <= float(row["score"]) <= float(row["high"])
         assert row["groups"] == "15" and row["tiles"] == "80"
+        # The noise of a tile knows no group.
+        assert 0 < float(row["class_share"]) < 0.5 and float(row["source_share"]) < 0.1
+    page = (out / "transfer.md").read_text()
+    shares = page.partition("## What the codes vary with")[2]
+    assert shares.count("| colour |") == 1 and shares.count("% / 0%") + shares.count("% / 1%") >= 4
 
 
 def test_all_modes_and_the_comparisons(fake_world: Any, tmp_path: Path) -> None:

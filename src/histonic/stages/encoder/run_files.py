@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from histonic.core.files import csv_text, replacing_file, write_json, write_text
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder, describe
 from histonic.encoders.engines.machine import is_half_fast
+from histonic.metrics.discrimination.variance import VarianceShares
 from histonic.runs.files import require_same_origin, settings_text, versions
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.training.devices import pick_device
@@ -113,9 +115,13 @@ def draw_tiles(path: Path, tiles: npt.NDArray[np.float32]) -> None:
 
 
 def run_facts(
-    settings: TrainEncoderSettings, encoder: Encoder, sets: Sequence[TileSet], state: Mapping[str, Any]
+    settings: TrainEncoderSettings,
+    encoder: Encoder,
+    sets: Sequence[TileSet],
+    state: Mapping[str, Any],
+    shares: Mapping[str, VarianceShares],
 ) -> dict[str, Any]:
-    """The content of ``run.json``."""
+    """The content of ``run.json``; ``shares``: what codes of validation tiles vary with, by task."""
     best = next(record for record in state["history"] if record["epoch"] == state["best_epoch"])
     return {
         "versions": versions(),
@@ -128,6 +134,7 @@ def run_facts(
         "epochs": len(state["history"]) - 1,
         "best_epoch": state["best_epoch"],
         "validation": {"loss": best["validation_loss"], **best["scores"]},
+        "codes_vary_with": {name: asdict(each) for name, each in shares.items()},
     }
 
 
@@ -147,6 +154,29 @@ def set_facts(each: TileSet) -> dict[str, Any]:
         "notes": list(each.notes),
         "fingerprint": each.fingerprint,
     }
+
+
+def _shares(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What codes vary with, as lines of the card."""
+    if not found:
+        return []
+    lines = [
+        "",
+        "## What the codes vary with",
+        "",
+        "Of the variance of the codes of validation tiles, the share that goes with their class, and with"
+        " the group they come from (patient, slide or site) among tiles of one class; adjusted, so that what"
+        " means nothing has 0.",
+        "",
+        "| task | class | group | tiles, groups |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, each in found.items():
+        first, second = (
+            "unknown" if each[part] is None else f"{each[part]:.0%}" for part in ("classes", "sources")
+        )
+        lines.append(f"| {name} | {first} | {second} | {each['tiles']}, {each['groups'] or 'unknown'} |")
+    return lines
 
 
 def write_card(
@@ -194,6 +224,7 @@ def write_card(
     ]
     lines += ["", "## Validation", "", f"Epoch {facts['best_epoch']} of {facts['epochs']}.", ""]
     lines += [f"- {name}: {value:.4f}" for name, value in facts["validation"].items()]
+    lines += _shares(facts["codes_vary_with"])
     kept = settings_text(saved_settings(settings)).rstrip()
     lines += ["", "## Settings", "", "```yaml", kept, "```", ""]
     write_text(path, "\n".join(lines))

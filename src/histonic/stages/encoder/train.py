@@ -23,11 +23,13 @@ from histonic.core.settings import resolve
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.engines.halves import with_half_cosine
+from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.encoders.networks.lite import LiteAppearanceNetwork
 from histonic.encoders.networks.nic_appearance import NicAppearanceNetwork
-from histonic.encoders.networks.projected import projected_tensors
+from histonic.encoders.networks.projected import ProjectedEncoder, projected_tensors
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
+from histonic.metrics.discrimination.variance import VarianceShares, variance_shares
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
@@ -66,9 +68,11 @@ NORM_BATCHES = 20
 SAME_AGAIN = "Give the same settings again, or choose another --out."
 FEW_COMPARED = 24
 PICTURED = 12
+"""Tiles in the picture of what the method learned."""
 COMPARED = 100
 """Tiles of each set, about."""
-"""Tiles in the picture of what the method learned."""
+MOST_VARIED, VARIED_AT_ONCE = 500, 64
+"""Validation tiles of each set, about, of which is told what their codes vary with."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +332,31 @@ def _compared_tiles(sets: Sequence[TileSet]) -> npt.NDArray[np.uint8]:
     return np.concatenate([each.tiles[some[:: max(1, len(some) // COMPARED)]] for each, some in rows])
 
 
+def _varied(plan: EncoderPlan, encoder: NetworkEncoder, sets: Sequence[TileSet]) -> dict[str, VarianceShares]:
+    """What the codes of validation tiles vary with, by task of classes."""
+    given = feature_sets(plan.settings, list(sets)) if plan.settings.freeze_trunk else sets
+    found = {}
+    for each, source in zip(sets, given, strict=True):
+        rows = each.rows("val")
+        rows = rows[:: max(1, len(rows) // MOST_VARIED)]
+        if not len(rows) or not any(task.is_classification for task in each.tasks):
+            continue
+        if isinstance(encoder, ProjectedEncoder) and plan.settings.freeze_trunk:
+            codes = encoder.projection.codes(np.asarray(source.tiles[rows, 0], np.float32))
+        else:
+            codes = np.concatenate(
+                [
+                    encoder.encode(np.ascontiguousarray(each.tiles[rows[at : at + VARIED_AT_ONCE]]))
+                    for at in range(0, len(rows), VARIED_AT_ONCE)
+                ]
+            )
+        for task in each.tasks:
+            if task.is_classification:
+                groups = each.group[rows].tolist()
+                found[task.name] = variance_shares(codes, each.targets[task.name][rows], groups)
+    return found
+
+
 def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:
     """Everything after training; ``run.json`` comes last and says that the run is finished."""
     out, settings = plan.settings.out, plan.settings
@@ -348,7 +377,7 @@ def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, 
     encoder_run.draw_training_curves(out / "curves.png", state["history"], state["best_epoch"])
     if state["picture"] is not None:
         encoder_run.draw_tiles(out / "picture.png", state["picture"].numpy())
-    facts = encoder_run.run_facts(settings, encoder, sets, state)
+    facts = encoder_run.run_facts(settings, encoder, sets, state, _varied(plan, encoder, sets))
     encoder_run.write_card(out / "model_card.md", settings, encoder, facts)
     write_json(out / "run.json", facts)
     clear_leftovers(out, "cache")

@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from histonic.core.task import Task
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import load_heads
+from histonic.metrics.discrimination.variance import VarianceShares, variance_shares
 from histonic.nn.heads import prediction_width
 from histonic.stages.transfer.probe import LabelledCodes, LinearModel, probe_codes
 from histonic.stages.transfer.scores import TilePredictions, group_numbers
@@ -50,11 +51,14 @@ class Evaluated:
         set_name: Tile set.
         predictions: Of its evaluated tiles.
         c: The C of the linear model; None where the network's own head was evaluated.
+        shares: How much of the codes of all labelled tiles goes with their class and with their source;
+            None for values and for heads.
     """
 
     set_name: str
     predictions: TilePredictions
     c: float | None
+    shares: VarianceShares | None = None
 
 
 def encode_tiles(encoder: Encoder, tiles: TileSet) -> npt.NDArray[np.float32]:
@@ -102,7 +106,10 @@ def probe_set(
             code_size=code_size,
             resamples=0,
         )
-        evaluated.append(Evaluated(tiles.plan.name, result.predictions, result.chosen_c))
+        shares = None
+        if task.is_classification:
+            shares = variance_shares(codes, tiles.targets[task.name], tiles.group.tolist())
+        evaluated.append(Evaluated(tiles.plan.name, result.predictions, result.chosen_c, shares))
     return evaluated
 
 
@@ -131,7 +138,10 @@ def save_evaluated(path: Path, evaluated: Sequence[Evaluated]) -> None:
     facts: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
     for number, each in enumerate(evaluated):
-        facts.append({"set": each.set_name, "task": each.predictions.task.to_dict(), "c": each.c})
+        shares = None if each.shares is None else asdict(each.shares)
+        facts.append(
+            {"set": each.set_name, "task": each.predictions.task.to_dict(), "c": each.c, "shares": shares}
+        )
         arrays |= {f"{name}{number}": getattr(each.predictions, name) for name in ARRAYS}
     with replacing_file(path) as partial, partial.open("wb") as file:
         np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
@@ -150,6 +160,7 @@ def load_evaluated(path: Path) -> list[Evaluated]:
                     each["set"],
                     _predictions(Task.from_dict(each["task"]), [file[f"{name}{number}"] for name in ARRAYS]),
                     each["c"],
+                    None if each.get("shares") is None else VarianceShares(**each["shares"]),
                 )
                 for number, each in enumerate(json.loads(str(file["facts"])))
             ]

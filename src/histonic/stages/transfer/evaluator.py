@@ -173,9 +173,8 @@ class Evaluator:
             "seed": seed,
             "split": split,
         }
-        return self._kept(
-            encoder, declared, {"mode": "frozen", **how}, lambda tiles, codes: probe_set(tiles, codes, **how)
-        )
+        how_kept = {"mode": "frozen, shares", **how}
+        return self._kept(encoder, declared, how_kept, lambda tiles, codes: probe_set(tiles, codes, **how))
 
     def headed(self, encoder: str, declared: TileSetSettings) -> list[Evaluated]:
         """The heads of a network that was trained here, on a set."""

@@ -84,6 +84,7 @@ class Cell:
 
     Attributes:
         models: Predictions of each outcome.
+        shares: What the codes of each vary with; none where heads were evaluated.
         values: Leading measure of each.
         resampled: Their mean, on the resamples that all encoders share.
     """
@@ -92,6 +93,7 @@ class Cell:
         self.resamples = resamples
         self.task, self.row, self.draws = outcomes[0].task, outcomes[0].row, outcomes[0].draws
         self.models = [each.evaluated.predictions for each in outcomes]
+        self.shares = [each.evaluated.shares for each in outcomes if each.evaluated.shares is not None]
         self.values = [leading_value(model) for model in self.models]
         self.resampled = resample_leading(self.models, seed=self.draws, resamples=resamples)
 
@@ -156,6 +158,8 @@ def _outcome_facts(outcome: Outcome, resamples: int) -> dict[str, Any]:
         "second_measure": second.name,
         "second_score": second.value,
         "c": outcome.evaluated.c,
+        "class_share": None if outcome.evaluated.shares is None else outcome.evaluated.shares.classes,
+        "source_share": None if outcome.evaluated.shares is None else outcome.evaluated.shares.sources,
         "tiles": len(predictions.truth),
         "groups": int(predictions.group.max()) + 1,
     }

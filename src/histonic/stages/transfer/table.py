@@ -109,7 +109,39 @@ def render(table: Table, differences: Sequence[Mapping[str, Any]], seeds: int, r
         " twice the larger standard deviation over seeds, and with p < 0.05 in a paired bootstrap test over"
         " groups. All differences are in transfer.json.",
         *_few_groups(table),
+        *_shares(table),
     )
+
+
+def _shares(table: Table) -> list[str]:
+    """What codes vary with, as a table of its own; nothing where heads alone were evaluated."""
+    if not any(cell.shares for cell in table.cells):
+        return []
+    rows = [
+        [row.encoder, *(_share_text(cells.get(task)) for task in table.tasks)]
+        for row, cells in table.rows.items()
+        if any(cell.shares for cell in cells.values())
+    ]
+    head = ["encoder", *table.tasks]
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return [
+        "## What the codes vary with",
+        "Share of the variance of the codes that goes with the class of a tile / with the group it comes from"
+        " (patient, slide or site, as the set names them) among tiles of one class; all labelled tiles, mean"
+        " over seeds, adjusted so that what means nothing has a share of 0. An encoder whose codes tell the"
+        " group rather than the class will find sites before it finds tissue.",
+        "\n".join(lines),
+    ]
+
+
+def _share_text(cell: Cell | None) -> str:
+    if cell is None or not cell.shares:
+        return ""
+    texts = []
+    for name in ("classes", "sources"):
+        values = [value for each in cell.shares if (value := getattr(each, name)) is not None]
+        texts.append(f"{np.mean(values):.0%}" if values else "unknown")
+    return " / ".join(texts)
 
 
 def _measure(table: Table, task: str) -> str:

@@ -8,9 +8,9 @@ the codes of the left-out set's training tiles is scored on its test tiles: bala
 intervals of 1,000 resamples of the test tiles' groups. The second mean weighs lung and colon carcinoma, which
 colour nearly solves, and osteosarcoma, whose test is one case, by a half.
 
-Rows: *colour*, *appearance* (64 components of the statistics), *lite-S* (64 components of the middle of
-EfficientNet-Lite0, trained on photographs, at S px), *both-S* (64 + 64), and encoders of this package or of
-others as they are (``histonic-mtl`` has learned from five of the sets).
+Rows: *colour*, *appearance* (64 components of the statistics), *lite-S-C* (64 components of the stage of C
+channels of EfficientNet-Lite0, trained on photographs, at S px), *both-S-C* (64 + 64), and
+encoders of this package or of others as they are (``histonic-mtl`` has learned from five of the sets).
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ from histonic.stages.encoder.settings import TrainEncoderSettings
 ROWS = (
     "colour",
     "appearance",
-    "lite-64",
-    "lite-96",
-    "lite-128",
-    "both-64",
-    "both-96",
-    "both-128",
+    "lite-64-80",
+    "both-64-40",
+    "both-64-80",
+    "both-64-112",
+    "both-64-192",
+    "both-96-80",
+    "both-96-112",
+    "both-96-192",
     "histonic-mtl",
 )
 HALF = {"lung_carcinoma", "colon_carcinoma", "osteosarcoma"}
@@ -62,11 +64,11 @@ def wheel_state() -> dict[str, torch.Tensor]:
 
 
 @torch.inference_mode()
-def raw_numbers(tiles: TileSet, side: int, scratch: Path) -> tuple[Numbers, Numbers]:
-    """Features ``(N, 192)`` and statistics ``(N, 110)`` of all tiles, kept."""
-    path = scratch / f"numbers-{tiles.fingerprint[:16]}-{side}.npz"
+def raw_numbers(tiles: TileSet, side: int, channels: int, scratch: Path) -> tuple[Numbers, Numbers]:
+    """Features ``(N, channels)`` and statistics ``(N, 110)`` of all tiles, kept."""
+    path = scratch / f"numbers-{tiles.fingerprint[:16]}-{side}-{channels}.npz"
     if not path.is_file():
-        network = LiteAppearanceNetwork(128, 128, side).eval()
+        network = LiteAppearanceNetwork(128 if channels >= 64 else 2 * channels, 128, side, channels).eval()
         network.trunk.load_wheel(wheel_state())
         parts = []
         for start in range(0, len(tiles.tiles), AT_ONCE):
@@ -95,7 +97,7 @@ def as_is(tiles: TileSet, encoder: str, scratch: Path) -> Numbers:
 def components(numbers: dict[str, Numbers], tiles: dict[str, TileSet], name: str, rest: list[str]) -> Numbers:
     """64 components of a set's numbers, fitted on the training tiles of the others."""
     known = np.concatenate([numbers[each][tiles[each].rows("train")] for each in rest])
-    layer = Components(known.shape[1], 64)
+    layer = Components(known.shape[1], min(64, known.shape[1]))
     layer.fit(torch.from_numpy(known))
     return layer(torch.from_numpy(numbers[name])).numpy()
 
@@ -134,11 +136,12 @@ def main() -> None:
 
 def codes_of(row: str, name: str, tiles: dict[str, TileSet], scratch: Path) -> Any:
     """Codes of a set's tiles by one encoder of the table."""
-    kind, _, side = row.partition("-")
+    kind, *numbers_of = row.split("-")
     if kind not in ("appearance", "lite", "both"):
         return as_is(tiles[name], row, scratch)
     rest = [each for each in tiles if each not in left_out_with(name)]
-    numbers = {each: raw_numbers(tiles[each], int(side or 64), scratch) for each in tiles}
+    side, channels = map(int, numbers_of or (64, 80))
+    numbers = {each: raw_numbers(tiles[each], side, channels, scratch) for each in tiles}
     halves = [
         components({each: given[part] for each, given in numbers.items()}, tiles, name, rest)
         for part in ((0, 1) if kind == "both" else (0,) if kind == "lite" else (1,))

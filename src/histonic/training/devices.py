@@ -266,7 +266,7 @@ def _relay(messages: Any, progress: Progress, errors: list[Exception]) -> None:
 def deterministic() -> Iterator[None]:
     """Ask torch for algorithms that give the same numbers each time, and restore what was asked before."""
     # Batches are made in a thread.
-    keep_memory(threads=True)
+    keep_memory(heaps=1)
     before = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)

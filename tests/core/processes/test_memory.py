@@ -14,13 +14,14 @@ from histonic.core.processes.memory import free_bytes
 KEPT = """
 import threading
 import numpy as np
-from histonic.core.processes.memory import keep_memory
+from histonic.core.processes.memory import keep_memory, release_memory
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096
 
 if {keep}:
-    keep_memory({threads})
+    keep_memory(int({threads}))
+release = {release}
 before = resident()
 
 def work():
@@ -33,6 +34,8 @@ if {threads}:
     thread.join()
 else:
     work()
+if release:
+    release_memory()
 print(resident() - before)
 """
 
@@ -40,11 +43,19 @@ print(resident() - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other rules")
 @pytest.mark.parametrize("threads", [False, True])
 def test_a_freed_block_is_kept(threads: bool) -> None:
-    kept, returned = (
-        int(subprocess.check_output([sys.executable, "-c", KEPT.format(keep=keep, threads=threads)]))
-        for keep in (True, False)
-    )
+    kept, returned = (resident(keep=keep, threads=threads, release=False) for keep in (True, False))
     assert kept > 90 << 20 and returned < 10 << 20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other rules")
+@pytest.mark.parametrize("threads", [False, True])
+def test_what_was_kept_can_be_handed_back(threads: bool) -> None:
+    assert resident(keep=True, threads=threads, release=True) < 10 << 20
+
+
+def resident(**settings: bool) -> int:
+    """Bytes that a process has more after it freed a block."""
+    return int(subprocess.check_output([sys.executable, "-c", KEPT.format(**settings)]))
 
 
 def system(folder: Path, available: int) -> dict[str, Path]:

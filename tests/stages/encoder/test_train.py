@@ -97,14 +97,14 @@ def test_components_of_a_trunk_with_statistics_are_those_of_its_tiles(
     tmp_path: Path, sets: list[dict[str, Any]]
 ) -> None:
     torch.manual_seed(0)
-    spec = EncoderSpec("given", "lite-appearance:64", 64, 1.0, 8)
+    spec = EncoderSpec("given", "lite-appearance:64:80", 64, 1.0, 8)
     LiteAppearanceEncoder(spec, LiteAppearanceEncoder.build(spec)).save(tmp_path / "given.safetensors")
-    known: dict[str, Any] = {"trunk": "lite-appearance:64", "steps": 1, "max_epochs": 1}
+    known: dict[str, Any] = {"trunk": "lite-appearance:64:80", "steps": 1, "max_epochs": 1}
     with pytest.raises(SettingsError, match="photographs"):
         run(tmp_path, sets, "none", **known)
     out = run(tmp_path, sets, weights=tmp_path / "given.safetensors", learning_rate=1e-5, **known)
     encoder = load_encoder(out / "encoder.safetensors")
-    assert encoder.spec.architecture == "lite-appearance:64"
+    assert encoder.spec.architecture == "lite-appearance:64:80"
     looks = encoder.network.looks  # type: ignore[attr-defined]
     assert float(looks.mean.abs().max()) > 0.1 and float((looks.spread - 1).abs().max()) > 0.1
 

@@ -16,22 +16,34 @@ KEPT_BYTES = 1 << 30
 MEMINFO, OWN_GROUP = Path("/proc/meminfo"), Path("/proc/self/cgroup")
 
 
-def keep_memory(threads: bool = False) -> None:
+def keep_memory(heaps: int = 0) -> None:
     """Let the C library keep large blocks that are freed, instead of handing them back to the system.
 
     Each batch of tiles or maps asks for tens of megabytes anew; with glibc's defaults the system then clears
     every page of them each time, which can take longer than the arithmetic. Elsewhere this does nothing.
 
     Args:
-        threads: Also what threads free that begin after this call. They then share one heap, which is good
-            where few threads ask for few and large blocks.
+        heaps: Heaps that all threads share which begin after this call. What one keeps serves no other, and
+            the library would make up to eight a core. 1 also keeps what threads free, and is good where few
+            threads ask for few and large blocks. 0 leaves it to the library.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     # Older versions take no more than 32 MiB; where they refuse, nothing must be set.
     if mallopt is not None and (mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) or mallopt(M_MMAP_THRESHOLD, 32 << 20)):
         mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-        if threads:
-            mallopt(M_ARENA_MAX, 1)
+        if heaps:
+            mallopt(M_ARENA_MAX, heaps)
+
+
+def release_memory() -> None:
+    """Hand back to the system what was freed and kept (:func:`keep_memory`), where the C library is glibc.
+
+    Every thread that ever asked for memory has a heap of its own, and what one keeps serves no other: of many
+    slides in a row each would add a little. Between slides the pages cost a few milliseconds to get again.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def free_bytes(meminfo: Path = MEMINFO, cgroup: Path = CGROUP, own_group: Path = OWN_GROUP) -> int | None:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 up to its middle, beside statistics of the tile: trained on photographs alone."""
+"""The first stages of EfficientNet-Lite0, beside statistics of the tile: trained on photographs alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ STAGES = (
     (6, 5, 2, 192, 4),
 )
 """Expansion, kernel, stride, channels and blocks of each stage (Tan and Le 2019; Lite0 has no squeezing)."""
-FEATURES = STAGES[-1][3]
+CHANNELS = tuple(outputs for _, _, _, outputs, _ in STAGES)
+"""Of the stage whose maps are averaged: the last one that is computed."""
 LOOKS_PX = 64
 """Side at which statistics are measured."""
 SIDES = (64, 96, 128)
@@ -83,26 +84,29 @@ class LiteBlock(nn.Module):
 
 
 class LiteTrunk(nn.Module):
-    """EfficientNet-Lite0 up to its stage of 192 channels, 2.4 M parameters; its maps averaged.
+    """EfficientNet-Lite0 up to a stage; its maps averaged.
+
+    Args:
+        channels: Of that stage: 16, 24, 40, 80 (0.3 M parameters), 112 or 192 (2.4 M).
 
     Example:
-        >>> LiteTrunk()(torch.zeros(2, 3, 64, 64)).shape
-        torch.Size([2, 192])
+        >>> LiteTrunk(80)(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 80])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.stem = _layer(3, STEM, 3, 2)
         blocks: list[nn.Module] = []
         inputs = STEM
-        for expansion, kernel, stride, outputs, count in STAGES:
+        for expansion, kernel, stride, outputs, count in STAGES[: CHANNELS.index(channels) + 1]:
             for number in range(count):
                 blocks.append(LiteBlock(inputs, outputs, expansion, kernel, 1 if number else stride))
                 inputs = outputs
         self.blocks = nn.Sequential(*blocks)
 
     def forward(self, tiles: Tensor) -> Tensor:
-        """Features ``(B, 192)`` of tiles ``(B, 3, H, H)`` of -1..1."""
+        """Features ``(B, channels)`` of tiles ``(B, 3, H, H)`` of -1..1."""
         return cast(Tensor, self.blocks(self.stem(tiles))).mean((2, 3))
 
     def load_wheel(self, state: Mapping[str, Tensor]) -> None:
@@ -160,12 +164,13 @@ def _averaged(tiles: Tensor, shares: Tensor) -> Tensor:
 
 
 class LiteAppearanceNetwork(nn.Module):
-    """Features of EfficientNet-Lite0's middle and statistics of the tile, each as principal components.
+    """Features of a stage of EfficientNet-Lite0 and statistics of the tile, each as principal components.
 
     Args:
         code_size: D, even: half of each.
         tile_px: Side of the tiles, a multiple of 64.
         side_px: Side to which tiles are averaged for the trunk.
+        channels: Of the stage.
 
     Example:
         >>> LiteAppearanceNetwork()(torch.zeros(2, 3, 128, 128)).shape
@@ -174,7 +179,9 @@ class LiteAppearanceNetwork(nn.Module):
 
     shares: Tensor
 
-    def __init__(self, code_size: int = 128, tile_px: int = 128, side_px: int = 96) -> None:
+    def __init__(
+        self, code_size: int = 128, tile_px: int = 128, side_px: int = 64, channels: int = 80
+    ) -> None:
         super().__init__()
         if tile_px % LOOKS_PX or side_px > tile_px or side_px % 32:
             raise EncoderError(
@@ -183,20 +190,22 @@ class LiteAppearanceNetwork(nn.Module):
                 "Give tiles of a multiple of 64 px, and a side of 64, 96 or 128 that is no larger.",
             )
         half = code_size // 2
-        if half > STATISTICS or code_size - half > FEATURES:
+        most = 2 * min(STATISTICS, channels)
+        if code_size > most:
             raise EncoderError(
                 "Build the encoder 'lite-appearance'.",
-                f"The code has {code_size} numbers; half of them are components of {STATISTICS} statistics.",
-                f"Give a --code-size of at most {2 * STATISTICS}.",
+                f"The code has {code_size} numbers; half of them are components of {STATISTICS} statistics, "
+                f"half of {channels} channels.",
+                f"Give a --code-size of at most {most}.",
             )
         self.reduce = tile_px // LOOKS_PX
-        self.trunk = LiteTrunk()
-        self.seen = Components(FEATURES, code_size - half)
+        self.trunk = LiteTrunk(channels)
+        self.seen = Components(channels, code_size - half)
         self.looks = Components(STATISTICS, half)
         self.register_buffer("shares", torch.from_numpy(area_weights(0, tile_px / side_px, side_px, tile_px)))
 
     def parts(self, tiles: Tensor) -> tuple[Tensor, Tensor]:
-        """Features ``(B, 192)`` and statistics ``(B, 110)`` of tiles ``(B, 3, H, H)`` of -1..1."""
+        """Features ``(B, channels)`` and statistics ``(B, 110)`` of tiles ``(B, 3, H, H)`` of -1..1."""
         smaller = _averaged(tiles, self.shares)
         with torch.no_grad(), torch.autocast(tiles.device.type, enabled=False):
             pixels = F.avg_pool2d(tiles.float(), self.reduce) if self.reduce > 1 else tiles.float()
@@ -243,18 +252,19 @@ class RunningLiteAppearance(nn.Module):
 
 
 class LiteAppearanceEncoder(NetworkEncoder):
-    """A :class:`LiteAppearanceNetwork` with weights, of architecture ``lite-appearance:SIDE``."""
+    """A :class:`LiteAppearanceNetwork` with weights, of architecture ``lite-appearance:SIDE:CHANNELS``."""
 
     architecture = "lite-appearance"
 
     @classmethod
     def build(cls, spec: EncoderSpec) -> LiteAppearanceNetwork:
         """The network of a spec, with fresh weights."""
-        side = spec.architecture.partition(":")[2]
-        if side not in {str(each) for each in SIDES}:
+        side, _, channels = spec.architecture.partition(":")[2].partition(":")
+        if side not in map(str, SIDES) or channels not in map(str, CHANNELS):
             raise EncoderError(
                 f"Build the encoder {spec.name!r}.",
                 f"Its architecture is {spec.architecture!r}.",
-                f"Give lite-appearance:SIDE with a side of {', '.join(map(str, SIDES))}.",
+                f"Give lite-appearance:SIDE:CHANNELS with a side of {', '.join(map(str, SIDES))} and the "
+                f"channels of a stage, {', '.join(map(str, CHANNELS))}.",
             )
-        return LiteAppearanceNetwork(spec.code_size, spec.tile_px, int(side))
+        return LiteAppearanceNetwork(spec.code_size, spec.tile_px, int(side), int(channels))

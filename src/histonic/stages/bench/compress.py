@@ -31,7 +31,7 @@ from histonic.stages.bench.figures import (
     told_precision,
 )
 from histonic.stages.bench.settings import BenchCompressSettings
-from histonic.stages.compress.compress import compress
+from histonic.stages.compress.compress import HEAPS, compress
 from histonic.stages.compress.reading import Failed, Opened, Tiles, read_slides
 from histonic.stages.compress.settings import CompressSettings
 from histonic.training.devices import pick_device
@@ -62,7 +62,7 @@ def bench_compress(
     """
     resolved = resolve(BenchCompressSettings, settings, values)
     listener = progress or Silent()
-    keep_memory()
+    keep_memory(heaps=HEAPS)
     row = _row(resolved)
     device, cores = pick_device(resolved.device), usable_cores()
     precision = choose_precision(resolved.precision, encoder_spec(resolved.encoder), device)

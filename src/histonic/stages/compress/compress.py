@@ -17,7 +17,7 @@ import yaml
 from histonic.core.claims import Claims
 from histonic.core.errors import HistonicError, OutputError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
-from histonic.core.processes.memory import keep_memory
+from histonic.core.processes.memory import keep_memory, release_memory
 from histonic.core.processes.owners import Owner
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
@@ -65,6 +65,8 @@ RUN = "run-"
 KEPT_OUT = {"shard", "sheet", "slides", "replace", "stale_after", "limit", "dry_run"}
 """Where and how a run stands does not change the maps, so the store's settings hold none of these."""
 BATCHES_AHEAD = 3
+HEAPS = 2
+"""With a heap a thread, memory at the peak is a quarter higher, and twice as high where cores are busy."""
 STEPS_PER_SLIDE = 100
 
 
@@ -135,7 +137,7 @@ def compress(
     """
     resolved = resolve(CompressSettings, settings, values)
     listener = progress or Silent()
-    keep_memory()
+    keep_memory(heaps=HEAPS)
     rows = _rows(resolved)
     precision = precision_of(resolved)
     resolved = resolved.model_copy(update={"precision": precision})
@@ -276,6 +278,7 @@ class _Job:
                 elif isinstance(event, Opened):
                     self._encode_slide(event, events, result, progress)
                     slides.release(event.row)
+                    release_memory()
                 self._slides_left -= isinstance(event, Failed | Opened)
         finally:
             events.close()  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import MaskSettings, Settings, TissueSettings
+from histonic.core.settings import DEFAULT_ENCODER, MaskSettings, Settings, TissueSettings
 from histonic.core.task import MOST_TARGETS
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings, TableSettings
@@ -32,7 +32,7 @@ class DoctorSettings(SlideListSettings, TableSettings):
         le=LARGEST_ENLARGEMENT,
         description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused.",
     )
-    encoder: str = Field("histonic-mtl", description="Encoder that 'histonic compress' will be given.")
+    encoder: str = Field(DEFAULT_ENCODER, description="Encoder that 'histonic compress' will be given.")
     masks: Path | None = Field(None, description="Folder with tissue masks, as for 'histonic compress'.")
     reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
     preview: Path | None = Field(
@@ -49,6 +49,6 @@ class DemoSettings(Settings):
 
     out: Path = Field(Path("histonic-demo"), description="Folder for slides, store and run.")
     patients: int = Field(80, ge=12, le=100_000, description="Simulated patients.")
-    encoder: str = Field("histonic-mtl", description="Encoder for the demo.")
+    encoder: str = Field(DEFAULT_ENCODER, description="Encoder for the demo.")
     max_epochs: int = Field(200, ge=1, le=1_000_000, description="Epochs of the training, at most.")
     seed: int = Field(0, ge=0, description="Seed of the cohort and the training.")

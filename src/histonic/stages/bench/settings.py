@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import Precision, Settings
+from histonic.core.settings import DEFAULT_ENCODER, Precision, Settings
 
 
 class _BenchSettings(Settings):
@@ -33,7 +33,7 @@ class BenchCompressSettings(_EncodingSettings):
 
     slide: GivenPlace = Field(description="A slide: a file, a URL, or a folder of one DICOM series.")
     encoder: str = Field(
-        "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."
+        DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
     )
     mpp: float | None = Field(None, gt=0, description="Microns per pixel where the header does not say.")
     reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
@@ -44,7 +44,7 @@ class BenchEncoderSettings(_EncodingSettings):
     """An encoder alone, on tiles in memory."""
 
     encoder: str = Field(
-        "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."
+        DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
     )
     batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
 

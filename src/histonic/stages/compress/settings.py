@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from histonic.core.claims import STALE_S
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import Flaw, MaskSettings, TissueSettings
+from histonic.core.settings import DEFAULT_ENCODER, Flaw, MaskSettings, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings
 
@@ -21,7 +21,7 @@ class CompressSettings(SlideListSettings):
         (), description="Slide files, URLs, folders, or a CSV with path, mpp, mask, slide_id."
     )
     encoder: str = Field(
-        "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."
+        DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
     )
     out: Path = Field(description="Store: the folder that will hold one map per slide.")
     mpp: float | None = Field(

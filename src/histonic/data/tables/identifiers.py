@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from histonic.data.names import SLIDE_EXTENSIONS, slide_name
 from histonic.data.tables.files import TextTable
 from histonic.data.tables.issues import Issue, list_examples
 from histonic.data.tables.values import is_missing, is_spreadsheet_error
@@ -25,6 +26,8 @@ _SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9][.,][0-9]+[
 DIGITS_KEPT = 15
 """Excel keeps so many digits of a number; the others become zeros."""
 FEWEST_LONG = 3
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar", ".7z")
+"""Endings of files that hold all slides of a patient."""
 _AGAIN = "Take the column from its source again, formatted as text"
 
 
@@ -91,6 +94,41 @@ def damaged_identifiers(table: TextTable, column: str, *, slides: bool = False) 
         for what, found, todo in kinds
         if found
     ]
+
+
+def two_kinds_of_rows(table: TextTable, column: str) -> list[Issue]:
+    """An error for a column that names patients in some rows (as archives) and slides in others.
+
+    CAMELYON17's ``stage_labels.csv`` is such a table: a stage for each patient of five slides, and a label
+    for each slide, under one header.
+    """
+    cells = {int(row): str(cell).strip() for row, cell in table.frame[column].items()}
+    archives = {row: cell for row, cell in cells.items() if cell.lower().endswith(ARCHIVES)}
+    slides = {row: cell for row, cell in cells.items() if cell.lower().endswith(SLIDE_EXTENSIONS)}
+    if not archives or not slides:
+        return []
+    return [
+        Issue(
+            "error",
+            "Patients and slides in one column",
+            f"{table.name}, column {column!r}",
+            f"{len(archives)} row(s) name patients ({list_examples(archives)}), {len(slides)} name slides "
+            f"({list_examples(slides)}): two tables under one header.",
+            "Give one row a slide: patient_id, slide_id, and what is said of the patient in a column of its "
+            "own. In Python histonic.data.targets.nodal_stages.read_stage_labels does so for CAMELYON17.",
+        )
+    ]
+
+
+def bare_identifier(name: str) -> str:
+    """An identifier without the ending of a slide's file or of an archive.
+
+    Example:
+        >>> [bare_identifier(name) for name in ("patient_000.zip", "patient_000_node_0.tif", "P.1")]
+        ['patient_000', 'patient_000_node_0', 'P.1']
+    """
+    ending = next((each for each in ARCHIVES if name.lower().endswith(each)), "")
+    return name[: -len(ending)] if ending and len(name) > len(ending) else slide_name(name)
 
 
 def _capital(text: str) -> str:

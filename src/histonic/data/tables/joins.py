@@ -12,6 +12,7 @@ import pandas as pd
 from histonic.core.cohort import Exclusion
 from histonic.core.errors import CohortError
 from histonic.data.names import PatientNames, names_by_path, path_steps, slide_name
+from histonic.data.tables.identifiers import bare_identifier
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.values import is_missing, natural_key
@@ -63,12 +64,17 @@ def join_slides(table: LabelTable, slide_ids: Sequence[str]) -> SlideJoin:
     table = _named_by_path(table, slide_ids)
     patients = table_patients(table)
     linked = None if table.links is None else _LinkedSlides(table)
-    known = PatientNames(patients)
+    # A patient may be called like a file: patient_000.zip, or a slide that is a patient of its own.
+    called = {bare_identifier(patient): patient for patient in patients}
+    if len(called) < len(patients):
+        called = {patient: patient for patient in patients}
+    known = PatientNames(called)
     issues: list[Issue] = []
     slides: dict[str, list[str]] = {patient: [] for patient in patients}
     unlabelled: dict[str, str] = {}
     for slide in sorted(set(slide_ids)):
-        found = known.match(slide) if linked is None else linked.patients(slide)
+        alone = [called[name] for name in known.match(slide)] if linked is None else []
+        found = alone if linked is None else linked.patients(slide)
         if len(found) == 1 and found[0] in slides:
             slides[found[0]].append(slide)
         elif len(found) > 1:

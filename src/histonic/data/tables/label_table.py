@@ -11,7 +11,11 @@ import pandas as pd
 from histonic.core.errors import TableError
 from histonic.data.names import path_name, slide_name
 from histonic.data.tables.files import TextTable, read_table
-from histonic.data.tables.identifiers import damaged_identifiers, plain_identifiers
+from histonic.data.tables.identifiers import (
+    damaged_identifiers,
+    plain_identifiers,
+    two_kinds_of_rows,
+)
 from histonic.data.tables.issues import Issue, error_cells, list_examples, list_names, raise_first
 from histonic.data.tables.numbers import column_numbers
 from histonic.data.tables.settings import Decimal
@@ -260,7 +264,8 @@ def _patients(text: TextTable, column: str) -> tuple[pd.Series, list[Issue]]:
         for row, cell in cells.items()
         if is_missing(cell)
     ]
-    return plain_identifiers(cells), [*issues, *damaged_identifiers(text, column)]
+    issues += [*damaged_identifiers(text, column), *two_kinds_of_rows(text, column)]
+    return plain_identifiers(cells), issues
 
 
 def _errors_in(text: TextTable, columns: Sequence[str]) -> list[Issue]:

@@ -30,11 +30,29 @@ cells = st.tuples(st.integers(0, 500), st.integers(0, 500))
 
 
 @given(grid=grids(), rc=cells)
-def test_corner_nudged_inwards_lies_in_its_own_cell(grid, rc):
-    # Half a level-0 step inwards: the corner itself may fall to either side by rounding.
+def test_the_middle_of_a_tile_lies_in_its_own_cell(grid, rc):
     corner = grid.cell_xy(rc)
-    middle = (corner.x + grid.stride_level0 / 2, corner.y + grid.stride_level0 / 2)
+    middle = (corner.x + grid.tile_side_level0 / 2, corner.y + grid.tile_side_level0 / 2)
     assert grid.cell_at(middle) == RC(*rc)
+
+
+@given(grid=grids(), rc=cells, u=st.floats(-1, 1), v=st.floats(-1, 1))
+def test_the_cell_of_a_pixel_has_the_nearest_tile(grid, rc, u, v):
+    """Squares touch, one stride wide, around the middles of tiles that overlap, touch or stand apart."""
+    step, side = grid.stride_level0, grid.tile_side_level0
+    corner, square = grid.cell_xy(rc), grid.square_xy(rc)
+    middle = (corner.x + side / 2, corner.y + side / 2)
+    assert math.isclose(square.x + step / 2, middle[0], rel_tol=1e-9, abs_tol=1e-6)
+    assert math.isclose(square.y + step / 2, middle[1], rel_tol=1e-9, abs_tol=1e-6)
+    pixel = (middle[0] + u * step, middle[1] + v * step)
+    found = grid.cell_xy(grid.cell_at(pixel))
+    for at, place in zip(pixel, found, strict=True):
+        assert abs(place + side / 2 - at) <= step / 2 * (1 + 1e-6) + 1e-6
+
+
+@given(grid=grids(overlap=False), rc=cells)
+def test_where_tiles_touch_the_square_is_the_tile(grid, rc):
+    assert grid.square_xy(rc) == grid.cell_xy(rc)
 
 
 @given(rc=cells, tile=st.integers(8, 512), size=st.tuples(st.integers(1, 9999), st.integers(1, 9999)))

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import PositiveInt
+from pydantic import PositiveInt, SerializerFunctionWrapHandler, model_serializer
 
 from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
@@ -220,6 +220,7 @@ class MapSettings(Part):
         leave_out: For which flaws cells of tissue were left out.
         exact_averaging: Whether tiles coarser than the stored pixels are their exact means; if not, a decoder
             of JPEG may have made them. Maps of versions that do not say so are exact.
+        stride_px: Step from tile to tile, in pixels of the tiles; None: tiles touch. Only others are written.
     """
 
     orientations: Literal[1, 8] = 1
@@ -229,6 +230,12 @@ class MapSettings(Part):
     most_enlargement: Number = MOST_ENLARGEMENT
     leave_out: tuple[Flaw, ...] = ()
     exact_averaging: bool = True
+    stride_px: PositiveInt | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_usual_stride(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain: dict[str, Any] = serialize(self)
+        return {key: value for key, value in plain.items() if key != "stride_px" or value is not None}
 
 
 @dataclass(frozen=True)

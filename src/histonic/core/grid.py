@@ -107,10 +107,34 @@ class TileGrid:
         row, col = rc
         return XY(self.origin_xy.x + col * self.stride_level0, self.origin_xy.y + row * self.stride_level0)
 
+    @property
+    def square_origin_xy(self) -> XY:
+        """Level-0 pixel of the top-left corner of the square of cell (0, 0), see :meth:`square_xy`."""
+        inwards = (self.tile_side_level0 - self.stride_level0) / 2
+        return XY(self.origin_xy.x + inwards, self.origin_xy.y + inwards)
+
+    def square_xy(self, rc: tuple[int, int]) -> XY:
+        """Level-0 pixel of the top-left corner of the square that a cell stands for.
+
+        It is one stride wide and lies around the middle of the cell's tile, so that squares touch whether
+        tiles overlap, touch or stand apart; where they touch, it is the tile.
+
+        Example:
+            >>> grid = TileGrid.over((512, 512), slide_mpp=0.5, tile_px=128, mpp=0.5, stride_px=64)
+            >>> grid.cell_xy((0, 1)), grid.square_xy((0, 1))
+            (XY(x=64.0, y=0.0), XY(x=96.0, y=32.0))
+        """
+        row, col = rc
+        origin = self.square_origin_xy
+        return XY(origin.x + col * self.stride_level0, origin.y + row * self.stride_level0)
+
     def cell_at(self, xy: tuple[float, float]) -> RC:
-        """The cell whose stride square holds a level-0 pixel; it may lie outside :attr:`shape`."""
-        x, y = xy
+        """The cell whose square holds a level-0 pixel: the middle of its tile is the nearest.
+
+        It may lie outside :attr:`shape`.
+        """
+        (x, y), origin = xy, self.square_origin_xy
         return RC(
-            math.floor((y - self.origin_xy.y) / self.stride_level0),
-            math.floor((x - self.origin_xy.x) / self.stride_level0),
+            math.floor((y - origin.y) / self.stride_level0),
+            math.floor((x - origin.x) / self.stride_level0),
         )

@@ -137,8 +137,8 @@ def _kept_pixels(
 ) -> npt.NDArray[np.bool_]:
     """Which pixels of a thumbnail lie in kept cells."""
     per_pixel = grid.slide_wh.w / shape[1]
-    rows = ((np.arange(shape[0]) + 0.5) * per_pixel - grid.origin_xy.y) / grid.stride_level0
-    cols = ((np.arange(shape[1]) + 0.5) * per_pixel - grid.origin_xy.x) / grid.stride_level0
+    rows = ((np.arange(shape[0]) + 0.5) * per_pixel - grid.square_origin_xy.y) / grid.stride_level0
+    cols = ((np.arange(shape[1]) + 0.5) * per_pixel - grid.square_origin_xy.x) / grid.stride_level0
     inside_rows = np.clip(rows.astype(int), 0, mask.shape[0] - 1)
     inside_cols = np.clip(cols.astype(int), 0, mask.shape[1] - 1)
     return np.asarray(mask[np.ix_(inside_rows, inside_cols)])

@@ -50,8 +50,8 @@ def draw_cells(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_])
     """
     height, width = picture.shape[:2]
     per_pixel = grid.slide_wh.w / width
-    rows = ((np.arange(height) + 0.5) * per_pixel - grid.origin_xy.y) / grid.stride_level0
-    cols = ((np.arange(width) + 0.5) * per_pixel - grid.origin_xy.x) / grid.stride_level0
+    rows = ((np.arange(height) + 0.5) * per_pixel - grid.square_origin_xy.y) / grid.stride_level0
+    cols = ((np.arange(width) + 0.5) * per_pixel - grid.square_origin_xy.x) / grid.stride_level0
     rows_inside = np.clip(rows.astype(int), 0, mask.shape[0] - 1)
     cols_inside = np.clip(cols.astype(int), 0, mask.shape[1] - 1)
     kept = mask[np.ix_(rows_inside, cols_inside)]

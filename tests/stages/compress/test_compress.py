@@ -30,6 +30,7 @@ from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.reading import lay_grid
+from histonic.stages.compress.settings import CompressSettings
 
 
 def tissue_image(seed: int, side: int = 900) -> np.ndarray:
@@ -345,7 +346,7 @@ def test_tiles_are_read_by_whole_numbers_where_that_is_close(mpp: float, wanted:
     from histonic.slides.formats.array import ArraySlide
 
     slide = ArraySlide(np.zeros((600, 600, 3), np.uint8), mpp=mpp)
-    grid = lay_grid(slide, load_encoder("colour").spec)
+    grid = lay_grid(slide, load_encoder("colour").spec, CompressSettings(out=Path("store")))
     assert grid.mpp == pytest.approx(wanted)
 
 
@@ -380,11 +381,12 @@ def test_no_slide_is_enlarged_more_than_twice(mpp: float, named: str | None) -> 
 
     slide = ArraySlide(np.zeros((600, 600, 3), np.uint8), mpp=mpp)
     with pytest.raises(SlideError) as refused:
-        lay_grid(slide, load_encoder("colour").spec)
+        lay_grid(slide, load_encoder("colour").spec, CompressSettings(out=Path("store")))
     assert ("--most-enlargement" in refused.value.todo) == (named is not None)
     if named is not None:
         assert refused.value.todo.endswith(f"--most-enlargement {named}.")
-        assert lay_grid(slide, load_encoder("colour").spec, float(named)).enlarged == pytest.approx(mpp / 0.5)
+        allowed = CompressSettings(out=Path("store"), most_enlargement=float(named))
+        assert lay_grid(slide, load_encoder("colour").spec, allowed).enlarged == pytest.approx(mpp / 0.5)
     with pytest.raises(SettingsError, match="most_enlargement"):
         compress(slides=["a"], out="b", most_enlargement=2.1)
 
@@ -573,3 +575,55 @@ def test_a_dicom_series_is_compressed(tmp_path: Path) -> None:
     assert again.skipped == ["case 1"]
     found = Store.open(tmp_path / "store").map("case 1")
     assert found.slide.storage == "dicom uncompressed" and found.mask.sum() > 10
+
+
+@pytest.mark.parametrize(
+    ("given", "stride"), [({"stride_px": 64}, 64), ({"stride_share": 0.4}, 51), ({"stride_share": 1.5}, 192)]
+)
+def test_cells_lie_where_the_stride_says(
+    slides: Path, tmp_path: Path, given: dict[str, float], stride: int
+) -> None:
+    settings = {"slides": [slides / "s1.tif"], "encoder": "colour", "out": tmp_path / "store", **given}
+    plan = compress(**settings, dry_run=True).plan
+    assert plan is not None and not (tmp_path / "store").exists()
+    result = compress(**settings)
+    assert result.done == ["s1"] and result.tiles == plan.cells
+    slide = Store.open(tmp_path / "store").map("s1")
+    assert (slide.grid.tile_px, slide.grid.stride_px, slide.settings.stride_px) == (128, stride, stride)
+    encoder = load_encoder("colour")
+    with open_slide(slides / "s1.tif") as opened:
+        for row, col in np.argwhere(slide.mask)[::7]:
+            at = (col * stride * slide.grid.mpp / opened.mpp, row * stride * slide.grid.mpp / opened.mpp)
+            code = encoder.encode(opened.read(at, (128, 128), slide.grid.mpp)[None])[0]
+            assert np.allclose(slide.features[:, row, col], code, atol=2e-3)
+    assert compress(**settings).skipped == ["s1"]
+    with pytest.raises(StoreError, match=rf"(?s)stride_px {stride}.*instead of stride_px as wide as"):
+        compress(**{**settings, **dict.fromkeys(given)})
+
+
+def test_a_stride_of_a_whole_tile_is_none(slides: Path, tmp_path: Path) -> None:
+    """The same bytes, under the same fingerprints, as if nothing was said."""
+    given = {"slides": [slides / "s0.tif"], "encoder": "colour"}
+    digests = []
+    for name, more in (("a", {}), ("b", {"stride_px": 128}), ("c", {"stride_share": 1.0})):
+        compress(**given, **more, out=tmp_path / name)
+        digests.append(digest(tmp_path / name / "s0.zarr"))
+    assert digests[0] == digests[1] == digests[2]
+    facts = json.loads((tmp_path / "a" / "s0.zarr" / "zarr.json").read_text())["attributes"]
+    assert "stride_px" not in facts["settings"]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"stride_px": 64, "stride_share": 0.5}, "Both stride_px and stride_share"),
+        ({"stride_px": 4}, "4 px are 0.0312 sides of the encoder's tile of 128 px"),
+        ({"stride_px": 5000}, "16 sides"),
+        ({"stride_share": 0.0}, "stride_share is 0.0"),
+        ({"stride_px": 0}, "stride_px is 0"),
+    ],
+)
+def test_strides_of_no_use(tmp_path: Path, slides: Path, given: dict[str, float], found: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        compress(slides=[slides], encoder="colour", out=tmp_path / "store", **given)
+    assert found in str(caught.value) and not (tmp_path / "store").exists()

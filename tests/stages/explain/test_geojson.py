@@ -60,6 +60,19 @@ def test_an_origin_is_kept() -> None:
     assert first["geometry"]["coordinates"][0][0] == [100, 50]
 
 
+@pytest.mark.parametrize(("stride", "left", "right"), [(64, 160, 224), (128, 256, 384), (192, 352, 544)])
+def test_cells_are_drawn_around_the_middles_of_their_tiles(stride: int, left: int, right: int) -> None:
+    """Of tiles of 128 px the third begins at two strides; its square is a stride wide around its middle."""
+    grid = TileGrid.over((1000, 128), slide_mpp=0.5, tile_px=128, mpp=0.5, stride_px=stride)
+    values = np.full(grid.shape, np.nan, np.float32)
+    values[0, 2] = 1.0
+    (feature,) = cells_geojson(CellMap("s", values, grid, ""), signed_levels("x"))["features"]
+    xs = {x for x, _ in feature["geometry"]["coordinates"][0]}
+    assert xs == {left, right} and (left + right) / 2 == 2 * stride + 64
+    assert feature["properties"]["measurements"]["area mm^2"] == pytest.approx((stride / 2000) ** 2)
+    assert min(y for _, y in feature["geometry"]["coordinates"][0]) == max(0, (128 - stride) // 2)
+
+
 def test_levels_have_their_share_and_their_sign() -> None:
     values = np.arange(1.0, 101).reshape(10, 10)
     sizes = [int(level_cells(values.astype(np.float32), level).sum()) for level in signed_levels("x")]

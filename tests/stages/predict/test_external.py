@@ -214,7 +214,7 @@ def test_a_bundle_reads_slides_as_its_training_did(
     bundle = Path(shutil.copytree(run / "bundle", tmp_path / "bundle"))
     facts = json.loads((bundle / "bundle.json").read_text())
     facts["compress_settings"]["mask"] = {"values": ["1", "6"], "classes": []}
-    facts["compress_settings"] |= {"leave_out": ["pen"], "exact_averaging": False}
+    facts["compress_settings"] |= {"leave_out": ["pen"], "exact_averaging": False, "stride_px": 64}
     (bundle / "bundle.json").write_text(json.dumps(sealed(facts)))
     write_pyramid(tmp_path / "a.tif", np.full((300, 300, 3), 150, np.uint8), mpp=0.5)
     given = {"bundle": bundle, "slides": [tmp_path / "a.tif"], "out": tmp_path / "p.csv"}
@@ -223,6 +223,7 @@ def test_a_bundle_reads_slides_as_its_training_did(
             predict(**given, **more)
     assert caught[0].masks == tmp_path and caught[0].mask.values == ("1", "6")
     assert caught[0].leave_out == ("pen",) and caught[0].exact_averaging is False
+    assert caught[0].stride_px == 64
     assert caught[1].masks is None and caught[1].mask.values == (), "there is nothing to choose from"
 
 

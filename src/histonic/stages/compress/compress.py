@@ -54,6 +54,7 @@ from histonic.stages.compress.reading import (
     Opened,
     Tiles,
     read_slides,
+    stride_of,
     without_path,
     write_thumbnail,
 )
@@ -142,6 +143,8 @@ def compress(
     precision = precision_of(resolved)
     resolved = resolved.model_copy(update={"precision": precision})
     encoder = load_encoder(resolved.encoder, device=pick_device(resolved.device), precision=precision)
+    stride = {"stride_px": stride_of(resolved, encoder.spec), "stride_share": None}
+    resolved = resolved.model_copy(update=stride)
     if resolved.dry_run:
         plan = plan_compression(rows, resolved, encoder, listener)
         return CompressResult(resolved.out, plan=plan)

@@ -63,7 +63,7 @@ def inspect_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) 
     """
     require_usable_id(row)
     with open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader) as slide:
-        grid = lay_grid(slide, spec, settings.most_enlargement)
+        grid = lay_grid(slide, spec, settings)
         found, mask_hash = look_for_tissue_of(slide, row, settings)
         picture = thumbnail(slide)
         judged = judge_cells(found, grid, settings)

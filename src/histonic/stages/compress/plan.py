@@ -151,7 +151,7 @@ class CompressPlan:
 
 
 def map_settings_of(settings: CompressSettings) -> MapSettings:
-    """What else than slide and encoder the maps of a compression depend on, its precision being settled."""
+    """What else than slide and encoder maps depend on, once precision and stride are settled."""
     return MapSettings(
         orientations=settings.orientations,
         precision=cast(Precision, settings.precision),
@@ -160,6 +160,7 @@ def map_settings_of(settings: CompressSettings) -> MapSettings:
         most_enlargement=settings.most_enlargement,
         leave_out=settings.leave_out,
         exact_averaging=settings.exact_averaging,
+        stride_px=settings.stride_px,
     )
 
 

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from histonic.core.compressed import ReaderDescription, SlideDescription
-from histonic.core.errors import NoTissueError, OutputError, SlideError
+from histonic.core.errors import NoTissueError, OutputError, SettingsError, SlideError
 from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
 from histonic.core.places.urls import Url
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.prefetch import made_ahead
 from histonic.core.processes.threads import mapped_by_threads
-from histonic.core.units import MOST_ENLARGEMENT, WH
+from histonic.core.units import WH
 from histonic.data.maps.shares import NO_CELL
 from histonic.data.maps.store import (
     MOST_ID_BYTES,
@@ -43,7 +43,7 @@ from histonic.slides.tissue.quality import focus_of
 from histonic.slides.tissue.rule import TissueMask
 from histonic.stages.compress.judging import JudgedCells, judge_cells
 from histonic.stages.compress.masks import found_and_hash, hash_of_mask, mask_of
-from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.compress.settings import MOST_STRIDE, CompressSettings
 
 Stage = Literal["open", "tissue", "tiles", "encode", "write"]
 CORES_FOR_TWO = 4
@@ -171,7 +171,7 @@ def _prepare(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) -> _P
             slide = open_till_failure.enter_context(
                 open_slide(row.path, mpp=row.mpp, default_mpp=settings.mpp, reader=settings.reader)
             )
-            grid = lay_grid(slide, spec, settings.most_enlargement)
+            grid = lay_grid(slide, spec, settings)
             stage = "tissue"
             opened = _look_at(slide, row, grid, settings)
             slide.rest()
@@ -228,10 +228,39 @@ def _read_tiles(prepared: _Prepared, settings: CompressSettings) -> Iterator[Eve
         yield Failed(opened.row, "tiles", error)
 
 
-def lay_grid(slide: Slide, spec: EncoderSpec, most_enlargement: float = MOST_ENLARGEMENT) -> TileGrid:
+def stride_of(settings: CompressSettings, spec: EncoderSpec) -> int | None:
+    """Step from tile to tile in pixels of the tiles; None where tiles touch, however that is said.
+
+    Raises:
+        SettingsError: It is given twice, or is so small or large that the map is of no use.
+
+    Example:
+        >>> spec = EncoderSpec("a", "nic", tile_px=128, mpp=0.5, code_size=8)
+        >>> steps = [{"stride_px": 64}, {"stride_share": 0.5}, {"stride_share": 1.0}, {}]
+        >>> [stride_of(CompressSettings(out=Path("store"), **each), spec) for each in steps]
+        [64, 64, None, None]
+    """
+    px, share = settings.stride_px, settings.stride_share
+    asked = "Lay tiles with a stride of their own."
+    if px is not None and share is not None:
+        raise SettingsError(asked, "Both stride_px and stride_share are given.", "Give only one of them.")
+    step = px if share is None else max(1, round(share * spec.tile_px))
+    if step is None or step == spec.tile_px:
+        return None
+    if not 1 / MOST_STRIDE <= step / spec.tile_px <= MOST_STRIDE:
+        raise SettingsError(
+            asked,
+            f"{step} px are {step / spec.tile_px:.3g} sides of the encoder's tile of {spec.tile_px} px.",
+            f"Give one between a {MOST_STRIDE}th of the side and {MOST_STRIDE} sides.",
+        )
+    return step
+
+
+def lay_grid(slide: Slide, spec: EncoderSpec, settings: CompressSettings) -> TileGrid:
     """The grid on which an encoder sees a slide, see :func:`histonic.slides.tiles.lay_tiles`.
 
     Raises:
+        SettingsError: The stride cannot be used.
         MissingMppError: The slide has no mpp.
         SlideError: The slide is coarser than the encoder's tiles by more than the factor allowed.
     """
@@ -239,7 +268,8 @@ def lay_grid(slide: Slide, spec: EncoderSpec, most_enlargement: float = MOST_ENL
         slide,
         tile_px=spec.tile_px,
         mpp=spec.mpp,
-        most_enlargement=most_enlargement,
+        stride_px=stride_of(settings, spec),
+        most_enlargement=settings.most_enlargement,
         asked=f"Read {slide.name} at {spec.mpp} µm/px for the encoder {spec.name!r}.",
         otherwise="Correct its mpp if that is wrong, scan it finer, use an encoder for coarser tiles",
     )

@@ -13,6 +13,9 @@ from histonic.core.settings import DEFAULT_ENCODER, Flaw, MaskSettings, TissueSe
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListSettings
 
+MOST_STRIDE = 16
+"""Sides of a tile from one to the next, at most; and at least the inverse of it."""
+
 
 class CompressSettings(SlideListSettings):
     """Slides to compressed maps."""
@@ -32,6 +35,15 @@ class CompressSettings(SlideListSettings):
         ge=1,
         le=LARGEST_ENLARGEMENT,
         description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused.",
+    )
+    stride_px: int | None = Field(
+        None, ge=1, description="Step from tile to tile, in pixels of the tiles; by default tiles touch."
+    )
+    stride_share: float | None = Field(
+        None,
+        gt=0,
+        le=MOST_STRIDE,
+        description="The same as a share of the tile's side: 0.5: tiles overlap by half; 2: every other one.",
     )
     masks: Path | None = Field(
         None, description="Folder with tissue masks named like the slides (.png, .tif, .geojson)."

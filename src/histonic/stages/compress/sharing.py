@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from histonic.core.claims import Claims
 from histonic.core.compressed import EncoderDescription, MapSettings
@@ -82,13 +82,15 @@ def require_same_maker(folder: Path, encoder: EncoderDescription, settings: MapS
         )
     if store.settings != settings:
         made, wanted = store.settings.to_dict(), settings.to_dict()
-        differing = [key for key in wanted if made[key] != wanted[key]]
+        differing = [key for key in {**wanted, **made} if made.get(key) != wanted.get(key)]
+
+        def words(values: dict[str, Any]) -> str:
+            return ", ".join(f"{key} {values.get(key, 'as wide as a tile')}" for key in differing)
+
         raise StoreError(
             asked,
-            f"Its {len(store.slide_ids)} maps were made with other settings: "
-            f"{', '.join(f'{key} {made[key]}' for key in differing)}.",
-            f"Use that instead of {', '.join(f'{key} {wanted[key]}' for key in differing)}, choose "
-            "another --out, or delete the store.",
+            f"Its {len(store.slide_ids)} maps were made with other settings: {words(made)}.",
+            f"Use that instead of {words(wanted)}, choose another --out, or delete the store.",
         )
 
 

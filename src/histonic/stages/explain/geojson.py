@@ -142,8 +142,8 @@ def _features(cells: CellMap, level: Level, inside: BoolGrid) -> Iterator[dict[s
 
 def _corner(grid: TileGrid, x: int, y: int) -> list[float]:
     """A corner of the lattice in level-0 pixels, not beyond the slide."""
-    place = grid.cell_xy((y, x))
-    inside = (min(place.x, grid.slide_wh.w), min(place.y, grid.slide_wh.h))
+    place = grid.square_xy((y, x))
+    inside = (min(max(place.x, 0), grid.slide_wh.w), min(max(place.y, 0), grid.slide_wh.h))
     return [int(each) if float(each).is_integer() else round(each, 2) for each in inside]
 
 

@@ -69,8 +69,8 @@ def paint_overlay(picture: UInt8Image, cells: CellMap, signed: bool) -> UInt8Ima
     """
     height, width = picture.shape[:2]
     per_pixel = cells.grid.slide_wh.w / width
-    rows = ((np.arange(height) + 0.5) * per_pixel - cells.grid.origin_xy.y) // cells.grid.stride_level0
-    cols = ((np.arange(width) + 0.5) * per_pixel - cells.grid.origin_xy.x) // cells.grid.stride_level0
+    rows = ((np.arange(height) + 0.5) * per_pixel - cells.grid.square_origin_xy.y) // cells.grid.stride_level0
+    cols = ((np.arange(width) + 0.5) * per_pixel - cells.grid.square_origin_xy.x) // cells.grid.stride_level0
     on_rows = (rows >= 0) & (rows < cells.values.shape[0])
     on_cols = (cols >= 0) & (cols < cells.values.shape[1])
     places = np.ix_(
@@ -189,7 +189,7 @@ def outline(
     axes: Any, inside: npt.NDArray[np.bool_], cells: CellMap, colour: str, width: float, dash: Any
 ) -> None:
     """Draw the outline of cells in level-0 pixels."""
-    step, origin = cells.grid.stride_level0, cells.grid.origin_xy
+    step, origin = cells.grid.stride_level0, cells.grid.square_origin_xy
     for shape in rings(inside):
         for ring in shape:
             corners = np.array(ring, float) * step + origin

@@ -172,7 +172,8 @@ def _require_same_maps(bundle: Bundle, store: Store) -> None:
         raise BundleError(asked, f"{found} (or the same name with other weights or precision).", todo)
     its, wanted = store.settings.to_dict(), bundle.compress_settings.to_dict()
     # What was allowed changes no map; masks of another program have other values. Both are said.
-    other = [key for key in wanted if its[key] != wanted[key] and key not in ("most_enlargement", "mask")]
+    allowed = ("most_enlargement", "mask")
+    other = [key for key in {**wanted, **its} if its.get(key) != wanted.get(key) and key not in allowed]
     if other:
         raise BundleError(asked, f"They were made with another setting of {', '.join(other)}.", todo)
 

@@ -149,6 +149,7 @@ def _compress(
             most_enlargement=settings.most_enlargement or float(made.most_enlargement),
             leave_out=made.leave_out,
             exact_averaging=made.exact_averaging,
+            stride_px=made.stride_px,
             device=settings.device,
             tissue=made.tissue or TissueSettings(),
             mask=made.mask if masked else MaskSettings(),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from histonic.core.errors import OutputError
 from histonic.core.files import (
     PARTIAL_PREFIX,
+    files_below,
     guard_cell,
     hash_of,
     new_folder,
@@ -238,3 +239,16 @@ def test_numbers_and_other_texts_are_written_as_they_are(value: object) -> None:
 def test_csv_holds_no_formula(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", ["@id", "n"], [{"@id": "=1+1", "n": -0.5}, {"@id": "-", "n": None}])
     assert (tmp_path / "a.csv").read_text() == "'@id,n\n'=1+1,-0.5\n'-,\n"
+
+
+def test_files_below_links_and_circles(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "disk" / "deep" / "a.txt").write_text("a")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "one").symlink_to(tmp_path / "disk")
+    (tmp_path / "root" / "two").symlink_to(tmp_path / "disk" / "deep")
+    (tmp_path / "root" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "disk" / "up").symlink_to(tmp_path / "root")
+    (tmp_path / "disk" / "deep" / "self").symlink_to(tmp_path / "disk" / "deep")
+    found = [path.relative_to(tmp_path / "root").as_posix() for path in files_below(tmp_path / "root")]
+    assert found == ["gone.txt", "one/deep/a.txt", "two/a.txt"]

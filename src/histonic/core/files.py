@@ -155,6 +155,30 @@ def clear_partials(folder: Path) -> None:
                 remove(path)
 
 
+def files_below(folder: Path) -> list[Path]:
+    """All files of a folder and its subfolders, sorted; links are followed, in a circle only once.
+
+    A link to a folder that it lies in is passed over, so that the walk ends; a link that leads nowhere is
+    among the files, as only its user knows whether it is missed.
+
+    Args:
+        folder: Where to look; it may be a link itself.
+    """
+    found: list[Path] = []
+    waiting = [(folder, frozenset([os.path.realpath(folder)]))]
+    while waiting:
+        place, above = waiting.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                path = place / entry.name
+                real = os.path.realpath(path) if entry.is_dir() else ""
+                if not real:
+                    found.append(path)
+                elif real not in above:
+                    waiting.append((path, above | {real}))
+    return sorted(found)
+
+
 def hash_of(path: Path) -> str:
     """SHA-256 of a file, 64 hexadecimal digits.
 

@@ -98,3 +98,32 @@ def test_damaged_files(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"no picture at all")
     with pytest.raises(MaskError, match="cannot be read"):
         codes_of(tmp_path / name)
+
+
+@pytest.mark.parametrize(("place", "channel"), [(0, "red"), (1, "green"), (2, "blue")])
+def test_codes_in_one_channel_of_a_colour_picture(tmp_path: Path, place: int, channel: str) -> None:
+    """PANDA's masks: RGB pyramids whose red channel holds the codes."""
+    base = np.zeros((64, 128, 3), np.uint8)
+    base[:, 64:, place] = 5
+    with tifffile.TiffWriter(tmp_path / "x_mask.tiff") as writer:
+        for step in (1, 4):
+            writer.write(base[::step, ::step], tile=(32, 32), photometric="rgb", compression="zlib")
+    mask = codes_of(tmp_path / "x_mask.tiff")
+    assert mask.channel == channel and mask.labels == {0: "0", 5: "5"}
+    assert np.array_equal(mask.codes, base[..., place])
+    planes = np.ascontiguousarray(np.moveaxis(base, -1, 0))
+    tifffile.imwrite(tmp_path / "y.tif", planes, photometric="rgb", planarconfig="separate")
+    assert np.array_equal(codes_of(tmp_path / "y.tif").codes, base[..., place])
+
+
+def test_a_mask_with_two_used_channels_is_refused(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[0, 0, 0], pixels[5, 5, 2] = 3, 1
+    Image.fromarray(pixels).save(tmp_path / "m.png")
+    with pytest.raises(MaskError, match="channels red and blue differ, and each holds something"):
+        codes_of(tmp_path / "m.png")
+
+
+def test_an_empty_colour_mask_has_no_channel_of_its_own(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "m.png")
+    assert codes_of(tmp_path / "m.png").channel == "" and codes_of(tmp_path / "m.png").labels == {0: "0"}

@@ -12,7 +12,6 @@ from PIL import Image
 from histonic.core.errors import MaskError, SettingsError
 from histonic.data.annotations.reading import (
     annotations_of,
-    find_annotations,
     label_rule,
     read_annotations,
     with_camelyon,
@@ -29,60 +28,6 @@ def write_square(file: Path, side: float = 10, at: float = 0, label: str = "Tumo
     }
     file.write_text(json.dumps(content), encoding="utf-8")
     return file
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).write_text("x", encoding="utf-8")
-
-
-def test_files_are_found_by_the_name_of_the_slide(tmp_path: Path) -> None:
-    touch(tmp_path, "a.geojson", "b.svs.geojson", "c_mask.tif", "d.xml", "e.txt", ".f.xml", "other.json")
-    found, unused = find_annotations(tmp_path, ["a", "b", "c", "d", "f"])
-    assert {name: file.name for name, file in found.items()} == {
-        "a": "a.geojson",
-        "b": "b.svs.geojson",
-        "c": "c_mask.tif",
-        "d": "d.xml",
-    }
-    assert [file.name for file in unused] == ["other.json"]
-
-
-def test_files_of_slides_named_by_their_paths_lie_in_folders(tmp_path: Path) -> None:
-    for name in ("viable/1_mask.tif", "necrotic/1.geojson", "2.xml", "viable__3.xml", "viable/4.xml"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        touch(tmp_path, name)
-    found, unused = find_annotations(tmp_path, ["viable__1", "necrotic__1", "2", "viable__3"])
-    assert {name: str(file.relative_to(tmp_path)) for name, file in found.items()} == {
-        "viable__1": "viable/1_mask.tif",
-        "necrotic__1": "necrotic/1.geojson",
-        "2": "2.xml",
-        "viable__3": "viable__3.xml",
-    }
-    assert unused == [tmp_path / "viable" / "4.xml"]
-
-
-def test_a_name_that_only_begins_alike_is_another_slide(tmp_path: Path) -> None:
-    touch(tmp_path, "a.xml", "a1.xml")
-    assert find_annotations(tmp_path, ["a"])[1] == [tmp_path / "a1.xml"]
-
-
-def test_one_file_for_one_slide(tmp_path: Path) -> None:
-    touch(tmp_path, "any.xml")
-    assert find_annotations(tmp_path / "any.xml", ["a"]) == ({"a": tmp_path / "any.xml"}, [])
-    with pytest.raises(SettingsError, match="one file, but there are 2 slides"):
-        find_annotations(tmp_path / "any.xml", ["a", "b"])
-
-
-def test_nothing_or_too_much_is_found(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no such file or folder"):
-        find_annotations(tmp_path / "absent", ["a"])
-    touch(tmp_path, "b.xml")
-    with pytest.raises(SettingsError, match=r"b\.xml fits neither a nor c"):
-        find_annotations(tmp_path, ["a", "c"])
-    touch(tmp_path, "a.xml", "a.geojson")
-    with pytest.raises(SettingsError, match=r"a\.geojson and a\.xml"):
-        find_annotations(tmp_path, ["a"])
 
 
 @pytest.mark.parametrize(

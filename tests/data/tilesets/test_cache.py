@@ -167,3 +167,14 @@ def test_resolutions_that_cannot_be_used(facts: dict[str, Any], message: str, tm
     with pytest.raises(TileSetError, match=message) as error:
         packed(tmp_path, flat(1), scale="mpp", **facts)
     assert "'a set/of tiles'" in str(error.value)
+
+
+def test_a_middle_of_less_than_half_is_told(tmp_path: Path) -> None:
+    # A tile of 8 px at 0.5 µm/px shows a quarter of 16 px, a sixteenth of 32 px, and all of 8 px.
+    tiles = [*flat(1, side=16), *flat(2, side=32), *flat(3)]
+    found = packed(tmp_path, tiles, scale="mpp", mpp=0.5)
+    assert found.notes == (
+        "of 2 of 3 pictures only the middle is shown, of the least 6 % of its area: are its labels those "
+        "of the middle? ('histonic tiles extract' cuts pictures into tiles)",
+    )
+    assert packed(tmp_path, [*flat(1, side=11)], "larger half", scale="mpp", mpp=0.5).notes == ()

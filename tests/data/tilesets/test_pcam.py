@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,29 @@ def test_packed_files_are_refused_unless_unpacked_beside(tmp_path: Path) -> None
     packed.rename(tmp_path / (STEM.format("test") + "_x.h5.gz"))
     with pytest.raises(TileSetError, match=r"split_test_x\.h5\.gz is packed"):
         listed(tmp_path)
+
+
+def test_packed_files_are_unpacked_into_the_cache_once(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    tiles = write(folder, {"train": 10, "test": 5})
+    for file in list(folder.glob("*.h5")):
+        with gzip.open(f"{file}.gz", "wb") as packed:
+            packed.write(file.read_bytes())
+        file.unlink()
+    plan = TileSetSettings(name="pcam", path=folder)
+    found = list_tiles(plan, tmp_path / "cache")
+    assert found.group[[0, 14]].tolist() == ["camelyon16_train_001", "camelyon16_test_001"]
+    assert np.array_equal(found.read(12), tiles[12]) and not list(folder.glob("*.h5"))
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.h5")}
+    assert len(written) == 4 and list_tiles(plan, tmp_path / "cache").stamp == found.stamp
+    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.h5")}
+    # A file that broke off leaves nothing that would be taken for whole.
+    broken = folder / (STEM.format("train") + "_x.h5.gz")
+    broken.write_bytes(broken.read_bytes()[:-100])
+    with pytest.raises(TileSetError, match=r"train_x\.h5\.gz cannot be unpacked"):
+        list_tiles(plan, tmp_path / "cache")
+    assert len(list((tmp_path / "cache").rglob("*.h5"))) == 4
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

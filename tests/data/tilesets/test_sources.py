@@ -91,3 +91,54 @@ def test_the_table_of_a_folder_names_nothing_elsewhere(name: str, tmp_path: Path
     with pytest.raises(TileSetError, match="lies outside of the folder"):
         list_tiles(plan_of(folder))
     assert len(list_tiles(plan_of(folder / "tiles.csv")).names) == 2
+
+
+def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
+    """A set of links to a disk elsewhere, with one that leads back up."""
+    touch(tmp_path / "disk", "tumour/1.png", "normal/a/2.png")
+    (tmp_path / "set" / "normal").mkdir(parents=True)
+    (tmp_path / "set" / "tumour").symlink_to(tmp_path / "disk" / "tumour", target_is_directory=True)
+    (tmp_path / "set" / "normal" / "a").symlink_to(tmp_path / "disk" / "normal" / "a")
+    (tmp_path / "disk" / "tumour" / "up").symlink_to(tmp_path / "set", target_is_directory=True)
+    (tmp_path / "disk" / "tumour" / "here").symlink_to(tmp_path / "disk" / "tumour")
+    found = list_tiles(plan_of(tmp_path / "set"))
+    names = [Path(name).relative_to(tmp_path / "set").as_posix() for name in found.names]
+    assert names == ["normal/a/2.png", "tumour/1.png"]
+    (tmp_path / "whole").symlink_to(tmp_path / "set", target_is_directory=True)
+    assert list_tiles(plan_of(tmp_path / "whole")).labels["label"].tolist() == ["normal", "tumour"]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "x/1.png", "y/2.png")
+    (tmp_path / "y" / "3.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(TileSetError, match=r"y/3\.png is a link that leads nowhere"):
+        list_tiles(plan_of(tmp_path))
+
+
+BREAKHIS = (
+    "benign/SOB/adenosis/SOB_B_A_14-22549AB/40X/SOB_B_A-14-22549AB-40-007.png",
+    "benign/SOB/adenosis/SOB_B_A_14-22549AB/400X/SOB_B_A-14-22549AB-400-001.png",
+    "malignant/SOB/lobular_carcinoma/SOB_M_LC_14-13412/40X/SOB_M_LC-14-13412-40-010.png",
+)
+
+
+def test_magnifications_are_chosen_and_patients_told_by_patterns(tmp_path: Path) -> None:
+    touch(tmp_path, *BREAKHIS)
+    pattern = "-(?P<group>[0-9]{2}-[0-9]+[A-Z]*)-[0-9]+-[0-9]+[.]png$"
+    found = list_tiles(plan_of(tmp_path, only="/40X/", group_pattern=pattern))
+    assert found.group.tolist() == ["14-22549AB", "14-13412"] and len(found.names) == 2
+    assert found.labels["label"].tolist() == ["benign", "malignant"]
+    assert found.stamp != list_tiles(plan_of(tmp_path)).stamp
+    with pytest.raises(TileSetError, match=r"'\^99' of 'only' fits none of 3 tiles, such as benign/SOB"):
+        list_tiles(plan_of(tmp_path, only="^99"))
+    with pytest.raises(TileSetError, match="does not fit benign/SOB"):
+        list_tiles(plan_of(tmp_path, group_pattern="(SOB_M)"))
+
+
+def test_a_pattern_beside_groups_that_are_there_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/2.png")
+    (tmp_path / "tiles.csv").write_text("path,label,group\na/1.png,x,P1\nb/2.png,y,P2\n", encoding="utf-8")
+    with pytest.raises(TileSetError, match="Both 'group_pattern' and the set name groups"):
+        list_tiles(plan_of(tmp_path, group_pattern="^(.)/"))
+    found = list_tiles(plan_of(tmp_path, group_pattern="^(.)/", group="", only="^b/"))
+    assert found.group.tolist() == ["b"] and found.table_rows == (3,)

@@ -44,10 +44,13 @@ class CodeMask:
     Attributes:
         codes: Unsigned ``(h, w)``; its corner is the slide's top-left corner.
         labels: Class of each code; None: excluded. Codes that are not named say nothing.
+        channel: The only channel of a colour picture that holds anything (``red``, ``green``, ``blue``);
+            empty for a picture of one plane.
     """
 
     codes: npt.NDArray[np.unsignedinteger]
     labels: Mapping[int, str | None]
+    channel: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,5 +146,6 @@ def apply_rule(found: Annotations, rule: LabelRule) -> Annotations:
             # Code 0 is nothing, unless somebody says what it is.
             if name and not rule.skips(name) and (code or name in rule.named)
         }
-        mask = CodeMask(found.mask.codes, {code: rule.label_of(name) for code, name in named.items()})
+        labels = {code: rule.label_of(name) for code, name in named.items()}
+        mask = CodeMask(found.mask.codes, labels, found.mask.channel)
     return Annotations(regions, points, mask, dict(passed))

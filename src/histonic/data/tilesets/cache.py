@@ -34,6 +34,8 @@ FORMAT = "histonic-tiles-3"
 THREADS = min(8, usable_cores())
 AT_ONCE = 256
 """Tiles that wait in memory at most."""
+LITTLE_SHOWN = 0.5
+"""Share of a picture's area below which a note says that its middle alone is shown."""
 NOTEWORTHY = 1.05
 """Enlargement from which on a note says so."""
 
@@ -216,13 +218,15 @@ class _Seen:
     colours: list[str]
     fits: list[Fit]
     failures: list[dict[str, str]]
+    shown: list[float]
+    """Share of each picture's area that its tile shows."""
 
 
 def _decode(
     folder: Path, plan: TileSetSettings, listing: Listing, tile_px: int, mpp: float, progress: Progress
 ) -> None:
     """Decode all tiles into a folder that is there whole or not at all."""
-    seen = _Seen([], [], [], [], [])
+    seen = _Seen([], [], [], [], [], [])
     progress.stage(f"decoding {plan.name}", len(listing.names))
     with replacing_folder(folder) as partial:
         with (partial / "tiles.npy").open("wb") as file:
@@ -230,7 +234,7 @@ def _decode(
         np.save(partial / "kept.npy", np.array(seen.kept, dtype=np.int64))
         for name, hashes in (("hashes", seen.hashes), ("colours", seen.colours)):
             np.save(partial / f"{name}.npy", np.array(hashes, dtype=f"<U{HASH_LETTERS}"))
-        notes = _notes(plan, seen.fits, mpp) if seen.fits else []
+        notes = [*_notes(plan, seen.fits, mpp), *_little_shown(plan, seen.shown)] if seen.fits else []
         facts = {"failures": seen.failures, "notes": notes, "enlarged": _enlarged(plan, seen.fits, mpp)}
         write_json(partial / "facts.json", facts)
 
@@ -241,16 +245,17 @@ def _prepared(
     """Tiles in the order of the listing, without those that cannot be read; of a composed set all views."""
     composer = Composer(plan, listing, tile_px, mpp) if plan.scale == "compose" else None
 
-    def prepare(row: int) -> tuple[list[UInt8Array], str, str, Fit] | str:
+    def prepare(row: int) -> tuple[list[UInt8Array], str, str, Fit, float] | str:
         try:
             tile = listing.read(row)
             if composer is not None:
                 fit = composer.fit_of(row, tile)
-                return composer.views(row), pixel_hash(tile), colour_hash(tile), fit
+                return composer.views(row), pixel_hash(tile), colour_hash(tile), fit, 1.0
         except (OSError, ValueError) as error:
             return " ".join(str(error).split()) or type(error).__name__
         fit = _fit(plan, tile.shape, tile_px, mpp, listing.where(row))
-        return [bring(tile, fit)], pixel_hash(tile), colour_hash(tile), fit
+        shown = fit.side_px**2 / (tile.shape[0] * tile.shape[1])
+        return [bring(tile, fit)], pixel_hash(tile), colour_hash(tile), fit, shown
 
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(listing.names), AT_ONCE):
@@ -264,6 +269,7 @@ def _prepared(
                     seen.hashes.append(found[1])
                     seen.colours.append(found[2])
                     seen.fits.append(found[3])
+                    seen.shown.append(found[4])
                     yield tile
             progress.advance(len(rows))
 
@@ -285,7 +291,9 @@ def _fit(plan: TileSetSettings, shape: tuple[int, ...], tile_px: int, mpp: float
             asked,
             f"It is {side} px at {tile_mpp} µm/px: {side * tile_mpp:.0f} of {tile_px * mpp:.0f} µm needed.",
             "Use 'scale: compose' if it shows a small object, to lay it on tissue at its true scale; "
-            "'scale: fill' to enlarge whole tiles on purpose; or a smaller --tile-px.",
+            "'scale: fill' to enlarge whole tiles on purpose; or a smaller --tile-px. Where you have the "
+            "slides, cut larger tiles, which keep their own tissue: "
+            f"histonic tiles extract --tile-px {tile_px} --mpp {mpp:g}.",
         )
     if fit.enlarged > MOST_ENLARGED:
         raise TileSetError(
@@ -336,6 +344,18 @@ def _notes(plan: TileSetSettings, fits: list[Fit], mpp: float) -> list[str]:
         to = "" if plan.scale == "fill" else f" to {mpp} µm/px"
         notes.append(f"enlarged {_span(times, '.2f')} times{to}: no finer detail than the source's")
     return notes
+
+
+def _little_shown(plan: TileSetSettings, shown: list[float]) -> list[str]:
+    """That only the middle of pictures is shown, where that is less than half of their area."""
+    little = [share for share in shown if share < LITTLE_SHOWN]
+    if not little:
+        return []
+    doubt = ": are its labels those of the middle?" if plan.label else ""
+    return [
+        f"of {len(little)} of {len(shown)} pictures only the middle is shown, of the least "
+        f"{100 * min(little):.0f} % of its area{doubt} ('histonic tiles extract' cuts pictures into tiles)"
+    ]
 
 
 def _span(values: tuple[float, float] | list[float], form: str) -> str:

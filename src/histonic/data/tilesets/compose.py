@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import TileSetError
+from histonic.core.files import files_below
 from histonic.data.tilesets.images import IMAGE_SUFFIXES, UInt8Array, read_image
 from histonic.data.tilesets.listing import Listing, file_stamp
 from histonic.data.tilesets.pixels import MOST_ENLARGED, Fit, bring
@@ -206,7 +207,7 @@ def background_files(plan: TileSetSettings, asked: str) -> list[Path]:
     for path in plan.background:
         if not path.exists():
             raise TileSetError(asked, f"There is no {path} for the tissue.", "Correct 'background:'.")
-        inside = [path] if path.is_file() else sorted(path.rglob("*"))
+        inside = [path] if path.is_file() else files_below(path)
         files += [each for each in inside if each.suffix.lower() in IMAGE_SUFFIXES]
     if files and plan.background_mpp is None:
         raise TileSetError(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.errors import TileSetError
+from histonic.data.patterns import compiled, parts_by_pattern
 from histonic.data.tilesets.images import UInt8Array, read_image
 
 SPLITS = {
@@ -56,6 +58,64 @@ class Listing:
     def where(self, row: int) -> str:
         """A tile as a message names it."""
         return f"{self.names[row]} (row {self.table_rows[row]})" if self.table_rows else self.names[row]
+
+
+def selected(listing: Listing, root: Path, pattern: str, asked: str) -> Listing:
+    """The tiles whose path below a folder fits a pattern.
+
+    Raises:
+        TileSetError: It is no regular expression, or fits no tile.
+    """
+    ready = compiled(pattern, asked, TileSetError)
+    places = paths_below(listing, root)
+    rows = np.array([row for row, place in enumerate(places) if ready.search(place)], np.int64)
+    if not len(rows):
+        some = f", such as {places[0]}" if places else ""
+        raise TileSetError(
+            asked, f"The pattern {pattern!r} of 'only' fits none of {len(places)} tiles{some}.", "Correct it."
+        )
+    read = listing.read
+    return Listing(
+        tuple(listing.names[row] for row in rows),
+        {column: labels[rows] for column, labels in listing.labels.items()},
+        listing.split[rows],
+        listing.group[rows],
+        listing.slide[rows],
+        listing.places[rows],
+        lambda row: read(int(rows[row])),
+        hashlib.sha256(f"{listing.stamp}|{pattern}".encode()).hexdigest(),
+        tuple(listing.table_rows[row] for row in rows) if listing.table_rows else (),
+    )
+
+
+def grouped(listing: Listing, root: Path, pattern: str, asked: str) -> Listing:
+    """The tiles with a group that a pattern finds in their paths below a folder.
+
+    Raises:
+        TileSetError: It is no regular expression, has no group, or does not fit a tile; or the set itself
+            names groups.
+    """
+    if any(listing.group):
+        raise TileSetError(
+            asked, "Both 'group_pattern' and the set name groups.", "Remove it, or say 'group: \"\"'."
+        )
+    places = paths_below(listing, root)
+    found = parts_by_pattern(places, pattern, asked, TileSetError)
+    without = [place for place, part in zip(places, found, strict=True) if part is None]
+    if without:
+        more = f" ({len(without)} such tiles)" if len(without) > 1 else ""
+        raise TileSetError(
+            asked,
+            f"The pattern {pattern!r} of 'group_pattern' does not fit {without[0]}{more}.",
+            "Correct it, or leave these tiles out with 'only'.",
+        )
+    return replace(listing, group=texts([str(part) for part in found]))
+
+
+def paths_below(listing: Listing, root: Path) -> list[str]:
+    """The path of each tile below a folder, with slashes; of one that lies elsewhere its whole path."""
+    paths = [Path(name) for name in listing.names]
+    return [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths]
 
 
 def texts(values: Sequence[str]) -> Texts:

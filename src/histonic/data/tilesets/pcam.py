@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import threading
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import TableError, TileSetError
+from histonic.core.files import replacing_file
 from histonic.data.tables.files import read_table
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.values import to_number
@@ -29,6 +33,7 @@ CLASSES = ("normal", "tumor")
 WSI = "wsi"
 BLOCK = 256
 """Tiles read from a file at once; neighbours in a file mostly share a compressed chunk."""
+UNPACKED_AT_ONCE = 1 << 24
 DAMAGE = (OSError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError)
 """What h5py raises where a file is damaged, or a group stands in the place of a data set."""
 Found = TypeVar("Found")
@@ -50,26 +55,31 @@ def has_pcam(folder: Path) -> bool:
     return any(folder.glob("*_split_*_[xy].h5")) or any(folder.glob("*_split_*_[xy].h5.gz"))
 
 
-def list_pcam(asked: str, folder: Path, plan: TileSetSettings) -> Listing:
+def list_pcam(asked: str, folder: Path, plan: TileSetSettings, cache: Path | None = None) -> Listing:
     """List camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5; slides are those of ``..._meta.csv``.
 
-    The class ``tumor`` is where the centre of the tile holds tumour; ``normal`` is everywhere else.
+    The class ``tumor`` is where the centre of the tile holds tumour; ``normal`` is everywhere else. Packed
+    files (``.h5.gz``) are unpacked into the cache, once.
 
     Args:
         asked: First part of messages.
         folder: Of the files.
         plan: May name another column of ``..._meta.csv`` as group.
+        cache: Folder for unpacked files.
 
     Raises:
-        TileSetError: A file is packed, missing or damaged, or the numbers of tiles and labels differ.
+        TileSetError: A file is missing or damaged, or packed and there is no cache; the numbers of tiles and
+            labels differ.
+        OutputError: The cache cannot be written.
     """
     if len(plan.label) > 1:
         raise TileSetError(asked, "PatchCamelyon has one label a tile.", "Remove 'label' from the set.")
-    _refuse_packed(asked, folder)
+    files = _files(asked, folder, cache)
     parts = [
-        _part(asked, images, SPLITS[part], plan)
+        _part(asked, files, folder / images.replace("_x.h5", "_meta.csv"), images, SPLITS[part], plan)
         for part in PARTS
-        for images in sorted(folder.glob(f"*_split_{part}_x.h5"))
+        for images in sorted(files)
+        if images.endswith(f"_split_{part}_x.h5")
     ]
     if not parts:
         raise TileSetError(asked, "There is no *_split_train_x.h5 file.", "Give PatchCamelyon's folder.")
@@ -89,16 +99,43 @@ def list_pcam(asked: str, folder: Path, plan: TileSetSettings) -> Listing:
     )
 
 
-def _refuse_packed(asked: str, folder: Path) -> None:
+def _files(asked: str, folder: Path, cache: Path | None) -> dict[str, Path]:
+    """Where the unpacked form of each file is, by its name without .gz."""
+    found = {path.name: path for path in folder.glob("*_split_*_[xy].h5")}
     for packed in sorted(folder.glob("*_split_*_[xy].h5.gz")):
-        if not packed.with_suffix("").is_file():
+        name = packed.name.removesuffix(".gz")
+        if name in found:
+            continue
+        if cache is None:
             raise TileSetError(asked, f"{packed.name} is packed.", f"Unpack it first: gunzip {packed.name}")
+        found[name] = _unpacked(asked, packed, cache)
+    return found
 
 
-def _part(asked: str, images: Path, split: str, plan: TileSetSettings) -> _Part:
-    truth = images.with_name(images.name.replace("_x.h5", "_y.h5"))
-    if not truth.is_file():
-        raise TileSetError(asked, f"{truth.name} is missing beside {images.name}.", "Download both.")
+def _unpacked(asked: str, packed: Path, cache: Path) -> Path:
+    """The content of a packed file, in the cache; it is written once, whoever else does so."""
+    stamp = hashlib.sha256(f"{packed.resolve()}|{file_stamp([packed], packed.parent)}".encode()).hexdigest()
+    target = cache / f"unpacked-{stamp[:12]}" / packed.name.removesuffix(".gz")
+    if not target.is_file():
+        with replacing_file(target) as partial, partial.open("wb") as file:
+            try:
+                with gzip.open(packed) as source:
+                    while part := source.read(UNPACKED_AT_ONCE):
+                        file.write(part)
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise TileSetError(
+                    asked, f"{packed.name} cannot be unpacked: {error}.", "Download it again."
+                ) from error
+    return target
+
+
+def _part(
+    asked: str, files: Mapping[str, Path], meta: Path, name: str, split: str, plan: TileSetSettings
+) -> _Part:
+    images, truth = files[name], files.get(name.replace("_x.h5", "_y.h5"))
+    if truth is None:
+        missing = name.replace("_x.h5", "_y.h5")
+        raise TileSetError(asked, f"{missing} is missing beside {images.name}.", "Download both.")
     shape, kind = _opened(asked, images, "x", lambda data: (data.shape, data.dtype))
     if len(shape) != 4 or shape[3] != 3 or kind != np.uint8:
         raise TileSetError(
@@ -115,7 +152,7 @@ def _part(asked: str, images: Path, split: str, plan: TileSetSettings) -> _Part:
         )
     if odd := sorted({int(value) for value in values} - {0, 1}):
         raise TileSetError(asked, f"{truth.name} has the label {odd[0]}.", "It must be 0 or 1.")
-    slides, places = _slides(asked, images, len(values), plan)
+    slides, places = _slides(asked, meta, len(values), plan)
     return _Part(images, split, values, slides, places)
 
 
@@ -146,10 +183,9 @@ def _whole(values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
 
 
 def _slides(
-    asked: str, images: Path, count: int, plan: TileSetSettings
+    asked: str, meta: Path, count: int, plan: TileSetSettings
 ) -> tuple[list[str], npt.NDArray[np.float64]]:
     """Slide and place of each tile, by the ``..._meta.csv`` beside the tiles if it is there."""
-    meta = images.with_name(images.name.replace("_x.h5", "_meta.csv"))
     wanted = WSI if plan.group in (GROUP, "") else plan.group
     if not meta.is_file():
         if wanted != WSI:

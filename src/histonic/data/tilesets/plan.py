@@ -35,6 +35,9 @@ class TileSetSettings(Settings):
         views: Of a composed set, tiles made of each crop.
         group: Column of the patient, slide or field; empty: none, each tile is its own.
         split: Column of train, val and test.
+        group_pattern: Regular expression whose group (the one called ``group``, else the first), in a tile's
+            path below the set's folder, is its group; for sets whose table or folders name none.
+        only: Regular expression: only tiles whose path below the set's folder it fits.
         path_column: Column of the file.
         licence: Of the tiles.
         duplicates: What to do about identical tiles in two splits or classes: refuse the set; or drop the
@@ -72,6 +75,10 @@ class TileSetSettings(Settings):
     views: int = Field(1, ge=1, le=1_000, description="With compose: tiles made of each crop.")
     group: str = Field("group", description="Column of the group: patient, slide or field.")
     split: str = Field("split", description="Column of the split: train, val, test.")
+    group_pattern: str = Field(
+        "", description="Regular expression whose group, in a tile's path, is its group (patient, slide)."
+    )
+    only: str = Field("", description="Regular expression: only tiles whose path it fits.")
     path_column: str = Field("path", description="Column of the file.")
     licence: str = Field("unknown", description="Licence of the tiles, for the model card.")
     duplicates: Literal["refuse", "drop"] = Field(

@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from histonic.core.errors import TileSetError
+from histonic.core.files import files_below
 from histonic.data.tables.files import TABLE_EXTENSIONS
 from histonic.data.tilesets.images import IMAGE_SUFFIXES
 from histonic.data.tilesets.listing import (
     SPLITS,
     Listing,
     file_stamp,
+    grouped,
     image_reader,
     is_inside,
     nowhere,
+    selected,
     texts,
     unknown,
 )
@@ -27,18 +30,32 @@ if TYPE_CHECKING:
 TABLE = "tiles.csv"
 
 
-def list_tiles(plan: TileSetSettings) -> Listing:
-    """List the tiles of a set in whichever form it comes.
+def list_tiles(plan: TileSetSettings, cache: Path | None = None) -> Listing:
+    """List the tiles of a set in whichever form it comes: those that are chosen, with their groups.
 
     Its path is a folder with ``tiles.csv``, a folder per class (also below train, val, test), a table,
     PatchCamelyon's ``..._x.h5`` or their folder. A plan without label columns wants no labels: any folder of
-    images will do.
+    images will do. Links are followed.
+
+    Args:
+        plan: What is said of the set.
+        cache: Folder for what has to be unpacked.
 
     Raises:
-        TileSetError: There is nothing there, or what is there is not complete.
+        TileSetError: There is nothing there, or what is there is not complete; a pattern does not fit.
     """
     path = Path(plan.path)
     asked = f"Read the tile set {plan.name!r} from {path}."
+    root = path if path.is_dir() else path.parent
+    listing = _list_all(asked, path, plan, cache)
+    if plan.only:
+        listing = selected(listing, root, plan.only, asked)
+    if plan.group_pattern:
+        listing = grouped(listing, root, plan.group_pattern, asked)
+    return listing
+
+
+def _list_all(asked: str, path: Path, plan: TileSetSettings, cache: Path | None) -> Listing:
     if not path.exists():
         raise TileSetError(asked, "There is no such file or folder.", "Check its 'path'.")
     if path.is_dir() and (path / TABLE).is_file():
@@ -49,9 +66,9 @@ def list_tiles(plan: TileSetSettings) -> Listing:
     if path.is_file() and ending in TABLE_EXTENSIONS:
         return list_table(asked, path, plan)
     if path.is_file() and ending in PCAM_SUFFIXES:
-        return list_pcam(asked, path.parent, plan)
+        return list_pcam(asked, path.parent, plan, cache)
     if path.is_dir() and has_pcam(path):
-        return list_pcam(asked, path, plan)
+        return list_pcam(asked, path, plan, cache)
     if path.is_dir():
         return _list_folders(asked, path, plan)
     raise TileSetError(
@@ -79,8 +96,15 @@ def _refuse_elsewhere(asked: str, folder: Path, listing: Listing) -> None:
 
 def _list_folders(asked: str, root: Path, plan: TileSetSettings) -> Listing:
     _refuse_columns(asked, plan)
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    files = [path for path in found if not _is_hidden(path.relative_to(root).parts) and path.is_file()]
+    found = [path for path in files_below(root) if path.suffix.lower() in IMAGE_SUFFIXES]
+    files = [path for path in found if not _is_hidden(path.relative_to(root).parts)]
+    astray = [path for path in files if not path.is_file()]
+    if astray:
+        raise TileSetError(
+            asked,
+            f"{astray[0].relative_to(root)} is a link that leads nowhere ({len(astray)} such links).",
+            "Bring the files to where the links point, or remove the links.",
+        )
     if not files:
         raise TileSetError(asked, "It holds no image.", f"Give {', '.join(IMAGE_SUFFIXES)} files.")
     placed = [_split_and_class(path.relative_to(root).parts[:-1]) for path in files]

@@ -115,7 +115,7 @@ def read_tile_set(
         ...     tiles.tasks[0].classes, tiles.tiles.shape
         (('dark', 'pale'), (20, 32, 32, 3))
     """
-    listing = list_tiles(plan)
+    listing = list_tiles(plan, cache)
     tasks, targets = read_tile_targets(plan, listing)
     refuse_split_groups(plan.name, listing.split, listing.group)
     packed = packed_tiles(plan, listing, tile_px=tile_px, mpp=mpp, cache=cache, progress=progress or Silent())

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.compressed import CompressedSlide
-from histonic.data.annotations.reading import annotations_of, find_annotations
+from histonic.data.annotations.finding import find_annotations
+from histonic.data.annotations.reading import annotations_of
 from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
 from histonic.slides.tissue.polygons import UNCLASSIFIED

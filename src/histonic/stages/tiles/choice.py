@@ -80,7 +80,7 @@ def choose_tiles(
     choice = Choice()
     whole = inside_slide(grid)
     on_tissue = whole if tissue is None else whole & enough_tissue(tissue, settings.tissue.min_cell_share)
-    if settings.annotations is None:
+    if not settings.is_labelled:
         choice.cuts = _cuts(grid, on_tissue, "")
     else:
         drawn = annotations or Annotations()

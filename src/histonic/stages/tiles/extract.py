@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,6 @@ import numpy.typing as npt
 
 from histonic.core.errors import (
     HistonicError,
-    MaskError,
     MissingMppError,
     NoTissueError,
     OutputError,
@@ -27,15 +27,8 @@ from histonic.core.grid import TileGrid
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
-from histonic.core.units import WH
-from histonic.data.annotations.reading import (
-    MASKS,
-    annotations_of,
-    find_annotations,
-    label_rule,
-    read_annotations,
-)
-from histonic.data.annotations.shapes import Annotations, LabelRule
+from histonic.core.units import WH, XY
+from histonic.data.annotations.shapes import Annotations
 from histonic.data.maps.store import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, fingerprint_file, open_slide
@@ -44,14 +37,15 @@ from histonic.slides.tissue.cells import cell_coverage
 from histonic.stages.compress.masks import require_sensible_masks, tissue_and_hash
 from histonic.stages.tiles.choice import Choice, choose_tiles
 from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, require_own_folders
-from histonic.stages.tiles.groups import slide_groups, split_groups
+from histonic.stages.tiles.groups import selected, slide_groups, split_groups
+from histonic.stages.tiles.labelling import Labelling
 from histonic.stages.tiles.settings import ExtractSettings
 
 TILES_AT_A_TIME = 64
 BATCHES_AHEAD = 2
 STEPS_PER_SLIDE = 100
-# A mask is fine enough if 16 of its pixels lie along a tile.
-MASK_PIXELS_PER_TILE = 16
+LITTLE_USED = 0.5
+"""Share of an image that has one label below which a note says how little of it the tiles show."""
 
 
 @dataclass
@@ -109,19 +103,35 @@ def extract_tiles(
             "Extract tiles.", "No slide was given.", "Give slide files, folders or a CSV with a path column."
         )
     _require_sense(resolved)
-    rows = read_slide_list(resolved.slides, resolved.slide_sheet, resolved.names)
+    rows = selected(read_slide_list(resolved.slides, resolved.slide_sheet, resolved.names), resolved.only)
     require_sensible_masks(rows, resolved)
     job = _Job(resolved, rows, progress or Silent())
     return job.run()
 
 
 def _require_sense(settings: ExtractSettings) -> None:
-    alone = [name for name in ("labels", "exclude", "skip", "background_label") if getattr(settings, name)]
-    if settings.annotations is None and alone:
+    asked_for = ("annotations", "image_labels", "label_pattern")
+    sources = [name for name in asked_for if getattr(settings, name) is not None]
+    if len(sources) > 1:
         raise SettingsError(
-            f"Use the setting {alone[0]}.",
+            "Label the tiles.", f"{sources[0]} and {sources[1]} are both given.", "Give only one of them."
+        )
+    drawn_only = ("background_label", "labels_by", "points_order", "boxes")
+    alone = [name for name in ("labels", "exclude", "skip", *drawn_only) if getattr(settings, name)]
+    needless = alone if not settings.is_labelled else [name for name in drawn_only if name in alone]
+    if settings.annotations is None and needless:
+        raise SettingsError(
+            f"Use the setting {needless[0]}.",
             "There are no annotations.",
             "Give --annotations, or leave it out.",
+        )
+    if settings.image_columns and settings.image_labels is None:
+        raise SettingsError(
+            "Use the setting image_columns.", "There is no table of labels.", "Give --image-labels."
+        )
+    if settings.labels_images and settings.exclude:
+        raise SettingsError(
+            "Exclude a class.", "Images are labelled as a whole.", "Leave images of a class out with --skip."
         )
     if settings.unannotated == "background" and not settings.background_label:
         raise SettingsError(
@@ -140,15 +150,8 @@ class _Job:
         self.progress = progress
         self.result = ExtractResult(settings.out)
         self.groups = slide_groups(rows, settings)
-        self.rule = LabelRule()
-        self.files: dict[str, Path] = {}
-        if settings.annotations is not None:
-            self.rule = label_rule(settings.labels, settings.exclude, settings.skip)
-            self.files, unused = find_annotations(settings.annotations, [row.slide_id for row in rows])
-            if unused:
-                names = ", ".join(file.name for file in unused[:3]) + (" ..." if len(unused) > 3 else "")
-                self._note(f"{len(unused)} annotation file(s) without a slide: {names}")
-            self._require_known_classes()
+        self.labelling = Labelling(rows, settings, self._note)
+        self.used: dict[str, float] = {}
         self.folder = TileFolder(settings.out)
         self.labels: set[str] = set()
 
@@ -186,30 +189,6 @@ class _Job:
         self.result.notes.append(line)
         self.progress.say(line)
 
-    def _require_known_classes(self) -> None:
-        """Refuse a class that the settings name but no file has; codes of masks are seen only later."""
-        found: set[str] = set()
-        masks = False
-        for file in self.files.values():
-            if file.suffix.lower() in MASKS:
-                masks = True
-                continue
-            try:
-                drawn = read_annotations(file)
-            except MaskError:
-                continue  # listed as that slide's failure
-            found |= {str(region.label) for region in drawn.regions} | {point.label for point in drawn.points}
-        named = {*self.settings.labels, *self.settings.exclude, *self.settings.skip}
-        unknown = sorted(name for name in named - found if not (masks and name.isdecimal()))
-        if unknown and found:
-            raise SettingsError(
-                f"Use the class {unknown[0]!r} of the annotations.",
-                f"No file has it; the classes found are {', '.join(sorted(found))}.",
-                "Correct its name in --labels, --exclude or --skip.",
-            )
-        named_labels = {self.rule.label_of(name) for name in found if not self.rule.skips(name)}
-        require_own_folders({label for label in (*named_labels, self.settings.background_label) if label})
-
     def _is_done(self, row: SlideRow) -> bool:
         """Whether the tiles of the same slide and annotations are there."""
         record = self.folder.read_record(row.slide_id)
@@ -222,12 +201,11 @@ class _Job:
         return same
 
     def _made_of(self, row: SlideRow) -> dict[str, Any]:
-        annotations = self.files.get(row.slide_id)
         return {
             "slide": fingerprint_file(row.path),
             "mpp": row.mpp,
             "slide_mpp": self.settings.slide_mpp,
-            "annotations": None if annotations is None else hash_of(annotations),
+            **self.labelling.made_of(row),
             "mask": None if row.mask is None else hash_of(row.mask),
             "group": self.groups[row.slide_id],
         }
@@ -242,7 +220,7 @@ class _Job:
             ) as slide:
                 grid = _grid(slide, self.settings)
                 stage = "annotations"
-                drawn = self._annotations(row, slide, grid)
+                drawn = self.labelling.of(row, slide, grid)
                 stage = "tissue"
                 choice = self._choose(row, slide, grid, drawn)
                 stage = "tiles"
@@ -257,35 +235,34 @@ class _Job:
             self.result.failures.append(Failure(row.slide_id, str(row.path), stage, reason))
             self.progress.say(f"{row.path}: failed at {stage}: {reason}")
 
-    def _annotations(self, row: SlideRow, slide: Slide, grid: TileGrid) -> Annotations | None:
-        if self.settings.annotations is None:
-            return None
-        file = self.files.get(row.slide_id)
-        if file is None:
-            if self.settings.unannotated == "background":
-                return None
-            raise MaskError(
-                f"Cut labelled tiles from {row.path}.",
-                f"There is no annotation file named {row.slide_id} in {self.settings.annotations}.",
-                "Add it, leave the slide out, or take it as background with --unannotated background.",
-            )
-        width = int(slide.size_wh.w / grid.tile_side_level0 * MASK_PIXELS_PER_TILE)
-        drawn = annotations_of(file, self.rule, slide=slide.name, size_wh=slide.size_wh, least_width_px=width)
-        if drawn.passed_over:
-            others = ", ".join(f"{count} x {what}" for what, count in sorted(drawn.passed_over.items()))
-            self._note(f"{file.name}: passed over {others}")
-        return drawn
-
     def _choose(self, row: SlideRow, slide: Slide, grid: TileGrid, drawn: Annotations | None) -> Choice:
         settings, shares = self.settings, None
-        if settings.annotations is None or settings.background_label or settings.on_tissue:
+        if not settings.is_labelled or settings.background_label or settings.on_tissue:
             shares = cell_coverage(tissue_and_hash(slide, row, settings)[0], grid)
         choice = choose_tiles(grid, drawn, shares, settings, row.slide_id)
-        if settings.annotations is None and not choice.cuts:
+        if not settings.is_labelled and not choice.cuts:
             raise NoTissueError(
                 f"Find tissue on {row.path}.", "No whole tile holds enough tissue.", "Give a tissue mask."
             )
+        if settings.labels_images:
+            self._require_some(row, slide, grid, drawn, choice)
         return choice
+
+    def _require_some(
+        self, row: SlideRow, slide: Slide, grid: TileGrid, drawn: Annotations | None, choice: Choice
+    ) -> None:
+        """Refuse an image that no tile fits into, and see how much of it is used."""
+        if drawn is None or not drawn.regions:
+            return  # its class is skipped
+        if not choice.cuts:
+            side = grid.tile_side_level0
+            raise SlideError(
+                f"Cut tiles from the image {row.path}.",
+                f"No tile of {side:.0f} px lies on its {slide.size_wh.w} x {slide.size_wh.h} px"
+                + (" with enough tissue." if self.settings.on_tissue else "."),
+                "Cut smaller tiles with --tile-px, or correct its mpp.",
+            )
+        self.used[row.slide_id] = covered_share([cut.xy for cut in choice.cuts], grid)
 
     def _write(self, row: SlideRow, slide: Slide, grid: TileGrid, choice: Choice) -> None:
         labels = self.labels | {cut.label for cut in choice.cuts}
@@ -312,6 +289,14 @@ class _Job:
     def _look_back(self) -> None:
         """Say which labels gave no tile, and refuse a set that holds nothing at all."""
         records = self.folder.read_records()
+        self.labelling.look_back()
+        little = sorted((share, name) for name, share in self.used.items() if share < LITTLE_USED)
+        if little:
+            self._note(
+                f"of {len(little)} image(s) the tiles show less than half, of {little[0][1]} "
+                f"{100 * little[0][0]:.0f} %: a label of the whole image may not hold there; smaller tiles, "
+                "or a smaller --stride-px, show more"
+            )
         largest: dict[str, float] = {}
         for record in records:
             for label, share in record.largest.items():
@@ -330,13 +315,36 @@ class _Job:
         if empty:
             self._note(f"no tile: {found}")
         for name, label in self.settings.labels.items():
-            if name.isdecimal() and label not in largest and label not in self.result.tiles:
+            code = name.rpartition(":")[2].isdecimal()
+            if code and label not in largest and label not in self.result.tiles:
                 self._note(f"no mask has the code {name} ({label})")
         left_out: Counter[str] = Counter()
         for record in records:
             left_out.update(record.left_out)
         for why, count in sorted(left_out.items()):
             self._note(f"{count} tile(s) left out: {why}")
+
+
+def covered_share(corners: Sequence[XY], grid: TileGrid) -> float:
+    """The share of a slide that tiles cover, 0 to 1, to a sixteenth of a tile; overlaps count once.
+
+    Args:
+        corners: Top-left corners of the tiles, level-0 pixels.
+        grid: Says how large tiles and slide are.
+
+    Example:
+        >>> grid = TileGrid.over((512, 256), slide_mpp=0.5, tile_px=128, mpp=0.5, stride_px=64)
+        >>> covered_share([XY(0, 0), XY(64, 0)], grid)
+        0.1875
+    """
+    step = grid.tile_side_level0 / 16
+    shape = (math.ceil(grid.slide_wh.h / step), math.ceil(grid.slide_wh.w / step))
+    covered = np.zeros(shape, bool)
+    for x, y in corners:
+        top, left = round(y / step), round(x / step)
+        covered[top : top + 16, left : left + 16] = True
+    area = float(grid.slide_wh.w) * float(grid.slide_wh.h) / step**2
+    return min(1.0, float(covered.sum()) / area)
 
 
 def _require_plain_name(row: SlideRow) -> None:

@@ -19,8 +19,7 @@ from typing_extensions import TypedDict  # comes with pydantic, which wants it o
 from histonic.core.documents import is_changed, parse_part, read_values, sealed
 from histonic.core.errors import SettingsError
 from histonic.core.files import csv_text, replacing_file, write_json, write_text
-from histonic.core.settings import MaskSettings
-from histonic.core.units import MOST_ENLARGEMENT, Number
+from histonic.core.units import Number
 from histonic.data.tilesets.listing import is_inside
 from histonic.stages.tiles.choice import Cut
 from histonic.stages.tiles.settings import ExtractSettings
@@ -125,9 +124,8 @@ class TileFolder:
             read_values(file, SettingsError, ANEW) if file.is_file() else None,
             deciding(settings),
         )
-        if isinstance(before, dict):  # earlier versions allowed but this
-            before.setdefault("most_enlargement", MOST_ENLARGEMENT)
-            before.setdefault("mask", MaskSettings().model_dump(mode="json"))
+        if isinstance(before, dict):  # what earlier versions could not be told
+            before = {**deciding(ExtractSettings(out=settings.out)), **before}
         changed = [] if before is None else sorted(key for key in now if before.get(key) != now[key])
         if changed and before is not None:
             key = changed[0]
@@ -202,7 +200,7 @@ class TileFolder:
             Number of tiles of each label and split, sorted.
         """
         records = self.read_records()
-        labelled = settings.annotations is not None
+        labelled = settings.is_labelled
         columns = [name for name in COLUMNS if labelled or name not in ("label", "share")]
         rows: list[list[Any]] = []
         counts: Counter[tuple[str, str]] = Counter()
@@ -231,8 +229,9 @@ def by_label(counts: Mapping[tuple[str, str], int]) -> dict[str, int]:
 def deciding(settings: ExtractSettings) -> dict[str, Any]:
     """The settings that decide which tiles are cut; the others only say from where, or how they are used."""
     others = {"slides", "sheet", "out", "val_share", "test_share", "licence", "reader", "slide_mpp", "names"}
-    values = settings.model_dump(mode="json", exclude=others)
-    return {**values, "annotations": settings.annotations is not None}
+    values = settings.model_dump(mode="json", exclude=others | {"only", "image_columns"})
+    given = {key: getattr(settings, key) is not None for key in ("annotations", "image_labels")}
+    return {**values, **given}
 
 
 def folder_of(label: str) -> str:
@@ -272,7 +271,7 @@ def _declaration(
     records: Sequence[SlideRecord],
     failures: Sequence[Mapping[str, str]],
 ) -> str:
-    labelled = settings.annotations is not None
+    labelled = settings.is_labelled
     kind = {"kind": "binary" if len(counts) == 2 else "multiclass"} if labelled else {}
     values = {
         **kind,

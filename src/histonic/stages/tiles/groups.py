@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from histonic.core.errors import SettingsError, TableError
+from histonic.data.patterns import compiled, parts_by_pattern
 from histonic.data.tables.files import TABLE_EXTENSIONS, read_table
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.slide_lists import SlideRow, list_table
@@ -29,33 +29,60 @@ def slide_groups(rows: Sequence[SlideRow], settings: ExtractSettings) -> dict[st
             "Group the slides.", "Both a column and a pattern are given.", "Give only one of them."
         )
     if settings.group_column is not None:
-        return _by_column(rows, settings, settings.group_column)
+        return by_column(rows, settings, settings.group_column, "Group the slides")
     if settings.group_pattern is not None:
         return _by_pattern(rows, settings.group_pattern)
     return {row.slide_id: row.slide_id for row in rows}
 
 
+def place_of(row: SlideRow) -> str:
+    """The path of a slide below the folder that was given, with slashes; else the name of its file.
+
+    Folders above that one are the machine's, and say nothing of patients.
+    """
+    return row.place or row.path.name
+
+
+def selected(rows: Sequence[SlideRow], pattern: str | None) -> list[SlideRow]:
+    """The slides whose path fits a pattern; all without one.
+
+    Raises:
+        SettingsError: It is no regular expression, or fits no slide.
+    """
+    if pattern is None:
+        return list(rows)
+    asked = f"Take only slides that fit the pattern {pattern!r}."
+    ready = compiled(pattern, asked, SettingsError)
+    found = [row for row in rows if ready.search(place_of(row))]
+    if not found:
+        some = f", such as {place_of(rows[0])}" if rows else ""
+        raise SettingsError(asked, f"None of {len(rows)} does{some}.", "Change the pattern.")
+    return found
+
+
 def _by_pattern(rows: Sequence[SlideRow], pattern: str) -> dict[str, str]:
+    """By names if the pattern fits all of them, else by paths if it fits all of those."""
     asked = f"Group the slides by the pattern {pattern!r}."
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise SettingsError(asked, f"It is no regular expression: {error}.", "Correct it.") from error
-    if not compiled.groups:
-        raise SettingsError(
-            asked, "It has no group in brackets.", "Put what names the patient in brackets: '^(P[0-9]+)'."
-        )
-    groups = {}
-    for row in rows:
-        found = compiled.search(row.slide_id)
-        if found is None or not found.group(1):
-            raise SettingsError(asked, f"It does not fit the slide {row.slide_id!r}.", "Change the pattern.")
-        groups[row.slide_id] = found.group(1)
-    return groups
+    for texts in ([row.slide_id for row in rows], [row.place or row.slide_id for row in rows]):
+        found = parts_by_pattern(texts, pattern, asked, SettingsError)
+        if None not in found:
+            return {row.slide_id: str(part) for row, part in zip(rows, found, strict=True)}
+    first = next(row for row, part in zip(rows, found, strict=True) if part is None)
+    raise SettingsError(
+        asked,
+        f"It does not fit the slide {first.slide_id!r}"
+        + (f", nor its path {first.place}." if first.place else "."),
+        "Change the pattern.",
+    )
 
 
-def _by_column(rows: Sequence[SlideRow], settings: ExtractSettings, column: str) -> dict[str, str]:
-    asked = f"Group the slides by the column {column!r}."
+def by_column(rows: Sequence[SlideRow], settings: ExtractSettings, column: str, what: str) -> dict[str, str]:
+    """What a column of the slide table says of each slide.
+
+    Raises:
+        TableError: No slide table has the column, or a slide has no entry there.
+    """
+    asked = f"{what} by the column {column!r}."
     named: dict[str, str] = {}
     columns: list[str] = []
     for path in settings.slides:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import MaskSettings, Settings, TissueSettings
@@ -22,12 +22,43 @@ class ExtractSettings(SlideListSettings):
     )
     annotations: Path | None = Field(
         None,
-        description="Folder with GeoJSON, ASAP XML or masks named like the slides, or a file for one slide; "
-        "without it tissue gives tiles without labels.",
+        description="Folder with GeoJSON, ASAP XML, masks or CSVs of points named like the slides, a file "
+        "for one slide, or the JSON of a detection set; without it tissue gives tiles without labels.",
+    )
+    image_labels: Path | None = Field(
+        None,
+        description="Table with a label for each whole image, in place of annotations: its columns path "
+        "(file, image) and label (class).",
+    )
+    image_columns: dict[str, str] = Field(
+        {},
+        description="Columns of --image-labels, as file=name and label=grade; numbers for a table without "
+        "header (file=1, label=2).",
+    )
+    label_pattern: str | None = Field(
+        None,
+        description="Regular expression whose first group, in an image's path below the folder given, is the "
+        "label of the whole image: '^([^/]+)/' is its first folder.",
+    )
+    only: str | None = Field(
+        None, description="Regular expression: only slides whose path below the folder given it fits."
     )
     out: Path = Field(description="Set: the folder for tiles, tiles.csv and set.yaml.")
     labels: dict[str, str] = Field(
         {}, description="Label of a class, group or mask code, as found=label (_0=tumour, 1=stroma)."
+    )
+    labels_by: str | None = Field(
+        None,
+        description="Column of the slide table by which codes differ (data_provider); then --labels, "
+        "--exclude and --skip name codes as its value and code (radboud:2=benign).",
+    )
+    points_order: Literal["row,column", "x,y"] | None = Field(
+        None, description="What the columns are of CSVs of points without a header."
+    )
+    boxes: Literal["corners", "xywh"] | None = Field(
+        None,
+        description="What the numbers of a box in a detection set are: two corners (MIDOG), or x, y, width "
+        "and height (COCO); needed where it can be both.",
     )
     exclude: tuple[str, ...] = Field(
         (),
@@ -73,7 +104,9 @@ class ExtractSettings(SlideListSettings):
         description="Column of the slide table that names the patient; by default each slide is a group.",
     )
     group_pattern: str | None = Field(
-        None, description="Regular expression whose first group, in the slide's name, is the patient."
+        None,
+        description="Regular expression whose group (the first, or the one called group) in the slide's "
+        "name, or else in its path below the folder given, is the patient.",
     )
     val_share: float = Field(0.0, ge=0, lt=1, description="Share of the groups for validation.")
     test_share: float = Field(0.0, ge=0, lt=1, description="Share of the groups for the test.")
@@ -82,6 +115,27 @@ class ExtractSettings(SlideListSettings):
     seed: int = Field(0, ge=0, description="Seed of the sample and the split.")
     tissue: TissueSettings = TissueSettings()
     mask: MaskSettings = MaskSettings()
+
+    @field_validator("labels", "image_columns", mode="before")
+    @classmethod
+    def _numbers_as_words(cls, value: Any) -> Any:
+        """Codes and numbers of columns may stand in a file as numbers."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            str(key) if type(key) is int else key: str(each) if type(each) is int else each
+            for key, each in value.items()
+        }
+
+    @property
+    def labels_images(self) -> bool:
+        """Whether each image as a whole has a label."""
+        return self.image_labels is not None or self.label_pattern is not None
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether tiles get labels."""
+        return self.annotations is not None or self.labels_images
 
 
 class MosaicSettings(Settings):

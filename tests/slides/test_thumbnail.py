@@ -28,6 +28,16 @@ def test_thumbnail_and_cells() -> None:
     assert thumbnail(slide_of(100, 50)).shape == (50, 100, 3)
 
 
+def test_cells_of_overlapping_tiles_are_drawn_around_their_middles() -> None:
+    picture = np.full((100, 200, 3), 200, np.uint8)
+    grid = TileGrid.over((2000, 1000), slide_mpp=0.5, tile_px=400, mpp=0.5, stride_px=200)
+    mask = np.zeros(grid.shape, bool)
+    mask[1, 2] = True  # the tile from (400, 200) on, whose middle is (600, 400)
+    drawn = draw_cells(picture, grid, mask)
+    rows, cols = np.nonzero((drawn == OUTLINE).all(2))
+    assert (cols.min(), cols.max(), rows.min(), rows.max()) == (50, 69, 30, 49)
+
+
 def test_the_outline_of_tissue_is_that_of_the_mask() -> None:
     picture = np.full((40, 80, 3), 200, np.uint8)
     tissue = np.zeros((4, 8), bool)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 def extract(settings: ExtractSettings) -> int:
     """Cut tiles from slides: labelled by annotations, or from all tissue without labels.
 
-    Annotations are QuPath GeoJSON, ASAP XML or masks of class codes. Writes a folder for each label,
-    tiles.csv and set.yaml. The same command resumes after an interruption.
+    Annotations are QuPath GeoJSON, ASAP XML, masks of class codes, CSVs of points or the JSON of a detection
+    set; or each image has a label as a whole. Writes a folder for each label, tiles.csv and set.yaml. The
+    same command resumes after an interruption.
     """
     from histonic.stages.tiles.extract import extract_tiles
 

@@ -123,3 +123,10 @@ def test_links_to_folders_are_followed(tmp_path: Path) -> None:
     (tmp_path / "disk" / "01" / "up").symlink_to(tmp_path / "truth", target_is_directory=True)
     found, _ = find_annotations(tmp_path / "truth", ["01__01"], {"01__01": "/x/01/01.tif"})
     assert files(found, tmp_path / "truth") == {"01__01": "01/01.csv"}
+
+
+def test_slides_beside_or_below_their_annotations_are_none(tmp_path: Path) -> None:
+    touch(tmp_path, "a.xml", "slides/a.tif", "b.tif", "b_mask.tif")
+    places = {"a": str(tmp_path / "slides" / "a.tif"), "b": str(tmp_path / "b.tif")}
+    found, unused = find_annotations(tmp_path, ["a", "b"], places)
+    assert files(found, tmp_path) == {"a": "a.xml", "b": "b_mask.tif"} and not unused

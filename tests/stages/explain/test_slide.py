@@ -12,6 +12,7 @@ from PIL import Image
 
 from fixtures.ranges import serving
 from histonic.core.compressed import CellMap, CompressedSlide, SlideDescription
+from histonic.core.grid import TileGrid
 from histonic.core.places.urls import Url
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
@@ -109,6 +110,25 @@ def test_colours_lie_on_their_cells(placed: CompressedSlide, tmp_path: Path) -> 
         lesion=(np.nan_to_num(values) > 0).astype(np.float64),
     )  # fmt: skip
     assert (tmp_path / "o.png").read_bytes() == first
+
+
+@pytest.mark.parametrize("stride", [48, 128, 200])
+def test_colours_lie_on_the_middles_of_tiles_that_overlap_or_stand_apart(stride: int) -> None:
+    """A picture pixel has the colour of the cell whose tile's middle is nearest, in both directions."""
+    grid = TileGrid.over((1600, 1200), slide_mpp=0.5, tile_px=128, mpp=0.5, stride_px=stride)
+    values = np.full(grid.shape, np.nan, np.float32)
+    row, col = 2, 3
+    values[row, col] = 1.0
+    painted = paint_overlay(
+        np.full((300, 400, 3), 128, np.uint8), CellMap("s", values, grid, ""), signed=True
+    )
+    rows, cols = np.nonzero((painted != 128).any(2))
+    middle = ((col * stride + 64) / 4, (row * stride + 64) / 4)
+    assert abs((cols.min() + cols.max() + 1) / 2 - middle[0]) <= 0.5
+    assert abs((rows.min() + rows.max() + 1) / 2 - middle[1]) <= 0.5
+    assert abs(cols.max() - cols.min() + 1 - stride / 4) <= 1 and len(rows) == pytest.approx(
+        (stride / 4) ** 2, rel=0.1
+    )
 
 
 def test_the_sheet_shows_every_cell_in_its_part(placed: CompressedSlide, tmp_path: Path) -> None:

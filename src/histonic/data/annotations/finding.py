@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -22,7 +23,7 @@ def find_annotations(
     (``a.geojson``, ``a.svs.geojson``) or with ``_mask``, ``_annotation`` or ``_annotations`` at the end
     (``a_mask.tif``). They lie in the folder itself, or in folders called like those of the slides
     (``truth/01/01.csv`` for ``images/01/01.tif``), which decide where several have one name. A single file
-    serves a single slide.
+    serves a single slide; the slides themselves are passed over.
 
     Args:
         path: The folder, or one file.
@@ -56,6 +57,8 @@ def find_annotations(
             (".", PARTIAL_PREFIX)
         ):
             continue
+        if os.path.realpath(file) in slides.files:  # the slide itself, which ends like a mask
+            continue
         name, agreeing = slides.of(file.relative_to(path))
         if not name:
             others.append(file)
@@ -88,6 +91,7 @@ class _Slides:
 
     def __init__(self, slide_ids: Sequence[str], places: Mapping[str, str]) -> None:
         self._ids = set(slide_ids)
+        self.files = {os.path.realpath(place) for place in places.values()}
         self._folders: dict[str, tuple[str, ...]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for name in slide_ids:

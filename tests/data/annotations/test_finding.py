@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from histonic.core.errors import SettingsError
 from histonic.data.annotations.finding import find_annotations
+
+DECOMPOSED = unicodedata.normalize("NFD", "Müller")
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -130,3 +133,10 @@ def test_slides_beside_or_below_their_annotations_are_none(tmp_path: Path) -> No
     places = {"a": str(tmp_path / "slides" / "a.tif"), "b": str(tmp_path / "b.tif")}
     found, unused = find_annotations(tmp_path, ["a", "b"], places)
     assert files(found, tmp_path) == {"a": "a.xml", "b": "b_mask.tif"} and not unused
+
+
+def test_accents_may_be_letters_or_signs_of_their_own(tmp_path: Path) -> None:
+    touch(tmp_path, f"{DECOMPOSED}/{DECOMPOSED}.xml")
+    composed = unicodedata.normalize("NFC", DECOMPOSED)
+    found, _ = find_annotations(tmp_path, [composed], {composed: f"/x/{composed}/{composed}.svs"})
+    assert found == {composed: tmp_path / DECOMPOSED / f"{DECOMPOSED}.xml"}

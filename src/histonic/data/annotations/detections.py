@@ -14,6 +14,7 @@ from histonic.core.errors import MaskError
 from histonic.core.units import WH, XY
 from histonic.data.annotations.shapes import Annotations, Point
 from histonic.data.names import path_name, slide_name
+from histonic.data.text import tidy
 
 Boxes = Literal["corners", "xywh"]
 """What the four numbers of a box are: ``x1, y1, x2, y2`` (MIDOG), or ``x, y, width, height`` (COCO)."""
@@ -59,12 +60,11 @@ class Detections:
             slide_id: Name of the slide.
             file: Name of its file.
         """
-        for name in (file, Path(file).name):
-            if name and name in self.images:
-                return self.images[name]
-        named = [
-            image for name, image in self.images.items() if slide_id in (slide_name(name), path_name(name))
-        ]
+        called = {tidy(name): image for name, image in self.images.items()}
+        if file and tidy(file) in called:
+            return called[tidy(file)]
+        wanted = tidy(slide_id)
+        named = [image for name, image in called.items() if wanted in (slide_name(name), path_name(name))]
         return named[0] if len(named) == 1 else None
 
     def annotations(self, image: DetectedImage, *, slide: str, size_wh: tuple[int, int]) -> Annotations:

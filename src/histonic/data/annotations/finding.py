@@ -10,6 +10,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.files import PARTIAL_PREFIX, files_below
 from histonic.data.annotations.reading import ANNOTATION_EXTENSIONS
 from histonic.data.names import PATH_SIGN, slide_name
+from histonic.data.text import tidy
 
 _NAME_ENDINGS = ("_mask", "_annotations", "_annotation")
 
@@ -90,32 +91,33 @@ class _Slides:
     """The slides that files are looked for, by the stem of their file names and by their own names."""
 
     def __init__(self, slide_ids: Sequence[str], places: Mapping[str, str]) -> None:
-        self._ids = set(slide_ids)
+        # An accent may be a letter with it or two signs, on either side.
+        self._ids = {tidy(name): name for name in slide_ids}
         self.files = {os.path.realpath(place) for place in places.values()}
         self._folders: dict[str, tuple[str, ...]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for name in slide_ids:
             place = places.get(name, "")
             parts = PurePosixPath(place).parts or tuple(name.split(PATH_SIGN))
-            self._folders[name] = parts[:-1]
-            for stem in {slide_name(parts[-1]), name}:
+            self._folders[name] = tuple(map(tidy, parts[:-1]))
+            for stem in {tidy(slide_name(parts[-1])), tidy(name)}:
                 self._by_stem.setdefault(stem, []).append(name)
 
     def of(self, file: Path) -> tuple[str, int]:
         """The slide of a file, and how many folders above both are called alike; no name if it has none."""
-        stem = file.name[: -len(file.suffix)]
+        stem, folders = tidy(file.name[: -len(file.suffix)]), tuple(map(tidy, file.parts[:-1]))
         stems = [stem, slide_name(stem), *(stem.removesuffix(end) for end in _NAME_ENDINGS)]
-        exact = [PATH_SIGN.join([*file.parts[:-1], each]) for each in stems]
+        exact = [PATH_SIGN.join([*folders, each]) for each in stems]
         if whole := next((name for name in exact if name in self._ids), ""):
-            return whole, len(file.parts)
+            return self._ids[whole], len(file.parts)
         candidates = next((self._by_stem[each] for each in stems if each in self._by_stem), [])
-        agreeing = {name: _alike(self._folders[name], file.parts[:-1]) for name in candidates}
+        agreeing = {name: _alike(self._folders[name], folders) for name in candidates}
         # A folder of another name is that of another slide: 25/01.csv says nothing of 24/01.tif.
         whole_path = [
             name
             for name in candidates
             # A slide that is named by its path is not known by its file name alone.
-            if agreeing[name] == len(file.parts) - 1 and (agreeing[name] or PATH_SIGN not in name)
+            if agreeing[name] == len(folders) and (agreeing[name] or PATH_SIGN not in name)
         ]
         if len(whole_path) > 1:  # several slides have the stem, and the file's folders fit them all
             return "", 0

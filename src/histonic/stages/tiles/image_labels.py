@@ -13,6 +13,7 @@ from histonic.data.tables.formats.csv import read_csv_rows
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.data.tables.values import is_missing
+from histonic.data.text import tidy
 from histonic.stages.tiles.groups import place_of
 from histonic.stages.tiles.settings import ExtractSettings
 
@@ -119,12 +120,12 @@ def _by_table(
     for row in rows:
         place = place_of(row)
         for name in {row.slide_id, slide_name(place), *(name for name, _ in names_by_path(place))}:
-            known.setdefault(name, set()).add(row.slide_id)
+            known.setdefault(tidy(name), set()).add(row.slide_id)
     found: dict[str, tuple[int, str]] = {}
     unused: list[str] = []
     for number, (name, label) in pairs.items():
-        longer = [each for each, _ in names_by_path(name)]
-        called = next((each for each in [*longer, name, slide_name(name)] if each in known), None)
+        longer = [each for each, _ in names_by_path(tidy(name))]
+        called = next((each for each in [*longer, tidy(name), slide_name(tidy(name))] if each in known), None)
         if called is None:
             unused.append(f"row {number} ({name})")
             continue

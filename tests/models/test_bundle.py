@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fixtures.damage import ABSENT, NO_DOCUMENTS, damage
-from fixtures.stores import made_by
+from fixtures.stores import made_by, make_map
 from histonic.core.errors import BundleError, SettingsError, TrainingError
 from histonic.core.progress import Silent
 from histonic.data.maps.store import Store, encoder_path
 from histonic.encoders.base import load_encoder
-from histonic.models.bundle import read_bundle
+from histonic.models.bundle import Bundle, read_bundle, require_own_maps
 from histonic.models.members import Member
 from histonic.models.trained import read_network
 from histonic.nn.checkpoint import save_state
@@ -394,3 +396,12 @@ def test_the_encoder_of_a_store_is_found_beside_its_maps(cohort_folder: Path, tm
     shutil.copytree(cohort_folder / "store", tmp_path / "store")
     load_encoder("mean-rgb").save(encoder_path(tmp_path / "store"))
     assert find_encoder(Store.open(tmp_path / "store")) is None
+
+
+def test_maps_of_another_stride_are_refused() -> None:
+    own = make_map("a")
+    made = SimpleNamespace(folder=Path("bundle"), encoder=own.encoder, compress_settings=own.settings)
+    require_own_maps(cast(Bundle, made), [own])
+    other = dataclasses.replace(own, settings=own.settings.model_copy(update={"stride_px": 64}))
+    with pytest.raises(BundleError, match="Its stride is 64 px, that of the training maps as wide as a tile"):
+        require_own_maps(cast(Bundle, made), [other])

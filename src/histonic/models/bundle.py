@@ -314,10 +314,10 @@ def _damaged(folder: Path, found: str) -> BundleError:
 
 
 def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
-    """Refuse maps of another encoder, and two of one name.
+    """Refuse maps of another encoder or stride, and two of one name.
 
     Raises:
-        BundleError: A map was made by another encoder.
+        BundleError: A map was made by another encoder, or its tiles stand otherwise than the training's.
         SettingsError: Two maps have one name.
     """
     names = [slide.slide_id for slide in maps]
@@ -329,6 +329,14 @@ def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
                 "(or the same name with other weights or precision).",
                 "Give the slide itself, or compress it with the bundle's encoder.safetensors and --precision "
                 f"{bundle.compress_settings.precision}.",
+            )
+        steps = [made.stride_px for made in (slide.settings, bundle.compress_settings)]
+        if steps[0] != steps[1]:
+            own, wanted = ("as wide as a tile" if step is None else f"{step} px" for step in steps)
+            raise BundleError(
+                f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
+                f"Its stride is {own}, that of the training maps {wanted}.",
+                "Give the slide itself, or compress it with the same --stride-px.",
             )
         if names.count(slide.slide_id) > 1:
             raise SettingsError(

@@ -102,8 +102,8 @@ def test_a_folder_of_one_case_alone(tmp_path: Path) -> None:
 
 
 def test_two_cases_of_one_name_and_two_kinds_of_truth_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path, "a/01.csv", "a/01.geojson")
-    with pytest.raises(SettingsError, match=r"Two files could be meant: a/01\.csv and a/01\.geojson"):
+    touch(tmp_path, "a/01.geojson", "a/01.xml")
+    with pytest.raises(SettingsError, match=r"Two files could be meant: a/01\.geojson and a/01\.xml"):
         find_annotations(tmp_path, ["a__01"], {"a__01": "/x/a/01.tif"})
     # A part whose folders are called alike twice cannot be told apart.
     touch(tmp_path / "b", "01/01.csv")
@@ -140,3 +140,12 @@ def test_accents_may_be_letters_or_signs_of_their_own(tmp_path: Path) -> None:
     composed = unicodedata.normalize("NFC", DECOMPOSED)
     found, _ = find_annotations(tmp_path, [composed], {composed: f"/x/{composed}/{composed}.svs"})
     assert found == {composed: tmp_path / DECOMPOSED / f"{DECOMPOSED}.xml"}
+
+
+@pytest.mark.parametrize("drawn", ["a.geojson", "a.xml"])
+def test_a_table_beside_what_is_drawn_is_none(tmp_path: Path, drawn: str) -> None:
+    touch(tmp_path, drawn, "a.csv", "b.csv")
+    found, unused = find_annotations(tmp_path, ["a", "b"])
+    assert files(found, tmp_path) == {"a": drawn, "b": "b.csv"} and unused == [tmp_path / "a.csv"]
+    found, unused = find_annotations(tmp_path, ["a", "b"], areas=True)
+    assert files(found, tmp_path) == {"a": drawn} and not unused

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from histonic.core.errors import SettingsError
 from histonic.core.files import PARTIAL_PREFIX, files_below
-from histonic.data.annotations.reading import ANNOTATION_EXTENSIONS
+from histonic.data.annotations.reading import ANNOTATION_EXTENSIONS, POINTS
 from histonic.data.names import PATH_SIGN, slide_name
 from histonic.data.text import tidy
 
@@ -16,7 +16,7 @@ _NAME_ENDINGS = ("_mask", "_annotations", "_annotation")
 
 
 def find_annotations(
-    path: Path, slide_ids: Sequence[str], places: Mapping[str, str] | None = None
+    path: Path, slide_ids: Sequence[str], places: Mapping[str, str] | None = None, *, areas: bool = False
 ) -> tuple[dict[str, Path], list[Path]]:
     """Which annotation file belongs to which slide.
 
@@ -31,6 +31,7 @@ def find_annotations(
         slide_ids: Names of the slides.
         places: Where each slide lies, with the folders above it; without it, slides named by their paths
             (``viable__a``) lie in the folders of their names.
+        areas: Tables of points are passed over. Else one counts for a slide that has no other file.
 
     Returns:
         The file of each slide that has one, and the files that belong to none.
@@ -51,12 +52,11 @@ def find_annotations(
             "Give a folder with files named like the slides.",
         )
     slides = _Slides(slide_ids, places or {})
+    wanted = tuple(each for each in ANNOTATION_EXTENSIONS if not (areas and each in POINTS))
     found: dict[str, tuple[int, Path]] = {}
     others: list[Path] = []
     for file in files_below(path):
-        if not file.name.lower().endswith(ANNOTATION_EXTENSIONS) or file.name.startswith(
-            (".", PARTIAL_PREFIX)
-        ):
+        if not file.name.lower().endswith(wanted) or file.name.startswith((".", PARTIAL_PREFIX)):
             continue
         if os.path.realpath(file) in slides.files:  # the slide itself, which ends like a mask
             continue
@@ -65,6 +65,12 @@ def find_annotations(
             others.append(file)
             continue
         before = found.get(name)
+        if before is not None and _is_table(before[1]) != _is_table(file):
+            # Measurements of a program beside what it drew are no annotations.
+            table, drawn = (before, (agreeing, file)) if _is_table(before[1]) else ((agreeing, file), before)
+            others.append(table[1])
+            found[name] = drawn
+            continue
         if before is not None and before[0] == agreeing:
             raise SettingsError(
                 f"Find the annotations of {name} in {path}.",
@@ -85,6 +91,10 @@ def find_annotations(
             "called like those of the slides.",
         )
     return {name: file for name, (_, file) in found.items()}, others
+
+
+def _is_table(file: Path) -> bool:
+    return file.suffix.lower() in POINTS
 
 
 class _Slides:

@@ -26,7 +26,7 @@ def find_lesions(masks: Path | None, slide_ids: Sequence[str]) -> dict[str, Path
     Raises:
         SettingsError: The folder is absent, or none of its files is named like a slide.
     """
-    return {} if masks is None else find_annotations(masks, slide_ids)[0]
+    return {} if masks is None else find_annotations(masks, slide_ids, areas=True)[0]
 
 
 def lesion_shares(

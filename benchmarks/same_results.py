@@ -80,7 +80,7 @@ def run_all(patients: int) -> None:
         out = Path("runs") / aggregator
         histonic.train_slides(**{**base, "target": TARGETS, "out": out, "aggregator": aggregator, **more})
         histonic.explain(run=out, patients=1)
-    for method in ("gradcam", "occlusion"):
+    for method in ("grad-cam", "hires-cam", "occlusion"):
         histonic.explain(run=Path("runs/convnet"), patients=1, method=method)
     histonic.explain(run=Path("runs/abmil"), patients=1, method="attention")
     histonic.external_test(run="runs/convnet", store="stores/other", labels="other/labels.csv", name="other")

@@ -101,12 +101,12 @@ def test_colours_lie_on_their_cells(placed: CompressedSlide, tmp_path: Path) -> 
     assert painted[5, 5].tolist() == [128, 128, 128]
     assert np.ptp(painted[15, 15]) < 20
     draw_overlay(
-        tmp_path / "o.png", slide_picture(placed, None), cells, title="a $b_c", name="x_$", signed=True,
+        tmp_path / "o.png", slide_picture(placed, None), cells, title="a $b_c", heading="x_$", signed=True,
         lesion=(np.nan_to_num(values) > 0).astype(np.float64),
     )  # fmt: skip
     first = (tmp_path / "o.png").read_bytes()
     draw_overlay(
-        tmp_path / "o.png", slide_picture(placed, None), cells, title="a $b_c", name="x_$", signed=True,
+        tmp_path / "o.png", slide_picture(placed, None), cells, title="a $b_c", heading="x_$", signed=True,
         lesion=(np.nan_to_num(values) > 0).astype(np.float64),
     )  # fmt: skip
     assert (tmp_path / "o.png").read_bytes() == first

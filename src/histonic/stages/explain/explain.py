@@ -67,7 +67,8 @@ from histonic.training.devices import SingleDevice
 FOLDER = "explain"
 METHOD_WORDS = {
     "integrated-gradients": "what the cell adds beyond average tissue",
-    "gradcam": "gradient times activation",
+    "grad-cam": "activations weighed by their mean gradient, what speaks for it",
+    "hires-cam": "gradient times activation",
     "occlusion": "what is lost when the cell becomes average tissue",
     "attention": "attention, 1 = an average cell",
 }
@@ -124,7 +125,7 @@ def explain(
     Args:
         settings: The settings, or None to give them as keywords.
         progress: Listener to the progress.
-        **values: Settings by name, such as ``run="run"``, ``slide=["s1"]``, ``method="gradcam"``.
+        **values: Settings by name, such as ``run="run"``, ``slide=["s1"]``, ``method="hires-cam"``.
 
     Raises:
         RunError: There is no such run, it is not finished, or a file of it is damaged.

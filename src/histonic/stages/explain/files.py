@@ -16,7 +16,14 @@ from histonic.core.errors import TableError
 from histonic.core.files import PARTIAL_PREFIX, replacing_folder, write_csv, write_text
 from histonic.core.task import TaskKind
 from histonic.data.maps.cell_maps import write_cell_map
-from histonic.stages.explain.geojson import ATTENTION_LEVELS, cells_geojson, signed_levels
+from histonic.stages.explain.attribution.methods import UNSIGNED
+from histonic.stages.explain.geojson import (
+    ATTENTION_LEVELS,
+    Level,
+    cells_geojson,
+    levels_for,
+    signed_levels,
+)
 from histonic.stages.explain.pictures import choose_cells, draw_deletion_curves, draw_overlay, draw_sheet
 from histonic.stages.explain.record import (
     Explanation,
@@ -55,11 +62,11 @@ def write_explanation(
     Raises:
         OutputError: The folder cannot be written.
     """
-    name, signed = record.output, record.method != "attention"
+    signed = record.method not in UNSIGNED
+    heading, levels, ends = _words_of(record)
     with replacing_folder(folder) as partial:
         facts = {"target", "method", "output", "networks", "unseen"}
         write_cell_map(partial / "values.zarr", cells, record.model_dump(mode="json", include=facts))
-        levels = signed_levels(name) if signed else ATTENTION_LEVELS
         text = json.dumps(cells_geojson(cells, levels), ensure_ascii=False, allow_nan=False)
         write_text(partial / "cells.geojson", text)
         draw_overlay(
@@ -67,7 +74,7 @@ def write_explanation(
             picture,
             cells,
             title=title_of(record),
-            name=name,
+            heading=heading,
             signed=signed,
             lesion=lesion,
         )
@@ -80,16 +87,30 @@ def write_explanation(
             (pictures[:split], pictures[split:]),
             chosen,
             title=title_of(record),
-            names=(f"Speak most for “{name}”", f"Speak most against “{name}”")
-            if signed
-            else ("Most attention", "Least attention"),
+            names=ends,
             note=picture.note,
         )
         if record.curves:
-            order = "highest value" if signed else "most attention"
+            order = "most attention" if record.method == "attention" else "highest value"
             draw_deletion_curves(partial / "curves.png", record.curves, record.prediction_name, order)
         # The record comes last: it is the sign that all is there.
         write_document(partial / RECORD, record)
+
+
+def _words_of(record: Explanation) -> tuple[str, tuple[Level, ...], tuple[str, str]]:
+    """Heading of the overlay, levels of the annotations, and what cells of most and least value do."""
+    name = record.output
+    if record.method == "attention":
+        return (
+            "How much each cell counts (attention)",
+            ATTENTION_LEVELS,
+            ("Most attention", "Least attention"),
+        )
+    most = f"Speak most for “{name}”"
+    if record.method in UNSIGNED:
+        return f"What speaks for “{name}”", levels_for(name), (most, f"Speak least for “{name}”")
+    heading = f"What speaks for “{name}”, what against"
+    return heading, signed_levels(name), (most, f"Speak most against “{name}”")
 
 
 def title_of(record: Explanation) -> str:

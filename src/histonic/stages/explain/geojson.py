@@ -50,6 +50,11 @@ def signed_levels(name: str) -> tuple[Level, ...]:
     )
 
 
+def levels_for(name: str) -> tuple[Level, ...]:
+    """The same where no cell can speak against it."""
+    return signed_levels(name)[:2]
+
+
 ATTENTION_LEVELS = (
     Level("attention: highest 5 %", (179, 88, 6), 0.95, 1.0),
     Level("attention: highest 5 to 20 %", (241, 163, 64), 0.80, 0.95),

@@ -95,7 +95,7 @@ def draw_overlay(
     cells: CellMap,
     *,
     title: str,
-    name: str,
+    heading: str,
     signed: bool,
     lesion: npt.NDArray[np.float64] | None = None,
 ) -> None:
@@ -106,8 +106,8 @@ def draw_overlay(
         picture: Of the slide.
         cells: The explanation.
         title: Slide, target, prediction.
-        name: What positive cells speak for.
-        signed: Whether values speak for and against, or are attention.
+        heading: What the colours say.
+        signed: Whether values speak for and against, or are all of one sign.
         lesion: ``(R, K)`` share covered by an annotated lesion, drawn as an outline.
     """
     height, width = picture.whole.shape[:2]
@@ -120,12 +120,12 @@ def draw_overlay(
         whole = Image.fromarray(picture.whole)
         whole.thumbnail((round(panel[0] * DPI), round(panel[1] * DPI)), Image.Resampling.LANCZOS)
         small: UInt8Image = np.asarray(whole)
-        for axes, shown, heading in (
+        for axes, shown, words in (
             (left, small, "Slide"),
-            (right, paint_overlay(small, cells, signed), _heading(name, signed)),
+            (right, paint_overlay(small, cells, signed), heading),
         ):
             axes.imshow(shown, extent=(0, cells.grid.slide_wh.w, cells.grid.slide_wh.h, 0))
-            axes.set_title(heading, fontsize=10)
+            axes.set_title(words, fontsize=10)
             axes.set_xticks([])
             axes.set_yticks([])
             outline(axes, np.isfinite(cells.values), cells, "#555555", 0.8, "-")
@@ -148,10 +148,6 @@ def draw_overlay(
             title_fontsize=7,
         )
         save_png(figure, path)
-
-
-def _heading(name: str, signed: bool) -> str:
-    return f"What speaks for “{name}”, what against" if signed else "How much each cell counts (attention)"
 
 
 def _colour_bar(figure: Figure, axes: Any, cells: CellMap, signed: bool) -> None:
@@ -204,7 +200,7 @@ def choose_cells(
     Args:
         values: ``(R, K)``, NaN on glass.
         count: Of each, at most; half of the cells if there are fewer.
-        signed: Only cells above 0 are highest, and only cells below 0 lowest.
+        signed: Only cells below 0 are lowest. Highest are only cells above 0 in any case.
 
     Example:
         >>> choose_cells(np.array([[3.0, np.nan, 1.0, 2.0]], np.float32), 1)
@@ -217,9 +213,8 @@ def choose_cells(
     count = min(count, len(cells) // 2)
     ranked = [(int(row), int(col)) for row, col in cells[order]]
     highest, lowest = ranked[:count], ranked[::-1][:count]
-    if not signed:
-        return highest, lowest
-    return [cell for cell in highest if values[cell] > 0], [cell for cell in lowest if values[cell] < 0]
+    lowest = [cell for cell in lowest if values[cell] < 0] if signed else lowest
+    return [cell for cell in highest if values[cell] > 0], lowest
 
 
 def draw_sheet(

@@ -21,7 +21,7 @@ class ExplainSettings(Settings):
     )
     all_slides: bool = Field(False, description="Explain every slide of the cohort.")
     target: tuple[str, ...] = Field((), description="Target to explain; by default all.")
-    method: Literal["integrated-gradients", "gradcam", "occlusion", "attention"] = Field(
+    method: Literal["integrated-gradients", "grad-cam", "hires-cam", "occlusion", "attention"] = Field(
         "integrated-gradients", description="How values of cells are found."
     )
     output: str | None = Field(

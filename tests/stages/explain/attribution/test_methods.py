@@ -50,7 +50,7 @@ def windows_of(side: int = 16, code_size: int = 5, count: int = 2) -> Windows:
     return Windows(torch.randn(count, code_size, side, side, generator=chance) * mask[:, None], mask)
 
 
-@pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
+@pytest.mark.parametrize("method", ["integrated-gradients", "hires-cam", "occlusion"])
 def test_a_linear_model_is_explained_exactly(method: str) -> None:
     model, windows = model_of("mean"), windows_of()
     found = METHODS[method](model, windows, ExplainedOutput(BINARY, 1))
@@ -152,7 +152,7 @@ def test_a_steep_beginning_is_walked_in_shorter_steps() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(AGGREGATORS.entries()))
-@pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
+@pytest.mark.parametrize("method", ["integrated-gradients", "hires-cam", "occlusion"])
 def test_every_aggregator_and_kind_of_target(name: str, method: str) -> None:
     model, windows = model_of(name, side=12), windows_of(side=12)
     for task in ALL:
@@ -161,7 +161,7 @@ def test_every_aggregator_and_kind_of_target(name: str, method: str) -> None:
         assert not found[windows.mask == 0].any() and found.abs().max() > 0
 
 
-@pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
+@pytest.mark.parametrize("method", ["integrated-gradients", "hires-cam", "occlusion"])
 def test_the_other_class_has_the_other_sign(method: str) -> None:
     model, windows = model_of("abmil"), windows_of()
     yes, no = (METHODS[method](model, windows, ExplainedOutput(BINARY, each)) for each in (1, 0))
@@ -177,7 +177,7 @@ def test_attention_is_one_for_the_average_cell(name: str) -> None:
 
 
 @pytest.mark.parametrize("place", [1, 21, 50, 79, 97])
-def test_gradcam_lies_where_the_layer_looks(place: int) -> None:
+def test_a_class_activation_lies_where_the_layer_looks(place: int) -> None:
     """A value at a position of a convolution without padding is spread around the middle cell it sees."""
     layer = torch.nn.Conv2d(1, 1, 3, stride=2)
     values = torch.zeros(1, 49, 49)
@@ -189,6 +189,36 @@ def test_gradcam_lies_where_the_layer_looks(place: int) -> None:
     centre = (inner.sum(dim=1) * torch.arange(1, 99)).sum() / inner.sum()
     assert abs(float(centre) - (2 * (place // 2) + 1)) < 0.6
     assert torch.equal(explain_methods._to_cells(values, 49, layer), values)
+
+
+def test_grad_cam_of_the_first_layer_by_hand() -> None:
+    """Mean gradient of a channel times its activation, summed and cut off at 0 (Selvaraju et al. 2017)."""
+    model, windows = model_of("convnet", side=20), windows_of(side=20, count=1)
+    kept: list[torch.Tensor] = []
+    block = model.aggregator.cam_layers[0]
+    handle = block.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    evidence = explained_value(model, windows.codes, windows.mask, ExplainedOutput(BINARY, 1))
+    handle.remove()
+    gradient = torch.autograd.grad(evidence.sum(), kept[0])[0][0]
+    by_hand = torch.zeros(kept[0].shape[2:])
+    for channel, slope in zip(kept[0][0].detach(), gradient, strict=True):
+        by_hand += channel * slope.mean()
+    assert by_hand.min() < 0 < by_hand.max()
+    found = METHODS["grad-cam"](model, windows, ExplainedOutput(BINARY, 1))[0]
+    wanted = explain_methods._to_cells(by_hand.clamp_min(0)[None], 20, block)[0] * windows.mask[0]
+    assert torch.allclose(found, wanted, atol=1e-6)
+    assert not torch.allclose(found, METHODS["hires-cam"](model, windows, ExplainedOutput(BINARY, 1)).relu())
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATORS.entries()))
+def test_grad_cam_of_every_aggregator_speaks_against_nothing(name: str) -> None:
+    model, windows = model_of(name, side=12), windows_of(side=12)
+    values = [METHODS["grad-cam"](model, windows, ExplainedOutput(BINARY, each)) for each in (0, 1)]
+    for each in values:
+        assert torch.isfinite(each).all() and (each >= 0).all() and not each[windows.mask == 0].any()
+    # What speaks for one class is 0 where the other's stands, as far as the layer is the codes themselves.
+    if not getattr(model.aggregator, "cam_layers", ()):
+        assert not (values[0] * values[1]).any() and (values[0] + values[1]).any()
 
 
 def test_attention_where_there_is_none_names_what_works() -> None:
@@ -220,5 +250,5 @@ def test_large_maps_are_occluded_by_squares(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_window_without_tissue_is_worth_nothing() -> None:
     empty = Windows(torch.zeros(1, 5, 16, 16), torch.zeros(1, 16, 16))
     for name in ("convnet", "abmil", "mean"):
-        for method in ("integrated-gradients", "gradcam", "occlusion"):
+        for method in ("integrated-gradients", "hires-cam", "occlusion"):
             assert not METHODS[method](model_of(name), empty, ExplainedOutput(BINARY, 1)).any()

@@ -72,7 +72,7 @@ def test_a_linear_model_has_its_values_in_their_own_cells(
         assert np.corrcoef(values[mask], by_hand)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
+@pytest.mark.parametrize("method", ["integrated-gradients", "hires-cam", "occlusion"])
 def test_a_convnet_points_at_the_cell_that_differs(
     slide_maker: Callable[..., CompressedSlide], method: str
 ) -> None:
@@ -94,7 +94,7 @@ def test_only_who_sees_places_looks_at_turned_maps(
 
     def watched(model: SlideModel, windows: Windows, output: ExplainedOutput) -> torch.Tensor:
         seen.append(len(windows.mask))
-        return METHODS["gradcam"](model, windows, output)
+        return METHODS["hires-cam"](model, windows, output)
 
     explain_map([network_of(name, 16)], maps, "s", ASKED, watched)
     assert seen == [looks_at]
@@ -119,7 +119,7 @@ def test_networks_count_by_their_trust(slide_maker: Callable[..., CompressedSlid
     assert np.nanmean(explain_map([none], maps, "s", ASKED, attention)) == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize("method", ["integrated-gradients", "gradcam", "occlusion"])
+@pytest.mark.parametrize("method", ["integrated-gradients", "hires-cam", "occlusion"])
 @pytest.mark.parametrize("shape", [(11, 9), (30, 17)])
 def test_glass_around_the_tissue_changes_no_explanation(
     slide_maker: Callable[..., CompressedSlide], method: str, shape: tuple[int, int]

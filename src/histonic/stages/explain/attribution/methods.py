@@ -1,7 +1,8 @@
 """The methods of explanation: one network, windows of a map, and a number per cell.
 
-Values are signed: positive cells speak for the asked output, negative ones against it. Attention alone has no
-sign; it says how much a cell counts, not what for.
+Values are signed: positive cells speak for the asked output, negative ones against it. Two are not:
+Grad-CAM keeps what speaks for the output and shows 0 elsewhere, attention says how much a cell counts, not
+what for.
 """
 
 from __future__ import annotations
@@ -59,16 +60,43 @@ def explained_value(model: SlideModel, codes: Tensor, mask: Tensor, output: Expl
     return output.evidence(head, head(model.of_scaled(codes, mask)))
 
 
-def gradcam(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Tensor:
-    """Gradient times activation in the layer with the most cells, summed over channels.
+def grad_cam(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Tensor:
+    """Grad-CAM (Selvaraju et al., ICCV 2017) on the layer with the most cells, as in Tellez et al. (2019).
 
-    Grad-CAM (Selvaraju et al., ICCV 2017) on the first layer of the convolutions, as in Tellez et al. (2019),
-    but with the gradient of each place in place of its mean (HiResCAM, Draelos and Carin 2020), and with its
-    sign. Where an aggregator has no such layer, the codes themselves are the layer: gradient times code.
+    Each channel is weighed by the mean of its gradient over all positions; the weighted sum of the channels
+    is cut off at 0. Where an aggregator has no convolutions, the codes themselves are the layer. Values are
+    not divided by their maximum, so that slides and networks can be compared.
+
+    Returns:
+        ``(V, S, S)`` of 0 or more; one value for each position of the layer, spread over the cells that it
+        sees.
+    """
+
+    def weighed(values: Tensor, gradient: Tensor) -> Tensor:
+        return (values * gradient.mean(dim=(2, 3), keepdim=True)).sum(dim=1).relu()
+
+    return _class_activation(model, windows, output, weighed)
+
+
+def hires_cam(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Tensor:
+    """Gradient times activation in the layer with the most cells, summed over channels, with its sign.
+
+    HiResCAM (Draelos and Carin 2020): Grad-CAM with the gradient of each place in place of its mean. Where an
+    aggregator has no convolutions, the codes themselves are the layer: gradient times code.
 
     Returns:
         ``(V, S, S)``; one value for each position of the layer, spread over the cells that it sees.
     """
+    return _class_activation(model, windows, output, lambda values, gradient: (values * gradient).sum(dim=1))
+
+
+def _class_activation(
+    model: SlideModel,
+    windows: Windows,
+    output: ExplainedOutput,
+    join: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """What ``join`` makes of activations and their gradients ``(V, C, r, r)``, spread over the cells."""
     layers = getattr(model.aggregator, "cam_layers", ())
     codes = windows.codes.clone().requires_grad_()
     with _watching(layers) as seen:
@@ -77,7 +105,7 @@ def gradcam(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Ten
     gradients = torch.autograd.grad(evidence, kept)
     total = torch.zeros_like(windows.mask)
     for values, gradient, layer in zip(kept, gradients, layers or (None,), strict=True):
-        total = total + _to_cells((values * gradient).sum(dim=1).detach(), windows.mask.shape[-1], layer)
+        total = total + _to_cells(join(values, gradient).detach(), windows.mask.shape[-1], layer)
     return total * windows.mask
 
 
@@ -126,7 +154,7 @@ def attention(model: SlideModel, windows: Windows, output: ExplainedOutput) -> T
         raise SettingsError(
             f"Explain {output.task.name!r} by attention.",
             f"The aggregator {type(model.aggregator).__name__} has no attention weights.",
-            "Use --method occlusion, gradcam or integrated-gradients, or train with abmil, clam, dsmil or "
+            "Use --method occlusion, hires-cam or integrated-gradients, or train with abmil, clam, dsmil or "
             "transmil.",
         )
     with torch.no_grad():
@@ -241,7 +269,10 @@ def path_nodes(steps: int, power: int = 1) -> tuple[tuple[float, float], ...]:
 
 METHODS: dict[str, Method] = {
     "integrated-gradients": integrated_gradients,
-    "gradcam": gradcam,
+    "grad-cam": grad_cam,
+    "hires-cam": hires_cam,
     "occlusion": occlusion,
     "attention": attention,
 }
+UNSIGNED = ("grad-cam", "attention")
+"""Methods whose values speak against nothing."""

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from histonic.core.errors import SettingsError
+from histonic.stages.transfer import mlp
 from histonic.stages.transfer.selection import mean_ranks
 from histonic.stages.transfer.transfer import transfer
+from histonic.training.schedule import Schedule
 
 NAMES = ("nodes", "colon", "breast", "kind")
 
@@ -98,6 +100,17 @@ def test_all_modes_and_the_comparisons(fake_world: Any, tmp_path: Path) -> None:
     page = (out / "transfer.md").read_text()
     assert page.count("| frozen, linear model |") == 2 and "▼" in page
     assert (out / "transfer.png").stat().st_size > 5000
+
+
+def test_a_small_network_on_frozen_codes_is_a_row_of_its_own(
+    fake_world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlp, "SCHEDULE", Schedule(max_epochs=1))
+    out = transfer(**values(tmp_path / "run", variants={}, modes=["frozen", "mlp"], seeds=1))
+    rows = table(out / "transfer.csv")
+    assert {row["mode"] for row in rows} == {"frozen", "mlp"} and len(rows) == 8
+    assert all((row["c"] == "") == (row["mode"] == "mlp") for row in rows)
+    assert "| colour | frozen, dense layer of 256 |" in (out / "transfer.md").read_text()
 
 
 def test_settings_are_chosen_without_the_task_under_test(fake_world: Any, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import load_heads
 from histonic.metrics.discrimination.variance import VarianceShares, variance_shares
 from histonic.nn.heads import prediction_width
+from histonic.stages.transfer.mlp import classify_codes
 from histonic.stages.transfer.probe import LabelledCodes, LinearModel, probe_codes
 from histonic.stages.transfer.scores import TilePredictions, group_numbers
 
@@ -39,6 +40,7 @@ DAMAGE = (
     zlib.error,
 )
 """What a damaged .npz raises."""
+SPLITS = ("train", "val", "test")
 FITTED = {"val": ("train",), "test": ("train", "val")}
 """Splits to which the linear model is fitted, by the split that it is evaluated on."""
 
@@ -50,7 +52,7 @@ class Evaluated:
     Attributes:
         set_name: Tile set.
         predictions: Of its evaluated tiles.
-        c: The C of the linear model; None where the network's own head was evaluated.
+        c: The C of the linear model; None where a network was evaluated.
         shares: How much of the codes of all labelled tiles goes with their class and with their source;
             None for values and for heads.
     """
@@ -110,6 +112,22 @@ def probe_set(
         if task.is_classification:
             shares = variance_shares(codes, tiles.targets[task.name], tiles.group.tolist())
         evaluated.append(Evaluated(tiles.plan.name, result.predictions, result.chosen_c, shares))
+    return evaluated
+
+
+def mlp_set(tiles: TileSet, codes: npt.NDArray[Any], *, seed: int) -> list[Evaluated]:
+    """A small network on frozen codes ``(N, D)``, for each task of a set: the tile protocol of NIC.
+
+    Args:
+        tiles: The set; its validation tiles end the training.
+        codes: ``(N, D)`` of all its tiles.
+        seed: Of weights and batches.
+    """
+    evaluated = []
+    for task in tiles.tasks:
+        train, validation, test = (labelled(tiles, codes, task, [split]) for split in SPLITS)
+        predictions = classify_codes(train, validation, test, task, seed=seed)
+        evaluated.append(Evaluated(tiles.plan.name, predictions, None))
     return evaluated
 
 

@@ -33,6 +33,7 @@ from histonic.stages.transfer.evaluated import (
     encode_tiles,
     head_set,
     load_evaluated,
+    mlp_set,
     probe_set,
     save_evaluated,
 )
@@ -175,6 +176,11 @@ class Evaluator:
         }
         how_kept = {"mode": "frozen, shares", **how}
         return self._kept(encoder, declared, how_kept, lambda tiles, codes: probe_set(tiles, codes, **how))
+
+    def mlp(self, encoder: str, declared: TileSetSettings, seed: int) -> list[Evaluated]:
+        """Small networks on an encoder's frozen codes of a set."""
+        how = {"mode": "mlp", "seed": seed}
+        return self._kept(encoder, declared, how, lambda tiles, codes: mlp_set(tiles, codes, seed=seed))
 
     def headed(self, encoder: str, declared: TileSetSettings) -> list[Evaluated]:
         """The heads of a network that was trained here, on a set."""

@@ -104,7 +104,7 @@ def probe_codes(
         >>> probe_codes(tiles, tiles, task, seed=0, resamples=100).scores[0].value
         1.0
     """
-    train, test = _usable(train, task, "training"), _usable(test, task, "test")
+    train, test = usable_codes(train, task, "training"), usable_codes(test, task, "test")
     group = group_numbers(train.groups)
     known, unknown, note = _features(train.codes, test.codes, code_size)
     fit = _fitter(task, model)
@@ -126,7 +126,7 @@ def probe_codes(
     )
 
 
-def _usable(tiles: LabelledCodes, task: Task, which: str) -> LabelledCodes:
+def usable_codes(tiles: LabelledCodes, task: Task, which: str) -> LabelledCodes:
     """The tiles that have a target, in float64.
 
     Raises:
@@ -137,14 +137,14 @@ def _usable(tiles: LabelledCodes, task: Task, which: str) -> LabelledCodes:
     codes = np.asarray(tiles.codes, dtype=np.float64)[has]
     if not np.isfinite(codes).all():
         raise EncoderError(
-            f"Fit a linear model of {task.name!r}.",
+            f"Fit a model of {task.name!r}.",
             f"{int((~np.isfinite(codes)).any(axis=1).sum())} codes of {which} tiles are not finite.",
             "Train or import the encoder again.",
         )
     targets = np.asarray(tiles.targets, dtype=np.float64)[has]
     if len(np.unique(targets)) < 2:
         raise TrainingError(
-            f"Fit a linear model of {task.name!r}.",
+            f"Fit a model of {task.name!r}.",
             f"The {len(targets)} {which} tiles have {len(np.unique(targets))} different targets.",
             "Give tiles of at least two classes to each split.",
         )

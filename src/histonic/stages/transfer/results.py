@@ -33,7 +33,7 @@ class Row(NamedTuple):
     encoder: str
     """Name; empty for all that were trained on the same number of sets."""
     mode: str
-    """``frozen``, ``finetuned`` or ``scratch``."""
+    """``frozen``, ``mlp``, ``finetuned`` or ``scratch``."""
     sets: int
     """Number of sets, where encoders are put together by it; else 0."""
 
@@ -44,7 +44,7 @@ class Outcome:
 
     Attributes:
         encoder: Its short name, or the names of the sets that it was trained on.
-        mode: ``frozen``, ``finetuned`` or ``scratch``.
+        mode: ``frozen``, ``mlp``, ``finetuned`` or ``scratch``.
         seed: Of training and folds.
         label: Settings chosen from the grid; empty if there was no choice.
         evaluated: Predictions of the test tiles.

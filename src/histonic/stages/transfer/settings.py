@@ -43,10 +43,11 @@ class TransferSettings(EvaluatorSettings):
         {}, description="Settings to choose among: key (multitask.head_rate) and values."
     )
     selection_seeds: int = Field(1, ge=1, description="Seeds by which settings are chosen from the grid.")
-    modes: tuple[Literal["frozen", "finetuned", "scratch"], ...] = Field(
+    modes: tuple[Literal["frozen", "mlp", "finetuned", "scratch"], ...] = Field(
         ("frozen", "finetuned", "scratch"),
         min_length=1,
-        description="frozen codes with a linear model, fine-tuning, training from scratch.",
+        description="frozen: codes with a linear model; mlp: codes with a dense layer of 256, as in the NIC "
+        "paper; finetuned; scratch.",
     )
     finetune: dict[str, Any] = Field({}, description="What fine-tuning changes in base.")
     scratch: dict[str, Any] = Field({}, description="What training from scratch changes in base.")

@@ -19,7 +19,12 @@ from histonic.stages.transfer.scores import (
 )
 
 MEAN = "mean of tasks"
-MODE_WORDS = {"frozen": "frozen, linear model", "finetuned": "fine-tuned", "scratch": "from scratch"}
+MODE_WORDS = {
+    "frozen": "frozen, linear model",
+    "mlp": "frozen, dense layer of 256",
+    "finetuned": "fine-tuned",
+    "scratch": "from scratch",
+}
 
 
 def compare_rows(table: Table) -> list[dict[str, Any]]:

@@ -34,9 +34,10 @@ def transfer(
     """Evaluate encoders on tasks that they never saw.
 
     For each tile set, encoders are trained on the sets that are not related to it. On the left-out set follow
-    a linear model on frozen codes, fine-tuning, and training from scratch, each by several seeds. Where a
-    grid of settings is given, those of the lowest mean rank on the validation tiles of the *other* tasks are
-    used. Finished trainings and predictions are reused when the same command is given again.
+    a linear model on frozen codes (or the small network of the NIC paper), fine-tuning, and training from
+    scratch, each by several seeds. Where a grid of settings is given, those of the lowest mean rank on the
+    validation tiles of the *other* tasks are used. Finished trainings and predictions are reused when the
+    same command is given again.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -179,12 +180,15 @@ class _LeaveOut:
     def _outcomes(
         self, name: str, encoder: str, declared: TileSetSettings, label: str, seeds: Sequence[int]
     ) -> Iterator[Outcome]:
-        """Frozen and fine-tuned outcomes of one encoder on one set."""
+        """Outcomes of one encoder on one set, its codes frozen and its weights fine-tuned."""
         tune = "finetuned" in self.settings.modes and can_be_tuned(encoder)
         for seed in seeds:
             if "frozen" in self.settings.modes:
                 for each in self.evaluator.frozen(encoder, declared, seed):
                     yield Outcome(name, "frozen", seed, label, each)
+            if "mlp" in self.settings.modes:
+                for each in self.evaluator.mlp(encoder, declared, seed):
+                    yield Outcome(name, "mlp", seed, label, each)
             if tune:
                 changes = with_changes(self.settings.finetune, begin_with(encoder))
                 folder = "/".join(part for part in ("finetuned", name, label, declared.name) if part)

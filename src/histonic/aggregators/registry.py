@@ -107,7 +107,7 @@ AGGREGATORS: Registry[AggregatorClass] = Registry(
         Entry(
             "votes",
             "histonic.aggregators.votes:Votes",
-            "what a multitask encoder's heads say of the tiles, counted, into ridge (Paeng et al. 2017)",
+            "what a multitask encoder's heads say of the tiles, counted, linear heads (Paeng et al. 2017)",
         ),
     ),
 )

@@ -34,7 +34,7 @@ class Votes(nn.Module):
     vector machine (Paeng, Hwang, Park and Kim, DLMIA 2017). Here every output of every head of the encoder is
     a vote: the probability of a class (where classes are as common as each other), of a grade above each
     threshold, or a standardised value. Each is summed up by :data:`SUMMARIES`. Nothing here is learned; the
-    linear heads behind it are fitted as ridge.
+    linear heads behind it are fitted, as ridge or as support vector machines.
 
     Args:
         code_size: D.

@@ -79,7 +79,7 @@ def test_values_in_their_own_unit_and_ordered_classes() -> None:
     ordered = tiles(np.digitize(codes[:, 1], (450, 550)), codes)
     ordered.targets[:5] = np.nan
     graded = classify_codes(ordered, ordered, ordered, grade, seed=0)
-    assert len(graded.truth) == 295 and leading_value(graded) > 0.9
+    assert len(graded.truth) == 295 and leading_value(graded) > 0.7
 
 
 def test_what_cannot_be_learned_from_is_refused() -> None:

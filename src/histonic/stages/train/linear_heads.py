@@ -16,6 +16,7 @@ from histonic.models.predicting import slide_vectors
 from histonic.nn.heads import Head, prediction_width
 from histonic.nn.losses import LOSSES
 from histonic.nn.shrinkage import best_shrinkage, prediction_loss
+from histonic.stages.train.svm import SVM_LOSSES, calibrated
 from histonic.stages.train.training_data import SlideTrainingData
 from histonic.training.schedule import EpochRecord
 
@@ -72,7 +73,7 @@ class FittedHead(NamedTuple):
 
 
 def fit_heads(
-    data: SlideTrainingData, fabric: Fabric
+    data: SlideTrainingData, fabric: Fabric, *, svm: bool = False
 ) -> tuple[tuple[EpochRecord, ...], dict[str, FloatArray]]:
     """Fit the heads of a model whose aggregator has no weights.
 
@@ -85,6 +86,7 @@ def fit_heads(
     Args:
         data: Patients, maps and model; the model's heads are set.
         fabric: Device for the features.
+        svm: Fit support vector machines instead, see :func:`fit_head`.
 
     Returns:
         In place of epochs the penalties, the strongest first; number 0 is the baseline. And per task
@@ -105,7 +107,7 @@ def fit_heads(
             # Every patient counts once, so the classes are as common as they are.
             head.set_shares(head.prevalence, head.prevalence)
         validated = np.arange(len(data.train), len(patients))
-        fitted[task.name] = fit_head(head, Sample(features, patient_of, targets), validated)
+        fitted[task.name] = fit_head(head, Sample(features, patient_of, targets), validated, svm=svm)
     paths = [each.losses for each in fitted.values()]
     records = tuple(
         _record(data, number, [path[number] for path in paths]) for number in range(len(paths[0]))
@@ -113,13 +115,18 @@ def fit_heads(
     return records, {name: each.unseen for name, each in fitted.items()}
 
 
-def fit_head(head: Head, sample: Sample, validated: IntArray) -> FittedHead:
+def fit_head(head: Head, sample: Sample, validated: IntArray, *, svm: bool = False) -> FittedHead:
     """Fit one head to patients.
+
+    A support vector machine has the same penalties, and squared hinge losses (of values, the squared
+    distance from a tube) in place of likelihoods. Its margins become probabilities by a scale and shifts
+    fitted to the margins of the patients left out in turn (Platt 1999).
 
     Args:
         head: Knows the class shares or the scale of its target; its weights and its shrinkage are set.
         sample: The patients.
         validated: Those of them whose loss is returned, so that it can be compared with that of a network.
+        svm: Fit a support vector machine; not of survival times.
     """
     base = copy.deepcopy(head).cpu().double()
     baseline = base.baseline.numpy()
@@ -127,23 +134,33 @@ def fit_head(head: Head, sample: Sample, validated: IntArray) -> FittedHead:
     everyone = np.arange(len(parts))
     found = []
     for part in range(PARTS):
-        fitted = _path(base, sample.take(everyone[parts != part])) if (parts == part).any() else []
+        fitted = _path(base, sample.take(everyone[parts != part]), svm) if (parts == part).any() else []
         found.append((np.flatnonzero(parts == part), fitted))
     losses: Losses = []
     shrinkages, inner, unseen = [], [], []
+    path = _path(base, sample, svm)
     for number in range(len(PENALTIES) + 1):
+        heads = [fitted[number][0] for _, fitted in found if fitted]
+        left_out = [rows for rows, fitted in found if fitted]
+        if svm and number and head.task.is_classification:
+            margins = np.zeros((len(parts), head.task.outputs))
+            for rows, each in zip(left_out, heads, strict=True):
+                margins[rows] = _margins(each, sample.take(rows))
+            heads.append(path[number][0])
+            heads = calibrated(heads, torch.from_numpy(margins), torch.from_numpy(sample.targets))
+            path[number] = (heads.pop(), path[number][1])
         predictions = np.full((len(parts), prediction_width(head.task)), np.nan)
-        for rows, fitted in found:
-            if len(rows):
-                predictions[rows] = _predict(fitted[number][0], sample.take(rows))
+        for rows, each in zip(left_out, heads, strict=True):
+            predictions[rows] = _predict(each, sample.take(rows))
         shrinkages.append(best_shrinkage(base, predictions, sample.targets))
         inner.append(prediction_loss(base, predictions, sample.targets, shrinkages[-1]))
         unseen.append(baseline + shrinkages[-1] * (predictions - baseline))
         train = [fitted[number][1] for _, fitted in found if fitted]
         loss = prediction_loss(base, predictions[validated], sample.targets[validated], shrinkages[-1])
-        losses.append((float(np.mean(train)) if number else None, loss))
+        # Hinges and likelihoods do not compare.
+        losses.append((float(np.mean(train)) if number and not svm else None, loss))
     best = int(np.argmin(inner))
-    chosen = _path(base, sample)[best][0] if best else base
+    chosen = path[best][0]
     chosen.shrinkage.fill_(shrinkages[best])
     head.load_state_dict(chosen.state_dict())
     return FittedHead(losses, unseen[best])
@@ -158,7 +175,7 @@ def _assign(targets: FloatArray) -> IntArray:
     return parts
 
 
-def _path(base: Head, sample: Sample) -> list[tuple[Head, float]]:
+def _path(base: Head, sample: Sample, svm: bool = False) -> list[tuple[Head, float]]:
     """The head as it is, and fitted with each penalty in turn, for features as they are; its mean loss."""
     features = torch.from_numpy(sample.mean(sample.features.numpy()))
     shift, spread = features.mean(dim=0), features.std(dim=0, unbiased=False)
@@ -168,7 +185,7 @@ def _path(base: Head, sample: Sample) -> list[tuple[Head, float]]:
     targets = trial.standardise(torch.from_numpy(sample.targets))
     path = [(base, 0.0)]
     for penalty in PENALTIES:
-        loss = _minimise(trial, (features - shift) / scale, targets, penalty)
+        loss = _minimise(trial, (features - shift) / scale, targets, penalty, svm)
         path.append((_unscaled(trial, shift, scale), loss))
     return path
 
@@ -177,6 +194,12 @@ def _path(base: Head, sample: Sample) -> list[tuple[Head, float]]:
 def _predict(head: Head, sample: Sample) -> FloatArray:
     """Predictions ``(P, W)`` of patients not shrunken."""
     return sample.mean(head.predict(head(sample.features), shrinkage=1.0).double().numpy())
+
+
+@torch.no_grad()
+def _margins(head: Head, sample: Sample) -> FloatArray:
+    """Outputs ``(P, O)`` of patients, the mean over their slides."""
+    return sample.mean(head(sample.features).double().numpy())
 
 
 @torch.no_grad()
@@ -189,13 +212,13 @@ def _unscaled(head: Head, shift: Tensor, scale: Tensor) -> Head:
     return other
 
 
-def _minimise(head: Head, features: Tensor, targets: Tensor, penalty: float) -> float:
+def _minimise(head: Head, features: Tensor, targets: Tensor, penalty: float, svm: bool) -> float:
     """Move a head to the minimum; the mean loss there, without the penalty."""
     weights = [each for each in head.parameters() if each.requires_grad]
     optimizer = torch.optim.LBFGS(
         weights, max_iter=MAX_ITERATIONS, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
     )
-    loss = LOSSES[head.task.kind]
+    loss = (SVM_LOSSES if svm else LOSSES)[head.task.kind]
 
     def closure() -> Tensor:
         optimizer.zero_grad()

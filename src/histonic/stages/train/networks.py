@@ -158,7 +158,7 @@ def _learn(
     )
     name = plan.spoken(network)
     if model.is_linear:
-        records, inner = fit_heads(data, fabric)
+        records, inner = fit_heads(data, fabric, svm=settings.linear_heads == "svm")
         end_part(progress, None, settings.max_epochs, f"{name}: heads fitted")
         return {"history": [asdict(record) for record in records], "inner": _tensors(inner)}
     rate = first_rate(settings.aggregator, settings.learning_rate)

@@ -24,7 +24,7 @@ def _listed(value: Any) -> Any:
     }
 
 
-SEARCHABLE = ("aggregator", "learning_rate", "weight_decay", "batch", "crop_cells")
+SEARCHABLE = ("aggregator", "learning_rate", "weight_decay", "batch", "crop_cells", "linear_heads")
 
 
 class TrainSettings(TableSettings):
@@ -39,6 +39,11 @@ class TrainSettings(TableSettings):
     )
     out: Path = Field(description="Run: the folder for predictions, bundle and report.")
     aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
+    linear_heads: Literal["ridge", "svm"] = Field(
+        "ridge",
+        description="Heads of aggregators that learn nothing (votes, mean, max): ridge, or a linear support "
+        "vector machine with calibrated probabilities.",
+    )
     quick: bool = Field(
         False,
         description="A first look in minutes: linear models of each slide's mean code instead of slide "

@@ -43,6 +43,7 @@ from histonic.stages.train.networks import read_losses, train_networks
 from histonic.stages.train.plan import Network, Plan, assign
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainSettings
+from histonic.stages.train.svm import require_usable
 from histonic.stages.train.thresholds import choose_thresholds, require_thresholds, wanted_points
 from histonic.training.devices import make_fabric, run_on, run_side_by_side
 
@@ -85,6 +86,7 @@ def train_slides(
     cohort = _build_cohort(resolved, table, store)
     for choice in (resolved, *search_choices(resolved)):
         first_rate(choice.aggregator, None)
+    require_usable(search_choices(resolved), cohort.tasks)
     made, folds = make_folds(
         fuse_cohort(cohort, resolved.fusion),
         resolved.split,

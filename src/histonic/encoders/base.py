@@ -129,6 +129,11 @@ ENCODERS: Registry[EncoderClass] = Registry(
             needs=("transformers",),
         ),
         Entry(
+            "keras",
+            "histonic.encoders.networks.keras:KerasEncoder",
+            "a chain of Keras layers; weights from a file (histonic encoder import FILE.h5)",
+        ),
+        Entry(
             "torchscript",
             "histonic.encoders.foreign.torchscript:ScriptEncoder",
             "a network exported as TorchScript (histonic encoder import)",

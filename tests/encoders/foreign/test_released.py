@@ -14,6 +14,7 @@ import pytest
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import load_encoder
 from histonic.encoders.foreign.released import import_released
+from histonic.encoders.foreign.stated import Said
 
 Array = npt.NDArray[np.float64]
 
@@ -95,6 +96,12 @@ def test_mean_rgb_is_the_mean(data_dir: Path, tmp_path: Path, tiles: npt.NDArray
     assert np.abs(encoder.encode(tiles) - wanted).max() < 1e-5
 
 
+def test_a_released_file_says_all_of_itself(data_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match="says all of itself"):
+        import_released(data_dir / "encoders" / "encoder_bigan.h5", tmp_path / "e.safetensors", Said(mpp=1.0))
+    assert not (tmp_path / "e.safetensors").exists()
+
+
 def test_fingerprint_survives_save_and_load(data_dir: Path, tmp_path: Path) -> None:
     first = import_released(data_dir / "encoders" / "encoder_bigan.h5", tmp_path / "a.safetensors")
     first.save(tmp_path / "b.safetensors")
@@ -145,7 +152,7 @@ def _write_attribute(path: Path, value: Any) -> None:
         (lambda path: None, "no such file"),
         (lambda path: path.write_bytes(b"not hdf5"), "no released encoder"),
         (lambda path: h5py.File(path, "w").close(), "no released encoder"),
-        (lambda path: _write_keras(path, 0.3), "slope 0.3"),
+        (lambda path: _write_keras(path, 0.3), "nor another chain of layers"),
         (lambda path: _write_keras(path, 0.2), "no released encoder"),
         *(
             (lambda path, value=value: _write_keras(path, 0.2, config=value), "no released encoder")

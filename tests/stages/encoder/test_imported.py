@@ -176,8 +176,8 @@ def test_a_folders_own_pooling_is_kept(timm: Any, tmp_path: Path) -> None:
 
 def test_options_that_would_change_nothing_are_refused(tmp_path: Path) -> None:
     (tmp_path / "e.h5").write_bytes(b"x")
-    with pytest.raises(EncoderError, match="says all of itself"):
-        import_encoder(tmp_path / "e.h5", tmp_path / "e.safetensors", mpp=0.25)
+    with pytest.raises(EncoderError, match="it is a Keras file"):
+        import_encoder(tmp_path / "e.h5", tmp_path / "e.safetensors", preset="uni")
     torch.jit.trace(torch.nn.Conv2d(3, 2, 4), torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "m.pt"))
     with pytest.raises(EncoderError, match="Leave it out"):
         import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", architecture="timm:resnet18")

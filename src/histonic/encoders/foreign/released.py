@@ -1,9 +1,10 @@
-"""Exact import of the encoders that the NIC authors released as Keras files (MIT licence)."""
+"""Keras files: exact import of the encoders that the NIC authors released (MIT), others by their layers."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.compressed import TrunkDescription
 from histonic.core.errors import EncoderError
 from histonic.core.processes.allocation import allocating_at_most
 from histonic.encoders.base import (
@@ -23,9 +25,20 @@ from histonic.encoders.base import (
     load_encoder,
     save_encoder,
 )
+from histonic.encoders.foreign.keras_files import chain_of, is_of_paper, read_layers, side_of
+from histonic.encoders.foreign.stated import NOT_STATED, Said
+from histonic.encoders.networks.keras import LAYERS, SIDE
 from histonic.encoders.networks.nic import CONVOLUTIONS
 from histonic.slides.damage import SMALL_BYTES
 
+RELEASED_KINDS = [
+    "InputLayer",
+    *["Conv2D", "LeakyReLU", "BatchNormalization"] * CONVOLUTIONS,
+    "Flatten",
+    "Dense",
+]
+HALF_GREY = (0.5, 0.5, 0.5)
+"""Bytes of 0..1 less this and by this are those of -1..1."""
 LICENCE = "MIT (Copyright of the authors of Neural Image Compression)"
 HALF_COSINES = {
     "06560be244053ce43cd128544409eba76a0274f862018249bc3cc613cd5464dc": 0.9997,  # bigan
@@ -46,15 +59,22 @@ DAMAGE = (
 """What h5py and the walk through its content raise where a file is damaged or another model."""
 
 
-def import_released(file: str | os.PathLike[str], out: str | os.PathLike[str]) -> Encoder:
-    """Convert a released ``.h5`` encoder to a safetensors file, and load it.
+def import_released(
+    file: str | os.PathLike[str], out: str | os.PathLike[str], said: Said | None = None
+) -> Encoder:
+    """Convert a Keras ``.h5`` encoder to a safetensors file, and load it.
 
     Args:
-        file: ``encoder_bigan.h5``, ``encoder_multitask-4.h5`` or ``encoder_mean-rgb.h5``.
+        file: ``encoder_bigan.h5``, ``encoder_multitask-4.h5`` or ``encoder_mean-rgb.h5``, which say all of
+            themselves; or a file with a chain of convolutions and dense layers, such as the NIC paper's
+            encoders by a variational auto-encoder, by pairs, or of a classifier, alone or in the whole model.
         out: The ``.safetensors`` file to write.
+        said: Of a file that was not released: resolution (only the paper's encoders have a known one),
+            licence and name.
 
     Raises:
-        EncoderError: The file is absent, damaged, or none of the released architectures.
+        EncoderError: The file is absent or damaged, or holds no such chain; its resolution is not known; or
+            something was said of a released encoder, which says all of itself.
         OutputError: ``out`` cannot be written.
     """
     path = Path(file)
@@ -68,11 +88,13 @@ def import_released(file: str | os.PathLike[str], out: str | os.PathLike[str]) -
     try:
         # HDF5 allocates what a damaged length claims before it looks for the data.
         with allocating_at_most(SMALL_BYTES * 8 + 20 * path.stat().st_size), h5py.File(path, "r") as keras:
-            spec, tensors = _read_keras(keras, path.stem.removeprefix("encoder_"))
+            spec, tensors = _read_keras(keras, path.stem.removeprefix("encoder_"), said or Said(), asked)
     except DAMAGE as error:
         found = " ".join(f"{type(error).__name__}: {error}".split())
         raise EncoderError(
-            asked, f"It is no released encoder: {found}.", "Give one of the three released .h5 files."
+            asked,
+            f"It is no released encoder, nor another chain of layers: {found}.",
+            "Give a Keras .h5 file of convolutions and dense layers that ends in a linear dense layer.",
         ) from error
     # Refused here if the weights do not fit, before anything is written.
     ENCODERS.get(architecture_entry(spec)).from_tensors(spec, tensors, "cpu", "32")
@@ -81,15 +103,24 @@ def import_released(file: str | os.PathLike[str], out: str | os.PathLike[str]) -
     return load_encoder(out)
 
 
-def _read_keras(keras: h5py.File, stem: str) -> tuple[EncoderSpec, dict[str, Array]]:
-    layers = _flatten_layers(json.loads(keras.attrs["model_config"])["config"]["layers"])
+def _read_keras(keras: h5py.File, stem: str, said: Said, asked: str) -> tuple[EncoderSpec, dict[str, Array]]:
+    model = json.loads(keras.attrs["model_config"])["config"]
+    layers = _flatten_layers(model if isinstance(model, list) else model["layers"])
     kinds = [layer["class_name"] for layer in layers]
+    released = ["InputLayer", "GlobalAveragePooling2D"], RELEASED_KINDS
+    if kinds not in released or (kinds == RELEASED_KINDS and not _is_released(layers)):
+        return _read_chain(chain_of(model), _weights_by_layer(keras), stem, said, asked)
+    if said != Said():
+        raise EncoderError(
+            asked,
+            "A released Keras encoder says all of itself, and something else was said of it.",
+            "Give the file and --out alone.",
+        )
     provenance = f"released by the NIC authors as encoder_{stem}.h5"
     if kinds == ["InputLayer", "GlobalAveragePooling2D"]:
         return EncoderSpec(
             f"released-{stem}", "mean-rgb", 128, 0.5, 3, licence=LICENCE, provenance=provenance
         ), {}
-    _require_layers(layers, kinds)
     spec = EncoderSpec(f"released-{stem}", "nic", 128, 0.5, 128, licence=LICENCE, provenance=provenance)
     return spec, _nic_tensors(_weights_by_layer(keras), layers)
 
@@ -104,20 +135,61 @@ def _flatten_layers(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return flat
 
 
-def _require_layers(layers: list[dict[str, Any]], kinds: list[str]) -> None:
-    wanted = ["InputLayer", *["Conv2D", "LeakyReLU", "BatchNormalization"] * CONVOLUTIONS, "Flatten", "Dense"]
-    if kinds != wanted:
-        raise ValueError(f"its layers are {', '.join(kinds)}")
+def _is_released(layers: list[dict[str, Any]]) -> bool:
+    """Whether convolutions, slopes and normalisations are those of the released files."""
     for layer in layers:
-        config = layer["config"]
-        if layer["class_name"] == "Conv2D":
-            found = (config["strides"], config["padding"], config["activation"])
-            if found != ([2, 2], "valid", "linear"):
-                raise ValueError(f"a convolution has strides, padding, activation {found}")
-        if layer["class_name"] == "LeakyReLU" and abs(config["alpha"] - 0.2) > 1e-6:
-            raise ValueError(f"a LeakyReLU has slope {config['alpha']}")
-        if layer["class_name"] == "BatchNormalization" and abs(config["epsilon"] - 1e-3) > 1e-9:
-            raise ValueError(f"a batch normalisation has epsilon {config['epsilon']}")
+        kind, config = layer["class_name"], layer["config"]
+        found = (config.get("strides"), config.get("padding"), config.get("activation"))
+        if kind == "Conv2D" and found != ([2, 2], "valid", "linear"):
+            return False
+        if kind == "LeakyReLU" and abs(config["alpha"] - 0.2) > 1e-6:
+            return False
+        if kind == "BatchNormalization" and abs(config["epsilon"] - 1e-3) > 1e-9:
+            return False
+    return True
+
+
+def _read_chain(
+    chain: Sequence[Mapping[str, Any]],
+    weights: dict[str, dict[str, Array]],
+    stem: str,
+    said: Said,
+    asked: str,
+) -> tuple[EncoderSpec, dict[str, Array]]:
+    """Any other chain of layers, by what it is; nothing about its tiles is guessed."""
+    layers, tensors = read_layers(chain, weights)
+    side = side_of(chain)
+    given = {"architecture": said.architecture, "colours": said.colours, "pooling": said.pooling}
+    if wrong := [key for key, value in given.items() if value is not None]:
+        raise EncoderError(
+            asked,
+            f"{wrong[0]} was given; a Keras file holds its own layers, and takes bytes scaled to -1..1.",
+            f"Leave out --{wrong[0]}.",
+        )
+    mpp = said.mpp or (0.5 if is_of_paper(layers) and side == 128 else None)
+    if mpp is None:
+        raise EncoderError(
+            asked,
+            f"It takes tiles of {side} px and is none of the NIC paper's encoders; nothing says at which "
+            "resolution.",
+            "Say it: --mpp MICRONS_PER_PIXEL.",
+        )
+    tile_px = said.tile_px or side
+    if tile_px % side:
+        raise EncoderError(
+            asked, f"--tile-px is {tile_px}, and the network takes {side} px.", f"Give a multiple of {side}."
+        )
+    described = TrunkDescription({LAYERS: layers, SIDE: side}, "model", HALF_GREY, HALF_GREY)
+    return EncoderSpec(
+        said.name or stem,
+        "keras",
+        tile_px,
+        mpp,
+        int(layers[-1]["units"]),
+        licence=said.licence or NOT_STATED,
+        provenance=f"Keras file of {len(layers)} layers",
+        trunk=described,
+    ), tensors
 
 
 def _weights_by_layer(keras: h5py.File) -> dict[str, dict[str, Array]]:

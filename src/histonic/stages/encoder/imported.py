@@ -46,8 +46,8 @@ def import_encoder(
 
     Args:
         file: A folder as downloaded from a hub (``config.json`` and weights, for timm or transformers); a
-            state dict (``.pth``, ``.pt``, ``.bin``, ``.safetensors``); a TorchScript file; or an encoder that
-            the authors of NIC released (``.h5``).
+            state dict (``.pth``, ``.pt``, ``.bin``, ``.safetensors``); a TorchScript file; or a Keras file
+            (``.h5``): an encoder that the authors of NIC released, or another chain of layers.
         out: The ``.safetensors`` file to write; the card is written beside it as ``.md``.
         preset: A foundation encoder by name, see :data:`~histonic.encoders.foreign.presets.PRESETS`. A state
             dict that fits exactly one needs none.
@@ -78,13 +78,9 @@ def import_encoder(
         )
     said = Said(architecture, colours, pooling, tile_px, mpp, licence, name)
     if path.suffix == ".h5":
-        if said != Said() or preset:
-            raise EncoderError(
-                asked,
-                "A released Keras encoder says all of itself, and something else was said of it.",
-                "Give the file and --out alone.",
-            )
-        released = import_released(path, out)
+        if preset:
+            raise EncoderError(asked, "A preset is given, and it is a Keras file.", "Leave out --preset.")
+        released = import_released(path, out, said)
         write_text(Path(out).with_suffix(".md"), card_of(released.spec))
         return released
     encoder = read_encoder(path, said, preset)

@@ -100,7 +100,7 @@ class ImportSettings(Settings):
     """Weights from elsewhere to histonic's own file."""
 
     file: Path = Field(
-        description="Hub folder (config.json, weights), state dict, TorchScript, or released encoder (.h5)."
+        description="Hub folder (config.json, weights), state dict, TorchScript, or Keras encoder (.h5)."
     )
     out: Path = Field(description="Where to write it (.safetensors); its card is written beside it (.md).")
     preset: str | None = Field(None, description="Foundation encoder by name, such as uni2-h or virchow2.")

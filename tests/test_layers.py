@@ -33,10 +33,11 @@ INNER_FLOORS = {
     "stages": [
         {"compress", "convert", "train", "evaluate", "audit", "explain", "project"},
         {"tiles", "predict", "compare"},
-        {"encoder"},
+        {"encoder", "simulate"},
         {"transfer"},
         {"report", "verify", "bench"},
     ],
+    "simulate": [{""}, {"low_signal"}],
     "stages/explain": [{"attribution"}, {""}],
     "app": [{"terminal"}, {""}],
 }

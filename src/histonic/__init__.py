@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from histonic.stages.predict.predict import predict
     from histonic.stages.project.project import project
     from histonic.stages.report.report import write_report
+    from histonic.stages.simulate.crops import simulate_crops
+    from histonic.stages.simulate.needles import simulate_needles
+    from histonic.stages.simulate.rectangles import simulate_rectangles
     from histonic.stages.tiles.extract import extract_tiles
     from histonic.stages.tiles.mosaic import simulate_mosaic
     from histonic.stages.train.train import train_slides
@@ -58,7 +61,10 @@ _HOMES = {
     "open_slide": "histonic.slides.base",
     "predict": "histonic.stages.predict.predict",
     "project": "histonic.stages.project.project",
+    "simulate_crops": "histonic.stages.simulate.crops",
     "simulate_mosaic": "histonic.stages.tiles.mosaic",
+    "simulate_needles": "histonic.stages.simulate.needles",
+    "simulate_rectangles": "histonic.stages.simulate.rectangles",
     "study_tasks": "histonic.stages.transfer.tasks",
     "train_encoder": "histonic.stages.encoder.train",
     "train_slides": "histonic.stages.train.train",

@@ -1,4 +1,4 @@
-"""Commands on labelled tiles: tiles extract, simulate mosaic."""
+"""Commands that make tiles and images: tiles extract, simulate mosaic, needles, crops and rectangles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from histonic.app.terminal.command import settings_command, show_failures, with_progress
 
 if TYPE_CHECKING:
+    from histonic.stages.simulate.settings import CropSettings, NeedleSettings, RectangleSettings
     from histonic.stages.tiles.settings import ExtractSettings, MosaicSettings
 
 
@@ -48,5 +49,50 @@ def mosaic(settings: MosaicSettings) -> int:
     return 0
 
 
+@settings_command("needles", "histonic.stages.simulate.settings:NeedleSettings")
+def needles(settings: NeedleSettings) -> int:
+    """Make images of digits, half of which hold a 3 among others (nMNIST of Pawlowski et al. 2019).
+
+    The larger the canvas, the smaller the part of it that decides. The same command resumes after an
+    interruption.
+    """
+    from histonic.stages.simulate.needles import simulate_needles
+
+    out = with_progress(simulate_needles, settings)
+    click.echo(f"Images: {out / 'images'}, table: {out / 'needles.csv'}")
+    return 0
+
+
+@settings_command("crops", "histonic.stages.simulate.settings:CropSettings", "slides")
+def crops(settings: CropSettings) -> int:
+    """Cut crops of slides with annotated lesions, by the share of a crop that is lesion (nCAMELYON).
+
+    Each band of shares becomes a tile set with the labels lesion and normal. Mosaics are slides, too.
+    """
+    from histonic.stages.simulate.crops import simulate_crops
+
+    result = with_progress(simulate_crops, settings)
+    for name, count in result.counts.items():
+        click.echo(f"{result.out / name}: {count} crops")
+    return show_failures(result.failures)
+
+
+@settings_command("rectangles", "histonic.stages.simulate.settings:RectangleSettings")
+def rectangles(settings: RectangleSettings) -> int:
+    """Make slides of digits with two rectangles, whose tilted one tells the class (Tellez et al. 2019).
+
+    The same command resumes after an interruption.
+    """
+    from histonic.stages.simulate.rectangles import simulate_rectangles
+
+    out = with_progress(simulate_rectangles, settings)
+    click.echo(f"Slides: {out / 'slides'}, masks: {out / 'masks'}, labels: {out / 'labels.csv'}")
+    return 0
+
+
 tiles = click.Group("tiles", [extract], help="Make sets of tiles to train encoders on.")
-simulate = click.Group("simulate", [mosaic], help="Make slides whose right answer is known.")
+simulate = click.Group(
+    "simulate",
+    [mosaic, needles, crops, rectangles],
+    help="Make slides and images whose right answer is known.",
+)

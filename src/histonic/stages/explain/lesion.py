@@ -46,7 +46,7 @@ def lesion_shares(
     Raises:
         MaskError: The file cannot be read or belongs to another slide.
     """
-    if _says_none(file):
+    if says_none(file):
         return np.zeros(tuple(slide.grid.shape), np.float64), []
     rule = LabelRule({UNCLASSIFIED: SHAPES})
     found = annotations_of(file, rule, slide=slide.slide_id, size_wh=slide.grid.slide_wh)
@@ -59,7 +59,7 @@ def lesion_shares(
     return total, [] if wanted else sorted(shares)
 
 
-def _says_none(file: Path) -> bool:
+def says_none(file: Path) -> bool:
     """Whether a GeoJSON file says that nothing was drawn, which is an answer."""
     if file.suffix.lower() not in (".geojson", ".json"):
         return False

@@ -1,0 +1,80 @@
+"""What the simulations share: a folder that holds images of one kind, and processes that make them."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from histonic.core.errors import SettingsError
+from histonic.core.files import require_writable_folder, write_json
+from histonic.core.processes.cores import usable_cores
+from histonic.core.progress import Progress
+
+J = TypeVar("J")
+NOTE = "simulation.json"
+JOBS_AT_ONCE = 8
+
+
+def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
+    """Note in the folder what it holds, so that a later call cannot mix in other images.
+
+    Args:
+        out: The folder; it is made.
+        kind: Of the simulation.
+        settings: Those that decide what an image shows; plain values.
+
+    Raises:
+        SettingsError: It holds others.
+        OutputError: It cannot be written to.
+    """
+    require_writable_folder(out)
+    path, wanted = out / NOTE, {"kind": kind, **settings}
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            found = None
+        if found != wanted:
+            known = found if isinstance(found, dict) else {}
+            keys = [key for key in wanted if known.get(key) != wanted[key]] or ["a damaged note"]
+            raise SettingsError(
+                f"Simulate {kind} in {out}.",
+                f"The folder holds others; different: {', '.join(keys)}.",
+                "Choose another folder, or delete this one.",
+            )
+    write_json(path, wanted)
+
+
+def make_all(make: Callable[[J], str], jobs: Sequence[J], processes: int | None, progress: Progress) -> None:
+    """Do jobs in processes of their own; each says what it made.
+
+    Args:
+        make: A function of a module, with a job that can be sent to a process.
+        jobs: What is to be done.
+        processes: At the same time; None: as many as there are cores.
+        progress: Advanced by one for each job.
+    """
+    workers = min(processes or usable_cores(), -(-len(jobs) // JOBS_AT_ONCE))
+    if workers < 2:
+        for job in jobs:
+            progress.advance(note=make(job))
+        return
+    # Spawned, not forked: a fork of a process that holds threads of other libraries may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _ignore_interruptions) as pool:
+        try:
+            for name in pool.map(make, jobs, chunksize=JOBS_AT_ONCE):
+                progress.advance(note=name)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _ignore_interruptions() -> None:
+    """Ctrl-C reaches all processes of a terminal; the parent tells it to the user and ends its pool."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

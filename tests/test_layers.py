@@ -36,8 +36,10 @@ INNER_FLOORS = {
         {"encoder", "simulate"},
         {"transfer"},
         {"report", "verify", "bench"},
+        {"study"},
     ],
     "simulate": [{""}, {"low_signal"}],
+    "stages/study": [{"needles", "rectangles"}, {""}],
     "stages/explain": [{"attribution"}, {""}],
     "app": [{"terminal"}, {""}],
 }

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from histonic.stages.simulate.crops import simulate_crops
     from histonic.stages.simulate.needles import simulate_needles
     from histonic.stages.simulate.rectangles import simulate_rectangles
+    from histonic.stages.study.needles.study import study_needles
+    from histonic.stages.study.rectangles.study import study_rectangles
     from histonic.stages.tiles.extract import extract_tiles
     from histonic.stages.tiles.mosaic import simulate_mosaic
     from histonic.stages.train.train import train_slides
@@ -65,6 +67,8 @@ _HOMES = {
     "simulate_mosaic": "histonic.stages.tiles.mosaic",
     "simulate_needles": "histonic.stages.simulate.needles",
     "simulate_rectangles": "histonic.stages.simulate.rectangles",
+    "study_needles": "histonic.stages.study.needles.study",
+    "study_rectangles": "histonic.stages.study.rectangles.study",
     "study_tasks": "histonic.stages.transfer.tasks",
     "train_encoder": "histonic.stages.encoder.train",
     "train_slides": "histonic.stages.train.train",
@@ -94,7 +98,12 @@ __all__ = [
     "open_slide",
     "predict",
     "project",
+    "simulate_crops",
     "simulate_mosaic",
+    "simulate_needles",
+    "simulate_rectangles",
+    "study_needles",
+    "study_rectangles",
     "study_tasks",
     "train_encoder",
     "train_slides",

@@ -21,6 +21,7 @@ from histonic.app.encoder import encoder
 from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, train
 from histonic.app.result import compare, explain, report, verify
+from histonic.app.study import study
 from histonic.app.terminal.faults import end_like_an_interruption, end_quietly, tell_unforeseen
 from histonic.app.tiles import simulate, tiles
 from histonic.core.errors import HistonicError
@@ -72,7 +73,7 @@ histonic = CommandLine(
     [
         *(doctor, convert, compress, project, audit, train, external, predict),
         *(report, explain, compare, verify, demo, list_),
-        *(encoder, tiles, simulate, bench),
+        *(encoder, tiles, simulate, study, bench),
     ],
     help="Slides and a label table in, a cross-validated patient-level model and a report out.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},

@@ -106,6 +106,11 @@ ENCODERS: Registry[EncoderClass] = Registry(
             "convolutional encoder of the NIC paper's VAE and contrastive methods; weights from a file",
         ),
         Entry(
+            "nic-small",
+            "histonic.encoders.networks.small:SmallEncoder",
+            "convolutional encoder of the NIC paper's synthetic task, for tiny tiles; weights from a file",
+        ),
+        Entry(
             "lite-appearance",
             "histonic.encoders.networks.lite:LiteAppearanceEncoder",
             "features of photographs (EfficientNet-Lite0) and statistics of a tile; weights from a file",

@@ -49,7 +49,8 @@ class TrainEncoderSettings(Settings):
     )
     trunk: str | None = Field(
         None,
-        description="nic, nic-appearance, tellez2019 or timm:MODEL; by default the objective's own.",
+        description="nic, nic-appearance, nic-small, tellez2019 or timm:MODEL; by default the "
+        "objective's own.",
     )
     weights: Path | None = Field(None, description="Weights to begin with.")
     freeze_trunk: bool = Field(

@@ -50,7 +50,14 @@ def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
     write_json(path, wanted)
 
 
-def make_all(make: Callable[[J], str], jobs: Sequence[J], processes: int | None, progress: Progress) -> None:
+def make_all(
+    make: Callable[[J], str],
+    jobs: Sequence[J],
+    processes: int | None,
+    progress: Progress,
+    *,
+    at_once: int = JOBS_AT_ONCE,
+) -> None:
     """Do jobs in processes of their own; each says what it made.
 
     Args:
@@ -58,8 +65,9 @@ def make_all(make: Callable[[J], str], jobs: Sequence[J], processes: int | None,
         jobs: What is to be done.
         processes: At the same time; None: as many as there are cores.
         progress: Advanced by one for each job.
+        at_once: Jobs that a process is given at a time.
     """
-    workers = min(processes or usable_cores(), -(-len(jobs) // JOBS_AT_ONCE))
+    workers = min(processes or usable_cores(), -(-len(jobs) // at_once))
     if workers < 2:
         for job in jobs:
             progress.advance(note=make(job))
@@ -68,7 +76,7 @@ def make_all(make: Callable[[J], str], jobs: Sequence[J], processes: int | None,
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _ignore_interruptions) as pool:
         try:
-            for name in pool.map(make, jobs, chunksize=JOBS_AT_ONCE):
+            for name in pool.map(make, jobs, chunksize=at_once):
                 progress.advance(note=name)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

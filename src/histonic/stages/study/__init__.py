@@ -1,0 +1,1 @@
+"""Whole studies by one file of settings."""

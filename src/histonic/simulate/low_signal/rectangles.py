@@ -39,6 +39,7 @@ class RectanglePlan:
         density: Share of the places that hold a digit.
         long_sides: Least and greatest long side of a rectangle, by the side of the image.
         seed: Of everything.
+        classes: Digits from 0 on that a rectangle can hold; all ten lie elsewhere.
     """
 
     side_px: int = SIDE_PX
@@ -46,9 +47,14 @@ class RectanglePlan:
     density: float = DENSITY
     long_sides: tuple[float, float] = LONG_SIDES
     seed: int = 0
+    classes: int = CLASSES
 
     def __post_init__(self) -> None:
         low, high = self.long_sides
+        if not 2 <= self.classes <= CLASSES:
+            raise SettingsError(
+                "Make images of rectangles.", f"There are {self.classes} classes.", "Give 2 to 10 classes."
+            )
         if self.side_px % self.digit_px or not 0 < low <= high <= 0.5 or not 0 < self.density <= 1:
             raise SettingsError(
                 "Make images of rectangles.",
@@ -114,9 +120,9 @@ class RectangleImage:
 class RectangleImages(Sequence[RectangleImage]):
     """Images of one part, made when they are asked for; image ``k`` depends on plan, part and ``k`` alone.
 
-    Labels go round: every ten images hold each digit once. The sides of the two rectangles are drawn apart,
-    evenly between the least and the greatest. Rectangles lie within the image and, if there is room, do not
-    touch; where they do, the tilted one lies above.
+    Labels go round: as many images as there are classes hold each digit once. The sides of the two rectangles
+    are drawn apart, evenly between the least and the greatest. Rectangles lie within the image and, if there
+    is room, do not touch; where they do, the tilted one lies above.
 
     Args:
         plan: What they are like.
@@ -152,6 +158,15 @@ class RectangleImages(Sequence[RectangleImage]):
 
     def __getitem__(self, index: int) -> RectangleImage:  # type: ignore[override]
         """Make image ``index``."""
+        lesion, distractor = self.rectangles(index)
+        corners, kinds, rng = self._laid(index)
+        return RectangleImage(self._painted(corners, kinds, rng), lesion, distractor)
+
+    def layout(self, index: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Left upper corners ``(n, 2)`` as x and y, and classes ``(n,)``, of all digits of an image."""
+        return self._laid(index)[:2]
+
+    def _laid(self, index: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], np.random.Generator]:
         plan = self.plan
         lesion, distractor = self.rectangles(index)
         rng = np.random.default_rng([plan.seed, _DIGITS, PARTS.index(self.part), index])
@@ -165,7 +180,7 @@ class RectangleImages(Sequence[RectangleImage]):
         # The tilted one last: it lies above.
         for each in (distractor, lesion):
             kinds[each.holds(centres)] = each.digit
-        return RectangleImage(self._painted(corners.astype(np.int64), kinds, rng), lesion, distractor)
+        return corners.astype(np.int64), kinds, rng
 
     def rectangles(self, index: int) -> tuple[Rectangle, Rectangle]:
         """The tilted and the upright rectangle of an image, which is not made."""
@@ -173,14 +188,15 @@ class RectangleImages(Sequence[RectangleImage]):
             raise IndexError(index)
         seeds = [self.plan.seed, _STREAM, PARTS.index(self.part)]
         # Ten after ten in an order of their own.
-        order = np.random.default_rng([*seeds, index // CLASSES, 7]).permutation(CLASSES)
-        return self._place(int(order[index % CLASSES]), np.random.default_rng([*seeds, index]))
+        turn, place = divmod(index, self.plan.classes)
+        order = np.random.default_rng([*seeds, turn, 7]).permutation(self.plan.classes)
+        return self._place(int(order[place]), np.random.default_rng([*seeds, index]))
 
     def _place(self, label: int, rng: np.random.Generator) -> tuple[Rectangle, Rectangle]:
         low, high = (share * self.plan.side_px for share in self.plan.long_sides)
         sides = rng.uniform(low, high, 2)
         angles = (int(rng.choice([45, 135])), int(rng.choice([0, 90])))
-        digits = (label, int((label + rng.integers(1, CLASSES - 1)) % CLASSES))
+        digits = (label, int((label + rng.integers(1, self.plan.classes)) % self.plan.classes))
         found = [self._rectangle(*each, rng) for each in zip(digits, sides, angles, strict=True)]
         for _ in range(TRIES):
             if not _touch(*found):

@@ -23,7 +23,7 @@ from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.simulate.folder import claim, make_all
 from histonic.stages.simulate.settings import RectangleSettings
 
-DECIDES = ("side_px", "digit_px", "density", "least_side", "greatest_side", "seed", "mpp")
+DECIDES = ("side_px", "digit_px", "density", "least_side", "greatest_side", "classes", "seed", "mpp")
 COLUMNS = ("patient_id", "slide_id", "split", "digit", "long_side_share")
 
 
@@ -78,6 +78,7 @@ def simulate_rectangles(
         resolved.density,
         (resolved.least_side, resolved.greatest_side),
         resolved.seed,
+        resolved.classes,
     )
     source = _digits(resolved.digits, plan.digit_px, plan.seed)["train"].source
     claim(resolved.out, "rectangles", {**{key: getattr(resolved, key) for key in DECIDES}, "source": source})

@@ -60,6 +60,7 @@ class RectangleSettings(DigitSettings):
     greatest_side: float = Field(
         0.5, gt=0, le=0.5, description="Greatest long side of a rectangle, by the side of the image."
     )
+    classes: int = Field(10, ge=2, le=10, description="Digits from 0 on that a rectangle can hold.")
     mpp: float = Field(0.5, gt=0, description="Microns per pixel that the slides are said to have.")
 
 

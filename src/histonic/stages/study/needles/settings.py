@@ -60,7 +60,7 @@ class NeedleStudySettings(Settings):
     val: int = Field(200, ge=4, le=1_000_000, description="Validation images.")
     test: int = Field(400, ge=4, le=1_000_000, description="Test images.")
     updates: int = Field(
-        500, ge=1, le=100_000_000, description="Steps of a training, the same for every training size."
+        400, ge=1, le=100_000_000, description="Steps of a training, the same for every training size."
     )
     batch: int = Field(32, ge=2, le=65_536, description="Images in a batch.")
     optimizer: Literal["adam", "rmsprop", "sgd"] = Field(
@@ -69,7 +69,7 @@ class NeedleStudySettings(Settings):
     learning_rate: float = Field(
         3e-3, gt=0, description="Divided by ten after 40, 60 and 80 % of the updates."
     )
-    checks: int = Field(5, ge=1, le=1_000, description="Validations; the best weights are kept.")
+    checks: int = Field(4, ge=1, le=1_000, description="Validations; the best weights are kept.")
     processes: int | None = Field(
         None, ge=1, le=256, description="Trainings at the same time; by default as many as there are cores."
     )

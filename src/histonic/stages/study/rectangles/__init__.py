@@ -1,0 +1,1 @@
+"""The synthetic task of Neural Image Compression through compress and train, by several encoders."""

@@ -1,8 +1,8 @@
 """The residual network of Pawlowski et al. (2019), whose receptive field and pooling can be chosen.
 
 Convolutions of 3x3 pixels stand in so many blocks of each stage as the receptive field asks for, others are
-1x1 (as in BagNets, Brendel and Bethge, ICLR 2019). Blocks without a 3x3 convolution are wider, so that the
-number of weights stays about the same.
+1x1 (as in BagNets, Brendel and Bethge, ICLR 2019). The middle layer of blocks without a 3x3 convolution is
+two and a half times as wide, so that they have no fewer weights, but up to half more.
 """
 
 from __future__ import annotations

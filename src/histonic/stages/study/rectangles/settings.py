@@ -55,10 +55,10 @@ class RectangleStudySettings(Settings):
     augment: str = Field(
         "morphology", description="Augmentation of the contrastive methods; others see tiles as they are."
     )
-    encoder_epochs: int = Field(15, ge=1, le=1_000_000, description="Epochs of an encoder, at most.")
-    encoder_steps: int = Field(60, ge=1, le=1_000_000, description="Steps in an epoch of an encoder.")
+    encoder_epochs: int = Field(6, ge=1, le=1_000_000, description="Epochs of an encoder, at most.")
+    encoder_steps: int = Field(25, ge=1, le=1_000_000, description="Steps in an epoch of an encoder.")
     aggregator: str = Field("convnet", description="Network on the maps; the paper's: convnet.")
-    max_epochs: int = Field(60, ge=1, le=1_000_000, description="Epochs on the maps, at most.")
+    max_epochs: int = Field(40, ge=1, le=1_000_000, description="Epochs on the maps, at most.")
     explained: int = Field(30, ge=0, le=1_000_000, description="Test images whose Grad-CAM is measured.")
     workers: int | None = Field(
         None, ge=1, le=256, description="Images made and networks trained at the same time."

@@ -8,9 +8,18 @@ from typing import Any
 import pytest
 
 from histonic.core.documents import write_document
-from histonic.core.errors import TableError
-from histonic.stages.explain.files import RECORD, prediction_words, read_records, title_of, write_summary
+from histonic.core.errors import SettingsError, TableError
+from histonic.core.settings import make_settings
+from histonic.stages.explain.files import (
+    RECORD,
+    _words_of,
+    prediction_words,
+    read_records,
+    title_of,
+    write_summary,
+)
 from histonic.stages.explain.record import Explanation, read_explanation
+from histonic.stages.explain.settings import ExplainSettings
 
 INPUTS: dict[str, Any] = {
     "bundle": "b", "slide": "s", "tissue": "t", "picture": "", "by_path": False, "output": None,
@@ -55,6 +64,21 @@ def test_a_title_says_event_and_who_was_asked() -> None:
     assert title_of(named) == (
         "s   |   msi: predicted yes (70 %), truth no   |   networks that never saw the patient"
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "against", "levels"), [("hires-cam", True, 4), ("grad-cam", False, 2), ("attention", False, 2)]
+)
+def test_only_signed_methods_speak_against(method: str, against: bool, levels: int) -> None:
+    heading, found, ends = _words_of(explained(method=method, output="G3"))
+    assert len(found) == levels and any(level.sign < 0 for level in found) == against
+    assert ("against" in heading, "against" in ends[1]) == (against, against)
+    assert ("G3" in heading) == (method != "attention")
+
+
+def test_the_old_name_of_another_method_is_refused() -> None:
+    with pytest.raises(SettingsError, match="gradcam"):
+        make_settings(ExplainSettings, {"run": "run", "method": "gradcam"}, "the command line")
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

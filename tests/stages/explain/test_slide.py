@@ -158,6 +158,8 @@ def test_no_cell_is_highest_and_lowest() -> None:
     highest, lowest = choose_cells(values, 5)
     assert highest == [(0, 0)] and lowest == [(0, 1)]
     assert choose_cells(np.full((2, 2), np.nan, np.float32), 3) == ([], [])
+    # A map that is 0 but for one cell has one cell of high value.
+    assert choose_cells(np.array([[0.0, 2.0], [0.0, 0.0]], np.float32), 2)[0] == [(0, 1)]
 
 
 def test_a_cell_that_speaks_against_is_not_among_those_that_speak_for() -> None:

@@ -67,7 +67,8 @@ def needles(settings: NeedleSettings) -> int:
 def crops(settings: CropSettings) -> int:
     """Cut crops of slides with annotated lesions, by the share of a crop that is lesion (nCAMELYON).
 
-    Each band of shares becomes a tile set with the labels lesion and normal. Mosaics are slides, too.
+    Each band of shares becomes a tile set, BAND.csv, with the labels lesion and normal. Mosaics are slides,
+    too.
     """
     from histonic.stages.simulate.crops import simulate_crops
 

@@ -15,6 +15,8 @@ from histonic.core.grid import TileGrid
 from histonic.data.annotations.reading import annotations_of
 from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
+from histonic.data.tilesets.plan import TileSetSettings
+from histonic.data.tilesets.sources import list_tiles
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.tissue.polygons import UNCLASSIFIED
@@ -104,11 +106,15 @@ def test_crops_hold_their_lesion_and_lie_in_their_band(tmp_path: Path) -> None:
     assert result.counts == {"0.001-0.01": 0, "0.01-0.1": 5, "0.1-0.5": 5, "0.5-1": 1, "normal": 7}
     assert result.failures == []
     for band in ("0.01-0.1", "0.1-0.5", "0.5-1"):
-        table = pd.read_csv(result.out / band / "tiles.csv")
+        table = pd.read_csv(result.out / f"{band}.csv")
+        plan = TileSetSettings(name="crops", path=result.out / f"{band}.csv", mpp=0.5)
+        listed = list_tiles(plan)
+        assert len(listed.names) == len(table) and set(listed.labels["label"]) == {"lesion", "normal"}
         low, high = (float(part) for part in band.split("-"))
         assert table.groupby("slide")["split"].nunique().max() == 1
         for row in table.itertuples():
-            pixels = np.asarray(Image.open(result.out / band / row.path))
+            assert row.x % 8 == row.y % 8 == 0 and row.x <= 512 - 64
+            pixels = np.asarray(Image.open(result.out / row.path))
             dark = (pixels[:, :, 0] < 130).mean()
             assert pixels.shape == (64, 64, 3) and dark == pytest.approx(row.share, abs=0.005)
             assert row.label == ("lesion" if low < row.share < high else "normal")

@@ -13,10 +13,11 @@ from PIL import Image
 from scipy import ndimage
 
 from histonic.core.errors import HistonicError, SettingsError, TileSetError
-from histonic.core.files import replacing_file, write_csv, write_text
+from histonic.core.files import replacing_file, write_csv
 from histonic.core.grid import TileGrid
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
+from histonic.core.units import XY
 from histonic.data.annotations.reading import annotations_of, find_annotations
 from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
@@ -80,8 +81,8 @@ def simulate_crops(
             ``out="crops"``.
 
     Returns:
-        What was cut. In the folder: ``normal/`` and for each band ``BAND/`` with its crops (PNG) and
-        ``tiles.csv``, a tile set with the labels lesion and normal.
+        What was cut. In the folder: crops (PNG) in ``normal/`` and ``BAND/``, and for each band ``BAND.csv``,
+        a tile set with the labels lesion and normal (x and y are level-0 pixels of the slide).
 
     Raises:
         SettingsError: A setting is wrong, no slide was given, or the folder holds others.
@@ -128,11 +129,7 @@ def simulate_crops(
         )
     result.counts = {name: len(found) for name, found in listed.items()} | {"normal": len(normal)}
     for name, found in listed.items():
-        paths = [{**each, "path": f"../{each['path']}"} for each in normal]
-        inside = [{**each, "path": Path(each["path"]).name} for each in found]
-        write_csv(resolved.out / name / "tiles.csv", COLUMNS, [*inside, *paths])
-        facts = f"name: {name}\nmpp: {resolved.mpp}\nlicence: {resolved.licence}\n"
-        write_text(resolved.out / name / "about.yaml", facts)
+        write_csv(resolved.out / f"{name}.csv", COLUMNS, [*found, *normal])
     return result
 
 
@@ -169,7 +166,10 @@ def _crops_of(
         shares = _lesion(file, row.slide_id, grid, settings.lesion)
         if not shares.any():
             for number, (at, pixels) in enumerate(_negatives(slide, grid, settings, rng)):
-                yield "normal", _write("normal", row.slide_id, number, at, pixels, 0.0, settings.out)
+                yield (
+                    "normal",
+                    _write("normal", row.slide_id, number, grid.cell_xy(at), pixels, 0.0, settings.out),
+                )
             return
         pieces, count = ndimage.label(shares > 0, np.ones((3, 3)))
         number = 0
@@ -181,7 +181,9 @@ def _crops_of(
                         continue
                     yield (
                         band.name,
-                        _write(band.name, row.slide_id, number, at, pixels, share, settings.out),
+                        _write(
+                            band.name, row.slide_id, number, grid.cell_xy(at), pixels, share, settings.out
+                        ),
                     )
                     number += 1
 
@@ -274,7 +276,7 @@ def _write(
     folder: str,
     slide: str,
     number: int,
-    at: tuple[int, int],
+    corner: XY,
     pixels: npt.NDArray[np.uint8],
     share: float,
     out: Path,
@@ -284,4 +286,4 @@ def _write(
         Image.fromarray(pixels).save(partial, format="PNG")
     label = "normal" if folder == "normal" else "lesion"
     facts = {"path": name, "label": label, "group": slide, "slide": slide, "share": round(share, 6)}
-    return {**facts, "x": at[1], "y": at[0]}
+    return {**facts, "x": round(corner.x, 2), "y": round(corner.y, 2)}

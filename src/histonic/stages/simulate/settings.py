@@ -74,7 +74,7 @@ class CropSettings(SlideListSettings):
     lesion: tuple[str, ...] = Field(
         (), description="Class of the annotations that is lesion; by default all."
     )
-    out: Path = Field(description="Folder for a tile set for each band.")
+    out: Path = Field(description="Folder for the crops, and a table (BAND.csv) for each band.")
     bands: tuple[str, ...] = Field(
         ("0.001-0.01", "0.01-0.1", "0.1-0.5", "0.5-1"),
         min_length=1,
@@ -92,5 +92,4 @@ class CropSettings(SlideListSettings):
     unannotated: bool = Field(False, description="Slides without annotation file hold no lesion.")
     val_share: float = Field(0.2, ge=0, lt=1, description="Share of the slides for validation.")
     test_share: float = Field(0.2, ge=0, lt=1, description="Share of the slides for the test.")
-    licence: str = Field("unknown", description="Licence of the slides and so of the crops.")
     seed: int = Field(42, ge=0, description="Seed of everything random.")

@@ -51,7 +51,9 @@ SETTINGS = {
 
 def loaded(code: str, *words: str) -> tuple[set[str], set[str], set[str]]:
     """Settings modules, other modules of stages, and packages of others that are there after some code."""
-    code += "\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    # Packages below the first hold a sentence each.
+    files = "[name for name, each in sys.modules.items() if '.' not in name or not hasattr(each, '__path__')]"
+    code += f"\nprint(json.dumps(sorted({files})), file=sys.stderr)"
     shown = subprocess.run(
         [sys.executable, "-c", f"import json, sys\n{code}", *words],
         capture_output=True,

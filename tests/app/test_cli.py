@@ -83,7 +83,7 @@ def test_version() -> None:
         (("doctor",), "Neither was given"),
         (("compres",), "Did you mean 'compress'"),
         (("transfer",), "Did you mean 'encoder transfer'"),
-        (("study", "tasks"), "No such command 'study'."),
+        (("study", "tasks"), "No such command 'tasks'."),
         (("encoder", "train", "config.yaml"), "unexpected extra argument"),
         (("compress", "--nonsense"), "No such option"),
     ],

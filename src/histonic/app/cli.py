@@ -17,11 +17,10 @@ import click
 
 from histonic.app.bench import bench
 from histonic.app.cohort import audit, compress, convert, doctor, project
-from histonic.app.encoder import encoder
+from histonic.app.encoder import encoder, study
 from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, train
 from histonic.app.result import compare, explain, report, verify
-from histonic.app.study import study
 from histonic.app.terminal.faults import end_like_an_interruption, end_quietly, tell_unforeseen
 from histonic.app.tiles import simulate, tiles
 from histonic.core.errors import HistonicError

@@ -72,7 +72,7 @@ class CellResult(Document):
         ratio: Object-to-image ratio.
         field_px: Receptive field in pixels.
         weights: Number of weights of the network.
-        train_accuracy: Of the training images, by the weights that were kept.
+        train_accuracy: Of training images, as many as test images at most, by the weights that were kept.
         val_accuracy: Of the validation images, the best of all checks.
         accuracy: Of the test images.
         auroc: Of the test images.
@@ -167,11 +167,12 @@ class ImageBatches:
         few = self._kept[rows] if self._kept is not None else np.stack([self._pixels(int(k)) for k in rows])
         return torch.from_numpy(few)[:, None].float() / 255
 
-    def parts(self) -> Iterator[Tensor]:
-        """All images in order, some at a time."""
+    def parts(self, most: int | None = None) -> Iterator[Tensor]:
+        """All images in order, or so many at most, some at a time."""
+        count = min(len(self.images), most or len(self.images))
         step = max(1, PIXELS_AT_ONCE // self.images.plan.side_px**2)
-        for start in range(0, len(self.images), step):
-            yield self.take(np.arange(start, min(start + step, len(self.images))))
+        for start in range(0, count, step):
+            yield self.take(np.arange(start, min(start + step, count)))
 
 
 def run_cell(settings: NeedleStudySettings, cell: Cell) -> CellResult:
@@ -192,17 +193,18 @@ def run_cell(settings: NeedleStudySettings, cell: Cell) -> CellResult:
         network = NeedleNetwork(cell.width, settings.blocks, spatial, cell.pooling, settings.norm)
     network.to(settings.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     updates, best = _train(network, settings, cell, data["train"], data["val"])
-    outputs = {part: _outputs(network, each, settings.device) for part, each in data.items()}
+    seen = _outputs(network, data["train"], settings.device, settings.test)
+    found = _outputs(network, data["test"], settings.device)
     truth = data["test"].images.labels
     return CellResult(
         **asdict(cell),
         ratio=data["train"].ratio,
         field_px=receptive_px(settings.blocks, spatial),
         weights=sum(each.numel() for each in network.parameters()),
-        train_accuracy=_accuracy(outputs["train"], data["train"]),
+        train_accuracy=_accuracy(seen, data["train"]),
         val_accuracy=best,
-        accuracy=_accuracy(outputs["test"], data["test"]),
-        auroc=float(auroc(truth == 1, outputs["test"], np.ones((1, len(truth))))[0]),
+        accuracy=_accuracy(found, data["test"]),
+        auroc=float(auroc(truth == 1, found, np.ones((1, len(truth))))[0]),
         updates=updates,
     )
 
@@ -259,19 +261,21 @@ def _optimizer(network: nn.Module, settings: NeedleStudySettings) -> torch.optim
         return torch.optim.RMSprop(weights, settings.learning_rate, eps=1e-5)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(weights, settings.learning_rate, momentum=0.9)
-    return torch.optim.Adam(weights, settings.learning_rate)
+    return torch.optim.Adam(weights, settings.learning_rate, fused=True)
 
 
 @torch.no_grad()
-def _outputs(network: NeedleNetwork, images: ImageBatches, device: str) -> npt.NDArray[np.float64]:
-    """``(N,)`` logit of the target against none."""
+def _outputs(
+    network: NeedleNetwork, images: ImageBatches, device: str, most: int | None = None
+) -> npt.NDArray[np.float64]:
+    """``(N,)`` logit of the target against none, of the first images at most."""
     network.eval()
-    logits = torch.cat([network(each.to(device)).cpu() for each in images.parts()]).double()
+    logits = torch.cat([network(each.to(device)).cpu() for each in images.parts(most)]).double()
     return np.asarray((logits[:, 1] - logits[:, 0]).numpy())
 
 
 def _accuracy(outputs: npt.NDArray[np.float64], images: ImageBatches) -> float:
-    return float(((outputs > 0) == (images.images.labels == 1)).mean())
+    return float(((outputs > 0) == (images.images.labels[: len(outputs)] == 1)).mean())
 
 
 def cell_path(out: Path, cell: Cell) -> Path:

@@ -155,7 +155,7 @@ class NeedleImages(Sequence[Needle]):
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
         """``(N,)`` 0 and 1, without making the images."""
-        return (np.arange(self._count) % 2 == 0).astype(np.int64)
+        return np.asarray(np.arange(self._count) % 2 == 0, dtype=np.int64)
 
     def __getitem__(self, index: int) -> Needle:  # type: ignore[override]
         """Make image ``index``."""
@@ -186,7 +186,8 @@ class NeedleImages(Sequence[Needle]):
         cells[row, col] = True
         within = rng.integers(0, plan.cell_px - plan.digit_px + 1, 2)
         x, y = int(col * plan.cell_px + within[0]), int(row * plan.cell_px + within[1])
-        return np.concatenate([laid, [[self._targets[index // 2], x, y]]]), cells, (x, y)
+        whole = np.concatenate([laid, [[self._targets[index // 2], x, y]]]).astype(np.int64)
+        return whole, cells, (x, y)
 
 
 def lay(images: UInt8Image, laid: npt.NDArray[np.int64], side_px: int) -> UInt8Image:

@@ -175,7 +175,7 @@ class RectangleImages(Sequence[RectangleImage]):
         corners = np.column_stack([chosen % plan.places, chosen // plan.places]) * float(plan.digit_px)
         corners += rng.uniform(-plan.digit_px / 2, plan.digit_px / 2, corners.shape)
         corners = np.clip(np.round(corners), 0, plan.side_px - plan.digit_px)
-        centres = corners + plan.digit_px / 2
+        centres: FloatArray = np.asarray(corners + plan.digit_px / 2, dtype=np.float64)
         kinds = rng.integers(0, CLASSES, len(chosen))
         # The tilted one last: it lies above.
         for each in (distractor, lesion):

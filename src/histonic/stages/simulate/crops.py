@@ -176,14 +176,12 @@ def _crops_of(
         for band in bands:
             for piece in range(1, count + 1):
                 for at, share in places_of(shares, pieces == piece, band, settings.per_lesion, rng):
-                    pixels = _read(slide, grid, at, settings.crop_px)
-                    if pixels is None:
+                    crop = _read(slide, grid, at, settings.crop_px)
+                    if crop is None:
                         continue
                     yield (
                         band.name,
-                        _write(
-                            band.name, row.slide_id, number, grid.cell_xy(at), pixels, share, settings.out
-                        ),
+                        _write(band.name, row.slide_id, number, grid.cell_xy(at), crop, share, settings.out),
                     )
                     number += 1
 

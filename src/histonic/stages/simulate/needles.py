@@ -18,7 +18,6 @@ from histonic.stages.simulate.folder import claim, make_all
 from histonic.stages.simulate.settings import NeedleSettings
 
 COLUMNS = ("img_path", "label", "split", "target_x", "target_y")
-IMAGE, CELLS = "image", "cells"
 DECIDES = ("canvas", "distractors", "target", "digit_px", "duplicates", "seed")
 
 
@@ -97,5 +96,5 @@ def _write(job: _Job) -> str:
     digits = _digits(job.digits, job.plan.digit_px, job.plan.seed)[job.part]
     needle = NeedleImages(job.plan, digits, job.part, job.count)[job.index]
     with replacing_file(job.path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **{IMAGE: needle.pixels, CELLS: needle.cells})
+        np.savez_compressed(file, image=needle.pixels, cells=needle.cells)
     return job.path.stem

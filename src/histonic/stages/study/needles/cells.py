@@ -119,11 +119,7 @@ def cells_of(settings: NeedleStudySettings) -> list[Cell]:
     combinations += [(c, size, pooling, f, width) for c in settings.canvases for f in settings.receptive[1:]]
     combinations += [(c, size, pooling, field, w) for c in settings.canvases for w in settings.widths[1:]]
     ordered = sorted(dict.fromkeys(combinations), key=lambda each: each[0])
-    return [
-        Cell(*each, settings.seed + seed)  # type: ignore[arg-type]
-        for seed in range(settings.seeds)
-        for each in ordered
-    ]
+    return [Cell(*each, settings.seed + seed) for seed in range(settings.seeds) for each in ordered]
 
 
 @lru_cache(maxsize=4)

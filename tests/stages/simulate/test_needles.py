@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from histonic.core.errors import SettingsError, TileSetError
 from histonic.core.files import write_json
 from histonic.core.grid import TileGrid
+from histonic.core.progress import Silent
 from histonic.data.annotations.reading import annotations_of
 from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
@@ -21,6 +24,7 @@ from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.tissue.polygons import UNCLASSIFIED
 from histonic.stages.simulate.crops import Band, parse_band, places_of, simulate_crops
+from histonic.stages.simulate.folder import make_all
 from histonic.stages.simulate.needles import simulate_needles
 from histonic.stages.simulate.rectangles import simulate_rectangles
 
@@ -53,6 +57,22 @@ def test_processes_make_the_same_images(tmp_path: Path) -> None:
     for path in sorted((one / "images").iterdir()):
         with np.load(path) as first, np.load(two / "images" / path.name) as second:
             assert np.array_equal(first["image"], second["image"])
+
+
+@pytest.mark.long
+def test_an_interruption_does_not_wait_for_what_is_being_made() -> None:
+    class Stops(Silent):
+        def advance(self, steps: int = 1, note: str = "") -> None:
+            raise KeyboardInterrupt
+
+    before = set(multiprocessing.active_children())
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        make_all(time.sleep, [0.0, 600.0, 600.0], 2, Stops(), at_once=1)  # type: ignore[arg-type]
+    assert time.monotonic() - began < 300
+    for child in set(multiprocessing.active_children()) - before:
+        child.join(60)
+        assert child.exitcode is not None
 
 
 def test_rectangles_as_slides(tmp_path: Path) -> None:

@@ -79,7 +79,11 @@ def make_all(
             for name in pool.map(make, jobs, chunksize=at_once):
                 progress.advance(note=name)
         except BaseException:
+            workers_now = list((pool._processes or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)
+            # A job may take minutes, and what it writes appears whole or not at all.
+            for worker in workers_now:
+                worker.terminate()
             raise
 
 

@@ -85,7 +85,7 @@ def calibrated(heads: list[Head], margins: Tensor, targets: Tensor) -> list[Head
         >>> margins = torch.tensor([-1.0, -1, -1, -1, 1, 1, 1, 1], dtype=torch.float64)[:, None]
         >>> truth = torch.tensor([0.0, 0, 0, 1, 1, 1, 1, 0], dtype=torch.float64)  # three of four
         >>> (logits,) = calibrated([head], margins, truth)
-        >>> round(float(logits(margins).sigmoid()[-1, 0]), 2)
+        >>> round(float(logits(margins).sigmoid()[-1, 0].detach()), 2)
         0.75
     """
     task = heads[0].task

@@ -31,7 +31,7 @@ def test_the_cells_are_the_grid_and_what_differs_in_one_more_thing() -> None:
     assert len(CELLS) == len(set(CELLS)) == 72
     grid = [cell for cell in CELLS if cell.stages == 3 and cell.width == 8]
     assert len(grid) == 4 * 2 * 2 * 3
-    assert {cell.size for cell in CELLS if cell not in grid} == {2000}
+    assert {cell.size for cell in CELLS if cell not in grid} == {4000}
     assert {cell.pooling for cell in CELLS if cell not in grid} == {"max"}
     assert [cell.seed for cell in CELLS] == sorted(cell.seed for cell in CELLS)
 
@@ -44,11 +44,11 @@ def test_pairs_differ_in_what_is_compared_alone() -> None:
         for one, other in each.pairs:
             differ = [key for key in asdict(one) if asdict(one)[key] != asdict(other)[key]]
             assert differ == [name]
-    assert tests[0].pairs[0][0].canvas == 40 and tests[0].pairs[0][1].canvas == 112
-    assert all(one.size == 2000 and other.size == 250 for one, other in tests[1].pairs)
+    assert tests[0].pairs[0][0].canvas == 56 and tests[0].pairs[0][1].canvas == 160
+    assert all(one.size == 4000 and other.size == 500 for one, other in tests[1].pairs)
     assert all(one.width == 8 for one, _ in tests[2].pairs) and nearest_field(SETTINGS) == 2
-    assert {one.canvas for one, _ in tests[4].pairs} == {112}
-    assert {one.canvas for one, _ in tests[5].pairs} == {40, 56, 80}
+    assert {one.canvas for one, _ in tests[4].pairs} == {160}
+    assert {one.canvas for one, _ in tests[5].pairs} == {56, 80, 112}
 
 
 def test_values_that_occur_on_two_axes_are_not_mixed_up() -> None:
@@ -88,9 +88,9 @@ def test_sign_flips_are_exact_and_sampled_alike() -> None:
 
 def test_outcomes_follow_the_numbers() -> None:
     def as_in_the_paper(cell: Cell) -> float:
-        size, small = (cell.size == 2000) * 0.1, cell.canvas == 112
+        size, small = (cell.size == 4000) * 0.1, cell.canvas == 160
         worse = 0.1 * (cell.width == 4) + 0.1 * (cell.stages == 3) + 0.15 * (small and cell.pooling == "mean")
-        return 0.85 - 0.0015 * cell.canvas + size - worse
+        return 0.85 - 0.001 * cell.canvas + size - worse
 
     tests = comparisons(SETTINGS)
     found = results(as_in_the_paper)

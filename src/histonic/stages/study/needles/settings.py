@@ -31,11 +31,11 @@ class NeedleStudySettings(Settings):
     )
     target: int = Field(0, ge=0, le=9, description="Digit that makes an image positive; the paper's is 3.")
     canvases: tuple[Canvas, ...] = Field(
-        (40, 56, 80, 112),
+        (56, 80, 112, 160),
         min_length=2,
         description="Sides of the canvas where digits have 28 px, the largest object first: 64 to 6144.",
     )
-    sizes: tuple[Size, ...] = Field((250, 2000), min_length=2, description="Training images, fewest first.")
+    sizes: tuple[Size, ...] = Field((500, 4000), min_length=2, description="Training images, fewest first.")
     poolings: tuple[Pooling, ...] = Field(
         ("max", "mean"), min_length=2, description="Poolings of the last map, the usual one first."
     )
@@ -60,7 +60,7 @@ class NeedleStudySettings(Settings):
     val: int = Field(200, ge=4, le=1_000_000, description="Validation images.")
     test: int = Field(400, ge=4, le=1_000_000, description="Test images.")
     updates: int = Field(
-        250, ge=1, le=100_000_000, description="Steps of a training, the same for every training size."
+        400, ge=1, le=100_000_000, description="Steps of a training, the same for every training size."
     )
     batch: int = Field(32, ge=2, le=65_536, description="Images in a batch.")
     optimizer: Literal["adam", "rmsprop", "sgd"] = Field(

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from fixtures.challenges import bare  # noqa: F401
 from fixtures.runs import make_run, reads, run_facts  # noqa: F401
 from fixtures.stores import cohort_folder, slide_maker, store_maker  # noqa: F401
 

@@ -26,6 +26,8 @@ NAMES = [
     "open_slide",
     "predict",
     "project",
+    "recipe",
+    "simulate_challenge",
     "simulate_crops",
     "simulate_mosaic",
     "simulate_needles",

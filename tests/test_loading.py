@@ -36,6 +36,8 @@ SETTINGS = {
     "encoder transfer": {"histonic.stages.transfer.settings"},
     "encoder tasks": {"histonic.stages.transfer.settings"},
     "tiles extract": {"histonic.stages.tiles.settings", TABLE},
+    "recipe": {"histonic.stages.study.frame.settings"},
+    "simulate challenge": {"histonic.stages.study.frame.settings"},
     "simulate mosaic": {"histonic.stages.tiles.settings", TABLE},
     "simulate needles": {"histonic.stages.simulate.settings", TABLE},
     "simulate crops": {"histonic.stages.simulate.settings", TABLE},

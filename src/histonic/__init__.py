@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from histonic.core.task import Task
     from histonic.data.maps.store import Store
     from histonic.encoders.base import load_encoder
+    from histonic.simulate.challenges.writing import simulate_challenge
     from histonic.slides.base import open_slide
     from histonic.slides.formats.array import ArraySlide
     from histonic.stages.audit.audit import audit
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from histonic.stages.simulate.needles import simulate_needles
     from histonic.stages.simulate.rectangles import simulate_rectangles
     from histonic.stages.study.needles.study import study_needles
+    from histonic.stages.study.recipe import recipe
     from histonic.stages.study.rectangles.study import study_rectangles
     from histonic.stages.tiles.extract import extract_tiles
     from histonic.stages.tiles.mosaic import simulate_mosaic
@@ -63,6 +65,8 @@ _HOMES = {
     "open_slide": "histonic.slides.base",
     "predict": "histonic.stages.predict.predict",
     "project": "histonic.stages.project.project",
+    "recipe": "histonic.stages.study.recipe",
+    "simulate_challenge": "histonic.simulate.challenges.writing",
     "simulate_crops": "histonic.stages.simulate.crops",
     "simulate_mosaic": "histonic.stages.tiles.mosaic",
     "simulate_needles": "histonic.stages.simulate.needles",
@@ -98,6 +102,8 @@ __all__ = [
     "open_slide",
     "predict",
     "project",
+    "recipe",
+    "simulate_challenge",
     "simulate_crops",
     "simulate_mosaic",
     "simulate_needles",

@@ -39,6 +39,7 @@ def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
         "external",
         "predict",
         "project",
+        "recipe",
         "report",
         "explain",
         "compare",
@@ -46,7 +47,8 @@ def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
     ]
     grouped = ["encoder import", "encoder tasks", "encoder train", "encoder transfer"]
     grouped += ["bench compress", "bench encoder", "bench train"]
-    assert sorted(COMMANDS) == sorted([*flat, *grouped, "simulate mosaic", "tiles extract", "demo", "list"])
+    grouped += ["simulate challenge", "simulate mosaic", "tiles extract"]
+    assert sorted(COMMANDS) == sorted([*flat, *grouped, "demo", "list"])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

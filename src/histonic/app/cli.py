@@ -19,7 +19,7 @@ from histonic.app.bench import bench
 from histonic.app.cohort import audit, compress, convert, doctor, project
 from histonic.app.encoder import encoder, study
 from histonic.app.installation import demo, list_
-from histonic.app.model import external, predict, train
+from histonic.app.model import external, predict, recipe, train
 from histonic.app.result import compare, explain, report, verify
 from histonic.app.terminal.faults import end_like_an_interruption, end_quietly, tell_unforeseen
 from histonic.app.tiles import simulate, tiles
@@ -70,7 +70,7 @@ def _past_click() -> Iterator[None]:
 histonic = CommandLine(
     "histonic",
     [
-        *(doctor, convert, compress, project, audit, train, external, predict),
+        *(doctor, convert, compress, project, audit, train, external, predict, recipe),
         *(report, explain, compare, verify, demo, list_),
         *(encoder, tiles, simulate, study, bench),
     ],

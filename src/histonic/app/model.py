@@ -1,4 +1,4 @@
-"""Commands that make models of slides and use them: train, external, predict."""
+"""Commands that make models of slides and use them: train, external, predict, recipe."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from histonic.app.terminal.command import settings_command, show_failures, with_
 
 if TYPE_CHECKING:
     from histonic.stages.predict.settings import ExternalSettings, PredictSettings
+    from histonic.stages.study.frame.settings import RecipeSettings
     from histonic.stages.train.settings import TrainSettings
 
 
@@ -50,3 +51,22 @@ def predict(settings: PredictSettings) -> int:
     result = with_progress(run, settings)
     click.echo(f"Predictions: {result.out} ({result.rows} rows)")
     return show_failures(result.failures)
+
+
+@settings_command("recipe", "histonic.stages.study.frame.settings:RecipeSettings", "name", "data")
+def recipe(settings: RecipeSettings) -> int:
+    """Follow a public challenge from the organisers' files to a submission or a score.
+
+    NAME is the challenge, DATA the folder of its files. Says what was recognised, missing, doubled and extra,
+    writes tables and settings into --out, and prints the commands; --run runs them, --check only looks.
+    """
+    from histonic.stages.study.recipe import recipe as run
+
+    result = with_progress(run, settings)
+    for line in (*result.commands, *result.outcome.lines):
+        click.echo(line)
+    if settings.check:
+        click.echo("checked; nothing was written")
+    elif not settings.run:
+        click.echo("Run them in this order, or all at once, submission included: the same command with --run")
+    return 0

@@ -1,4 +1,4 @@
-"""Commands that make tiles and images: tiles extract, simulate mosaic, needles, crops and rectangles."""
+"""Commands that make tiles and images: tiles extract; simulate mosaic, challenge, needles and others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from histonic.app.terminal.command import settings_command, show_failures, with_
 
 if TYPE_CHECKING:
     from histonic.stages.simulate.settings import CropSettings, NeedleSettings, RectangleSettings
+    from histonic.stages.study.frame.settings import ChallengeSettings
     from histonic.stages.tiles.settings import ExtractSettings, MosaicSettings
 
 
@@ -91,9 +92,22 @@ def rectangles(settings: RectangleSettings) -> int:
     return 0
 
 
+@settings_command("challenge", "histonic.stages.study.frame.settings:ChallengeSettings", "name")
+def challenge(settings: ChallengeSettings) -> int:
+    """Make a miniature of a public challenge, to try 'histonic recipe' on.
+
+    A few simulated images under the organisers' own names, folders, headers and codes.
+    """
+    from histonic.simulate.challenges.writing import simulate_challenge
+
+    out = simulate_challenge(settings.name, settings.out, settings.seed)
+    click.echo(f"{out}: a miniature; follow it with: histonic recipe {settings.name} {out} --run")
+    return 0
+
+
 tiles = click.Group("tiles", [extract], help="Make sets of tiles to train encoders on.")
 simulate = click.Group(
     "simulate",
-    [mosaic, needles, crops, rectangles],
+    [mosaic, challenge, needles, crops, rectangles],
     help="Make slides and images whose right answer is known.",
 )

@@ -1,1 +1,1 @@
-"""Whole studies by one file of settings."""
+"""Whole studies: public challenges from the organisers' files to a score, needles, tilted rectangles."""

@@ -1,0 +1,1 @@
+"""Scores as the organisers of public challenges define them."""

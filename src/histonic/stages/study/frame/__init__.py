@@ -1,0 +1,1 @@
+"""What all recipes share: cases and findings, tables, steps, and scores."""

@@ -1,0 +1,171 @@
+"""The organisers' files: found by their names wherever they were unpacked, and read as they are."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from histonic.core.errors import SettingsError, TableError
+from histonic.core.files import PARTIAL_PREFIX, hash_of
+from histonic.data.tables.files import TextTable, read_table
+from histonic.stages.study.frame.cases import Finding, named
+
+Numbered = dict[int, Path]
+"""Files by the number in their names."""
+
+
+def all_files(folder: Path) -> list[Path]:
+    """Every file below a folder in the order of paths, but for hidden ones.
+
+    Raises:
+        SettingsError: There is no such folder, or nothing in it.
+    """
+    asked = f"Look for the files of a challenge in {folder}."
+    if not folder.is_dir():
+        raise SettingsError(asked, "There is no such folder.", "Give the folder that holds the downloads.")
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        found += [Path(place) / name for name in names if not _is_hidden(name)]
+    if not found:
+        raise SettingsError(asked, "It holds no file.", "Give the folder that holds the downloads.")
+    return sorted(found)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "~$", "__MACOSX", PARTIAL_PREFIX)) or name in ("Thumbs.db", "desktop.ini")
+
+
+def by_name(
+    files: Sequence[Path], pattern: str, what: str
+) -> tuple[dict[tuple[str, ...], Path], list[Finding]]:
+    """Files whose whole name fits a regular expression, by its groups in lower case.
+
+    Args:
+        files: To look through.
+        pattern: Upper and lower case are the same to it; a case has one file.
+        what: They are, for the findings.
+
+    Returns:
+        The files, and an error for each that is there twice (equal bytes are a note).
+    """
+    compiled = re.compile(pattern, re.IGNORECASE)
+    found: dict[tuple[str, ...], Path] = {}
+    findings = []
+    for file in files:
+        fitting = compiled.fullmatch(file.name)
+        if fitting is None:
+            continue
+        key = tuple((each or "").lower() for each in fitting.groups())
+        if key not in found:
+            found[key] = file
+            continue
+        findings.append(_doubled(what, found[key], file))
+    return found, findings
+
+
+def _doubled(what: str, first: Path, second: Path) -> Finding:
+    same = first.stat().st_size == second.stat().st_size and hash_of(first) == hash_of(second)
+    line = f"doubled: {what}: {first} and {second}{', the same bytes' if same else ''}."
+    if same:
+        return Finding("warning", line, "The first is used.")
+    return Finding("error", line, "Keep one of them.")
+
+
+def the_file(files: Sequence[Path], pattern: str) -> tuple[Path | None, list[Finding]]:
+    """The one file whose name fits; None if there is none."""
+    found, findings = by_name(files, pattern, "file")
+    return next(iter(found.values()), None), findings
+
+
+def gaps(numbers: Sequence[int]) -> list[int]:
+    """Numbers from 1 to the largest that are not there.
+
+    Example:
+        >>> gaps([1, 2, 5])
+        [3, 4]
+    """
+    return sorted(set(range(1, max(numbers, default=0) + 1)) - set(numbers))
+
+
+def extra_files(files: Sequence[Path], known: Sequence[Path], endings: tuple[str, ...]) -> list[Finding]:
+    """A note on files of some endings that the recipe does not use."""
+    used = {str(path) for path in known}
+    odd = [file.name for file in files if file.name.lower().endswith(endings) and str(file) not in used]
+    return [Finding("note", f"extra, not used: {named(odd)}.")] if odd else []
+
+
+def headless_rows(path: Path, columns: Sequence[str], *, more: bool = False) -> list[tuple[int, list[str]]]:
+    """Rows of a CSV without header, each with its row in the file.
+
+    A first row that repeats the names of the columns is passed over; the reader is told by the caller's rules
+    if it was a row of data.
+
+    Args:
+        path: The file.
+        columns: What its columns are, in order.
+        more: Whether further columns are allowed, and passed over.
+
+    Raises:
+        TableError: It cannot be read, is empty, or a row has another number of cells; the row is named.
+    """
+    asked = f"Read {path} ({', '.join(columns)}; no header)."
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(asked, f"It cannot be read: {error}.", "Download it again.") from error
+    rows = []
+    for number, cells in enumerate(csv.reader(text.splitlines()), start=1):
+        row = [cell.strip() for cell in cells]
+        if not any(row):
+            continue
+        if len(row) < len(columns) or (len(row) > len(columns) and not more):
+            raise TableError(
+                asked,
+                f"Row {number} has {len(row)} cells, not {len(columns)}: {','.join(row)[:80]!r}.",
+                "Restore the organisers' file.",
+            )
+        rows.append((number, row[: len(columns)]))
+    if not rows:
+        raise TableError(asked, "It is empty.", "Download it again.")
+    if [cell.lower() for cell in rows[0][1]] == [name.lower() for name in columns]:
+        rows = rows[1:]
+    return rows
+
+
+def table_with(
+    path: Path, columns: Sequence[str], known_as: Mapping[str, str] | None = None
+) -> tuple[TextTable, dict[str, str]]:
+    """A table with header, and which of its columns hold what is wanted.
+
+    Args:
+        path: The file.
+        columns: Wanted; upper and lower case are the same.
+        known_as: Other names of them, as known=found.
+
+    Raises:
+        TableError: It cannot be read, or a column is absent; both are named.
+    """
+    table = read_table(path)
+    lower = {name.lower(): name for name in reversed(table.columns)}
+    found = {}
+    for column in columns:
+        wanted = (known_as or {}).get(column, column)
+        if wanted.lower() not in lower:
+            raise TableError(
+                f"Read the column {wanted!r} of {path}.",
+                f"There is none; its columns are {', '.join(table.columns)}.",
+                "Restore the organisers' table"
+                + (", or say what it is called: --columns KNOWN=FOUND." if known_as is not None else "."),
+            )
+        found[column] = lower[wanted.lower()]
+    return table, found

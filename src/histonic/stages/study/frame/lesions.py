@@ -1,0 +1,159 @@
+"""Where lesions are: peaks of an explanation as detections, and their FROC score against what is drawn."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from histonic.core.compressed import CellMap
+from histonic.core.errors import TableError
+from histonic.core.files import csv_text, replacing_folder, write_text
+from histonic.core.grid import TileGrid
+from histonic.data.annotations.asap import CAMELYON
+from histonic.data.annotations.reading import read_annotations
+from histonic.data.annotations.shapes import Annotations, apply_rule
+from histonic.data.annotations.shares import polygon_area
+from histonic.data.maps.cell_maps import read_cell_map
+from histonic.data.maps.store import map_folder, read_map_facts
+from histonic.metrics.challenges.froc import EVALUATION_MPP, TARGETS, froc, hits_of_slide, lesions_of_mask
+from histonic.stages.study.frame.plan import Place
+from histonic.stages.study.frame.results import ScoreLine
+
+METHOD = "gradcam"
+MOST_PEAKS = 200
+"""Of a slide, the highest; more are no help for a reader, nor for the score."""
+Detections = list[tuple[float, float, float]]
+"""Confidence, x and y in level-0 pixels."""
+
+
+def peaks(cells: CellMap, highest: float, probability: float) -> Detections:
+    """Cells that speak more for the lesion than their neighbours, at their centres.
+
+    Args:
+        cells: The explanation.
+        highest: Value over all slides that counts as 1.
+        probability: Of the slide; confidences are multiplied by it, so that slides can be compared.
+
+    Example:
+        >>> values = np.array([[0.1, 0.9, np.nan], [0.2, 0.3, -1.0]], np.float32)
+        >>> grid = TileGrid.over((768, 512), slide_mpp=0.25, tile_px=128, mpp=0.5)
+        >>> peaks(CellMap("a", values, grid, "test"), 1.8, 0.5)
+        [(0.25, 384.0, 128.0)]
+    """
+    values = np.where(np.isfinite(cells.values), cells.values, -np.inf)
+    around = ndimage.maximum_filter(values, size=3, mode="constant", cval=-np.inf)
+    rows, cols = np.nonzero((values == around) & (values > 0))
+    half = cells.grid.tile_side_level0 / 2
+    found = []
+    for row, col in zip(rows.tolist(), cols.tolist(), strict=True):
+        corner = cells.grid.cell_xy((row, col))
+        confidence = probability * float(values[row, col]) / highest
+        found.append((round(confidence, 6), corner.x + half, corner.y + half))
+    return sorted(found, reverse=True)[:MOST_PEAKS]
+
+
+def write_lesions(place: Place, probabilities: Mapping[str, float], folder: Path) -> int:
+    """Write a CSV of p, x, y for each slide; how many detections there are.
+
+    Args:
+        place: Of the study, whose run was explained.
+        probabilities: Of a lesion, by slide.
+        folder: To write; replaced.
+    """
+    where = place.run / "explain" / METHOD / "tumour"
+    maps = {name: read_cell_map(where / name / "values.zarr") for name in probabilities}
+    highest = max((float(np.nanmax(each.values, initial=0.0)) for each in maps.values()), default=0.0)
+    count = 0
+    with replacing_folder(folder) as partial:
+        for name, cells in maps.items():
+            found = peaks(cells, highest, probabilities[name]) if highest > 0 else []
+            rows = [[f"{p:.6f}", f"{x:.1f}", f"{y:.1f}"] for p, x, y in found]
+            write_text(partial / f"{name}.csv", csv_text(["p", "x", "y"], rows))
+            count += len(rows)
+    return count
+
+
+def read_lesions(path: Path) -> Detections:
+    """Detections of a slide, with or without the header p,x,y; empty if there is no file.
+
+    Raises:
+        TableError: A row is no three numbers.
+    """
+    found: Detections = []
+    if not path.is_file():
+        return found
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            cells = [cell.strip() for cell in row]
+            if not any(cells) or (number == 1 and [cell.lower() for cell in cells] == ["p", "x", "y"]):
+                continue
+            try:
+                p, x, y = (float(cell) for cell in cells)
+            except ValueError as error:
+                raise TableError(
+                    f"Read the detections of {path}.",
+                    f"Row {number} is {','.join(cells)[:60]!r}.",
+                    "Write confidence, x, y.",
+                ) from error
+            found.append((p, x, y))
+    return found
+
+
+def froc_scores(
+    place: Place,
+    kinds: Mapping[str, str],
+    drawn: Mapping[str, Path],
+    folder: Path,
+) -> list[ScoreLine]:
+    """The FROC score of the detections in a folder.
+
+    Args:
+        place: Of the study, whose maps say how large the slides are.
+        kinds: normal or tumor, by slide that is scored.
+        drawn: The annotation of each tumour slide.
+        folder: A CSV for each slide.
+    """
+    of, name = "lesions, test slides", "FROC score"
+    absent = [slide for slide, kind in kinds.items() if kind == "tumor" and slide not in drawn]
+    if absent:
+        why = f"No annotation of {', '.join(absent[:5])} is there ({len(absent)} tumour slides)."
+        return [ScoreLine(of=of, n=len(kinds), name=name, value=None, note=why)]
+    found = []
+    for slide, kind in kinds.items():
+        grid = read_map_facts(map_folder(place.maps("test"), slide)).grid
+        lesions = None
+        if kind == "tumor":
+            annotations = apply_rule(read_annotations(drawn[slide]), CAMELYON)
+            lesions = lesions_of_mask(tumour_mask(annotations, grid))
+        given = np.array(read_lesions(folder / f"{slide}.csv"), np.float64).reshape(-1, 3)
+        found.append(hits_of_slide(lesions, given[:, 0], given[:, 1:], float(grid.slide_mpp), EVALUATION_MPP))
+    curve = froc(found)
+    regions = sum(each.regions for each in found)
+    targets = ", ".join(f"{each:g}" for each in TARGETS)
+    note = f"{regions} metastases; mean sensitivity at {targets} false a slide."
+    lines = [ScoreLine(of=of, n=len(kinds), name=name, value=curve.score, note=note)]
+    for target, value in zip(TARGETS, curve.at_targets, strict=False):
+        lines.append(
+            ScoreLine(of=of, n=len(kinds), name=f"Sensitivity at {target:g} false a slide", value=value)
+        )
+    return lines
+
+
+def tumour_mask(annotations: Annotations, grid: TileGrid) -> npt.NDArray[np.bool_]:
+    """Bool ``(H, W)`` at 7.776 microns per pixel: more than half of the pixel is tumour, holes cut out."""
+    side = EVALUATION_MPP / float(grid.slide_mpp)
+    shape = (math.ceil(grid.slide_wh.h / side), math.ceil(grid.slide_wh.w / side))
+    shares = {True: np.zeros(shape), False: np.zeros(shape)}
+    for region in annotations.regions:
+        if region.label not in ("tumour", None):
+            continue
+        rows, cols, area = polygon_area(tuple(ring / side for ring in region.rings), shape)
+        held = shares[region.label is not None]
+        held[rows, cols] = np.minimum(held[rows, cols] + area, 1)
+    return np.asarray(shares[True] - shares[False] >= 0.5)

@@ -1,0 +1,234 @@
+"""A study: where its files lie, and the commands that lead from slides to a submission."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from histonic.core.errors import SettingsError
+from histonic.core.files import write_text
+from histonic.core.progress import Progress
+from histonic.runs.files import settings_text
+from histonic.stages.study.frame.cases import Case, Survey, write_cases
+from histonic.stages.study.frame.settings import RecipeSettings
+
+Verb = Literal["encoder train", "tiles extract", "compress", "train", "report", "predict", "explain"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where everything of a study lies.
+
+    Attributes:
+        out: Its folder.
+    """
+
+    out: Path
+
+    @property
+    def run(self) -> Path:
+        """Of the slide networks."""
+        return self.out / "run"
+
+    @property
+    def encoder(self) -> Path:
+        """The encoder that was trained for it."""
+        return self.out / "encoder"
+
+    @property
+    def predictions(self) -> Path:
+        """Of the test cases."""
+        return self.out / "predictions.csv"
+
+    @property
+    def scores(self) -> Path:
+        """What the study is worth, as JSON."""
+        return self.out / "scores.json"
+
+    def table(self, name: str) -> Path:
+        """A table of cases."""
+        return self.out / "tables" / f"{name}.csv"
+
+    def maps(self, name: str) -> Path:
+        """A store."""
+        return self.out / "maps" / name
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    Attributes:
+        title: What it does.
+        verb: Its words.
+        settings: Its settings.
+    """
+
+    title: str
+    verb: Verb
+    settings: dict[str, Any]
+
+    def file(self, place: Place, number: int) -> Path:
+        """Where its settings are written."""
+        words = f"{number}-{self.verb}-{self.title}".replace(" ", "-")
+        return place.out / "settings" / f"{words}.yaml"
+
+    def command(self, place: Place, number: int) -> str:
+        """As it is typed."""
+        return f"histonic {self.verb} --config {shlex.quote(str(self.file(place, number)))}"
+
+
+@dataclass
+class Outcome:
+    """What came out of a study.
+
+    Attributes:
+        files: Submission and scores.
+        lines: For the reader.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+
+
+class Recipe(Protocol):
+    """What a module of recipes holds."""
+
+    TITLE: str
+    LICENCE: str
+    TARGETS: tuple[str, ...]
+
+    def survey(self, settings: RecipeSettings) -> Survey:
+        """Look at the files; write nothing."""
+        ...
+
+    def steps(self, settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
+        """The commands, in order."""
+        ...
+
+    def write_inputs(self, settings: RecipeSettings, found: Survey, place: Place) -> None:
+        """Write tables and what else the commands read."""
+        ...
+
+    def finish(self, settings: RecipeSettings, found: Survey, place: Place, progress: Progress) -> Outcome:
+        """Score, and write submission and scores."""
+        ...
+
+
+def entered(settings: RecipeSettings, targets: Sequence[str]) -> tuple[str, ...]:
+    """The targets that are entered, in the challenge's order.
+
+    Raises:
+        SettingsError: One is asked for that the challenge does not have.
+    """
+    odd = sorted(set(settings.target) - set(targets))
+    if odd:
+        raise SettingsError(
+            f"Enter {settings.name} with the target {odd[0]!r}.",
+            f"It has {', '.join(targets)}.",
+            "Leave --target out for all of them.",
+        )
+    return tuple(each for each in targets if not settings.target or each in settings.target)
+
+
+def write_tables(place: Place, found: Survey, **tables: Sequence[Case]) -> None:
+    """Write ``cases.csv`` with all cases and a table for each use of some."""
+    write_cases(place.table("cases"), found.cases)
+    for name, cases in tables.items():
+        if cases:
+            write_cases(place.table(name), cases)
+
+
+def write_settings(place: Place, steps: Sequence[Step]) -> None:
+    """Write the settings of each step, and the commands in their order."""
+    commands = []
+    for number, step in enumerate(steps, start=1):
+        write_text(step.file(place, number), settings_text(step.settings))
+        commands.append(step.command(place, number))
+    write_text(place.out / "commands.txt", "\n".join(commands) + "\n")
+
+
+def encoder_step(settings: RecipeSettings, place: Place) -> tuple[list[Step], str]:
+    """The training of an encoder, if one is asked for, and the encoder that the slides are compressed by.
+
+    Raises:
+        SettingsError: The file of settings cannot be read.
+    """
+    if settings.encoder_config is None:
+        return [], settings.encoder
+    from histonic.core.documents import read_yaml
+
+    given = read_yaml(settings.encoder_config, SettingsError, "Write it as for 'histonic encoder train'.")
+    if not isinstance(given, dict):
+        raise SettingsError(
+            f"Read {settings.encoder_config}.", "It holds no keys.", "Write 'sets:' and more."
+        )
+    values = {**given, "out": str(place.encoder)}
+    step = Step("of tile tasks", "encoder train", values)
+    return [step], str(place.encoder / "encoder.safetensors")
+
+
+def slide_steps(
+    settings: RecipeSettings,
+    place: Place,
+    targets: Sequence[str],
+    *,
+    test: bool,
+    split: Literal["random", "site"] = "random",
+    train_more: dict[str, Any] | None = None,
+    compress_more: dict[str, Any] | None = None,
+) -> list[Step]:
+    """The commands of a study of whole slides, from ``tables/train.csv`` and ``tables/test.csv``.
+
+    Args:
+        settings: Of the recipe.
+        place: Of the study.
+        targets: As for 'histonic train'.
+        test: Whether there are test slides to predict.
+        split: How patients are split.
+        train_more: Further settings of the training.
+        compress_more: Further settings of the compression.
+    """
+    steps, encoder = encoder_step(settings, place)
+
+    def compressed(name: str) -> Step:
+        values: dict[str, Any] = {
+            "slides": [str(place.table(name))],
+            "encoder": encoder,
+            "out": str(place.maps(name)),
+            "orientations": settings.orientations,
+            "device": settings.device,
+            **(compress_more or {}),
+        }
+        return Step(name, "compress", values if settings.mpp is None else {**values, "mpp": settings.mpp})
+
+    steps.append(compressed("train"))
+    steps += [compressed("test")] if test else []
+    training: dict[str, Any] = {
+        "store": str(place.maps("train")),
+        "labels": str(place.table("train")),
+        "target": list(targets),
+        "out": str(place.run),
+        "split": split,
+        "folds": settings.folds,
+        "initialisations": settings.initialisations,
+        "max_epochs": settings.max_epochs,
+        "workers": settings.workers,
+        "seed": settings.seed,
+        "device": settings.device,
+        **(train_more or {}),
+    }
+    steps.append(Step("slide networks", "train", training))
+    steps.append(Step("of the run", "report", {"run": str(place.run), "resamples": settings.resamples}))
+    if test:
+        values = {
+            "bundle": str(place.run / "bundle"),
+            "slides": [str(place.maps("test"))],
+            "out": str(place.predictions),
+            "device": settings.device,
+        }
+        steps.append(Step("test slides", "predict", values))
+    return steps

@@ -1,0 +1,336 @@
+"""MIDOG 2021, 2022 and MIDOG++: mitotic figures, with scanners or tumours left out; and F1 of detections."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from histonic.core.errors import RunError, SettingsError, TableError
+from histonic.core.files import write_json
+from histonic.core.progress import Progress
+from histonic.data.tilesets.plan import TileSetSettings
+from histonic.metrics.challenges.points import MIDOG_RADIUS_UM, Hits, f1_score, match_points, pooled
+from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named
+from histonic.stages.study.frame.files import all_files, by_name, table_with, the_file
+from histonic.stages.study.frame.leaks import shipped_encoder_note
+from histonic.stages.study.frame.plan import Outcome, Place, Step, encoder_step, write_tables
+from histonic.stages.study.frame.results import ScoreLine, keep_scores
+from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.frame.tiles import coded_tiles, write_tile_predictions
+
+TITLE = "MIDOG: mitotic figures"
+LICENCE = "by edition: 2021 is non-commercial, ++ is CC0"
+TARGETS = ("mitosis",)
+IMAGE = r"(\d{3})\.tiff?"
+EDITIONS = {
+    "MIDOG.json": ("2021", "CC BY-NC-ND (non-commercial), as its JSON says"),
+    "MIDOG2022_training.json": ("2022", "not stated in the JSON"),
+    "MIDOG++.json": ("++", "CC0"),
+}
+JSON = r"(MIDOG|MIDOG2022_training|MIDOG\+\+)\.json"
+SPLITS = r"datasets_xvalidation\.csv"
+BOX_PX = 50
+KINDS = {1: "mitotic_figure", 2: "hard_negative"}
+"""By number of the category."""
+SCANNERS_2021 = ((1, 50, "Hamamatsu XR"), (51, 100, "Hamamatsu S360"), (101, 150, "Aperio CS2"))
+UNLABELLED_2021 = range(151, 201)
+TILE_PX, TILE_MPP = 64, 0.25
+Boxes = dict[int, list[tuple[int, float, float]]]
+
+
+@dataclass(frozen=True)
+class Database:
+    """What a JSON says.
+
+    Attributes:
+        files: Name by number of the image.
+        tumours: Of each image, where it is told.
+        boxes: Category and centre of each box in pixels, by image.
+    """
+
+    files: dict[int, str]
+    tumours: dict[int, str]
+    boxes: Boxes
+
+
+def survey(settings: RecipeSettings) -> Survey:
+    """Find the JSON, its images and what tells their domains."""
+    files = all_files(settings.data)
+    bases, findings = by_name(files, JSON, "database")
+    if len(bases) > 1:
+        two = named([path.name for path in bases.values()])
+        findings.append(Finding("error", f"Several editions: {two}.", "Give the folder of one of them."))
+    if not bases:
+        findings.append(
+            Finding(
+                "error", f"missing: {', '.join(EDITIONS)}.", "One of them says where mitotic figures are."
+            )
+        )
+        return Survey((f"recognised: {TITLE}",), (), tuple(findings))
+    path = next(iter(bases.values()))
+    edition, licence = next(value for name, value in EDITIONS.items() if name.lower() == path.name.lower())
+    base = read_database(path)
+    images, doubled = by_name(files, IMAGE, "image")
+    findings += doubled
+    table, doubled = the_file(files, SPLITS)
+    findings += doubled
+    scanners = {} if table is None else read_scanners(table)
+    paths = {int(number): file for (number,), file in images.items()}
+    absent = [base.files[number] for number in base.files if number not in paths]
+    findings += missing_files(absent, "images of the JSON", allowed=settings.allow_missing)
+    extra = [file.name for number, file in paths.items() if number not in base.files]
+    if extra:
+        findings.append(Finding("note", f"extra, not in the JSON: {named(extra)}."))
+    cases = [
+        _case(edition, number, paths[number], base, scanners, settings.mpp)
+        for number in sorted(base.files)
+        if number in paths
+    ]
+    empty = [case.slide_id for case in cases if case.split == "train" and not base.boxes[int(case.slide_id)]]
+    if empty:
+        what = f"no annotation at all: {named(empty)}."
+        findings.append(Finding("note", what, "They count as images without a mitotic figure."))
+    unknown = [case.slide_id for case in cases if case.split == "train" and not case.site]
+    if unknown:
+        what = f"neither scanner nor tumour is known of {named(unknown)}."
+        findings.append(Finding("warning", what, "They are learned from, and never left out."))
+    findings += shipped_encoder_note(settings, "crops of MIDOG 2021 and TUPAC16, blown up")
+    findings.append(
+        Finding("note", "Hard negatives are not complete: they are no full second class.", "Say so with F1.")
+    )
+    counts = [sum(kind == each for found in base.boxes.values() for kind, _, _ in found) for each in KINDS]
+    recognised = (
+        f"recognised: {TITLE}, edition {edition} ({path.name})",
+        f"licence: {licence}",
+        f"{len(cases)} of {len(base.files)} images; {counts[0]:,} mitotic figures, {counts[1]:,} hard "
+        f"negatives; domains: {', '.join(sorted({case.site for case in cases} - {''})) or 'unknown'}",
+    )
+    return Survey(recognised, tuple(cases), tuple(findings), {"boxes": base.boxes})
+
+
+def read_database(path: Path) -> Database:
+    """Read the JSON; boxes are corners x1, y1, x2, y2, not COCO's width and height.
+
+    Raises:
+        TableError: A key is absent, a category unknown, or a box is no pair of corners.
+    """
+    asked = f"Read {path}."
+    try:
+        held: Any = json.loads(path.read_text(encoding="utf-8"))
+        listed = [
+            (int(each["id"]), str(each["file_name"]), str(each.get("tumor_type", "")))
+            for each in held["images"]
+        ]
+        given = [
+            (int(each["image_id"]), int(each["category_id"]), [float(v) for v in each["bbox"]])
+            for each in held["annotations"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        todo = "Wanted are images (id, file_name) and annotations (image_id, category_id, bbox)."
+        raise TableError(asked, f"It is not MIDOG's: {found}.", todo) from error
+    boxes: Boxes = {number: [] for number, _, _ in listed}
+    for place, (image, kind, box) in enumerate(given):
+        if image not in boxes or kind not in KINDS or len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]:
+            raise TableError(
+                asked,
+                f"Annotation {place + 1}: image {image}, category {kind}, box {box}.",
+                "Boxes are [x1, y1, x2, y2], categories 1 (mitotic figure) and 2 (hard negative).",
+            )
+        boxes[image].append((kind, (box[0] + box[2]) / 2, (box[1] + box[3]) / 2))
+    return Database(
+        {number: name for number, name, _ in listed}, {number: text for number, _, text in listed}, boxes
+    )
+
+
+def read_scanners(path: Path) -> dict[int, tuple[str, str]]:
+    """Tumour and scanner by number of the image, of MIDOG++'s table; semicolons separate its cells.
+
+    Raises:
+        TableError: A column is absent.
+    """
+    table, column = table_with(path, ("Slide", "Tumor", "Scanner"))
+    found = {}
+    for _, cells in table.frame.iterrows():
+        number = re.search(r"\d+", str(cells[column["Slide"]]))
+        if number is not None:
+            found[int(number.group())] = (str(cells[column["Tumor"]]), str(cells[column["Scanner"]]))
+    return found
+
+
+def _case(
+    edition: str,
+    number: int,
+    path: Path,
+    base: Database,
+    scanners: Mapping[int, tuple[str, str]],
+    mpp: float | None,
+) -> Case:
+    tumour, scanner = scanners.get(number, (base.tumours[number], ""))
+    if edition == "2021":
+        scanner = next((name for low, high, name in SCANNERS_2021 if low <= number <= high), "Leica GT450")
+    site = scanner if edition == "2021" else tumour
+    hidden = edition == "2021" and number in UNLABELLED_2021 and not base.boxes[number]
+    count = sum(kind == 1 for kind, _, _ in base.boxes[number])
+    return Case(
+        f"{number:03d}",
+        path,
+        f"{number:03d}",
+        {"mitotic_figures": "" if hidden else str(count), "tumour": tumour},
+        "test-unlabelled" if hidden else "train",
+        site,
+        scanner,
+        mpp,
+        "table",
+    )
+
+
+def write_inputs(settings: RecipeSettings, found: Survey, place: Place) -> None:
+    """Write the tables, and each image's boxes as points of GeoJSON."""
+    trained = [case for case in found.used("train") if found.facts["boxes"][int(case.slide_id)]]
+    write_tables(place, found, train=trained)
+    for case in trained:
+        points = [
+            {
+                "type": "Feature",
+                "geometry": {"type": "Point", "coordinates": [x, y]},
+                "properties": {"classification": {"name": KINDS[kind]}},
+            }
+            for kind, x, y in found.facts["boxes"][int(case.slide_id)]
+        ]
+        content = {"type": "FeatureCollection", "features": points}
+        write_json(place.out / "points" / f"{case.slide_id}.geojson", content)
+
+
+def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
+    """Candidates are cut out at their true scale."""
+    values: dict[str, Any] = {
+        "slides": [str(place.table("train"))],
+        "annotations": str(place.out / "points"),
+        "out": str(place.out / "candidates"),
+        "tile_px": TILE_PX,
+        "mpp": TILE_MPP,
+        "seed": settings.seed,
+    }
+    if settings.mpp is not None:
+        values["slide_mpp"] = settings.mpp
+    return [*encoder_step(settings, place)[0], Step("candidates", "tiles extract", values)]
+
+
+def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Progress) -> Outcome:
+    """Candidates of each domain called by a model of the others; F1 of given detections."""
+    outcome = Outcome()
+    folder = place.out / "candidates"
+    encoder = encoder_step(settings, place)[1]
+    plan = TileSetSettings(
+        name="candidates",
+        path=folder,
+        classes=(KINDS[2], KINDS[1]),
+        mpp=TILE_MPP,
+        scale="fill",
+        duplicates="drop",
+    )
+    coded = coded_tiles(place, plan, encoder, settings.seed, progress)
+    sites = {case.slide_id: case.site for case in found.used("train")}
+    names = np.array([str(each) for each in coded.tiles.group])
+    domain = np.array([sites.get(name, "") for name in names])
+    scores: list[ScoreLine] = []
+    every: list[Hits] = []
+    domains = sorted(set(domain) - {""})
+    if len(domains) < 2:
+        raise RunError(
+            "Leave one domain out.",
+            f"There is {len(domains)} domain with candidates ({', '.join(domains) or 'none'}).",
+            "Download images of another scanner or tumour, or datasets_xvalidation.csv that names them.",
+        )
+    for name in domains:
+        test: npt.NDArray[np.int64] = np.flatnonzero(domain == name).astype(np.int64)
+        result = coded.probe(np.flatnonzero(domain != name).astype(np.int64), test, settings.seed)
+        called, truth = result.predictions.called, result.predictions.truth.astype(np.int64)
+        hits = Hits(
+            int(((called == 1) & (truth == 1)).sum()),
+            int(((called == 1) & (truth == 0)).sum()),
+            int(((called == 0) & (truth == 1)).sum()),
+        )
+        every.append(hits)
+        path = place.out / "candidates-called" / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}.csv"
+        write_tile_predictions(path, coded, test, result, {})
+        outcome.files.append(path)
+        scores.append(_line(f"candidates of {name}, left out", len(test), hits))
+    scores.append(_line("candidates, each domain left out", sum(domain != ""), pooled(every)))
+    notes = [
+        "F1 of candidates tells mitotic figures from hard negatives at given places; it is not the "
+        "challenge's F1, in which a detector must find the places.",
+    ]
+    if settings.detections is not None:
+        scores.append(detection_score(settings, found))
+        notes.append(
+            f"Detections are matched one to one within {MIDOG_RADIUS_UM:g} µm; how the organisers count a "
+            "second detection of one figure is not known: here it is false."
+        )
+    keep_scores(settings, place, scores, notes, outcome)
+    return outcome
+
+
+def _line(of: str, n: int, hits: Hits) -> ScoreLine:
+    note = f"{hits.true_positives} true, {hits.false_positives} false, {hits.false_negatives} missed."
+    return ScoreLine(of=of, n=int(n), name="F1", value=f1_score(hits), note=note)
+
+
+def detection_score(settings: RecipeSettings, found: Survey) -> ScoreLine:
+    """F1 of points x, y in pixels, a CSV for each image, pooled over all labelled images.
+
+    Raises:
+        SettingsError: The folder has no file of the images, or the resolution is unknown.
+        TableError: A row is no pair of numbers.
+    """
+    folder = settings.detections
+    if folder is None or settings.mpp is None:
+        raise SettingsError(
+            "Score detections.",
+            "The microns per pixel are not known, in which the radius is said.",
+            "Give --mpp (about 0.23 to 0.25, by scanner).",
+        )
+    cases = found.used("train")
+    if not any((folder / f"{case.slide_id}.csv").is_file() for case in cases):
+        raise SettingsError(
+            f"Score the detections in {folder}.", "It has no 001.csv and so on.", "Write x,y for each image."
+        )
+    hits = []
+    for case in cases:
+        truth = [(x, y) for kind, x, y in found.facts["boxes"][int(case.slide_id)] if kind == 1]
+        points = read_points(folder / f"{case.slide_id}.csv")
+        one, other = (np.array(each, np.float64).reshape(-1, 2) * settings.mpp for each in (truth, points))
+        hits.append(match_points(one, other, MIDOG_RADIUS_UM))
+    return _line(f"detections, within {MIDOG_RADIUS_UM:g} µm", len(cases), pooled(hits))
+
+
+def read_points(path: Path) -> list[tuple[float, float]]:
+    """Points of a CSV with or without the header x,y; none if there is no file.
+
+    Raises:
+        TableError: A row is no pair of numbers.
+    """
+    found: list[tuple[float, float]] = []
+    if not path.is_file():
+        return found
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            cells: Sequence[str] = [cell.strip() for cell in row]
+            if not any(cells) or (number == 1 and [cell.lower() for cell in cells] == ["x", "y"]):
+                continue
+            try:
+                x, y = (float(cell) for cell in cells)
+            except ValueError as error:
+                what = f"Row {number} is {','.join(cells)[:60]!r}."
+                raise TableError(f"Read the detections of {path}.", what, "Write x,y in pixels.") from error
+            found.append((x, y))
+    return found

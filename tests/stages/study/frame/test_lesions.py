@@ -1,0 +1,54 @@
+"""Peaks of an explanation as detections, and their FROC against a drawn lesion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histonic.core.compressed import CellMap
+from histonic.core.errors import TableError
+from histonic.core.grid import TileGrid
+from histonic.core.units import XY
+from histonic.data.annotations.asap import CAMELYON, read_asap
+from histonic.data.annotations.shapes import Annotations, Region, apply_rule
+from histonic.metrics.challenges.froc import EVALUATION_MPP, lesions_of_mask
+from histonic.simulate.challenges.whole_slides import drawn_box
+from histonic.stages.study.frame.lesions import peaks, read_lesions, tumour_mask
+
+GRID = TileGrid.over((4096, 2048), slide_mpp=0.25, tile_px=128, mpp=0.5)
+
+
+def test_peaks_are_higher_than_their_neighbours() -> None:
+    values = np.full((8, 16), np.nan, np.float32)
+    values[1, 1:4] = [0.2, 0.8, 0.4]
+    values[6, 10] = 0.5
+    values[7, 15] = -0.1
+    found = peaks(CellMap("a", values, GRID, "test"), 0.8, 0.5)
+    assert found == [(0.5, 2.5 * 256, 1.5 * 256), (0.3125, 10.5 * 256, 6.5 * 256)]
+
+
+def test_the_mask_of_drawn_tumour_has_its_holes(tmp_path: Path) -> None:
+    (tmp_path / "test_001.xml").write_text(drawn_box(400, 400, 3600, 1600, "_0"))
+    found = apply_rule(read_asap(tmp_path / "test_001.xml", "test"), CAMELYON)
+    hole = Region(None, (np.array([[1000.0, 600], [2000, 600], [2000, 1400], [1000, 1400]]),))
+    mask = tumour_mask(Annotations((*found.regions, hole)), GRID)
+    side = EVALUATION_MPP / 0.25
+    assert mask.shape == (int(np.ceil(2048 / side)), int(np.ceil(4096 / side)))
+    area = mask.sum() * EVALUATION_MPP**2
+    assert area == pytest.approx((3200 * 1200 - 1000 * 800) * 0.25**2, rel=0.05)
+    assert not mask[int(1000 / side), int(1500 / side)]
+    lesions = lesions_of_mask(mask)
+    assert lesions.counted == (1,)  # a hole that is filled does not part it
+    assert GRID.origin_xy == XY(0, 0)
+
+
+def test_detections_with_and_without_header(tmp_path: Path) -> None:
+    path = tmp_path / "test_001.csv"
+    assert read_lesions(path) == []
+    path.write_text("p,x,y\n0.5,10,20\n")
+    assert read_lesions(path) == [(0.5, 10.0, 20.0)]
+    path.write_text("0.5,10,20\n0.4,x,1\n")
+    with pytest.raises(TableError, match="Row 2"):
+        read_lesions(path)

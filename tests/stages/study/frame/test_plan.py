@@ -1,0 +1,52 @@
+"""Steps, their files and commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from histonic.core.errors import SettingsError
+from histonic.stages.study.frame.plan import Place, encoder_step, entered, slide_steps, write_settings
+from histonic.stages.study.frame.settings import RecipeSettings
+
+
+def settings(**more: object) -> RecipeSettings:
+    return RecipeSettings(name="tupac16", data=Path("data"), **more)  # type: ignore[arg-type]
+
+
+def test_targets_that_are_entered() -> None:
+    assert entered(settings(), ("a", "b")) == ("a", "b")
+    assert entered(settings(target=("b",)), ("a", "b")) == ("b",)
+    with pytest.raises(SettingsError, match="'c'"):
+        entered(settings(target=("c",)), ("a", "b"))
+
+
+def test_settings_are_written_as_the_commands_read_them(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    steps = slide_steps(settings(mpp=0.25, seed=3), place, ["grade"], test=True)
+    write_settings(place, steps)
+    commands = (tmp_path / "commands.txt").read_text().splitlines()
+    assert [line.split(" --config ")[0] for line in commands] == [
+        "histonic compress",
+        "histonic compress",
+        "histonic train",
+        "histonic report",
+        "histonic predict",
+    ]
+    first = yaml.safe_load(Path(commands[0].split(" --config ")[1]).read_text())
+    assert first["mpp"] == 0.25 and first["slides"] == [str(tmp_path / "tables" / "train.csv")]
+    assert yaml.safe_load(Path(commands[2].split(" --config ")[1]).read_text())["seed"] == 3
+
+
+def test_an_encoder_is_trained_first_where_its_settings_are_given(tmp_path: Path) -> None:
+    config = tmp_path / "encoder.yaml"
+    config.write_text("sets: []\nsteps: 5\nout: elsewhere\n")
+    (step,), encoder = encoder_step(settings(encoder_config=config), Place(tmp_path / "out"))
+    assert step.verb == "encoder train" and step.settings["steps"] == 5
+    assert step.settings["out"] == str(tmp_path / "out" / "encoder")
+    assert encoder == str(tmp_path / "out" / "encoder" / "encoder.safetensors")
+    config.write_text("- 1\n")
+    with pytest.raises(SettingsError, match="no keys"):
+        encoder_step(settings(encoder_config=config), Place(tmp_path / "out"))

@@ -1,0 +1,52 @@
+"""BACH: classes without header, photographs without patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fixtures.challenges import Bare, planned, refusal, surveyed, words
+
+HOME = Path("ICIAR2018_BACH_Challenge", "Photos")
+TRUTH = HOME / "microscopy_ground_truth.csv"
+
+
+def test_photographs_and_their_resolution(bare: Bare, tmp_path: Path) -> None:
+    folder = bare("bach")
+    found, place, steps = planned("bach", folder, tmp_path / "out")
+    assert not found.errors and "16 photographs with 16 classes, 2 of the test set" in words(found)
+    table = pd.read_csv(place.table("train"), dtype=str)
+    assert set(table["mpp"]) == {"0.42"} and set(table["group_source"]) == {"none"}
+    assert table.set_index("slide_id").loc["is002"]["class"] == "InSitu"
+    assert steps[0].settings["tissue"] == {"source": "all"}
+    patients = tmp_path / "patients.csv"
+    patients.write_text("image,case\nn001.tif,7\nn002.tif,7\n")
+    known = surveyed("bach", folder, table=patients, columns={"patient_id": "case"})
+    assert [case.patient for case in known.cases if case.group_source == "table"] == ["7", "7"]
+    assert "14 photographs have no patient" in words(known)
+    assert "'patient_id'" in refusal("bach", folder, table=patients)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("n001.tif,Normal", "n001.tif,Tumour", "Row 1 says 'n001.tif', 'Tumour'"),
+        ("n001.tif,Normal", "Normal,n001.tif", "Row 1 says 'Normal'"),
+        ("n002.tif", "n001.tif", "for the second time"),
+        ("iv001.tif,Invasive", "iv001.tif,InSitu", "'iv001.tif', 'InSitu'"),
+    ],
+)
+def test_wrong_rows_are_named(bare: Bare, before: str, after: str, named: str) -> None:
+    folder = bare("bach")
+    (folder / TRUTH).write_text((folder / TRUTH).read_text().replace(before, after, 1))
+    assert named in refusal("bach", folder)
+
+
+def test_missing_and_moved_photographs(bare: Bare) -> None:
+    folder = bare("bach")
+    (folder / HOME / "Benign" / "b003.tif").rename(folder / HOME / "Normal" / "b003.tif")
+    assert "class by table and by folder differ: b003" in words(surveyed("bach", folder))
+    (folder / HOME / "Normal" / "b003.tif").unlink()
+    assert "missing: photographs: b003." in words(surveyed("bach", folder))

@@ -1,0 +1,34 @@
+"""NCT-CRC-HE: the 7K set tests, doubled and unknown classes are refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from fixtures.challenges import Bare, planned, surveyed, words
+
+
+def test_the_sets_are_the_splits(bare: Bare, tmp_path: Path) -> None:
+    folder = bare("nct-crc")
+    found, place, steps = planned("nct-crc", folder, tmp_path / "out")
+    assert not found.errors and "group_source is none" in words(found)
+    table = pd.read_csv(place.table("tiles"), dtype=str)
+    assert table.groupby("split").size().to_dict() == {"test": 36, "train": 72}
+    assert table[table["split"] == "test"]["path"].str.contains("CRC-VAL-HE-7K").all()
+    assert set(table["label"]) == {"ADI", "BACK", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM"}
+    assert steps[0].settings["sets"][0]["group"] == ""
+
+
+def test_what_is_wrong_is_named(bare: Bare) -> None:
+    folder = bare("nct-crc")
+    first = sorted((folder / "NCT-CRC-HE-100K" / "ADI").iterdir())[0]
+    shutil.copy(first, folder / "NCT-CRC-HE-100K" / "TUM" / first.name)
+    assert f"doubled: tiles of NCT-CRC-HE-100K: {first.stem}" in words(surveyed("nct-crc", folder))
+    shutil.move(folder / "CRC-VAL-HE-7K" / "LYM", folder / "CRC-VAL-HE-7K" / "Lymph")
+    shown = words(surveyed("nct-crc", folder))
+    assert "folders of no class: CRC-VAL-HE-7K/Lymph" in shown
+    assert "missing: classes LYM of CRC-VAL-HE-7K" in shown
+    shutil.rmtree(folder / "CRC-VAL-HE-7K")
+    assert "missing: CRC-VAL-HE-7K" in words(surveyed("nct-crc", folder))

@@ -1,0 +1,111 @@
+"""Recipes as a user follows them: nothing is written before the check, and a run ends with a submission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.challenges import Bare
+from fixtures.command_line import typed
+from histonic.core.documents import read_document
+from histonic.core.errors import RunError
+from histonic.simulate.challenges.writing import MINIATURES, simulate_challenge
+from histonic.stages.study.frame.cases import Survey
+from histonic.stages.study.frame.results import ChallengeScores
+from histonic.stages.study.recipe import RECIPES, find_recipe, recipe
+
+QUICK = ("--encoder", "colour", "--max-epochs", "2", "--resamples", "100", "--orientations", "1")
+
+
+def test_every_recipe_has_a_miniature_and_what_the_frame_asks_for() -> None:
+    assert list(RECIPES) == list(MINIATURES)
+    for name in RECIPES:
+        found = find_recipe(name)
+        assert found.TITLE and found.LICENCE and found.TARGETS
+        for part in ("survey", "steps", "write_inputs", "finish"):
+            assert callable(getattr(found, part))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_check_writes_nothing_and_a_plan_is_written(name: str, bare: Bare, tmp_path: Path) -> None:
+    bare(name)
+    shown = typed("recipe", name, "data", "--check", cwd=tmp_path)
+    assert shown.code == 0, shown.err
+    assert "recognised: " in shown.err and "licence: " in shown.err and "cases: " in shown.err
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+    shown = typed("recipe", name, "data", "--out", "out", *QUICK[:2], cwd=tmp_path)
+    assert shown.code == 0, shown.err
+    commands = (tmp_path / "out" / "commands.txt").read_text().split("\n")
+    assert shown.out.split("\n")[: len(commands) - 1] == commands[:-1]
+    assert (tmp_path / "out" / "tables" / "cases.csv").is_file()
+    head = (tmp_path / "out" / "tables" / "cases.csv").read_text().split("\n")[0].split(",")
+    assert head[:3] == ["slide_id", "patient_id", "path"]
+    assert head[-6:] == ["site", "scanner", "split", "mpp", "group_source", "left_out"]
+    for line in commands[:-1]:
+        assert Path(line.split()[-1]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("words_typed", "found"),
+    [
+        (("tupac", "data"), "Did you mean 'tupac16'"),
+        (("tupac16", "nowhere"), "There is no such folder"),
+        (("tupac16", "empty"), "It holds no file"),
+        (("tupac16", "data", "--target", "grade"), "It has score, molecular"),
+        (("camelyon17", "data"), "missing: stage_labels.csv"),
+    ],
+)
+def test_wrong_words_are_three_parts(
+    words_typed: tuple[str, ...], found: str, bare: Bare, tmp_path: Path
+) -> None:
+    bare("tupac16")
+    (tmp_path / "empty").mkdir()
+    shown = typed("recipe", *words_typed, "--out", "out", cwd=tmp_path)
+    assert shown.code == 2 and found in shown.err and "to do:" in shown.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest whole-slide miniature followed to its submission."""
+    folder = tmp_path_factory.mktemp("whole")
+    simulate_challenge("tupac16", folder / "data")
+    words_typed = ("recipe", "tupac16", "data", "--out", "out", *QUICK, "--initialisations", "1", "--run")
+    shown = typed(*words_typed, cwd=folder)
+    assert shown.code == 0, shown.err
+    assert shown.err.index("recognised") < shown.err.index("time, as far") < shown.err.index("step 1 of 5")
+    assert "Submission: " in shown.out
+    return folder
+
+
+def test_a_run_ends_with_a_submission_and_scores(finished: Path) -> None:
+    rows = [row.split(",") for row in (finished / "out" / "submission.csv").read_text().splitlines()]
+    assert len(rows) == 3 and all(row[0] in "123" and float(row[1]) < 9 for row in rows)
+    scores = read_document(ChallengeScores, finished / "out" / "scores.json", RunError, "Run it again.")
+    names = {(each.of, each.name) for each in scores.scores}
+    assert ("molecular, cross-validated", "Spearman correlation") in names
+    assert ("score, cross-validated", "Quadratic weighted kappa") in names
+    assert (finished / "out" / "run" / "report.html").is_file()
+
+
+def test_what_is_finished_is_not_repeated(finished: Path) -> None:
+    kept = [*(finished / "out" / "run" / "predictions").iterdir(), finished / "out" / "predictions.csv"]
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    words_typed = ("recipe", "tupac16", "data", "--out", "out", *QUICK, "--initialisations", "1", "--run")
+    shown = typed(*words_typed, cwd=finished)
+    assert shown.code == 0, shown.err
+    assert "report is done already" in shown.err and "predict is done already" in shown.err
+    assert "all 12 slides are done" in shown.err
+    assert before == {path: path.stat().st_mtime_ns for path in kept}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in RECIPES if name != "tupac16"])
+def test_every_miniature_runs_to_its_end(name: str, tmp_path: Path) -> None:
+    data = simulate_challenge(name, tmp_path / "data")
+    more = {"encoder": "colour", "max_epochs": 2, "resamples": 100, "orientations": 1, "run": True}
+    result = recipe(name=name, data=data, out=tmp_path / "out", **more)
+    assert isinstance(result.found, Survey) and result.outcome.files
+    assert all(path.exists() for path in result.outcome.files)
+    assert tmp_path / "out" / "scores.json" in result.outcome.files

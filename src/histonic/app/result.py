@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @settings_command("report", "histonic.stages.report.settings:ReportSettings", "run")
 def report(settings: ReportSettings) -> int:
-    """Write report.html (one file, no network) and report.json into a run."""
+    """Write report.html (one file, no network) and report.json into a run, and ordered/TARGET.png.
+
+    The pictures there show the slides in the order of their predicted risk or score.
+    """
     from histonic.stages.report.report import write_report
 
     click.echo(f"Report: {with_progress(write_report, settings)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -108,7 +109,8 @@ def write_breakhis(out: Path, seed: int = 0) -> None:
 def write_midog(out: Path, seed: int = 0) -> None:
     """MIDOG 2021: two images of each labelled scanner and one of the unlabelled one, boxes as corners."""
     rng = np.random.default_rng([seed, LABELS])
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number in (1, 2, 51, 52, 101, 102, 151):
         pixels = _shade(seed, number, 0.3, (MIDOG_PX, MIDOG_PX), number // 50).copy()
         name = f"{number:03d}.tiff"

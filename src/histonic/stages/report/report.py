@@ -17,6 +17,8 @@ from histonic.core.files import require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.metrics.inference.scores import Score
+from histonic.runs.ordered import FOLDER as ORDERED
+from histonic.runs.ordered import draw_ordered, value_name
 from histonic.runs.run import Run, read_whole_run
 from histonic.stages.report import points, words
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
@@ -38,7 +40,8 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` and ``report.json`` into a finished run.
 
-    The same run and settings give the same bytes. Nothing on the page is loaded from elsewhere.
+    The same run and settings give the same bytes. Nothing on the page is loaded from elsewhere. Beside it,
+    ``ordered/TARGET.png`` shows the slides in the order of what was predicted of them.
 
     Args:
         settings: The run, resamples for the intervals, and columns of the label table for subgroups and for a
@@ -65,6 +68,9 @@ def write_report(
     content = report_content(run, resolved, listener)
     pictures = _pictures(content, run_with_store(run, resolved), listener)
     page = render_page(content, pictures)
+    for task in run.tasks:
+        if value_name(task):
+            draw_ordered(run, task, run.folder / ORDERED / f"{task.name}.png")
     write_document(run.folder / "report.json", content)
     path = run.folder / "report.html"
     write_text(path, page)

@@ -138,6 +138,8 @@ def _run(
     for step in steps:
         if step.verb == "compress":
             progress.say(f"  {compress_estimate(step)}")
+    if not any(step.verb == "compress" for step in steps):
+        progress.say("  tiles are not measured before: the progress tells the time left")
     for number, step in enumerate(steps, start=1):
         progress.say(f"step {number} of {len(steps)}: {step.verb} ({step.title})")
         if step.verb == "train":

@@ -50,6 +50,8 @@ def test_a_kappa_of_one_class_is_na() -> None:
     assert kappa_score("x", ones, ones, 3, SETTINGS).value is None
     truth = np.array([0, 1, 2, 0, 1, 2], np.int64)
     assert kappa_score("x", truth, truth, 5, SETTINGS).value == 1.0
+    flat = kappa_score("x", ones, np.array([0, 1, 0, 1, 0, 1]), 3, SETTINGS)
+    assert flat.value == 0.0 and flat.low is None and "no interval" in flat.note
 
 
 def test_scores_are_kept_and_told(tmp_path: Path) -> None:

@@ -128,7 +128,13 @@ def score_by(name: str, of: str, statistic: Statistic, n: int, settings: RecipeS
     measure = Measure(name, statistic, None)
     rng = np.random.default_rng(settings.seed)
     (score,) = score_measures([measure], n, resamples=settings.resamples, rng=rng)
-    return _line(of, n, score)
+    line = _line(of, n, score)
+    if line.value is not None and line.low == line.high and line.low is not None:
+        # Resamples of a few patients who are all alike say nothing of others.
+        return line.model_copy(
+            update={"low": None, "high": None, "note": "No resample differs: no interval."}
+        )
+    return line
 
 
 def predictions_of_test(place: Place) -> pd.DataFrame:

@@ -270,6 +270,10 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
         "F1 of candidates tells mitotic figures from hard negatives at given places; it is not the "
         "challenge's F1, in which a detector must find the places.",
     ]
+    drawn = sum(len(found.facts["boxes"][int(name)]) for name in sites)
+    if len(names) < drawn:
+        what = f"{drawn - len(names)} of {drawn} candidates were not cut"
+        notes.append(f"{what}: they lie too near to the border of their image, or are doubled.")
     if settings.detections is not None:
         scores.append(detection_score(settings, found))
         notes.append(

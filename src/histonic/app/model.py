@@ -63,10 +63,8 @@ def recipe(settings: RecipeSettings) -> int:
     from histonic.stages.study.recipe import recipe as run
 
     result = with_progress(run, settings)
-    for line in (*result.commands, *result.outcome.lines):
+    for line in result.outcome.lines if settings.run else result.commands:
         click.echo(line)
     if settings.check:
         click.echo("checked; nothing was written")
-    elif not settings.run:
-        click.echo("Run them in this order, or all at once, submission included: the same command with --run")
     return 0

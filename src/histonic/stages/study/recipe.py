@@ -83,8 +83,7 @@ def recipe(
     with sole_owner(place.out, f"Work on {resolved.name} in {place.out}."):
         chosen.write_inputs(resolved, found, place)
         steps = chosen.steps(resolved, found, place)
-        write_settings(place, steps)
-        result.commands = [step.command(place, number) for number, step in enumerate(steps, start=1)]
+        result.commands = write_settings(place, resolved, steps)
         if resolved.run:
             result.outcome = _run(chosen, resolved, found, place, steps, listener)
     return result

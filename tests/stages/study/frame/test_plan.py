@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -26,18 +27,24 @@ def test_targets_that_are_entered() -> None:
 def test_settings_are_written_as_the_commands_read_them(tmp_path: Path) -> None:
     place = Place(tmp_path)
     steps = slide_steps(settings(mpp=0.25, seed=3), place, ["grade"], test=True)
-    write_settings(place, steps)
+    given = settings(mpp=0.25, table=Path("t.csv"))
+    told = write_settings(place, given, steps)
     commands = (tmp_path / "commands.txt").read_text().splitlines()
+    assert told == commands
     assert [line.split(" --config ")[0] for line in commands] == [
         "histonic compress",
         "histonic compress",
         "histonic train",
         "histonic report",
         "histonic predict",
+        "histonic recipe",
     ]
     first = yaml.safe_load(Path(commands[0].split(" --config ")[1]).read_text())
     assert first["mpp"] == 0.25 and first["slides"] == [str(tmp_path / "tables" / "train.csv")]
     assert yaml.safe_load(Path(commands[2].split(" --config ")[1]).read_text())["seed"] == 3
+    last = yaml.safe_load(Path(commands[-1].split(" --config ")[1]).read_text())
+    assert last["run"] and last["table"] == os.path.abspath("t.csv") and last["out"] == str(tmp_path)
+    assert "encoder" not in last  # what was not said stays unsaid
 
 
 def test_an_encoder_is_trained_first_where_its_settings_are_given(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -142,13 +143,24 @@ def write_tables(place: Place, found: Survey, **tables: Sequence[Case]) -> None:
             write_cases(place.table(name), cases)
 
 
-def write_settings(place: Place, steps: Sequence[Step]) -> None:
-    """Write the settings of each step, and the commands in their order."""
+def write_settings(place: Place, settings: RecipeSettings, steps: Sequence[Step]) -> list[str]:
+    """Write the settings of each step and of the recipe itself; the commands in their order.
+
+    The last of them is the recipe again, which then has but the scores and the submission to do.
+    """
     commands = []
     for number, step in enumerate(steps, start=1):
         write_text(step.file(place, number), settings_text(step.settings))
         commands.append(step.command(place, number))
+    own = {
+        key: os.path.abspath(value) if isinstance(getattr(settings, key), Path) else value
+        for key, value in settings.model_dump(mode="json", exclude_unset=True).items()
+    }
+    last = place.out / "settings" / "recipe.yaml"
+    write_text(last, settings_text({**own, "out": str(place.out), "check": False, "run": True}))
+    commands.append(f"histonic recipe --config {shlex.quote(str(last))}")
     write_text(place.out / "commands.txt", "\n".join(commands) + "\n")
+    return commands
 
 
 def encoder_step(settings: RecipeSettings, place: Place) -> tuple[list[Step], str]:

@@ -23,6 +23,13 @@ from histonic.metrics.challenges.nodes import NODE_CLASSES, PN_STAGES, kappa_of_
         ("macro micro micro itc itc", "pN1"),
         ("macro micro micro micro negative", "pN2"),
         ("macro macro macro macro macro", "pN2"),
+        # Of the organisers' own table: patients 018, 021, 026, 027, 069 and 080.
+        ("negative micro micro macro itc", "pN1"),
+        ("macro macro negative micro micro", "pN2"),
+        ("itc micro macro micro macro", "pN2"),
+        ("micro negative micro negative micro", "pN1mi"),
+        ("macro macro micro micro negative", "pN2"),
+        ("itc itc macro macro micro", "pN1"),
     ],
 )
 def test_stages(nodes: str, stage: str) -> None:

@@ -53,7 +53,8 @@ def run_step(place: Place, step: Step, progress: Progress) -> None:
     model, verb = VERBS[step.verb]
     values = dict(step.settings)
     if step.verb == "explain":  # of a slide that failed there is no map
-        values["slide"] = [name for name in values["slide"] if Path(name).is_dir()]
+        there = set(Store.open(Path(values["store"])).slide_ids)
+        values["slide"] = [name for name in values["slide"] if name in there]
     settings = make_settings(model, values, f"the settings of {step.verb}")
     if step.verb in ONCE:
         mark, made_of = place.out / "done" / f"{step.verb}.json", _inputs(place, step)

@@ -21,10 +21,12 @@ def test_photographs_and_their_resolution(bare: Bare, tmp_path: Path) -> None:
     assert set(table["mpp"]) == {"0.42"} and set(table["group_source"]) == {"none"}
     assert table.set_index("slide_id").loc["is002"]["class"] == "InSitu"
     assert steps[0].settings["tissue"] == {"source": "all"}
+    assert next(step for step in steps if step.verb == "train").settings["split"] == "random"
     patients = tmp_path / "patients.csv"
     patients.write_text("image,case\nn001.tif,7\nn002.tif,7\n")
     known = surveyed("bach", folder, table=patients, columns={"patient_id": "case"})
-    assert [case.patient for case in known.cases if case.group_source == "table"] == ["7", "7"]
+    assert [case.site for case in known.cases if case.group_source == "table"] == ["7", "7"]
+    assert {case.site for case in known.used("train")} >= {"7", "b001"}
     assert "14 photographs have no patient" in words(known)
     assert "'patient_id'" in refusal("bach", folder, table=patients)
 

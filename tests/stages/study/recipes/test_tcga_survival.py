@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from fixtures.challenges import Bare, planned, surveyed, words
 from histonic.core.errors import TableError
-from histonic.stages.study.recipes.tcga_survival import DAYS_OF_MONTH, FollowUp, read_follow_up
+from histonic.stages.study.recipes.tcga_survival import DAYS_OF_MONTH, SLIDE, FollowUp, read_follow_up
 
 OLD = "case_submitter_id\tvital_status\tdays_to_death\tdays_to_last_follow_up\n"
 
@@ -61,6 +62,23 @@ def test_the_new_form_takes_its_last_contact_from_the_follow_up(tmp_path: Path) 
     )
     found, form = read_follow_up(table(tmp_path, text), later)
     assert form.endswith("new form") and found == {"TCGA-AA-0001": FollowUp(77, False)}
+
+
+def test_the_oldest_form_has_plain_dashes_and_small_letters(tmp_path: Path) -> None:
+    head = "case_id\tsubmitter_id\tvital_status\tdays_to_death\tdays_to_last_follow_up\n"
+    rows = ["x\tTCGA-AA-0001\talive\t--\t1059", "y\tTCGA-AA-0002\tdead\t--\t26"]
+    text = head + "\n".join([*rows, "z\tTCGA-AA-0003\tdead\t320\t30"]) + "\n"
+    found, form = read_follow_up(table(tmp_path, text))
+    assert form.endswith("oldest form") and found["TCGA-AA-0001"] == FollowUp(1059, False)
+    assert found["TCGA-AA-0002"].why == "dead, and no day of death"
+    assert found["TCGA-AA-0003"] == FollowUp(320, True)
+
+
+def test_a_real_frozen_section_is_left_out(data_dir: Path) -> None:
+    """Its name has no UUID, and its section is TS1."""
+    (name,) = (path.name for path in (data_dir / "slides").glob("TCGA-*.svs"))
+    found = re.fullmatch(SLIDE, name, re.IGNORECASE)
+    assert found is not None and found.group(1).upper() == "TCGA-CR-7395" and found.group(4) == "TS1"
 
 
 def test_cbioportal(tmp_path: Path) -> None:

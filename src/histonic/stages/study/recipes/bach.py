@@ -63,15 +63,19 @@ def survey(settings: RecipeSettings) -> Survey:
         Case(
             name,
             path,
-            patients.get(name, ""),
-            {"class": labels.get(name, "")},
+            "",
+            {"class": labels.get(name, ""), "patient": patients.get(name, "")},
             "train",
+            # Photographs of a patient may be of several classes: each is a case, kept with them by the site.
+            patients.get(name, name) if patients else "",
             mpp=MPP,
             group_source="table" if name in patients else "none",
         )
         for name, path in sorted(paths.items())
     ]
-    cases += [Case(file.stem, file, "", {"class": ""}, "test-unlabelled", mpp=MPP) for file in tested]
+    cases += [
+        Case(file.stem, file, "", {"class": "", "patient": ""}, "test-unlabelled", mpp=MPP) for file in tested
+    ]
     if not patients:
         findings.append(
             no_groups("the table of patients lies on the challenge's page, not in its archive (--table)")
@@ -149,6 +153,7 @@ def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
         place,
         [WORDS],
         test=bool(found.used("test-unlabelled")),
+        split="site" if any(case.site for case in found.used("train")) else "random",
         compress_more={"tissue": {"source": "all"}},
     )
 
@@ -162,7 +167,9 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
             "Not every photograph has a known patient: these scores are of photographs, not of patients, and "
             "may be too good."
         )
-    keep_scores(settings, place, run_scores(settings, place), notes, outcome)
+    scores = run_scores(settings, place)
+    scores.sort(key=lambda score: score.name != "Accuracy")
+    keep_scores(settings, place, scores, notes, outcome)
     tested = found.used("test-unlabelled")
     if tested:
         path = place.out / "submission.csv"

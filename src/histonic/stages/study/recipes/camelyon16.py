@@ -174,9 +174,9 @@ def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
     if tested and settings.detections is None:
         values = {
             "run": str(place.run),
-            "slide": [str(place.maps("test") / f"{case.slide_id}.zarr") for case in tested],
+            "store": str(place.maps("test")),
+            "slide": [case.slide_id for case in tested],
             "target": ["tumour"],
-            "output": "tumor",
             "method": METHOD,
             "checks": False,
         }

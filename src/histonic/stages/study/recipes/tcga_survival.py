@@ -35,6 +35,17 @@ ABSENT = (
     "[not applicable]",
     "null",
 )
+GDC = {
+    "oldest form": ("submitter_id", "vital_status", "days_to_death", "days_to_last_follow_up"),
+    "old form": ("case_submitter_id", "vital_status", "days_to_death", "days_to_last_follow_up"),
+    "new form": (
+        "cases.submitter_id",
+        "demographic.vital_status",
+        "demographic.days_to_death",
+        "diagnoses.days_to_last_follow_up",
+    ),
+}
+"""Columns of patient, vital status, death and last contact, by the age of the export."""
 TABLES = r"(?:clinical\.tsv|clinical\.txt|data_clinical_patient\.txt)"
 LATER = r"follow_?ups?\.tsv"
 
@@ -133,16 +144,13 @@ def read_follow_up(path: Path, later: Path | None = None) -> tuple[dict[str, Fol
     columns = {name.lower(): name for name in table.columns}
     if "patient_id" in columns and "os_status" in columns and "os_months" in columns:
         return _of_cbioportal(table, columns), "cBioPortal's clinical table"
-    for form, prefix in (("GDC's clinical table, old form", False), ("GDC's clinical table, new form", True)):
-        wanted = {
-            "case": "cases.submitter_id" if prefix else "case_submitter_id",
-            "status": "demographic.vital_status" if prefix else "vital_status",
-            "death": "demographic.days_to_death" if prefix else "days_to_death",
-            "last": "diagnoses.days_to_last_follow_up" if prefix else "days_to_last_follow_up",
-        }
-        if all(name in columns for name in wanted.values()):
-            of = {key: columns[name] for key, name in wanted.items()}
-            return _of_gdc(table, of, _later(later)), form
+    for form, names in GDC.items():
+        if all(name in columns for name in names):
+            of = {
+                key: columns[name]
+                for key, name in zip(("case", "status", "death", "last"), names, strict=True)
+            }
+            return _of_gdc(table, of, _later(later)), f"GDC's clinical table, {form}"
     raise TableError(
         f"Read the follow-up of {path}.",
         f"Its columns are {', '.join(table.columns[:12])} ...",

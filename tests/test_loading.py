@@ -65,7 +65,8 @@ def loaded(code: str, *words: str) -> tuple[set[str], set[str], set[str]]:
     modules = set(json.loads(shown.stderr.splitlines()[-1]))
     settings = {name for name in modules if name.startswith("histonic.") and name.endswith(".settings")}
     stages = {name for name in modules if name.startswith("histonic.stages.") and name.count(".") > 2}
-    return settings, stages - settings, modules & THIRD_PARTY
+    folders = {name.rpartition(".")[0] for name in settings}  # of one sentence each
+    return settings, stages - settings - folders, modules & THIRD_PARTY
 
 
 def loaded_by(*words: str) -> tuple[set[str], set[str], set[str]]:

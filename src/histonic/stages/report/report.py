@@ -68,12 +68,12 @@ def write_report(
     content = report_content(run, resolved, listener)
     pictures = _pictures(content, run_with_store(run, resolved), listener)
     page = render_page(content, pictures)
-    for task in run.tasks:
-        if value_name(task):
-            draw_ordered(run, task, run.folder / ORDERED / f"{task.name}.png")
     write_document(run.folder / "report.json", content)
     path = run.folder / "report.html"
     write_text(path, page)
+    for task in run.tasks:
+        if value_name(task) in run.tables[task.name].frame.columns:
+            draw_ordered(run, task, run.folder / ORDERED / f"{task.name}.png")
     return path
 
 

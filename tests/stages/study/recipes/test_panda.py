@@ -48,6 +48,8 @@ def test_missing_doubled_and_contradicting(bare: Bare) -> None:
     path.write_text(text + text.splitlines()[1] + "\n")
     assert "stands there twice" in refusal("panda", folder)
     path.write_text(text)
+    (folder / "test.csv").write_text(f"image_id\n{text.splitlines()[1].split(',')[0]}\n")
+    assert {case.split for case in surveyed("panda", folder).cases} == {"train"}  # graded: no test
     image = sorted((folder / "train_images").iterdir())[0]
     image.unlink()
     assert image.stem in surveyed("panda", folder).errors[0].what

@@ -7,6 +7,10 @@ a seed into SCRATCH, with the settings of the shipped encoder (histonic-mtl.yaml
 colour, the authors' released encoders and an ImageNet trunk.
 Finished parts are reused; ``--shard i/n`` lets several processes share the work. The table goes to standard
 output.
+
+Of an encoder whose code is composed (``nic-appearance``, ``lite-appearance``: one half learned, the other
+statistics of the tile) each half is scored alone too, in a row of its own below: a half that says nothing
+cannot hide behind the other. Numbers of the code that are the same for all tiles are counted beside it.
 """
 
 from __future__ import annotations
@@ -25,10 +29,11 @@ from histonic.core.files import write_json
 from histonic.core.progress import Silent
 from histonic.core.settings import make_settings
 from histonic.data.tilesets.tile_set import TileSet
-from histonic.encoders.base import load_encoder
+from histonic.encoders.base import EncoderSpec, architecture_entry, encoder_spec, load_encoder
 from histonic.metrics.inference.intervals import bootstrap
 from histonic.stages.encoder.imported import import_encoder
 from histonic.stages.encoder.inputs import read_inputs
+from histonic.stages.encoder.recipes import build_spec
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
 from histonic.stages.transfer.probe import LabelledCodes, probe_codes
@@ -40,6 +45,11 @@ GRID = tuple(10.0**power for power in range(-5, 1))
 UNSUPERVISED = {"VAE": "vae", "contrastive": "contrastive", "BiGAN": "bigan"}
 LEFT_OUT = "multitask, this task left out"
 MEASURES = ("Balanced accuracy", "AUROC")
+COMPOSED = ("nic-appearance", "lite-appearance")
+HALVES = ("learned half", "statistics")
+WHOLE = ""
+DEAD = 1e-6
+"""Deviation over tiles below which a number of the code says nothing."""
 
 
 @dataclass(frozen=True)
@@ -105,17 +115,37 @@ def encoder_path(row: Row, base: dict, arguments: argparse.Namespace) -> str:
     return row.key
 
 
+def parts_of(spec: EncoderSpec) -> dict[str, slice]:
+    """The parts of a code that are scored: the whole, and of a composed one each half."""
+    found = {WHOLE: slice(None)}
+    if architecture_entry(spec) in COMPOSED:
+        # Both networks put what is learned first, and give it the larger part of an odd number.
+        middle = spec.code_size - spec.code_size // 2
+        found |= dict(zip(HALVES, (slice(0, middle), slice(middle, None)), strict=True))
+    return found
+
+
+def score_file(row: Row, name: str, part: str, scratch: Path) -> Path:
+    """Where the score of a part of a code on a set is kept."""
+    end = f"--{part.replace(' ', '-')}" if part else ""
+    return scratch / "scores" / f"{row.key}--{name}{end}.json"
+
+
 def score(row: Row, sets: list[TileSet], base: dict, arguments: argparse.Namespace) -> None:
     """Predictions of the test tiles of every set, kept for intervals and paired tests."""
     encoder = None
     for each in sets:
-        path = arguments.scratch / "scores" / f"{row.key}--{each.plan.name}.json"
-        if path.is_file() or (row.only and row.only != each.plan.name):
+        if row.only and row.only != each.plan.name:
+            continue
+        spec = spec_of(row, base, arguments)
+        parts = parts_of(spec)
+        files = {part: score_file(row, each.plan.name, part, arguments.scratch) for part in parts}
+        if all(path.is_file() for path in files.values()):
             continue
         # Codes in bfloat16 are those of float32 to a cosine of 0.999 and come twice as fast.
         encoder = encoder or load_encoder(encoder_path(row, base, arguments), precision="bf16")
         task, known = each.tasks[0], np.sort(np.concatenate([each.rows("train"), each.rows("val")]))
-        parts = []
+        given = []
         for chosen in (known, each.rows("test")):
             codes = np.concatenate(
                 [
@@ -123,18 +153,34 @@ def score(row: Row, sets: list[TileSet], base: dict, arguments: argparse.Namespa
                     for at in range(0, len(chosen), 256)
                 ]
             )
-            parts.append(LabelledCodes(codes, each.targets[task.name][chosen], each.group[chosen]))
-        result = probe_codes(*parts, task, seed=0, code_size=CODE_SIZE, grid=GRID, resamples=100)
-        scores = {each_score.name: each_score.value for each_score in result.scores}
-        outputs = result.predictions.outputs.tolist()
-        write_json(
-            path, {"scores": scores, "c": result.chosen_c, "outputs": outputs, "code_size": result.code_size}
-        )
-        print(f"{row.key:32s} {each.plan.name:24s} {scores}", flush=True)
+            given.append(LabelledCodes(codes, each.targets[task.name][chosen], each.group[chosen]))
+        for part, numbers in parts.items():
+            if files[part].is_file():
+                continue
+            own = [LabelledCodes(one.codes[:, numbers], one.targets, one.groups) for one in given]
+            result = probe_codes(*own, task, seed=0, code_size=CODE_SIZE, grid=GRID, resamples=100)
+            scores = {each_score.name: each_score.value for each_score in result.scores}
+            facts = {
+                "scores": scores,
+                "c": result.chosen_c,
+                "outputs": result.predictions.outputs.tolist(),
+                "code_size": result.code_size,
+                "dead": int((own[0].codes.std(axis=0) < DEAD).sum()),
+            }
+            write_json(files[part], facts)
+            told = f"{part or 'code'}, {facts['dead']} of {own[0].codes.shape[1]} numbers dead"
+            print(f"{row.key:32s} {each.plan.name:24s} {told}: {scores}", flush=True)
 
 
-def predictions(row: Row, each: TileSet, scratch: Path) -> TilePredictions:
-    facts = json.loads((scratch / "scores" / f"{row.key}--{each.plan.name}.json").read_text())
+def spec_of(row: Row, base: dict, arguments: argparse.Namespace) -> EncoderSpec:
+    """What an encoder of the table gives; of one to be trained here without training it."""
+    if row.objective:
+        return build_spec(settings_of(row, base, arguments))
+    return encoder_spec(encoder_path(row, base, arguments))
+
+
+def predictions(row: Row, each: TileSet, scratch: Path, part: str = WHOLE) -> TilePredictions:
+    facts = json.loads(score_file(row, each.plan.name, part, scratch).read_text())
     test = each.rows("test")
     task = each.tasks[0]
     return TilePredictions(
@@ -159,12 +205,12 @@ def table(all_rows: list[Row], sets: list[TileSet], scratch: Path, number: int, 
         "| encoder | " + " | ".join(each.plan.name for each in sets) + " | mean |",
         "| --- |" + " --- |" * (len(sets) + 1),
     ]
-    for label in dict.fromkeys(row.label for row in all_rows):
+    for label, part in table_rows(all_rows, sets, scratch):
         cells, values, draws = [], [], []
         for each in sets:
             mine = [row for row in all_rows if row.label == label and row.only in ("", each.plan.name)]
             value, drawn = mean_over_seeds(
-                [predictions(row, each, scratch) for row in mine], number, resamples
+                [predictions(row, each, scratch, part) for row in mine], number, resamples
             )
             low, high = np.nanquantile(drawn, [0.025, 0.975])
             cells.append(f"{value:.3f} [{low:.3f}, {high:.3f}]")
@@ -172,8 +218,19 @@ def table(all_rows: list[Row], sets: list[TileSet], scratch: Path, number: int, 
             draws.append(drawn)
         low, high = np.nanquantile(np.mean(draws, axis=0), [0.025, 0.975])
         cells.append(f"**{np.mean(values):.3f}** [{low:.3f}, {high:.3f}]")
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+        lines.append(f"| {f'- {part} alone' if part else label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def table_rows(all_rows: list[Row], sets: list[TileSet], scratch: Path) -> list[tuple[str, str]]:
+    """Label and part of each line of the table: every encoder, and below it the halves of its code."""
+    found = []
+    for label in dict.fromkeys(row.label for row in all_rows):
+        row = next(each for each in all_rows if each.label == label)
+        name = row.only or sets[0].plan.name
+        found.append((label, WHOLE))
+        found += [(label, part) for part in HALVES if score_file(row, name, part, scratch).is_file()]
+    return found
 
 
 def main() -> None:

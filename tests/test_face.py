@@ -23,6 +23,7 @@ NAMES = [
     "extract_tiles",
     "import_encoder",
     "load_encoder",
+    "make_pool",
     "open_slide",
     "predict",
     "project",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from histonic.stages.compress.compress import compress
     from histonic.stages.convert.convert import convert
     from histonic.stages.encoder.imported import import_encoder
+    from histonic.stages.encoder.pool import make_pool
     from histonic.stages.encoder.train import train_encoder
     from histonic.stages.evaluate.evaluate import evaluate_run
     from histonic.stages.explain.explain import explain
@@ -62,6 +63,7 @@ _HOMES = {
     "extract_tiles": "histonic.stages.tiles.extract",
     "import_encoder": "histonic.stages.encoder.imported",
     "load_encoder": "histonic.encoders.base",
+    "make_pool": "histonic.stages.encoder.pool",
     "open_slide": "histonic.slides.base",
     "predict": "histonic.stages.predict.predict",
     "project": "histonic.stages.project.project",
@@ -99,6 +101,7 @@ __all__ = [
     "extract_tiles",
     "import_encoder",
     "load_encoder",
+    "make_pool",
     "open_slide",
     "predict",
     "project",

@@ -125,7 +125,7 @@ def test_codes_are_taken_as_the_encoder_gave_them(maps: tuple[torch.Tensor, torc
 def test_heads_that_do_not_fit_are_refused() -> None:
     with pytest.raises(EncoderError, match="no heads"):
         build_model("votes", code_size=4, crop_cells=12, tasks=[TILE_TASKS[0]])
-    with pytest.raises(EncoderError, match="of \\[5\\] numbers, the maps have 4"):
+    with pytest.raises(EncoderError, match="of 5 numbers, the maps have 4"):
         Votes(4, 8, tile_heads=tile_heads(5))
 
 
@@ -144,3 +144,15 @@ def test_votes_that_are_all_alike_have_a_gradient(cells: int) -> None:
     Votes(4, 8, tile_heads=tile_heads(4))(codes, mask).sum().backward()
     assert codes.grad is not None and torch.isfinite(codes.grad).all()
     assert bool(codes.grad[:, :, 4, 0].any()) == (cells == 1)
+
+
+def test_heads_with_a_dense_layer_vote_by_the_statistics_of_their_own_training() -> None:
+    torch.manual_seed(0)
+    heads = Heads(TILE_TASKS[:1], 4, 6)
+    torch.nn.init.normal_(heads["mitosis"].linear.weight)
+    votes = Votes(4, 8, tile_heads=heads)
+    codes, mask = torch.randn(2, 4, 5, 5) * 9, torch.ones(2, 5, 5)
+    before = {name: value.clone() for name, value in votes.state_dict().items()}
+    quiet, trained = votes.eval()(codes, mask), votes.train()(codes, mask)
+    assert torch.equal(quiet, trained)
+    assert all(torch.equal(value, before[name]) for name, value in votes.state_dict().items())

@@ -136,3 +136,16 @@ def test_what_are_no_heads_is_refused(content: bytes, tmp_path: Path) -> None:
     save_state(tmp_path / HEADS_FILE, [1, 2])
     with pytest.raises(TrainingError, match=HEADS_FILE):
         load_heads(tmp_path / HEADS_FILE)
+
+
+def test_heads_with_a_dense_layer_come_back_and_are_left_out_alike(tmp_path: Path) -> None:
+    other = Task("tumour", "binary", ("t",), ("no", "yes"))
+    heads = Heads([TASK, other], 8, 5).eval()
+    for head in heads.heads:
+        torch.nn.init.normal_(head.linear.weight)
+    path = tmp_path / HEADS_FILE
+    save_heads(path, heads.tasks, 8, heads.state_dict(), enlarged={"mitosis": 5.3}, hidden=5)
+    codes = torch.randn(4, 8)
+    assert torch.equal(load_heads(path)(codes)["tumour"], heads(codes)["tumour"])
+    kept, _ = load_slide_heads(path)
+    assert kept.hidden == 5 and torch.equal(kept(codes)["tumour"], heads(codes)["tumour"])

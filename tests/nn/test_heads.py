@@ -158,3 +158,26 @@ def test_higher_hazards_are_a_higher_risk() -> None:
     head, _ = hazard_head([1, 2, 3, 4], [1, 0, 1, 1])
     low, high = head.predict(torch.full((1, 4), -2.0)), head.predict(torch.full((1, 4), 1.0))
     assert low < 0 < high
+
+
+def test_a_head_with_a_dense_layer_begins_at_the_prevalence_and_takes_any_arrangement() -> None:
+    torch.manual_seed(0)
+    head = Head(Task("msi", "binary", ("msi",), ("no", "yes")), 6, hidden=5)
+    assert {name for name, _ in head.named_parameters()} > {"dense.dense.weight", "dense.norm.weight"}
+    assert head.linear.in_features == 5
+    head.set_shares(torch.tensor([0.8, 0.2]), torch.tensor([0.5, 0.5]))
+    cells = torch.randn(3, 4, 6)
+    assert torch.allclose(head.predict(head(cells[0])), torch.tensor([0.8, 0.2]).expand(4, 2), atol=1e-6)
+    torch.nn.init.normal_(head.linear.weight)
+    head.eval()
+    one_by_one = torch.stack([head(cell[None])[0] for cell in cells.reshape(-1, 6)])
+    assert torch.allclose(head(cells).reshape(-1, 1), one_by_one, atol=1e-6)
+    by_hand = torch.nn.functional.leaky_relu(head.dense.norm(head.dense.dense(cells[0])), 0.2)  # type: ignore[union-attr, operator]
+    assert torch.allclose(head(cells[0]), head.linear(by_hand), atol=1e-6)
+
+
+def test_linear_heads_have_the_weights_that_they_always_had() -> None:
+    names = set(Heads([Task("msi", "binary", ("msi",), ("no", "yes"))], 4).state_dict())
+    assert names == {f"heads.0.{name}" for name in (
+        "linear.weight", "linear.bias", "shrinkage", "prevalence", "sampled"
+    )}  # fmt: skip

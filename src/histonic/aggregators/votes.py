@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +65,12 @@ class Votes(nn.Module):
         self.names = [name for head in self._heads() for name in vote_names(head)]
         """What each vote is of."""
         self.size = len(self.names) * len(SUMMARIES)
+
+    def train(self, mode: bool = True) -> Self:
+        """As for any module, but for the heads, whose batch normalisation is that of their own training."""
+        super().train(mode)
+        self.tile_heads.eval()
+        return self
 
     def _heads(self) -> list[Head]:
         return [head for head in self.tile_heads.heads if isinstance(head, Head)]
@@ -173,11 +179,10 @@ def _own_heads(code_size: int, given: Heads | None) -> Heads:
     )
     if given is None:
         raise EncoderError(asked, "The encoder of the maps has no heads that say something of a tile.", todo)
-    sizes = {int(head.linear.in_features) for head in given.heads if isinstance(head, Head)}
-    if sizes != {code_size}:
+    if given.size != code_size:
         raise EncoderError(
-            asked, f"Its heads take codes of {sorted(sizes)} numbers, the maps have {code_size}.", todo
+            asked, f"Its heads take codes of {given.size} numbers, the maps have {code_size}.", todo
         )
-    own = Heads(given.tasks, code_size)
+    own = Heads(given.tasks, code_size, given.hidden)
     own.load_state_dict(given.state_dict())
     return own.requires_grad_(False)

@@ -9,7 +9,7 @@ import click
 from histonic.app.terminal.command import settings_command, with_progress
 
 if TYPE_CHECKING:
-    from histonic.stages.encoder.settings import ImportSettings, TrainEncoderSettings
+    from histonic.stages.encoder.settings import ImportSettings, PoolSettings, TrainEncoderSettings
     from histonic.stages.study.needles.settings import NeedleStudySettings
     from histonic.stages.study.rectangles.settings import RectangleStudySettings
     from histonic.stages.transfer.settings import StudyTasksSettings, TransferSettings
@@ -71,17 +71,41 @@ def transfer(settings: TransferSettings) -> int:
 def tasks(settings: StudyTasksSettings) -> int:
     """Train encoders on 1, 2, 3 ... tile sets and evaluate each on the sets that it has not seen.
 
-    The YAML file lists the tile sets under 'sets:'. The same command resumes after an interruption.
+    With --cohort encoders of 0 (unsupervised), 1, 2, 4 and all tasks are judged on slides: each compresses
+    the cohort, slide networks are trained, and the gain over 0 tasks is told beside a positive control. The
+    YAML file lists the tile sets under 'sets:'. The same command resumes after an interruption.
     """
     from histonic.stages.transfer.tasks import study_tasks
 
     out = with_progress(study_tasks, settings)
-    click.echo(f"Table: {out / 'tasks.md'}, figure: {out / 'tasks.png'}")
+    name = "slides" if settings.cohort.is_given else "tasks"
+    click.echo(f"Table: {out / f'{name}.md'}, figure: {out / f'{name}.png'}")
     return 0
 
 
+@settings_command("pool", "histonic.stages.encoder.settings:PoolSettings")
+def pool(settings: PoolSettings) -> int:
+    """Make one pool of tile tasks of detection, segmentation and field sets, for 'encoder train --config'.
+
+    The YAML file lists the sets under 'sources:'. Classes are balanced; related sets leave together. The same
+    command resumes after an interruption.
+    """
+    from histonic.stages.encoder.pool import make_pool
+
+    result = with_progress(make_pool, settings)
+    for name, splits in result.tiles.items():
+        total = sum(count for counts in splits.values() for count in counts.values())
+        click.echo(f"  {name}: {total} tiles")
+    click.echo(
+        f"Table: {settings.out / 'pool.md'}; train on it: histonic encoder train --config {result.config}"
+    )
+    for name, image, reason in result.failures:
+        click.echo(f"failed  {name}: {image}: {reason}")
+    return 1 if result.failures else 0
+
+
 encoder = click.Group(
-    "encoder", [train, import_, transfer, tasks], help="Train, import and compare tile encoders."
+    "encoder", [train, import_, pool, transfer, tasks], help="Train, import and compare tile encoders."
 )
 
 

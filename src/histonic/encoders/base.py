@@ -116,6 +116,11 @@ ENCODERS: Registry[EncoderClass] = Registry(
             "features of photographs (EfficientNet-Lite0) and statistics of a tile; weights from a file",
         ),
         Entry(
+            "lite",
+            "histonic.encoders.networks.lite:LiteEncoder",
+            "EfficientNet-Lite0 up to its middle and a code layer, to be trained; weights from a file",
+        ),
+        Entry(
             "projected",
             "histonic.encoders.networks.projected:ProjectedEncoder",
             "a frozen encoder whose codes are made shorter by a trained layer (histonic encoder train "
@@ -125,6 +130,12 @@ ENCODERS: Registry[EncoderClass] = Registry(
             "timm",
             "histonic.encoders.foreign.timm:TimmEncoder",
             "any model of the timm package; weights from a file (histonic encoder import)",
+            needs=("timm",),
+        ),
+        Entry(
+            "mtdp",
+            "histonic.encoders.foreign.mtdp:MtdpEncoder",
+            "ResNet50 and DenseNet121 pre-trained on 22 tasks by Mormont et al.; weights from their file",
             needs=("timm",),
         ),
         Entry(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from histonic.core.documents import Part, parse_part
@@ -30,6 +30,7 @@ class HeadsFacts(Part):
     Attributes:
         tasks: What the heads tell.
         code_size: D.
+        hidden: Units of a dense layer in each head; 0: heads are linear.
         encoder: Fingerprint of the encoder at 32 bits; empty if not known.
         enlarged: By task, how many times as large as on a slide the objects were that its head learned from;
             only those that were enlarged.
@@ -37,6 +38,7 @@ class HeadsFacts(Part):
 
     tasks: Tasks
     code_size: PositiveInt
+    hidden: NonNegativeInt = 0
     encoder: str = ""
     enlarged: dict[str, float] = Field(default_factory=dict)
 
@@ -48,6 +50,7 @@ def save_heads(
     state: Mapping[str, Tensor],
     encoder: str = "",
     enlarged: Mapping[str, float] | None = None,
+    hidden: int = 0,
 ) -> None:
     """Keep the heads of a multitask encoder.
 
@@ -58,12 +61,17 @@ def save_heads(
         state: Weights of :class:`~histonic.nn.heads.Heads`.
         encoder: Fingerprint of the encoder at 32 bits, so that the heads are not taken for another's.
         enlarged: By task, how many times as large as on a slide the objects were that its head learned from.
+        hidden: Units of a dense layer in each head.
 
     Raises:
         OutputError: The file cannot be written.
     """
     facts = HeadsFacts(
-        tasks=tuple(tasks), code_size=code_size, encoder=encoder, enlarged=dict(enlarged or {})
+        tasks=tuple(tasks),
+        code_size=code_size,
+        hidden=hidden,
+        encoder=encoder,
+        enlarged=dict(enlarged or {}),
     )
     save_state(path, {**facts.to_dict(), "weights": dict(state)})
 
@@ -75,7 +83,7 @@ def load_heads(path: Path) -> Heads:
         TrainingError: The file is damaged.
     """
     facts, weights = _read(path)
-    heads = Heads(facts.tasks, facts.code_size)
+    heads = Heads(facts.tasks, facts.code_size, facts.hidden)
     is_state = isinstance(weights, dict) and all(isinstance(each, Tensor) for each in weights.values())
     found = misfit(heads, weights) if is_state else "there are none"
     if found is not None:
@@ -120,7 +128,7 @@ def load_slide_heads(path: Path) -> tuple[Heads, dict[str, float]]:
         )
     if not left_out:
         return heads, {}
-    own = Heads(kept, int(heads[kept[0].name].linear.in_features))
+    own = Heads(kept, heads.size, heads.hidden)
     for task in kept:
         own[task.name].load_state_dict(heads[task.name].state_dict())
     return own.eval().requires_grad_(False), left_out

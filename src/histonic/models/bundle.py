@@ -192,7 +192,13 @@ def write_bundle(
             encoder.save(partial / ENCODER_FILE)
         if tile_heads is not None:
             code_size = trained[0].code_size
-            save_heads(partial / HEADS_FILE, tile_heads.tasks, code_size, tile_heads.state_dict())
+            save_heads(
+                partial / HEADS_FILE,
+                tile_heads.tasks,
+                code_size,
+                tile_heads.state_dict(),
+                hidden=tile_heads.hidden,
+            )
         if familiar is not None:
             save_familiarity(partial / FAMILIAR_FILE, familiar)
         content = BundleContent(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from histonic.core.task import Task
+from histonic.nn.blocks import DenseBlock
 
 LEAST_SHARE = 1e-4
 """Share given to a class that nobody has, so that logarithms stay finite."""
@@ -24,11 +25,13 @@ class Head(nn.Module):
     """A linear layer for one task, and the facts about the training data that its outputs need.
 
     The layer begins at zero: an untrained head predicts the training prevalence, the training mean, or
-    the same risk for all.
+    the same risk for all. With ``hidden`` units a dense layer (batch normalisation, leaky ReLU) lies before
+    it, as in the supervised networks of Tellez et al. (TPAMI 2019), which have 256.
 
     Args:
         task: The target.
         size: E, length of the vectors.
+        hidden: Units of the dense layer; 0: there is none.
 
     Example:
         >>> head = Head(Task("msi", "binary", ("msi",), ("no", "yes")), 4)
@@ -50,9 +53,12 @@ class Head(nn.Module):
     shrinkage: Tensor
     """Share of the network in a prediction, the rest is the baseline; 1 unless validation says less."""
 
-    def __init__(self, task: Task, size: int) -> None:
+    def __init__(self, task: Task, size: int, hidden: int = 0) -> None:
         super().__init__()
         self.task = task
+        self.size, self.hidden = size, hidden
+        self.dense: nn.Module = DenseBlock(size, hidden) if hidden else nn.Identity()
+        size = hidden or size
         if task.kind == "ordinal":
             self.linear = nn.Linear(size, 1, bias=False)
             self.first = nn.Parameter(torch.zeros(1))
@@ -75,7 +81,11 @@ class Head(nn.Module):
             self.register_buffer("baseline_hazard", torch.tensor(task.intervals * math.log(2)).log())
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """``(B, E)`` to outputs ``(B, task.outputs)``, see :attr:`histonic.core.task.Task.outputs`."""
+        """``(..., E)`` to outputs ``(..., task.outputs)``, see :attr:`histonic.core.task.Task.outputs`."""
+        if self.hidden:
+            # Batch normalisation takes vectors one by one, whatever they are arranged in.
+            deep: Tensor = self.dense(vectors.reshape(-1, self.size))
+            vectors = deep.reshape(*vectors.shape[:-1], self.hidden)
         outputs: Tensor = self.linear(vectors)
         if self.task.kind != "ordinal":
             return outputs
@@ -202,12 +212,14 @@ class Heads(nn.Module):
     Args:
         tasks: The targets.
         size: E, length of the vectors.
+        hidden: Units of a dense layer in each head; 0: heads are linear.
     """
 
-    def __init__(self, tasks: Sequence[Task], size: int) -> None:
+    def __init__(self, tasks: Sequence[Task], size: int, hidden: int = 0) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
-        self.heads = nn.ModuleList(Head(task, size) for task in tasks)
+        self.size, self.hidden = size, hidden
+        self.heads = nn.ModuleList(Head(task, size, hidden) for task in tasks)
 
     def __getitem__(self, name: str) -> Head:
         for head in self.heads:

@@ -14,6 +14,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.settings import Settings, make_settings
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.train.settings import TrainSettings
+from histonic.stages.transfer.settings import StudyTasksSettings
 
 
 def settings_of(model: type[Settings], positional: tuple[str, ...], *words: str) -> Settings:
@@ -170,3 +171,18 @@ def test_one_word_says_where_tissue_comes_from(tmp_path: Path) -> None:
 def test_a_wrong_word_is_named_as_it_is_written() -> None:
     with pytest.raises(SettingsError, match=r"tissue is 'mask': Input should be 'auto', 'all' or 'masks'"):
         settings_of(CompressSettings, ("slides",), "a.svs", "--out", "s", "--tissue", "mask")
+
+
+def test_a_cohort_of_the_task_study_is_said_on_the_command_line_but_for_its_mappings(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "out: s\nsets: [{name: a, path: a}, {name: b, path: b}]\n"
+        "cohort: {train: {folds: 5}, target: grade, labels: other.csv}\n"
+    )
+    words = ["--cohort", "slides", "--cohort-labels", "labels.csv", "--cohort-own-sets", "a"]
+    found = settings_of(StudyTasksSettings, (), "--config", str(tmp_path / "c.yaml"), *words)
+    assert isinstance(found, StudyTasksSettings)
+    cohort = found.cohort
+    assert [str(each) for each in cohort.slides] == ["slides"] and cohort.own_sets == ("a",)
+    assert cohort.train == {"folds": 5} and cohort.target == ("grade",) and str(cohort.labels) == "labels.csv"
+    named = {option for each in parameters(StudyTasksSettings) for option in each.opts}
+    assert "--cohort-keep-stores" in named and "--cohort-train" not in named

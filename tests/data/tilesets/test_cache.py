@@ -178,3 +178,27 @@ def test_a_middle_of_less_than_half_is_told(tmp_path: Path) -> None:
         "of the middle? ('histonic tiles extract' cuts pictures into tiles)",
     )
     assert packed(tmp_path, [*flat(1, side=11)], "larger half", scale="mpp", mpp=0.5).notes == ()
+
+
+def test_wide_tiles_lie_beside_the_tiles_of_those_that_could_be_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    tiles = [rng.integers(0, 255, (side, side, 3)).astype(np.uint8) for side in (8, 11, 40)]
+    plan = TileSetSettings(name="a", path=Path("x"), mpp=0.5)
+    known: dict[str, Any] = {"tile_px": 8, "mpp": 0.5, "cache": tmp_path, "progress": Silent()}
+    found = packed_tiles(plan, listing([tiles[0], None, *tiles[1:]]), room=2, **known)
+    assert found.wide is not None and found.wide.sides.tolist() == [8, 11, 16]
+    assert np.array_equal(found.wide.tiles[2], tiles[2][12:28, 12:28])
+    assert not found.wide.tiles[0, 8:].any() and "areas of 8 to 16 px" in " ".join(found.notes)
+    some = found.wide_of(np.array([2]))
+    assert some is not None and np.array_equal(some.square(0, rng).shape, (8, 8, 3))
+    plain = packed_tiles(plan, listing([tiles[0], None, *tiles[1:]]), **known)
+    assert plain.wide is None and plain.geometry != found.geometry
+    assert np.array_equal(plain.tiles, found.tiles)
+
+
+def test_what_is_blown_up_has_no_squares(tmp_path: Path) -> None:
+    plan = TileSetSettings(name="a", path=Path("x"), scale="fill")
+    known: dict[str, Any] = {"tile_px": 8, "mpp": 0.5, "cache": tmp_path, "progress": Silent()}
+    found = packed_tiles(plan, listing(flat(1, 2, side=40)), room=2, **known)
+    assert found.wide is None
+    assert found.geometry == packed_tiles(plan, listing(flat(1, 2, side=40)), **known).geometry

@@ -1,4 +1,4 @@
-"""The nearest tile of the same slide, against a search through all pairs."""
+"""Tiles that share a side on a slide, against a search through all pairs."""
 
 from __future__ import annotations
 
@@ -7,34 +7,53 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histonic.data.tilesets.listing import texts
-from histonic.data.tilesets.neighbours import nearest_tiles
+from histonic.data.tilesets.neighbours import BESIDE, count_touching, touching_tiles
 
 
 def test_slides_of_one_patient_are_not_mixed() -> None:
-    places = np.array([[0, 0], [10, 0], [0, 0], [900, 0]], float)
-    patient, train = texts(["p"] * 4), texts(["train"] * 4)
-    assert nearest_tiles(places, patient, texts(["a", "b", "b", "a"]), train).tolist() == [3, 2, 1, 0]
-    # Without a slide the group stands for it; the same place twice is not a neighbour of itself.
-    assert nearest_tiles(places, patient, texts([""] * 4), train).tolist() == [1, 0, 1, 1]
+    places = np.array([[0, 0], [10, 0], [0, 0], [10, 0]], float)
+    patient, train, side = texts(["p"] * 4), texts(["train"] * 4), np.full(4, 10.0)
+    found = touching_tiles(places, side, patient, texts(["a", "b", "b", "a"]), train)
+    assert found[:, 0].tolist() == [3, -1, 1, -1] and found[:, 1].tolist() == [-1, 2, -1, 0]
+    # Without a slide the group stands for it; of two tiles at one place the first is the neighbour.
+    found = touching_tiles(places, side, patient, texts([""] * 4), train)
+    assert found[:, 0].tolist() == [1, -1, 1, -1]
 
 
 def test_splits_are_not_mixed_and_the_unknown_has_no_neighbour() -> None:
     places = np.array([[0, 0], [10, 0], [20, 0], [np.nan, 0]], float)
     slide, none = texts(["a"] * 4), texts([""] * 4)
     split = texts(["train", "test", "train", "train"])
-    assert nearest_tiles(places, none, slide, split).tolist() == [2, -1, 0, -1]
-    assert nearest_tiles(places, none, none, split).tolist() == [-1] * 4
+    side = np.full(4, 10.0)
+    assert (touching_tiles(places, side, none, slide, split) == -1).all()
+    assert (touching_tiles(places, side, none, none, texts(["train"] * 4)) == -1).all()
+    assert touching_tiles(places, side, none, slide, texts(["train"] * 4))[1].tolist() == [2, 0, -1, -1]
+
+
+def test_near_is_not_touching() -> None:
+    places = np.array([[0, 0], [20, 0], [0, 10.1], [5, 20.1]])
+    names = [texts([each] * 4) for each in ("p", "s", "train")]
+    found = touching_tiles(places, np.full(4, 10.0), *names)
+    assert found.tolist() == [[-1, -1, 2, -1], [-1] * 4, [-1, -1, -1, 0], [-1] * 4]
+    assert count_touching(found, np.arange(4)) == 2 and count_touching(found, np.array([1, 3])) == 0
+
+
+def test_without_a_side_the_grid_of_the_whole_slide_tells_it() -> None:
+    """The training tiles alone are two steps apart; the test tile between them shows the step."""
+    places = np.array([[0, 0], [256, 0], [128, 0], [128, 128]], float)
+    slide, split = texts(["s"] * 4), texts(["train", "train", "test", "test"])
+    found = touching_tiles(places, np.full(4, np.nan), texts([""] * 4), slide, split)
+    assert found.tolist() == [[-1] * 4, [-1] * 4, [-1, -1, 3, -1], [-1, -1, -1, 2]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.sampled_from("ab")), max_size=25))
-def test_no_other_place_is_nearer(tiles: list[tuple[int, int, str]]) -> None:
-    places = np.array([(x, y) for x, y, _ in tiles], float).reshape(-1, 2)
+def test_all_that_touch_are_found_and_nothing_else(tiles: list[tuple[int, int, str]]) -> None:
+    places = np.array([(8 * x, 8 * y) for x, y, _ in tiles], float).reshape(-1, 2)
     slide = texts([name for *_, name in tiles])
-    found = nearest_tiles(places, texts([""] * len(tiles)), slide, texts(["train"] * len(tiles)))
-    for row, other in enumerate(found):
-        apart = np.hypot(*(places - places[row]).T)
-        candidates = apart[(slide == slide[row]) & (apart > 0)]
-        if other < 0:
-            assert not len(candidates)
-        else:
-            assert slide[other] == slide[row] and apart[other] == candidates.min()
+    count = len(tiles)
+    found = touching_tiles(places, np.full(count, 8.0), texts([""] * count), slide, texts(["train"] * count))
+    for row, others in enumerate(found):
+        for other, step in zip(others, BESIDE, strict=True):
+            wanted = places[row] + 8 * np.array(step)
+            there = np.flatnonzero((slide == slide[row]) & (places == wanted).all(axis=1))
+            assert other == (there[0] if len(there) else -1)

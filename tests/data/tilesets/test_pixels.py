@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histonic.data.tilesets.pixels import Fit, bring, fit_by_mpp, fit_whole
+from histonic.data.tilesets.pixels import Fit, WideTiles, bring, fit_by_mpp, fit_whole, fit_wide
 
 
 def test_halving_averages_blocks() -> None:
@@ -98,3 +98,28 @@ def test_the_centre_stays_the_centre(side: int, tile_mpp: float, mpp: float, bes
     there, back = bring(tile, fit).astype(int), bring(tile[:, ::-1], fit)[:, ::-1].astype(int)
     assert np.abs(there - back).max() <= 1
     assert np.abs(there.mean() - tile.astype(float).mean()) < 3
+
+
+def test_a_wide_tile_holds_the_centre_tile_in_its_middle() -> None:
+    tile = np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+    fit = fit_wide(tile.shape, 0.5, 16, 0.5, 2.0)
+    wide = bring(tile, fit)
+    assert wide.shape == (32, 32, 3)
+    assert np.array_equal(wide[8:24, 8:24], bring(tile, Fit(16, 16)))
+
+
+@given(st.integers(16, 90), st.floats(0.25, 1.0), st.floats(1, 4))
+def test_a_wide_tile_keeps_its_scale_and_fits_into_its_source(side: int, mpp: float, room: float) -> None:
+    if fit_by_mpp((side, side), mpp, 16, 0.5) is None:
+        return
+    fit = fit_wide((side, side), mpp, 16, 0.5, room)
+    assert 16 <= fit.tile_px <= round(room * 16) and fit.side_px <= side
+    assert fit.tile_px * 0.5 == pytest.approx(fit.side_px * mpp, rel=0.021)
+
+
+def test_squares_come_from_the_whole_of_each_tile_and_from_nothing_else() -> None:
+    tiles = np.zeros((2, 12, 12, 3), np.uint8)
+    tiles[0, :9, :9], tiles[1] = 100, 200  # the first is smaller; what lies beside it is padding
+    wide = WideTiles(tiles, np.array([9, 12]), np.array([1, 0]), 8)
+    rng = np.random.default_rng(0)
+    assert all((wide.square(0, rng) == 200).all() and (wide.square(1, rng) == 100).all() for _ in range(50))

@@ -161,9 +161,13 @@ def test_grey_palette_and_transparent_images_become_colour(tmp_path: Path) -> No
     assert (found.tiles[[path.endswith("clear.png") for path in found.paths]] == 255).all()
 
 
-def test_neighbours_are_the_nearest_tiles_of_the_same_slide(tmp_path: Path) -> None:
-    rows = rows_of("abab", group=list("ppqp"), x=[0, 500, 0, 90], y=[0, 0, 0, 0], split=["train"] * 4)
-    assert read(table(tmp_path / "set", rows)).neighbours.tolist() == [3, 3, -1, 0]
+def test_neighbours_are_the_tiles_of_the_same_slide_that_touch(tmp_path: Path) -> None:
+    known = {"group": list("ppqp"), "x": [0, 500, 0, 90], "y": [0, 0, 0, 0], "split": ["train"] * 4}
+    found = read(table(tmp_path / "set", rows_of("abab", **known, side=[90] * 4)))
+    assert found.neighbours[:, 0].tolist() == [3, -1, -1, -1]
+    assert found.neighbours[:, 1].tolist() == [-1, -1, -1, 0] and found.placed.all()
+    none = read(table(tmp_path / "other", rows_of("abab", **known, side=[80] * 4)))
+    assert (none.neighbours == -1).all() and none.fingerprint != found.fingerprint
 
 
 def test_groups_stay_whole_where_splits_are_drawn(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.networks.lite import (
     LiteAppearanceEncoder,
     LiteAppearanceNetwork,
+    LiteEncoder,
+    LiteNetwork,
     LiteTrunk,
 )
 from histonic.encoders.networks.tile_network import TileNetwork
@@ -117,3 +119,25 @@ def test_a_file_holds_its_side(tmp_path: Path) -> None:
         LiteAppearanceNetwork(512)
     with pytest.raises(EncoderError, match="tile_px is 100"):
         LiteAppearanceNetwork(16, 100)
+
+
+def test_a_trainable_trunk_gives_the_features_of_the_frozen_one() -> None:
+    torch.manual_seed(0)
+    frozen = LiteAppearanceNetwork(8, 128, 64, 80).eval()
+    plain = LiteNetwork(80, 128, 64, 80).eval()
+    plain.trunk.load_state_dict(frozen.trunk.state_dict())
+    tiles = torch.rand(2, 3, 128, 128) * 2 - 1
+    assert torch.allclose(plain(tiles), frozen.parts(tiles)[0], atol=1e-5)
+    coded = LiteNetwork(5, 128, 64, 80)
+    assert coded(tiles).shape == (2, 5) and isinstance(plain.code, torch.nn.Identity)
+    with pytest.raises(EncoderError, match="lite:SIDE"):
+        LiteEncoder.build(EncoderSpec("x", "lite:100:80", 128, 0.5, 8))
+    with pytest.raises(EncoderError, match="no larger than the tiles"):
+        LiteEncoder.build(EncoderSpec("x", "lite:128:80", 64, 0.5, 8))
+
+
+class TestLiteEncoder(EncoderContract):
+    def make(self):  # type: ignore[no-untyped-def]
+        torch.manual_seed(0)
+        spec = EncoderSpec("random", "lite:64:80", 64, 0.5, 8)
+        return LiteEncoder(spec, LiteEncoder.build(spec))

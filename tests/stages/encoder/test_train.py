@@ -331,3 +331,32 @@ def test_two_processes_learn_as_one_does(tmp_path: Path, sets: list[dict[str, An
     facts = json.loads((tmp_path / "two" / "run.json").read_text())
     assert np.isfinite(facts["validation"]["loss"])
     assert load_encoder(tmp_path / "two" / "encoder.safetensors").spec.code_size == 8
+
+
+def test_heads_with_a_dense_layer_and_random_squares(tmp_path: Path, sets: list[dict[str, Any]]) -> None:
+    sets[1] |= {"assumed_mpp": 1.0}  # 128 px of which the encoder sees 64
+    out = run(tmp_path, sets, random_crop=2, multitask={"head_hidden": 12})
+    heads = load_heads(out / "heads.safetensors")
+    assert heads.hidden == 12 and heads["colour"].linear.in_features == 12
+    card = (out / "model_card.md").read_text()
+    assert "random squares of 64 px, at true scale, of areas of 128 px" in card
+    assert "no random squares can be drawn" in card  # of the set of 64 px
+    with pytest.raises(SettingsError, match="computed once"):
+        weights = out / "encoder.safetensors"
+        run(tmp_path, sets, "frozen", weights=weights, freeze_trunk=True, code_size=4, random_crop=2)
+
+
+def test_the_card_says_how_many_pairs_touch(tmp_path: Path, sets: list[dict[str, Any]]) -> None:
+    rows = ["path,x,y,side,slide"]
+    for number in range(16):
+        shutil.copy(tmp_path / "tint" / "dark" / f"{number}.png", tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{64 * (number % 4)},{64 * (number // 4)},64,s{number % 2}")
+    (tmp_path / "tiles.csv").write_text("\n".join(rows))
+    placed = {"name": "placed", "path": tmp_path / "tiles.csv", "mpp": 1.0}
+    out = run(tmp_path, [placed, sets[1]], objective="contrastive", trunk="nic")
+    pairs = json.loads((out / "run.json").read_text())["pairs"]
+    # Columns alternate between two slides, so that tiles touch above and below only.
+    assert pairs["placed"]["touching"] > 0 and pairs["placed"]["touching_share"] == 0.75
+    assert pairs["colour"]["of_known_place"] == 0 == pairs["colour"]["touching_share"]
+    card = (out / "model_card.md").read_text()
+    assert "touch another; 75% of the pairs" in card and "colour: where its" in card

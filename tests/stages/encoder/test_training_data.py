@@ -12,11 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from histonic.core.task import Task
+from histonic.data.tilesets.pixels import WideTiles
 from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.nn.losses import ValidationResult
-from histonic.stages.encoder.training_data import ROW, TileSampler, TileTrainingData, TrainingModule
+from histonic.stages.encoder.training_data import (
+    ROW,
+    TileSampler,
+    TileTrainingData,
+    TrainingModule,
+    pair_facts,
+    pair_words,
+)
 from histonic.training.devices import make_fabric
 
 Maker = Callable[..., Any]
@@ -38,7 +46,9 @@ def tile_set(name: str, classes: int, counts: list[int], **facts: Any) -> Any:
         "split": split,
         "group": np.array([f"g{row // 3}" for row in range(count)]),
         "paths": tuple(f"{name}/{row}.png" for row in range(count)),
-        "neighbours": np.full(count, -1),
+        "neighbours": np.full((count, 4), -1),
+        "placed": np.zeros(count, bool),
+        "wide": None,
         **facts,
     }
     return SimpleNamespace(**found, rows=lambda which: np.flatnonzero(found["split"] == which))
@@ -77,18 +87,45 @@ def test_without_balance_classes_come_as_often_as_they_are() -> None:
     assert shares == pytest.approx(np.bincount(train) / len(train), abs=0.03)
 
 
-def test_partners_are_neighbours_or_of_another_group() -> None:
-    near = tile_set("near", 2, [20, 20], neighbours=(np.arange(40) + 1) % 40)
+def test_pairs_of_two_places_touch_or_are_of_two_groups() -> None:
+    """Every second tile touches none: three quarters of the pairs touch all the same."""
+    beside = np.full((40, 4), -1)
+    beside[0::4, 0], beside[2::4, 1] = np.arange(2, 42, 4), np.arange(0, 40, 4)
+    near = tile_set("near", 2, [20, 20], neighbours=beside, split=np.full(40, "train"))
     draws = TileSampler([SMALL, near], balance=False)
     rng = np.random.default_rng(0)
     rows = np.tile(np.arange(32, 72), 50)
     same = rng.random(len(rows)) < 0.5
-    found = draws.partners(rows, same, rng)
-    assert (found[same] == rows[same]).all() and (found[~same] != rows[~same]).all()
-    is_near = found[~same] == 32 + (rows[~same] - 31) % 40
-    assert is_near.mean() == pytest.approx(0.75, abs=0.04)
-    far = ~is_near
-    assert (near.group[found[~same][far] - 32] != near.group[rows[~same][far] - 32]).all()
+    first, second = draws.pairs(rows, same, rng)
+    assert (first[same] == rows[same]).all() and (second[same] == rows[same]).all()
+    one, other = first[~same] - 32, second[~same] - 32
+    touch = (beside[one] == other[:, None]).any(axis=1)
+    assert touch.mean() == pytest.approx(0.75, abs=0.04)
+    assert (near.group[one[~touch]] != near.group[other[~touch]]).all() and (one != other).all()
+    assert (first[~same][~touch] == rows[~same][~touch]).all()  # only those that should touch are redrawn
+
+
+def test_the_share_of_touching_pairs_is_told() -> None:
+    beside = np.full((40, 4), -1)
+    beside[1, 0], beside[2, 1] = 2, 1
+    near = tile_set("near", 2, [20, 20], neighbours=beside, placed=np.ones(40, bool))
+    facts = pair_facts(near)
+    assert facts == {"train_tiles": 30, "of_known_place": 30, "touching": 2, "touching_share": 0.75}
+    assert "2 of 30 training tiles (7%) touch another; 75%" in pair_words("near", facts)
+    assert "is not known" in pair_words("small", pair_facts(SMALL))
+
+
+def test_training_sees_random_squares_and_validation_the_centre() -> None:
+    """Wide tiles hold their columns and rows as colours, so that a square tells where it was cut."""
+    place = np.zeros((160, 24, 24, 3), np.uint8)
+    place[..., 0], place[..., 1] = np.arange(24)[None, None], np.arange(24)[None, :, None]
+    wide = WideTiles(place, np.full(160, 20), np.arange(160), 16)
+    data = training_data(Recording("two views"), sets=(tile_set("wide", 3, [100, 50, 10], wide=wide),))
+    (_, first, second), targets = next(iter(data.batches(1, 0, 1)))
+    corners = first[:, 0, 0, :2]
+    assert torch.equal(first, second) and int(corners.max()) == 4 and len(corners.unique(dim=0)) > 8
+    assert torch.equal(first[:, -1, -1, :2], corners + 15)
+    assert torch.equal(data.tiles(targets[ROW].numpy())[:, 0, 0, 0], targets[ROW].to(torch.uint8))
 
 
 def test_batches_are_the_same_whenever_asked_and_differ_between_epochs() -> None:

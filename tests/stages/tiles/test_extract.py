@@ -153,7 +153,9 @@ def test_background_and_slides_that_are_all_background(slides: Path, tmp_path: P
 def test_without_annotations_there_is_no_label(slides: Path, tmp_path: Path) -> None:
     result = extract(slides, None, tmp_path / "set", max_per_class_per_slide=20)
     rows = rows_of(tmp_path / "set")
-    assert result.tiles == {"": 60} and list(rows[0]) == ["path", "split", "group", "slide", "x", "y", "mpp"]
+    columns = ["path", "split", "group", "slide", "x", "y", "side", "mpp"]
+    assert result.tiles == {"": 60} and list(rows[0]) == columns
+    assert len({row["side"] for row in rows}) == 1 and float(rows[0]["side"]) > 0
     assert all(row["path"].startswith("tissue/") and int(row["x"]) < 700 for row in rows)
     declared = yaml.safe_load((tmp_path / "set" / "set.yaml").read_text(encoding="utf-8"))
     assert declared["tiles"] == 60 and "kind" not in declared and "classes" not in declared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from histonic.core.errors import SettingsError
-from histonic.stages.transfer.tasks import draw_subsets, study_tasks
+from histonic.stages.transfer.tasks import study_tasks
 
 NAMES = ("nodes", "colon", "breast", "kind")
 
@@ -61,16 +60,6 @@ def test_related_sets_are_not_evaluated(fake_world: Any, tmp_path: Path) -> None
     assert {each for each in evaluated if "," in each[0]} == {
         ("nodes,colon,breast", "kind"), ("nodes,colon,kind", "breast")
     }  # fmt: skip
-
-
-def test_a_sample_of_choices_is_seeded_and_balanced() -> None:
-    names = [f"t{number}" for number in range(8)]
-    drawn = draw_subsets(names, 3, 8, seed=4)
-    assert drawn == draw_subsets(names, 3, 8, seed=4) != draw_subsets(names, 3, 8, seed=5)
-    assert len(set(drawn)) == 8 and all(len(set(each)) == 3 for each in drawn)
-    used = Counter(name for each in drawn for name in each)
-    assert set(used.values()) <= {2, 3, 4}
-    assert len(draw_subsets(names, 7, 7, seed=0)) == 7
 
 
 def test_wrong_counts_are_refused(fake_world: Any, tmp_path: Path) -> None:

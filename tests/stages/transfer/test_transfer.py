@@ -113,6 +113,19 @@ def test_a_small_network_on_frozen_codes_is_a_row_of_its_own(
     assert "| colour | frozen, dense layer of 256 |" in (out / "transfer.md").read_text()
 
 
+def test_joint_training_is_one_on_all_sets_judged_by_its_heads(fake_world: Any, tmp_path: Path) -> None:
+    variants = {"multitask": {}, "vae": {"objective": "vae"}}
+    given = {"sets": sets(names=NAMES[:3]), "modes": ["joint", "finetuned"], "variants": variants}
+    out = transfer(**values(tmp_path / "run", **given))
+    joint = [each for each in fake_world.trainings if "joint" in each.out.parts]
+    assert len({each.out for each in joint}) == 2  # by two seeds, for all three tasks together
+    assert all([one.name for one in each.sets] == list(NAMES[:3]) for each in joint)
+    rows = [row for row in table(out / "transfer.csv") if row["mode"] == "joint"]
+    # What has no heads cannot be judged by them.
+    assert {row["encoder"] for row in rows} == {"multitask"} and len(rows) == 3 * 2
+    assert "trained with the task among the others" in (out / "transfer.md").read_text()
+
+
 def test_settings_are_chosen_without_the_task_under_test(fake_world: Any, tmp_path: Path) -> None:
     out = transfer(**values(tmp_path / "run", grid={"learning_rate": [0.001, 0.1]}))
     chosen = json.loads((out / "transfer.json").read_text())["chosen"]["multitask"]

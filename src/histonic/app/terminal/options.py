@@ -117,7 +117,9 @@ def _options(model: type[Settings]) -> Iterator[tuple[str, FieldInfo]]:
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Settings):
             for inner_key, inner_field in fields_of(inner).items():
-                yield f"{key}.{inner_key}", inner_field
+                # A mapping inside of other settings is said in a YAML file.
+                if not _is_nested_list(inner_field) and not _is_mapping(inner_field):
+                    yield f"{key}.{inner_key}", inner_field
         elif not _is_nested_list(field):
             yield key, field
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,7 +25,15 @@ from histonic.core.units import MOST_OVER_SCALE
 from histonic.data.tilesets.compose import Composer, background_stamp
 from histonic.data.tilesets.images import HASH_LETTERS, UInt8Array, colour_hash, pixel_hash
 from histonic.data.tilesets.listing import Listing, Texts
-from histonic.data.tilesets.pixels import MOST_ENLARGED, Fit, bring, fit_by_mpp, fit_whole
+from histonic.data.tilesets.pixels import (
+    MOST_ENLARGED,
+    Fit,
+    WideTiles,
+    bring,
+    fit_by_mpp,
+    fit_whole,
+    fit_wide,
+)
 
 if TYPE_CHECKING:
     from histonic.data.tilesets.plan import TileSetSettings
@@ -36,6 +44,7 @@ AT_ONCE = 256
 """Tiles that wait in memory at most."""
 LITTLE_SHOWN = 0.5
 """Share of a picture's area below which a note says that its middle alone is shown."""
+WIDE = "wide.npy"
 NOTEWORTHY = 1.05
 """Enlargement from which on a note says so."""
 
@@ -54,6 +63,7 @@ class Packed:
         notes: What was done to the tiles that a reader of results should know.
         geometry: All that decides how pixels of a file become pixels of a tile.
         enlarged: How many times as large as on a slide objects are, at most; 1 where that is not known.
+        wide: The tiles with more around them, where that was asked for and is there.
     """
 
     folder: Path
@@ -65,6 +75,11 @@ class Packed:
     notes: tuple[str, ...]
     geometry: str
     enlarged: float = 1.0
+    wide: WideTiles | None = None
+
+    def wide_of(self, rows: npt.NDArray[np.int64]) -> WideTiles | None:
+        """Some of the wide tiles."""
+        return None if self.wide is None else replace(self.wide, rows=self.wide.rows[rows])
 
     def only(self, rows: npt.NDArray[np.int64]) -> UInt8Array:
         """Some of the tiles, in a mapped file of their own that is written the first time."""
@@ -80,7 +95,14 @@ class Packed:
 
 
 def packed_tiles(
-    plan: TileSetSettings, listing: Listing, *, tile_px: int, mpp: float, cache: Path, progress: Progress
+    plan: TileSetSettings,
+    listing: Listing,
+    *,
+    tile_px: int,
+    mpp: float,
+    cache: Path,
+    progress: Progress,
+    room: float = 1.0,
 ) -> Packed:
     """The tiles of a listing, from the cache if they are there, else decoded into it.
 
@@ -93,6 +115,7 @@ def packed_tiles(
         mpp: Their microns per pixel.
         cache: Folder of decoded sets.
         progress: Listener to the progress; hears of each tile that is skipped.
+        room: Keep tiles at their true scale with up to so many times the encoder's side, too.
 
     Raises:
         TileSetError: The resolution is unknown, or a tile cannot be brought to the encoder's.
@@ -100,7 +123,10 @@ def packed_tiles(
     """
     _require_resolution(plan, mpp)
     known = None if plan.scale == "fill" else plan.mpp or plan.assumed_mpp
-    geometry = json.dumps([plan.scale, known, tile_px, mpp, *_composed_of(plan, listing)])
+    # What is blown up or laid on tissue has no more around it at its true scale.
+    room = room if plan.scale == "mpp" else 1.0
+    wide = [f"room {room:g}"] if room > 1 else []
+    geometry = json.dumps([plan.scale, known, tile_px, mpp, *_composed_of(plan, listing), *wide])
     facts = [FORMAT, version("histonic"), listing.stamp, plan.mpp, plan.assumed_mpp, geometry]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', plan.name).lstrip('.')}-{key}"
@@ -109,7 +135,7 @@ def packed_tiles(
         with _only_here(folder, progress):
             found = _load(folder, tile_px, geometry)
             if found is None:
-                _decode(folder, plan, listing, tile_px, mpp, progress)
+                _decode(folder, plan, listing, tile_px, mpp, progress, room)
                 found = _load(folder, tile_px, geometry)
     if found is None:
         raise TileSetError(
@@ -178,11 +204,17 @@ def _load(folder: Path, tile_px: int, geometry: str) -> Packed | None:
         hashes, colours = np.load(folder / "hashes.npy"), np.load(folder / "colours.npy")
         failures, notes = tuple(facts["failures"]), tuple(facts["notes"])
         enlarged = float(facts["enlarged"])
+        wide = None
+        if (folder / WIDE).is_file():
+            sides = np.load(folder / "sides.npy")
+            wide = WideTiles(_mapped(folder / WIDE), sides, np.arange(len(kept)), tile_px)
     except (OSError, ValueError, EOFError, LookupError, TypeError, RecursionError):
         return None
     whole = tiles.shape == (len(kept), tile_px, tile_px, 3) and len(hashes) == len(colours) == len(kept)
     return (
-        Packed(folder, tiles, kept, hashes, colours, failures, notes, geometry, enlarged) if whole else None
+        Packed(folder, tiles, kept, hashes, colours, failures, notes, geometry, enlarged, wide)
+        if whole and (wide is None or len(wide.tiles) == len(wide.sides) == len(kept))
+        else None
     )
 
 
@@ -220,10 +252,17 @@ class _Seen:
     failures: list[dict[str, str]]
     shown: list[float]
     """Share of each picture's area that its tile shows."""
+    sides: list[int] = field(default_factory=list)
 
 
 def _decode(
-    folder: Path, plan: TileSetSettings, listing: Listing, tile_px: int, mpp: float, progress: Progress
+    folder: Path,
+    plan: TileSetSettings,
+    listing: Listing,
+    tile_px: int,
+    mpp: float,
+    progress: Progress,
+    room: float,
 ) -> None:
     """Decode all tiles into a folder that is there whole or not at all."""
     seen = _Seen([], [], [], [], [], [])
@@ -231,10 +270,17 @@ def _decode(
     with replacing_folder(folder) as partial:
         with (partial / "tiles.npy").open("wb") as file:
             _write_tiles(file, _prepared(plan, listing, tile_px, mpp, seen, progress), tile_px)
+        if room > 1:
+            with (partial / WIDE).open("wb") as file:
+                wide = _widened(plan, listing, tile_px, mpp, seen, room)
+                _write_tiles(file, wide, round(room * tile_px))
+            np.save(partial / "sides.npy", np.array(seen.sides, dtype=np.int64))
         np.save(partial / "kept.npy", np.array(seen.kept, dtype=np.int64))
         for name, hashes in (("hashes", seen.hashes), ("colours", seen.colours)):
             np.save(partial / f"{name}.npy", np.array(hashes, dtype=f"<U{HASH_LETTERS}"))
         notes = [*_notes(plan, seen.fits, mpp), *_little_shown(plan, seen.shown)] if seen.fits else []
+        if seen.sides:
+            notes.append(_wide_note(seen.sides, tile_px))
         facts = {"failures": seen.failures, "notes": notes, "enlarged": _enlarged(plan, seen.fits, mpp)}
         write_json(partial / "facts.json", facts)
 
@@ -272,6 +318,32 @@ def _prepared(
                     seen.shown.append(found[4])
                     yield tile
             progress.advance(len(rows))
+
+
+def _widened(
+    plan: TileSetSettings, listing: Listing, tile_px: int, mpp: float, seen: _Seen, room: float
+) -> Iterator[UInt8Array]:
+    """The tiles that could be read once more, with what lies around the encoder's square."""
+    most, own_mpp = round(room * tile_px), plan.mpp or plan.assumed_mpp or mpp
+
+    def prepare(row: int) -> UInt8Array:
+        tile = listing.read(row)
+        return bring(tile, fit_wide(tile.shape, own_mpp, tile_px, mpp, room))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(seen.kept), AT_ONCE):
+            for tile in pool.map(prepare, seen.kept[start : start + AT_ONCE]):
+                seen.sides.append(len(tile))
+                padded = np.zeros((most, most, 3), np.uint8)
+                padded[: len(tile), : len(tile)] = tile
+                yield padded
+
+
+def _wide_note(sides: list[int], tile_px: int) -> str:
+    if max(sides) == tile_px:
+        return f"no tile is larger than the encoder's {tile_px} px: no random squares can be drawn"
+    span = _span((min(sides), max(sides)), ".0f")
+    return f"training tiles are random squares of {tile_px} px, at true scale, of areas of {span} px"
 
 
 def _fit(plan: TileSetSettings, shape: tuple[int, ...], tile_px: int, mpp: float, where: str) -> Fit:

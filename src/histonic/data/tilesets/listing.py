@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Listing:
         read: Row -> uint8 ``(H, W, 3)``; raises ValueError or OSError for what cannot be read. It is called
             from several threads.
         stamp: Hash of the files' names, sizes and times.
+        sides: ``(N,)`` sides of the tiles in level-0 pixels, NaN where unknown; empty: of all.
         table_rows: ``(N,)`` row in the table, as a spreadsheet shows it; empty where there is none.
     """
 
@@ -54,6 +55,7 @@ class Listing:
     read: Callable[[int], UInt8Array]
     stamp: str
     table_rows: tuple[int, ...] = ()
+    sides: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def where(self, row: int) -> str:
         """A tile as a message names it."""

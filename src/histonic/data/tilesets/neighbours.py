@@ -1,4 +1,4 @@
-"""Which tile lies beside which on its slide, for methods that learn from pairs (Tellez et al. 2019)."""
+"""Which tiles touch which on their slide, for methods that learn from pairs (Tellez et al. 2019)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,72 @@ from scipy.spatial import cKDTree
 
 from histonic.data.tilesets.listing import Texts
 
+BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1))
+"""Where a tile lies that shares a side: to the right, to the left, below, above."""
+SLACK = 0.02
+"""Share of a tile's side by which a place may be off: corners are whole pixels."""
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
-def nearest_tiles(
-    places: npt.NDArray[np.float64], group: Texts, slide: Texts, split: Texts
-) -> npt.NDArray[np.int64]:
-    """For each tile the nearest other place of the same slide and split.
+
+def touching_tiles(
+    places: FloatArray, sides: FloatArray, group: Texts, slide: Texts, split: Texts
+) -> IntArray:
+    """For each tile those of the same slide and split that share a side with it.
 
     Args:
         places: ``(N, 2)`` x and y of the top-left corners in level-0 pixels, NaN where unknown.
+        sides: ``(N,)`` sides of the tiles in level-0 pixels; where NaN, the step of the slide's grid is taken
+            for it: the smallest step between two columns or rows of its tiles.
         group: ``(N,)``, stands in for the slide where that is unknown.
         slide: ``(N,)``, empty where unknown.
         split: ``(N,)`` train, val or test.
 
     Returns:
-        ``(N,)`` row of the neighbour, the first one of several at its place; -1 where place or slide is
-        unknown or no other place is.
+        ``(N, 4)`` rows of the tiles to the right, to the left, below and above (of several at a place the
+        first); -1 where none is, or where place or slide is unknown.
 
     Example:
         >>> places = np.array([[0.0, 0.0], [900.0, 0.0], [128.0, 0.0]])
-        >>> nearest_tiles(places, *(np.array([each] * 3) for each in ("patient", "slide", "train")))
-        array([2, 2, 0])
+        >>> names = (np.array([each] * 3) for each in ("patient", "slide", "train"))
+        >>> touching_tiles(places, np.full(3, 128.0), *names).tolist()
+        [[2, -1, -1, -1], [-1, -1, -1, -1], [-1, 0, -1, -1]]
     """
-    found = np.full(len(places), -1, dtype=np.int64)
+    found = np.full((len(places), len(BESIDE)), -1, dtype=np.int64)
     known = ~np.isnan(places).any(axis=1) & ((group != "") | (slide != ""))
-    members: dict[tuple[str, str, str], list[int]] = {}
+    members: dict[tuple[str, str], list[int]] = {}
     for row in np.flatnonzero(known):
-        members.setdefault((str(group[row]), str(slide[row]), str(split[row])), []).append(int(row))
+        members.setdefault((str(group[row]), str(slide[row])), []).append(int(row))
     for own in members.values():
         rows = np.array(own)
-        there, first, which = np.unique(places[rows], axis=0, return_index=True, return_inverse=True)
-        if len(there) > 1:
-            # The nearest of two is the place itself, as no other lies upon it.
-            _, nearest = cKDTree(there).query(there, k=2)
-            found[rows] = rows[first[nearest[which.reshape(-1), 1]]]
+        # The step is that of the whole slide, of which a split may hold few tiles.
+        side = np.where(np.isnan(sides[rows]), _step(places[rows]), sides[rows])
+        for part in np.unique(split[rows].astype(str)):
+            here = split[rows].astype(str) == part
+            found[rows[here]] = _beside(places[rows[here]], side[here], rows[here])
     return found
+
+
+def _step(places: FloatArray) -> float:
+    """The smallest step between columns or rows of tiles; NaN where all lie in one place."""
+    steps = [np.diff(np.unique(places[:, axis])) for axis in (0, 1)]
+    every = np.concatenate(steps)
+    return float(every.min()) if len(every) else np.nan
+
+
+def _beside(places: FloatArray, side: FloatArray, rows: IntArray) -> IntArray:
+    there, first = np.unique(places, axis=0, return_index=True)
+    tree = cKDTree(there)
+    found = np.full((len(places), len(BESIDE)), -1, dtype=np.int64)
+    sure = np.flatnonzero(~np.isnan(side))
+    for number, step in enumerate(BESIDE):
+        wanted = places[sure] + np.array(step) * side[sure, None]
+        distance, at = tree.query(wanted)
+        near = distance <= np.maximum(1.0, SLACK * side[sure])
+        found[sure[near], number] = rows[first[at[near]]]
+    return found
+
+
+def count_touching(neighbours: IntArray, rows: IntArray) -> int:
+    """How many of some tiles touch another."""
+    return int((neighbours[rows] >= 0).any(axis=1).sum())

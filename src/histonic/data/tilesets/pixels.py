@@ -59,6 +59,49 @@ def fit_whole(shape: tuple[int, ...], tile_px: int) -> Fit:
     return Fit(float(min(shape[:2])), tile_px)
 
 
+def fit_wide(shape: tuple[int, ...], tile_mpp: float, tile_px: int, mpp: float, room: float) -> Fit:
+    """The largest centre square at the encoder's resolution, of up to ``room`` times its side.
+
+    Args:
+        shape: Of the tile, height and width first.
+        tile_mpp: Its microns per pixel.
+        tile_px: Side of the encoder's tiles.
+        mpp: Their microns per pixel.
+        room: 1 or more.
+
+    Example:
+        >>> fit_wide((206, 206), 0.62, 128, 0.5, 1.5), fit_wide((206, 206), 0.62, 128, 0.5, 4).tile_px
+        (Fit(side_px=154.83870967741936, tile_px=192), 255)
+    """
+    there = min(shape[:2])
+    side = max(tile_px, min(round(room * tile_px), int(there * tile_mpp / mpp)))
+    return Fit(min(side * mpp / tile_mpp, float(there)), side)
+
+
+@dataclass(frozen=True)
+class WideTiles:
+    """Tiles with more of their surroundings than the encoder sees, from which squares are drawn.
+
+    Attributes:
+        tiles: uint8 ``(M, S, S, 3)`` at the encoder's resolution, mapped from the disk; each fills the
+            top left corner.
+        sides: ``(M,)`` side of what each fills.
+        rows: ``(N,)`` which of them are meant.
+        tile_px: Side of the encoder's tiles.
+    """
+
+    tiles: UInt8Array
+    sides: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    tile_px: int
+
+    def square(self, row: int, rng: np.random.Generator) -> UInt8Array:
+        """A random square ``(tile_px, tile_px, 3)`` of a tile."""
+        at = int(self.rows[row])
+        top, left = rng.integers(0, int(self.sides[at]) - self.tile_px + 1, size=2)
+        return self.tiles[at, top : top + self.tile_px, left : left + self.tile_px]
+
+
 def bring(tile: UInt8Array, fit: Fit) -> UInt8Array:
     """The centre square of a tile at the encoder's side.
 

@@ -19,7 +19,7 @@ from histonic.data.tilesets.listing import SPLITS, Listing, Texts, file_stamp, i
 if TYPE_CHECKING:
     from histonic.data.tilesets.plan import TileSetSettings
 
-SPLIT, GROUP, SLIDE = "split", "group", "slide"
+SPLIT, GROUP, SLIDE, SIDE = "split", "group", "slide", "side"
 """Columns that are taken where they exist; others are named in the plan, and must exist."""
 
 
@@ -53,6 +53,7 @@ def list_table(asked: str, file: Path, plan: TileSetSettings) -> Listing:
         image_reader(files),
         file_stamp(files, file.parent),
         tuple(int(row) for row in table.frame.index),
+        _column(table, SIDE),
     )
 
 
@@ -112,10 +113,16 @@ def _splits(asked: str, table: TextTable, column: str) -> Texts:
 
 
 def _places(table: TextTable) -> npt.NDArray[np.float64]:
-    found = np.full((len(table.frame), 2), np.nan)
-    if {"x", "y"} <= set(table.columns):
-        for axis, column in enumerate("xy"):
-            for row, cell in enumerate(table.frame[column]):
-                number = to_number(cell.replace(",", "."))
-                found[row, axis] = np.nan if number is None else number
+    if not {"x", "y"} <= set(table.columns):
+        return np.full((len(table.frame), 2), np.nan)
+    return np.stack([_column(table, axis) for axis in "xy"], axis=1)
+
+
+def _column(table: TextTable, column: str) -> npt.NDArray[np.float64]:
+    """A column of numbers, NaN where there is none."""
+    found = np.full(len(table.frame), np.nan)
+    if column in table.columns:
+        for row, cell in enumerate(table.frame[column]):
+            number = to_number(cell.replace(",", "."))
+            found[row] = np.nan if number is None else number
     return found

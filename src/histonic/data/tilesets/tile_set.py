@@ -23,7 +23,8 @@ from histonic.data.tilesets.checks import (
     require_tiles,
 )
 from histonic.data.tilesets.listing import Listing
-from histonic.data.tilesets.neighbours import nearest_tiles
+from histonic.data.tilesets.neighbours import touching_tiles
+from histonic.data.tilesets.pixels import WideTiles
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.sources import list_tiles
 from histonic.data.tilesets.splits import share_out
@@ -50,12 +51,15 @@ class TileSet:
         split: ``(N,)`` train, val or test.
         group: ``(N,)`` names, empty where unknown.
         paths: Where each tile came from.
-        neighbours: ``(N,)`` row of the nearest other tile of its slide and split, -1 where unknown.
+        neighbours: ``(N, 4)`` rows of the tiles of its slide and split that share a side with it, -1 where
+            there is none or that is not known.
+        placed: ``(N,)`` whether its place on its slide is known.
         failures: Tiles that were skipped.
         notes: What a reader of results should know.
         fingerprint: Hash of pixels, geometry, tasks, targets, splits, groups and neighbours.
         hashes: ``(N,)`` of the pixels, to find the same image twice.
         enlarged: How many times as large as on a slide objects are, at most; 1 where that is not known.
+        wide: The tiles with more around them, for random squares; None: there are none.
     """
 
     plan: TileSetSettings
@@ -70,7 +74,9 @@ class TileSet:
     notes: tuple[str, ...]
     fingerprint: str
     hashes: npt.NDArray[Any]
+    placed: npt.NDArray[np.bool_]
     enlarged: float = 1.0
+    wide: WideTiles | None = None
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
         """Rows of a split, in rising order."""
@@ -85,6 +91,7 @@ def read_tile_set(
     cache: Path,
     seed: int = 0,
     progress: Progress | None = None,
+    room: float = 1.0,
 ) -> TileSet:
     """Read a set of labelled tiles: from its files the first time, from the cache after that.
 
@@ -95,6 +102,7 @@ def read_tile_set(
         cache: Folder of decoded sets.
         seed: Of splits that the source does not give.
         progress: Listener to the progress.
+        room: Keep what lies around a tile, at its true scale, up to so many times the encoder's side.
 
     Raises:
         TileSetError: Nothing can be read; a label is not among the classes; a class is empty; the
@@ -118,7 +126,9 @@ def read_tile_set(
     listing = list_tiles(plan, cache)
     tasks, targets = read_tile_targets(plan, listing)
     refuse_split_groups(plan.name, listing.split, listing.group)
-    packed = packed_tiles(plan, listing, tile_px=tile_px, mpp=mpp, cache=cache, progress=progress or Silent())
+    packed = packed_tiles(
+        plan, listing, tile_px=tile_px, mpp=mpp, cache=cache, progress=progress or Silent(), room=room
+    )
     return _checked(plan, listing, packed, tasks, targets, seed)
 
 
@@ -130,6 +140,7 @@ def read_unlabelled(
     cache: Path,
     seed: int = 0,
     progress: Progress | None = None,
+    room: float = 1.0,
 ) -> TileSet:
     """Read tiles without labels, for objectives that need none: any folder of images, or a table.
 
@@ -142,6 +153,7 @@ def read_unlabelled(
         cache=cache,
         seed=seed,
         progress=progress,
+        room=room,
     )
 
 
@@ -181,6 +193,8 @@ def _checked(
     own = {name: values[rows] for name, values in read.items()}
     split, group = split[rows], group[rows]
     class_notes = check_classes(plan.name, tasks, own, split)
+    places = listing.places[kept][rows]
+    sides = listing.sides if len(listing.sides) else np.full(len(listing.names), np.nan)
     found = TileSet(
         plan,
         tasks,
@@ -189,12 +203,14 @@ def _checked(
         split,
         group,
         tuple(paths[row] for row in rows),
-        nearest_tiles(listing.places[kept][rows], group, listing.slide[kept][rows], split),
+        touching_tiles(places, sides[kept][rows], group, listing.slide[kept][rows], split),
         tuple(TileFailure(**each) for each in packed.failures),
         (*packed.notes, *split_notes, *copy_notes, *class_notes),
         "",
         packed.hashes[rows],
+        np.asarray(~np.isnan(places).any(axis=1)),
         packed.enlarged,
+        packed.wide_of(rows),
     )
     return replace(found, fingerprint=_fingerprint(found, packed.geometry))
 
@@ -204,6 +220,8 @@ def _fingerprint(found: TileSet, geometry: str) -> str:
     columns = [[str(each) for each in column] for column in (found.hashes, found.split, found.group)]
     facts = [FORMAT, geometry, [task.to_dict() for task in found.tasks], columns]
     digest = hashlib.sha256(json.dumps(facts).encode())
-    for values in (*(found.targets[task.name] for task in found.tasks), found.neighbours):
+    # Where no tile touches another, what stood here before pairs had to touch.
+    touching = found.neighbours if (found.neighbours >= 0).any() else found.neighbours[:, 0]
+    for values in (*(found.targets[task.name] for task in found.tasks), touching):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()

@@ -14,6 +14,7 @@ from torch import Tensor
 from histonic.core.compressed import TrunkDescription
 from histonic.core.errors import EncoderError
 from histonic.core.settings import Pooling
+from histonic.encoders.foreign.mtdp import is_multitask_trunk, read_mtdp
 from histonic.encoders.foreign.presets import PRESETS, Preset, preset_of
 from histonic.encoders.foreign.stated import Said, TwoColours, colours_in, colours_of, facts_in, spec_of
 from histonic.encoders.foreign.timm import TimmEncoder, TimmNetwork
@@ -106,7 +107,10 @@ def _read_timm(
     weights: Path, config: Mapping[str, Any], preset: Preset | None, said: Said, asked: str
 ) -> NetworkEncoder:
     if preset is None and said.architecture is None:
-        preset = _fitting_preset(read_weights(weights, asked), config, asked)
+        state = read_weights(weights, asked)
+        if not config and is_multitask_trunk(state):
+            return read_mtdp(weights, state, said, asked)
+        preset = _fitting_preset(state, config, asked)
     given = config.get("pretrained_cfg", config)
     facts: Mapping[str, Any] = given if isinstance(given, dict) else {}
     if said.architecture is not None:

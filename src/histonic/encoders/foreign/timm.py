@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +127,7 @@ class TimmEncoder(NetworkEncoder):
     architecture = "timm"
 
     @classmethod
-    def create(cls, device: str, precision: str) -> TimmEncoder:
+    def create(cls, device: str, precision: str) -> Self:
         """Refuse: this encoder needs a model name and weights.
 
         Raises:

@@ -53,10 +53,20 @@ def load_timm_weights(
             found,
             "Give the weights of this very model; one of a fixed input size needs its own tile_px.",
         )
-    for name in own:
-        if not torch.isfinite(state[name]).all():
+    fitting = {name: state[name] for name in own}
+    check_finite(fitting, asked)
+    trunk.load_state_dict(fitting)
+
+
+def check_finite(state: Mapping[str, Tensor], asked: str) -> None:
+    """Refuse weights that hold NaN or infinity.
+
+    Raises:
+        EncoderError: Names the first.
+    """
+    for name, tensor in state.items():
+        if not torch.isfinite(tensor).all():
             raise EncoderError(asked, f"{name} holds NaN or infinity.", "Give another copy of the file.")
-    trunk.load_state_dict({name: state[name] for name in own})
 
 
 def misfit_of(

@@ -163,6 +163,53 @@ def _averaged(tiles: Tensor, shares: Tensor) -> Tensor:
     return tiles if len(shares) == tiles.shape[2] else shares @ tiles @ shares.T
 
 
+class LiteNetwork(nn.Module):
+    """A stage of EfficientNet-Lite0 and a linear code layer: a trunk that photographs taught, to be trained.
+
+    Args:
+        code_size: D; the number of features: then there is no layer, and the features are the code.
+        tile_px: Side of the tiles.
+        side_px: Side to which tiles are averaged first, a multiple of 32.
+        channels: Of the last stage.
+
+    Attributes:
+        feature_size: F, as many as channels.
+
+    Raises:
+        EncoderError: The side is none of a network's.
+
+    Example:
+        >>> LiteNetwork(16)(torch.zeros(2, 3, 128, 128)).shape
+        torch.Size([2, 16])
+    """
+
+    shares: Tensor
+
+    def __init__(
+        self, code_size: int = 128, tile_px: int = 128, side_px: int = 96, channels: int = CHANNELS[-1]
+    ) -> None:
+        super().__init__()
+        if side_px > tile_px or side_px % 32:
+            raise EncoderError(
+                "Build the encoder 'lite'.",
+                f"tile_px is {tile_px}, the trunk's side {side_px}.",
+                "Give a side of 64, 96 or 128 that is no larger than the tiles.",
+            )
+        self.trunk = LiteTrunk(channels)
+        self.feature_size = channels
+        self.code: nn.Module = nn.Identity() if code_size == channels else nn.Linear(channels, code_size)
+        self.register_buffer("shares", torch.from_numpy(area_weights(0, tile_px / side_px, side_px, tile_px)))
+
+    def features(self, tiles: Tensor) -> Tensor:
+        """Features ``(B, F)`` of tiles ``(B, 3, H, H)`` of -1..1."""
+        found: Tensor = self.trunk(_averaged(tiles, self.shares))
+        return found
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Codes ``(B, D)`` of tiles ``(B, 3, H, H)`` scaled to -1..1."""
+        return torch.as_tensor(self.code(self.features(tiles)))
+
+
 class LiteAppearanceNetwork(nn.Module):
     """Features of a stage of EfficientNet-Lite0 and statistics of the tile, each as principal components.
 
@@ -259,12 +306,33 @@ class LiteAppearanceEncoder(NetworkEncoder):
     @classmethod
     def build(cls, spec: EncoderSpec) -> LiteAppearanceNetwork:
         """The network of a spec, with fresh weights."""
-        side, _, channels = spec.architecture.partition(":")[2].partition(":")
-        if side not in map(str, SIDES) or channels not in map(str, CHANNELS):
-            raise EncoderError(
-                f"Build the encoder {spec.name!r}.",
-                f"Its architecture is {spec.architecture!r}.",
-                f"Give lite-appearance:SIDE:CHANNELS with a side of {', '.join(map(str, SIDES))} and the "
-                f"channels of a stage, {', '.join(map(str, CHANNELS))}.",
-            )
-        return LiteAppearanceNetwork(spec.code_size, spec.tile_px, int(side), int(channels))
+        return LiteAppearanceNetwork(spec.code_size, spec.tile_px, *_stage(spec))
+
+
+class LiteEncoder(NetworkEncoder):
+    """A :class:`LiteNetwork` with weights, of architecture ``lite:SIDE:CHANNELS``."""
+
+    architecture = "lite"
+
+    @classmethod
+    def build(cls, spec: EncoderSpec) -> LiteNetwork:
+        """The network of a spec, with fresh weights."""
+        return LiteNetwork(spec.code_size, spec.tile_px, *_stage(spec))
+
+
+def _stage(spec: EncoderSpec) -> tuple[int, int]:
+    """Side and channels that an architecture names.
+
+    Raises:
+        EncoderError: It names none, or some that there are not.
+    """
+    family, _, named = spec.architecture.partition(":")
+    side, _, channels = named.partition(":")
+    if side not in map(str, SIDES) or channels not in map(str, CHANNELS):
+        raise EncoderError(
+            f"Build the encoder {spec.name!r}.",
+            f"Its architecture is {spec.architecture!r}.",
+            f"Give {family}:SIDE:CHANNELS with a side of {', '.join(map(str, SIDES))} and the "
+            f"channels of a stage, {', '.join(map(str, CHANNELS))}.",
+        )
+    return int(side), int(channels)

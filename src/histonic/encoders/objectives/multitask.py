@@ -23,7 +23,7 @@ MOST_DEVIATIONS = 5.0
 
 
 class MultitaskObjective(Objective):
-    """One trunk, one linear head a task; a tile counts for the heads of its own tasks only.
+    """One trunk, one head a task; a tile counts for the heads of its own tasks only.
 
     The loss is the sum over all tiles of the loss of their own tasks, by the size of the batch. A head thus
     gets B_i of B tiles, and its gradient is about 1/T of what it would be alone; ``rescale`` multiplies it
@@ -37,6 +37,7 @@ class MultitaskObjective(Objective):
         rescale: Multiply the gradients of the parameters of head i by B/B_i.
         dropout: Share of the code that is hidden from the heads in training.
         contrast: Weight of NT-Xent (Chen et al. 2020) between two views of each tile.
+        head_hidden: Units of a dense layer in each head; 0: heads are linear.
         appearance: Weight of the squared error with which a linear layer tells, from the code, the
             standardised statistics of the shown tile (:func:`histonic.nn.appearance.appearance`): a
             self-supervised task beside the others. The tasks teach the code what they need and to forget
@@ -61,10 +62,11 @@ class MultitaskObjective(Objective):
         dropout: float = 0.0,
         contrast: float = 0.0,
         appearance: float = 0.0,
+        head_hidden: int = 0,
     ) -> None:
         super().__init__(encoder)
         self.tasks = tuple(tasks)
-        self.heads = Heads(tasks, code_size)
+        self.heads = Heads(tasks, code_size, head_hidden)
         self.dropout = dropout
         self.contrast = contrast
         self.shows = "two views" if contrast else "tile"

@@ -152,7 +152,7 @@ def feature_sets(
         if not path.is_file():
             _encode_set(each, frozen, settings, path, progress or Silent())
         features: npt.NDArray[Any] = np.load(path, mmap_mode="r")
-        found.append(replace(each, tiles=features))
+        found.append(replace(each, tiles=features, wide=None))
     return found
 
 

@@ -51,6 +51,7 @@ def read_set(declared: TileSetSettings, settings: TrainEncoderSettings, progress
         cache=cache,
         seed=settings.seed,
         progress=progress,
+        room=settings.random_crop,
     )
 
 

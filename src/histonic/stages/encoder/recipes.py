@@ -135,6 +135,7 @@ def build_objective(
             dropout=settings.multitask.dropout,
             contrast=settings.multitask.contrast,
             appearance=settings.multitask.appearance,
+            head_hidden=settings.multitask.head_hidden,
         ),
         "ntxent": lambda: NtXentObjective(trunk, settings.code_size),
         "vae": lambda: VaeObjective(trunk, settings.code_size, tile_px=working_px),

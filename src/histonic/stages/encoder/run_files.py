@@ -20,6 +20,7 @@ from histonic.encoders.engines.machine import is_half_fast
 from histonic.metrics.discrimination.variance import VarianceShares
 from histonic.runs.files import require_same_origin, settings_text, versions
 from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.training_data import pair_words
 from histonic.training.devices import pick_device
 
 SETTINGS_APART = ("cache",)
@@ -222,6 +223,8 @@ def write_card(
         *notes,
         *skipped,
     ]
+    if pairs := facts.get("pairs"):
+        lines += ["", "## Pairs", "", *(f"- {pair_words(name, each)}" for name, each in pairs.items())]
     lines += ["", "## Validation", "", f"Epoch {facts['best_epoch']} of {facts['epochs']}.", ""]
     lines += [f"- {name}: {value:.4f}" for name, value in facts["validation"].items()]
     lines += _shares(facts["codes_vary_with"])

@@ -10,6 +10,7 @@ from pydantic import Field
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Pooling, Settings
+from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tilesets.plan import TileSetSettings
 
 
@@ -19,6 +20,13 @@ class MultitaskSettings(Settings):
     balance: bool = Field(True, description="Draw the classes of a task equally often.")
     rescale: bool = Field(True, description="Multiply the gradients of a task's head by B / B_i.")
     head_rate: float = Field(1.0, gt=0, description="Learning rate of the heads, times that of the trunk.")
+    head_hidden: int = Field(
+        0,
+        ge=0,
+        le=65_536,
+        description="Units of a dense layer between the code and each head; 0: linear heads. The NIC paper "
+        "has 256.",
+    )
     warmup_epochs: int = Field(0, ge=0, description="First epochs, with a frozen trunk, heads at 1e-3.")
     norm_fix: bool = Field(
         False, description="Fit the batch normalisation of given weights to the tiles before training."
@@ -49,8 +57,8 @@ class TrainEncoderSettings(Settings):
     )
     trunk: str | None = Field(
         None,
-        description="nic, nic-appearance, nic-small, tellez2019 or timm:MODEL; by default the "
-        "objective's own.",
+        description="nic, nic-appearance, nic-small, tellez2019, lite:SIDE:CHANNELS or timm:MODEL; by "
+        "default the objective's own.",
     )
     weights: Path | None = Field(None, description="Weights to begin with.")
     freeze_trunk: bool = Field(
@@ -69,6 +77,13 @@ class TrainEncoderSettings(Settings):
     augment: str = Field(
         "hed-light",
         description="none, basic, morphology, bc, hsv-light, hsv-strong, hed-light or hed-strong.",
+    )
+    random_crop: float = Field(
+        1.0,
+        ge=1,
+        le=4,
+        description="Training tiles are random squares, at true scale, of areas of up to so many times the "
+        "tile's side, where source tiles are larger; 1: always their centre.",
     )
     batch: int = Field(64, ge=2, le=65_536, description="Tiles in a batch.")
     steps: int = Field(100, ge=1, le=1_000_000, description="Steps in an epoch.")
@@ -95,6 +110,79 @@ class TrainEncoderSettings(Settings):
     precision: Literal["auto", "32", "bf16"] = Field(
         "auto", description="Arithmetic of training; auto: bf16 where the device computes it fast."
     )
+
+
+class SourceSettings(Settings):
+    """A published set as it comes, of which tiles with classes are to be cut.
+
+    Attributes:
+        kind: ``detection``: points or small shapes drawn on images; a tile around each, and background.
+            ``segmentation``: regions or masks; tiles that hold enough of a class, and background. ``fields``:
+            images with one label each, cut into tiles that have the label of their image. ``tiles``: a tile
+            set that is there already (``set``).
+    """
+
+    name: str = Field(description="Name of the task in results.")
+    kind: Literal["detection", "segmentation", "fields", "tiles"] = Field(
+        description="detection, segmentation, fields (images with a label each), or tiles."
+    )
+    images: tuple[GivenPlace, ...] = Field((), description="Images, folders, or a CSV with path, mpp, mask.")
+    annotations: Path | None = Field(
+        None, description="Folder with GeoJSON, ASAP XML or masks named like the images."
+    )
+    table: Path | None = Field(
+        None, description="Of fields: CSV with the image's file, its label, and its group and split if known."
+    )
+    file_column: str = Field("file", description="Column of the image's file in the table.")
+    label_column: str = Field("label", description="Column of the label in the table.")
+    labels: dict[str, str] = Field(
+        {}, description="Label of a class, group or mask code, as found: label ('_1': tumour)."
+    )
+    background_label: str | None = Field(None, description="Label of tissue that touches nothing drawn.")
+    mpp: float | None = Field(None, gt=0, description="Microns per pixel of images that do not say.")
+    min_share: float = Field(
+        0.1, gt=0, le=1, description="Of a segmentation: share of a tile that its class has to cover."
+    )
+    stride_px: int | None = Field(None, ge=1, description="Step from tile to tile; by default tiles touch.")
+    most_per_image: int | None = Field(
+        1000, ge=1, description="Tiles of a class from one image, at most; drawn at random."
+    )
+    group_column: str = Field("group", description="Of fields: column of the patient in the table.")
+    group_pattern: str | None = Field(
+        None, description="Regular expression whose first group, in the image's name, is the patient."
+    )
+    related: str = Field("", description="Related sets share this word; they are left out together.")
+    licence: str = Field("unknown", description="Licence of the images, for the model card.")
+    set: TileSetSettings | None = Field(None, description="Of kind tiles: the set, as under 'sets:'.")
+
+
+class PoolSettings(Settings):
+    """Detection, segmentation and field sets to one pool of tile classification tasks."""
+
+    out: Path = Field(description="Folder for the tiles, pool.yaml and pool.md.")
+    sources: tuple[SourceSettings, ...] = Field(min_length=1, description="Sets, a list in the YAML file.")
+    tile_px: int = Field(128, ge=16, le=8_192, description="Side of the encoder's tiles, in pixels.")
+    mpp: float = Field(0.5, gt=0, description="Microns per pixel of the encoder's tiles.")
+    room: float = Field(
+        1.25,
+        ge=1,
+        le=4,
+        description="Tiles are cut so many times larger; training sees random squares of them.",
+    )
+    largest_class: float = Field(
+        3.0,
+        ge=1,
+        description="Tiles of a class are at most so many times those of the smallest of its split.",
+    )
+    val_share: float = Field(0.15, gt=0, lt=1, description="Share of the groups for validation.")
+    test_share: float = Field(0.15, ge=0, lt=1, description="Share of the groups for the test.")
+    most_enlargement: float = Field(
+        MOST_ENLARGEMENT,
+        ge=1,
+        le=LARGEST_ENLARGEMENT,
+        description="Images coarser than --mpp are enlarged up to so many times, else refused.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of samples and splits.")
 
 
 class ImportSettings(Settings):

@@ -54,7 +54,12 @@ from histonic.stages.encoder.recipes import (
     encoder_class,
 )
 from histonic.stages.encoder.settings import TrainEncoderSettings
-from histonic.stages.encoder.training_data import TileTrainingData, TrainingModule
+from histonic.stages.encoder.training_data import (
+    TileTrainingData,
+    TrainingModule,
+    pair_facts,
+    pair_words,
+)
 from histonic.stages.encoder.trunk_weights import load_weights
 from histonic.training.devices import deterministic, make_fabric, run_on
 from histonic.training.loop import Training
@@ -148,6 +153,12 @@ def train_encoder(
             f"Augment tiles as {resolved.augment!r}.",
             "There is no such level.",
             f"Use one of {', '.join(AUGMENT_LEVELS)}.",
+        )
+    if resolved.freeze_trunk and resolved.random_crop > 1:
+        raise SettingsError(
+            "Train a projection behind a frozen encoder with random_crop.",
+            "Its codes are computed once, of the centres of the tiles.",
+            "Leave one of them out.",
         )
     usual = {name: TrainEncoderSettings.model_fields[name].default for name in ("hidden", "views")}
     behind = [name for name, value in usual.items() if getattr(resolved, name) != value]
@@ -257,6 +268,9 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
         trunk.fit_appearance(_plain_batches(module, data))
     if isinstance(trunk, LiteAppearanceNetwork):
         trunk.eval().fit(_plain_batches(module, data))
+    if objective.shows == "pair":
+        for each in sets:
+            progress.say(pair_words(each.plan.name, pair_facts(each)))
     schedule = build_schedule(settings, objective)
     progress.stage(f"training by {settings.objective}", schedule.max_epochs)
     with deterministic():
@@ -372,12 +386,22 @@ def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, 
     tasks = [task for each in sets for task in each.tasks]
     if state["heads"]:
         enlarged = {task.name: each.enlarged for each in sets for task in each.tasks if each.enlarged > 1}
-        save_heads(out / HEADS_FILE, tasks, settings.code_size, state["heads"], encoder.fingerprint, enlarged)
+        save_heads(
+            out / HEADS_FILE,
+            tasks,
+            settings.code_size,
+            state["heads"],
+            encoder.fingerprint,
+            enlarged,
+            settings.multitask.head_hidden,
+        )
     encoder_run.write_history(out, state["history"])
     encoder_run.draw_training_curves(out / "curves.png", state["history"], state["best_epoch"])
     if state["picture"] is not None:
         encoder_run.draw_tiles(out / "picture.png", state["picture"].numpy())
     facts = encoder_run.run_facts(settings, encoder, sets, state, _varied(plan, encoder, sets))
+    if settings.objective == "contrastive":
+        facts["pairs"] = {each.plan.name: pair_facts(each) for each in sets}
     encoder_run.write_card(out / "model_card.md", settings, encoder, facts)
     write_json(out / "run.json", facts)
     clear_leftovers(out, "cache")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from histonic.core.processes.prefetch import prefetched
+from histonic.data.tilesets.neighbours import count_touching
 from histonic.encoders.objectives.base import SAME, Objective, Outputs, Targets
 from histonic.nn.augmentation.augment import AugmentRule, augment
 from histonic.nn.losses import ValidationResult
@@ -87,6 +88,7 @@ class TileSampler:
         self.sets = sets
         self.starts = np.cumsum([0, *(len(each.tiles) for each in sets)])
         self.pools = [_pools(each, balance) for each in sets]
+        self.touching = [_touching(each) for each in sets]
 
     def rows(self, rng: np.random.Generator, batch: int) -> IntArray:
         """``(batch,)`` rows over all sets, one after the other."""
@@ -99,21 +101,34 @@ class TileSampler:
                 found[place] = self.starts[index] + pools[number][rng.integers(len(pools[number]))]
         return found
 
-    def partners(self, rows: IntArray, same: npt.NDArray[np.bool_], rng: np.random.Generator) -> IntArray:
-        """The second tile of each pair: the tile itself, a neighbour, or a tile of another group.
+    def pairs(
+        self, rows: IntArray, same: npt.NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[IntArray, IntArray]:
+        """First and second tile of each pair: twice the same, two that touch, or two of two groups.
 
-        Without known neighbours every pair of two places is of two groups of one set.
+        Of the pairs of two places :data:`NEAR_SHARE` touch; where the tile that was drawn touches none,
+        another one of its set and split that does is taken for it. In a set without known places every pair
+        of two places is of two groups.
+
+        Args:
+            rows: ``(B,)`` as drawn.
+            same: ``(B,)`` which pairs show one place.
+            rng: Of what is drawn.
         """
-        found = rows.copy()
+        first, second = rows.copy(), rows.copy()
         for place in np.flatnonzero(~same):
             index = int(np.searchsorted(self.starts, rows[place], side="right")) - 1
             each, own = self.sets[index], int(rows[place] - self.starts[index])
-            near = int(each.neighbours[own])
-            if near >= 0 and rng.random() < NEAR_SHARE:
-                found[place] = self.starts[index] + near
+            candidates = self.touching[index].get(str(each.split[own]), ())
+            if len(candidates) and rng.random() < NEAR_SHARE:
+                if not (each.neighbours[own] >= 0).any():
+                    own = int(candidates[rng.integers(len(candidates))])
+                beside = each.neighbours[own][each.neighbours[own] >= 0]
+                other = int(beside[rng.integers(len(beside))])
             else:
-                found[place] = self.starts[index] + _elsewhere(each, own, self.pools[index], rng)
-        return found
+                other = _elsewhere(each, own, self.pools[index], rng)
+            first[place], second[place] = self.starts[index] + own, self.starts[index] + other
+        return first, second
 
 
 def _pools(each: TileSet, balance: bool) -> list[IntArray]:
@@ -123,6 +138,43 @@ def _pools(each: TileSet, balance: bool) -> list[IntArray]:
         return [rows]
     values = each.targets[each.tasks[0].name][rows]
     return [rows[values == value] for value in np.unique(values[~np.isnan(values)])]
+
+
+def _touching(each: TileSet) -> dict[str, IntArray]:
+    """By split the rows of a set that touch another tile; splits without any are left out."""
+    rows = {split: each.rows(split) for split in ("train", "val")}
+    kept = {split: own[(each.neighbours[own] >= 0).any(axis=1)] for split, own in rows.items()}
+    return {split: own for split, own in kept.items() if len(own)}
+
+
+def pair_facts(each: TileSet) -> dict[str, int | float]:
+    """What the pairs of a set are: its training tiles, those of known place, those that touch another.
+
+    ``touching_share`` is the share of the pairs of two places that touch.
+    """
+    rows = each.rows("train")
+    touching = count_touching(each.neighbours, rows)
+    return {
+        "train_tiles": len(rows),
+        "of_known_place": int(each.placed[rows].sum()),
+        "touching": touching,
+        "touching_share": NEAR_SHARE if touching else 0.0,
+    }
+
+
+def pair_words(name: str, facts: Mapping[str, int | float]) -> str:
+    """The same as a sentence."""
+    tiles = int(facts["train_tiles"])
+    if not facts["of_known_place"]:
+        return (
+            f"{name}: where its {tiles} training tiles lie on their slides is not known; no pair of two "
+            "places touches, all are of two groups"
+        )
+    touching = int(facts["touching"])
+    return (
+        f"{name}: {touching} of {tiles} training tiles ({touching / tiles:.0%}) touch another; "
+        f"{facts['touching_share']:.0%} of the pairs of two places touch, the others are of two groups"
+    )
 
 
 def _elsewhere(each: TileSet, own: int, pools: list[IntArray], rng: np.random.Generator) -> int:
@@ -186,37 +238,53 @@ class TileTrainingData(TrainingData):
         self, epoch: int, rank: int, world: int
     ) -> Iterator[tuple[tuple[Tensor, ...], dict[str, Tensor]]]:
         rng = seeded(*self.keys, epoch)
+        # Of its own, so that each process draws as many numbers for the batch as the others.
+        squares = seeded(*self.keys, epoch, 2, rank)
         share = self.batch // world
         mine = slice(rank * share, (rank + 1) * share)
         for _ in range(self.steps):
             rows = self.draws.rows(rng, share * world)
             # Sets lie side by side in a batch: dealing it out gives every rank of each.
             rows = np.concatenate([rows[start::world] for start in range(world)])
-            inputs, targets = self._shown(rows, rng, mine)
+            inputs, targets = self._shown(rows, rng, mine, squares)
             seed = torch.tensor(int(rng.integers(1 << 62)) + rank)
             yield (seed, *inputs), targets
 
     def _shown(
-        self, rows: IntArray, rng: np.random.Generator, mine: slice
+        self,
+        rows: IntArray,
+        rng: np.random.Generator,
+        mine: slice,
+        squares: np.random.Generator | None = None,
     ) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
         """Tiles of the rows, twice where the objective wants two, and all targets."""
-        targets = self.targets(rows)
-        first = self.tiles(rows[mine])
-        if self.objective.shows == "tile":
-            return (first,), targets
-        if self.objective.shows == "two views":
-            return (first, first), targets
-        same = rng.permutation(np.arange(len(rows)) % 2 == 0)
-        targets[SAME] = torch.from_numpy(same.astype(np.float32))
-        return (first, self.tiles(self.draws.partners(rows, same, rng)[mine])), targets
+        if self.objective.shows == "pair":
+            same = rng.permutation(np.arange(len(rows)) % 2 == 0)
+            rows, partners = self.draws.pairs(rows, same, rng)
+            first, second = self.tiles(rows[mine], squares), self.tiles(partners[mine], squares)
+            # Two views of one place are of one square.
+            one = torch.from_numpy(same[mine])
+            second[one] = first[one]
+            return (first, second), {
+                **self.targets(rows),
+                SAME: torch.from_numpy(same.astype(np.float32)),
+            }
+        first = self.tiles(rows[mine], squares)
+        return (first,) if self.objective.shows == "tile" else (first, first), self.targets(rows)
 
-    def tiles(self, rows: IntArray) -> Tensor:
-        """Uint8 ``(N, H, W, 3)``."""
+    def tiles(self, rows: IntArray, squares: np.random.Generator | None = None) -> Tensor:
+        """Uint8 ``(N, H, W, 3)``: each tile's centre, or a random square of it where it is larger.
+
+        Args:
+            rows: ``(N,)`` rows over all sets.
+            squares: Draws the squares; None: the centres.
+        """
         index = np.searchsorted(self.draws.starts, rows, side="right") - 1
-        parts = [
-            self.sets[each].tiles[row - self.draws.starts[each]]
-            for each, row in zip(index, rows, strict=True)
-        ]
+        parts = []
+        for each, row in zip(index, rows, strict=True):
+            tiles, own = self.sets[each], int(row - self.draws.starts[each])
+            wide = tiles.wide
+            parts.append(tiles.tiles[own] if squares is None or wide is None else wide.square(own, squares))
         return torch.from_numpy(np.stack(parts))
 
     def targets(self, rows: IntArray) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from histonic.core.errors import EncoderError
 from histonic.encoders.base import Encoder, EncoderSpec, encoder_spec, load_encoder
 from histonic.encoders.foreign.timm import TimmNetwork
 from histonic.encoders.networks.convolutional import NetworkEncoder
+from histonic.encoders.networks.lite import LiteNetwork
 from histonic.encoders.networks.nic import NicNetwork
 from histonic.encoders.networks.nic_appearance import NicAppearanceNetwork
 
@@ -21,8 +22,8 @@ def load_weights(trunk: nn.Module, spec: EncoderSpec, path: Path) -> None:
     Args:
         trunk: Of the architecture ``spec`` names.
         spec: Of the encoder to be trained.
-        path: An encoder of the same architecture and code size, as histonic writes it; of a timm trunk also
-            with another code size, whose code layer then begins anew.
+        path: An encoder of the same architecture and code size, as histonic writes it; of a timm or lite
+            trunk also with another code size, whose code layer then begins anew.
 
     Raises:
         EncoderError: The file is absent or damaged, or of another architecture or code size.
@@ -38,7 +39,7 @@ def load_weights(trunk: nn.Module, spec: EncoderSpec, path: Path) -> None:
             f"They are of {given.spec.architecture!r}.",
             f"Use --trunk {given.spec.architecture}, or other weights.",
         )
-    if isinstance(trunk, TimmNetwork):
+    if isinstance(trunk, TimmNetwork | LiteNetwork):
         _load_trunk(trunk, given, asked)
         return
     if given.spec.code_size != spec.code_size:
@@ -75,8 +76,8 @@ def trunk_of(path: Path, architecture: str) -> TrunkDescription | None:
     return given.trunk
 
 
-def _load_trunk(trunk: TimmNetwork, given: NetworkEncoder, asked: str) -> None:
-    """All weights of a timm encoder, and its code layer where that has the same size."""
+def _load_trunk(trunk: TimmNetwork | LiteNetwork, given: NetworkEncoder, asked: str) -> None:
+    """All weights of a timm or lite encoder, and its code layer where that has the same size."""
     own, state = trunk.state_dict(), given.network.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     missing = [name for name in own if name not in fitting and not name.startswith("code.")]

@@ -271,7 +271,7 @@ class _Job:
         rows = self.folder.rows_of(choice.cuts, row.slide_id)
         record = SlideRecord(
             row.slide_id, self.groups[row.slide_id], self._made_of(row), grid.mpp, False, rows,
-            choice.largest, choice.left_out,
+            choice.largest, choice.left_out, grid.tile_side_level0,
         )  # fmt: skip
         self.folder.forget(row.slide_id)
         # Named before they are written, so that the tiles of an interrupted slide can be removed.

@@ -28,7 +28,7 @@ TABLE = "tiles.csv"
 DECLARATION = "set.yaml"
 RECORDS = ".slides"
 UNLABELLED_FOLDER = "tissue"
-COLUMNS = ("path", "label", "split", "group", "slide", "x", "y", "mpp", "share")
+COLUMNS = ("path", "label", "split", "group", "slide", "x", "y", "side", "mpp", "share")
 # The size on disk falls by a tenth above this, and the time to write doubles.
 PNG_COMPRESSION = 4
 
@@ -59,6 +59,7 @@ class SlideRecord:
         tiles: For each tile path, label, x, y, share.
         largest: Largest share of a tile, for each label.
         left_out: Why tiles were not cut, and how many.
+        side: Of the tiles, in level-0 pixels; None in records of earlier versions.
     """
 
     slide_id: str
@@ -69,6 +70,7 @@ class SlideRecord:
     tiles: list[TileRow] = field(default_factory=list)
     largest: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
+    side: Number | None = None
 
 
 def _read_slide_record(file: Path) -> SlideRecord:
@@ -206,8 +208,9 @@ class TileFolder:
         counts: Counter[tuple[str, str]] = Counter()
         for record in records:
             common = {"split": splits[record.group], "group": record.group, "slide": record.slide_id}
+            side = None if record.side is None else round(record.side, 3)
             for tile in record.tiles:
-                cells = {**tile, **common, "mpp": record.mpp}
+                cells = {**tile, **common, "side": side, "mpp": record.mpp}
                 rows.append([cells.get(name) for name in columns])
                 counts[tile["label"], common["split"]] += 1
         write_text(self.folder / TABLE, csv_text(columns, rows))

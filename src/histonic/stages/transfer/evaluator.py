@@ -52,6 +52,7 @@ class Evaluator:
         settings: Tile sets, base settings, and how to evaluate. They are kept as ``settings.yaml``.
         progress: Listener to the progress.
         taken: Names that no given encoder may have.
+        by_tiles: Whether encoders are evaluated on the sets, which then need test tiles.
 
     Attributes:
         given: Encoders that are not trained here: name -> as given.
@@ -66,7 +67,12 @@ class Evaluator:
     """
 
     def __init__(
-        self, settings: EvaluatorSettings, progress: Progress | None, taken: Sequence[str] = ()
+        self,
+        settings: EvaluatorSettings,
+        progress: Progress | None,
+        taken: Sequence[str] = (),
+        *,
+        by_tiles: bool = True,
     ) -> None:
         self.settings = settings
         self.progress = progress or Silent()
@@ -92,7 +98,7 @@ class Evaluator:
         self.device = pick_device(plain.device)
         ready = [self.tiles(each, plain.tile_px, plain.mpp) for each in settings.sets]
         check_across(ready)
-        for tiles in ready:
+        for tiles in ready if by_tiles else ():
             _require_test(tiles)
 
     @property

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Settings
 from histonic.data.tilesets.plan import TileSetSettings
 
@@ -43,19 +44,74 @@ class TransferSettings(EvaluatorSettings):
         {}, description="Settings to choose among: key (multitask.head_rate) and values."
     )
     selection_seeds: int = Field(1, ge=1, description="Seeds by which settings are chosen from the grid.")
-    modes: tuple[Literal["frozen", "mlp", "finetuned", "scratch"], ...] = Field(
+    modes: tuple[Literal["frozen", "mlp", "finetuned", "scratch", "joint"], ...] = Field(
         ("frozen", "finetuned", "scratch"),
         min_length=1,
         description="frozen: codes with a linear model; mlp: codes with a dense layer of 256, as in the NIC "
-        "paper; finetuned; scratch.",
+        "paper; finetuned; scratch; joint: the task's tiles among those of the others, its own head.",
     )
     finetune: dict[str, Any] = Field({}, description="What fine-tuning changes in base.")
     scratch: dict[str, Any] = Field({}, description="What training from scratch changes in base.")
 
 
+class CohortSettings(Settings):
+    """Slides with patient labels, by which encoders of more and more tasks are compared."""
+
+    LEAD = "slides"
+
+    slides: tuple[GivenPlace, ...] = Field(
+        (), description="Slides of a cohort: compare encoders by slide networks on it, not by tiles."
+    )
+    store: Path | None = Field(
+        None,
+        description="In place of slides: store of the frozen encoder of base (freeze_trunk), whose codes "
+        "are projected.",
+    )
+    labels: Path | None = Field(None, description="Label table of the cohort.")
+    target: tuple[str, ...] = Field(
+        (), description="NAME[:KIND[:COLUMNS]], as for 'histonic train'; repeat for several curves."
+    )
+    own_sets: tuple[str, ...] = Field(
+        (),
+        description="Tile sets of the target's own organ or question: in no encoder of the curve, and in "
+        "that of the positive control.",
+    )
+    unsupervised: Literal["vae", "contrastive", "ntxent", "bigan"] = Field(
+        "bigan", description="What the encoder of 0 tasks is trained by."
+    )
+    augments: tuple[str, ...] = Field(
+        (),
+        description="Other augmentations than that of base to compare, with all tasks, such as morphology "
+        "(no colour) beside hed-strong.",
+    )
+    compress: dict[str, Any] = Field({}, description="Settings of 'histonic compress' for all encoders.")
+    train: dict[str, Any] = Field({}, description="Settings of 'histonic train' for all encoders.")
+    keep_stores: bool = Field(False, description="Keep the maps of every encoder; by default its runs only.")
+    minutes: float | None = Field(
+        None,
+        ge=0,
+        description="Begin no further encoder after so many minutes; the tables show what is there.",
+    )
+
+    @field_validator("slides", "target", "own_sets", "augments", mode="before")
+    @classmethod
+    def _one_is_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a cohort."""
+        return bool(self.slides) or self.store is not None
+
+
 class StudyTasksSettings(EvaluatorSettings):
-    """Encoders trained on 1, 2, 3 ... tasks, evaluated on the tasks left out."""
+    """Encoders trained on 1, 2, 3 ... tasks, evaluated on the tasks left out, or on a cohort of slides."""
 
     seeds: int = Field(1, ge=1, description="Trainings on each choice of tasks.")
-    counts: tuple[int, ...] = Field((), description="Numbers of tasks; by default 1 to all but one.")
+    counts: tuple[int, ...] = Field(
+        (),
+        description="Numbers of tasks; by default 1 to all but one. Of a cohort also 0 (unsupervised); by "
+        "default 0, 1, 2, 4 and all.",
+    )
     max_subsets: int = Field(6, ge=1, description="Choices of tasks for each number, at most.")
+    cohort: CohortSettings = CohortSettings()

@@ -24,6 +24,7 @@ MODE_WORDS = {
     "mlp": "frozen, dense layer of 256",
     "finetuned": "fine-tuned",
     "scratch": "from scratch",
+    "joint": "trained with the task among the others, own head",
 }
 
 
@@ -72,7 +73,7 @@ def _seed_means(cells: Sequence[Cell]) -> list[float]:
 
 def _mark(differences: Sequence[Mapping[str, Any]], task: str, row: Row, reference: str) -> str:
     """▲ or ▼ where both readings say that a row differs from the reference's on a task."""
-    other = (reference, "finetuned" if row.mode == "scratch" else row.mode)
+    other = (reference, "finetuned" if row.mode in ("scratch", "joint") else row.mode)
     here = (row.encoder, row.mode)
     for each in differences:
         first, second = (each["encoder"], each["mode"]), (each["other_encoder"], each["other_mode"])
@@ -110,9 +111,9 @@ def render(table: Table, differences: Sequence[Mapping[str, Any]], seeds: int, r
         " test tiles].",
         ["encoder", "use", *head, *([MEAN] if several else [])],
         rows,
-        f"▼ below and ▲ above {reference} used in the same way (from scratch: fine-tuned): by more than"
-        " twice the larger standard deviation over seeds, and with p < 0.05 in a paired bootstrap test over"
-        " groups. All differences are in transfer.json.",
+        f"▼ below and ▲ above {reference} used in the same way (from scratch, and among the others:"
+        " fine-tuned): by more than twice the larger standard deviation over seeds, and with p < 0.05 in a"
+        " paired bootstrap test over groups. All differences are in transfer.json.",
         *_few_groups(table),
         *_shares(table),
     )

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import combinations
-from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,8 @@ from histonic.stages.transfer.evaluator import Evaluator
 from histonic.stages.transfer.results import Outcome, Row, Table, markdown, write_results
 from histonic.stages.transfer.scores import leading_value, standard_deviation
 from histonic.stages.transfer.settings import StudyTasksSettings
+from histonic.stages.transfer.slides import study_slides
+from histonic.stages.transfer.subsets import draw_subsets
 
 TRIAL_COLUMNS = ("tasks", "trained_on", "seed", "task", "measure", "score", "low", "high", "tiles", "groups")
 
@@ -59,7 +59,9 @@ def study_tasks(
 ) -> Path:
     """Train encoders on 1, 2, 3 ... tile sets and evaluate their frozen codes on the sets left out.
 
-    Finished trainings and predictions are reused when the same command is given again.
+    With ``cohort`` they are evaluated on slides instead, see
+    :func:`histonic.stages.transfer.slides.study_slides`. Finished trainings and predictions are reused when
+    the same command is given again.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -68,7 +70,8 @@ def study_tasks(
 
     Returns:
         The folder: ``tasks.md``, ``tasks.png``, ``tasks.csv`` (a row a count), ``trials.csv`` (a row an
-        encoder and task), ``tasks.json``, ``settings.yaml``, ``runs/``, ``predictions/``.
+        encoder and task), ``tasks.json``, ``settings.yaml``, ``runs/``, ``predictions/``; with a cohort
+        ``slides.md`` and so on.
 
     Raises:
         SettingsError: A setting is wrong, or a number of tasks leaves none out.
@@ -78,6 +81,8 @@ def study_tasks(
         OutputError: The results cannot be written.
     """
     resolved = resolve(StudyTasksSettings, settings, values)
+    if resolved.cohort.is_given:
+        return study_slides(resolved, progress)
     evaluator = Evaluator(resolved, progress)
     subsets = _subsets(evaluator, resolved)
     table = Table([*_outcomes(evaluator, subsets)], resolved.resamples)
@@ -114,34 +119,6 @@ def _outcomes(evaluator: Evaluator, subsets: Sequence[Sequence[TileSetSettings]]
             for declared in _left_out(evaluator, subset):
                 for each in evaluator.frozen(encoder, declared, seed):
                     yield Outcome(names, "frozen", seed, "", each, len(subset))
-
-
-def draw_subsets(names: Sequence[str], count: int, most: int, seed: int) -> list[tuple[str, ...]]:
-    """All choices of ``count`` names, or a seeded sample in which the names occur about equally often.
-
-    Args:
-        names: To choose from.
-        count: How many in a choice.
-        most: Choices at most.
-        seed: Of the sample.
-
-    Example:
-        >>> draw_subsets(["a", "b", "c"], 2, 6, seed=0)
-        [('a', 'b'), ('a', 'c'), ('b', 'c')]
-    """
-    if comb(len(names), count) <= most:
-        return list(combinations(names, count))
-    rng = np.random.default_rng([seed, count, 19])
-    used = np.zeros(len(names))
-    chosen: set[tuple[int, ...]] = set()
-    while len(chosen) < most:
-        # The least used first, at random among equals; a little noise ends a search that goes in circles.
-        order = np.argsort(used + rng.random(len(names)) * 1.5)
-        pick = tuple(sorted(int(number) for number in order[:count]))
-        if pick not in chosen:
-            chosen.add(pick)
-            used[list(pick)] += 1
-    return [tuple(names[number] for number in pick) for pick in sorted(chosen)]
 
 
 def _subsets(evaluator: Evaluator, settings: StudyTasksSettings) -> list[tuple[TileSetSettings, ...]]:

@@ -35,9 +35,10 @@ def transfer(
 
     For each tile set, encoders are trained on the sets that are not related to it. On the left-out set follow
     a linear model on frozen codes (or the small network of the NIC paper), fine-tuning, and training from
-    scratch, each by several seeds. Where a grid of settings is given, those of the lowest mean rank on the
-    validation tiles of the *other* tasks are used. Finished trainings and predictions are reused when the
-    same command is given again.
+    scratch, each by several seeds. The mode ``joint`` is the baseline that leaves nothing out: one training
+    on all sets, the task's own among them, and what the task's head says of its test tiles. Where a grid of
+    settings is given, those of the lowest mean rank on the validation tiles of the *other* tasks are used.
+    Finished trainings and predictions are reused when the same command is given again.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -115,6 +116,8 @@ class _LeaveOut:
                 for seed in seeds:
                     encoder = self._trained(variant, label, declared, seed)
                     yield from self._outcomes(variant, encoder, declared, label, [seed])
+            if "joint" in self.settings.modes:
+                yield from self._joint(variant)
         for declared in self.settings.sets if "scratch" in self.settings.modes else ():
             for seed in seeds:
                 changes = self._scratch_changes()
@@ -195,6 +198,19 @@ class _LeaveOut:
                 tuned = self.evaluator.train(changes, [declared], folder, seed)
                 for each in self.evaluator.headed(tuned, declared):
                     yield Outcome(name, "finetuned", seed, label, each)
+
+    def _joint(self, variant: str) -> Iterator[Outcome]:
+        """One training on all sets, whose heads are judged on the test tiles; needs heads."""
+        for declared in self.settings.sets:
+            label = self.chosen[variant][declared.name]["settings"]
+            changes = with_changes(self.settings.variants[variant], self.grid[label])
+            if self.evaluator.training(changes).objective != "multitask":
+                continue
+            folder = "/".join(part for part in (variant, label, "joint") if part)
+            for seed in self.evaluator.seeds:
+                encoder = self.evaluator.train(changes, self.settings.sets, folder, seed)
+                for each in self.evaluator.headed(encoder, declared):
+                    yield Outcome(variant, "joint", seed, label, each)
 
     def _scratch_changes(self) -> dict[str, Any]:
         return {"objective": "multitask", "weights": None, **self.settings.scratch}

@@ -315,35 +315,35 @@ def table(options: argparse.Namespace, rows: list[Row]) -> str:
         "Balanced accuracy of the test tiles of sets that an encoder has not seen, mean over seeds; the mean "
         f"over sets with its 95 % interval ({RESAMPLES} resamples of the test tiles' groups; not of the "
         "seeds). *Learned from*: the mean over sets whose labels an encoder has learned (two of them are "
-        "scored for each left-out group, in turn). A row stands where "
-        "all sets are measured; *- mean RGB* is the paired difference to that row.",
+        "scored for each left-out group, in turn). Means of rows are comparable where they are of the same "
+        "sets; *- mean RGB* is the paired difference to that row on the same sets.",
         "",
-        "| encoder | " + " | ".join(names) + " | mean | learned from | - mean RGB | seeds |",
-        "| --- |" + " --- |" * (len(names) + 4),
+        "| encoder | " + " | ".join(names) + " | mean | sets | learned from | - mean RGB | seeds |",
+        "| --- |" + " --- |" * (len(names) + 5),
     ]
     floor = left_out_draws("mean-rgb", done, names)
     missing = []
     part = ""
     for row in rows:
         draws = left_out_draws(row.key, done, names)
-        if len(draws) < len(names):
-            count = sum(cell.row == row for cell in done)
+        count = sum(cell.row == row for cell in done)
+        if count < options.seeds * len(groups()):
             missing.append(f"- {row.label} ({row.part}): {count} of {options.seeds * len(groups())} cells")
+        if not draws:
             continue
         if row.part != part:
             part = row.part
-            lines.append(f"| **{part}** |" + " |" * (len(names) + 4))
-        texts = [f"{draws[name][0]:.3f}" for name in names]
-        mean = np.mean([draws[name] for name in names], axis=0)
-        texts.append(f"**{mean[0]:.3f}** {interval(mean)}")
-        texts.append(in_pool(row.key, done))
-        if row.key == "mean-rgb" or len(floor) < len(names):
+            lines.append(f"| **{part}** |" + " |" * (len(names) + 5))
+        texts = [f"{draws[name][0]:.3f}" if name in draws else "" for name in names]
+        mean = np.mean([draws[name] for name in draws], axis=0)
+        texts += [f"**{mean[0]:.3f}** {interval(mean)}", str(len(draws)), in_pool(row.key, done)]
+        shared = [name for name in draws if name in floor]
+        if row.key == "mean-rgb" or not shared:
             texts.append("")
         else:
-            gap = mean - np.mean([floor[name] for name in names], axis=0)
+            gap = np.mean([draws[name] - floor[name] for name in shared], axis=0)
             texts.append(f"{gap[0]:+.3f} {interval(gap, '+')}")
-        seeds = {cell.seed for cell in done if cell.row == row}
-        texts.append(str(len(seeds)))
+        texts.append(str(len({cell.seed for cell in done if cell.row == row})))
         lines.append(f"| {row.label} | " + " | ".join(texts) + " |")
     if missing:
         lines += ["", "Not yet whole:", "", *missing]

@@ -33,6 +33,7 @@ SETTINGS = {
     "verify": {"histonic.stages.verify.settings"},
     "encoder train": {"histonic.stages.encoder.settings"},
     "encoder import": {"histonic.stages.encoder.settings"},
+    "encoder pool": {"histonic.stages.encoder.settings"},
     "encoder transfer": {"histonic.stages.transfer.settings"},
     "encoder tasks": {"histonic.stages.transfer.settings"},
     "tiles extract": {"histonic.stages.tiles.settings", TABLE},

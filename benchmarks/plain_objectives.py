@@ -36,7 +36,7 @@ import numpy.typing as npt
 import torch
 
 from frozen_codes import RESAMPLES, SETS, balanced, left_out_with, probed
-from histonic.core.files import write_json, write_text
+from histonic.core.files import replacing_file, write_json, write_text
 from histonic.core.progress import Silent
 from histonic.core.settings import make_settings
 from histonic.data.tilesets.tile_set import TileSet
@@ -242,6 +242,18 @@ class Bench:
             f"{facts['best_epoch'] * settings.steps}"
         )
 
+    def codes(self, cell: Cell, encoder: Any, tiles: TileSet) -> npt.NDArray[np.float32]:
+        """Codes of a set; those of an encoder that is not trained are kept, as every group needs them."""
+        if cell.row.changes is not None:
+            return encode(encoder, tiles)
+        path = self.scratch / "codes" / f"{cell.row.key}--{cell.seed}--{tiles.fingerprint[:16]}.npy"
+        if not path.is_file():
+            path.parent.mkdir(exist_ok=True)
+            with replacing_file(path) as partial, partial.open("wb") as file:
+                np.save(file, encode(encoder, tiles))
+        found: npt.NDArray[np.float32] = np.load(path)
+        return found
+
     def measure(self, cell: Cell) -> None:
         """Train and score a cell, or find it done."""
         if cell.path(self.scratch).is_file():
@@ -252,7 +264,7 @@ class Bench:
         learned = learned_from(cell) if cell.row.changes is not None else ()
         scored = [*cell.away, *(in_turn(cell, learned) if cell.row.is_supervised else ())]
         needed = list(self.tiles) if cell.row.key == "imagenet" else scored
-        codes = {name: encode(encoder, self.tiles[name]) for name in needed}
+        codes = {name: self.codes(cell, encoder, self.tiles[name]) for name in needed}
         if cell.row.key == "imagenet":
             codes = in_components(codes, self.tiles, cell.away)
         found = {

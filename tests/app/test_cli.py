@@ -45,7 +45,7 @@ def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
         "compare",
         "verify",
     ]
-    grouped = ["encoder import", "encoder tasks", "encoder train", "encoder transfer"]
+    grouped = ["encoder import", "encoder pool", "encoder tasks", "encoder train", "encoder transfer"]
     grouped += ["bench compress", "bench encoder", "bench train"]
     grouped += ["simulate challenge", "simulate mosaic", "tiles extract"]
     assert sorted(COMMANDS) == sorted([*flat, *grouped, "demo", "list"])

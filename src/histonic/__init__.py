@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from histonic.stages.encoder.pool import make_pool
     from histonic.stages.encoder.train import train_encoder
     from histonic.stages.evaluate.evaluate import evaluate_run
+    from histonic.stages.exchange.exporting import export_features
+    from histonic.stages.exchange.importing import import_features
+    from histonic.stages.exchange.onnx_files import export_onnx
     from histonic.stages.explain.explain import explain
     from histonic.stages.predict.external import external_test
     from histonic.stages.predict.predict import predict
@@ -59,9 +62,12 @@ _HOMES = {
     "convert": "histonic.stages.convert.convert",
     "evaluate_run": "histonic.stages.evaluate.evaluate",
     "explain": "histonic.stages.explain.explain",
+    "export_features": "histonic.stages.exchange.exporting",
+    "export_onnx": "histonic.stages.exchange.onnx_files",
     "external_test": "histonic.stages.predict.external",
     "extract_tiles": "histonic.stages.tiles.extract",
     "import_encoder": "histonic.stages.encoder.imported",
+    "import_features": "histonic.stages.exchange.importing",
     "load_encoder": "histonic.encoders.base",
     "make_pool": "histonic.stages.encoder.pool",
     "open_slide": "histonic.slides.base",
@@ -97,9 +103,12 @@ __all__ = [
     "convert",
     "evaluate_run",
     "explain",
+    "export_features",
+    "export_onnx",
     "external_test",
     "extract_tiles",
     "import_encoder",
+    "import_features",
     "load_encoder",
     "make_pool",
     "open_slide",

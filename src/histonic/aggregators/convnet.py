@@ -96,7 +96,7 @@ class ConvNet(nn.Module):
         inside = []
         for line in (mask.amax(dim=2), mask.amax(dim=1)):
             places = torch.arange(line.shape[1], device=mask.device)
-            last, room = ((line > 0) * (places + 1)).amax(dim=1).clamp_min(self.crop_cells), len(places)
+            last, room = ((line > 0) * (places + 1)).amax(dim=1).clamp_min(self.crop_cells), line.shape[1]
             for stride in self.strides:
                 last, room = (last - 3) // stride + 1, (room - 3) // stride + 1
             inside.append(places[:room] < last[:, None])

@@ -16,11 +16,11 @@ from typing import Any
 import click
 
 from histonic.app.bench import bench
-from histonic.app.cohort import audit, compress, convert, doctor, project
+from histonic.app.cohort import audit, compress, convert, doctor, import_, project
 from histonic.app.encoder import encoder, study
 from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, recipe, train
-from histonic.app.result import compare, explain, report, verify
+from histonic.app.result import compare, explain, export, export_onnx, report, verify
 from histonic.app.terminal.faults import end_like_an_interruption, end_quietly, tell_unforeseen
 from histonic.app.tiles import simulate, tiles
 from histonic.core.errors import HistonicError
@@ -70,8 +70,8 @@ def _past_click() -> Iterator[None]:
 histonic = CommandLine(
     "histonic",
     [
-        *(doctor, convert, compress, project, audit, train, external, predict, recipe),
-        *(report, explain, compare, verify, demo, list_),
+        *(doctor, convert, compress, import_, project, audit, train, external, predict, recipe),
+        *(report, explain, compare, verify, export, export_onnx, demo, list_),
         *(encoder, tiles, simulate, study, bench),
     ],
     help="Slides and a label table in, a cross-validated patient-level model and a report out.",

@@ -1,4 +1,4 @@
-"""Commands on slides and their label table, before any training: doctor, convert, compress, audit."""
+"""Commands before any training: doctor, convert, compress, import, project, audit."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from histonic.stages.compress.plan import CompressPlan
     from histonic.stages.compress.settings import CompressSettings
     from histonic.stages.convert.settings import ConvertSettings
+    from histonic.stages.exchange.settings import ImportFeaturesSettings
     from histonic.stages.project.settings import ProjectSettings
 
 
@@ -91,6 +92,31 @@ def compress(settings: CompressSettings) -> int:
     if result.done:
         click.echo(
             f"For a first look: histonic train {result.store} --labels TABLE --target NAME --out RUN --quick"
+        )
+    return show_failures(result.failures)
+
+
+@settings_command("import", "histonic.stages.exchange.settings:ImportFeaturesSettings", "folder")
+def import_(settings: ImportFeaturesSettings) -> int:
+    """Make a store of features that another tool extracted: TRIDENT, CLAM, STAMP, slide2vec and others.
+
+    No slide and no encoder is needed. Finished slides are skipped; the same command resumes after an
+    interruption. Exit code 1 if a slide failed.
+    """
+    from histonic.stages.exchange.importing import import_features
+
+    result = with_progress(import_features, settings)
+    if result.encoder is not None:
+        spec = result.encoder.spec
+        click.echo(f"Encoder: {spec.name}, {spec.code_size} numbers ({spec.provenance})")
+    click.echo(
+        f"{result.store}: {len(result.done)} imported from {result.tool}, "
+        f"{len(result.skipped)} there already, {len(result.failures)} failed"
+    )
+    if result.moved:
+        click.echo(
+            f"Of {len(result.moved)} slide(s) tiles lie on several lattices and were moved to the nearest "
+            f"cell; {result.dropped} tile(s) were dropped"
         )
     return show_failures(result.failures)
 

@@ -1,4 +1,4 @@
-"""Commands on results: report, explain, compare, verify."""
+"""Commands on results: report, explain, compare, verify, export, export-onnx."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from histonic.app.terminal.command import settings_command, with_progress
 
 if TYPE_CHECKING:
     from histonic.stages.compare.settings import CompareSettings
+    from histonic.stages.exchange.settings import ExportSettings, OnnxSettings
     from histonic.stages.explain.settings import ExplainSettings
     from histonic.stages.report.settings import ReportSettings
     from histonic.stages.verify.settings import VerifySettings
@@ -31,8 +32,8 @@ def report(settings: ReportSettings) -> int:
 def explain(settings: ExplainSettings) -> int:
     """Show what on a slide speaks for a prediction: a number per cell, with checks beside it.
 
-    Writes overlay.png, tiles.png, cells.geojson (QuPath), values.zarr and curves.png for each target and
-    slide under RUN/explain, from the stored maps. What is there already is kept.
+    Writes overlay.png, tiles.png, cells.geojson and tiles.geojson (QuPath), values.zarr and curves.png for
+    each target and slide under RUN/explain, from the stored maps. What is there already is kept.
     """
     from histonic.app.explanations import explain_lines
     from histonic.stages.explain.explain import explain as run
@@ -74,3 +75,23 @@ def verify(settings: VerifySettings) -> int:
             click.echo(f"{done}  {fault.path}  {fault.found} {fault.todo}")
         click.echo(f"{found.path}: {found.kind}, {found.checked} checked, {len(found.faults)} damaged")
     return 1 if still else 0
+
+
+@settings_command("export", "histonic.stages.exchange.settings:ExportSettings", "store")
+def export(settings: ExportSettings) -> int:
+    """Write the maps of a store as features of TRIDENT, STAMP or CLAM, as AnnData, SpatialData or Parquet."""
+    from histonic.stages.exchange.exporting import export_features
+
+    result = with_progress(export_features, settings)
+    click.echo(f"{result.out}: {len(result.done)} slides written for {settings.to}")
+    return 0
+
+
+@settings_command("export-onnx", "histonic.stages.exchange.settings:OnnxSettings", "model")
+def export_onnx(settings: OnnxSettings) -> int:
+    """Write an encoder, or the networks of a bundle or run, as ONNX, compared with onnxruntime."""
+    from histonic.stages.exchange.onnx_files import export_onnx as run
+
+    for written in with_progress(run, settings):
+        click.echo(f"{written.path}: {written.words}")
+    return 0

@@ -17,6 +17,8 @@ from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
 ORIENTATIONS = 8
 """Four quarter turns, each plain and mirrored."""
+ELSEWHERE = "elsewhere"
+"""Stands in place of the architecture of encoders that another tool ran; the tool follows a colon."""
 
 
 class ArrayLike3(Protocol):
@@ -127,6 +129,17 @@ class EncoderSpec:
     half_cosine: Number | None = None
     trunk: TrunkDescription | None = None
     projection: ProjectionDescription | None = None
+
+    @property
+    def tool(self) -> str:
+        """Who ran the encoder, where its codes were imported; empty if histonic did.
+
+        Example:
+            >>> EncoderSpec("uni", f"{ELSEWHERE}:CLAM", 256, 0.5, 1024).tool
+            'CLAM'
+        """
+        kind, _, tool = self.architecture.partition(":")
+        return tool if kind == ELSEWHERE else ""
 
 
 class EncoderDescription(Part):
@@ -269,6 +282,14 @@ class CompressedSlide:
     def code_size(self) -> int:
         """D, the numbers per cell."""
         return int(self.features.shape[0])
+
+    @property
+    def knows_level0(self) -> bool:
+        """Whether pixels of its grid are those of the slide's level 0.
+
+        Of codes that were imported with positions in microns alone they are those of the tiles.
+        """
+        return not self.encoder.spec.tool or self.slide.mpp is not None
 
     def oriented(self, orientation: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
         """Features and mask turned by one of the eight orientations.

@@ -43,6 +43,8 @@ from histonic.nn.weights_files import hash_of_weights, misfit, system_errors
 
 WEIGHTS_FILE = "weights.safetensors"
 ENCODER_FILE = "encoder.safetensors"
+BUNDLE_FOLDER, RUN_FILE = "bundle", "run.json"
+"""Of a run."""
 AGAIN = "Give the folder RUN/bundle of a run; if it is one, copy it again or train again."
 
 
@@ -159,6 +161,19 @@ class Bundle:
         """The encoder's file; it may be absent."""
         return self.folder / ENCODER_FILE
 
+    def how_to_make_maps(self) -> str:
+        """What to do to have maps that it predicts, for messages."""
+        spec = self.encoder.spec
+        if spec.tool:
+            return (
+                f"Extract features with {spec.tool} by the encoder {spec.name!r}, {spec.tile_px} px at "
+                f"{spec.mpp:g} µm/px, and import them: histonic import DIR --out STORE."
+            )
+        return (
+            "Give the slide itself, or compress it with the bundle's encoder.safetensors and --precision "
+            f"{self.compress_settings.precision}."
+        )
+
 
 def write_bundle(
     folder: Path,
@@ -211,6 +226,29 @@ def write_bundle(
         )
         write_document(partial / "bundle.json", content)
         return hash_of(partial / "bundle.json")
+
+
+def bundle_in(folder: Path) -> Path:
+    """The folder of a bundle: that itself, or of the run that holds it.
+
+    Raises:
+        BundleError: It is a run that has not finished.
+
+    Example:
+        >>> bundle_in(Path("elsewhere/bundle")).as_posix()
+        'elsewhere/bundle'
+    """
+    inner = folder / BUNDLE_FOLDER
+    if (inner / "bundle.json").is_file() and not (folder / "bundle.json").is_file():
+        if (folder / RUN_FILE).is_file():
+            return inner
+    elif not ((folder / "cohort.json").is_file() and (folder / "settings.yaml").is_file()):
+        return folder
+    raise BundleError(
+        f"Use the networks of the run {folder}.",
+        f"It has not finished: there is no {RUN_FILE}.",
+        "Run the same 'histonic train' command again, which goes on where it stopped.",
+    )
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -333,8 +371,7 @@ def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
                 f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
                 f"The map was made by {slide.encoder.name!r}, the bundle needs {bundle.encoder.name!r} "
                 "(or the same name with other weights or precision).",
-                "Give the slide itself, or compress it with the bundle's encoder.safetensors and --precision "
-                f"{bundle.compress_settings.precision}.",
+                bundle.how_to_make_maps(),
             )
         steps = [made.stride_px for made in (slide.settings, bundle.compress_settings)]
         if steps[0] != steps[1]:

@@ -77,7 +77,7 @@ def test_everything_is_written_for_the_patients_of_each_target(run: Path) -> Non
         folder = result.folder / record.target / record.slide_id
         names = {path.name for path in folder.iterdir()}
         pictures = {"overlay.png", "tiles.png", *(["curves.png"] if record.curves else [])}
-        assert names == {*pictures, "cells.geojson", "values.zarr", "explanation.json"}
+        assert names == {*pictures, "cells.geojson", "tiles.geojson", "values.zarr", "explanation.json"}
         assert (record.curves is not None) == (record.target in ("msi", "os"))
         for name in pictures:
             assert Image.open(folder / name).size[0] > 300

@@ -78,16 +78,20 @@ def _slide_facts(store: Store, slide_id: str) -> SlideFacts:
     grid, slide = facts.grid, facts.slide
     mask = read_mask(folder)
     pixel_mm2 = (grid.slide_mpp / 1000) ** 2
+    # Of imported features the slide itself may not be known.
+    is_imported = bool(facts.encoder.spec.tool)
+    knows_size = not is_imported or slide.size_wh is not None
+    knows_mpp = not is_imported or slide.mpp is not None
     return SlideFacts(
         slide_id,
         slide.fingerprint,
         slide.scanner,
         slide.storage,
-        grid.slide_mpp,
-        grid.slide_wh.w * grid.slide_wh.h * pixel_mm2,
+        grid.slide_mpp if knows_mpp else float("nan"),
+        grid.slide_wh.w * grid.slide_wh.h * pixel_mm2 if knows_size else float("nan"),
         float(mask.sum()) * (grid.cell_um / 1000) ** 2,
         _appearance(store, slide_id, facts.appearance),
-        TissueShare.of_map(facts),
+        TissueShare.of_map(facts) if knows_size else None,
     )
 
 

@@ -50,7 +50,7 @@ from histonic.stages.explain.choice import (
     rows_of,
     unseen_networks,
 )
-from histonic.stages.explain.files import RECORD, write_explanation, write_summary
+from histonic.stages.explain.files import RECORD, TILES, write_explanation, write_summary
 from histonic.stages.explain.lesion import find_lesions, lesion_shares
 from histonic.stages.explain.record import (
     Explanation,
@@ -65,6 +65,7 @@ from histonic.stages.explain.slide import find_slide_file, slide_picture
 from histonic.training.devices import SingleDevice
 
 FOLDER = "explain"
+NO_LEVEL0 = "pixels of level 0 are not known: no GeoJSON"
 METHOD_WORDS = {
     "integrated-gradients": "what the cell adds beyond average tissue",
     "grad-cam": "activations weighed by their mean gradient, what speaks for it",
@@ -119,8 +120,9 @@ def explain(
 
     A slide of the cohort is explained by the networks that never saw its patient, any other by all. For each
     target and slide the folder ``RUN/explain/METHOD/TARGET/SLIDE`` gets ``overlay.png``, ``tiles.png``,
-    ``cells.geojson`` (QuPath), ``values.zarr``, ``curves.png`` and ``explanation.json``; above them stand
-    ``summary.csv`` and ``summary.json``. What is there already, by the same settings, is kept.
+    ``cells.geojson``, ``tiles.geojson`` (QuPath), ``values.zarr``, ``curves.png`` and
+    ``explanation.json``; above them stand ``summary.csv`` and ``summary.json``. What is there already, by the
+    same settings, is kept.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -224,7 +226,7 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     bench.require_own(slide)
     target = folder / job.task.name / _folder_name(bench, job, slide)
     inputs = _inputs(bench, job, slide)
-    if (kept := _finished(target, inputs)) is not None:
+    if (kept := _finished(target, inputs, slide.knows_level0)) is not None:
         if kept.why != job.why and job.why != "asked":
             kept = kept.model_copy(update={"why": job.why})
             write_document(target / RECORD, kept)
@@ -271,7 +273,9 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         unseen=patient is not None,
         shrinkage=float(np.mean([float(each.model.heads[job.task.name].shrinkage) for each in networks])),
         cells=int(np.isfinite(values).sum()),
-        picture_note=picture.note,
+        picture_note="; ".join(
+            part for part in (picture.note, "" if slide.knows_level0 else NO_LEVEL0) if part
+        ),
         **_checks(bench, output, networks, model_input, seen, lesion),
     )
     write_explanation(target, record, slide, cells, picture, lesion, bench.settings.tiles)
@@ -306,8 +310,10 @@ def _inputs(bench: _Bench, job: _Job, slide: CompressedSlide) -> Inputs:
     )
 
 
-def _finished(target: Path, inputs: Inputs) -> Explanation | None:
+def _finished(target: Path, inputs: Inputs, with_tiles: bool) -> Explanation | None:
     """What lies there by the same inputs; what is absent, damaged or of another version is made anew."""
+    if with_tiles and not (target / TILES).is_file():
+        return None
     try:
         record = read_explanation(target / RECORD)
     except TableError:

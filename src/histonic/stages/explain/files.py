@@ -23,6 +23,7 @@ from histonic.stages.explain.geojson import (
     cells_geojson,
     levels_for,
     signed_levels,
+    tiles_geojson,
 )
 from histonic.stages.explain.pictures import choose_cells, draw_deletion_curves, draw_overlay, draw_sheet
 from histonic.stages.explain.record import (
@@ -37,6 +38,7 @@ from histonic.stages.explain.record import (
 from histonic.stages.explain.slide import SlidePicture, cell_pictures
 
 RECORD = "explanation.json"
+TILES = "tiles.geojson"
 
 
 def write_explanation(
@@ -67,8 +69,14 @@ def write_explanation(
     with replacing_folder(folder) as partial:
         facts = {"target", "method", "output", "networks", "unseen"}
         write_cell_map(partial / "values.zarr", cells, record.model_dump(mode="json", include=facts))
-        text = json.dumps(cells_geojson(cells, levels), ensure_ascii=False, allow_nan=False)
-        write_text(partial / "cells.geojson", text)
+        if slide.knows_level0:
+            text = json.dumps(cells_geojson(cells, levels), ensure_ascii=False, allow_nan=False)
+            write_text(partial / "cells.geojson", text)
+            told = "attention" if record.method == "attention" else f"for {record.output}"
+            text = json.dumps(
+                tiles_geojson(cells, f"{record.target}: {told}"), ensure_ascii=False, allow_nan=False
+            )
+            write_text(partial / TILES, text)
         draw_overlay(
             partial / "overlay.png",
             picture,

@@ -1,4 +1,4 @@
-"""An explanation as GeoJSON for QuPath: cells of alike rank merged into polygons in level-0 pixels."""
+"""An explanation as GeoJSON for QuPath: outlines of cells of alike rank, and every cell with its value."""
 
 from __future__ import annotations
 
@@ -89,6 +89,48 @@ def cells_geojson(cells: CellMap, levels: tuple[Level, ...]) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": features}
 
 
+def tiles_geojson(cells: CellMap, name: str) -> dict[str, Any]:
+    """A FeatureCollection of tile objects, one a cell, for QuPath's measurement maps.
+
+    Each has the measurements ``name`` (the value) and ``name, rank`` (the share of cells with a lower or
+    equal value), so that the files of several targets can be opened on one slide.
+
+    Args:
+        cells: The explanation.
+        name: Of the value, such as ``msi: for yes``.
+
+    Example:
+        >>> grid = TileGrid.over((512, 256), slide_mpp=0.5, tile_px=256, mpp=0.5)
+        >>> cells = CellMap("a", np.array([[np.nan, 1.0]], np.float32), grid, "")
+        >>> (found,) = tiles_geojson(cells, "msi: for yes")["features"]
+        >>> found["properties"]["objectType"], found["properties"]["measurements"]
+        ('tile', {'msi: for yes': 1.0, 'msi: for yes, rank': 1.0})
+    """
+    places = np.argwhere(np.isfinite(cells.values))
+    values = cells.values[tuple(places.T)]
+    ranks = np.searchsorted(np.sort(values), values, "right") / max(len(values), 1)
+    side = cells.grid.tile_side_level0
+    features = []
+    for (row, col), value, rank in zip(places.tolist(), values.tolist(), ranks.tolist(), strict=True):
+        left, top = cells.grid.cell_xy((row, col))
+        ring = [(left, top), (left + side, top), (left + side, top + side), (left, top + side), (left, top)]
+        features.append(
+            {
+                "type": "Feature",
+                "id": str(uuid.uuid5(NAMESPACE, f"{cells.slide_id}/tile/{row}/{col}")),
+                "geometry": {"type": "Polygon", "coordinates": [[_inside(cells.grid, *xy) for xy in ring]]},
+                "properties": {
+                    "objectType": "tile",
+                    "measurements": {
+                        name: float(f"{value:.6g}"),
+                        f"{name}, rank": float(f"{rank:.6g}"),
+                    },
+                },
+            }
+        )
+    return {"type": "FeatureCollection", "features": features}
+
+
 def _largest(levels: list[BoolGrid]) -> list[BoolGrid]:
     """Each level, reduced to its part of the :data:`MOST_POLYGONS` largest groups of cells."""
     if not levels:
@@ -147,8 +189,12 @@ def _features(cells: CellMap, level: Level, inside: BoolGrid) -> Iterator[dict[s
 
 def _corner(grid: TileGrid, x: int, y: int) -> list[float]:
     """A corner of the lattice in level-0 pixels, not beyond the slide."""
-    place = grid.square_xy((y, x))
-    inside = (min(max(place.x, 0), grid.slide_wh.w), min(max(place.y, 0), grid.slide_wh.h))
+    return _inside(grid, *grid.square_xy((y, x)))
+
+
+def _inside(grid: TileGrid, x: float, y: float) -> list[float]:
+    """A point in level-0 pixels, not beyond the slide."""
+    inside = (min(max(x, 0), grid.slide_wh.w), min(max(y, 0), grid.slide_wh.h))
     return [int(each) if float(each).is_integer() else round(each, 2) for each in inside]
 
 

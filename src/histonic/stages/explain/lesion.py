@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.compressed import CompressedSlide
+from histonic.core.errors import MaskError
 from histonic.data.annotations.finding import find_annotations
 from histonic.data.annotations.reading import annotations_of
 from histonic.data.annotations.shapes import LabelRule
@@ -44,8 +45,14 @@ def lesion_shares(
         ``(R, K)``, and the classes of the file if it has some but none of those named.
 
     Raises:
-        MaskError: The file cannot be read or belongs to another slide.
+        MaskError: The file cannot be read or belongs to another slide, or the map knows no level-0 pixels.
     """
+    if not slide.knows_level0:
+        raise MaskError(
+            f"Compare the explanation of {slide.slide_id!r} with {file}.",
+            "Its features were imported with positions in microns; where level-0 pixels lie is not known.",
+            "Import them again with the slide's microns per pixel (--slides TABLE or --mpp).",
+        )
     if says_none(file):
         return np.zeros(tuple(slide.grid.shape), np.float64), []
     rule = LabelRule({UNCLASSIFIED: SHAPES})

@@ -105,7 +105,8 @@ def cell_pictures(
     for cell in cells:
         x, y = (each * scale for each in grid.cell_xy(cell))
         size = grid.tile_side_level0 * scale
-        left, top = min(int(x), picture.whole.shape[1] - 1), min(int(y), picture.whole.shape[0] - 1)
+        high, wide = picture.whole.shape[:2]
+        left, top = min(max(int(x), 0), wide - 1), min(max(int(y), 0), high - 1)
         part = picture.whole[top : max(top + 1, round(y + size)), left : max(left + 1, round(x + size))]
         found.append(np.asarray(Image.fromarray(part).resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC)))
     return found

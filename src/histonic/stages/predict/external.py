@@ -162,8 +162,10 @@ def _require_same_maps(bundle: Bundle, store: Store) -> None:
     asked = f"Test {bundle.folder.parent} on the maps of {store.path}."
     precision = bundle.compress_settings.precision
     todo = (
-        f"Compress the slides with --encoder {bundle.encoder_path} --precision {precision} and the other "
-        "settings of the run's own maps."
+        bundle.how_to_make_maps()
+        if bundle.encoder.spec.tool
+        else f"Compress the slides with --encoder {bundle.encoder_path} --precision {precision} and the "
+        "other settings of the run's own maps."
     )
     if not store.slide_ids:
         raise StoreError(asked, "The store holds no map.", "Make maps with 'histonic compress'.")

@@ -25,7 +25,7 @@ from histonic.data.tables.joins import join_slides
 from histonic.data.tables.label_table import read_labels
 from histonic.data.tables.slide_lists import read_slide_list
 from histonic.data.tables.styles import NO_SPLIT
-from histonic.models.bundle import Bundle, read_bundle, require_own_maps
+from histonic.models.bundle import Bundle, bundle_in, read_bundle, require_own_maps
 from histonic.models.familiarity import mean_codes
 from histonic.models.members import FloatArray, Member, prediction_columns
 from histonic.models.predicting import predict_patients
@@ -58,7 +58,7 @@ class PredictResult:
 def predict(
     settings: PredictSettings | None = None, /, *, progress: Progress | None = None, **values: Any
 ) -> PredictResult:
-    """Predict every target of a bundle for slides or maps, one row a slide or patient.
+    """Predict every target of a bundle or run for slides or maps, one row a slide or patient.
 
     Slides are compressed with the bundle's own encoder and settings; maps must have been made by that
     encoder. Columns are ``slide_id`` (``patient_id`` if a table of patients is given) and, per target, those
@@ -80,7 +80,7 @@ def predict(
     """
     resolved = resolve(PredictSettings, settings, values)
     listener = progress or Silent()
-    bundle = read_bundle(resolved.bundle)
+    bundle = read_bundle(bundle_in(resolved.bundle))
     if not resolved.slides:
         raise SettingsError(
             "Predict.", "No slide was given.", "Give slide files, folders, a CSV with a path column, or maps."
@@ -130,7 +130,9 @@ def _compress(
         raise BundleError(
             f"Predict from slides with {bundle.folder}.",
             f"It holds no encoder; its maps were made by {bundle.encoder.name!r}.",
-            "Compress the slides with that encoder first, and predict from the maps.",
+            bundle.how_to_make_maps()
+            if bundle.encoder.spec.tool
+            else "Compress the slides with that encoder first, and predict from the maps.",
         )
     made = bundle.compress_settings
     listed = read_slide_list(files, settings.slide_sheet, settings.names)

@@ -40,7 +40,7 @@ class ExternalSettings(LabelSettings):
 class PredictSettings(SlideListSettings):
     """A bundle and slides to predictions."""
 
-    bundle: Path = Field(description="Bundle folder of a run (RUN/bundle).")
+    bundle: Path = Field(description="Bundle, or the run that holds it.")
     slides: tuple[Path, ...] = Field((), description="Slide files, folders, a CSV, or maps (.zarr).")
     out: Path = Field(Path("predictions.csv"), description="Predictions as CSV, one row a slide or patient.")
     patients: Path | None = Field(

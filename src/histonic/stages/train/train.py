@@ -295,10 +295,9 @@ def _write_results(
     trained, thresholds = choose_thresholds(plan.cohort, plan.folds, trained, points)
     encoder = find_encoder(store)
     if encoder is None:
-        progress.say(
-            f"the encoder {store.encoder.name!r} no longer lies in the store {store.path}: "
-            "the bundle will predict from maps only"
-        )
+        tool = store.encoder.spec.tool
+        why = f"was run by {tool}" if tool else f"no longer lies in the store {store.path}"
+        progress.say(f"the encoder {store.encoder.name!r} {why}: the bundle will predict from maps only")
     facts = BundleFacts(
         tasks=plan.cohort.tasks,
         fusion=settings.fusion,

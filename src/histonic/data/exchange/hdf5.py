@@ -1,0 +1,110 @@
+"""HDF5 files as other tools write them: opened, attributes as plain values, damage told by slide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from histonic.core.units import WH
+from histonic.data.exchange.tile_features import Floats, Matrix, unreadable
+
+ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError)
+"""What h5py raises on damaged files."""
+
+
+@contextmanager
+def opened(path: Path, slide_id: str) -> Iterator[Any]:
+    """The open file.
+
+    Raises:
+        SlideError: It is absent or damaged, or lacks what is read of it.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except ERRORS as error:
+        told = " ".join(str(error).split())
+        raise unreadable(
+            slide_id, path, f"It cannot be read: {told}.", "Copy it again or make it anew."
+        ) from error
+
+
+def holds(path: Path, test: Callable[[Any], bool]) -> bool:
+    """Whether an HDF5 file can be opened and is of some kind."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(test(file))
+    except ERRORS:
+        return False
+
+
+def matrix_in(path: Path, slide_id: str, name: str) -> Callable[[], AbstractContextManager[Matrix]]:
+    """Opens the features of a file by the name of their data set."""
+
+    @contextmanager
+    def open_() -> Iterator[Matrix]:
+        with opened(path, slide_id) as file:
+            yield file[name]
+
+    return open_
+
+
+def plain(attributes: Any) -> dict[str, Any]:
+    """Attributes as plain values; TRIDENT writes None as the text None."""
+    return {str(key): _plain(value) for key, value in attributes.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if value == "None" else value
+
+
+def positive(values: Mapping[str, Any], name: str, slide_id: str, path: Path) -> float | None:
+    """A number above zero; None if it is not there.
+
+    Raises:
+        SlideError: It is something else.
+    """
+    value = values.get(name)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0 < number < float("inf"):
+        raise unreadable(slide_id, path, f"Its attribute {name!r} is {value!r}.")
+    return number
+
+
+def size_of(width: float | None, height: float | None) -> WH | None:
+    """A size in pixels where both sides are known."""
+    return None if width is None or height is None else WH(round(width), round(height))
+
+
+def positions(values: Any, slide_id: str, path: Path, columns: int = 2) -> Floats:
+    """Positions ``(N, 2)``: the first two columns.
+
+    Raises:
+        SlideError: They have another shape, or are no finite numbers.
+    """
+    xy = np.asarray(values, np.float64)
+    if xy.size == 0:
+        return np.empty((0, 2))
+    if xy.ndim == 3 and len(xy) == 1:  # of whole slides, squeezed or not
+        xy = xy[0]
+    if xy.ndim != 2 or xy.shape[1] != columns:
+        raise unreadable(slide_id, path, f"Its positions have the shape {xy.shape}, not (N, {columns}).")
+    if not np.isfinite(xy).all():
+        raise unreadable(slide_id, path, "Some positions are no finite numbers.")
+    return xy[:, :2]

@@ -1,0 +1,1 @@
+"""The forms in which other tools keep features, a module a tool."""

@@ -1,0 +1,125 @@
+"""STAMP: ``EXTRACTOR-HASH/SLIDE.h5`` with positions in microns; also 2.0, and files from before it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from histonic.core.compressed import CompressedSlide
+from histonic.core.errors import SettingsError
+from histonic.core.files import replacing_file
+from histonic.data.exchange.carried import KEY, carried_text, read_carried
+from histonic.data.exchange.hdf5 import holds, matrix_in, opened, plain, positions, positive
+from histonic.data.exchange.lattice import least_step
+from histonic.data.exchange.tile_features import (
+    Form,
+    Found,
+    Request,
+    TileFeatures,
+    choose_features,
+    map_rows,
+    map_xy,
+    require_matrix,
+    unreadable,
+)
+from histonic.data.maps.store import MapFacts
+
+VERSION = "2.5.0"
+"""Of the layout that is written; STAMP refuses files newer than itself."""
+OLD_PX, OLD_UM = 224, 256.0
+"""Before microns were written, positions were in pixels of tiles of so many, which were so wide."""
+_HASH = re.compile(r"-[0-9a-f]{8}$")
+
+
+def find(request: Request) -> list[Found]:
+    """The slides in a folder of one extractor, or in the one of several that is meant."""
+    by_extractor: dict[str, list[tuple[Path, Path]]] = {}
+    for path in sorted(request.folder.rglob("*.h5")):
+        # The folder of an extractor may hold folders of slides.
+        steps = path.relative_to(request.folder).parts
+        top = request.folder / steps[0] if len(steps) > 1 and _HASH.search(steps[0]) else request.folder
+        if top not in {folder for pairs in by_extractor.values() for folder, _ in pairs} and not holds(
+            path, lambda file: "feats" in file
+        ):
+            return []
+        by_extractor.setdefault(_HASH.sub("", top.name), []).append((top, path))
+    if not by_extractor:
+        return []
+    name = choose_features(request.features, by_extractor, request.folder) if len(by_extractor) > 1 else None
+    found = by_extractor[name] if name else next(iter(by_extractor.values()))
+    folders = {folder for folder, _ in found}
+    if len(folders) > 1:
+        raise SettingsError(
+            f"Import the features {name!r} in {request.folder}.",
+            f"Several versions of STAMP made them: {', '.join(sorted(each.name for each in folders))}.",
+            "Give one of these folders.",
+        )
+    return [Found(request.slide_id(path, folder), path) for folder, path in found]
+
+
+def read(found: Found, request: Request) -> TileFeatures:
+    """What the file of one slide says."""
+    slide_id, path = found.slide_id, found.path
+    with opened(path, slide_id) as file:
+        told = plain(file.attrs)
+        kind = told.get("feat_type") or "tile"
+        if kind != "tile" or "coords" not in file:
+            raise unreadable(
+                slide_id, path, f"It holds a vector of a whole {kind}, of which no map can be made.",
+                "Give the folder of features of tiles.",
+            )  # fmt: skip
+        xy = positions(file["coords"][:], slide_id, path)
+        shape = require_matrix(slide_id, path, file["feats"].shape, len(xy))
+    carried = read_carried(told.get(KEY), slide_id, path)
+    side = positive(told, "tile_size_um", slide_id, path) or positive(told, "tile_size", slide_id, path)
+    tile_px: float | None = positive(told, "tile_size_px", slide_id, path) or request.tile_px
+    is_old = len(xy) > 0 and told.get("unit") is None and side in (None, OLD_PX) and least_step(xy) == OLD_PX
+    if is_old:
+        # As STAMP itself reads them; tiles of other sizes were not possible.
+        xy, side, tile_px = xy / OLD_PX * OLD_UM, OLD_UM, OLD_PX
+    elif len(xy) and (told.get("unit") != "um" or side is None):
+        raise unreadable(
+            slide_id, path, f"Nothing says in which unit its positions are (unit {told.get('unit')!r}, "
+            f"tile_size_um {side!r}), nor are they {OLD_PX} pixels apart, as those of old files.",
+            "Extract the slide again.",
+        )  # fmt: skip
+    encoder = str(told.get("extractor") or "") or request.features or _HASH.sub("", path.parent.name)
+    return TileFeatures(
+        slide_id=slide_id,
+        path=path,
+        encoder=encoder,
+        shape=shape,
+        open=matrix_in(path, slide_id, "feats"),
+        xy=xy,
+        unit="um",
+        side=side,
+        step=side,
+        tile_px=None if tile_px is None else round(tile_px),
+        tile_mpp=None if side is None or tile_px is None else side / tile_px,
+        carried=carried,
+    )
+
+
+FORM = Form("stamp", "STAMP", find, read)
+
+
+def write(out: Path, slide: CompressedSlide, facts: MapFacts) -> Path:
+    """Write a map as STAMP 2.5.0 does: features in float16, positions in microns."""
+    spec, grid = facts.encoder.spec, slide.grid
+    cells, rows = map_rows(slide)
+    xy = (map_xy(slide, cells) * grid.slide_mpp).astype(np.float32)
+    code_hash = facts.encoder.fingerprint[:8]
+    path = out / f"{spec.name}-{code_hash}" / f"{slide.slide_id}.h5"
+    told: dict[str, Any] = {
+        "stamp_version": VERSION, "extractor": spec.name, "unit": "um",
+        "tile_size_um": grid.tile_px * grid.mpp, "tile_size_px": spec.tile_px, "code_hash": code_hash,
+        "feat_type": "tile", KEY: carried_text(facts, xy, rows),
+    }  # fmt: skip
+    with replacing_file(path) as partial, h5py.File(partial, "w") as file:
+        file["coords"], file["feats"] = xy, rows
+        file.attrs.update(told)
+    return path

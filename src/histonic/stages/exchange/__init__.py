@@ -1,0 +1,1 @@
+"""Features of other tools to stores and back, and networks to ONNX."""

@@ -1,0 +1,434 @@
+"""Features that another tool extracted to a store of maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histonic.core.claims import sole_owner
+from histonic.core.compressed import (
+    ELSEWHERE,
+    EncoderDescription,
+    EncoderSpec,
+    MapSettings,
+    ReaderDescription,
+)
+from histonic.core.errors import HistonicError, OutputError, SlideError, StoreError
+from histonic.core.files import replacing_file, write_text
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import plain_settings, resolve
+from histonic.data.exchange.carried import require_same_rows
+from histonic.data.exchange.placing import Placed, nominal_mpp, place_tiles, require_same_code
+from histonic.data.exchange.tile_features import Form, Found, Request, Rows, TileFeatures, half_rows
+from histonic.data.exchange.tools.forms import find_slides
+from histonic.data.maps.store import (
+    CHUNK_CELLS,
+    MOST_ID_BYTES,
+    Failure,
+    MapFacts,
+    Store,
+    failure_path,
+    map_folder,
+    names_a_file,
+    read_checked_facts,
+    thumbnail_path,
+    write_failure,
+)
+from histonic.data.maps.writer import MapWriter, writing_map
+from histonic.runs.files import settings_text
+from histonic.stages.exchange.resolutions import KnownSlide, SlideEntry, know_slide, level0_mpp, read_entries
+from histonic.stages.exchange.settings import ImportFeaturesSettings
+from histonic.stages.exchange.tensors import TorchFiles
+
+SETTINGS_FILE = "settings.yaml"
+PACKAGES = ("histonic", "numpy", "zarr")
+OFF_SCALE = 0.1
+"""Relative difference from the resolution by which the tiles are called, beyond which a slide is named."""
+SAMPLED_ROWS = 64
+
+
+@dataclass
+class ImportFeaturesResult:
+    """What an import did.
+
+    Attributes:
+        store: The store.
+        tool: Whose files they are.
+        encoder: By what the maps were made; None if there is no map.
+        done: Slides imported now.
+        skipped: Slides whose maps were there already.
+        failures: Slides that could not be imported.
+        moved: By slide what was moved to the nearest cell, and dropped, in words.
+        dropped: Tiles whose cell another one overlaps more, of all slides.
+        tiles: Tiles of the slides imported now.
+        pictures: Slides whose files were opened.
+    """
+
+    store: Path
+    tool: str = ""
+    encoder: EncoderDescription | None = None
+    done: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
+    dropped: int = 0
+    tiles: int = 0
+    pictures: int = 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all slides share."""
+
+    settings: ImportFeaturesSettings
+    form: Form
+    request: Request
+    entries: Mapping[str, SlideEntry]
+    encoder: EncoderDescription
+    map_settings: MapSettings
+
+
+def import_features(
+    settings: ImportFeaturesSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+) -> ImportFeaturesResult:
+    """Make a store of features that TRIDENT, CLAM, STAMP, slide2vec, AtlasPatch or wsidata extracted.
+
+    No slide and no encoder is needed. Each tile becomes the cell that it is; float16 is kept. Where a tool
+    begins a lattice at every piece of tissue (CLAM, wsidata), tiles come to their nearest cell, by at most
+    half a step, and what is moved and dropped is said. The encoder of the maps is called by tool, name, tile
+    and resolution, so that networks are never used on others. Finished slides are skipped: the same command
+    resumes. A slide that fails is recorded with stage and reason; the others go on.
+
+    Args:
+        settings: The settings, or None to give them as keywords.
+        progress: Listener to the progress.
+        **values: Settings by name, such as ``folder="trident_job"``, ``out="store"``, ``mpp=0.25``.
+
+    Raises:
+        SettingsError: The folder holds no features, or those of several encoders of which none was named.
+        TableError: The slide table is wrong.
+        StoreError: The store holds maps of another encoder.
+        RunError: Another process writes into the store.
+        OutputError: The store cannot be written.
+    """
+    resolved = resolve(ImportFeaturesSettings, settings, values)
+    listener = progress or Silent()
+    entries = read_entries(resolved)
+    request = Request(
+        resolved.folder, TorchFiles(), resolved.features, resolved.coords, resolved.tile_px, resolved.names
+    )
+    form, found = find_slides(request, resolved.form)
+    unknown = sorted(set(entries) - {each.slide_id for each in found})
+    if unknown:
+        listener.say(f"{len(unknown)} slides of the table have no features, such as {', '.join(unknown[:3])}")
+    result = ImportFeaturesResult(resolved.out, form.tool)
+    with sole_owner(resolved.out, f"Import {resolved.folder} into {resolved.out}."):
+        headers, usable = _read_headers(form, found, request, resolved, entries, result, listener)
+        if usable:
+            encoder, map_settings = _encoder_of(form, usable, headers, resolved)
+            result.encoder = encoder
+            write_text(resolved.out / SETTINGS_FILE, settings_text(plain_settings(resolved)))
+            job = _Job(resolved, form, request, entries, encoder, map_settings)
+            listener.stage("import", len(usable))
+            for each in usable:
+                _import_slide(job, each, result, listener)
+                listener.advance(note=each.slide_id)
+    result.failures.sort(key=lambda failure: failure.slide_id)
+    result.skipped.sort()
+    return result
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the files of a slide say of its encoder."""
+
+    encoder: str
+    code_size: int
+    tile_px: int | None
+    mpp: float | None
+    carried: EncoderDescription | None
+    settings: MapSettings | None
+
+
+def _read_headers(
+    form: Form,
+    found: Sequence[Found],
+    request: Request,
+    settings: ImportFeaturesSettings,
+    entries: Mapping[str, SlideEntry],
+    result: ImportFeaturesResult,
+    progress: Progress,
+) -> tuple[dict[str, _Header], list[Found]]:
+    """What each file says, before any is imported; files that cannot be read are failures."""
+    headers, usable = {}, []
+    progress.stage("look at the files", len(found))
+    for each in found:
+        try:
+            _require_usable_id(each)
+            features = form.read(each, request)
+            headers[each.slide_id] = _header(features, entries.get(each.slide_id), settings)
+            usable.append(each)
+        except SlideError as error:
+            _record(each, "read", error, result, progress)
+        progress.advance(note=each.slide_id)
+    return headers, usable
+
+
+def _header(features: TileFeatures, entry: SlideEntry | None, settings: ImportFeaturesSettings) -> _Header:
+    mpp = features.tile_mpp
+    if mpp is None and features.side is not None and features.tile_px is not None and features.unit == "px":
+        level0 = level0_mpp(features, entry, settings)
+        mpp = None if level0 is None else nominal_mpp(level0 * features.side / features.tile_px)
+    carried = None if features.carried is None else features.carried.facts
+    return _Header(
+        features.encoder,
+        features.shape[1],
+        features.tile_px,
+        mpp,
+        None if carried is None else carried.encoder,
+        None if carried is None else carried.settings,
+    )
+
+
+def _encoder_of(
+    form: Form, usable: Sequence[Found], headers: Mapping[str, _Header], settings: ImportFeaturesSettings
+) -> tuple[EncoderDescription, MapSettings]:
+    """The encoder of the maps: that of most files, or of the store if there is one.
+
+    Raises:
+        StoreError: The store holds maps of another encoder.
+    """
+    kinds = Counter(headers[each.slide_id] for each in usable if headers[each.slide_id].code_size)
+    if not kinds:
+        kinds = Counter(headers.values())
+    most = kinds.most_common(1)[0][0]
+    if most.carried is not None and most.settings is not None:
+        described, map_settings = most.carried, most.settings
+    else:
+        mpps = [
+            kind.mpp for kind in kinds.elements() if kind.mpp is not None and kind.tile_px == most.tile_px
+        ]
+        mpp = Counter(mpps).most_common(1)[0][0] if mpps else 1.0
+        described = imported_encoder(form.tool, most.encoder, most.tile_px or 1, mpp, most.code_size or 1)
+        map_settings = MapSettings()
+    store = Store.open(settings.out)
+    if store.slide_ids and store.encoder.fingerprint != described.fingerprint:
+        spec, own = described.spec, store.encoder.spec
+        raise StoreError(
+            f"Import {settings.folder} into {settings.out}.",
+            f"Its maps are by {store.encoder.name!r} ({own.provenance}; {own.code_size} numbers), "
+            f"the features by {described.name!r} ({spec.provenance}; {spec.code_size} numbers).",
+            "Keep one encoder per store: choose another --out.",
+        )
+    if store.slide_ids and store.settings != map_settings:
+        raise StoreError(
+            f"Import {settings.folder} into {settings.out}.",
+            "Its maps were made with other settings (tissue, orientations, precision).",
+            "Choose another --out.",
+        )
+    return described, map_settings
+
+
+def imported_encoder(tool: str, name: str, tile_px: int, mpp: float, code_size: int) -> EncoderDescription:
+    """The description of an encoder that another tool ran.
+
+    Its fingerprint is that of tool, name, tile, resolution and size of the code: weights are not known.
+
+    Args:
+        tool: Such as ``TRIDENT``.
+        name: The encoder's name there.
+        tile_px: Side of the tiles that it saw.
+        mpp: Microns per pixel by which those tiles are called.
+        code_size: D.
+
+    Example:
+        >>> imported_encoder("TRIDENT", "uni_v1", 256, 0.5, 1024).spec.tool
+        'TRIDENT'
+    """
+    spec = EncoderSpec(
+        name,
+        f"{ELSEWHERE}:{tool}",
+        tile_px,
+        mpp,
+        code_size,
+        normalisation="not known",
+        provenance=f"features of {tool}, {tile_px} px at {mpp:g} µm/px",
+    )
+    facts = ["imported features", tool, name, tile_px, float(f"{mpp:.6g}"), code_size]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    return EncoderDescription(name=name, fingerprint=digest, spec=spec)
+
+
+def _require_usable_id(found: Found) -> None:
+    if not names_a_file(found.slide_id):
+        raise SlideError(
+            f"Import {found.path}.",
+            f"Its name cannot name a map: {found.slide_id[:60]!r}.",
+            f"Use a name of at most {MOST_ID_BYTES} bytes that does not begin with a point.",
+        )
+
+
+def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progress: Progress) -> None:
+    stage = "read"
+    try:
+        features = job.form.read(found, job.request)
+        stage = "resolution"
+        known = know_slide(features, job.entries.get(found.slide_id), job.settings)
+        stage = "lattice"
+        placed = place_tiles(features, known.mpp, known.slide_wh, job.settings.lattice)
+        _require_own(job, features)
+        stage = "features"
+        rows = half_rows(features)
+        if features.carried is not None:
+            require_same_rows(features.carried, features.xy, rows, features.slide_id, features.path)
+        facts = _facts(job, features, known, placed, rows)
+        stage = "write"
+        if _is_there(job, facts):
+            result.skipped.append(found.slide_id)
+        else:
+            _write_map(job.settings.out, facts, placed, rows)
+            result.done.append(found.slide_id)
+            result.tiles += len(rows)
+        drawn = known.drawn(placed.grid, placed.mask)
+        if drawn is not None:
+            with replacing_file(thumbnail_path(job.settings.out, found.slide_id)) as partial:
+                partial.write_bytes(drawn)
+    except HistonicError as error:
+        if isinstance(error, OutputError) and error.is_full:
+            raise
+        _record(found, stage, error, result, progress)
+        return
+    failure_path(job.settings.out, found.slide_id).unlink(missing_ok=True)
+    result.pictures += known.picture is not None
+    result.dropped += int((~placed.kept).sum())
+    if known.note:
+        progress.say(f"{found.slide_id}: {known.note}")
+    if words := placed.words():
+        result.moved[found.slide_id] = words
+        progress.say(f"{found.slide_id}: {words}")
+    times = placed.grid.mpp / job.encoder.spec.mpp
+    if features.carried is None and abs(times - 1) > OFF_SCALE:
+        progress.say(
+            f"{found.slide_id}: its tiles are {placed.grid.mpp:.3g} µm/px, those of the store are called "
+            f"{job.encoder.spec.mpp:g}: things on it look {1 / times:.2g} times as large as they should"
+        )
+
+
+def _require_own(job: _Job, features: TileFeatures) -> None:
+    """Refuse features of another encoder than the store's."""
+    spec, carried = job.encoder.spec, features.carried
+    if carried is None and spec.tool:
+        require_same_code(features, spec.code_size, spec.tile_px)
+    own = None if carried is None else carried.facts.encoder.fingerprint
+    is_other = features.encoder != spec.name if carried is None else own != job.encoder.fingerprint
+    if is_other or (carried is None and not spec.tool):
+        raise SlideError(
+            f"Import the slide {features.slide_id!r} from {features.path}.",
+            f"Its features are by {features.encoder!r}, those of the store by {job.encoder.name!r} "
+            "(or another version of it).",
+            "Keep one encoder per store: import it into another --out.",
+        )
+    if carried is not None and carried.facts.settings != job.map_settings:
+        raise SlideError(
+            f"Import the slide {features.slide_id!r} from {features.path}.",
+            "Its map was made with other settings than those of the store.",
+            "Import it into another --out.",
+        )
+
+
+def _facts(job: _Job, features: TileFeatures, known: KnownSlide, placed: Placed, rows: Rows) -> MapFacts:
+    if features.carried is not None:
+        return features.carried.facts.model_copy(update={"slide_id": features.slide_id})
+    key = _key(features, rows)
+    slide = known.description
+    return MapFacts(
+        slide_id=features.slide_id,
+        grid=placed.grid,
+        slide=slide.model_copy(update={"fingerprint": slide.fingerprint or key}),
+        reader=ReaderDescription(
+            name=job.form.tool,
+            note="; ".join(
+                part
+                for part in (f"features {key[:16]} of {features.path.name}", placed.words(), known.note)
+                if part
+            ),
+        ),
+        appearance=known.appearance(placed.grid, placed.mask),
+        encoder=job.encoder,
+        settings=job.map_settings,
+        versions={name: version(name) for name in PACKAGES},
+    )
+
+
+def _key(features: TileFeatures, rows: Rows) -> str:
+    """Hash of the positions and of rows from all over the features, by which other ones are noticed."""
+    digest = hashlib.sha256(np.ascontiguousarray(features.xy).tobytes())
+    chosen = np.unique(np.linspace(0, len(rows) - 1, SAMPLED_ROWS).astype(int))
+    digest.update(np.ascontiguousarray(rows[chosen]).tobytes())
+    digest.update(f"{features.unit}{features.shape}{features.encoder}".encode())
+    return digest.hexdigest()
+
+
+def _is_there(job: _Job, facts: MapFacts) -> bool:
+    """Whether the map is there, made of the same files.
+
+    Raises:
+        StoreError: It was made of others.
+    """
+    target = map_folder(job.settings.out, facts.slide_id)
+    if not target.is_dir():
+        return False
+    try:
+        found = read_checked_facts(target)
+    except StoreError:
+        return False  # damaged: made again
+    if found.made_from() == facts.made_from() and found.reader == facts.reader and found.grid == facts.grid:
+        return True
+    if job.settings.replace:
+        return False
+    raise StoreError(
+        f"Import the slide {facts.slide_id!r} into {job.settings.out}.",
+        "It holds a map of that name, made of other features or at another resolution.",
+        "Replace it with --replace, or choose another --out.",
+    )
+
+
+def _write_map(store: Path, facts: MapFacts, placed: Placed, rows: Rows) -> None:
+    cells, codes = placed.cells[placed.kept], rows[placed.kept]
+    order = np.lexsort((cells[:, 1], cells[:, 0]))
+    with writing_map(map_folder(store, facts.slide_id), placed.mask, rows.shape[1]) as writer:
+        _put(writer, cells[order], codes, order)
+        writer.finish(facts)
+
+
+def _put(writer: MapWriter, cells: Any, codes: Rows, order: Any) -> None:
+    """All cells in row-major order, a band of chunks at a time."""
+    bands = cells[:, 0] // CHUNK_CELLS
+    for start, end in zip(
+        np.flatnonzero(np.diff(bands, prepend=-1)),
+        [*np.flatnonzero(np.diff(bands)) + 1, len(cells)],
+        strict=True,
+    ):
+        writer.put(cells[start:end], codes[order[start:end], None, :].astype(np.float32))
+
+
+def _record(
+    found: Found, stage: str, error: HistonicError, result: ImportFeaturesResult, progress: Progress
+) -> None:
+    failure = Failure(found.slide_id, str(found.path), stage, error.reason)
+    result.failures.append(failure)
+    try:
+        write_failure(result.store, failure)
+    except OutputError as unwritten:
+        if unwritten.is_full:
+            raise
+        progress.say(str(unwritten))
+    progress.say(f"{found.slide_id}: failed at {stage}: {error.reason}")

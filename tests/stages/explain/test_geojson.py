@@ -13,7 +13,13 @@ from histonic.core.grid import TileGrid
 from histonic.core.units import WH, XY, Shape
 from histonic.data.annotations.reading import read_annotations
 from histonic.stages.explain import geojson as explain_geojson
-from histonic.stages.explain.geojson import ATTENTION_LEVELS, cells_geojson, level_cells, signed_levels
+from histonic.stages.explain.geojson import (
+    ATTENTION_LEVELS,
+    cells_geojson,
+    level_cells,
+    signed_levels,
+    tiles_geojson,
+)
 
 
 def cell_map(values: np.ndarray) -> CellMap:
@@ -97,3 +103,22 @@ def test_a_scattered_map_gives_a_bounded_file(monkeypatch: pytest.MonkeyPatch) -
     assert len(features) == 7 and counts == sorted(counts, reverse=True)
     assert features == everything[:7]
     assert len({feature["id"] for feature in features}) == 7
+
+
+def test_every_cell_is_a_tile_object_with_its_value_and_rank() -> None:
+    values = np.array([[np.nan, 2.0, -1.0], [0.5, np.nan, 0.5]], np.float32)
+    features = tiles_geojson(cell_map(values), "msi: for yes")["features"]
+    assert [each["properties"]["objectType"] for each in features] == ["tile"] * 4
+    told = [each["properties"]["measurements"] for each in features]
+    assert [each["msi: for yes"] for each in told] == [2.0, -1.0, 0.5, 0.5]
+    # Shares of the four cells with a lower or equal value.
+    assert [each["msi: for yes, rank"] for each in told] == [1.0, 0.25, 0.75, 0.75]
+    assert len({each["id"] for each in features}) == 4
+    grid = cell_map(values).grid
+    left, top = features[0]["geometry"]["coordinates"][0][0]
+    assert (left, top) == tuple(grid.cell_xy((0, 1)))
+    # In the order of the clock, closed, and never beyond the slide.
+    for each in features:
+        (ring,) = each["geometry"]["coordinates"]
+        assert ring[0] == ring[-1] and len(ring) == 5
+        assert all(0 <= x <= grid.slide_wh.w and 0 <= y <= grid.slide_wh.h for x, y in ring)

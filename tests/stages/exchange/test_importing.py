@@ -55,7 +55,7 @@ def test_an_import_is_the_map_and_goes_on_where_it_stopped(tmp_path: Path) -> No
         file["features"][:] = file["features"][:] + 1
     changed = import_features(**given)
     assert changed.skipped == ["s0", "s2"]
-    assert [(each.slide_id, each.stage) for each in changed.failures] == [("s1", "write")]
+    assert [(each.slide_id, each.stage) for each in changed.failures] == [("s1", "features")]
     assert import_features(**given, replace=True).done == ["s1"]
     assert not store.failures()
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from histonic.core.compressed import ProjectionDescription
+from histonic.core.compressed import EncoderDescription, ProjectionDescription
 from histonic.core.errors import EncoderError, StoreError
 from histonic.data.maps.quality import read_quality
 from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.data.maps.writer import write_map
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.encoders.networks.projected import ProjectedEncoder, Projection, projected_tensors
@@ -128,3 +129,32 @@ def test_stores_are_never_mixed(given: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="made of another slide"):
         project(store=tmp_path / "other", **known)
     assert project(store=given / "store", **known).skipped == ["a", "b"]
+
+
+def test_imported_codes_are_projected_where_it_is_said_whose_they_are(given: Path, tmp_path: Path) -> None:
+    own = Store.open(given / "store")
+    for name, spec in (
+        ("imported", EncoderSpec("base", "elsewhere:TRIDENT", 128, 0.5, 40)),
+        ("coarser", EncoderSpec("base", "elsewhere:TRIDENT", 128, 1.0, 40)),
+    ):
+        made = EncoderDescription(name="base", fingerprint=name, spec=spec)
+        for slide_id in own.slide_ids:
+            write_map(tmp_path / name / f"{slide_id}.zarr", replace(own.map(slide_id), encoder=made))
+    asked = {"encoder": given / "short.safetensors", "out": tmp_path / "out"}
+    with pytest.raises(EncoderError, match="--same-encoder"):
+        project(store=tmp_path / "imported", **asked)
+    with pytest.raises(EncoderError, match="1 µm/px"):
+        project(store=tmp_path / "coarser", same_encoder=True, **asked)
+    with pytest.raises(EncoderError):
+        wrong = EncoderDescription(name="base", fingerprint="x", spec=own.encoder.spec)
+        write_map(tmp_path / "wrong" / "a.zarr", replace(own.map("a"), encoder=wrong))
+        project(store=tmp_path / "wrong", same_encoder=True, **asked)
+    assert project(store=tmp_path / "imported", same_encoder=True, **asked).done == ["a", "b"]
+    project(store=given / "store", encoder=given / "short.safetensors", out=tmp_path / "native")
+    found, native = Store.open(tmp_path / "out"), Store.open(tmp_path / "native")
+    np.testing.assert_array_equal(found.map("a").features[:], native.map("a").features[:])
+    # The same numbers, but nobody can vouch for the encoder behind them.
+    assert found.encoder.fingerprint != native.encoder.fingerprint and found.encoder.spec.tool == "TRIDENT"
+    assert not (tmp_path / "out" / "encoder.safetensors").exists()
+    assert verify(paths=[tmp_path / "out"])[0].faults == ()
+    assert project(store=tmp_path / "imported", same_encoder=True, **asked).skipped == ["a", "b"]

@@ -260,6 +260,16 @@ def half_rows(features: TileFeatures) -> Rows:
     return rows
 
 
+def sampled_rows(features: TileFeatures, count: int) -> Rows:
+    """Rows from all over the features as float16, at most so many; the others are not read.
+
+    Numbers that float16 does not hold become infinite here, and are refused when all rows are read.
+    """
+    chosen = np.unique(np.linspace(0, features.shape[0] - 1, count).astype(int))
+    with features.open() as matrix, np.errstate(over="ignore"):
+        return np.asarray(matrix[chosen]).astype(np.float16)
+
+
 def _blocks(matrix: Matrix, shape: tuple[int, int]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     size = max(1, BLOCK_BYTES // max(1, shape[1] * np.dtype(matrix.dtype).itemsize))
     for start in range(0, shape[0], size):

@@ -27,7 +27,15 @@ from histonic.core.progress import Progress, Silent
 from histonic.core.settings import plain_settings, resolve
 from histonic.data.exchange.carried import require_same_rows
 from histonic.data.exchange.placing import Placed, nominal_mpp, place_tiles, require_same_code
-from histonic.data.exchange.tile_features import Form, Found, Request, Rows, TileFeatures, half_rows
+from histonic.data.exchange.tile_features import (
+    Form,
+    Found,
+    Request,
+    Rows,
+    TileFeatures,
+    half_rows,
+    sampled_rows,
+)
 from histonic.data.exchange.tools.forms import find_slides
 from histonic.data.maps.store import (
     CHUNK_CELLS,
@@ -286,14 +294,14 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
         placed = place_tiles(features, known.mpp, known.slide_wh, job.settings.lattice)
         _require_own(job, features)
         stage = "features"
-        rows = half_rows(features)
-        if features.carried is not None:
-            require_same_rows(features.carried, features.xy, rows, features.slide_id, features.path)
-        facts = _facts(job, features, known, placed, rows)
-        stage = "write"
+        facts = _facts(job, features, known, placed)
         if _is_there(job, facts):
             result.skipped.append(found.slide_id)
         else:
+            rows = half_rows(features)
+            if features.carried is not None:
+                require_same_rows(features.carried, features.xy, rows, features.slide_id, features.path)
+            stage = "write"
             _write_map(job.settings.out, facts, placed, rows)
             result.done.append(found.slide_id)
             result.tiles += len(rows)
@@ -344,10 +352,10 @@ def _require_own(job: _Job, features: TileFeatures) -> None:
         )
 
 
-def _facts(job: _Job, features: TileFeatures, known: KnownSlide, placed: Placed, rows: Rows) -> MapFacts:
+def _facts(job: _Job, features: TileFeatures, known: KnownSlide, placed: Placed) -> MapFacts:
     if features.carried is not None:
         return features.carried.facts.model_copy(update={"slide_id": features.slide_id})
-    key = _key(features, rows)
+    key = _key(features)
     slide = known.description
     return MapFacts(
         slide_id=features.slide_id,
@@ -368,11 +376,10 @@ def _facts(job: _Job, features: TileFeatures, known: KnownSlide, placed: Placed,
     )
 
 
-def _key(features: TileFeatures, rows: Rows) -> str:
+def _key(features: TileFeatures) -> str:
     """Hash of the positions and of rows from all over the features, by which other ones are noticed."""
     digest = hashlib.sha256(np.ascontiguousarray(features.xy).tobytes())
-    chosen = np.unique(np.linspace(0, len(rows) - 1, SAMPLED_ROWS).astype(int))
-    digest.update(np.ascontiguousarray(rows[chosen]).tobytes())
+    digest.update(np.ascontiguousarray(sampled_rows(features, SAMPLED_ROWS)).tobytes())
     digest.update(f"{features.unit}{features.shape}{features.encoder}".encode())
     return digest.hexdigest()
 

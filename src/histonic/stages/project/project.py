@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.claims import sole_owner
-from histonic.core.compressed import CompressedSlide, EncoderDescription
+from histonic.core.compressed import CompressedSlide, EncoderDescription, EncoderSpec
 from histonic.core.documents import read_yaml
 from histonic.core.errors import EncoderError, StoreError
 from histonic.core.files import replacing_file, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
+from histonic.core.units import MPP_TOLERANCE
 from histonic.data.maps.quality import read_quality
 from histonic.data.maps.shares import SHARES_FILE
 from histonic.data.maps.store import (
@@ -64,7 +66,9 @@ def project(
     """Project every map of a store; the result is a store like any other.
 
     Codes are those that compressing the slides anew with the projected encoder gives, but for the rounding
-    of the stored features (float16). Finished maps are skipped, so the same command resumes after an
+    of the stored features (float16). Of codes that were imported from another tool it has to be said that
+    they are those of the projection's encoder; the new maps are then called apart, and hold no encoder to
+    run. Finished maps are skipped, so the same command resumes after an
     interruption.
 
     Args:
@@ -83,10 +87,10 @@ def project(
     source = Store.open(resolved.store)
     encoder = _fitting(resolved, source)
     with sole_owner(resolved.out, f"Project {resolved.store} into {resolved.out}."):
-        _begin(resolved, source, encoder)
+        described = _described(encoder, source)  # once: the hash of a large network takes seconds
+        _begin(resolved, source, encoder, described)
         result = ProjectResult(resolved.out)
         listener.stage("project", len(source.slide_ids))
-        described = describe(encoder)  # once: the hash of a large network takes seconds
         for slide_id in source.slide_ids:
             cells = _project_map(source, slide_id, encoder, described, resolved.out)
             (result.skipped if cells is None else result.done).append(slide_id)
@@ -107,20 +111,56 @@ def _fitting(settings: ProjectSettings, source: Store) -> ProjectedEncoder:
             f"{encoder.spec.name!r} ({encoder.spec.architecture!r}) projects nothing.",
             "Train a projection: histonic encoder train --freeze-trunk --weights ENCODER.",
         )
-    if encoder.base.fingerprint != source.encoder.fingerprint:
+    if encoder.base.fingerprint != source.encoder.fingerprint and not (
+        settings.same_encoder and _may_be_same(encoder.base.spec, source.encoder.spec)
+    ):
         raise EncoderError(
             asked,
             f"The maps are by {source.encoder.name!r} ({source.encoder.fingerprint[:12]}), the encoder "
             f"projects codes of another one or another version of it ({encoder.base.fingerprint[:12]}).",
-            "Give the encoder that was trained on codes of the store's own.",
+            _how_to_project(source.encoder.spec),
         )
     return encoder
 
 
-def _begin(settings: ProjectSettings, source: Store, encoder: ProjectedEncoder) -> None:
+def _may_be_same(base: EncoderSpec, imported: EncoderSpec) -> bool:
+    """Whether another tool can have run the encoder behind a projection: the sizes agree."""
+    sizes = (base.code_size, base.tile_px) == (imported.code_size, imported.tile_px)
+    return bool(imported.tool) and sizes and abs(base.mpp / imported.mpp - 1) <= MPP_TOLERANCE
+
+
+def _how_to_project(spec: EncoderSpec) -> str:
+    if not spec.tool:
+        return "Give the encoder that was trained on codes of the store's own."
+    return (
+        f"The maps were imported from {spec.tool} ({spec.code_size} numbers, {spec.tile_px} px at "
+        f"{spec.mpp:g} µm/px). If that tool ran the same encoder on such tiles, say so: --same-encoder."
+    )
+
+
+def _described(encoder: ProjectedEncoder, source: Store) -> EncoderDescription:
+    """What the new maps are made by; behind imported codes it is none that can be run, and called apart."""
+    own = describe(encoder)
+    spec = source.encoder.spec
+    if not spec.tool:
+        return own
+    both = hashlib.sha256(f"projected {own.fingerprint} {source.encoder.fingerprint}".encode()).hexdigest()
+    made = replace(
+        own.spec,
+        architecture=spec.architecture,
+        provenance=f"{own.name} on {spec.provenance}",
+        trunk=None,
+        projection=None,
+    )
+    return EncoderDescription(name=own.name, fingerprint=both, spec=made)
+
+
+def _begin(
+    settings: ProjectSettings, source: Store, encoder: ProjectedEncoder, described: EncoderDescription
+) -> None:
     """Write encoder, heads and settings beside the maps; refuse a store of other maps."""
     out = Store.open(settings.out)
-    if out.slide_ids and out.encoder.fingerprint != encoder.fingerprint:
+    if out.slide_ids and out.encoder.fingerprint != described.fingerprint:
         raise StoreError(
             f"Project {settings.store} into {settings.out}.",
             f"It holds {len(out.slide_ids)} maps by {out.encoder.name!r}, another encoder.",
@@ -132,8 +172,10 @@ def _begin(settings: ProjectSettings, source: Store, encoder: ProjectedEncoder) 
             "Its maps were made with other settings (masks, orientations, tissue) than those of the store.",
             "Choose another --out.",
         )
-    encoder.save(encoder_path(settings.out))
-    heads = heads_beside(settings.encoder)
+    is_own = not described.spec.tool
+    if is_own:
+        encoder.save(encoder_path(settings.out))
+    heads = heads_beside(settings.encoder) if is_own else None
     if heads is not None:
         _copy(heads, settings.out / HEADS_FILE)
     told = settings.store / SETTINGS_FILE

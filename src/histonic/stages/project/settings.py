@@ -17,3 +17,8 @@ class ProjectSettings(Settings):
         description="Projected encoder of it (.safetensors), from 'histonic encoder train --freeze-trunk'."
     )
     out: Path = Field(description="Store to write.")
+    same_encoder: bool = Field(
+        False,
+        description="The store's codes were imported, and you know that the tool ran the very encoder that "
+        "the projection was trained behind; only their tile, resolution and length can be compared.",
+    )

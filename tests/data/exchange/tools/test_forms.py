@@ -152,6 +152,13 @@ def test_clam_features_of_other_patches_are_refused(tmp_path: Path) -> None:
         form.read(found, asked)
 
 
+def test_tensors_stand_in_where_a_file_with_positions_is_absent(tmp_path: Path) -> None:
+    write_clam(tmp_path, cohort(2))
+    (tmp_path / "h5_files" / "s1.h5").unlink()
+    _, found = find_slides(request(tmp_path, features="x"))
+    assert [each.path.name for each in found] == ["s0.h5", "s1.pt"]
+
+
 def test_vectors_of_patients_are_refused(tmp_path: Path) -> None:
     write_stamp(tmp_path, cohort(1))
     with h5py.File(tmp_path / "uni2-1a2b3c4d" / "ward" / "s0.h5", "a") as file:

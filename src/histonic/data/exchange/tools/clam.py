@@ -45,19 +45,20 @@ def find(request: Request) -> list[Found]:
     if folder is None:
         return []
     require_features(request.features, "CLAM", request.folder)
-    inner = folder / FEATURES if any((folder / FEATURES).glob("*.h5")) else folder / TENSORS
+    # Tensors stand in only for slides of which there is no file with positions.
+    files = {path.stem: path for path in sorted((folder / TENSORS).glob("*.pt"))}
+    files |= {path.stem: path for path in sorted((folder / FEATURES).glob("*.h5"))}
     places = (request.coords, folder / COORDS, request.folder / COORDS, folder.parent / COORDS)
     coords = next((each for each in places if each is not None and each.is_dir()), None)
-    if coords is None and inner.name == TENSORS:
+    if coords is None and files and all(path.suffix == ".pt" for path in files.values()):
         raise SettingsError(
             f"Import the features in {folder}.",
             f"Its {TENSORS} hold no positions, and there is no folder {COORDS} beside them.",
             "Say where CLAM's patches lie: --coords DIR.",
         )
-    paths = sorted(path for path in inner.iterdir() if path.suffix in (".h5", ".pt"))
     return [
-        Found(request.slide_id(path, inner), path, None if coords is None else coords / f"{path.stem}.h5")
-        for path in paths
+        Found(request.slide_id(path, path.parent), path, None if coords is None else coords / f"{stem}.h5")
+        for stem, path in sorted(files.items())
     ]
 
 

@@ -49,7 +49,8 @@ def find(request: Request) -> list[Found]:
     folder = by_encoder[name][0]
     coords = request.coords or folder.parent / "patches"
     found = []
-    for path in sorted((*folder.rglob("*.h5"), *folder.rglob("*.pt"))):
+    files = {path.with_suffix(""): path for ending in (".pt", ".h5") for path in folder.rglob(f"*{ending}")}
+    for _, path in sorted(files.items()):
         slide_id = request.slide_id(path, folder)
         beside = coords / f"{path.stem}{COORDS_ENDING}"
         found.append(Found(slide_id, path, beside if path.suffix == ".pt" else None))

@@ -236,17 +236,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_run_on_imported_features_is_reported_audited_and_verified(trained: Path) -> None:
+def test_a_run_on_imported_features_is_reported_and_verified(trained: Path) -> None:
     write_report(run=trained / "run_one", resamples=100)
     page = (trained / "run_one" / "report.html").read_text(encoding="utf-8")
     assert "uni_v1" in page
-    found = audit(store=trained / "microns", labels=trained / "microns.csv", target=["msi"])
-    assert found.slides == 12 and not found.count("error")
-    # What was not seen is told as such, not taken for a number.
-    assert any("compared by their files only" in finding.line() for finding in found.findings)
-    unknown = {each.confounder for each in found.confounders if each.value is None}
-    assert {"mpp", "glass", "share", "colour"} <= unknown
     assert [each.faults for each in verify(paths=[trained / "one", trained / "run_one"])] == [(), ()]
+
+
+def test_an_audit_tells_what_was_not_seen(tmp_path: Path) -> None:
+    slides = cohort(12, rows=6, cols=6)
+    import_features(folder=write_stamp(tmp_path / "in", slides), out=tmp_path / "store")
+    rows = [f"P{number},s{number},{'no' if number % 2 else 'yes'}" for number in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["patient_id,slide_id,msi", *rows]) + "\n")
+    found = audit(store=tmp_path / "store", labels=tmp_path / "t.csv", target=["msi"])
+    assert found.slides == 12 and not found.count("error")
+    assert any("compared by their files only" in finding.line() for finding in found.findings)
+    spread = {each.confounder: each.spread for each in found.confounders}
+    # Not known is no number: neither the scan's size nor its share of tissue is that of the tiles' box.
+    assert {spread[name] for name in ("mpp", "glass", "share", "colour")} == {"not known"}
+    assert spread["tissue"].endswith("mm²")
 
 
 def test_explanations_have_a_tile_a_cell_where_pixels_are_known(trained: Path) -> None:

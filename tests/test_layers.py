@@ -25,7 +25,7 @@ INNER_FLOORS = {
     "core": [{"processes", "places"}, {""}],
     "slides": [{"sources"}, {""}, {"formats", "tissue"}],
     "slides/formats": [{""}, {"dicom"}],
-    "nn": [{""}, {"augmentation"}],
+    "nn": [{""}, {"augmentation", "streaming"}],
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}, {"challenges"}],
     "encoders": [{""}, {"networks"}, {"foreign", "engines", "objectives"}],
     "data": [

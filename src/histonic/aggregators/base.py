@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from histonic.aggregators.registry import AGGREGATORS, OwnLoss
+from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.nn.heads import Heads
 
@@ -163,6 +164,7 @@ def build_model(
     crop_cells: int,
     tasks: Sequence[Task],
     tile_heads: Heads | None = None,
+    stream_cells: int | None = None,
 ) -> SlideModel:
     """An untrained slide model; its random weights come from torch's global generator.
 
@@ -172,15 +174,25 @@ def build_model(
         crop_cells: Side of the crops in cells.
         tasks: The targets.
         tile_heads: What the encoder says of a tile; only an aggregator that wants them needs them.
+        stream_cells: Maps with a longer side are streamed; None: as the aggregator does by itself.
 
     Raises:
-        SettingsError: There is no such aggregator.
+        SettingsError: There is no such aggregator, or it streams nothing.
         EncoderError: It needs tile heads, and there are none that fit.
     """
     kind: Any = AGGREGATORS.get(aggregator)
     given = {"tasks": tuple(tasks), "tile_heads": tile_heads}
     more = {name: given[name] for name in getattr(kind, "wants", ())}
-    return SlideModel(kind(code_size, crop_cells, **more), code_size, tasks)
+    network = kind(code_size, crop_cells, **more)
+    if stream_cells is not None:
+        if not hasattr(network, "stream_cells"):
+            raise SettingsError(
+                f"Stream maps beyond {stream_cells} cells through the aggregator {aggregator!r}.",
+                "It has no layers that are streamed.",
+                "Leave out --stream-cells, or use --aggregator streaming or convnet.",
+            )
+        network.stream_cells = stream_cells
+    return SlideModel(network, code_size, tasks)
 
 
 def wants_tile_heads(aggregator: str) -> bool:

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from histonic.aggregators.convnet_occlusion import pooled_without
 from histonic.nn.blocks import DenseBlock, SeparableBlock
+from histonic.nn.streaming.streamed import stream
 
 FILTERS = 128
+STREAM_CELLS = 1024
+"""Longer sides are streamed where nothing is learned: all layers at once take several times the map."""
 LEAST_CELLS = 5
 """Side that the strided layers leave to the last two layers."""
 
@@ -33,6 +36,25 @@ def plan_strides(crop_cells: int) -> tuple[int, ...]:
     return (*strides, 1, 1)
 
 
+class PlainBlocks(nn.Module):
+    """The blocks of a :class:`ConvNet` one after the other, layer by layer, in a form that can be streamed.
+
+    Args:
+        blocks: Each a :class:`~histonic.nn.blocks.SeparableBlock`.
+    """
+
+    def __init__(self, blocks: nn.ModuleList) -> None:
+        super().__init__()
+        self.blocks = blocks
+
+    def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
+        """``(B, D, R, K)`` and ``(B, 1, R, K)`` to ``(B, 128, r, k)``."""
+        maps = torch.cat([codes, mask], 1)
+        for block in self.blocks:
+            maps = block.act(block.norm(block.pointwise(block.depthwise(maps))))
+        return maps
+
+
 class ConvNet(nn.Module):
     """Depthwise-separable convolutions over the map and its mask, averaged over tissue, then a dense layer.
 
@@ -43,6 +65,9 @@ class ConvNet(nn.Module):
     A map of another size is brought to that of the crops at its right and bottom border: glass is added, or
     taken away beyond the last tissue, so that padding changes nothing. Tissue that reaches further makes the
     frame larger.
+
+    Maps with a side beyond ``stream_cells`` are streamed (:func:`histonic.nn.streaming.streamed.stream`) once
+    the network is trained; in training its normalisation takes statistics over whole maps.
 
     Args:
         code_size: D.
@@ -61,6 +86,7 @@ class ConvNet(nn.Module):
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
         self.crop_cells = crop_cells
+        self.stream_cells = STREAM_CELLS
         self.strides = plan_strides(crop_cells)
         channels = [code_size + 1] + [FILTERS] * len(self.strides)
         self.blocks = nn.ModuleList(
@@ -73,23 +99,16 @@ class ConvNet(nn.Module):
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``."""
         if torch.compiler.is_compiling():
             size = (max(self.crop_cells, mask.shape[1]), max(self.crop_cells, mask.shape[2]))
-            codes, mask = (_at_size(each, size) for each in (codes, mask))
+            codes, mask = (at_size(each, size) for each in (codes, mask))
             return self._vectors(codes, mask, self._positions(mask))
-        frames = [self._frame(each) for each in mask]
+        frames = [frame_of(each, self.crop_cells) for each in mask]
         if len(set(frames)) == 1:
-            return self._vectors(*(_at_size(each, frames[0]) for each in (codes, mask)))
+            return self._vectors(*(at_size(each, frames[0]) for each in (codes, mask)))
         alone = [
-            self._vectors(_at_size(code, frame)[None], _at_size(tissue, frame)[None])
+            self._vectors(at_size(code, frame)[None], at_size(tissue, frame)[None])
             for code, tissue, frame in zip(codes, mask, frames, strict=True)
         ]
         return torch.cat(alone)
-
-    def _frame(self, mask: Tensor) -> tuple[int, int]:
-        """Rows and columns of ``(R, K)`` that are looked at: those of a crop, more if tissue lies beyond."""
-        if mask.shape == (self.crop_cells, self.crop_cells):
-            return self.crop_cells, self.crop_cells
-        ends = [int(mask.amax(dim=axis).nonzero().max()) + 1 if mask.any() else 0 for axis in (1, 0)]
-        return max(self.crop_cells, ends[0]), max(self.crop_cells, ends[1])
 
     def _positions(self, mask: Tensor) -> Tensor:
         """Which positions of the last layer are within the frames, ``(B, r, k)``: no graph cuts by a mask."""
@@ -106,9 +125,15 @@ class ConvNet(nn.Module):
         # Shares of tissue are not rounded where codes are.
         tissue = mask[:, None].to(torch.promote_types(codes.dtype, torch.float32))
         maps: tuple[Tensor, ...] = (codes, tissue)
-        for block, stride in zip(self.blocks, self.strides, strict=True):
-            maps = (block(*maps),)
-            tissue = F.avg_pool2d(tissue, 3, stride)
+        streamed = not self.training and not torch.compiler.is_compiling()
+        if streamed and max(mask.shape[1:]) > self.stream_cells:
+            maps = (stream(PlainBlocks(self.blocks), codes, tissue.to(codes.dtype)),)
+            for stride in self.strides:
+                tissue = F.avg_pool2d(tissue, 3, stride)
+        else:
+            for block, stride in zip(self.blocks, self.strides, strict=True):
+                maps = (block(*maps),)
+                tissue = F.avg_pool2d(tissue, 3, stride)
         if positions is not None:
             tissue = tissue * positions[:, None]
         weight = tissue / tissue.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
@@ -122,7 +147,7 @@ class ConvNet(nn.Module):
 
     def occluded(self, codes: Tensor, mask: Tensor, squares: Tensor, side: int) -> Tensor:
         """Vectors ``(W, 128)`` of one map, each with a square of average tissue; see ``squares``."""
-        codes, mask = (_at_size(each, self._frame(mask)) for each in (codes, mask))
+        codes, mask = (at_size(each, frame_of(mask, self.crop_cells)) for each in (codes, mask))
         tissue = mask[None, None].to(codes.dtype)
         maps = torch.cat([codes, tissue[0]])
         for stride in self.strides:
@@ -133,7 +158,22 @@ class ConvNet(nn.Module):
         return vectors
 
 
-def _at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def frame_of(mask: Tensor, crop_cells: int) -> tuple[int, int]:
+    """Rows and columns of ``(R, K)`` that are looked at: those of a crop, more if tissue lies beyond.
+
+    Example:
+        >>> mask = torch.zeros(9, 4)
+        >>> mask[6, 1] = 1
+        >>> frame_of(mask, 5)
+        (7, 5)
+    """
+    if mask.shape == (crop_cells, crop_cells):
+        return crop_cells, crop_cells
+    ends = [int(mask.amax(dim=axis).nonzero().max()) + 1 if mask.any() else 0 for axis in (1, 0)]
+    return max(crop_cells, ends[0]), max(crop_cells, ends[1])
+
+
+def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """``(..., R, K)`` with so many rows and columns: cut at the right and bottom, or zeros added there."""
     rows, cols = maps.shape[-2:]
     if (rows, cols) == size:

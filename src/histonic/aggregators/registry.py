@@ -105,6 +105,11 @@ AGGREGATORS: Registry[AggregatorClass] = Registry(
             "gated attention whose cells are told apart by pseudo-labels (Lu et al. 2021)",
         ),
         Entry(
+            "streaming",
+            "histonic.aggregators.streaming:StreamingNet",
+            "a convolutional network over maps of any size, also of pixels (Pinckaers et al. 2020)",
+        ),
+        Entry(
             "votes",
             "histonic.aggregators.votes:Votes",
             "what a multitask encoder's heads say of the tiles, counted, linear heads (Paeng et al. 2017)",

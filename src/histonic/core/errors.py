@@ -13,6 +13,7 @@ HistonicError
 ├── TileSetError           a set of labelled tiles cannot be used; names set, class or file
 ├── EncoderError           an encoder is unknown, damaged or does not fit the tiles
 ├── StoreError             a store of compressed slides is mixed, damaged or empty
+├── NetworkError           a network cannot be run as asked; names the layer
 ├── TrainingError          training cannot start or has left the finite numbers
 ├── BundleError            a model bundle is damaged or belongs to another encoder
 ├── RunError               a run is not finished, or a file of it is damaged
@@ -95,6 +96,10 @@ class EncoderError(HistonicError):
 
 class StoreError(HistonicError):
     """A store of compressed slides is mixed, damaged or empty."""
+
+
+class NetworkError(HistonicError):
+    """A network cannot be run as asked; the message names the layer."""
 
 
 class TrainingError(HistonicError):

@@ -127,6 +127,7 @@ def _build(plan: Plan, network: Network, maps: Maps) -> SlideModel:
         crop_cells=choose_crop(network.settings, maps),
         tasks=plan.cohort.tasks,
         tile_heads=plan.tile_heads,
+        stream_cells=network.settings.stream_cells,
     )
 
 

@@ -86,6 +86,13 @@ class TrainSettings(TableSettings):
         "in one map.",
     )
     crop_cells: int = Field(400, ge=8, le=10_000, description="Side of a training crop, in cells, at most.")
+    stream_cells: int | None = Field(
+        None,
+        ge=8,
+        description="Maps with a longer side, in cells, run through the network's convolutions band by band, "
+        "in bounded memory, with the same result (aggregator streaming; convnet: where nothing is learned); "
+        "by default the aggregator's own.",
+    )
     batch: int = Field(16, ge=2, le=65_536, description="Maps in a batch.")
     max_epochs: int = Field(200, ge=1, le=1_000_000, description="Epochs at most; training stops early.")
     risk_sets: Literal["cohort", "batch"] = Field(

@@ -1,0 +1,1 @@
+"""Networks over images larger than memory, exactly (after Pinckaers et al., TPAMI 2020)."""

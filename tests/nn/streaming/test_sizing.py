@@ -1,0 +1,42 @@
+"""Bands are as high as the memory allows."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from histonic.nn.streaming.graph import Graph
+from histonic.nn.streaming.sizing import choose_tile, tile_of_px
+
+LAYERS = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1))
+
+
+def chosen(most: int, side: int = 256) -> tuple[int, int]:
+    graph = Graph.of(LAYERS)
+    return choose_tile(graph, graph.sizes([(side, side)]), [3], 4, most)
+
+
+def test_more_memory_makes_higher_bands_up_to_the_whole():
+    heights = [chosen(most)[0] for most in (10**5, 3 * 10**5, 10**6, 10**7)]
+    assert heights == sorted(heights) and heights[0] < heights[-1] == 64
+    assert all(chosen(most)[1] == 64 for most in (10**5, 10**7))
+
+
+def test_where_one_row_is_too_much_strips_are_narrower():
+    rows, cols = chosen(10_000)
+    assert rows == 1 and 1 <= cols < 64
+
+
+def test_what_is_reckoned_is_what_is_kept():
+    """One row of the result: by hand, in numbers of 4 bytes."""
+    # Per row of the result: 2 rows of 8 x 128 (conv), 2 rows of 8 x 128 twice (looked at again), 16 x 64.
+    per_row = 4 * (2 * 8 * 128 + 2 * 2 * 8 * 128 + 16 * 64)
+    handed = 4 * (2 * 8 * 128)
+    height = 10
+    most = per_row * height + handed * 64 / height
+    assert chosen(round(most) + 1) == (height, 64)
+
+
+@pytest.mark.parametrize(("px", "wanted"), [(1, (1, 1)), (64, (16, 16)), ((128, 10_000), (32, 2500))])
+def test_pixels_are_rounded_down_to_the_stride(px, wanted):
+    assert tile_of_px(px, (1024, 1024), (256, 256)) == wanted

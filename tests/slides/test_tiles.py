@@ -30,3 +30,21 @@ def test_walk_gives_every_kept_cell_once_in_order() -> None:
 )
 def test_best_mpp(native: float, wanted: float, found: float) -> None:
     assert best_mpp(ArraySlide(np.zeros((9, 9, 3), np.uint8), mpp=native), wanted) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(("tile_px", "mpp"), [(1, 0.5), (1, 1.0), (4, 1.0)])
+def test_small_tiles_come_from_blocks_and_equal_plain_reads(tile_px: int, mpp: float) -> None:
+    rng = np.random.default_rng(0)
+    slide = ArraySlide(rng.integers(0, 256, (150, 1130, 3), dtype=np.uint8), mpp=0.5)
+    grid = TileGrid.over(slide.size_wh, slide_mpp=0.5, tile_px=tile_px, mpp=mpp)
+    mask = rng.random(grid.shape) < 0.5
+    parts = list(walk_tiles(slide, grid, mask, batch=5))
+    cells = np.concatenate([part for part, _ in parts])
+    tiles = np.concatenate([tile for _, tile in parts])
+    assert tiles.shape == (mask.sum(), tile_px, tile_px, 3)
+    assert np.array_equal(np.unique(cells, axis=0), np.argwhere(mask))
+    # A band of 64 rows is finished before the next one begins.
+    assert (np.diff(cells[:, 0] // 64) >= 0).all()
+    for place in range(0, len(cells), 997):
+        plain = slide.read(grid.cell_xy(tuple(cells[place])), (tile_px, tile_px), mpp)
+        assert np.array_equal(tiles[place], plain)

@@ -65,7 +65,10 @@ class Encoder(Protocol):
 
 
 class EncoderClass(Protocol):
-    """What the registry holds: a way to make an encoder, with or without weights."""
+    """What the registry holds: a way to make an encoder, with or without weights.
+
+    A class may have a method ``named(argument, device, precision)`` for ``NAME:ARGUMENT``.
+    """
 
     def create(self, device: str, precision: str) -> Encoder:
         """Make the encoder that needs no weights; EncoderError where weights are needed."""
@@ -85,6 +88,11 @@ ENCODERS: Registry[EncoderClass] = Registry(
         ),
         Entry("colour", "histonic.encoders.colour:ColourEncoder", "colour moments of a tile; no weights"),
         Entry("mean-rgb", "histonic.encoders.colour:MeanRgbEncoder", "mean colour of a tile; no weights"),
+        Entry(
+            "pixels",
+            "histonic.encoders.pixels:PixelsEncoder",
+            "pixels as they are at 2 µm/px, or at pixels:MPP, for the aggregator streaming; no weights",
+        ),
         Entry(
             "appearance",
             "histonic.encoders.statistics:AppearanceEncoder",
@@ -251,7 +259,8 @@ def load_encoder(
     """Load an encoder by registry name or from a file.
 
     Args:
-        name_or_path: Such as ``colour``, or a ``.safetensors`` file of an encoder.
+        name_or_path: Such as ``colour``, or a ``.safetensors`` file of an encoder; ``NAME:ARGUMENT`` of those
+            that take one, such as ``pixels:4``.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``32`` or ``bf16``.
 
@@ -267,6 +276,11 @@ def load_encoder(
     text = os.fspath(name_or_path)
     if text in ENCODERS:
         return ENCODERS.get(text).create(device, precision)
+    name, colon, argument = text.partition(":")
+    if colon and name in ENCODERS and not Path(text).exists():
+        named = getattr(ENCODERS.get(name), "named", None)
+        if callable(named):
+            return cast(Encoder, named(argument, device, precision))
     path = Path(text)
     if path.suffix == ".h5":
         raise EncoderError(

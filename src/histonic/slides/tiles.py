@@ -14,6 +14,10 @@ from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT, MPP_TOLER
 from histonic.slides.base import Slide
 
 NEARLY = 1e-6
+SMALL_PX = 8
+"""Tiles of at most so many pixels are cut out of blocks, which are read at once."""
+BLOCK_ROWS, BLOCK_COLS = 64, 1024
+"""Cells of a block; maps are written in bands of as many rows."""
 
 
 def lay_tiles(
@@ -64,6 +68,8 @@ def walk_tiles(
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
     """Tiles of the kept cells in row-major order, which is the storage order of tiled files.
 
+    Small tiles that touch come block by block, the blocks in row-major order, however many they are.
+
     Args:
         slide: The opened slide.
         grid: Geometry of the cells.
@@ -73,12 +79,32 @@ def walk_tiles(
     Yields:
         Cells ``(N, 2)`` as rows and columns, and tiles uint8 ``(N, tile_px, tile_px, 3)`` at ``grid.mpp``.
     """
+    if grid.tile_px == grid.stride_px <= SMALL_PX:
+        yield from _walk_blocks(slide, grid, mask)
+        return
     cells = np.argwhere(mask)
     wh = WH(grid.tile_px, grid.tile_px)
     for start in range(0, len(cells), batch):
         part = cells[start : start + batch]
         corners: list[XY] = [grid.cell_xy((int(row), int(col))) for row, col in part]
         yield part, slide.read_many(corners, wh, grid.mpp)
+
+
+def _walk_blocks(
+    slide: Slide, grid: TileGrid, mask: npt.NDArray[np.bool_]
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
+    """Tiles cut out of blocks of cells; a block without a kept cell is not read."""
+    side = grid.tile_px
+    for top in range(0, grid.shape.rows, BLOCK_ROWS):
+        for left in range(0, grid.shape.cols, BLOCK_COLS):
+            kept = mask[top : top + BLOCK_ROWS, left : left + BLOCK_COLS]
+            cells = np.argwhere(kept)
+            if not len(cells):
+                continue
+            wh = WH(kept.shape[1] * side, kept.shape[0] * side)
+            block = slide.read(grid.cell_xy((top, left)), wh, grid.mpp)
+            tiles = block.reshape(kept.shape[0], side, kept.shape[1], side, 3).swapaxes(1, 2)
+            yield cells + (top, left), np.ascontiguousarray(tiles[kept])
 
 
 def best_mpp(slide: Slide, mpp: float) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,7 @@ class PlainBlocks(nn.Module):
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, 1, R, K)`` to ``(B, 128, r, k)``."""
         maps = torch.cat([codes, mask], 1)
-        for block in self.blocks:
+        for block in cast("Iterable[SeparableBlock]", self.blocks):
             maps = block.act(block.norm(block.pointwise(block.depthwise(maps))))
         return maps
 

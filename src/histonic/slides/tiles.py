@@ -104,7 +104,8 @@ def _walk_blocks(
             wh = WH(kept.shape[1] * side, kept.shape[0] * side)
             block = slide.read(grid.cell_xy((top, left)), wh, grid.mpp)
             tiles = block.reshape(kept.shape[0], side, kept.shape[1], side, 3).swapaxes(1, 2)
-            yield cells + (top, left), np.ascontiguousarray(tiles[kept])
+            cells += np.array([top, left])
+            yield cells, np.ascontiguousarray(tiles[kept])
 
 
 def best_mpp(slide: Slide, mpp: float) -> float:

@@ -18,7 +18,8 @@ from histonic.core.grid import TileGrid
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.units import XY
-from histonic.data.annotations.reading import annotations_of, find_annotations
+from histonic.data.annotations.finding import find_annotations
+from histonic.data.annotations.reading import annotations_of
 from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
 from histonic.data.maps.store import Failure

@@ -25,7 +25,7 @@ from histonic.metrics.challenges.froc import EVALUATION_MPP, TARGETS, froc, hits
 from histonic.stages.study.frame.plan import Place
 from histonic.stages.study.frame.results import ScoreLine
 
-METHOD = "gradcam"
+METHOD = "hires-cam"
 MOST_PEAKS = 200
 """Of a slide, the highest; more are no help for a reader, nor for the score."""
 Detections = list[tuple[float, float, float]]

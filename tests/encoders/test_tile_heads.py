@@ -14,6 +14,7 @@ from histonic.core.errors import EncoderError, TrainingError
 from histonic.core.task import Task
 from histonic.encoders.base import EncoderSpec, load_encoder, save_encoder
 from histonic.encoders.networks.nic import NicNetwork
+from histonic.encoders.shipped import SHIPPED
 from histonic.encoders.tile_heads import (
     HEADS_FILE,
     HeadsFacts,
@@ -75,6 +76,13 @@ def test_the_shipped_head_for_mitoses_is_not_used_on_slides() -> None:
     assert "breast_mitosis" not in [task.name for task in kept.tasks] and len(kept.tasks) == 4
 
 
+def test_all_shipped_heads_of_the_lite_encoder_hold_on_slides() -> None:
+    path = heads_beside("histonic-lite")
+    assert path is not None
+    kept, left_out = load_slide_heads(path)
+    assert not left_out and len(kept.tasks) == 8
+
+
 def test_heads_lie_beside_their_encoder(tmp_path: Path) -> None:
     path = tmp_path / "encoder.safetensors"
     fingerprint = write_encoder(path)
@@ -88,11 +96,12 @@ def test_heads_lie_beside_their_encoder(tmp_path: Path) -> None:
     assert heads_beside(str(path)) == tmp_path / HEADS_FILE
 
 
-def test_the_shipped_heads_fit_the_shipped_encoder() -> None:
-    path = heads_beside("histonic-mtl")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_heads_fit_the_shipped_encoder(name: str) -> None:
+    path = heads_beside(name)
     assert path is not None
     heads = load_heads(path)
-    codes = load_encoder("histonic-mtl").encode(np.full((1, 128, 128, 3), 200, np.uint8))
+    codes = load_encoder(name).encode(np.full((1, 128, 128, 3), 200, np.uint8))
     found = heads.predict(heads(torch.from_numpy(codes)))
     assert {name: values.shape[1] for name, values in found.items()}["breast_mitosis"] == 2
     assert heads_beside("colour") is None

@@ -15,7 +15,7 @@ from histonic.core.errors import EncoderError, HistonicError, TrainingError
 from histonic.core.task import Task, Tasks
 from histonic.core.units import MOST_OVER_SCALE
 from histonic.encoders.base import encoder_metadata, load_encoder
-from histonic.encoders.shipped import MULTITASK
+from histonic.encoders.shipped import SHIPPED
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
 from histonic.nn.weights_files import misfit
@@ -145,8 +145,8 @@ def heads_beside(encoder: str | os.PathLike[str]) -> Path | None:
     """The file of an encoder's own heads; None if it has none.
 
     Args:
-        encoder: ``histonic-mtl``, or the file of an encoder; its heads lie in the same folder as
-            ``heads.safetensors``, where ``histonic encoder train`` and stores have them.
+        encoder: ``histonic-mtl`` or ``histonic-lite``, or the file of an encoder; its heads lie in the same
+            folder as ``heads.safetensors``, where ``histonic encoder train`` and stores have them.
 
     Raises:
         TrainingError: The file of the heads is damaged.
@@ -155,8 +155,8 @@ def heads_beside(encoder: str | os.PathLike[str]) -> Path | None:
         >>> heads_beside("histonic-mtl").name, heads_beside("colour")
         ('histonic-mtl-heads.safetensors', None)
     """
-    if os.fspath(encoder) == MULTITASK:
-        return Path(__file__).parent / "weights" / f"{MULTITASK}-heads.safetensors"
+    if (name := os.fspath(encoder)) in SHIPPED:
+        return Path(__file__).parent / "weights" / f"{name}-heads.safetensors"
     path = Path(encoder).with_name(HEADS_FILE)
     if Path(encoder).suffix != ".safetensors" or not path.is_file():
         return None

@@ -28,7 +28,7 @@ from histonic.data.tables.split_files import split_by_files
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.encoders.base import Encoder, load_encoder
-from histonic.encoders.shipped import MULTITASK
+from histonic.encoders.shipped import MULTITASK, SHIPPED
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_slide_heads
 from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.familiarity import Familiarity, familiarity_of
@@ -352,10 +352,10 @@ def find_tile_heads(store: Store, progress: Progress | None = None) -> Heads:
         TrainingError: Their file is damaged.
     """
     path = heads_beside(encoder_path(store.path))
-    shipped = store.encoder.name == MULTITASK and find_encoder(store, MULTITASK) is not None
-    if path is None and shipped:
+    name = store.encoder.name
+    if path is None and name in SHIPPED and find_encoder(store, name) is not None:
         # Made before stores kept heads.
-        path = heads_beside(MULTITASK)
+        path = heads_beside(name)
     if path is None:
         raise EncoderError(
             f"Look at the tiles of the store {store.path} by its encoder's heads.",

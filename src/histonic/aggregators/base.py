@@ -183,16 +183,25 @@ def build_model(
     kind: Any = AGGREGATORS.get(aggregator)
     given = {"tasks": tuple(tasks), "tile_heads": tile_heads}
     more = {name: given[name] for name in getattr(kind, "wants", ())}
+    require_streaming(aggregator, stream_cells)
     network = kind(code_size, crop_cells, **more)
     if stream_cells is not None:
-        if not hasattr(network, "stream_cells"):
-            raise SettingsError(
-                f"Stream maps beyond {stream_cells} cells through the aggregator {aggregator!r}.",
-                "It has no layers that are streamed.",
-                "Leave out --stream-cells, or use --aggregator streaming or convnet.",
-            )
         network.stream_cells = stream_cells
     return SlideModel(network, code_size, tasks)
+
+
+def require_streaming(aggregator: str, stream_cells: int | None) -> None:
+    """Refuse to stream maps through an aggregator that cannot.
+
+    Raises:
+        SettingsError: It has no layers that are streamed, or there is no such aggregator.
+    """
+    if stream_cells is not None and not getattr(AGGREGATORS.get(aggregator), "streams", False):
+        raise SettingsError(
+            f"Stream maps beyond {stream_cells} cells through the aggregator {aggregator!r}.",
+            "It has no layers that are streamed.",
+            "Leave out --stream-cells, or use --aggregator streaming or convnet.",
+        )
 
 
 def wants_tile_heads(aggregator: str) -> bool:

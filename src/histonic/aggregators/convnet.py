@@ -84,6 +84,8 @@ class ConvNet(nn.Module):
     learning_rate: ClassVar[float] = 1e-2
     takes_rounded: ClassVar[bool] = True
 
+    streams: ClassVar[bool] = True
+
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
         self.crop_cells = crop_cells

@@ -106,6 +106,8 @@ class StreamingNet(nn.Module):
 
     learning_rate: ClassVar[float] = 5e-4
 
+    streams: ClassVar[bool] = True
+
     def __init__(self, code_size: int, crop_cells: int) -> None:
         super().__init__()
         self.crop_cells = crop_cells

@@ -379,7 +379,9 @@ def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
             raise BundleError(
                 f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
                 f"Its stride is {own}, that of the training maps {wanted}.",
-                "Give the slide itself, or compress it with the same --stride-px.",
+                bundle.how_to_make_maps()
+                if bundle.encoder.spec.tool
+                else "Give the slide itself, or compress it with the same --stride-px.",
             )
         if names.count(slide.slide_id) > 1:
             raise SettingsError(

@@ -30,6 +30,17 @@ def test_splits_are_not_mixed_and_the_unknown_has_no_neighbour() -> None:
     assert touching_tiles(places, side, none, slide, texts(["train"] * 4))[1].tolist() == [2, 0, -1, -1]
 
 
+def test_a_tile_does_not_touch_itself_and_places_on_no_grid_tell_no_side() -> None:
+    rng = np.random.default_rng(0)
+    names = [texts([each] * 500) for each in ("p", "s", "train")]
+    anywhere = np.floor(rng.uniform(0, 90_000, (500, 2)))
+    assert (touching_tiles(anywhere, np.full(500, np.nan), *names) == -1).all()
+    # Rows and columns counted from 0 are a grid.
+    index = np.argwhere(np.ones((20, 25))).astype(float)
+    found = touching_tiles(index, np.full(500, np.nan), *names)
+    assert found[0].tolist() == [25, -1, 1, -1] and not (found == np.arange(500)[:, None]).any()
+
+
 def test_near_is_not_touching() -> None:
     places = np.array([[0, 0], [20, 0], [0, 10.1], [5, 20.1]])
     names = [texts([each] * 4) for each in ("p", "s", "train")]

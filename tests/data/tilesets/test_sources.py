@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from histonic.core.errors import TileSetError
+from histonic.data.tilesets.listing import Listing, selected
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.sources import list_tiles
 
@@ -133,6 +135,22 @@ def test_magnifications_are_chosen_and_patients_told_by_patterns(tmp_path: Path)
         list_tiles(plan_of(tmp_path, only="^99"))
     with pytest.raises(TileSetError, match="does not fit benign/SOB"):
         list_tiles(plan_of(tmp_path, group_pattern="(SOB_M)"))
+
+
+def test_a_selection_keeps_the_sides_of_its_tiles(tmp_path: Path) -> None:
+    listing = Listing(
+        ("a.png", "b.jpg", "c.png"),
+        {"label": np.array(["x", "y", "x"])},
+        np.array(["train"] * 3),
+        np.array([""] * 3),
+        np.array([""] * 3),
+        np.zeros((3, 2)),
+        lambda row: np.zeros((1, 1, 3), np.uint8),
+        "stamp",
+        (),
+        np.array([32.0, 16.0, 64.0]),
+    )
+    assert selected(listing, tmp_path, "png", "Choose.").sides.tolist() == [32.0, 64.0]
 
 
 def test_a_pattern_beside_groups_that_are_there_is_refused(tmp_path: Path) -> None:

@@ -250,6 +250,7 @@ def test_larger_tiles_are_averaged_to_what_the_network_takes(tmp_path: Path) -> 
         (lambda chain: chain[1]["config"].update(padding="causal"), "padding 'causal'"),
         (lambda chain: chain[1]["config"].update(activation="gelu"), "activation 'gelu'"),
         (lambda chain: chain[1]["config"].update(dilation_rate=[2, 2]), "dilated"),
+        (lambda chain: chain.insert(3, layer("ReLU", "six", max_value=6.0)), "'six' is a ReLU with"),
         (lambda chain: chain[1]["config"].update(data_format="channels_first"), "channels first"),
         (lambda chain: chain.insert(3, layer("MaxPooling2D", "pool")), "'pool' is a MaxPooling2D"),
         (lambda chain: chain[0]["config"].update(batch_input_shape=[None, 12, 12, 1]), "not square colour"),

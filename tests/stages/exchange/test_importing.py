@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from fixtures.command_line import typed
 from fixtures.tools import Tiles, cohort, write_arrays, write_clam, write_stamp, write_trident
@@ -17,6 +19,7 @@ from histonic.data.maps.store import Store, map_folder, read_map_facts
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.audit.audit import audit
 from histonic.stages.exchange.importing import import_features, imported_encoder
+from histonic.stages.exchange.tensors import TorchFiles
 from histonic.stages.explain.explain import explain
 from histonic.stages.predict.external import external_test
 from histonic.stages.predict.predict import predict
@@ -25,6 +28,14 @@ from histonic.stages.train.train import train_slides
 from histonic.stages.verify.verify import verify
 
 TRIDENT = Path("20x_224px_0px_overlap") / "features_uni_v1"
+
+
+def with_arrays(slide: Tiles, mask: np.ndarray, features: np.ndarray) -> Tiles:
+    """The same slide with other tiles."""
+    other = copy.copy(slide)
+    object.__setattr__(other, "mask", mask)
+    object.__setattr__(other, "features", features)
+    return other
 
 
 def require_map(store: Path, slide: Tiles) -> None:
@@ -204,9 +215,60 @@ def test_slides_at_hand_give_resolution_size_and_picture(tmp_path: Path) -> None
     assert facts.slide.mpp == 0.5 and facts.appearance is not None and facts.slide.file == "s0.tif"
     assert Store.open(tmp_path / "store").thumbnail("s0") is not None
     require_map(tmp_path / "store", slide)
+    # Other features of the same slide, whose file is as it was.
+    changed = with_arrays(slide, slide.mask, (slide.features + 1) * slide.mask)
+    write_clam(tmp_path / "clam", [changed])
+    assert import_features(out=tmp_path / "store", **given).failures[0].stage == "features"
+    assert import_features(out=tmp_path / "store", replace=True, **given).done == ["s0"]
+    require_map(tmp_path / "store", changed)
+    write_clam(tmp_path / "clam", [slide])
+    table.write_text("slide_id,path\ns0,absent.tif\n")
+    assert "where no file is" in import_features(out=tmp_path / "none", **given).failures[0].reason
     table.write_text("slide_id,path\ns0,big.tif\n")
     refused = import_features(out=tmp_path / "other", **given)
     assert "a slide of 320 x 384 px" in refused.failures[0].reason
+
+
+def test_a_slide_of_few_patches_has_the_step_of_the_others(tmp_path: Path) -> None:
+    whole = cohort(3, tile_px=64, scale=1, slide_mpp=0.5)
+    sparse = np.zeros_like(whole[0].mask)
+    sparse[0, 0] = sparse[0, 2] = True  # a gap of two patches is the only one
+    whole[0] = with_arrays(whole[0], sparse, whole[0].features * sparse)
+    write_clam(tmp_path / "clam", whole)
+    result = import_features(folder=tmp_path / "clam", out=tmp_path / "store", features="x", mpp=0.5)
+    assert result.done == ["s0", "s1", "s2"]
+    grids = [Store.open(tmp_path / "store").map(each.slide_id).grid for each in whole]
+    assert {grid.stride_px for grid in grids} == {64}
+    assert np.argwhere(Store.open(tmp_path / "store").map("s0").mask).tolist() == [[0, 0], [0, 2]]
+
+
+def test_steps_are_not_mixed_in_a_store(tmp_path: Path) -> None:
+    slides = cohort(3)
+    write_trident(tmp_path / "job", slides[:2])
+    given = {"folder": tmp_path / "job", "out": tmp_path / "store", "mpp": 0.25}
+    assert len(import_features(**given).done) == 2
+    file = tmp_path / "job" / TRIDENT / "s1.h5"
+    with h5py.File(file, "a") as opened:
+        opened["coords"][:] = opened["coords"][:] * 2
+        opened["coords"].attrs["overlap"] = -224
+        for name in ("level0_width", "level0_height"):
+            opened["coords"].attrs[name] = 2 * opened["coords"].attrs[name]
+    found = import_features(**{**given, "out": tmp_path / "other"})
+    assert len(found.failures) == 1 and "apart, those of the store" in found.failures[0].reason
+
+
+def test_a_tensor_that_wants_a_gradient_is_read(tmp_path: Path) -> None:
+    torch.save(torch.ones(3, 4, requires_grad=True), tmp_path / "a.pt")
+    np.testing.assert_array_equal(TorchFiles().read(tmp_path / "a.pt"), np.ones((3, 4)))
+
+
+def test_an_odd_file_fails_alone(tmp_path: Path) -> None:
+    write_arrays(tmp_path / "job", cohort())
+    (tmp_path / "job" / "coords" / "s1.npy").unlink()
+    np.save(tmp_path / "job" / "coords" / "s1.npy", np.array([["a", "b"]]))
+    given = {"folder": tmp_path / "job", "coords": tmp_path / "job" / "coords", "tile_px": 224, "mpp": 0.25}
+    result = import_features(out=tmp_path / "store", features="x", **given)
+    assert [each.slide_id for each in result.failures] == ["s1"] and result.done == ["s0", "s2"]
 
 
 @pytest.fixture(scope="module")

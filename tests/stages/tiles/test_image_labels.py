@@ -123,6 +123,19 @@ def test_images_without_a_row_and_rows_without_an_image(bach: Path, tmp_path: Pa
     assert "1 row(s) of labels.csv without an image: row 4 (x9.tif)" in result.notes
 
 
+def test_a_row_of_another_folder_is_no_label(tmp_path: Path) -> None:
+    for name in ("001", "002"):
+        path = tmp_path / "img" / "train" / f"{name}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(int(name)).integers(60, 200, (64, 64, 3), np.uint8)
+        tifffile.imwrite(path, pixels, photometric="rgb")
+    table = tmp_path / "t.csv"
+    table.write_text("file,label\ntest/001.tif,malignant\ntrain/002.tif,benign\n", encoding="utf-8")
+    for number, place in enumerate(("img", "img/train")):
+        result = cut(tmp_path / place, tmp_path / f"set{number}", image_labels=table)
+        assert result.tiles == {"benign": 1} and [each.slide_id for each in result.failures] == ["001"]
+
+
 def test_a_name_that_two_images_have_needs_its_folder(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / "images" / folder).mkdir(parents=True)

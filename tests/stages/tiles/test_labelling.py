@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,17 @@ def test_midogs_boxes(midog: Path) -> None:
     # An image without a box may be one that nobody labelled, so it has to be said that it is a negative.
     assert list(reasons(result)) == ["003"] and "no box of 003" in reasons(result)["003"]
     assert any("boxes are read as two corners" in note for note in result.notes)
+
+
+def test_one_image_of_a_set_serves_one_slide(midog: Path) -> None:
+    (midog / "images" / "a").mkdir()
+    (midog / "images" / "b").mkdir()
+    for folder in "ab":
+        shutil.copy(midog / "images" / "001.tiff", midog / "images" / folder / "001.tiff")
+    for path in (midog / "images").glob("*.tiff"):
+        path.unlink()
+    with pytest.raises(SettingsError, match=r"'001.tiff' may be a__001 or b__001"):
+        cut_midog(midog, names="path")
 
 
 def test_what_is_wrong_with_a_detection_set(midog: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def test_gains_are_paired_over_patients() -> None:
     assert first["mean"] == pytest.approx(np.mean([each.value for each in arms({0: 0.5})]))
     wide, narrow = first["high"] - first["low"], second["gain_high"] - second["gain_low"]
     assert narrow < 0.5 * wide and second["gain_low"] > 0 and control["gain_low"] > second["gain_low"]
-    assert "The curve rises" in curve.verdict
+    assert "More tasks make a better encoder" in curve.verdict
 
 
 def test_intervals_know_that_another_encoder_might_be_another() -> None:
@@ -71,8 +72,8 @@ def test_intervals_know_that_another_encoder_might_be_another() -> None:
 @pytest.mark.parametrize(
     ("skills", "control", "words"),
     [
-        ({0: 0.5, 4: 1.0}, None, "The curve rises"),
-        ({0: 1.0, 4: 0.4}, 2.0, "The curve falls"),
+        ({0: 0.5, 4: 1.0}, None, "More tasks make a better encoder"),
+        ({0: 1.0, 4: 0.4}, 2.0, "More tasks make a worse encoder"),
         ({0: 0.5, 4: 0.5}, None, "no positive control"),
         ({0: 0.5, 4: 0.5}, 1.5, "the curve is flat. A gain of more than"),
         ({0: 0.5, 4: 0.5}, 0.5, "A flat curve says nothing here"),
@@ -87,6 +88,17 @@ def test_a_flat_curve_counts_beside_a_control_only(
     assert (("is flat" in curve.verdict) or ("says nothing" in curve.verdict)) == (
         len(skills) > 1 and control is not None and len(set(skills.values())) == 1
     )
+
+
+@pytest.mark.parametrize(("skills", "word"), [({0: 0.5, 4: 1.0}, "better"), ({0: 1.0, 4: 0.4}, "worse")])
+def test_an_error_is_better_if_it_falls(skills: dict[int, float], word: str) -> None:
+    def error(each: Judged) -> Judged:
+        statistic = each.measure.statistic
+        measure = Measure("MAE", lambda counts: 1 - statistic(counts), 0.0, higher_is_better=False)
+        return dataclasses.replace(each, measure=measure)
+
+    curve = make_curve("ki67", [error(each) for each in arms(skills)], 500)
+    assert f"More tasks make a {word} encoder" in curve.verdict
 
 
 def test_another_augmentation_is_held_against_the_same_tasks() -> None:

@@ -119,7 +119,9 @@ class MapFacts(SealedDocument):
         """What a map has to have in common with another to hold the same: its slide, and how it was made."""
         slide = self.slide
         given = (slide.fingerprint, slide.mask, slide.given_mpp, slide.default_mpp)
-        return (*given, self.encoder.fingerprint, self.settings)
+        # Of imported features the reader's note holds the hash; the slide's own file says nothing of them.
+        imported = (self.reader, self.grid) if self.encoder.spec.tool else ()
+        return (*given, self.encoder.fingerprint, self.settings, *imported)
 
 
 class _Attributes(MapFacts):

@@ -87,6 +87,7 @@ def selected(listing: Listing, root: Path, pattern: str, asked: str) -> Listing:
         lambda row: read(int(rows[row])),
         hashlib.sha256(f"{listing.stamp}|{pattern}".encode()).hexdigest(),
         tuple(listing.table_rows[row] for row in rows) if listing.table_rows else (),
+        listing.sides[rows] if len(listing.sides) else listing.sides,
     )
 
 

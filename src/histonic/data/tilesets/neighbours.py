@@ -10,6 +10,8 @@ from histonic.data.tilesets.listing import Texts
 
 BESIDE = ((1, 0), (-1, 0), (0, 1), (0, -1))
 """Where a tile lies that shares a side: to the right, to the left, below, above."""
+OFF_GRID, LEAST_FILLED = 0.02, 1e-4
+"""Part of a step that places may lie off a grid; share of its cells that hold a tile, else it is none."""
 SLACK = 0.02
 """Share of a tile's side by which a place may be off: corners are whole pixels."""
 FloatArray = npt.NDArray[np.float64]
@@ -55,10 +57,16 @@ def touching_tiles(
 
 
 def _step(places: FloatArray) -> float:
-    """The smallest step between columns or rows of tiles; NaN where all lie in one place."""
+    """The smallest step between columns or rows of tiles; NaN where they lie in one place, or on no grid."""
     steps = [np.diff(np.unique(places[:, axis])) for axis in (0, 1)]
     every = np.concatenate(steps)
-    return float(every.min()) if len(every) else np.nan
+    if not len(every):
+        return np.nan
+    step = float(every.min())
+    cells = (places - places.min(axis=0)) / step
+    whole = bool(np.all(np.abs(cells - np.round(cells)) <= OFF_GRID))
+    filled = len(places) / float(np.prod(cells.max(axis=0) + 1))
+    return step if whole and filled >= LEAST_FILLED else np.nan
 
 
 def _beside(places: FloatArray, side: FloatArray, rows: IntArray) -> IntArray:
@@ -69,7 +77,9 @@ def _beside(places: FloatArray, side: FloatArray, rows: IntArray) -> IntArray:
     for number, step in enumerate(BESIDE):
         wanted = places[sure] + np.array(step) * side[sure, None]
         distance, at = tree.query(wanted)
-        near = distance <= np.maximum(1.0, SLACK * side[sure])
+        reach = np.minimum(np.maximum(1.0, SLACK * side[sure]), side[sure] / 4)
+        # A tile does not touch itself, however small the step is.
+        near = (distance <= reach) & (rows[first[at]] != rows[sure])
         found[sure[near], number] = rows[first[at[near]]]
     return found
 

@@ -210,6 +210,13 @@ def _described(kind: str, config: Config, own: Mapping[str, Array], maps: bool) 
         slope = config.get("alpha", config.get("negative_slope", 0.3))
         # Single precision made 0.2 a long number.
         return [({"kind": "leaky_relu", "slope": round(float(slope), 7)}, {})]
+    if kind == "ReLU" and any(
+        config.get(key) for key in ("max_value", "negative_slope", "alpha", "threshold")
+    ):
+        raise ValueError(
+            f"its layer {config.get('name', kind)!r} is a ReLU with max_value, negative_slope or threshold, "
+            "which is not read"
+        )
     if kind in ("ReLU", "Activation"):
         return _activation("relu" if kind == "ReLU" else config["activation"])
     if kind == "AveragePooling2D" and config.get("padding", "valid") == "valid":

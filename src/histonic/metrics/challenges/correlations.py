@@ -22,7 +22,7 @@ def fisher_interval(value: float, n: int, confidence: float = 0.95) -> tuple[flo
         >>> [round(end, 3) for end in fisher_interval(0.632, 321)]
         [0.561, 0.693]
         >>> [round(end, 4) for end in fisher_interval(0.632, 321, confidence=0.6827)]
-        [0.5966, 0.6641]
+        [0.5971, 0.6645]
     """
     reach = float(stats.norm.ppf(0.5 + confidence / 2)) / math.sqrt(n - 3)
     middle = math.atanh(value)

@@ -173,8 +173,11 @@ def _cut(source: SourceSettings, settings: PoolSettings, result: PoolResult, pro
         {**{str(key): str(value) for key, value in row.items()}, "split": ""}
         for row in table.frame.to_dict(orient="records")
     ]
+    if dropped := {row["slide"] for row in rows} - set(image):
+        result.notes[source.name].append(f"{len(dropped)} image(s) of an earlier call are left out")
+    rows = [row for row in rows if row["slide"] in image]
     for row in rows:
-        row["image"] = image.get(row["slide"], row["slide"])
+        row["image"] = image[row["slide"]]
     if source.kind == "fields":
         rows = _labelled(rows, source, settings, result)
     for row in rows:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from histonic.core.compressed import (
     MapSettings,
     ReaderDescription,
 )
-from histonic.core.errors import HistonicError, OutputError, SlideError, StoreError
+from histonic.core.errors import HistonicError, OutputError, SettingsError, SlideError, StoreError
 from histonic.core.files import replacing_file, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import plain_settings, resolve
@@ -35,6 +35,7 @@ from histonic.data.exchange.tile_features import (
     TileFeatures,
     half_rows,
     sampled_rows,
+    unreadable,
 )
 from histonic.data.exchange.tools.forms import find_slides
 from histonic.data.maps.store import (
@@ -61,6 +62,7 @@ PACKAGES = ("histonic", "numpy", "zarr")
 OFF_SCALE = 0.1
 """Relative difference from the resolution by which the tiles are called, beyond which a slide is named."""
 SAMPLED_ROWS = 64
+STEP_UNSTATED = "CLAM"
 
 
 @dataclass
@@ -164,6 +166,7 @@ class _Header:
     mpp: float | None
     carried: EncoderDescription | None
     settings: MapSettings | None
+    stride_px: int | None
 
 
 def _read_headers(
@@ -181,7 +184,7 @@ def _read_headers(
     for each in found:
         try:
             _require_usable_id(each)
-            features = form.read(each, request)
+            features = _read(form, each, request)
             headers[each.slide_id] = _header(features, entries.get(each.slide_id), settings)
             usable.append(each)
         except SlideError as error:
@@ -203,7 +206,33 @@ def _header(features: TileFeatures, entry: SlideEntry | None, settings: ImportFe
         mpp,
         None if carried is None else carried.encoder,
         None if carried is None else carried.settings,
+        _stride_px(features),
     )
+
+
+def _stride_px(features: TileFeatures) -> int | None:
+    """Step from tile to tile in pixels of the tiles; None: they touch, or it is not known."""
+    if features.side is None or features.step is None or features.tile_px is None:
+        return None
+    stride = round(features.tile_px * features.step / features.side)
+    return None if stride == features.tile_px else max(1, stride)
+
+
+def _read(form: Form, found: Found, request: Request) -> TileFeatures:
+    """What a slide's file says.
+
+    Raises:
+        SlideError: It cannot be read, whatever is wrong with it, or lacks the features that were asked for.
+        SettingsError: It holds those of several encoders, of which none was named.
+    """
+    try:
+        return form.read(found, request)
+    except SettingsError as error:
+        if not request.features:
+            raise  # several encoders, of which the user names one
+        raise unreadable(found.slide_id, found.path, error.found, error.todo) from error
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, OSError) as error:
+        raise unreadable(found.slide_id, found.path, f"It cannot be read: {error}.") from error
 
 
 def _encoder_of(
@@ -226,7 +255,7 @@ def _encoder_of(
         ]
         mpp = Counter(mpps).most_common(1)[0][0] if mpps else 1.0
         described = imported_encoder(form.tool, most.encoder, most.tile_px or 1, mpp, most.code_size or 1)
-        map_settings = MapSettings()
+        map_settings = MapSettings(stride_px=most.stride_px)
     store = Store.open(settings.out)
     if store.slide_ids and store.encoder.fingerprint != described.fingerprint:
         spec, own = described.spec, store.encoder.spec
@@ -287,20 +316,24 @@ def _require_usable_id(found: Found) -> None:
 def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progress: Progress) -> None:
     stage = "read"
     try:
-        features = job.form.read(found, job.request)
+        features = _on_step_of_store(job, _read(job.form, found, job.request))
         stage = "resolution"
         known = know_slide(features, job.entries.get(found.slide_id), job.settings)
         stage = "lattice"
         placed = place_tiles(features, known.mpp, known.slide_wh, job.settings.lattice)
         _require_own(job, features)
+        _require_stride(job, features, placed)
         stage = "features"
         facts = _facts(job, features, known, placed)
+        if features.carried is not None:
+            # Also where the map is there: rows may have been changed since.
+            require_same_rows(
+                features.carried, features.xy, half_rows(features), features.slide_id, features.path
+            )
         if _is_there(job, facts):
             result.skipped.append(found.slide_id)
         else:
             rows = half_rows(features)
-            if features.carried is not None:
-                require_same_rows(features.carried, features.xy, rows, features.slide_id, features.path)
             stage = "write"
             _write_map(job.settings.out, facts, placed, rows)
             result.done.append(found.slide_id)
@@ -327,6 +360,24 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
         progress.say(
             f"{found.slide_id}: its tiles are {placed.grid.mpp:.3g} µm/px, those of the store are called "
             f"{job.encoder.spec.mpp:g}: things on it look {1 / times:.2g} times as large as they should"
+        )
+
+
+def _on_step_of_store(job: _Job, features: TileFeatures) -> TileFeatures:
+    """CLAM's files do not state the step, and a slide of few tiles may not show it: it is the store's."""
+    side, tile_px = features.side, features.tile_px
+    if job.form.tool != STEP_UNSTATED or features.carried is not None or side is None or tile_px is None:
+        return features
+    return replace(features, step=side * (job.map_settings.stride_px or tile_px) / tile_px)
+
+
+def _require_stride(job: _Job, features: TileFeatures, placed: Placed) -> None:
+    own, wanted = placed.grid.stride_px, job.map_settings.stride_px or placed.grid.tile_px
+    if features.carried is None and own != wanted:
+        raise SlideError(
+            f"Import the slide {features.slide_id!r} from {features.path}.",
+            f"Its tiles are {own} of their own pixels apart, those of the store {wanted}.",
+            "Keep one step per store: import it into another --out.",
         )
 
 

@@ -123,13 +123,19 @@ def know_slide(
 ) -> KnownSlide:
     """Put together what is known of a slide.
 
-    Microns per pixel come from the slide's own file, else from the table, the features, ``--mpp``, or (only
+    Microns per pixel come from the table, else from the slide's own file, the features, ``--mpp``, or (only
     if it was asked for) from the magnification.
 
     Raises:
         SlideError: The slide's file is another one than that of the features: its size differs.
     """
     given = None if entry is None else entry.mpp
+    if entry is not None and entry.path is not None and not entry.path.is_file():
+        raise SlideError(
+            f"Import the slide {features.slide_id!r}.",
+            f"The slide table names {entry.path}, where no file is.",
+            "Correct the path, or leave the cell empty.",
+        )
     if entry is not None and entry.path is not None and entry.path.is_file():
         return _opened(features, entry.path, given, settings)
     mpp, source, note, guessed = given, "given", "", None

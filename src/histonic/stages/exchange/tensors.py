@@ -49,4 +49,5 @@ class TorchFiles:
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
     # NumPy has no bfloat16; float32 holds all of its numbers.
-    return tensor.float().numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    plain = tensor.detach()
+    return plain.float().numpy() if plain.dtype == torch.bfloat16 else plain.numpy()

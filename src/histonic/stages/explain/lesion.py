@@ -57,6 +57,12 @@ def lesion_shares(
         return np.zeros(tuple(slide.grid.shape), np.float64), []
     rule = LabelRule({UNCLASSIFIED: SHAPES})
     found = annotations_of(file, rule, slide=slide.slide_id, size_wh=slide.grid.slide_wh)
+    if found.mask is not None and slide.encoder.spec.tool and slide.slide.size_wh is None:
+        raise MaskError(
+            f"Compare the explanation of {slide.slide_id!r} with {file}.",
+            "Its features were imported, and the size of its slide, over which a mask is laid, is not known.",
+            "Import them again with a table that names slide files (--slides TABLE), or give GeoJSON.",
+        )
     shares = label_shares(found, slide.grid).labels
     named = {SHAPES, *(each.casefold() for each in classes)}
     wanted = [share for name, share in shares.items() if not classes or name.casefold() in named]

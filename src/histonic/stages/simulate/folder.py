@@ -7,10 +7,11 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, TypeVar
 
-from histonic.core.errors import SettingsError
+from histonic.core.errors import OutputError, SettingsError
 from histonic.core.files import require_writable_folder, write_json
 from histonic.core.processes.cores import usable_cores
 from histonic.core.progress import Progress
@@ -78,6 +79,12 @@ def make_all(
         try:
             for name in pool.map(make, jobs, chunksize=at_once):
                 progress.advance(note=name)
+        except BrokenProcessPool as error:
+            raise OutputError(
+                "Work in several processes.",
+                "One of them was ended from outside, mostly because memory ran out.",
+                "Give the same command with fewer --processes; what is finished is kept.",
+            ) from error
         except BaseException:
             workers_now = list((pool._processes or {}).values())
             pool.shutdown(wait=False, cancel_futures=True)

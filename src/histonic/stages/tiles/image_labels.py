@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.data.names import names_by_path, slide_name
+from histonic.data.names import names_by_path, path_steps, slide_name
 from histonic.data.patterns import parts_by_pattern
 from histonic.data.tables.files import TextTable, read_table
 from histonic.data.tables.formats.csv import read_csv_rows
@@ -116,6 +116,7 @@ def _by_table(
     rows: Sequence[SlideRow], pairs: Mapping[int, tuple[str, str]], file: Path
 ) -> tuple[dict[str, str], list[str]]:
     """Labels by the names of images, with or without folders and ending; folders decide where given."""
+    folders = {row.slide_id: tidy(row.path.parent.name) for row in rows if isinstance(row.path, Path)}
     known: dict[str, set[str]] = {}
     for row in rows:
         place = place_of(row)
@@ -137,6 +138,11 @@ def _by_table(
                 "Write the folder before the name.",
             )
         (slide_id,) = known[called]
+        steps = path_steps(tidy(name))
+        in_another = len(steps) > 1 and folders.get(slide_id, steps[-2]) != steps[-2]
+        if called == slide_name(tidy(name)) and in_another:
+            unused.append(f"row {number} ({name})")
+            continue
         before = found.setdefault(slide_id, (number, label))
         if before[1] != label:
             raise TableError(

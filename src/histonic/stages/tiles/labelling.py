@@ -78,8 +78,15 @@ class Labelling:
         detections = read_detections(file, self._settings.boxes)
         self._note(f"{file.name}: {detections.note}")
         with_boxes = 0
+        owners: dict[str, str] = {}
         for row in rows:
             image = detections.of(row.slide_id, row.path.name)
+            if image is not None and owners.setdefault(image.file_name, row.slide_id) != row.slide_id:
+                raise SettingsError(
+                    f"Use the detections {file}.",
+                    f"Its image {image.file_name!r} may be {owners[image.file_name]} or {row.slide_id}.",
+                    "Write the folder before the name in the file, or give the images of one folder.",
+                )
             # An image without a box may be one that nobody labelled.
             if image is not None and image.points:
                 self._files[row.slide_id] = file

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from histonic.aggregators.base import first_rate, wants_tile_heads
+from histonic.aggregators.base import first_rate, require_streaming, wants_tile_heads
 from histonic.core.claims import sole_owner
 from histonic.core.cohort import Cohort, Fold
 from histonic.core.documents import write_document
@@ -86,6 +86,7 @@ def train_slides(
     cohort = _build_cohort(resolved, table, store)
     for choice in (resolved, *search_choices(resolved)):
         first_rate(choice.aggregator, None)
+        require_streaming(choice.aggregator, choice.stream_cells)
     require_usable(search_choices(resolved), cohort.tasks)
     made, folds = make_folds(
         fuse_cohort(cohort, resolved.fusion),

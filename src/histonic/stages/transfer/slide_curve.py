@@ -145,6 +145,7 @@ class Curve:
         base: What the gains are against: 0 tasks, or the fewest there are.
         verdict: What the curve says, and what it cannot say.
         by_site: Whether whole sites were tested.
+        higher_is_better: Of the metric; errors are better if they fall.
     """
 
     target: str
@@ -154,6 +155,7 @@ class Curve:
     base: str
     verdict: str = ""
     by_site: bool = False
+    higher_is_better: bool = True
     notes: tuple[str, ...] = field(default=())
 
 
@@ -207,7 +209,15 @@ def make_curve(target: str, judged: Sequence[Judged], resamples: int) -> Curve:
         )
     by_site = all(each.by_site for each in judged)
     base = fewest.label if fewest else ""
-    found = Curve(target, judged[0].measure.name, len(patients), tuple(points), base, by_site=by_site)
+    found = Curve(
+        target,
+        judged[0].measure.name,
+        len(patients),
+        tuple(points),
+        base,
+        by_site=by_site,
+        higher_is_better=judged[0].measure.higher_is_better,
+    )
     return Curve(**{**vars(found), "verdict": verdict(found), "notes": tuple(_notes(found))})
 
 
@@ -235,29 +245,37 @@ def verdict(curve: Curve) -> str:
         return "There is no curve yet: encoders of two numbers of tasks are needed."
     last = ends[-1]
     gain = _gain_words(last)
-    low, high = middle(last.gain)
+    low, high = _better_by(curve, last)
     said = f"{last.arm.label} against {base.arm.label}: {gain}."
     if low is not None and low > 0:
-        return f"{said} The curve rises: more tasks make a better encoder for {curve.target}."
+        return f"{said} More tasks make a better encoder for {curve.target}."
     if high is not None and high < 0:
-        return f"{said} The curve falls: more tasks make a worse encoder for {curve.target}."
+        return f"{said} More tasks make a worse encoder for {curve.target}."
     if control is None:
         return (
             f"{said} That is no difference, and no verdict: there is no positive control ('own_sets'), so "
             "that nobody knows whether this cohort could have shown one."
         )
-    least, _ = middle(control.gain)
+    least, _ = _better_by(curve, control)
     with_own = f"The positive control is {_gain_words(control)} against {base.arm.label}"
     if least is not None and least > 0 and high is not None:
         return (
-            f"{said} {with_own}, well above it: the cohort can tell encoders apart, and the curve is flat. "
+            f"{said} {with_own}, well better: the cohort can tell encoders apart, and the curve is flat. "
             f"A gain of more than {high:.2f} is excluded."
         )
     return (
-        f"{said} {with_own}, not surely above it: this cohort, with {curve.patients} patients, cannot tell "
+        f"{said} {with_own}, not surely better: this cohort, with {curve.patients} patients, cannot tell "
         "even an encoder that has learned the target's own tiles from one of 0 tasks. A flat curve says "
         "nothing here."
     )
+
+
+def _better_by(curve: Curve, point: Point) -> tuple[float | None, float | None]:
+    """Ends of the interval of a gain, above 0 where the point is better."""
+    low, high = middle(point.gain)
+    if low is None or high is None or curve.higher_is_better:
+        return low, high
+    return -high, -low
 
 
 def _gain_words(point: Point) -> str:

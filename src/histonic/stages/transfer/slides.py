@@ -164,8 +164,9 @@ def _require_sense(settings: StudyTasksSettings) -> None:
         )
     if len(names) == len(set(cohort.own_sets)):
         raise SettingsError(asked, "All sets are the target's own.", "Add sets that are not.")
-    for target in cohort.target:
-        parse_target(target)
+    called = [parse_target(target).name for target in cohort.target]
+    if twice := sorted({name for name in called if called.count(name) > 1}):
+        raise SettingsError(asked, f"Two targets are named {twice[0]!r}.", "Study them one after the other.")
     for name, given, model in (
         ("compress", cohort.compress, CompressSettings),
         ("train", cohort.train, TrainSettings),
@@ -245,9 +246,9 @@ def _judge(
         return None
     encoder = trial.given or evaluator.train(trial.changes, trial.sets, trial.folder, trial.seed)
     cohort = settings.cohort
-    store = settings.out / "stores" / _key(settings, trial, encoder)
+    store = settings.out / "stores" / _key(settings, trial, encoder, evaluator.first_seed)
     runs = {
-        target: settings.out / "slide-runs" / f"{slug(parse_target(target).name)}-{store.name}"
+        target: settings.out / "slide-runs" / f"{_target_slug(target)}-{store.name}"
         for target in cohort.target
     }
     if not all((run / "run.json").is_file() for run in runs.values()):
@@ -269,19 +270,33 @@ def _judge(
     return [judge_run(trial.arm, names, trial.seed, run) for run in runs.values()]
 
 
-def _key(settings: StudyTasksSettings, trial: Trial, encoder: str) -> str:
+def _target_slug(target: str) -> str:
+    """Its name, and what tells apart targets of one name: kind, columns, classes."""
+    return f"{slug(parse_target(target).name)}-{hashlib.sha256(target.encode()).hexdigest()[:6]}"
+
+
+def _key(settings: StudyTasksSettings, trial: Trial, encoder: str, seed: int) -> str:
     """A name of an encoder's store and runs that no other encoder, cohort or setting shares."""
     cohort = settings.cohort
     facts = {
         "encoder": identity(encoder),
         "slides": [str(each) for each in cohort.slides],
         "store": str(cohort.store),
+        "maps": _maps_of(cohort.store),
+        "seed": seed,
         "labels": hash_of(cohort.labels) if cohort.labels else "",
         "compress": cohort.compress,
         "train": cohort.train,
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
     return f"{slug(trial.arm.label)}-{trial.seed}-{digest}"
+
+
+def _maps_of(store: Path | None) -> dict[str, str]:
+    """What the maps of a given store hold: the hash of each map's facts, which hold that of its arrays."""
+    if store is None:
+        return {}
+    return {path.parent.name: hash_of(path) for path in sorted(store.glob("*.zarr/zarr.json"))}
 
 
 def _compressed(evaluator: Evaluator, settings: StudyTasksSettings, encoder: str, store: Path) -> Path:

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from histonic.core.compressed import CellMap
-from histonic.core.errors import TableError
+from histonic.core.errors import SettingsError, TableError
 from histonic.core.grid import TileGrid
 from histonic.core.units import XY
 from histonic.data.annotations.asap import CAMELYON, read_asap
 from histonic.data.annotations.shapes import Annotations, Region, apply_rule
 from histonic.metrics.challenges.froc import EVALUATION_MPP, lesions_of_mask
 from histonic.simulate.challenges.whole_slides import drawn_box
-from histonic.stages.study.frame.lesions import peaks, read_lesions, tumour_mask
+from histonic.stages.study.frame.lesions import detection_files, peaks, read_lesions, tumour_mask
 
 GRID = TileGrid.over((4096, 2048), slide_mpp=0.25, tile_px=128, mpp=0.5)
 
@@ -52,3 +52,15 @@ def test_detections_with_and_without_header(tmp_path: Path) -> None:
     path.write_text("0.5,10,20\n0.4,x,1\n")
     with pytest.raises(TableError, match="Row 2"):
         read_lesions(path)
+    path.write_text("0.5,nan,3\n")
+    with pytest.raises(TableError, match="Row 1"):
+        read_lesions(path)
+
+
+def test_detections_are_found_whatever_the_case_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "Test_001.csv").write_text("0.5,10,20\n")
+    assert detection_files(tmp_path, ["test_001", "test_002"]) == {"test_001": tmp_path / "Test_001.csv"}
+    with pytest.raises(SettingsError, match="None of its 1 CSV file"):
+        detection_files(tmp_path, ["normal_001"])
+    with pytest.raises(SettingsError, match="no such folder"):
+        detection_files(tmp_path / "absent", ["test_001"])

@@ -37,6 +37,32 @@ def changed(folder: Path, change: object) -> None:
     path.write_text(json.dumps(held))
 
 
+def test_the_edition_of_2022_has_its_own_numbers(bare: Bare) -> None:
+    folder = bare("midog")
+
+    def to_2022(held: dict[str, list[dict[str, object]]]) -> None:
+        kept = sorted(int(str(each["id"])) for each in held["images"])[:4]
+        held["images"] = [each for each in held["images"] if each["id"] in kept]
+        held["annotations"] = [each for each in held["annotations"] if each["image_id"] in kept[:3]]
+        renamed = dict(zip(kept, (1, 160, 201, 360), strict=True))
+        for each in held["images"]:
+            number = renamed[int(str(each["id"]))]
+            (folder / "images" / f"{each['id']:03d}.tiff").rename(folder / "images" / f"{number}n.tiff")
+            each.update(id=number, file_name=f"{number:03d}.tiff")
+        for each in held["annotations"]:
+            each["image_id"] = renamed[int(str(each["image_id"]))]
+        for number in renamed.values():
+            (folder / "images" / f"{number}n.tiff").rename(folder / "images" / f"{number:03d}.tiff")
+
+    changed(folder, to_2022)
+    (folder / "MIDOG.json").rename(folder / "MIDOG2022_training.json")
+    found = surveyed("midog", folder)
+    cases = {case.slide_id: (case.site, case.split, case.labels["mitotic_figures"]) for case in found.cases}
+    assert cases["160"][0] == "canine lung" and cases["201"][0] == "canine lymphoma"
+    # Melanomas came without labels: no image without a mitosis.
+    assert cases["360"][1:] == ("test-unlabelled", "")
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

@@ -119,8 +119,8 @@ def named(names: Sequence[str]) -> str:
     """Names in a line, many of them counted.
 
     Example:
-        >>> named(["b", "a"]), named([str(number) for number in range(100)])[-30:]
-        ('a, b', '17, 18 ... (100 in all)')
+        >>> named(["b", "a"]), named([str(number) for number in range(100)])[-23:]
+        ('a, b', '18, 19 ... (100 in all)')
     """
     order = sorted(names)
     return ", ".join(order[:NAMED]) + (f" ... ({len(order)} in all)" if len(order) > NAMED else "")

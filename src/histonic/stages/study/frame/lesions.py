@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from histonic.core.compressed import CellMap
-from histonic.core.errors import TableError
+from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import csv_text, replacing_folder, write_text
 from histonic.core.grid import TileGrid
 from histonic.data.annotations.asap import CAMELYON
@@ -79,14 +79,39 @@ def write_lesions(place: Place, probabilities: Mapping[str, float], folder: Path
     return count
 
 
-def read_lesions(path: Path) -> Detections:
+def detection_files(folder: Path, slides: Collection[str]) -> dict[str, Path]:
+    """The file of detections of each slide that has one; names are compared without regard to case.
+
+    Args:
+        folder: A CSV for each slide.
+        slides: Names.
+
+    Raises:
+        SettingsError: There is no such folder, or none of its files is named like a slide.
+    """
+    asked = f"Score the detections in {folder}."
+    if not folder.is_dir():
+        raise SettingsError(asked, "There is no such folder.", "Give the folder of a CSV for each slide.")
+    called = {path.stem.lower(): path for path in sorted(folder.glob("*.csv"))}
+    found = {name: called[name.lower()] for name in slides if name.lower() in called}
+    if not found:
+        some = ", ".join(list(called)[:3]) or "none"
+        raise SettingsError(
+            asked,
+            f"None of its {len(called)} CSV file(s) ({some}) is named like a slide.",
+            "Name them like the slides: test_001.csv.",
+        )
+    return found
+
+
+def read_lesions(path: Path | None) -> Detections:
     """Detections of a slide, with or without the header p,x,y; empty if there is no file.
 
     Raises:
         TableError: A row is no three numbers.
     """
     found: Detections = []
-    if not path.is_file():
+    if path is None or not path.is_file():
         return found
     with path.open(encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.reader(file), start=1):
@@ -95,6 +120,8 @@ def read_lesions(path: Path) -> Detections:
                 continue
             try:
                 p, x, y = (float(cell) for cell in cells)
+                if not all(map(math.isfinite, (p, x, y))):
+                    raise ValueError("not finite")
             except ValueError as error:
                 raise TableError(
                     f"Read the detections of {path}.",
@@ -118,12 +145,16 @@ def froc_scores(
         kinds: normal or tumor, by slide that is scored.
         drawn: The annotation of each tumour slide.
         folder: A CSV for each slide.
+
+    Raises:
+        SettingsError: There is no such folder, or none of its files is named like a slide.
     """
     of, name = "lesions, test slides", "FROC score"
     absent = [slide for slide, kind in kinds.items() if kind == "tumor" and slide not in drawn]
     if absent:
         why = f"No annotation of {', '.join(absent[:5])} is there ({len(absent)} tumour slides)."
         return [ScoreLine(of=of, n=len(kinds), name=name, value=None, note=why)]
+    files = detection_files(folder, kinds)
     found = []
     for slide, kind in kinds.items():
         grid = read_map_facts(map_folder(place.maps("test"), slide)).grid
@@ -131,12 +162,14 @@ def froc_scores(
         if kind == "tumor":
             annotations = apply_rule(read_annotations(drawn[slide]), CAMELYON)
             lesions = lesions_of_mask(tumour_mask(annotations, grid))
-        given = np.array(read_lesions(folder / f"{slide}.csv"), np.float64).reshape(-1, 3)
+        given = np.array(read_lesions(files.get(slide)), np.float64).reshape(-1, 3)
         found.append(hits_of_slide(lesions, given[:, 0], given[:, 1:], float(grid.slide_mpp), EVALUATION_MPP))
     curve = froc(found)
     regions = sum(each.regions for each in found)
     targets = ", ".join(f"{each:g}" for each in TARGETS)
     note = f"{regions} metastases; mean sensitivity at {targets} false a slide."
+    if len(files) < len(kinds):
+        note += f" {len(kinds) - len(files)} of {len(kinds)} slides have no file: nothing is detected there."
     lines = [ScoreLine(of=of, n=len(kinds), name=name, value=curve.score, note=note)]
     for target, value in zip(TARGETS, curve.at_targets, strict=False):
         lines.append(

@@ -40,6 +40,7 @@ class Plan(Document):
         settings: Those that decide about cells and tests.
         cells: How many trainings.
         tests: Of the claims.
+        source: Whose digits.
     """
 
     FORMAT = "histonic-needle-plan-1"
@@ -47,6 +48,7 @@ class Plan(Document):
     settings: dict[str, Any]
     cells: int
     tests: tuple[PlannedTest, ...]
+    source: str
 
 
 class CurvePoint(Part):

@@ -71,9 +71,9 @@ def study_needles(
     cells = cells_of(resolved)
     _require_sense(resolved, cells)
     planned = [each.planned for each in comparisons(resolved)]
-    plan = Plan(settings=deciding(resolved), cells=len(cells), tests=tuple(planned))
-    _keep_plan(resolved.out, plan)
     source = digits_of(resolved.digits, resolved.digit_px, resolved.seed)["train"].source
+    plan = Plan(settings=deciding(resolved), cells=len(cells), tests=tuple(planned), source=source)
+    _keep_plan(resolved.out, plan)
     listener.say(f"digits of {source}; {len(cells)} trainings, {len(planned)} tests of 4 claims")
     waiting = [cell for cell in cells if not cell_path(resolved.out, cell).is_file()]
     now = waiting[: resolved.cells_at_most]
@@ -138,7 +138,7 @@ def _keep_plan(out: Path, plan: Plan) -> None:
             keys = [key for key in plan.settings if kept.settings.get(key) != plan.settings[key]]
             raise SettingsError(
                 f"Study needles in {out}.",
-                f"The folder holds another study; different: {', '.join(keys) or 'its tests'}.",
+                f"The folder holds another study; different: {', '.join(keys) or 'its digits or tests'}.",
                 OTHER,
             )
         return

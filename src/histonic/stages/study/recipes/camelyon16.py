@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from histonic.core.errors import TableError
+from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import csv_text, write_text
 from histonic.core.progress import Progress
 from histonic.runs.run import read_facts
@@ -22,7 +22,7 @@ from histonic.stages.study.frame.cases import (
 )
 from histonic.stages.study.frame.files import all_files, by_name, extra_files, gaps, headless_rows, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
-from histonic.stages.study.frame.lesions import METHOD, froc_scores, write_lesions
+from histonic.stages.study.frame.lesions import METHOD, detection_files, froc_scores, write_lesions
 from histonic.stages.study.frame.plan import Outcome, Place, Step, slide_steps, write_tables
 from histonic.stages.study.frame.results import (
     beside_truth,
@@ -39,6 +39,7 @@ LICENCE = "CC0"
 TARGETS = ("tumour",)
 SHIPPED = {"normal": 160, "tumor": 111, "test": 130}
 """Largest number in the names of each kind."""
+TEST_SLIDES = 129
 SLIDE = r"(normal|tumor|test)_(\d{3})\.tiff?"
 DRAWN = r"((?:tumor|test)_\d{3})\.xml"
 REFERENCE = r"reference\.csv"
@@ -70,6 +71,11 @@ def survey(settings: RecipeSettings) -> Survey:
     paths = {f"{kind}_{number}": path for (kind, number), path in slides.items()}
     cases = [_case(settings, name, path, truth) for name, path in sorted(paths.items())]
     findings += _missing(settings, paths, truth, reference)
+    if settings.detections is not None:
+        try:
+            detection_files(settings.detections, [case.slide_id for case in cases])
+        except SettingsError as error:
+            findings.append(Finding("error", error.found, error.todo))
     findings += left_out(cases) + unknown_kept(settings.keep, list(REMOVED))
     masks = [file for file in files if re.fullmatch(r".*_mask\.tiff?", file.name, re.IGNORECASE)]
     findings += extra_files(files, [*slides.values(), *masks], (".tif", ".tiff"))
@@ -202,7 +208,8 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
             path, csv_text(["image", "probability"], [[f"{n}.tif", f"{chance[n]:.6f}"] for n in names])
         )
         outcome.files.append(path)
-        outcome.lines.append(f"Submission, slides: {path} ({len(names)} test slides)")
+        short = "" if len(names) >= TEST_SLIDES else f"; the organisers have {TEST_SLIDES}"
+        outcome.lines.append(f"Submission, slides: {path} ({len(names)} test slides{short})")
         truth = {case.slide_id: case.labels["tumour"] for case in tested}
         if any(truth.values()):
             task = read_facts(place.run).tasks[0]

@@ -187,11 +187,18 @@ def write_inputs(settings: RecipeSettings, found: Survey, place: Place) -> None:
 
 def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
     """Nodes are learned with centres kept apart."""
-    centres = {case.site for case in found.used("train")}
+    centres = len({case.site for case in found.used("train")})
     test = bool(found.used("test", "test-unlabelled"))
-    split = "site" if len(centres) > 2 else "random"
-    more = {"folds": max(3, min(settings.folds, len(centres)))} if split == "site" else {}
+    split = "site" if _by_centre(found) else "random"
+    # A part for each centre, unless fewer are asked for.
+    folds = min(settings.folds, centres) if "folds" in settings.model_fields_set else centres
+    more = {"folds": max(3, folds)} if split == "site" else {}
     return slide_steps(settings, place, [WORDS], test=test, split=split, train_more=more)  # type: ignore[arg-type]
+
+
+def _by_centre(found: Survey) -> bool:
+    """Whether there are centres enough to keep them apart."""
+    return len({case.site for case in found.used("train")}) > 2
 
 
 def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Progress) -> Outcome:
@@ -204,9 +211,16 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
     trained = {
         patient: stage for patient, stage in found.facts["stages"].items() if int(patient[-3:]) in TRAINED
     }
-    scores += stage_scores("pN stage, cross-validated by centre", called, trained, settings)
+    apart = _by_centre(found)
+    how = "by centre" if apart else "at random"
+    scores += stage_scores(f"pN stage, cross-validated {how}", called, trained, settings)
     tested = found.used("test", "test-unlabelled")
-    notes = ["Nodes were called by networks that saw no slide of their centre."]
+    notes = [
+        "Nodes were called by networks that saw no slide of their centre."
+        if apart
+        else "Folds are random, for want of centres: networks saw slides of the same centre and of the same "
+        "made-up patient as those that they called."
+    ]
     if tested:
         calls = _submit(place, [case.slide_id for case in tested], outcome)
         known = {

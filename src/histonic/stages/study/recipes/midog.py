@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ KINDS = {1: "mitotic_figure", 2: "hard_negative"}
 """By number of the category."""
 SCANNERS_2021 = ((1, 50, "Hamamatsu XR"), (51, 100, "Hamamatsu S360"), (101, 150, "Aperio CS2"))
 UNLABELLED_2021 = range(151, 201)
+FIRST_UNLABELLED_2022 = 355
+TUMOURS_2022 = (
+    (1, 150, "human breast"),
+    (151, 194, "canine lung"),
+    (195, 249, "canine lymphoma"),
+    (250, 299, "canine cutaneous mast cell"),
+    (300, 354, "human neuroendocrine"),
+)
+"""By number of the image, as inferred from MIDOG++'s counts; that set's own table numbers otherwise."""
 TILE_PX, TILE_MPP = 64, 0.25
 Boxes = dict[int, list[tuple[int, float, float]]]
 
@@ -82,8 +92,14 @@ def survey(settings: RecipeSettings) -> Survey:
     findings += doubled
     table, doubled = the_file(files, SPLITS)
     findings += doubled
-    scanners = {} if table is None else read_scanners(table)
+    scanners = read_scanners(table) if table is not None and edition == "++" else {}
+    if table is not None and edition != "++":
+        what = f"{table.name} is of MIDOG++, which numbers its images otherwise."
+        findings.append(Finding("warning", what, "It is not used."))
     paths = {int(number): file for (number,), file in images.items()}
+    if edition == "2022" and not any(base.tumours.values()):
+        what = "tumours are told by the numbers of the images, as inferred from the counts of MIDOG++."
+        findings.append(Finding("warning", what, "Compare them with the organisers' list."))
     absent = [base.files[number] for number in base.files if number not in paths]
     findings += missing_files(absent, "images of the JSON", allowed=settings.allow_missing)
     extra = [file.name for number, file in paths.items() if number not in base.files]
@@ -175,10 +191,15 @@ def _case(
     mpp: float | None,
 ) -> Case:
     tumour, scanner = scanners.get(number, (base.tumours[number], ""))
+    if edition == "2022" and not tumour:
+        tumour = next((name for low, high, name in TUMOURS_2022 if low <= number <= high), "")
     if edition == "2021":
         scanner = next((name for low, high, name in SCANNERS_2021 if low <= number <= high), "Leica GT450")
     site = scanner if edition == "2021" else tumour
-    hidden = edition == "2021" and number in UNLABELLED_2021 and not base.boxes[number]
+    unlabelled = (edition == "2021" and number in UNLABELLED_2021) or (
+        edition == "2022" and number >= FIRST_UNLABELLED_2022
+    )
+    hidden = unlabelled and not base.boxes[number]
     count = sum(kind == 1 for kind, _, _ in base.boxes[number])
     return Case(
         f"{number:03d}",
@@ -249,7 +270,7 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
         raise RunError(
             "Leave one domain out.",
             f"There is {len(domains)} domain with candidates ({', '.join(domains) or 'none'}).",
-            "Download images of another scanner or tumour, or datasets_xvalidation.csv that names them.",
+            "Download images of another scanner or tumour; of MIDOG++ also datasets_xvalidation.csv.",
         )
     for name in domains:
         test: npt.NDArray[np.int64] = np.flatnonzero(domain == name).astype(np.int64)
@@ -333,6 +354,8 @@ def read_points(path: Path) -> list[tuple[float, float]]:
                 continue
             try:
                 x, y = (float(cell) for cell in cells)
+                if not (math.isfinite(x) and math.isfinite(y)):
+                    raise ValueError("not finite")
             except ValueError as error:
                 what = f"Row {number} is {','.join(cells)[:60]!r}."
                 raise TableError(f"Read the detections of {path}.", what, "Write x,y in pixels.") from error

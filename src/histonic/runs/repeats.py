@@ -150,7 +150,10 @@ def _mean_statistic(group: Sequence[Measure], counts: FloatArray) -> FloatArray:
     return np.asarray(np.mean([measure.statistic(counts) for measure in group], axis=0))
 
 
-def _mean_ends(group: Sequence[Measure]) -> Interval:
+def _mean_ends(group: Sequence[Measure]) -> Interval | None:
     """Mean ends: no narrower than the interval of the mean, whose noise is at most theirs."""
-    found = [measure.ends() for measure in group if measure.ends is not None]
+    ends = [measure.ends() for measure in group if measure.ends is not None]
+    found = [each for each in ends if each is not None]
+    if len(found) < len(group):
+        return None
     return Interval(*(float(np.mean(side)) for side in zip(*found, strict=True)))

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from lifelines import KaplanMeierFitter
 from lifelines.statistics import logrank_test
-from lifelines.utils import concordance_index
+from lifelines.utils import concordance_index, restricted_mean_survival_time
 from sklearn import metrics as sk
 from statsmodels.duration.survfunc import survdiff
 
@@ -18,12 +19,14 @@ from fixtures.runs import run_document
 from histonic.core.documents import write_document
 from histonic.core.errors import CohortError, RunError, TableError
 from histonic.core.task import TASK_KINDS, Task
+from histonic.metrics.calibration.smooth import smooth_calibration
 from histonic.metrics.inference.comparisons import crossed_p
 from histonic.metrics.inference.intervals import Statistic
 from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.metrics.survival.outcome import check_survival
 from histonic.stages.evaluate.curves import ClassCurves
 from histonic.stages.evaluate.evaluate import EVALUATORS, TaskEvaluation, evaluate_run, evaluate_task
+from histonic.stages.evaluate.labels import SMOOTH_NAMES
 from histonic.stages.evaluate.survival import kaplan_meier_groups
 
 TASKS = {
@@ -252,9 +255,74 @@ def test_the_group_comes_from_the_column_and_not_from_the_pooled_risk() -> None:
     assert groups[1].events == frame.loc[::2, "event"].sum()
 
 
+def test_restricted_means_and_follow_up_equal_lifelines() -> None:
+    frame = drawn_survival(1.0, 0, n=120)
+    curves = evaluate("survival", frame).curves
+    row, whole = curves.restricted_mean, evaluate("survival", frame.assign(fold=0)).curves.restricted_mean
+    at = {}
+    for high, group in frame.groupby("high_risk"):
+        assert (group["time"] >= row.until).mean() >= 0.1
+        fitter = KaplanMeierFitter().fit(group["time"], group["event"])
+        at[high] = restricted_mean_survival_time(fitter, t=row.until)
+    assert (row.low_risk, row.high_risk) == pytest.approx((at[0], at[1]), abs=1e-6)
+    assert row.difference == pytest.approx(at[0] - at[1], abs=1e-6)
+    assert 0 < row.low < row.difference < row.high
+    # Patients of a cross-validation predict each other: the variance counts twice.
+    assert row.high - row.difference == pytest.approx(2**0.5 * (whole.high - whole.difference))
+    reverse = KaplanMeierFitter().fit(frame["time"], 1 - frame["event"])
+    found = curves.follow_up
+    assert found.median == pytest.approx(reverse.median_survival_time_, abs=1e-6)
+    assert (found.n, found.events, found.competing) == (120, frame["event"].sum(), 0)
+
+
+def test_few_events_leave_the_restricted_mean_without_an_interval() -> None:
+    frame = drawn_survival(1.0, 0, n=60)
+    frame.loc[frame["high_risk"] == 0, "event"] = 0
+    row = evaluate("survival", frame).curves.restricted_mean
+    assert row.low_risk == row.until and row.difference > 0
+    assert row.low is None and row.high is None
+
+
+def drawn_binary(n: int, seed: int = 0, wrong: float = 1.0) -> pd.DataFrame:
+    """Predicted chances that are right, or with log odds so many times too large."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(size=n)
+    chance = 1 / (1 + np.exp(-wrong * odds))
+    return pd.DataFrame(
+        {
+            "patient_id": [f"p{k:03d}" for k in range(n)], "site": "", "fold": np.arange(n) % 4,
+            "truth": np.where(rng.random(n) < 1 / (1 + np.exp(-odds)), "pos", "neg"),
+            "predicted": np.where(chance > 0.5, "pos", "neg"), "p_neg": 1 - chance, "p_pos": chance,
+        }
+    )  # fmt: skip
+
+
+def test_smooth_calibration_is_told_of_enough_patients_only() -> None:
+    few = evaluate("binary", drawn_binary(150))
+    assert not set(SMOOTH_NAMES) & set(values(few)) and "smooth" not in few.to_dict()["curves"]
+    frame = drawn_binary(400, wrong=3.0)
+    result = evaluate("binary", frame)
+    expected = smooth_calibration((frame["truth"] == "pos").to_numpy(), frame["p_pos"].to_numpy())
+    scores = {score.name: score for score in result.scores}
+    for name, value, most in zip(SMOOTH_NAMES, expected.errors, expected.by_noise_most, strict=True):
+        assert scores[name].value == pytest.approx(value) and value > most
+        assert scores[name].low is None and f"no more than {most:.3f}" in scores[name].note
+    line = result.curves.smooth
+    at = np.interp(line.x, np.sort(frame["p_pos"]), expected.observed[np.argsort(frame["p_pos"])])
+    assert line.y == pytest.approx(at) and len(line.x) == 60
+    # Of repeats, the mean.
+    other = frame.assign(p_pos=frame["p_pos"] ** 2, p_neg=1 - frame["p_pos"] ** 2)
+    both = pd.concat([frame.assign(repeat=0), other.assign(repeat=1)])
+    name = SMOOTH_NAMES[0]
+    each = [values(evaluate("binary", one))[name] for one in (frame, other)]
+    repeated = next(score for score in evaluate("binary", both).scores if score.name == name)
+    assert repeated.value == pytest.approx(np.mean(each)) and repeated.low is None
+
+
 def test_one_risk_group_has_no_test() -> None:
     frame = table("survival").assign(high_risk=1)
     km = evaluate("survival", frame).curves.km
+    assert evaluate("survival", frame).curves.restricted_mean is None
     assert [group.name for group in km.groups] == ["high risk"]
     assert km.p is None
 

@@ -33,8 +33,9 @@ from histonic.runs.documents import FIRST_LOOK
 from histonic.stages.evaluate.chance import judge
 from histonic.stages.evaluate.clinical_fits import AddedByImage, ClinicalColumn
 from histonic.stages.evaluate.clinical_models import Clinical, NamedScore
+from histonic.stages.evaluate.curves import FollowUp, RestrictedMeanRow
 from histonic.stages.evaluate.groups import Grouping
-from histonic.stages.report import words
+from histonic.stages.report import numbers, words
 from histonic.stages.report.content import SLIDES_SHOWN
 from histonic.stages.report.document import NetworkHistory, Report
 from histonic.stages.report.figures import PICTURES, training_picture
@@ -683,6 +684,46 @@ def test_hazard_ratios_are_on_the_page(rich: tuple[Page, dict[str, Any]]) -> Non
         assert f"{row['name']} {words.significant(row['value'])} (" in page.text
 
 
+def test_patients_events_and_follow_up_stand_in_the_head_of_a_target(
+    rich: tuple[Page, dict[str, Any]],
+) -> None:
+    page, values = rich
+    msi, survival = values["targets"]
+    for name, row in zip(msi["task"]["classes"], msi["curves"]["confusion"]["counts"], strict=True):
+        assert f"{sum(row)} “{name}”" in page.text
+    found = survival["curves"]["follow_up"]
+    assert found["events"] == sum(group["events"] for group in survival["curves"]["km"]["groups"])
+    assert f"{found['events']} events in {found['n']} patients. The median follow-up" in page.text
+    row = survival["curves"]["restricted_mean"]
+    assert f"Up to {words.compact(row['until'])}, the last round time" in page.text
+    assert f"a difference of {words.compact(row['difference'])} (" in page.text
+
+
+@pytest.mark.parametrize(
+    ("median", "said"),
+    [
+        ((None, None, None), "is not reached: too few patients were censored."),
+        ((48.0, 44.0, None), "is 48 (95 % interval 44 to no upper end), in the unit of “months”."),
+        ((48.0, 44.0, 52.5), "is 48 (95 % interval 44 to 52.5), in the unit of “months”."),
+    ],
+)
+def test_words_of_the_follow_up(median: tuple[float | None, ...], said: str) -> None:
+    ends = dict(zip(("median", "low", "high"), median, strict=True))
+    text = numbers.follow_up_words(FollowUp(n=9, events=1, competing=2, **ends), "months")
+    text = text.replace(words.NBSP, " ")
+    assert text.startswith("1 event in 9 patients, and another cause in 2. ") and text.endswith(said)
+
+
+@pytest.mark.parametrize(("crossed", "low"), [(True, 1.0), (False, 1.0), (True, None)])
+def test_words_of_the_restricted_means(crossed: bool, low: float | None) -> None:
+    high = None if low is None else 9.0
+    row = RestrictedMeanRow(until=60, low_risk=45, high_risk=40, difference=5, low=low, high=high)
+    text = numbers.restricted_mean_words(row, crossed).replace(words.NBSP, " ")
+    assert ("its variance counts twice" in text) == (crossed and low is not None)
+    assert ("95 % interval 1 to 9" in text) == (low is not None)
+    assert ("no interval: fewer than five events" in text) == (low is None)
+
+
 def test_only_cross_validated_predictions_carry_the_caveat(rich: tuple[Page, dict[str, Any]]) -> None:
     page, values = rich
     assert [target["crossed"] for target in values["targets"]] == [True, True]
@@ -757,6 +798,7 @@ def test_competing_causes_have_cumulative_incidences(tmp_path: Path, make_run: M
     assert "Survival by predicted risk" not in page.text and "Integrated Brier" not in page.text
     assert "Log-rank test of the two hazards" in page.text and "Median time" not in page.text
     curves = values["targets"][0]["curves"]
+    assert "restricted_mean" not in curves and curves["follow_up"]["competing"] == int(other.sum())
     assert "km" not in curves and curves["incidence"]["causes"] == ["heart"]
     assert sum(group["competing"] for group in curves["incidence"]["groups"]) == int(other.sum())
 

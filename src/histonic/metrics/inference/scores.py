@@ -44,7 +44,8 @@ class Measure:
             of the smallest class, events); gives the interval when all are right, and there is none if they
             are fewer than :data:`FEWEST_UNITS`. None for others.
         scale: Where an interval by the jackknife is symmetric; None for one by the bootstrap.
-        ends: The interval itself, for a metric that resampling does not suit; None for the others.
+        ends: The interval itself, or that there is none, for a metric that resampling does not suit; None for
+            the others.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Measure:
     note: str = ""
     units: int | None = None
     scale: Scale | None = None
-    ends: Callable[[], Interval] | None = None
+    ends: Callable[[], Interval | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,35 @@ class IncidenceGroups(Part):
     chi2: float | None
 
 
+class FollowUp(Part):
+    """Patients, events, and the median follow-up by reverse Kaplan-Meier with its 95 % interval.
+
+    ``competing``: patients with another cause. Of the median, None where it is not reached; ``high`` is None
+    where the interval is open.
+    """
+
+    n: int
+    events: int
+    competing: int
+    median: float | None
+    low: float | None
+    high: float | None
+
+
+class RestrictedMeanRow(Part):
+    """Restricted mean survival time up to ``until`` of the low- and the high-risk group.
+
+    ``difference`` is low less high risk; the ends of its 95 % interval are None with too few events.
+    """
+
+    until: float
+    low_risk: float
+    high_risk: float
+    difference: float
+    low: float | None
+    high: float | None
+
+
 class RiskGroups(Part):
     """Risk groups, the times of ``at_risk``, and the log-rank test (None with a single group)."""
 
@@ -174,7 +203,10 @@ class Curves(SparsePart):
 
 
 class ClassCurves(Curves):
-    """Of classes: one item for the positive class, or one per class; ``scatter`` if they are ordered."""
+    """Of classes: one item for the positive class, or one per class; ``scatter`` if they are ordered.
+
+    ``smooth`` is the calibration curve of a binary target with enough patients of both classes.
+    """
 
     roc: tuple[ClassLine, ...]
     pr: tuple[ClassLine, ...]
@@ -182,6 +214,7 @@ class ClassCurves(Curves):
     confusion: Confusion
     decision: DecisionCurve | None = None
     scatter: Scatter | None = None
+    smooth: ClassLine | None = None
 
 
 class ValueCurves(Curves):
@@ -194,12 +227,15 @@ class ValueCurves(Curves):
 class SurvivalCurves(Curves):
     """Of survival; what needs a span of follow-up is None without one.
 
-    With competing causes ``incidence`` stands in place of ``km``, and there is no predicted survival.
+    With competing causes ``incidence`` stands in place of ``km``, and there is neither a restricted mean nor
+    predicted survival.
     ``calibration`` and ``decision`` are those at the ``horizon``; ``survival_from`` says to whose patients
     the step from risk to predicted survival was fitted.
     """
 
+    follow_up: FollowUp | None = None
     km: RiskGroups | None = None
+    restricted_mean: RestrictedMeanRow | None = None
     incidence: IncidenceGroups | None = None
     horizon: float
     hazard_ratios: tuple[HazardRatioRow, ...]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from histonic.metrics.calibration import probabilities as calibration
 from histonic.metrics.calibration.decision import net_benefit
 from histonic.metrics.calibration.probabilities import calibration_bins
+from histonic.metrics.calibration.smooth import FEWEST_OF_A_CLASS, SmoothCalibration, smooth_calibration
 from histonic.metrics.discrimination import labels, regression
 from histonic.metrics.inference.scores import Measure
 from histonic.metrics.ranks import FloatArray
@@ -136,6 +137,44 @@ def _decision_measures(cases: _Labelled) -> list[Measure]:
     ]
 
 
+CURVE_POINTS = 60
+SMOOTH_NAMES = ("Integrated calibration index", "Calibration E50", "Calibration E90")
+
+
+def _smooth_measures(cases: _Labelled, found: SmoothCalibration | None) -> list[Measure]:
+    """Distances from the smooth curve; none where a class has too few patients for one.
+
+    That follows from the truth alone, so that all repeats have the same measures.
+    """
+    positive = cases.truth == 1
+    if min(int(positive.sum()), int((~positive).sum())) < FEWEST_OF_A_CLASS:
+        return []
+    measures = []
+    for place, name in enumerate(SMOOTH_NAMES):
+        value, note = np.nan, ""
+        if found is not None:
+            value = found.errors[place]
+            note = (
+                f"A perfect model of as many patients would show {found.by_noise[place]:.3f} in the mean, by "
+                f"noise alone, and in 95 of 100 cases no more than {found.by_noise_most[place]:.3f}."
+            )
+        statistic = partial(_same_for_all, value)
+        measures.append(Measure(name, statistic, None, higher_is_better=False, note=note, ends=lambda: None))
+    return measures
+
+
+def _same_for_all(value: float, counts: FloatArray) -> FloatArray:
+    return np.full(len(counts), value)
+
+
+def _smooth_line(cases: _Labelled, found: SmoothCalibration) -> ClassLine:
+    """The smooth curve at equally spaced chances, from the least to the greatest predicted one."""
+    chance, first = np.unique(cases.probabilities[:, 1], return_index=True)
+    x = np.linspace(chance[0], chance[-1], CURVE_POINTS)
+    y = np.interp(x, chance, found.observed[first])
+    return ClassLine(name=cases.table.task.classes[1], x=listed(x), y=listed(y))
+
+
 def _calibration_measures(cases: _Labelled) -> list[Measure]:
     """Of the positive class's probability."""
     positive, chance = cases.truth == 1, cases.probabilities[:, 1]
@@ -196,9 +235,11 @@ def evaluate_classes(table: PredictionTable) -> Evaluated:
         return Evaluated(measures, _class_curves(cases), cases.fold).led_by(table.task)
     positive, chance = cases.truth == 1, cases.probabilities[:, 1]
     band = partial(net_benefit, positive, chance, decision_thresholds(chance))
-    curves = _class_curves(cases, decision=_decision(cases))
-    found = Evaluated(measures + _calibration_measures(cases), curves, cases.fold, {"decision": band})
-    return found.led_by(table.task)
+    smooth = smooth_calibration(positive, chance)
+    line = {} if smooth is None else {"smooth": _smooth_line(cases, smooth)}
+    curves = _class_curves(cases, decision=_decision(cases), **line)
+    measures += _calibration_measures(cases) + _smooth_measures(cases, smooth)
+    return Evaluated(measures, curves, cases.fold, {"decision": band}).led_by(table.task)
 
 
 def evaluate_ordinal(table: PredictionTable) -> Evaluated:

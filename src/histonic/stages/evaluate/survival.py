@@ -14,20 +14,24 @@ from histonic.metrics.calibration.decision import net_benefit_by
 from histonic.metrics.calibration.probabilities import observed_to_expected
 from histonic.metrics.inference.comparisons import BOTH_WAYS
 from histonic.metrics.inference.intervals import Statistic
-from histonic.metrics.inference.scores import Measure
+from histonic.metrics.inference.scores import FEWEST_UNITS, Measure
 from histonic.metrics.ranks import FloatArray, ratio
 from histonic.metrics.survival import censoring
 from histonic.metrics.survival import concordance as survival
 from histonic.metrics.survival.curves import kaplan_meier, log_rank, numbers_at_risk
+from histonic.metrics.survival.follow_up import median_follow_up
 from histonic.metrics.survival.hazard import hazard_ratio
 from histonic.metrics.survival.outcome import Survival, check_survival, has_comparable_pair
+from histonic.metrics.survival.restricted_mean import restricted_mean, restricted_mean_difference
 from histonic.runs.predictions import PredictionTable
 from histonic.stages.evaluate.competing import CAUSE_SPECIFIC, incidence_groups, other_causes
 from histonic.stages.evaluate.curves import (
     AucCurve,
     BrierCurve,
     DecisionCurve,
+    FollowUp,
     HazardRatioRow,
+    RestrictedMeanRow,
     RiskGroup,
     RiskGroups,
     SurvivalBins,
@@ -109,8 +113,11 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
         }
     else:
         groups = {"km": kaplan_meier_groups(outcome, high, fold_or_none(fold))}
+        row = restricted_mean_row(outcome, high, fold_or_none(fold))
+        groups |= {} if row is None else {"restricted_mean": row}
     curves = SurvivalCurves(
         **groups,
+        follow_up=_follow_up_row(outcome, table.competing()),
         horizon=times.horizon,
         hazard_ratios=hazard_ratios(outcome, risk, high, fold_or_none(fold)),
         **by_time,
@@ -264,6 +271,54 @@ def hazard_ratios(
             HazardRatioRow(name=name, **dict(zip(("value", "low", "high", "p"), values, strict=True)))
         )
     return items
+
+
+def _follow_up_row(outcome: Survival, competing: npt.NDArray[np.bool_]) -> FollowUp:
+    """Patients, events and median follow-up, which other causes cut short as the event does."""
+    median = median_follow_up(Survival(outcome.time, outcome.event | competing))
+    return FollowUp(
+        n=len(outcome.time),
+        events=int(outcome.event.sum()),
+        competing=int(competing.sum()),
+        median=median.value,
+        low=median.low,
+        high=median.high,
+    )
+
+
+def restricted_mean_row(
+    outcome: Survival, high: npt.NDArray[np.bool_], fold: npt.NDArray[Any] | None = None
+) -> RestrictedMeanRow | None:
+    """How much longer the low-risk group lives without the event: the area between the drawn curves.
+
+    It ends at the last round time at which a tenth of each group is still followed. It is of the curves as
+    they are drawn, all folds together, since a fold's groups are too small for curves of their own.
+
+    Args:
+        outcome: Follow-up of all patients.
+        high: ``(n,)``, above the cut-off that the training patients of the fold gave.
+        fold: As for :func:`hazard_ratios`, for the variance alone.
+
+    Returns:
+        None with a single group, or one that is not followed at all.
+    """
+    if high.all() or not high.any():
+        return None
+    low_risk, high_risk = (Survival(outcome.time[rows], outcome.event[rows]) for rows in (~high, high))
+    until = float(round_times(min(evaluated_times(each).last for each in (low_risk, high_risk)))[-1])
+    if until <= 0:
+        return None
+    found = restricted_mean_difference(outcome, high, until, inflation=_inflation(fold))
+    # Greenwood's variance of a curve with hardly a step is next to none.
+    few = min(_cases(each, until) for each in (low_risk, high_risk)) < FEWEST_UNITS
+    return RestrictedMeanRow(
+        until=until,
+        low_risk=restricted_mean(low_risk, until).value,
+        high_risk=restricted_mean(high_risk, until).value,
+        difference=found.value,
+        low=None if few else found.low,
+        high=None if few else found.high,
+    )
 
 
 def _inflation(fold: npt.NDArray[Any] | None) -> float:

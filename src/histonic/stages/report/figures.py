@@ -16,6 +16,7 @@ from histonic.stages.report.curves import (
     auc_over_time_picture,
     brier_over_time_picture,
     decision_picture,
+    incidence_picture,
     survival_calibration_picture,
 )
 from histonic.stages.report.document import NetworkHistory, Target
@@ -37,7 +38,6 @@ from histonic.stages.report.drawing import (
     short_name,
     with_legend,
 )
-from histonic.stages.report.incidence import incidence_picture
 
 
 def target_pictures(target: Target) -> list[Picture]:
@@ -108,16 +108,19 @@ def calibration_picture(target: Target, curves: ClassCurves) -> Picture:
                 linewidth=1.3,
                 **line_style(index),
             )
+        if curves.smooth is not None:
+            axes.plot(curves.smooth.x, curves.smooth.y, color=COLOURS[0], linewidth=2.4, alpha=0.45)
         draw_unit_square(axes, "Predicted probability (mean of group)", "Share that was true")
         place_legend(figure, axes, len(lines), "upper left")
 
     points = "; ".join(f"“{curve.name}” {bin_pairs(curve)}" for curve in lines)
+    smooth = "" if curves.smooth is None else " The pale line is a smooth curve through the single patients."
     return Picture(
         "Calibration",
         draw_figure(draw, with_legend(len(lines))),
         f"Calibration. Predicted and observed shares: {points}.",
         "Patients grouped by predicted probability. On the dotted diagonal, a predicted 30 % comes true in "
-        "30 of 100 patients; points below it mean that the model promises too much.",
+        "30 of 100 patients; points below it mean that the model promises too much." + smooth,
     )
 
 

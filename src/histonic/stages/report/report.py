@@ -20,7 +20,7 @@ from histonic.metrics.inference.scores import Score
 from histonic.runs.ordered import FOLDER as ORDERED
 from histonic.runs.ordered import draw_ordered, value_name
 from histonic.runs.run import Run, read_whole_run
-from histonic.stages.report import points, words
+from histonic.stages.report import numbers, points, words
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
 from histonic.stages.report.content import ROWS_SHOWN, report_content, run_with_store, slide_picture
 from histonic.stages.report.curves import forest_picture
@@ -98,7 +98,7 @@ def render_page(content: Report, pictures: Mapping[str, Any]) -> str:
         compact=words.compact, counted=lambda count, noun: words.counted(count, noun), yaml=_yaml
     )
     environment.globals.update(
-        words=words, points=points, interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN
+        words=words, points=points, numbers=numbers, interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN
     )
     environment.globals.update(audit_levels=LEVEL_WORDS)
     return environment.get_template("report.html.j2").render(dict(content), pictures=pictures)

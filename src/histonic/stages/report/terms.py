@@ -47,6 +47,10 @@ GLOSSES = {
     "Expected calibration error": "How far predicted probability and observed share are apart on average, "
     "in the "
     "groups of the calibration figure. 0 is perfect.",
+    "Integrated calibration index": "How far predicted probability and the smooth curve of the calibration "
+    "figure are apart, in the mean over the patients. 0 is perfect.",
+    "Calibration E50": "The same distance: half of the patients have no greater one.",
+    "Calibration E90": "The same distance: nine of ten patients have no greater one.",
 }
 RANGES = {
     "AUROC": (0.0, 1.0),
@@ -63,6 +67,9 @@ RANGES = {
     "AUC at a time": (0.0, 1.0),
     "Brier skill": (-1.0, 1.0),
     "Expected calibration error": (0.0, 1.0),
+    "Integrated calibration index": (0.0, 1.0),
+    "Calibration E50": (0.0, 1.0),
+    "Calibration E90": (0.0, 1.0),
     "Calibration intercept": (-2.0, 2.0),
     "Calibration slope": (0.0, 2.0),
     "Observed / expected events": (0.0, 2.0),

@@ -33,12 +33,12 @@ from histonic.runs.documents import FIRST_LOOK
 from histonic.stages.evaluate.chance import judge
 from histonic.stages.evaluate.clinical_fits import AddedByImage, ClinicalColumn
 from histonic.stages.evaluate.clinical_models import Clinical, NamedScore
-from histonic.stages.evaluate.curves import FollowUp, RestrictedMeanRow
+from histonic.stages.evaluate.curves import ClassCurves, ClassLine, FollowUp, RestrictedMeanRow
 from histonic.stages.evaluate.groups import Grouping
 from histonic.stages.report import numbers, words
 from histonic.stages.report.content import SLIDES_SHOWN
 from histonic.stages.report.document import NetworkHistory, Report
-from histonic.stages.report.figures import PICTURES, training_picture
+from histonic.stages.report.figures import PICTURES, calibration_picture, training_picture
 from histonic.stages.report.report import interval_drawing, write_report
 from histonic.stages.report.settings import ReportSettings
 
@@ -699,6 +699,20 @@ def test_patients_events_and_follow_up_stand_in_the_head_of_a_target(
     assert f"a difference of {words.compact(row['difference'])} (" in page.text
 
 
+def test_the_smooth_curve_is_drawn_where_there_is_one(rich: tuple[Page, dict[str, Any]]) -> None:
+    page, values = rich
+    assert "smooth curve" not in page.text and "smooth" not in values["targets"][0]["curves"]
+    told = {key: value for key, value in values.items() if key != "format"}
+    target = Report.model_validate(told).targets[0]
+    curves = target.curves
+    assert isinstance(curves, ClassCurves)
+    line = ClassLine(name=curves.roc[0].name, x=(0.1, 0.5, 0.9), y=(0.2, 0.4, 0.8))
+    plain = calibration_picture(target, curves)
+    drawn = calibration_picture(target, curves.model_copy(update={"smooth": line}))
+    assert drawn.uri != plain.uri and drawn.caption.startswith(plain.caption)
+    assert "smooth curve" in drawn.caption and "smooth curve" not in plain.caption
+
+
 @pytest.mark.parametrize(
     ("median", "said"),
     [
@@ -719,7 +733,8 @@ def test_words_of_the_restricted_means(crossed: bool, low: float | None) -> None
     high = None if low is None else 9.0
     row = RestrictedMeanRow(until=60, low_risk=45, high_risk=40, difference=5, low=low, high=high)
     text = numbers.restricted_mean_words(row, crossed).replace(words.NBSP, " ")
-    assert ("its variance counts twice" in text) == (crossed and low is not None)
+    assert ("patients of all folds together" in text) == crossed
+    assert ("Its variance counts twice" in text) == (crossed and low is not None)
     assert ("95 % interval 1 to 9" in text) == (low is not None)
     assert ("no interval: fewer than five events" in text) == (low is None)
 

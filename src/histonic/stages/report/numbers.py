@@ -61,10 +61,14 @@ def restricted_mean_words(found: RestrictedMeanRow, crossed: bool) -> str:
     ends = "no interval: fewer than five events in a group"
     if found.low is not None and found.high is not None:
         ends = f"95{NBSP}% interval {compact(found.low)} to {compact(found.high)}"
-    twice = " In cross-validation its variance counts twice." if crossed and found.low is not None else ""
+    twice = " Its variance counts twice, as above." if found.low is not None else ""
+    folds = (
+        " Unlike hazard ratios and test it compares patients of all folds together, and where folds differ "
+        f"in their share of high-risk patients it holds differences between folds as well.{twice}"
+    )
     return (
         f"Up to {compact(found.until)}, the last round time at which a tenth of each group is still "
         f"followed, patients live {compact(found.low_risk)} without the event in the mean at low risk and "
         f"{compact(found.high_risk)} at high risk (restricted mean survival time, the area under the curve): "
-        f"a difference of {compact(found.difference)} ({ends}).{twice}"
+        f"a difference of {compact(found.difference)} ({ends}).{folds if crossed else ''}"
     )

@@ -10,6 +10,7 @@ NAMES = [
     "CellMap",
     "CompressedSlide",
     "HistonicError",
+    "Run",
     "Store",
     "Task",
     "TileGrid",

@@ -22,7 +22,7 @@ FLOORS = [
 ]
 """Rooms by floor, from the ground; rooms side by side do not know each other."""
 INNER_FLOORS = {
-    "core": [{"processes", "places"}, {""}],
+    "core": [{"processes", "places", "notebooks"}, {""}],
     "slides": [{"sources"}, {""}, {"formats", "tissue"}],
     "slides/formats": [{""}, {"dicom"}],
     "nn": [{""}, {"augmentation", "streaming"}],
@@ -39,7 +39,7 @@ INNER_FLOORS = {
     "data/exchange": [{""}, {"tools"}],
     "stages": [
         {"compress", "convert", "train", "evaluate", "audit", "explain", "project"},
-        {"tiles", "predict", "compare", "exchange"},
+        {"tiles", "predict", "compare", "exchange", "open"},
         {"encoder", "simulate"},
         {"transfer"},
         {"report", "verify", "bench"},

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from histonic.stages.exchange.importing import import_features
     from histonic.stages.exchange.onnx_files import export_onnx
     from histonic.stages.explain.explain import explain
+    from histonic.stages.open.run import Run
     from histonic.stages.predict.external import external_test
     from histonic.stages.predict.predict import predict
     from histonic.stages.project.project import project
@@ -53,6 +54,7 @@ _HOMES = {
     "CellMap": "histonic.core.compressed",
     "CompressedSlide": "histonic.core.compressed",
     "HistonicError": "histonic.core.errors",
+    "Run": "histonic.stages.open.run",
     "Store": "histonic.data.maps.store",
     "Task": "histonic.core.task",
     "TileGrid": "histonic.core.grid",
@@ -94,6 +96,7 @@ __all__ = [
     "CellMap",
     "CompressedSlide",
     "HistonicError",
+    "Run",
     "Store",
     "Task",
     "TileGrid",

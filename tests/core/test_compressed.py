@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures.stores import made_by
-from histonic.core.compressed import ORIENTATIONS, CompressedSlide, orient
+from fixtures import stores
+from histonic.core.compressed import ORIENTATIONS, CompressedSlide, SlideDescription, orient
 from histonic.core.grid import TileGrid
+from histonic.core.units import WH
 
 SQUARE = np.arange(9).reshape(3, 3)
 
@@ -54,7 +56,7 @@ def make_map(orientations: np.ndarray | None = None) -> CompressedSlide:
     grid = TileGrid.over((4 * 8, 3 * 8), slide_mpp=0.5, tile_px=8, mpp=0.5)
     features = np.arange(2 * 3 * 4, dtype=np.float16).reshape(2, 3, 4)
     mask = features[0] % 2 == 0
-    return CompressedSlide("a", features, mask, grid, made_by(), orientations=orientations)
+    return CompressedSlide("a", features, mask, grid, stores.made_by(), orientations=orientations)
 
 
 def test_map_turns_features_and_mask_together():
@@ -78,3 +80,16 @@ def test_any_two_axes_can_turn(axes):
     block = np.arange(24).reshape(2, 3, 4)
     turned = orient(orient(block, 1, axes), 3, axes)
     np.testing.assert_array_equal(turned, block)
+
+
+def test_a_map_shows_what_it_is() -> None:
+    told = SlideDescription(size_wh=WH(896, 640), mpp=0.25)
+    slide = replace(stores.make_map("<s1>", turned=True), slide=told)
+    kept = int(slide.mask.sum())
+    assert repr(slide) == (
+        "CompressedSlide '<s1>' (grid: 5 rows x 7 columns, 0.4 mm wide, 0.3 mm high, "
+        f"cells with tissue: {kept} of 35 ({100 * kept / 35:.1f} %), "
+        "cell: 64 µm, tiles of 128 px at 0.5 mpp, "
+        f"encoder: {slide.encoder.name}, 3 numbers a cell, 8 orientations, slide: 896 x 640 px at 0.25 mpp)"
+    )
+    assert "&lt;s1&gt;" in slide._repr_html_() and "<s1>" not in slide._repr_html_()

@@ -12,6 +12,7 @@ from pydantic import PositiveInt, SerializerFunctionWrapHandler, model_serialize
 
 from histonic.core.documents import Part
 from histonic.core.grid import TileGrid
+from histonic.core.notebooks.cards import Card, share_text
 from histonic.core.settings import Engine, Flaw, MaskSettings, Pooling, Precision, TissueSettings
 from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
@@ -251,13 +252,15 @@ class MapSettings(Part):
         return {key: value for key, value in plain.items() if key != "stride_px" or value is not None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CompressedSlide:
     """A whole slide as codes on a grid.
 
     Attributes:
         slide_id: Name of the slide in store and tables.
-        features: ``(D, R, K)`` float16, zero where the mask is False. Empty is not zero: ask the mask.
+        features: ``(D, R, K)`` float16, zero where the mask is False. Empty is not zero: ask the mask. Those
+            of a store are read from the disk where they are indexed: ``features[:, mask]`` are the codes
+            ``(D, N)`` of the cells with tissue, ``np.asarray(features)`` is all of it in memory.
         mask: ``(R, K)`` bool, True where the cell holds tissue and a code.
         grid: Geometry of the cells.
         encoder: What made it.
@@ -277,6 +280,27 @@ class CompressedSlide:
     reader: ReaderDescription = field(default_factory=ReaderDescription)
     settings: MapSettings = field(default_factory=MapSettings)
     orientations: ArrayLike3 | None = None
+
+    def __repr__(self) -> str:
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        return self._card().html()
+
+    def _card(self) -> Card:
+        (rows, cols), grid, size = self.mask.shape, self.grid, self.slide.size_wh
+        views = "" if self.orientations is None else f", {ORIENTATIONS} orientations"
+        wide, high = (round(count * grid.cell_um / 1000, 1) for count in (cols, rows))
+        shown = [
+            ("grid", f"{rows} rows x {cols} columns, {wide:g} mm wide, {high:g} mm high"),
+            ("cells with tissue", share_text(int(np.count_nonzero(self.mask)), self.mask.size)),
+            ("cell", f"{grid.cell_um:g} µm, tiles of {grid.tile_px} px at {grid.mpp:g} mpp"),
+            ("encoder", f"{self.encoder.name}, {self.code_size} numbers a cell{views}"),
+        ]
+        if size is not None:
+            mpp = "" if self.slide.mpp is None else f" at {self.slide.mpp:g} mpp"
+            shown.append(("slide", f"{size[0]} x {size[1]} px{mpp}"))
+        return Card(f"CompressedSlide {self.slide_id!r}", tuple(shown))
 
     @property
     def code_size(self) -> int:

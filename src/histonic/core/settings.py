@@ -36,6 +36,8 @@ Pooling = Literal["model", "cls", "mean", "cls+mean"]
 the mean of the patch tokens, or both in this order."""
 Flaw = Literal["pen", "folds", "blur"]
 """What spoils a cell of tissue, by which cells can be left out."""
+GivenPath = str | Path
+"""How a path may be given in Python."""
 DEFAULT_ENCODER = "histonic-mtl"
 """Encoder of ``compress``, ``bench``, ``doctor`` and ``demo`` where none is named; in the package."""
 MOST_BITS = 63

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from histonic.core.calls import CALL_PREFIX
 from histonic.core.documents import parse_part, read_document, read_values
 from histonic.core.errors import RunError
+from histonic.core.notebooks.cards import Card
 from histonic.core.task import Task
 from histonic.data.maps.store import Failure
 from histonic.runs.documents import (
@@ -23,6 +26,7 @@ from histonic.runs.documents import (
     RunSettings,
 )
 from histonic.runs.predictions import PredictionTable, predictions_path, read_frame, read_predictions
+from histonic.runs.primary import primary_of
 
 TEST_AGAIN = "Test the run on that cohort again with 'histonic external', or delete the folder."
 HISTORY_COLUMNS = (
@@ -37,7 +41,7 @@ HISTORY_COLUMNS = (
 SEARCH_COLUMNS = ("repeat", "fold", "validation_loss", "chosen")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What every verb reads of a run folder.
 
@@ -57,6 +61,75 @@ class Run:
     def tasks(self) -> tuple[Task, ...]:
         """The targets, in the order in which they were trained."""
         return self.facts.tasks
+
+    def find_task(self, name: str | None = None) -> Task:
+        """A target by its name.
+
+        Args:
+            name: Its name; not needed where there is but one.
+
+        Raises:
+            RunError: There is no such target (the nearest is told), or several and none was named.
+        """
+        names = [task.name for task in self.tasks]
+        if name is None and len(names) == 1:
+            return self.tasks[0]
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            raise RunError(
+                f"Find {'a target' if name is None else f'the target {name!r}'} in the run {self.folder}.",
+                f"It has {', '.join(names)}.",
+                f"Did you mean {near[0]!r}?" if name is not None and near else "Name one of them.",
+            )
+        return self.tasks[names.index(name)]
+
+    def predictions(self, target: str | None = None) -> pd.DataFrame:
+        """The out-of-fold predictions of one target as a table with typed columns.
+
+        Args:
+            target: Its name; not needed where there is but one.
+
+        Returns:
+            One row a patient and repeat, columns as in ``predictions/<target>.csv``. Names of patients, sites
+            and classes stay text, also where they look like numbers, and empty ones are missing; all other
+            columns are numbers where all of their cells are.
+
+        Raises:
+            RunError: There is no such target, or there are several and none was named.
+        """
+        task = self.find_task(target)
+        texts = {"patient_id", "site", "decided_by", "cause"}
+        named = {"truth"} if task.is_classification else set()
+        frame = self.tables[task.name].frame
+        columns = {}
+        for column in frame.columns:
+            known = frame[column].map(lambda cell: None if cell == "" else cell)
+            called = task.is_classification and str(column).startswith(("predicted", CALL_PREFIX))
+            if column not in texts | named and not called:
+                known = _as_numbers(known)
+            columns[column] = known
+        return pd.DataFrame(columns, columns=list(frame.columns))
+
+    def __repr__(self) -> str:
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        return self._card().html()
+
+    def _card(self) -> Card:
+        facts, counts = self.facts, self.cohort.counts
+        times = f", {facts.repeats} times" if facts.repeats > 1 else ""
+        parts = "one fixed split" if facts.split == "fixed" else f"{facts.folds} folds{times} ({facts.split})"
+        return Card(
+            f"Run {self.folder}",
+            (
+                *((task.name, f"{task.kind}, led by {primary_of(task)}") for task in self.tasks),
+                ("patients", f"{counts.patients_used:,} with {counts.slides_used:,} slides"),
+                ("split", parts),
+                ("network", f"{facts.aggregator}{' (a first look)' if facts.quick else ''}"),
+                ("encoder", f"{facts.encoder.name} at {facts.encoder.spec.mpp:g} mpp"),
+            ),
+        )
 
     def training(self, task: Task) -> pd.DataFrame | None:
         """With a fixed split, who trained or validated and what is known of them; None in cross-validation.
@@ -92,7 +165,7 @@ class External:
     tables: Mapping[str, PredictionTable]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WholeRun(Run):
     """All files of a run folder.
 
@@ -109,6 +182,13 @@ class WholeRun(Run):
     history: pd.DataFrame
     search: pd.DataFrame | None
     externals: tuple[External, ...]
+
+
+def _as_numbers(column: pd.Series[Any]) -> pd.Series[Any]:
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return column
 
 
 def read_facts(folder: Path) -> RunDocument:

@@ -195,3 +195,40 @@ def test_damaged_failures_are_refused(content: bytes, tmp_path: Path) -> None:
 def test_a_store_without_maps_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no map"):
         _ = Store.open(tmp_path).encoder
+
+
+def test_a_store_is_asked_like_a_collection(tmp_path: Path) -> None:
+    for name in ("TCGA-B", "TCGA-A"):
+        write_map(tmp_path / f"{name}.zarr", make_map(name))
+    store = Store.open(tmp_path)
+    assert len(store) == 2
+    assert "TCGA-A" in store and "TCGA-C" not in store
+    assert [slide.slide_id for slide in store] == ["TCGA-A", "TCGA-B"]
+    assert (store["TCGA-B"].features[:] == make_map("TCGA-B").features).all()
+    with pytest.raises(StoreError, match="Did you mean 'TCGA-A'"):
+        store["TCGA-A.svs"]
+    with pytest.raises(StoreError, match="Check the slide_id") as caught:
+        store["x"]
+    assert "Did you mean" not in str(caught.value)
+    with pytest.raises(StoreError, match="none of that name"):
+        store[0]  # type: ignore[index]
+
+
+def test_a_store_without_maps_is_no_missing_store(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    assert store and not len(store) and list(store) == []
+    assert repr(store) == f"Store {tmp_path} (maps: 0)"
+
+
+def test_a_store_shows_what_it_holds(tmp_path: Path) -> None:
+    folder = tmp_path / "<b>ward"
+    folder.mkdir()
+    slides = [make_map(name) for name in "ab"]
+    for slide in slides:
+        write_map(folder / f"{slide.slide_id}.zarr", slide)
+    store = Store.open(folder)
+    kept = sum(int(slide.mask.sum()) for slide in slides)
+    assert f"maps: 2, cells with tissue: {kept} of 70 ({100 * kept / 70:.1f} %)" in repr(store)
+    assert "cell: 64 µm, tiles of 128 px at 0.5 mpp" in repr(store)
+    shown = store._repr_html_()
+    assert "&lt;b&gt;ward" in shown and "<b>" not in shown

@@ -11,7 +11,8 @@ import zarr
 
 from histonic.core.errors import StoreError
 from histonic.core.settings import Flaw
-from histonic.data.maps.store import AGAIN, ZARR_ERRORS, read_checked_facts
+from histonic.data.maps.codes import AGAIN
+from histonic.data.maps.store import ZARR_ERRORS, read_checked_facts
 
 MOST_PEN = 0.25
 """Share of a cell; with more of it the cell is spoilt."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,15 +29,16 @@ from histonic.core.documents import Part, SealedDocument, is_changed, parse_docu
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, write_json
 from histonic.core.grid import TileGrid
+from histonic.core.notebooks.cards import Card, share_text
 from histonic.core.settings import Flaw
 from histonic.core.units import Number
+from histonic.data.maps.codes import AGAIN, StoredCodes, damaged
 from histonic.data.maps.integrity import FACTS_FILE, members_hash
 
 MAP_SUFFIX = ".zarr"
 CHUNK_CELLS = 64
 MOST_ID_BYTES = 200
 """Of a slide's identifier, since files are named by it, with something before and after it."""
-AGAIN = "Delete it and run the same 'histonic compress' command again."
 ZARR_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 """What Zarr raises on damaged files."""
 
@@ -171,36 +173,14 @@ def read_checked_facts(folder: Path) -> MapFacts:
     """
     facts = read_map_facts(folder)
     if not facts.sha256 or is_changed(_attributes(folder / FACTS_FILE)):
-        raise _damaged(folder, "Its facts are not those that were written (their hash differs).")
+        raise damaged(folder, "Its facts are not those that were written (their hash differs).")
     try:
         found = members_hash(folder)
     except OSError as error:
-        raise _damaged(folder, f"Its files cannot be read: {error}.") from error
+        raise damaged(folder, f"Its files cannot be read: {error}.") from error
     if found != facts.members:
-        raise _damaged(folder, "Files of it are absent, added, exchanged or cut off.")
+        raise damaged(folder, "Files of it are absent, added, exchanged or cut off.")
     return facts
-
-
-def _damaged(folder: Path, found: str) -> StoreError:
-    return StoreError(f"Read the map {folder}.", found, AGAIN)
-
-
-@dataclass(frozen=True)
-class _Codes:
-    """An array of a map, read piece by piece; damage is named where it is met."""
-
-    array: Any
-    folder: Path
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.array.shape)
-
-    def __getitem__(self, key: Any) -> Any:
-        try:
-            return self.array[key]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise _damaged(self.folder, f"Its codes cannot be read: {error}.") from error
 
 
 def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
@@ -220,21 +200,21 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
         wanted = [(code_size, *shape), shape, (ORIENTATIONS, code_size, *shape)]
         shapes = [features.shape, mask.shape, *([turned.shape] if turned is not None else ())]
     except ZARR_ERRORS as error:
-        raise _damaged(path, f"Its arrays cannot be read: {error}.") from error
+        raise damaged(path, f"Its arrays cannot be read: {error}.") from error
     if shapes != wanted[: len(shapes)]:
-        raise _damaged(path, f"Features, mask and grid differ: {', '.join(map(str, shapes))} and {shape}.")
+        raise damaged(path, f"Features, mask and grid differ: {', '.join(map(str, shapes))} and {shape}.")
     if int(mask.sum()) != facts.cells:
-        raise _damaged(path, f"Its mask has {int(mask.sum())} cells of tissue, {facts.cells} were written.")
+        raise damaged(path, f"Its mask has {int(mask.sum())} cells of tissue, {facts.cells} were written.")
     return CompressedSlide(
         slide_id=facts.slide_id,
-        features=_Codes(features, path),
+        features=StoredCodes(features, path),
         mask=mask,
         grid=facts.grid,
         encoder=facts.encoder,
         slide=facts.slide,
         reader=facts.reader,
         settings=facts.settings,
-        orientations=None if turned is None else _Codes(turned, path),
+        orientations=None if turned is None else StoredCodes(turned, path),
     )
 
 
@@ -248,22 +228,69 @@ def read_mask(folder: Path) -> npt.NDArray[np.bool_]:
         group = zarr.open_group(store=str(folder), mode="r")
         return np.asarray(group["mask"][:], bool)  # type: ignore[index]
     except ZARR_ERRORS as error:
-        raise _damaged(folder, f"Its mask cannot be read: {error}.") from error
+        raise damaged(folder, f"Its mask cannot be read: {error}.") from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Store:
     """A folder of compressed slides, all made by one encoder with one set of settings.
+
+    ``store[slide_id]`` is a map, ``len(store)`` their number, ``slide_id in store`` whether there is one, and
+    ``for slide in store`` opens one after the other, sorted by slide_id.
 
     Attributes:
         path: The folder.
         slide_ids: Names of the maps, sorted.
         first: The facts of the first map; None if there is no map yet.
+        kept_cells: Cells that hold a code, of all maps.
+        all_cells: Cells of their grids, glass too.
     """
 
     path: Path
     slide_ids: list[str]
     first: MapFacts | None
+    kept_cells: int = 0
+    all_cells: int = 0
+
+    def __len__(self) -> int:
+        return len(self.slide_ids)
+
+    def __bool__(self) -> bool:
+        # A store without maps is one all the same: nothing may take it for none.
+        return True
+
+    def __contains__(self, slide_id: object) -> bool:
+        return slide_id in self.slide_ids
+
+    def __iter__(self) -> Iterator[CompressedSlide]:
+        return (self.map(slide_id) for slide_id in self.slide_ids)
+
+    def __getitem__(self, slide_id: str) -> CompressedSlide:
+        return self.map(slide_id)
+
+    def __repr__(self) -> str:
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        return self._card().html()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self.slide_ids
+
+    def _card(self) -> Card:
+        maps = ("maps", f"{len(self):,}")
+        if self.first is None:
+            return Card(f"Store {self.path}", (maps,))
+        grid, encoder = self.first.grid, self.first.encoder
+        return Card(
+            f"Store {self.path}",
+            (
+                maps,
+                ("cells with tissue", share_text(self.kept_cells, self.all_cells)),
+                ("cell", f"{grid.cell_um:g} µm, tiles of {grid.tile_px} px at {grid.mpp:g} mpp"),
+                ("encoder", f"{encoder.name}, {encoder.spec.code_size} numbers a cell"),
+            ),
+        )
 
     @property
     def encoder(self) -> EncoderDescription:
@@ -309,6 +336,7 @@ class Store:
             if entry.name.endswith(MAP_SUFFIX) and not entry.name.startswith(PARTIAL_PREFIX)
         )
         first: MapFacts | None = None
+        kept = cells = 0
         for slide_id in maps:
             facts = read_map_facts(map_folder(folder, slide_id))
             if facts.slide_id != slide_id:
@@ -319,19 +347,22 @@ class Store:
                 )
             first = first or facts
             _require_same(folder, (maps[0], first), (slide_id, facts))
-        return cls(folder, maps, first)
+            kept, cells = kept + facts.cells, cells + facts.grid.shape[0] * facts.grid.shape[1]
+        return cls(folder, maps, first, kept, cells)
 
     def map(self, slide_id: str) -> CompressedSlide:
         """One map.
 
         Raises:
-            StoreError: The store has no such map, or it is damaged.
+            StoreError: The store has no such map (the nearest name is told), or it is damaged.
         """
         if slide_id not in self.slide_ids:
+            near = difflib.get_close_matches(str(slide_id), self.slide_ids, n=1)
+            todo = "Check the slide_id, or compress that slide."
             raise StoreError(
                 f"Read the map of {slide_id!r} from {self.path}.",
                 f"The store has {len(self.slide_ids)} maps, none of that name.",
-                "Check the slide_id, or compress that slide.",
+                f"Did you mean {near[0]!r}? {todo}" if near else todo,
             )
         return read_map(map_folder(self.path, slide_id))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BeforeValidator, Field
 
-from histonic.core.settings import Settings
+from histonic.core.settings import GivenPath, Settings
 from histonic.core.task import MOST_TARGETS, EventCodes, EventMeaning
 
 TableStyle = Literal["auto", "histonic", "gdc", "clam", "trident", "stamp", "pathobench", "slide2vec"]
@@ -100,3 +101,32 @@ class TableSettings(LabelSettings):
     def meaning(self) -> EventMeaning:
         """Keywords that say what event columns hold."""
         return {"event_coding": self.event_coding, "event_of_interest": self.event_of_interest}
+
+
+class SheetKeywords(TypedDict, total=False):
+    """The fields of :class:`SheetSettings`, as keywords of a Python call."""
+
+    sheet: str | Sequence[str]
+
+
+class SlideListKeywords(SheetKeywords, total=False):
+    """The fields of :class:`SlideListSettings`."""
+
+    names: Literal["file", "path"]
+
+
+class LabelKeywords(SheetKeywords, total=False):
+    """The fields of :class:`LabelSettings`."""
+
+    table_style: TableStyle
+    columns: Mapping[str, str]
+    slide_table: GivenPath | None
+    classes: Mapping[str, str]
+    decimal: Decimal
+
+
+class TableKeywords(LabelKeywords, total=False):
+    """The fields of :class:`TableSettings`."""
+
+    event_coding: EventCodes
+    event_of_interest: str | Sequence[str]

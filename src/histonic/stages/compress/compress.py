@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import yaml
@@ -58,7 +58,7 @@ from histonic.stages.compress.reading import (
     without_path,
     write_thumbnail,
 )
-from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.compress.settings import CompressKeywords, CompressSettings
 from histonic.stages.compress.sharing import SharedSlides, require_same_maker
 from histonic.training.devices import pick_device
 
@@ -103,7 +103,11 @@ class CompressResult:
 
 
 def compress(
-    settings: CompressSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: CompressSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[CompressKeywords],
 ) -> CompressResult:
     """Compress slides to maps of codes, one Zarr group per slide.
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from histonic.core.claims import STALE_S
-from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import DEFAULT_ENCODER, Flaw, MaskSettings, TissueSettings
+from histonic.core.places.urls import GivenPlace, Url
+from histonic.core.settings import DEFAULT_ENCODER, Flaw, GivenPath, MaskSettings, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
-from histonic.data.tables.settings import SlideListSettings
+from histonic.data.tables.settings import SlideListKeywords, SlideListSettings
 
 MOST_STRIDE = 16
 """Sides of a tile from one to the next, at most; and at least the inverse of it."""
@@ -93,3 +94,32 @@ class CompressSettings(SlideListSettings):
         flaws = {part.strip() for each in given for part in each.split(",")} - {""}
         known = [flaw for flaw in get_args(Flaw) if flaw in flaws]
         return (*known, *sorted(flaws - set(known)))
+
+
+class CompressKeywords(SlideListKeywords, total=False):
+    """The fields of :class:`CompressSettings`, as keywords of a Python call."""
+
+    slides: Sequence[GivenPath | Url]
+    encoder: str
+    out: GivenPath
+    mpp: float | None
+    most_enlargement: float
+    stride_px: int | None
+    stride_share: float | None
+    masks: GivenPath | None
+    leave_out: str | Sequence[Flaw]
+    reader: str | None
+    exact_averaging: bool
+    orientations: Literal[1, 8]
+    batch: int
+    precision: Literal["auto", "32", "bf16"]
+    engine: Literal["auto", "eager", "compiled"]
+    device: str
+    replace: bool
+    private: bool
+    stale_after: float
+    shard: str
+    limit: int | None
+    dry_run: bool
+    tissue: TissueSettings | Mapping[str, Any] | str
+    mask: MaskSettings | Mapping[str, Any]

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ from histonic.runs.documents import FIRST_LOOK
 from histonic.runs.files import write_frame
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.settings import CompressSettings
-from histonic.stages.predict.settings import PredictSettings
+from histonic.stages.predict.settings import PredictKeywords, PredictSettings
 from histonic.training.devices import deterministic, make_fabric, pick_device
 
 UNLIKE, DISTANCE = "unlike_training", "distance_from_training"
@@ -56,7 +56,11 @@ class PredictResult:
 
 
 def predict(
-    settings: PredictSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: PredictSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[PredictKeywords],
 ) -> PredictResult:
     """Predict every target of a bundle or run for slides or maps, one row a slide or patient.
 

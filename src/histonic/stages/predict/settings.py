@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from histonic.core.settings import GivenPath
 from histonic.core.task import MOST_TARGETS, EventCodes
 from histonic.core.units import LARGEST_ENLARGEMENT
-from histonic.data.tables.settings import LabelSettings, SlideListSettings, listed
+from histonic.data.tables.settings import LabelSettings, SlideListKeywords, SlideListSettings, listed
 
 
 class ExternalSettings(LabelSettings):
@@ -62,3 +64,16 @@ class PredictSettings(SlideListSettings):
         "by default as for the training.",
     )
     device: str = Field("auto", description="auto, cpu or cuda.")
+
+
+class PredictKeywords(SlideListKeywords, total=False):
+    """The fields of :class:`PredictSettings`, as keywords of a Python call."""
+
+    bundle: GivenPath
+    slides: Sequence[GivenPath]
+    out: GivenPath
+    patients: GivenPath | None
+    mpp: float | None
+    masks: GivenPath | None
+    most_enlargement: float | None
+    device: str

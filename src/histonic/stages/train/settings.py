@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from histonic.core.calls import Calls, PointNames
-from histonic.core.settings import Precision
+from histonic.core.settings import GivenPath, Precision
 from histonic.core.task import MOST_TARGETS
-from histonic.data.tables.settings import TableSettings
+from histonic.data.tables.settings import TableKeywords, TableSettings
 
 
 def _listed(value: Any) -> Any:
@@ -140,3 +140,42 @@ class TrainSettings(TableSettings):
     workers: int = Field(
         1, ge=1, le=256, description="Networks trained side by side, each in a process of its own (CPU only)."
     )
+
+
+class TrainKeywords(TableKeywords, total=False):
+    """The fields of :class:`TrainSettings`, as keywords of a Python call."""
+
+    store: GivenPath
+    labels: GivenPath
+    target: Sequence[str]
+    out: GivenPath
+    aggregator: str
+    linear_heads: Literal["ridge", "svm"]
+    quick: bool
+    split: Literal["auto", "random", "site", "table"]
+    splits: GivenPath | None
+    folds: int
+    repeats: int
+    search: Mapping[str, Any]
+    search_trials: int | None
+    search_folds: int
+    initialisations: int
+    fusion: Literal["late", "early"]
+    crop_cells: int
+    stream_cells: int | None
+    batch: int
+    max_epochs: int
+    risk_sets: Literal["cohort", "batch"]
+    hazard_intervals: int
+    learning_rate: float | None
+    weight_decay: float
+    test_crops: int
+    calls: str
+    operating_point: Sequence[str]
+    primary: Sequence[str]
+    private: bool
+    seed: int
+    device: str
+    devices: int
+    precision: Precision
+    workers: int

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from histonic.stages.train.folds import make_folds
 from histonic.stages.train.networks import read_losses, train_networks
 from histonic.stages.train.plan import Network, Plan, assign
 from histonic.stages.train.search import search_choices
-from histonic.stages.train.settings import TrainSettings
+from histonic.stages.train.settings import TrainKeywords, TrainSettings
 from histonic.stages.train.svm import require_usable
 from histonic.stages.train.thresholds import choose_thresholds, require_thresholds, wanted_points
 from histonic.training.devices import make_fabric, run_on, run_side_by_side
@@ -52,7 +52,11 @@ QUICK_AGGREGATOR = "mean"
 
 
 def train_slides(
-    settings: TrainSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: TrainSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[TrainKeywords],
 ) -> Path:
     """Cross-validate a slide network by patient, and write predictions and a portable bundle.
 

@@ -255,11 +255,12 @@ def _judge(
         if only_finished:
             return None
         source = _compressed(evaluator, settings, encoder, store)
+        shared: dict[str, Any] = {"seed": evaluator.first_seed, "device": evaluator.device, **cohort.train}
+        shared["labels"] = cohort.labels
         for target, run in runs.items():
             train_slides(
-                **{"seed": evaluator.first_seed, "device": evaluator.device, **cohort.train},
+                **shared,
                 store=source,
-                labels=cohort.labels,
                 target=(target,),
                 out=run,
                 progress=evaluator.progress,

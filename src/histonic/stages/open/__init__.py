@@ -1,0 +1,1 @@
+"""What a verb has made, opened again in a notebook."""

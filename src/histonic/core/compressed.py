@@ -294,11 +294,11 @@ class CompressedSlide:
         shown = [
             ("grid", f"{rows} rows x {cols} columns, {wide:g} mm wide, {high:g} mm high"),
             ("cells with tissue", share_text(int(np.count_nonzero(self.mask)), self.mask.size)),
-            ("cell", f"{grid.cell_um:g} µm, tiles of {grid.tile_px} px at {grid.mpp:g} mpp"),
+            ("cell", f"{grid.cell_um:.4g} µm, tiles of {grid.tile_px} px at {grid.mpp:.4g} mpp"),
             ("encoder", f"{self.encoder.name}, {self.code_size} numbers a cell{views}"),
         ]
         if size is not None:
-            mpp = "" if self.slide.mpp is None else f" at {self.slide.mpp:g} mpp"
+            mpp = "" if self.slide.mpp is None else f" at {self.slide.mpp:.4g} mpp"
             shown.append(("slide", f"{size[0]} x {size[1]} px{mpp}"))
         return Card(f"CompressedSlide {self.slide_id!r}", tuple(shown))
 

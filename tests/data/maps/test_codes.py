@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fixtures.stores import make_map
@@ -80,6 +80,11 @@ KEYS = st.one_of(
 
 
 @settings(deadline=None)
+@example((0, slice(None), [0, 1]))  # a number and a list apart: NumPy puts their axis first
+@example(([0, 1], slice(None), 2))
+@example((slice(None), [0, 1], [1, 2]))  # pairs of cells, not rows by columns
+@example((1, np.eye(7, 9, dtype=bool)))
+@example((slice(None), slice(None, None, -2)))
 @given(KEYS)
 def test_every_index_means_what_it_means_to_numpy(codes: StoredCodes, key: Any) -> None:
     try:

@@ -229,6 +229,8 @@ def test_a_store_shows_what_it_holds(tmp_path: Path) -> None:
     store = Store.open(folder)
     kept = sum(int(slide.mask.sum()) for slide in slides)
     assert f"maps: 2, cells with tissue: {kept} of 70 ({100 * kept / 70:.1f} %)" in repr(store)
-    assert "cell: 64 µm, tiles of 128 px at 0.5 mpp" in repr(store)
+    spec = slides[0].encoder.spec
+    assert f"3 numbers a cell, tiles: {spec.tile_px} px at {spec.mpp:g} mpp" in repr(store)
+    assert store._ipython_key_completions_() == ["a", "b"]
     shown = store._repr_html_()
     assert "&lt;b&gt;ward" in shown and "<b>" not in shown

@@ -281,14 +281,15 @@ class Store:
         maps = ("maps", f"{len(self):,}")
         if self.first is None:
             return Card(f"Store {self.path}", (maps,))
-        grid, encoder = self.first.grid, self.first.encoder
+        # Of the encoder, not of a grid: slides that are near its resolution keep their own.
+        encoder, spec = self.first.encoder, self.first.encoder.spec
         return Card(
             f"Store {self.path}",
             (
                 maps,
                 ("cells with tissue", share_text(self.kept_cells, self.all_cells)),
-                ("cell", f"{grid.cell_um:g} µm, tiles of {grid.tile_px} px at {grid.mpp:g} mpp"),
-                ("encoder", f"{encoder.name}, {encoder.spec.code_size} numbers a cell"),
+                ("encoder", f"{encoder.name}, {spec.code_size} numbers a cell"),
+                ("tiles", f"{spec.tile_px} px at {spec.mpp:g} mpp"),
             ),
         )
 

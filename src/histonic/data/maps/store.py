@@ -256,8 +256,7 @@ class Store:
         return len(self.slide_ids)
 
     def __bool__(self) -> bool:
-        # A store without maps is one all the same: nothing may take it for none.
-        return True
+        return True  # a store without maps, too: nothing may take it for none
 
     def __contains__(self, slide_id: object) -> bool:
         return slide_id in self.slide_ids
@@ -359,11 +358,11 @@ class Store:
         """
         if slide_id not in self.slide_ids:
             near = difflib.get_close_matches(str(slide_id), self.slide_ids, n=1)
-            todo = "Check the slide_id, or compress that slide."
+            meant = f"Did you mean {near[0]!r}? " if near else ""
             raise StoreError(
                 f"Read the map of {slide_id!r} from {self.path}.",
                 f"The store has {len(self.slide_ids)} maps, none of that name.",
-                f"Did you mean {near[0]!r}? {todo}" if near else todo,
+                f"{meant}Check the slide_id, or compress that slide.",
             )
         return read_map(map_folder(self.path, slide_id))
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -15,18 +13,16 @@ import numpy as np
 
 from histonic.core.claims import sole_owner
 from histonic.core.compressed import (
-    ELSEWHERE,
     EncoderDescription,
-    EncoderSpec,
     MapSettings,
     ReaderDescription,
 )
-from histonic.core.errors import HistonicError, OutputError, SettingsError, SlideError, StoreError
+from histonic.core.errors import HistonicError, OutputError, SlideError, StoreError
 from histonic.core.files import replacing_file, write_text
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import plain_settings, resolve
 from histonic.data.exchange.carried import require_same_rows
-from histonic.data.exchange.placing import Placed, nominal_mpp, place_tiles, require_same_code
+from histonic.data.exchange.placing import Placed, place_tiles, require_same_code
 from histonic.data.exchange.tile_features import (
     Form,
     Found,
@@ -35,7 +31,6 @@ from histonic.data.exchange.tile_features import (
     TileFeatures,
     half_rows,
     sampled_rows,
-    unreadable,
 )
 from histonic.data.exchange.tools.forms import find_slides
 from histonic.data.maps.store import (
@@ -43,7 +38,6 @@ from histonic.data.maps.store import (
     MOST_ID_BYTES,
     Failure,
     MapFacts,
-    Store,
     failure_path,
     map_folder,
     names_a_file,
@@ -53,7 +47,8 @@ from histonic.data.maps.store import (
 )
 from histonic.data.maps.writer import MapWriter, writing_map
 from histonic.runs.files import settings_text
-from histonic.stages.exchange.resolutions import KnownSlide, SlideEntry, know_slide, level0_mpp, read_entries
+from histonic.stages.exchange.headers import Header, encoder_of, header_of, read_features
+from histonic.stages.exchange.resolutions import KnownSlide, SlideEntry, know_slide, read_entries
 from histonic.stages.exchange.settings import ImportFeaturesSettings
 from histonic.stages.exchange.tensors import TorchFiles
 
@@ -143,7 +138,7 @@ def import_features(
     with sole_owner(resolved.out, f"Import {resolved.folder} into {resolved.out}."):
         headers, usable = _read_headers(form, found, request, resolved, entries, result, listener)
         if usable:
-            encoder, map_settings = _encoder_of(form, usable, headers, resolved)
+            encoder, map_settings = encoder_of(form, usable, headers, resolved)
             result.encoder = encoder
             write_text(resolved.out / SETTINGS_FILE, settings_text(plain_settings(resolved)))
             job = _Job(resolved, form, request, entries, encoder, map_settings)
@@ -156,19 +151,6 @@ def import_features(
     return result
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What the files of a slide say of its encoder."""
-
-    encoder: str
-    code_size: int
-    tile_px: int | None
-    mpp: float | None
-    carried: EncoderDescription | None
-    settings: MapSettings | None
-    stride_px: int | None
-
-
 def _read_headers(
     form: Form,
     found: Sequence[Found],
@@ -177,131 +159,20 @@ def _read_headers(
     entries: Mapping[str, SlideEntry],
     result: ImportFeaturesResult,
     progress: Progress,
-) -> tuple[dict[str, _Header], list[Found]]:
+) -> tuple[dict[str, Header], list[Found]]:
     """What each file says, before any is imported; files that cannot be read are failures."""
     headers, usable = {}, []
     progress.stage("look at the files", len(found))
     for each in found:
         try:
             _require_usable_id(each)
-            features = _read(form, each, request)
-            headers[each.slide_id] = _header(features, entries.get(each.slide_id), settings)
+            features = read_features(form, each, request)
+            headers[each.slide_id] = header_of(features, entries.get(each.slide_id), settings)
             usable.append(each)
         except SlideError as error:
             _record(each, "read", error, result, progress)
         progress.advance(note=each.slide_id)
     return headers, usable
-
-
-def _header(features: TileFeatures, entry: SlideEntry | None, settings: ImportFeaturesSettings) -> _Header:
-    mpp = features.tile_mpp
-    if mpp is None and features.side is not None and features.tile_px is not None and features.unit == "px":
-        level0 = level0_mpp(features, entry, settings)
-        mpp = None if level0 is None else nominal_mpp(level0 * features.side / features.tile_px)
-    carried = None if features.carried is None else features.carried.facts
-    return _Header(
-        features.encoder,
-        features.shape[1],
-        features.tile_px,
-        mpp,
-        None if carried is None else carried.encoder,
-        None if carried is None else carried.settings,
-        _stride_px(features),
-    )
-
-
-def _stride_px(features: TileFeatures) -> int | None:
-    """Step from tile to tile in pixels of the tiles; None: they touch, or it is not known."""
-    if features.side is None or features.step is None or features.tile_px is None:
-        return None
-    stride = round(features.tile_px * features.step / features.side)
-    return None if stride == features.tile_px else max(1, stride)
-
-
-def _read(form: Form, found: Found, request: Request) -> TileFeatures:
-    """What a slide's file says.
-
-    Raises:
-        SlideError: It cannot be read, whatever is wrong with it, or lacks the features that were asked for.
-        SettingsError: It holds those of several encoders, of which none was named.
-    """
-    try:
-        return form.read(found, request)
-    except SettingsError as error:
-        if not request.features:
-            raise  # several encoders, of which the user names one
-        raise unreadable(found.slide_id, found.path, error.found, error.todo) from error
-    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, OSError) as error:
-        raise unreadable(found.slide_id, found.path, f"It cannot be read: {error}.") from error
-
-
-def _encoder_of(
-    form: Form, usable: Sequence[Found], headers: Mapping[str, _Header], settings: ImportFeaturesSettings
-) -> tuple[EncoderDescription, MapSettings]:
-    """The encoder of the maps: that of most files, or of the store if there is one.
-
-    Raises:
-        StoreError: The store holds maps of another encoder.
-    """
-    kinds = Counter(headers[each.slide_id] for each in usable if headers[each.slide_id].code_size)
-    if not kinds:
-        kinds = Counter(headers.values())
-    most = kinds.most_common(1)[0][0]
-    if most.carried is not None and most.settings is not None:
-        described, map_settings = most.carried, most.settings
-    else:
-        mpps = [
-            kind.mpp for kind in kinds.elements() if kind.mpp is not None and kind.tile_px == most.tile_px
-        ]
-        mpp = Counter(mpps).most_common(1)[0][0] if mpps else 1.0
-        described = imported_encoder(form.tool, most.encoder, most.tile_px or 1, mpp, most.code_size or 1)
-        map_settings = MapSettings(stride_px=most.stride_px)
-    store = Store.open(settings.out)
-    if store.slide_ids and store.encoder.fingerprint != described.fingerprint:
-        spec, own = described.spec, store.encoder.spec
-        raise StoreError(
-            f"Import {settings.folder} into {settings.out}.",
-            f"Its maps are by {store.encoder.name!r} ({own.provenance}; {own.code_size} numbers), "
-            f"the features by {described.name!r} ({spec.provenance}; {spec.code_size} numbers).",
-            "Keep one encoder per store: choose another --out.",
-        )
-    if store.slide_ids and store.settings != map_settings:
-        raise StoreError(
-            f"Import {settings.folder} into {settings.out}.",
-            "Its maps were made with other settings (tissue, orientations, precision).",
-            "Choose another --out.",
-        )
-    return described, map_settings
-
-
-def imported_encoder(tool: str, name: str, tile_px: int, mpp: float, code_size: int) -> EncoderDescription:
-    """The description of an encoder that another tool ran.
-
-    Its fingerprint is that of tool, name, tile, resolution and size of the code: weights are not known.
-
-    Args:
-        tool: Such as ``TRIDENT``.
-        name: The encoder's name there.
-        tile_px: Side of the tiles that it saw.
-        mpp: Microns per pixel by which those tiles are called.
-        code_size: D.
-
-    Example:
-        >>> imported_encoder("TRIDENT", "uni_v1", 256, 0.5, 1024).spec.tool
-        'TRIDENT'
-    """
-    spec = EncoderSpec(
-        name,
-        f"{ELSEWHERE}:{tool}",
-        tile_px,
-        mpp,
-        code_size,
-        normalisation="not known",
-        provenance=f"features of {tool}, {tile_px} px at {mpp:g} µm/px",
-    )
-    facts = ["imported features", tool, name, tile_px, float(f"{mpp:.6g}"), code_size]
-    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    return EncoderDescription(name=name, fingerprint=digest, spec=spec)
 
 
 def _require_usable_id(found: Found) -> None:
@@ -316,7 +187,7 @@ def _require_usable_id(found: Found) -> None:
 def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progress: Progress) -> None:
     stage = "read"
     try:
-        features = _on_step_of_store(job, _read(job.form, found, job.request))
+        features = _on_step_of_store(job, read_features(job.form, found, job.request))
         stage = "resolution"
         known = know_slide(features, job.entries.get(found.slide_id), job.settings)
         stage = "lattice"

@@ -292,12 +292,19 @@ def _thumbnail(bench: _Bench, slide_id: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
+def _codes_of(slide: CompressedSlide) -> str:
+    """What a slide's codes were made of; features from elsewhere may change while its file does not."""
+    if not slide.encoder.spec.tool:
+        return slide.slide.fingerprint
+    return hashlib.sha256(f"{slide.slide.fingerprint} {slide.reader.note}".encode()).hexdigest()
+
+
 def _inputs(bench: _Bench, job: _Job, slide: CompressedSlide) -> Inputs:
     settings = bench.settings
     mask = bench.lesions.get(slide.slide_id)
     return Inputs(
         bundle=bench.bundle_fingerprint,
-        slide=slide.slide.fingerprint,
+        slide=_codes_of(slide),
         tissue=hashlib.sha256(np.packbits(np.asarray(slide.mask) > 0).tobytes()).hexdigest(),
         picture=str(find_slide_file(slide, settings.slides_at)),
         by_path=job.slide != slide.slide_id,

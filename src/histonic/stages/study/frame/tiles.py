@@ -22,6 +22,7 @@ from histonic.stages.study.frame.results import ScoreLine, score_by
 from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.transfer.probe import LabelledCodes, ProbeResult, probe_codes
 from histonic.stages.transfer.scores import score_tiles
+from histonic.training.devices import pick_device
 
 AT_ONCE = 256
 
@@ -88,7 +89,7 @@ def encoder_of(settings: RecipeSettings, place: Place) -> str:
 
 
 def coded_tiles(
-    place: Place, plan: TileSetSettings, encoder: str, seed: int, progress: Progress
+    place: Place, plan: TileSetSettings, encoder: str, seed: int, progress: Progress, device: str = "auto"
 ) -> CodedTiles:
     """Read a set and encode it; what was encoded before, by the same encoder from the same tiles, is kept.
 
@@ -96,7 +97,7 @@ def coded_tiles(
         TileSetError: The set cannot be used.
         EncoderError: The encoder cannot be loaded.
     """
-    loaded = load_encoder(encoder)
+    loaded = load_encoder(encoder, device=pick_device(device))
     tiles = read_tile_set(
         plan,
         tile_px=loaded.spec.tile_px,

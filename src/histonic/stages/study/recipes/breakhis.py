@@ -136,7 +136,9 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
     malignant = {case.patient: case.labels["label"] == "malignant" for case in found.used("train")}
     scores, rows, name = [], [], ""
     for magnification in _present(found):
-        coded = coded_tiles(place, tile_plan(place, magnification), encoder, settings.seed, progress)
+        coded = coded_tiles(
+            place, tile_plan(place, magnification), encoder, settings.seed, progress, settings.device
+        )
         name = coded.encoder
         group = np.array([str(each) for each in coded.tiles.group])
         rates = []

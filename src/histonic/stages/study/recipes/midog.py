@@ -259,7 +259,7 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
         scale="fill",
         duplicates="drop",
     )
-    coded = coded_tiles(place, plan, encoder, settings.seed, progress)
+    coded = coded_tiles(place, plan, encoder, settings.seed, progress, settings.device)
     sites = {case.slide_id: case.site for case in found.used("train")}
     names = np.array([str(each) for each in coded.tiles.group])
     domain = np.array([sites.get(name, "") for name in names])

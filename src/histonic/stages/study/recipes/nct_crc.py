@@ -121,7 +121,9 @@ def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
 def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Progress) -> Outcome:
     """A linear model of the codes of the 100K set, scored on the 7K set."""
     outcome = Outcome()
-    coded = coded_tiles(place, tile_plan(place), encoder_of(settings, place), settings.seed, progress)
+    coded = coded_tiles(
+        place, tile_plan(place), encoder_of(settings, place), settings.seed, progress, settings.device
+    )
     known = np.concatenate([coded.tiles.rows("train"), coded.tiles.rows("val")])
     rows = coded.tiles.rows("test")
     result = coded.probe(known, rows, settings.seed)

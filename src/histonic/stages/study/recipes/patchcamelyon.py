@@ -163,7 +163,12 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
     """A linear model of the codes of train and valid, scored on test."""
     outcome = Outcome()
     coded = coded_tiles(
-        place, tile_plan(found.facts["folder"]), encoder_of(settings, place), settings.seed, progress
+        place,
+        tile_plan(found.facts["folder"]),
+        encoder_of(settings, place),
+        settings.seed,
+        progress,
+        settings.device,
     )
     known = np.concatenate([coded.tiles.rows("train"), coded.tiles.rows("val")])
     rows = coded.tiles.rows("test")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, cast
 
 import torch
@@ -83,7 +83,6 @@ class ConvNet(nn.Module):
     size = FILTERS
     learning_rate: ClassVar[float] = 1e-2
     takes_rounded: ClassVar[bool] = True
-
     streams: ClassVar[bool] = True
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
@@ -104,14 +103,7 @@ class ConvNet(nn.Module):
             size = (max(self.crop_cells, mask.shape[1]), max(self.crop_cells, mask.shape[2]))
             codes, mask = (at_size(each, size) for each in (codes, mask))
             return self._vectors(codes, mask, self._positions(mask))
-        frames = [frame_of(each, self.crop_cells) for each in mask]
-        if len(set(frames)) == 1:
-            return self._vectors(*(at_size(each, frames[0]) for each in (codes, mask)))
-        alone = [
-            self._vectors(at_size(code, frame)[None], at_size(tissue, frame)[None])
-            for code, tissue, frame in zip(codes, mask, frames, strict=True)
-        ]
-        return torch.cat(alone)
+        return in_frames(self._vectors, codes, mask, self.crop_cells)
 
     def _positions(self, mask: Tensor) -> Tensor:
         """Which positions of the last layer are within the frames, ``(B, r, k)``: no graph cuts by a mask."""
@@ -182,3 +174,24 @@ def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
     if (rows, cols) == size:
         return maps
     return F.pad(maps, (0, size[1] - cols, 0, size[0] - rows))
+
+
+def in_frames(
+    vectors: Callable[[Tensor, Tensor], Tensor], codes: Tensor, mask: Tensor, crop_cells: int
+) -> Tensor:
+    """Slide vectors ``(B, E)`` of maps, each brought to its own frame (:func:`frame_of`).
+
+    Args:
+        vectors: From ``(B, D, R, K)`` and ``(B, R, K)`` of one size.
+        codes: ``(B, D, R, K)``.
+        mask: ``(B, R, K)``, 1 on tissue.
+        crop_cells: Side of the crops in cells.
+    """
+    frames = [frame_of(each, crop_cells) for each in mask]
+    if len(set(frames)) == 1:
+        return vectors(at_size(codes, frames[0]), at_size(mask, frames[0]))
+    alone = [
+        vectors(at_size(code, frame)[None], at_size(tissue, frame)[None])
+        for code, tissue, frame in zip(codes, mask, frames, strict=True)
+    ]
+    return torch.cat(alone)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from histonic.aggregators.convnet import at_size, frame_of
+from histonic.aggregators.convnet import in_frames
 from histonic.nn.blocks import he_uniform_
 from histonic.nn.streaming.streamed import stream
 
@@ -105,7 +105,6 @@ class StreamingNet(nn.Module):
     """
 
     learning_rate: ClassVar[float] = 5e-4
-
     streams: ClassVar[bool] = True
 
     def __init__(self, code_size: int, crop_cells: int) -> None:
@@ -118,14 +117,7 @@ class StreamingNet(nn.Module):
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, E)``."""
-        frames = [frame_of(each, self.crop_cells) for each in mask]
-        if len(set(frames)) == 1:
-            return self._vectors(*(at_size(each, frames[0]) for each in (codes, mask)))
-        alone = [
-            self._vectors(at_size(code, frame)[None], at_size(tissue, frame)[None])
-            for code, tissue, frame in zip(codes, mask, frames, strict=True)
-        ]
-        return torch.cat(alone)
+        return in_frames(self._vectors, codes, mask, self.crop_cells)
 
     def _vectors(self, codes: Tensor, mask: Tensor) -> Tensor:
         tissue = mask[:, None].to(codes.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -104,3 +106,27 @@ class DenseBlock(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """``(B, size)`` to ``(B, units)``."""
         return torch.as_tensor(self.act(self.norm(self.dense(vectors))))
+
+
+def halving_layers(filters: Sequence[int]) -> nn.Sequential:
+    """3x3 convolutions of stride 2, each with normalisation and leaky ReLU.
+
+    Args:
+        filters: Of each layer; the first sees three channels.
+
+    Returns:
+        ``(B, 3, H, W)`` to ``(B, filters[-1], h, w)``, each side halved once a layer and rounded up.
+
+    Example:
+        >>> halving_layers((4, 8))(torch.zeros(2, 3, 16, 16)).shape
+        torch.Size([2, 8, 4, 4])
+    """
+    layers: list[nn.Module] = []
+    for channels, own in zip((3, *filters), filters, strict=False):
+        layers += [
+            # Normalisation takes away any bias.
+            nn.Conv2d(channels, own, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(own),
+            nn.LeakyReLU(LEAK),
+        ]
+    return nn.Sequential(*layers)

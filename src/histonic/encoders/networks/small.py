@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.networks.convolutional import NetworkEncoder
-from histonic.nn.blocks import LEAK, DenseBlock, he_uniform_
+from histonic.nn.blocks import DenseBlock, halving_layers, he_uniform_
 
 FILTERS = (32, 64)
 FEATURES = 64
@@ -39,15 +39,7 @@ class SmallNetwork(nn.Module):
                 f"tile_px is {tile_px}.",
                 "Give a multiple of 4 pixels from 8.",
             )
-        layers: list[nn.Module] = []
-        for channels, filters in zip((3, *FILTERS), FILTERS, strict=False):
-            layers += [
-                # Normalisation takes away any bias.
-                nn.Conv2d(channels, filters, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(filters),
-                nn.LeakyReLU(LEAK),
-            ]
-        self.body = nn.Sequential(*layers)
+        self.body = halving_layers(FILTERS)
         self.dense = DenseBlock(FILTERS[-1] * (tile_px // 4) ** 2, FEATURES)
         self.feature_size = FEATURES
         self.code = nn.Linear(FEATURES, code_size)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.networks.convolutional import NetworkEncoder
-from histonic.nn.blocks import LEAK, DenseBlock, he_uniform_
+from histonic.nn.blocks import DenseBlock, halving_layers, he_uniform_
 
 FILTERS = (32, 64, 128, 256, 512)
 FEATURES = 512
@@ -38,15 +38,7 @@ class TellezNetwork(nn.Module):
             raise EncoderError(
                 "Build the encoder 'tellez2019'.", f"tile_px is {tile_px}.", "Give a multiple of 32 pixels."
             )
-        layers: list[nn.Module] = []
-        for channels, filters in zip((3, *FILTERS), FILTERS, strict=False):
-            layers += [
-                # Normalisation takes away any bias.
-                nn.Conv2d(channels, filters, 3, stride=2, padding=1, bias=False),
-                nn.BatchNorm2d(filters),
-                nn.LeakyReLU(LEAK),
-            ]
-        self.body = nn.Sequential(*layers)
+        self.body = halving_layers(FILTERS)
         self.dense = DenseBlock(FILTERS[-1] * (tile_px // 32) ** 2, FEATURES)
         self.feature_size = FEATURES
         self.code = nn.Linear(FEATURES, code_size)

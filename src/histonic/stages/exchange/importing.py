@@ -196,15 +196,15 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
         _require_stride(job, features, placed)
         stage = "features"
         facts = _facts(job, features, known, placed)
+        rows = None
         if features.carried is not None:
             # Also where the map is there: rows may have been changed since.
-            require_same_rows(
-                features.carried, features.xy, half_rows(features), features.slide_id, features.path
-            )
+            rows = half_rows(features)
+            require_same_rows(features.carried, features.xy, rows, features.slide_id, features.path)
         if _is_there(job, facts):
             result.skipped.append(found.slide_id)
         else:
-            rows = half_rows(features)
+            rows = half_rows(features) if rows is None else rows
             stage = "write"
             _write_map(job.settings.out, facts, placed, rows)
             result.done.append(found.slide_id)

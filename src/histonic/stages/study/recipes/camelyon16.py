@@ -75,7 +75,9 @@ def survey(settings: RecipeSettings) -> Survey:
         try:
             detection_files(settings.detections, [case.slide_id for case in cases])
         except SettingsError as error:
-            findings.append(Finding("error", error.found, error.todo))
+            findings.append(
+                Finding("error", f"--detections {settings.detections}: {error.found}", error.todo)
+            )
     findings += left_out(cases) + unknown_kept(settings.keep, list(REMOVED))
     masks = [file for file in files if re.fullmatch(r".*_mask\.tiff?", file.name, re.IGNORECASE)]
     findings += extra_files(files, [*slides.values(), *masks], (".tif", ".tiff"))

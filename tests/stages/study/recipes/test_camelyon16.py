@@ -26,6 +26,19 @@ def test_labels_are_of_the_names_and_of_the_reference(bare: Bare, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        ("histonic-mtl", "60 of the slides"),
+        ("histonic-lite", "its components without their labels"),
+        ("colour", ""),
+    ],
+)
+def test_what_a_shipped_encoder_has_seen_is_said(bare: Bare, encoder: str, told: str) -> None:
+    shown = words(surveyed("camelyon16", bare("camelyon16"), encoder=encoder))
+    assert (f"The encoder {encoder} learned from" in shown) == bool(told) and told in shown
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "test_001,Normal\ntest_002,Tumor\n",

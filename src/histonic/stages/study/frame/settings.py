@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from histonic.core.settings import Settings
+from histonic.core.settings import DEFAULT_ENCODER, Settings
 
 
 class RecipeSettings(Settings):
@@ -38,7 +38,7 @@ class RecipeSettings(Settings):
         None, gt=0, description="Microns per pixel of images whose files and organisers do not say."
     )
     encoder: str = Field(
-        "histonic-mtl", description="Encoder: a name from 'histonic list' or a .safetensors file."
+        DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
     )
     encoder_config: Path | None = Field(
         None, description="YAML file of 'histonic encoder train': its encoder is trained first, and used."

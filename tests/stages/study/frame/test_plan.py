@@ -47,6 +47,15 @@ def test_settings_are_written_as_the_commands_read_them(tmp_path: Path) -> None:
     assert "encoder" not in last  # what was not said stays unsaid
 
 
+def test_an_encoder_in_a_file_is_named_by_its_whole_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    assert settings(encoder="own.safetensors").encoder == str((tmp_path / "own.safetensors").resolve())
+    assert settings(encoder="histonic-lite").encoder == "histonic-lite"
+
+
 def test_an_encoder_is_trained_first_where_its_settings_are_given(tmp_path: Path) -> None:
     config = tmp_path / "encoder.yaml"
     config.write_text("sets: []\nsteps: 5\nout: elsewhere\n")

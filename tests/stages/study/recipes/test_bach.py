@@ -29,6 +29,9 @@ def test_photographs_and_their_resolution(bare: Bare, tmp_path: Path) -> None:
     assert {case.site for case in known.used("train")} >= {"7", "b001"}
     assert "14 photographs have no patient" in words(known)
     assert "'patient_id'" in refusal("bach", folder, table=patients)
+    patients.write_text("image,patient_id\nn001.tif,7\nn002.tif,7\nN001,8\n")
+    said = refusal("bach", folder, table=patients)
+    assert "Row 4 says that n001 is of patient 8, a row above it of 7" in said
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ def test_the_oldest_form_has_plain_dashes_and_small_letters(tmp_path: Path) -> N
     assert found["TCGA-AA-0003"] == FollowUp(320, True)
 
 
+def test_contradicting_rows_of_cbioportal_are_left_out(tmp_path: Path) -> None:
+    head = "PATIENT_ID\tOS_STATUS\tOS_MONTHS\n"
+    rows = ["TCGA-AA-0001\t0:LIVING\t10", "TCGA-AA-0001\t1:DECEASED\t4", "TCGA-AA-0002\t0:LIVING\t2"]
+    text = head + "\n".join([*rows, rows[-1], rows[0]]) + "\n"
+    found, _ = read_follow_up(table(tmp_path, text, "data_clinical_patient.txt"))
+    assert found["TCGA-AA-0001"].why == "rows of the clinical table disagree"
+    assert found["TCGA-AA-0002"] == FollowUp(2 * DAYS_OF_MONTH, False)
+
+
 def test_a_real_frozen_section_is_left_out(data_dir: Path) -> None:
     """Its name has no UUID, and its section is TS1."""
     (name,) = (path.name for path in (data_dir / "slides").glob("TCGA-*.svs"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from histonic.core.settings import DEFAULT_ENCODER, Settings
 
@@ -56,6 +56,13 @@ class RecipeSettings(Settings):
     workers: int = Field(1, ge=1, le=256, description="Networks trained side by side (CPU only).")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("auto", description="auto, cpu or cuda.")
+
+    @field_validator("encoder")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        """A file by its whole path: the settings of the steps are used from any folder."""
+        is_file = value.endswith(".safetensors") and Path(value).is_file()
+        return str(Path(value).resolve()) if is_file else value
 
 
 class ChallengeSettings(Settings):

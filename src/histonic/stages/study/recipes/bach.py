@@ -130,15 +130,22 @@ def read_patients(path: Path, columns: Mapping[str, str]) -> dict[str, str]:
     """Patient by name of the photograph, of the table on the challenge's page.
 
     Raises:
-        TableError: A column is absent.
+        TableError: A column is absent, or a photograph is of two patients.
     """
     table, column = table_with(path, ("image", "patient_id"), columns)
+    found: dict[str, str] = {}
     pairs = zip(table.frame[column["image"]], table.frame[column["patient_id"]], strict=True)
-    return {
-        re.sub(r"\.tiff?$", "", str(image).lower()): str(patient)
-        for image, patient in pairs
-        if not is_missing(patient)
-    }
+    for row, (image, patient) in zip(table.frame.index, pairs, strict=True):
+        if is_missing(patient):
+            continue
+        name = re.sub(r"\.tiff?$", "", str(image).strip().lower())
+        if found.setdefault(name, str(patient)) != str(patient):
+            raise TableError(
+                f"Read the patients of {path}.",
+                f"Row {row} says that {name} is of patient {patient}, a row above it of {found[name]}.",
+                "A photograph is of one patient: correct the table.",
+            )
+    return found
 
 
 def write_inputs(settings: RecipeSettings, found: Survey, place: Place) -> None:

@@ -184,7 +184,9 @@ def _of_cbioportal(table: TextTable, columns: Mapping[str, str]) -> dict[str, Fo
             what = f"Row {row}, column {columns['os_status']!r} is {status!r}."
             todo = "Known are 0:LIVING and 1:DECEASED, with or without the number."
             raise TableError(f"Read the follow-up of {table.path}.", what, todo)
-        found[patient] = _judged(dead, None if months is None else months * DAYS_OF_MONTH)
+        judged = _judged(dead, None if months is None else months * DAYS_OF_MONTH)
+        agrees = found.get(patient, judged) == judged
+        found[patient] = judged if agrees else FollowUp(why="rows of the clinical table disagree")
     return found
 
 

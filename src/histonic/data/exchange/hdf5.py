@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,18 @@ def opened(path: Path, slide_id: str) -> Iterator[Any]:
         ) from error
 
 
-def holds(path: Path, test: Callable[[Any], bool]) -> bool:
-    """Whether an HDF5 file can be opened and is of some kind."""
-    try:
-        with h5py.File(path, "r") as file:
-            return bool(test(file))
-    except ERRORS:
-        return False
+def hold(paths: Iterable[Path], test: Callable[[Any], bool]) -> bool:
+    """Whether HDF5 files are of some kind: the first that can be opened decides, damaged ones say nothing."""
+    for path in paths:
+        try:
+            with h5py.File(path, "r") as file:
+                try:
+                    return bool(test(file))
+                except ERRORS:
+                    return False
+        except OSError:
+            continue
+    return False
 
 
 def matrix_in(path: Path, slide_id: str, name: str) -> Callable[[], AbstractContextManager[Matrix]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, SlideError
 from histonic.core.units import WH
+from histonic.data.exchange.lattice import least_step
 from histonic.data.maps.store import MapFacts
 from histonic.data.names import path_name, slide_name
 
@@ -162,6 +163,21 @@ class Form:
     tool: str
     find: Callable[[Request], list[Found]]
     read: Callable[[Found, Request], TileFeatures]
+
+
+class Places(TypedDict):
+    """Of ``TileFeatures``: where tiles lie."""
+
+    xy: Floats
+    side: float | None
+    step: float | None
+    tile_px: int | None
+
+
+def positions_alone(xy: Floats, request: Request) -> Places:
+    """Tiles of which only their corners are known: they are taken to touch their neighbours."""
+    step = least_step(xy) if len(xy) else None
+    return Places(xy=xy, side=step, step=step, tile_px=request.tile_px)
 
 
 def unreadable(slide_id: str, path: Path, found: str, todo: str = "Make the file anew.") -> SlideError:

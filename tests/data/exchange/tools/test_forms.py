@@ -192,3 +192,24 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(SlideError, match="cannot be read") as raised:
         form.read(found, request(folder))
     assert "'s0'" in raised.value.asked
+
+
+@pytest.mark.parametrize("name", ["trident", "stamp", "stamp 2.0", "atlaspatch"])
+def test_a_damaged_first_file_does_not_hide_the_folder(name: str, tmp_path: Path) -> None:
+    write, form_name, more = WRITERS[name]
+    folder = write(tmp_path, cohort(2))
+    (path,) = folder.rglob("s0.h5") if name != "trident" else folder.glob("*/features_uni_v1/s0.h5")
+    path.write_bytes(b"cut off")
+    if name == "trident":
+        folder = path.parent.rename(tmp_path / "renamed")
+    form, found = find_slides(request(folder, **more))
+    assert form.name == form_name and [each.slide_id for each in found] == ["s0", "s1"]
+    with pytest.raises(SlideError, match="cannot be read"):
+        form.read(found[0], request(folder, **more))
+
+
+def test_the_extractor_of_stamp_is_the_one_that_is_named(tmp_path: Path) -> None:
+    folder = write_stamp(tmp_path, cohort(1))
+    assert find_slides(request(folder, features="uni2"))[0].name == "stamp"
+    with pytest.raises(SettingsError, match="There are those of uni2"):
+        find_slides(request(folder, features="virchow2"))

@@ -12,7 +12,6 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.files import replacing_file
 from histonic.data.exchange.carried import KEY, carried_text, read_carried
 from histonic.data.exchange.hdf5 import matrix_in, opened, positions
-from histonic.data.exchange.lattice import least_step
 from histonic.data.exchange.packages import needed
 from histonic.data.exchange.tile_features import (
     Form,
@@ -22,6 +21,7 @@ from histonic.data.exchange.tile_features import (
     TileFeatures,
     map_rows,
     map_xy,
+    positions_alone,
     require_features,
     require_matrix,
     unreadable,
@@ -50,17 +50,13 @@ def read(found: Found, request: Request) -> TileFeatures:
         text = file["uns"].get(KEY) if "uns" in file else None
         carried = read_carried(None if text is None else text.asstr()[()], slide_id, path)
     encoder = carried.facts.encoder.name if carried else request.features
-    step = least_step(xy) if len(xy) else None
     return TileFeatures(
         slide_id=slide_id,
         path=path,
         encoder=encoder or require_features("", "AnnData", request.folder),
         shape=shape,
         open=matrix_in(path, slide_id, "X"),
-        xy=xy,
-        side=step,
-        step=step,
-        tile_px=request.tile_px,
+        **positions_alone(xy, request),
         carried=carried,
     )
 

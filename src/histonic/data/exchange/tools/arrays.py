@@ -10,12 +10,12 @@ import numpy as np
 
 from histonic.core.errors import SettingsError
 from histonic.data.exchange.hdf5 import positions
-from histonic.data.exchange.lattice import least_step
 from histonic.data.exchange.tile_features import (
     Form,
     Found,
     Request,
     TileFeatures,
+    positions_alone,
     require_features,
     require_matrix,
     unreadable,
@@ -57,17 +57,13 @@ def read(found: Found, request: Request) -> TileFeatures:
     xy = positions(_array(found.coords, slide_id, request), slide_id, found.coords)
     values = _array(path, slide_id, request)
     shape = require_matrix(slide_id, path, values.shape, len(xy))
-    step = least_step(xy) if len(xy) else None
     return TileFeatures(
         slide_id=slide_id,
         path=path,
         encoder=request.features,
         shape=shape,
         open=lambda: nullcontext(values),
-        xy=xy,
-        side=step,
-        step=step,
-        tile_px=request.tile_px,
+        **positions_alone(xy, request),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from histonic.data.exchange.hdf5 import holds, matrix_in, opened, plain, positions, positive, size_of
+from histonic.data.exchange.hdf5 import hold, matrix_in, opened, plain, positions, positive, size_of
 from histonic.data.exchange.tile_features import (
     Form,
     Found,
@@ -19,7 +19,7 @@ def find(request: Request) -> list[Found]:
     """The slides of a run."""
     for folder in (request.folder / "patches", request.folder):
         paths = sorted(folder.glob("*.h5")) if folder.is_dir() else []
-        if paths and holds(paths[0], _is_own):
+        if hold(paths, _is_own):
             return [Found(request.slide_id(path, folder), path) for path in paths]
     return []
 
@@ -33,7 +33,7 @@ def read(found: Found, request: Request) -> TileFeatures:
     """What the file of one slide says.
 
     Raises:
-        SettingsError: It holds the features of several encoders and none was named.
+        SettingsError: It hold the features of several encoders and none was named.
     """
     slide_id, path = found.slide_id, found.path
     with opened(path, slide_id) as file:

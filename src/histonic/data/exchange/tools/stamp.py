@@ -13,7 +13,7 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError
 from histonic.core.files import replacing_file
 from histonic.data.exchange.carried import KEY, carried_text, read_carried
-from histonic.data.exchange.hdf5 import holds, matrix_in, opened, plain, positions, positive
+from histonic.data.exchange.hdf5 import hold, matrix_in, opened, plain, positions, positive
 from histonic.data.exchange.lattice import least_step
 from histonic.data.exchange.tile_features import (
     Form,
@@ -37,28 +37,29 @@ _HASH = re.compile(r"-[0-9a-f]{8}$")
 
 def find(request: Request) -> list[Found]:
     """The slides in a folder of one extractor, or in the one of several that is meant."""
-    by_extractor: dict[str, list[tuple[Path, Path]]] = {}
+    by_folder: dict[Path, list[Path]] = {}
     for path in sorted(request.folder.rglob("*.h5")):
         # The folder of an extractor may hold folders of slides.
         steps = path.relative_to(request.folder).parts
         top = request.folder / steps[0] if len(steps) > 1 and _HASH.search(steps[0]) else request.folder
-        if top not in {folder for pairs in by_extractor.values() for folder, _ in pairs} and not holds(
-            path, lambda file: "feats" in file
-        ):
-            return []
-        by_extractor.setdefault(_HASH.sub("", top.name), []).append((top, path))
-    if not by_extractor:
+        by_folder.setdefault(top, []).append(path)
+    if not by_folder or not all(hold(paths, lambda file: "feats" in file) for paths in by_folder.values()):
         return []
-    name = choose_features(request.features, by_extractor, request.folder) if len(by_extractor) > 1 else None
-    found = by_extractor[name] if name else next(iter(by_extractor.values()))
-    folders = {folder for folder, _ in found}
+    by_extractor: dict[str, list[Path]] = {}
+    for folder in by_folder:
+        by_extractor.setdefault(_HASH.sub("", folder.name), []).append(folder)
+    if len(by_extractor) > 1 or any(_HASH.search(folder.name) for folder in by_folder):
+        name = choose_features(request.features, by_extractor, request.folder)
+    else:
+        name = next(iter(by_extractor))  # its name is no extractor's
+    folders = by_extractor[name]
     if len(folders) > 1:
         raise SettingsError(
             f"Import the features {name!r} in {request.folder}.",
             f"Several versions of STAMP made them: {', '.join(sorted(each.name for each in folders))}.",
             "Give one of these folders.",
         )
-    return [Found(request.slide_id(path, folder), path) for folder, path in found]
+    return [Found(request.slide_id(path, folders[0]), path) for path in by_folder[folders[0]]]
 
 
 def read(found: Found, request: Request) -> TileFeatures:

@@ -12,7 +12,7 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError
 from histonic.core.files import replacing_file
 from histonic.data.exchange.carried import KEY, carried_text, read_carried
-from histonic.data.exchange.hdf5 import holds, matrix_in, opened, plain, positions, positive, size_of
+from histonic.data.exchange.hdf5 import hold, matrix_in, opened, plain, positions, positive, size_of
 from histonic.data.exchange.tile_features import (
     Form,
     Found,
@@ -64,8 +64,7 @@ def _folders(folder: Path) -> list[Path]:
     found = [each for depth in ("", "*/") for each in folder.glob(f"{depth}{PREFIX}*") if each.is_dir()]
     if found:
         return sorted(found)
-    first = next(iter(sorted(folder.glob("*.h5"))), None)
-    return [folder] if first is not None and holds(first, _is_own) else []
+    return [folder] if hold(sorted(folder.glob("*.h5")), _is_own) else []
 
 
 def _is_own(file: Any) -> bool:
@@ -89,7 +88,7 @@ def read(found: Found, request: Request) -> TileFeatures:
             xy, told = positions(file["coords"][:], slide_id, found.coords), plain(file["coords"].attrs)
         values = request.tensors.read(path)
         if not isinstance(values, np.ndarray):
-            raise unreadable(slide_id, path, "It holds no bare tensor.")
+            raise unreadable(slide_id, path, "It hold no bare tensor.")
         own, carried = {}, None
         shape = require_matrix(slide_id, path, values.shape, len(xy))
 

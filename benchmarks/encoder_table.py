@@ -36,8 +36,8 @@ from histonic.stages.encoder.inputs import read_inputs
 from histonic.stages.encoder.recipes import build_spec
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
-from histonic.stages.transfer.probe import LabelledCodes, probe_codes
-from histonic.stages.transfer.scores import TilePredictions, group_numbers, tile_measures
+from histonic.stages.transfer.tiles.probe import LabelledCodes, probe_codes
+from histonic.stages.transfer.tiles.scores import TilePredictions, group_numbers, tile_measures
 
 HERE = Path(__file__).parent
 CODE_SIZE = 128

@@ -30,8 +30,8 @@ from histonic.stages.encoder.frozen import feature_sets
 from histonic.stages.encoder.inputs import read_inputs
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
-from histonic.stages.transfer.probe import LabelledCodes, probe_codes
-from histonic.stages.transfer.scores import TilePredictions, tile_measures
+from histonic.stages.transfer.tiles.probe import LabelledCodes, probe_codes
+from histonic.stages.transfer.tiles.scores import TilePredictions, tile_measures
 
 SETS: list[dict[str, Any]] = [
     {"name": "lymph_node_metastasis", "mpp": 0.97},

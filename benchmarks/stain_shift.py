@@ -28,7 +28,7 @@ from histonic.metrics.inference.intervals import bootstrap
 from histonic.nn.stain import perturb_stains
 from histonic.stages.encoder.imported import import_encoder
 from histonic.stages.encoder.train import train_encoder
-from histonic.stages.transfer.scores import TilePredictions, group_numbers, tile_measures
+from histonic.stages.transfer.tiles.scores import TilePredictions, group_numbers, tile_measures
 
 LEVELS = ("morphology", "hed-strong")
 # Factors on haematoxylin, eosin and the residual.

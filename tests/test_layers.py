@@ -48,6 +48,7 @@ INNER_FLOORS = {
     "simulate": [{""}, {"low_signal", "challenges"}],
     "stages/study": [{"frame"}, {"recipes", "needles", "rectangles"}, {""}],
     "stages/explain": [{"attribution"}, {""}],
+    "stages/transfer": [{"tiles"}, {""}],
     "app": [{"terminal"}, {""}],
 }
 """The same within a room; "" stands for the files that lie in it beside its folders."""

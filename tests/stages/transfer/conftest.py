@@ -16,7 +16,7 @@ from histonic.core.task import Task
 from histonic.encoders.base import EncoderSpec
 from histonic.nn.heads import Heads
 from histonic.stages.encoder.settings import TrainEncoderSettings
-from histonic.stages.transfer.probe import ProbeResult, probe_codes
+from histonic.stages.transfer.tiles.probe import ProbeResult, probe_codes
 
 
 class FakeSet:
@@ -112,7 +112,8 @@ class FakeWorld:
 @pytest.fixture
 def fake_world(monkeypatch: pytest.MonkeyPatch) -> FakeWorld:
     """Evaluation of encoders without tiles on the disk and without training."""
-    from histonic.stages.transfer import evaluated, evaluator, transfer
+    from histonic.stages.transfer import evaluator, transfer
+    from histonic.stages.transfer.tiles import evaluated
 
     world = FakeWorld()
     monkeypatch.setattr(

@@ -12,9 +12,9 @@ import yaml
 
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.task import Task
-from histonic.stages.transfer.evaluated import Evaluated, load_evaluated, save_evaluated
-from histonic.stages.transfer.scores import TilePredictions
 from histonic.stages.transfer.tasks import study_tasks
+from histonic.stages.transfer.tiles.evaluated import Evaluated, load_evaluated, save_evaluated
+from histonic.stages.transfer.tiles.scores import TilePredictions
 from histonic.stages.transfer.transfer import transfer
 
 SETS = [{"name": name, "path": name, "mpp": 0.5} for name in ("nodes", "colon", "breast")]

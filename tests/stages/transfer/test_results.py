@@ -10,10 +10,10 @@ import pytest
 
 from histonic.core.errors import SettingsError
 from histonic.core.task import Task
-from histonic.stages.transfer.evaluated import Evaluated
 from histonic.stages.transfer.results import Outcome, Row, Table, markdown, write_results
-from histonic.stages.transfer.scores import TilePredictions
 from histonic.stages.transfer.table import compare_rows, draw, render
+from histonic.stages.transfer.tiles.evaluated import Evaluated
+from histonic.stages.transfer.tiles.scores import TilePredictions
 
 VALUE = Task("age", "regression", ("label",))
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from histonic.core.errors import SettingsError
-from histonic.stages.transfer import mlp
 from histonic.stages.transfer.selection import mean_ranks
+from histonic.stages.transfer.tiles import mlp
 from histonic.stages.transfer.transfer import transfer
 from histonic.training.schedule import Schedule
 

@@ -28,17 +28,17 @@ from histonic.runs.run import read_kept_settings
 from histonic.stages.encoder.inputs import read_set
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
-from histonic.stages.transfer.evaluated import (
+from histonic.stages.transfer.selection import with_changes
+from histonic.stages.transfer.settings import EvaluatorSettings
+from histonic.stages.transfer.tiles.encoding import encode_tiles
+from histonic.stages.transfer.tiles.evaluated import (
     Evaluated,
-    encode_tiles,
     head_set,
     load_evaluated,
     mlp_set,
     probe_set,
     save_evaluated,
 )
-from histonic.stages.transfer.selection import with_changes
-from histonic.stages.transfer.settings import EvaluatorSettings
 from histonic.training.devices import pick_device
 
 GIVEN = ("out", "sets", "tiles", "slides", "cache")
@@ -225,9 +225,10 @@ class Evaluator:
         """Codes of all tiles of a set; those of the last pair of encoder and set are kept."""
         key = (name, set_name)
         if self._codes is None or self._codes[0] != key:
-            self.progress.stage(f"encoding {set_name}", 1)
-            self._codes = (key, encode_tiles(encoder, tiles))
-            self.progress.advance(1, encoder.spec.name)
+            codes = encode_tiles(
+                encoder, tiles, device=self.device, progress=self.progress, stage=f"encoding {set_name}"
+            )
+            self._codes = (key, codes)
         return self._codes[1]
 
 

@@ -16,8 +16,8 @@ from histonic.core.errors import SettingsError
 from histonic.core.files import replacing_file, write_csv, write_json, write_text
 from histonic.metrics.inference.scores import Score
 from histonic.runs.files import versions
-from histonic.stages.transfer.evaluated import Evaluated
-from histonic.stages.transfer.scores import (
+from histonic.stages.transfer.tiles.evaluated import Evaluated
+from histonic.stages.transfer.tiles.scores import (
     leading_value,
     mean_over_tasks,
     middle,

@@ -21,7 +21,7 @@ from histonic.runs.repeats import mean_measures, split_repeats
 from histonic.runs.run import read_facts
 from histonic.stages.evaluate.evaluate import EVALUATORS
 from histonic.stages.transfer.results import markdown
-from histonic.stages.transfer.scores import middle
+from histonic.stages.transfer.tiles.scores import middle
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["given", "curve", "control", "augment"]

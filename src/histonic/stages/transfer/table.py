@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from histonic.stages.transfer.results import Cell, Row, Table, markdown
-from histonic.stages.transfer.scores import (
+from histonic.stages.transfer.tiles.scores import (
     beyond_two_sd,
     compare_resampled,
     mean_over_tasks,

@@ -21,10 +21,10 @@ from histonic.core.settings import resolve
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.stages.transfer.evaluator import Evaluator
 from histonic.stages.transfer.results import Outcome, Row, Table, markdown, write_results
-from histonic.stages.transfer.scores import leading_value, standard_deviation
 from histonic.stages.transfer.settings import StudyTasksSettings
 from histonic.stages.transfer.slides import study_slides
 from histonic.stages.transfer.subsets import draw_subsets
+from histonic.stages.transfer.tiles.scores import leading_value, standard_deviation
 
 TRIAL_COLUMNS = ("tasks", "trained_on", "seed", "task", "measure", "score", "low", "high", "tiles", "groups")
 

@@ -19,10 +19,10 @@ from histonic.core.settings import resolve
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.stages.transfer.evaluator import Evaluator, begin_with, can_be_tuned
 from histonic.stages.transfer.results import Cell, Outcome, Table, write_results
-from histonic.stages.transfer.scores import leading_value, standard_deviation
 from histonic.stages.transfer.selection import expand_grid, mean_ranks, with_changes
 from histonic.stages.transfer.settings import TransferSettings
 from histonic.stages.transfer.table import compare_rows, draw, render
+from histonic.stages.transfer.tiles.scores import leading_value, standard_deviation
 
 SCRATCH = "from scratch"
 """Stands in the place of the encoder's name where there is none."""

@@ -20,11 +20,10 @@ from histonic.metrics.ranks import FloatArray
 from histonic.stages.study.frame.plan import Place, Step, encoder_step
 from histonic.stages.study.frame.results import ScoreLine, score_by
 from histonic.stages.study.frame.settings import RecipeSettings
-from histonic.stages.transfer.probe import LabelledCodes, ProbeResult, probe_codes
-from histonic.stages.transfer.scores import score_tiles
+from histonic.stages.transfer.tiles.encoding import encode_tiles
+from histonic.stages.transfer.tiles.probe import LabelledCodes, ProbeResult, probe_codes
+from histonic.stages.transfer.tiles.scores import score_tiles
 from histonic.training.devices import pick_device
-
-AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,8 @@ def coded_tiles(
         TileSetError: The set cannot be used.
         EncoderError: The encoder cannot be loaded.
     """
-    loaded = load_encoder(encoder, device=pick_device(device))
+    used = pick_device(device)
+    loaded = load_encoder(encoder, device=used)
     tiles = read_tile_set(
         plan,
         tile_px=loaded.spec.tile_px,
@@ -120,12 +120,7 @@ def coded_tiles(
                     return CodedTiles(tiles, file["codes"], loaded.spec.name)
         except (OSError, ValueError, KeyError, EOFError):
             progress.say(f"{kept} is damaged and made anew")
-    progress.stage("encode", len(tiles.tiles))
-    parts = []
-    for start in range(0, len(tiles.tiles), AT_ONCE):
-        parts.append(loaded.encode(np.ascontiguousarray(tiles.tiles[start : start + AT_ONCE])))
-        progress.advance(len(parts[-1]), plan.name)
-    codes = np.concatenate(parts).astype(np.float32)
+    codes = encode_tiles(loaded, tiles, device=used, progress=progress, stage=f"encode {plan.name}")
     with replacing_file(kept) as partial, partial.open("wb") as opened:
         np.savez(opened, codes=codes, made_of=np.array(made_of))
     return CodedTiles(tiles, codes, loaded.spec.name)

@@ -18,15 +18,13 @@ from histonic.core.errors import HistonicError, RunError
 from histonic.core.files import replacing_file
 from histonic.core.task import Task
 from histonic.data.tilesets.tile_set import TileSet
-from histonic.encoders.base import Encoder
 from histonic.encoders.tile_heads import load_heads
 from histonic.metrics.discrimination.variance import VarianceShares, variance_shares
 from histonic.nn.heads import prediction_width
-from histonic.stages.transfer.mlp import classify_codes
-from histonic.stages.transfer.probe import LabelledCodes, LinearModel, probe_codes
-from histonic.stages.transfer.scores import TilePredictions, group_numbers
+from histonic.stages.transfer.tiles.mlp import classify_codes
+from histonic.stages.transfer.tiles.probe import LabelledCodes, LinearModel, probe_codes
+from histonic.stages.transfer.tiles.scores import TilePredictions, group_numbers
 
-TILES_AT_ONCE = 256
 ARRAYS = ("truth", "outputs", "group")
 AGAIN = "Delete it and give the same command again; only this file is made anew."
 DAMAGE = (
@@ -61,14 +59,6 @@ class Evaluated:
     predictions: TilePredictions
     c: float | None
     shares: VarianceShares | None = None
-
-
-def encode_tiles(encoder: Encoder, tiles: TileSet) -> npt.NDArray[np.float32]:
-    """Codes ``(N, D)`` of all tiles of a set."""
-    starts = range(0, len(tiles.tiles), TILES_AT_ONCE)
-    return np.concatenate(
-        [encoder.encode(np.ascontiguousarray(tiles.tiles[at : at + TILES_AT_ONCE])) for at in starts]
-    )
 
 
 def labelled(tiles: TileSet, codes: npt.NDArray[Any], task: Task, splits: Sequence[str]) -> LabelledCodes:

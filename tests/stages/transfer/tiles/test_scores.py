@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histonic.core.task import Task
-from histonic.stages.transfer.scores import (
+from histonic.stages.transfer.tiles.scores import (
     Resampled,
     TilePredictions,
     beyond_two_sd,

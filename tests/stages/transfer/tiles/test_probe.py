@@ -11,8 +11,8 @@ from sklearn.preprocessing import StandardScaler
 
 from histonic.core.errors import EncoderError, TrainingError
 from histonic.core.task import Task
-from histonic.stages.transfer.probe import C_GRID, LabelledCodes, group_folds, probe_codes
-from histonic.stages.transfer.scores import group_numbers
+from histonic.stages.transfer.tiles.probe import C_GRID, LabelledCodes, group_folds, probe_codes
+from histonic.stages.transfer.tiles.scores import group_numbers
 
 THREE = Task("type", "multiclass", ("label",), ("a", "b", "c"))
 TWO = Task("tumour", "binary", ("label",), ("no", "yes"))

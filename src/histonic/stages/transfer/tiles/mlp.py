@@ -14,8 +14,8 @@ from histonic.core.task import Task
 from histonic.nn.blocks import DenseBlock
 from histonic.nn.heads import Head
 from histonic.nn.losses import LOSSES, ValidationResult
-from histonic.stages.transfer.probe import LabelledCodes, usable_codes
-from histonic.stages.transfer.scores import TilePredictions, group_numbers
+from histonic.stages.transfer.tiles.probe import LabelledCodes, usable_codes
+from histonic.stages.transfer.tiles.scores import TilePredictions, group_numbers
 from histonic.training.devices import make_fabric
 from histonic.training.loop import Chunks, Inputs, Training, TrainingData
 from histonic.training.schedule import Schedule

@@ -8,11 +8,11 @@ import torch
 
 from histonic.core.errors import EncoderError, TrainingError
 from histonic.core.task import Task
-from histonic.stages.transfer import mlp
-from histonic.stages.transfer.mlp import SCHEDULE as PAPER
-from histonic.stages.transfer.mlp import CodeClassifier, classify_codes
-from histonic.stages.transfer.probe import LabelledCodes, probe_codes
-from histonic.stages.transfer.scores import leading_value
+from histonic.stages.transfer.tiles import mlp
+from histonic.stages.transfer.tiles.mlp import SCHEDULE as PAPER
+from histonic.stages.transfer.tiles.mlp import CodeClassifier, classify_codes
+from histonic.stages.transfer.tiles.probe import LabelledCodes, probe_codes
+from histonic.stages.transfer.tiles.scores import leading_value
 from histonic.training.schedule import Schedule
 
 BINARY = Task("tumour", "binary", ("label",), ("no", "yes"))

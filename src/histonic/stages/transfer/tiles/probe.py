@@ -22,7 +22,7 @@ from histonic.core.task import Task
 from histonic.metrics.discrimination import labels, regression
 from histonic.metrics.inference.scores import Score
 from histonic.metrics.ranks import FloatArray, IntArray
-from histonic.stages.transfer.scores import RESAMPLES, TilePredictions, group_numbers, score_tiles
+from histonic.stages.transfer.tiles.scores import RESAMPLES, TilePredictions, group_numbers, score_tiles
 
 C_GRID = tuple(10.0**power for power in range(-10, 1))
 """Inverse strengths of the penalty, weakest code use first. Mormont et al., IEEE JBHI (2021)."""
@@ -172,7 +172,7 @@ def group_folds(
 
     Args:
         targets: ``(n,)`` class index or value.
-        group: ``(n,)`` numbers of :func:`~histonic.stages.transfer.scores.group_numbers`.
+        group: ``(n,)`` numbers of :func:`~histonic.stages.transfer.tiles.scores.group_numbers`.
         task: The target.
         seed: Of the shuffle.
 

@@ -1,0 +1,1 @@
+"""One encoder on one tile set: its codes, models of them, and their scores."""

@@ -31,7 +31,7 @@ from histonic.metrics.survival import concordance as survival
 from histonic.metrics.survival.curves import log_rank
 from histonic.metrics.survival.outcome import Survival, check_survival
 from histonic.stages.evaluate.chance import judge
-from histonic.stages.evaluate.clinical_fits import Design, added_by_image
+from histonic.stages.evaluate.clinical.fits import Design, added_by_image
 from histonic.stages.evaluate.groups import evaluate_groups
 
 Draw = Callable[[int, np.random.Generator], float | None]

@@ -49,6 +49,8 @@ INNER_FLOORS = {
     "stages/study": [{"frame"}, {"recipes", "needles", "rectangles"}, {""}],
     "stages/explain": [{"attribution"}, {""}],
     "stages/transfer": [{"tiles"}, {""}],
+    "stages/evaluate": [{""}, {"clinical"}],
+    "stages/report": [{"document"}, {"wording"}, {"figures"}, {""}],
     "app": [{"terminal"}, {""}],
 }
 """The same within a room; "" stands for the files that lie in it beside its folders."""

@@ -31,16 +31,19 @@ from histonic.data.maps.writer import write_map
 from histonic.metrics.inference.scores import Score
 from histonic.runs.documents import FIRST_LOOK
 from histonic.stages.evaluate.chance import judge
-from histonic.stages.evaluate.clinical_fits import AddedByImage, ClinicalColumn
-from histonic.stages.evaluate.clinical_models import Clinical, NamedScore
+from histonic.stages.evaluate.clinical.fits import AddedByImage, ClinicalColumn
+from histonic.stages.evaluate.clinical.models import Clinical, NamedScore
 from histonic.stages.evaluate.curves import ClassCurves, ClassLine, FollowUp, RestrictedMeanRow
 from histonic.stages.evaluate.groups import Grouping
-from histonic.stages.report import numbers, words
-from histonic.stages.report.content import SLIDES_SHOWN
-from histonic.stages.report.document import NetworkHistory, Report
-from histonic.stages.report.figures import PICTURES, calibration_picture, training_picture
+from histonic.stages.report.document.report import Report
+from histonic.stages.report.document.sections import NetworkHistory
+from histonic.stages.report.figures.classes import calibration_picture
+from histonic.stages.report.figures.targets import PICTURES
+from histonic.stages.report.figures.training import training_picture
 from histonic.stages.report.report import interval_drawing, write_report
 from histonic.stages.report.settings import ReportSettings
+from histonic.stages.report.slides import SLIDES_SHOWN
+from histonic.stages.report.wording import cohort, groups, outcome, words
 
 MSI = Task("msi", "binary", ("msi",), ("stable", "instable"))
 GRADE = Task("grade", "ordinal", ("grade",), ("low", "intermediate", "high"))
@@ -246,7 +249,7 @@ def test_page_says_what_went_in_and_what_came_out(whole: tuple[Page, dict[str, A
     for target in values["targets"]:
         assert words.score_words(Score(**target["scores"][0])).replace(words.NBSP, " ") in page.text
         assert target["summary"].replace(words.NBSP, " ") in page.text
-        assert words.missing_words(60, target["n"]) in page.text
+        assert cohort.missing_words(60, target["n"]) in page.text
         for score in target["scores"]:
             assert score["name"] in page.text
             assert words.interval_words(Score(**score)) in page.text
@@ -516,7 +519,7 @@ def gained(low: float, *, slides: float = 0.7, p: float = 0.01, crossed: bool = 
 
     models = (("clinical", 0.55), ("image", slides), ("both", 0.75))
     gain = replace(area(0.2), low=low, high=0.4 - low)
-    return words.clinical_words(
+    return groups.clinical_words(
         Clinical(
             n=40,
             trained=0,
@@ -584,7 +587,7 @@ def test_groups_are_told_with_a_warning(rich: tuple[Page, dict[str, Any]]) -> No
         ]  # fmt: skip
         assert sum(level["n"] for level in target["groups"][1]["levels"]) == target["n"]
         groupings = [Grouping.model_validate(group) for group in target["groups"]]
-        assert words.spread_words(groupings) in page.text and "corrected for several" in page.text
+        assert groups.spread_words(groupings) in page.text and "corrected for several" in page.text
     assert "sex: f 30" in page.text
     site = values["targets"][0]["groups"][0]["levels"][0]
     assert site["few"] and site["warning"] in page.text
@@ -598,7 +601,7 @@ def test_clinical_columns_stand_beside_the_slides(rich: tuple[Page, dict[str, An
         assert [column["missing"] for column in clinical["columns"]] == [1, 0]
         assert words.p_words(clinical["test"]["p"]) in page.text
         for row in clinical["gains"]:
-            assert words.difference_words(Score(**row["score"])) in page.text
+            assert groups.difference_words(Score(**row["score"])) in page.text
 
 
 def test_with_a_fixed_split_clinical_columns_learn_from_those_who_trained(
@@ -723,7 +726,7 @@ def test_the_smooth_curve_is_drawn_where_there_is_one(rich: tuple[Page, dict[str
 )
 def test_words_of_the_follow_up(median: tuple[float | None, ...], said: str) -> None:
     ends = dict(zip(("median", "low", "high"), median, strict=True))
-    text = numbers.follow_up_words(FollowUp(n=9, events=1, competing=2, **ends), "months")
+    text = outcome.follow_up_words(FollowUp(n=9, events=1, competing=2, **ends), "months")
     text = text.replace(words.NBSP, " ")
     assert text.startswith("1 event in 9 patients, and another cause in 2. ") and text.endswith(said)
 
@@ -732,7 +735,7 @@ def test_words_of_the_follow_up(median: tuple[float | None, ...], said: str) -> 
 def test_words_of_the_restricted_means(crossed: bool, low: float | None) -> None:
     high = None if low is None else 9.0
     row = RestrictedMeanRow(until=60, low_risk=45, high_risk=40, difference=5, low=low, high=high)
-    text = numbers.restricted_mean_words(row, crossed).replace(words.NBSP, " ")
+    text = outcome.restricted_mean_words(row, crossed).replace(words.NBSP, " ")
     assert ("patients of all folds together" in text) == crossed
     assert ("Its variance counts twice" in text) == (crossed and low is not None)
     assert ("95 % interval 1 to 9" in text) == (low is not None)
@@ -759,8 +762,8 @@ def test_a_label_table_that_moved_is_asked_for(tmp_path: Path, make_run: MakeRun
 
 def test_differences_carry_their_sign() -> None:
     score = Score("AUROC", -0.021, -0.05, None, 0.0, higher_is_better=True)
-    assert words.difference_words(score) == f"{words.MINUS}0.02"
-    assert words.difference_words(replace(score, value=None, low=None)) == "undefined"
+    assert groups.difference_words(score) == f"{words.MINUS}0.02"
+    assert groups.difference_words(replace(score, value=None, low=None)) == "undefined"
 
 
 def test_a_fixed_split_is_told_as_such(tmp_path: Path, make_run: MakeRun) -> None:
@@ -820,10 +823,10 @@ def test_competing_causes_have_cumulative_incidences(tmp_path: Path, make_run: M
 
 def test_folds_of_the_label_table_are_said_to_be_its_own() -> None:
     run = run_document([MSI]).model_copy(update={"split": "given folds", "folds": 5})
-    assert "who is tested in each of 5 folds" in words.split_words(run)
-    said = words.folds_words(run, 30, 20, 2)
+    assert "who is tested in each of 5 folds" in cohort.split_words(run)
+    said = cohort.folds_words(run, 30, 20, 2)
     assert "10 of 30 are tested in none" in said and "2 patients had no part" in said
-    assert "in none" not in words.folds_words(run, 30, 30)
+    assert "in none" not in cohort.folds_words(run, 30, 30)
 
 
 # ----------------------------------------------------------------------------- tissue

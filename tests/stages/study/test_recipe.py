@@ -15,7 +15,7 @@ from histonic.simulate.challenges import images, whole_slides
 from histonic.simulate.challenges.writing import MINIATURES, simulate_challenge
 from histonic.simulate.patients import Latents
 from histonic.stages.report import content
-from histonic.stages.report.document import ExplanationsSection
+from histonic.stages.report.document.sections import ExplanationsSection
 from histonic.stages.report.maps import METHOD
 from histonic.stages.study.frame.cases import Survey
 from histonic.stages.study.frame.results import ChallengeScores

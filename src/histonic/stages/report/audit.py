@@ -11,9 +11,9 @@ from histonic.core.progress import Progress
 from histonic.runs.run import WholeRun
 from histonic.stages.audit.findings import AuditResult, ConfounderResult, Finding, ModelOrder
 from histonic.stages.audit.run import audit_read_run
-from histonic.stages.report import words
-from histonic.stages.report.document import AuditSection, Forest, ForestRow
-from histonic.stages.report.drawing import COLOURS, INK, PALE, Picture, draw_figure
+from histonic.stages.report.document.sections import AuditSection, Forest, ForestRow
+from histonic.stages.report.figures.drawing import COLOURS, INK, PALE, Picture, draw_figure
+from histonic.stages.report.wording import words
 
 LEVEL_WORDS = {"error": "Error", "warning": "Warning", "note": "Note"}
 HEADLINES = {

@@ -9,11 +9,11 @@ import pandas as pd
 from histonic.core.errors import CohortError
 from histonic.runs.patient_columns import as_levels
 from histonic.runs.predictions import PredictionTable
-from histonic.stages.evaluate.clinical_models import Clinical, evaluate_clinical
+from histonic.stages.evaluate.clinical.models import Clinical, evaluate_clinical
 from histonic.stages.evaluate.groups import Grouping, evaluate_groups, site_grouping
-from histonic.stages.report import words
-from histonic.stages.report.document import NoClinical, Target
+from histonic.stages.report.document.target import NoClinical, Target
 from histonic.stages.report.settings import ReportSettings
+from histonic.stages.report.wording import groups as group_words
 
 
 def evidence_of(
@@ -33,7 +33,7 @@ def evidence_of(
         settings: Which columns are for what.
         seed: Of the resamples.
         training: With a fixed split, the patients who trained; see
-            :func:`histonic.stages.evaluate.clinical_models.evaluate_clinical`.
+            :func:`histonic.stages.evaluate.clinical.models.evaluate_clinical`.
     """
     if target.problem:
         return target
@@ -54,7 +54,7 @@ def groups_of(
 
     def warned(grouping: Grouping) -> Grouping:
         said = [
-            level.model_copy(update={"warning": words.few_words(level, table.task.kind)})
+            level.model_copy(update={"warning": group_words.few_words(level, table.task.kind)})
             for level in grouping.levels
         ]
         return grouping.model_copy(update={"levels": tuple(said)})
@@ -75,4 +75,4 @@ def _clinical(
         )
     except CohortError as error:
         return NoClinical(problem=error.reason)
-    return found.model_copy(update={"summary": words.clinical_words(found)})
+    return found.model_copy(update={"summary": group_words.clinical_words(found)})

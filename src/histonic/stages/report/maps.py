@@ -18,7 +18,7 @@ from histonic.stages.explain.explain import FOLDER, explain_read_run
 from histonic.stages.explain.files import prediction_words, read_records
 from histonic.stages.explain.record import Explanation, summary_row
 from histonic.stages.explain.settings import ExplainSettings
-from histonic.stages.report.document import ExplainedSlide, ExplanationsSection
+from histonic.stages.report.document.sections import ExplainedSlide, ExplanationsSection
 
 METHOD = "integrated-gradients"
 PATIENTS = 2

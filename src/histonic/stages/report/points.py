@@ -11,8 +11,8 @@ from histonic.core.task import Task
 from histonic.runs.documents import ChosenThreshold, RunDocument
 from histonic.stages.evaluate.evaluate import TaskEvaluation
 from histonic.stages.evaluate.operating_points import PointEvaluation, PointScore
-from histonic.stages.report import words
-from histonic.stages.report.document import OperatingPoints, PointRow
+from histonic.stages.report.document.target import OperatingPoints, PointRow
+from histonic.stages.report.wording import words
 
 FEW = 20
 """Patients of a class; of fewer, a threshold for a sensitivity of 0.95 is that of the lowest."""

@@ -20,15 +20,18 @@ from histonic.metrics.inference.scores import Score
 from histonic.runs.ordered import FOLDER as ORDERED
 from histonic.runs.ordered import draw_ordered, value_name
 from histonic.runs.run import Run, read_whole_run
-from histonic.stages.report import numbers, points, words
+from histonic.stages.report import points
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
-from histonic.stages.report.content import ROWS_SHOWN, report_content, run_with_store, slide_picture
-from histonic.stages.report.curves import forest_picture
-from histonic.stages.report.document import Report
-from histonic.stages.report.figures import target_pictures, training_picture
+from histonic.stages.report.content import ROWS_SHOWN, report_content, run_with_store
+from histonic.stages.report.document.report import Report
+from histonic.stages.report.figures.forest import forest_picture
+from histonic.stages.report.figures.targets import target_pictures
+from histonic.stages.report.figures.training import training_picture
 from histonic.stages.report.maps import explanation_pictures
 from histonic.stages.report.settings import ReportSettings
-from histonic.stages.report.terms import RANGES
+from histonic.stages.report.slides import slide_picture
+from histonic.stages.report.wording import cohort, groups, outcome, words
+from histonic.stages.report.wording.terms import RANGES
 
 THUMBNAIL_PX = 380
 """Longer side of a slide's picture on the page; twice what a phone shows of it."""
@@ -98,9 +101,11 @@ def render_page(content: Report, pictures: Mapping[str, Any]) -> str:
         compact=words.compact, counted=lambda count, noun: words.counted(count, noun), yaml=_yaml
     )
     environment.globals.update(
-        words=words, points=points, numbers=numbers, interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN
+        words=words, outcome=outcome, cohort_words=cohort, group_words=groups, points=points
     )
-    environment.globals.update(audit_levels=LEVEL_WORDS)
+    environment.globals.update(
+        interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN, audit_levels=LEVEL_WORDS
+    )
     return environment.get_template("report.html.j2").render(dict(content), pictures=pictures)
 
 

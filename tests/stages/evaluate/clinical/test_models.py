@@ -15,9 +15,9 @@ from histonic.core.errors import CohortError
 from histonic.core.task import TASK_KINDS, Task
 from histonic.metrics.survival.outcome import Survival
 from histonic.runs.predictions import PredictionTable
-from histonic.stages.evaluate import clinical_models
-from histonic.stages.evaluate.clinical_fits import Design, added_by_image, cross_fit
-from histonic.stages.evaluate.clinical_models import METRIC, evaluate_clinical
+from histonic.stages.evaluate.clinical import models
+from histonic.stages.evaluate.clinical.fits import Design, added_by_image, cross_fit
+from histonic.stages.evaluate.clinical.models import METRIC, evaluate_clinical
 from histonic.stages.evaluate.evaluate import evaluate_task
 
 TASKS = {
@@ -95,8 +95,7 @@ def test_with_a_fixed_split_the_clinical_model_comes_from_those_who_trained(kind
     truth = [name for name in training.columns if name != "patient_id"]
     turned = frame.assign(**{name: frame[name].to_numpy()[::-1] for name in truth})
     scores = [
-        clinical_models._clinic(PredictionTable(task, each), columns, training).score
-        for each in (table.frame, turned)
+        models._clinic(PredictionTable(task, each), columns, training).score for each in (table.frame, turned)
     ]
     assert np.array_equal(*scores)
 
@@ -105,7 +104,7 @@ def test_with_a_fixed_split_the_frozen_clinical_model_is_that_of_scikit_learn() 
     task, frame, _, training = fixed_split("binary", tested=60)
     rng = np.random.default_rng(5)
     age = {f"p{k}": f"{rng.normal():.4f}" for k in range(400)}
-    score = clinical_models._clinic(PredictionTable(task, frame), {"age": age}, training).score
+    score = models._clinic(PredictionTable(task, frame), {"age": age}, training).score
     x, new = (np.array([[float(age[p])] for p in each["patient_id"]]) for each in (training, frame))
     scaled, new = (x - x.mean()) / x.std(), (new - x.mean()) / x.std()
     model = LogisticRegression(max_iter=1000).fit(scaled, training["truth"] == "yes")
@@ -219,7 +218,7 @@ def test_a_column_that_tells_nothing_outside_a_part_gives_everyone_the_same(kind
     stage = dict(zip(frame["patient_id"], cells.tolist(), strict=True))
     found = evaluate_clinical(task, frame, {"stage": stage}, resamples=100, seed=0)
     assert {row.name for row in found.models} == {"clinical", "image", "both"}
-    made = clinical_models._design(PredictionTable(task, frame), {"stage": stage})
+    made = models._design(PredictionTable(task, frame), {"stage": stage})
     scores = cross_fit(made, None, frame["fold"].to_numpy())
     assert np.isfinite(scores).all() and np.ptp(scores[first], axis=0) == pytest.approx(0)
 

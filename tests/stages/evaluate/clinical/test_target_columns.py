@@ -11,8 +11,8 @@ import pytest
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
 from histonic.metrics.survival.outcome import check_survival
-from histonic.stages.evaluate.clinical_fits import Design
-from histonic.stages.evaluate.target_columns import require_no_target
+from histonic.stages.evaluate.clinical.fits import Design
+from histonic.stages.evaluate.clinical.target_columns import require_no_target
 
 BINARY = Task("er", "binary", ("er",), ("neg", "pos"))
 GRADE = Task("grade", "ordinal", ("grade",), ("1", "2", "3"))

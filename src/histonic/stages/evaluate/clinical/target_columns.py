@@ -11,7 +11,7 @@ from histonic.metrics.discrimination import labels, regression
 from histonic.metrics.ranks import FloatArray, IntArray
 from histonic.metrics.survival.concordance import concordance
 from histonic.metrics.survival.outcome import Survival, check_survival
-from histonic.stages.evaluate.clinical_fits import Design
+from histonic.stages.evaluate.clinical.fits import Design
 
 ALMOST = 0.995
 """AUROC, correlation, concordance or share of each class from which a column is taken for the target."""

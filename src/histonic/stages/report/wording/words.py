@@ -8,18 +8,14 @@ from collections.abc import Sequence
 from histonic.core.calls import is_point
 from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.scores import Score
-from histonic.runs.documents import FIRST_LOOK, CohortCounts, RunDocument
 from histonic.stages.evaluate.chance import CROSSED_REACH, Verdict
-from histonic.stages.evaluate.clinical_fits import AddedByImage
-from histonic.stages.evaluate.clinical_models import Clinical
 from histonic.stages.evaluate.evaluated import POOLED
-from histonic.stages.evaluate.groups import Grouping, GroupScore
-from histonic.stages.report.document import ForestRow
-from histonic.stages.report.terms import GLOSSARY as GLOSSARY
-from histonic.stages.report.terms import GLOSSES, RANGES, READING
-from histonic.stages.report.terms import MINUS as MINUS
-from histonic.stages.report.terms import NBSP as NBSP
-from histonic.stages.report.terms import READING_ALL as READING_ALL
+from histonic.stages.report.document.sections import ForestRow
+from histonic.stages.report.wording.terms import GLOSSARY as GLOSSARY
+from histonic.stages.report.wording.terms import GLOSSES, RANGES, READING
+from histonic.stages.report.wording.terms import MINUS as MINUS
+from histonic.stages.report.wording.terms import NBSP as NBSP
+from histonic.stages.report.wording.terms import READING_ALL as READING_ALL
 
 CONCLUSIONS = {
     "better": "Better than chance:",
@@ -30,8 +26,12 @@ CONCLUSIONS = {
     "unknown": "No interval:",
 }
 """How the leading score stands to chance, in the head of the page."""
+
+
 DIFFERS = 0.02
 """From here on the pooled value of a metric gets a sentence."""
+
+
 KIND_WORDS: dict[TaskKind, str] = {
     "binary": "one of two classes",
     "multiclass": "one of several classes",
@@ -89,7 +89,7 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    return _signed(f"{value:.{min(decimals, 8)}f}")
+    return signed(f"{value:.{min(decimals, 8)}f}")
 
 
 def compact(value: float | None) -> str:
@@ -115,7 +115,7 @@ def score_number(name: str, value: float | None) -> str:
     if base_name(name) not in RANGES:
         return significant(value)
     text = f"{value:.2f}"
-    return _signed("0.00" if text == "-0.00" else text)
+    return signed("0.00" if text == "-0.00" else text)
 
 
 def line_words(slope: float, intercept: float) -> str:
@@ -264,164 +264,6 @@ def target_summary(score: Score, verdict: Verdict, n: int) -> str:
     return f"{CONCLUSIONS[verdict.word]} {result}, in {counted(n, 'patient')}."
 
 
-def opening(counts: CohortCounts, labels: Sequence[str], run: RunDocument) -> str:
-    """The head of the page: what was done."""
-    return (
-        f"{counted(counts.slides_used, 'slide')} of {counted(counts.patients_used, 'patient')} were "
-        f"used to predict {joined(labels)} from the slides "
-        f"alone. {split_words(run)} The intervals say how far the result would vary with other "
-        "patients." + (f" {FIRST_LOOK}" if run.quick else "")
-    )
-
-
-def split_words(run: RunDocument) -> str:
-    """How patients were kept apart."""
-    if run.split == "fixed":
-        return (
-            "The label table says which patients train and which are tested; those that are tested took no "
-            "part in training."
-        )
-    if run.split == "given folds":
-        return (
-            f"The label table says who trains, who validates and who is tested in each of {run.folds} folds; "
-            "no patient was predicted by networks that had seen that patient."
-        )
-    parts = f"{run.folds} parts" + (" that keep every site whole" if run.split == "site" else "")
-    often = f", {run.repeats} times anew," if run.repeats > 1 else ""
-    never = " nor the patient's site" if run.split == "site" else ""
-    return (
-        f"The patients were divided into {parts}{often} and every patient was predicted by networks that had "
-        f"never seen that patient{never}."
-    )
-
-
-def folds_words(run: RunDocument, used: int, tested: int, without: int = 0) -> str:
-    """How the folds of the tables below came about."""
-    if run.split == "fixed":
-        return (
-            f"{counted(tested, 'patient')} of {used} were set aside by the label table and predicted; the "
-            "rest trained the networks and decided when training stopped. The tables count the tested ones."
-        )
-    if run.split == "given folds":
-        rest = f"; {used - tested} of {used} are tested in none" if tested < used else ""
-        absent = (
-            f" {counted(without, 'patient')} had no part in some of the folds (cohort.json names them)."
-            if without
-            else ""
-        )
-        return (
-            f"The label table says who trains, who validates and who is tested in each of {run.folds} folds"
-            f"{rest}. Where it names nobody who validates, a fifth of those who train did.{absent}"
-        )
-    how = {
-        "site": "every site lies in one part, so that no network was tested on a site it had seen",
-        "given parts": "the label table says who is in which",
-    }.get(run.split, "they are alike in targets and sites as far as possible")
-    first = " The tables show the first of the repeats." if run.repeats > 1 else ""
-    return (
-        f"The patients were divided into {run.folds} parts; all slides of a patient are in the same part, "
-        f"and {how}. In turn each part was set aside and predicted (its fold), another one decided when "
-        f"training stopped, and the networks learned from the rest.{first}"
-    )
-
-
-def few_words(level: GroupScore, kind: TaskKind) -> str:
-    """A warning where a group is too small to say much; empty else.
-
-    Example:
-        >>> few_words(GroupScore(name="east", n=28, cases=9, few=True), "survival")
-        'few: 28 patients, 9 events'
-    """
-    if level.problem:
-        return level.problem
-    if not level.few:
-        return ""
-    if level.cases is None:
-        return f"few: {counted(level.n, 'patient')}"
-    cases = counted(level.cases, "event") if kind == "survival" else f"{level.cases} of the rarest class"
-    return f"few: {counted(level.n, 'patient')}, {cases}"
-
-
-def spread_words(groups: Sequence[Grouping]) -> str:
-    """Whether the groups of each grouping differ by more than chance; empty if none can be compared.
-
-    Example:
-        >>> spread_words([Grouping(name="site", levels=(), p_value=0.4)])
-        'Values by site differ no more than chance makes them differ (p = 0.40).'
-    """
-    tested = [(grouping.name, grouping.p_value) for grouping in groups if grouping.p_value is not None]
-    correction = ", corrected for several groupings" if len(tested) > 1 else ""
-    sentences = []
-    for name, p in tested:
-        amount = "no more than chance makes them differ" if p >= 0.05 else "more than chance makes likely"
-        sentences.append(f"Values by {name} differ {amount} ({p_words(p)}{correction}).")
-    return " ".join(sentences)
-
-
-def difference_words(score: Score) -> str:
-    """A difference with its sign and interval.
-
-    Example:
-        >>> difference_words(Score("AUROC", 0.05, -0.01, 0.1, chance=0.0, higher_is_better=True))
-        '+0.05 (−0.01 to +0.10)'
-    """
-    if score.value is None:
-        return "undefined"
-    ends = (score.value, score.low, score.high)
-    numbers = [_signed(f"{number:+.2f}") for number in ends if number is not None]
-    return numbers[0] if len(numbers) < 3 else f"{numbers[0]} ({numbers[1]} to {numbers[2]})"
-
-
-def clinical_words(clinical: Clinical) -> str:
-    """What the slides add to the clinical columns, as a sentence or two."""
-    names = joined([f"“{column.name}”" for column in clinical.columns])
-    gain = next(row.score for row in clinical.gains if row.name == "both − clinical")
-    by_name = {row.name: row.score for row in clinical.models}
-    reached = (
-        f"{names} alone reach {score_words(by_name['clinical'])}; with the slides, "
-        f"{score_words(by_name['both'])}. The change is {difference_words(gain)}"
-    )
-    if gain.value is None or gain.low is None or gain.high is None:
-        return f"{reached}."
-    if gain.low > 0:
-        doubt = _doubt_of_gain(gain.value, gain.low, by_name["image"], clinical.test)
-        if not doubt:
-            return f"{reached}: the slides add to what these columns tell."
-        return f"{reached}. But {doubt}, so this run does not show that the slides add to them."
-    if gain.high < 0:
-        return f"{reached}: adding the slides makes the order of the patients worse."
-    return (
-        f"{reached}: the interval contains no change, so this run does not show that the slides add to them."
-    )
-
-
-def _doubt_of_gain(gain: float, low: float, slides: Score, test: AddedByImage | None) -> str:
-    """Why a gain whose interval begins at ``low`` above 0 is none; empty if it is one."""
-    if slides.value is None or slides.value <= (slides.chance or 0.0):
-        return (
-            f"the slides alone reach {score_words(slides)}, no better than chance, and it is their "
-            "prediction turned round that was added"
-        )
-    if test is not None and test.p >= 0.05:
-        return f"the test below does not find more than chance ({p_words(test.p)})"
-    if test is not None and test.crossed and gain <= CROSSED_REACH * (gain - low):
-        return (
-            f"in cross-validation chance reaches up to {CROSSED_REACH:.1f} times as far as an interval says, "
-            "and then the interval would contain no change"
-        )
-    return ""
-
-
-def missing_words(used: int, n: int) -> str:
-    """How many of the patients a target's label is missing for; empty if none."""
-    if n == used:
-        return ""
-    verb = "has" if used - n == 1 else "have"
-    return (
-        f"{used - n} of {counted(used, 'patient')} {verb} no value for this target in the label table and "
-        "cannot be scored here."
-    )
-
-
-def _signed(text: str) -> str:
+def signed(text: str) -> str:
+    """The text with the minus sign of typography."""
     return text.replace("-", MINUS)

@@ -9,7 +9,7 @@ from histonic.stages.evaluate.curves import (
     RestrictedMeanRow,
     SurvivalCurves,
 )
-from histonic.stages.report.words import NBSP, compact, counted, joined
+from histonic.stages.report.wording.words import NBSP, compact, counted, joined
 
 
 def numbers_words(curves: AnyCurves, unit: str) -> str:

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from histonic.stages.evaluate.curves import Bins, IncidenceGroup, RiskGroup
-from histonic.stages.report import words
+from histonic.stages.report.wording import words
 
 INK, PALE = "#333333", "#999999"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#8a5a9e", "#b08900", "#333333")
@@ -169,3 +169,8 @@ def bin_pairs(bins: Bins) -> str:
         f"{words.significant(p, 2)} and {words.significant(o, 2)} ({n})"
         for p, o, n in zip(bins.predicted, bins.observed, bins.count, strict=True)
     )
+
+
+def floats(values: Sequence[Any]) -> Any:
+    """A list of report.json as an array, NaN where there is no number."""
+    return np.array(values, dtype=np.float64)

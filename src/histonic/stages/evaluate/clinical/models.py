@@ -22,7 +22,7 @@ from histonic.metrics.survival.outcome import Survival, check_survival, has_comp
 from histonic.runs.patient_columns import as_numbers
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import mean_measures, split_repeats
-from histonic.stages.evaluate.clinical_fits import (
+from histonic.stages.evaluate.clinical.fits import (
     AddedByImage,
     ClinicalColumn,
     Design,
@@ -30,9 +30,9 @@ from histonic.stages.evaluate.clinical_fits import (
     cross_fit,
     fit_and_predict,
 )
+from histonic.stages.evaluate.clinical.target_columns import require_no_target
 from histonic.stages.evaluate.evaluated import difference_measure, fold_or_none, met_classes, same_folds
 from histonic.stages.evaluate.survival_times import parts_of
-from histonic.stages.evaluate.target_columns import require_no_target
 
 FEWEST_PATIENTS = 20
 FEW_LEVELS = 6

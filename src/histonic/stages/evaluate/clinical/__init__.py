@@ -1,0 +1,1 @@
+"""Clinical columns beside the slides."""

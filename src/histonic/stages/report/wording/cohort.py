@@ -1,0 +1,80 @@
+"""How the cohort was divided, and what of it could be scored, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from histonic.runs.documents import FIRST_LOOK, CohortCounts, RunDocument
+from histonic.stages.report.wording.words import counted, joined
+
+
+def opening(counts: CohortCounts, labels: Sequence[str], run: RunDocument) -> str:
+    """The head of the page: what was done."""
+    return (
+        f"{counted(counts.slides_used, 'slide')} of {counted(counts.patients_used, 'patient')} were "
+        f"used to predict {joined(labels)} from the slides "
+        f"alone. {split_words(run)} The intervals say how far the result would vary with other "
+        "patients." + (f" {FIRST_LOOK}" if run.quick else "")
+    )
+
+
+def split_words(run: RunDocument) -> str:
+    """How patients were kept apart."""
+    if run.split == "fixed":
+        return (
+            "The label table says which patients train and which are tested; those that are tested took no "
+            "part in training."
+        )
+    if run.split == "given folds":
+        return (
+            f"The label table says who trains, who validates and who is tested in each of {run.folds} folds; "
+            "no patient was predicted by networks that had seen that patient."
+        )
+    parts = f"{run.folds} parts" + (" that keep every site whole" if run.split == "site" else "")
+    often = f", {run.repeats} times anew," if run.repeats > 1 else ""
+    never = " nor the patient's site" if run.split == "site" else ""
+    return (
+        f"The patients were divided into {parts}{often} and every patient was predicted by networks that had "
+        f"never seen that patient{never}."
+    )
+
+
+def folds_words(run: RunDocument, used: int, tested: int, without: int = 0) -> str:
+    """How the folds of the tables below came about."""
+    if run.split == "fixed":
+        return (
+            f"{counted(tested, 'patient')} of {used} were set aside by the label table and predicted; the "
+            "rest trained the networks and decided when training stopped. The tables count the tested ones."
+        )
+    if run.split == "given folds":
+        rest = f"; {used - tested} of {used} are tested in none" if tested < used else ""
+        absent = (
+            f" {counted(without, 'patient')} had no part in some of the folds (cohort.json names them)."
+            if without
+            else ""
+        )
+        return (
+            f"The label table says who trains, who validates and who is tested in each of {run.folds} folds"
+            f"{rest}. Where it names nobody who validates, a fifth of those who train did.{absent}"
+        )
+    how = {
+        "site": "every site lies in one part, so that no network was tested on a site it had seen",
+        "given parts": "the label table says who is in which",
+    }.get(run.split, "they are alike in targets and sites as far as possible")
+    first = " The tables show the first of the repeats." if run.repeats > 1 else ""
+    return (
+        f"The patients were divided into {run.folds} parts; all slides of a patient are in the same part, "
+        f"and {how}. In turn each part was set aside and predicted (its fold), another one decided when "
+        f"training stopped, and the networks learned from the rest.{first}"
+    )
+
+
+def missing_words(used: int, n: int) -> str:
+    """How many of the patients a target's label is missing for; empty if none."""
+    if n == used:
+        return ""
+    verb = "has" if used - n == 1 else "have"
+    return (
+        f"{used - n} of {counted(used, 'patient')} {verb} no value for this target in the label table and "
+        "cannot be scored here."
+    )

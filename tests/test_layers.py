@@ -39,7 +39,7 @@ INNER_FLOORS = {
     "data/exchange": [{""}, {"tools"}],
     "stages": [
         {"compress", "convert", "train", "evaluate", "audit", "explain", "project"},
-        {"tiles", "predict", "compare", "exchange", "open"},
+        {"tiles", "predict", "compare", "exchange", "open", "doctor"},
         {"encoder", "simulate"},
         {"transfer"},
         {"report", "verify", "bench"},

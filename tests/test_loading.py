@@ -18,8 +18,8 @@ THIRD_PARTY = {
 }
 TABLE = "histonic.data.tables.settings"
 SETTINGS = {
-    "doctor": {"histonic.app.settings", TABLE},
-    "demo": {"histonic.app.settings", TABLE},
+    "doctor": {"histonic.stages.doctor.settings", TABLE},
+    "demo": {"histonic.app.settings"},
     "compress": {"histonic.stages.compress.settings", TABLE},
     "convert": {"histonic.stages.convert.settings", TABLE},
     "audit": {"histonic.stages.audit.settings", TABLE},

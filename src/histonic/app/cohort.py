@@ -10,24 +10,24 @@ import click
 from histonic.app.terminal.command import settings_command, show_failures, with_progress
 
 if TYPE_CHECKING:
-    from histonic.app.settings import DoctorSettings
     from histonic.data.maps.shares import TissueOutlier
     from histonic.stages.audit.settings import AuditSettings
     from histonic.stages.compress.plan import CompressPlan
     from histonic.stages.compress.settings import CompressSettings
     from histonic.stages.convert.settings import ConvertSettings
+    from histonic.stages.doctor.settings import DoctorSettings
     from histonic.stages.exchange.settings import ImportFeaturesSettings
     from histonic.stages.project.settings import ProjectSettings
 
 
-@settings_command("doctor", "histonic.app.settings:DoctorSettings", "slides")
+@settings_command("doctor", "histonic.stages.doctor.settings:DoctorSettings", "slides")
 def doctor(settings: DoctorSettings) -> int:
     """Open every slide and read every row before any compute, and say what is wrong.
 
     One line for each slide and each problem, and a warning for slides whose share of tissue stands out.
     --preview draws the tissue. Exit code 1 if anything would fail.
     """
-    from histonic.app.doctor import examine
+    from histonic.stages.doctor.doctor import examine
 
     findings = with_progress(examine, settings)
     for finding in findings:

@@ -13,8 +13,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from histonic.app.cli import histonic
-from histonic.app.doctor import DoctorLine, examine
-from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.progress import Silent
 from histonic.core.task import Task
@@ -26,6 +24,8 @@ from histonic.nn.heads import Heads
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.inspection import Inspected, inspect_slide
+from histonic.stages.doctor.doctor import DoctorLine, examine
+from histonic.stages.doctor.settings import DoctorSettings
 
 
 def tissue(side: int = 640) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_slides_are_looked_at_side_by_side_and_told_in_order(
     for number in range(8):
         shutil.copy(slides / "a.tif", tmp_path / f"s{number}.tif")
     (tmp_path / "s3.tif").write_text("This is no slide.")
-    monkeypatch.setattr("histonic.app.doctor.usable_cores", lambda: 1)
+    monkeypatch.setattr("histonic.stages.doctor.doctor.usable_cores", lambda: 1)
     alone = run(slides=[tmp_path], encoder="colour")
     at_once = threading.Barrier(3, timeout=10)
 
@@ -101,8 +101,8 @@ def test_slides_are_looked_at_side_by_side_and_told_in_order(
             at_once.wait()
         return inspect_slide(row, *more)
 
-    monkeypatch.setattr("histonic.app.doctor.inspect_slide", looked_at)
-    monkeypatch.setattr("histonic.app.doctor.usable_cores", lambda: 3)
+    monkeypatch.setattr("histonic.stages.doctor.doctor.inspect_slide", looked_at)
+    monkeypatch.setattr("histonic.stages.doctor.doctor.usable_cores", lambda: 3)
     assert run(slides=[tmp_path], encoder="colour") == alone
     assert [each.severity for each in alone] == ["ok"] * 3 + ["error"] + ["ok"] * 4
 
@@ -276,7 +276,7 @@ def test_a_preview_never_takes_the_place_of_a_slide_nor_lies_among_pictures(tmp_
 
 
 def test_a_sheet_has_room_for_so_many(slides: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("histonic.app.previews.MOST_ON_SHEET", 2)
+    monkeypatch.setattr("histonic.stages.doctor.previews.MOST_ON_SHEET", 2)
     with pytest.raises(SettingsError, match="3 slides do not fit on one sheet of 2"):
         run(slides=[slides], preview=tmp_path / "sheet.png")
     with pytest.raises(SettingsError, match="No slide was given"):

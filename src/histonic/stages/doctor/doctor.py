@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from histonic.app.previews import Previews
-from histonic.app.settings import DoctorSettings
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.threads import mapped_by_threads
@@ -23,6 +21,8 @@ from histonic.stages.compress.inspection import Inspected, inspect_slide
 from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.reading import no_tissue
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.doctor.previews import Previews
+from histonic.stages.doctor.settings import DoctorSettings
 
 Severity = Literal["ok", "warning", "error"]
 
@@ -71,19 +71,26 @@ def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
     require_sensible_masks(rows, settings, settings.masks)
     previews = None if settings.preview is None else Previews.at(settings.preview, rows, settings.slides)
     progress.stage("doctor", len(rows))
-    findings = _examine_slides(rows, settings, previews, progress) if rows else []
+    findings = examine_slides(rows, settings, progress, previews) if rows else []
     findings += _examine_heads(settings) if rows else []
     if settings.slides and not rows:
         findings.append(DoctorLine("error", ", ".join(map(str, settings.slides)), "holds no slide file"))
     if settings.labels is not None:
-        findings += _examine_labels(settings, [row.slide_id for row in rows] if rows else None)
+        findings += examine_table(settings, [row.slide_id for row in rows] if rows else None)
     return findings
 
 
-def _examine_slides(
-    rows: Sequence[SlideRow], settings: DoctorSettings, previews: Previews | None, progress: Progress
+def examine_slides(
+    rows: Sequence[SlideRow], settings: DoctorSettings, progress: Progress, previews: Previews | None = None
 ) -> list[DoctorLine]:
-    """A line a slide, then those whose share of tissue stands out, then what was drawn."""
+    """A line a slide, then those whose share of tissue stands out, then what was drawn.
+
+    Args:
+        rows: The slides.
+        settings: How they will be compressed.
+        progress: Advances once a slide.
+        previews: Draws them.
+    """
     compression, spec = _as_compress(settings), encoder_spec(settings.encoder)
     findings: list[DoctorLine] = []
     shares: list[TissueShare] = []
@@ -154,7 +161,13 @@ def _as_compress(settings: DoctorSettings) -> CompressSettings:
     return CompressSettings(slides=settings.slides, out=Path(), **shared)
 
 
-def _examine_labels(settings: DoctorSettings, slide_ids: list[str] | None) -> list[DoctorLine]:
+def examine_table(settings: DoctorSettings, slide_ids: Sequence[str] | None) -> list[DoctorLine]:
+    """How the labels of each target are taken, then one line a problem; none without a table.
+
+    Args:
+        settings: The label table and the targets.
+        slide_ids: Names of the slides; None leaves the join with them unchecked.
+    """
     if settings.labels is None:
         return []
     found = examine_labels(

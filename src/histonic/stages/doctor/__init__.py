@@ -1,0 +1,1 @@
+"""Slides and labels looked at before any compute is spent."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import numpy.typing as npt
+import shapely
 from scipy import ndimage
 
 BoolGrid = npt.NDArray[np.bool_]
@@ -18,59 +17,29 @@ def rings(cells: BoolGrid) -> list[list[list[tuple[int, int]]]]:
         cells: ``(rows, cols)``.
 
     Returns:
-        Closed rings of corners ``(x, y)`` in cells, the outer one clockwise on the screen.
+        Closed rings of corners ``(x, y)`` in cells, the outer one clockwise on the screen; groups in the
+        order of :func:`scipy.ndimage.label`.
 
     Example:
         >>> rings(np.array([[True, True]]))
         [[[(0, 0), (2, 0), (2, 1), (0, 1), (0, 0)]]]
     """
-    pieces, _ = ndimage.label(cells)
-    found = []
-    for number, (rows, cols) in enumerate(ndimage.find_objects(pieces), start=1):
-        loops = _loops(pieces[rows, cols] == number)
-        # The outer ring alone runs clockwise; the shoelace sum of holes has the other sign.
-        ordered = sorted(loops, key=_doubled_area, reverse=True)
-        found.append([[(x + cols.start, y + rows.start) for x, y in loop] for loop in ordered])
-    return found
-
-
-def _loops(cells: BoolGrid) -> list[list[tuple[int, int]]]:
-    """Rings with the cells on their right-hand side."""
     padded = np.pad(cells, 1)
-    steps: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for row, col in np.argwhere(cells):
-        y, x = int(row), int(col)
-        for missing, start, end in (
-            (not padded[y, x + 1], (x, y), (x + 1, y)),
-            (not padded[y + 1, x + 2], (x + 1, y), (x + 1, y + 1)),
-            (not padded[y + 2, x + 1], (x + 1, y + 1), (x, y + 1)),
-            (not padded[y + 1, x], (x, y + 1), (x, y)),
-        ):
-            if missing:
-                steps.setdefault(start, []).append(end)
-    loops = []
-    while steps:
-        start = here = min(steps)
-        came = (0, 0)
-        ring = [start]
-        while True:
-            ends = steps[here]
-            # Where two corners meet, turn left: rings may touch at a point, none touches itself.
-            left = (here[0] + came[1], here[1] - came[0])
-            following = ends.pop(ends.index(left) if left in ends else 0)
-            if not ends:
-                del steps[here]
-            going = (following[0] - here[0], following[1] - here[1])
-            if going == came:
-                ring[-1] = following
-            else:
-                ring.append(following)
-            came, here = going, following
-            if here == start:
-                break
-        loops.append(ring)
-    return loops
+    y, x = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    across = np.stack([x, y, x + 1, y], axis=1)
+    y, x = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    down = np.stack([x, y, x, y + 1], axis=1)
+    borders = shapely.linestrings(np.concatenate([across, down]).reshape(-1, 2, 2).astype(float))
+    # Holes are faces, too. A normalised ring begins at its least corner: right of it and below is its inside.
+    faces = shapely.normalize(shapely.get_parts(shapely.polygonize(borders)))
+    least = shapely.get_coordinates(shapely.get_point(shapely.get_exterior_ring(faces), 0)).astype(int)
+    pieces, _ = ndimage.label(cells)
+    number = pieces[least[:, 1], least[:, 0]]
+    order = np.argsort(number, kind="stable")
+    kept = faces[order[number[order] > 0]]
+    return [_corners(polygon) for polygon in shapely.orient_polygons(shapely.simplify(kept, 0))]
 
 
-def _doubled_area(ring: list[tuple[int, int]]) -> int:
-    return sum(x * after_y - after_x * y for (x, y), (after_x, after_y) in pairwise(ring))
+def _corners(polygon: shapely.Polygon) -> list[list[tuple[int, int]]]:
+    loops = [polygon.exterior, *polygon.interiors]
+    return [[(int(x), int(y)) for x, y in shapely.get_coordinates(loop)] for loop in loops]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from histonic.core.errors import MaskError
@@ -27,7 +28,9 @@ def square(x: float, label: str | None = None, **properties: Any) -> dict[str, A
 def read(folder: Path, *features: dict[str, Any], chosen: tuple[str, ...] = ()) -> list[float]:
     """The left sides of the squares that are tissue."""
     (folder / "m.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    return [polygon[0][0][0] for polygon in read_polygons(folder / "m.geojson", chosen, "Read the mask.")]
+    return [
+        polygon[0][0][0] for polygon in read_polygons(folder / "m.geojson", chosen, "Read the mask.").polygons
+    ]
 
 
 def test_areas_of_one_class_are_tissue_whatever_they_are_called(tmp_path: Path) -> None:
@@ -89,7 +92,31 @@ def test_the_object_that_covers_the_image_is_no_tissue(tmp_path: Path) -> None:
 
 
 def test_holes_stay_empty() -> None:
-    ring = [(0.0, 0.0), (80.0, 0.0), (80.0, 80.0), (0.0, 80.0)]
-    hole = [(20.0, 20.0), (60.0, 20.0), (60.0, 60.0), (20.0, 60.0)]
-    mask = rasterise([[ring, hole]], WH(100, 100))
+    ring = np.array([(0, 0), (80, 0), (80, 80), (0, 80)], float)
+    hole = np.array([(20, 20), (60, 20), (60, 60), (20, 60)], float)
+    mask = rasterise([(ring, hole)], WH(100, 100))
     assert mask.sum() == pytest.approx(80 * 80 - 40 * 40, rel=0.03) and not mask[40, 40]
+
+
+def test_outlines_that_are_not_valid_are_repaired_with_a_word(tmp_path: Path) -> None:
+    crossed = square(0, "Tissue")
+    crossed["geometry"]["coordinates"] = [[[0, 0], [80, 0], [0, 80], [80, 80], [0, 0]]]
+    unclosed = square(200, "Tissue")
+    unclosed["geometry"]["coordinates"][0].pop()
+    beside = square(400, "Tissue")
+    beside["geometry"]["coordinates"].append([[600, 0], [700, 0], [700, 90], [600, 0]])
+    flat = square(600, "Tissue")
+    flat["geometry"]["coordinates"] = [[[600, 0], [650, 0], [700, 0], [600, 0]]]
+    (tmp_path / "m.geojson").write_text(json.dumps([crossed, unclosed, beside, flat]))
+    found = read_polygons(tmp_path / "m.geojson", (), "Read the mask.")
+    assert found.repaired == {
+        "outline that meets itself or a hole": 1,
+        "ring that is not closed": 1,
+        "hole outside of its outline": 1,
+    }
+    assert found.lost == {"polygon without an area": 1}
+    mask = rasterise(found.polygons, WH(800, 100))
+    assert mask[20, 40] and mask[60, 40] and not mask[40, 20] and mask[50, 250] and not mask[50, 650:].any()
+    (tmp_path / "m.geojson").write_text(json.dumps([flat]))
+    with pytest.raises(MaskError, match="1 x polygon without an area"):
+        read_polygons(tmp_path / "m.geojson", (), "Read the mask.")

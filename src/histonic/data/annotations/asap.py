@@ -11,7 +11,8 @@ import numpy as np
 
 from histonic.core.errors import MaskError
 from histonic.core.units import XY
-from histonic.data.annotations.shapes import Annotations, LabelRule, Point, Region, Ring
+from histonic.data.annotations.shapes import Annotations, LabelRule, Point, Region
+from histonic.slides.areas import Repaired, Ring, repair
 from histonic.slides.tissue.polygons import UNCLASSIFIED
 
 AREAS = ("polygon", "rectangle", "spline")
@@ -27,14 +28,14 @@ def read_asap(file: Path, asked: str) -> Annotations:
     """Read the annotations of ASAP; coordinates are level-0 pixels, the class is the group.
 
     Polygon, Rectangle, Spline (as the polygon through its points), Dot and PointSet are read; other types
-    are passed over and counted.
+    are passed over and counted. Outlines that are not valid are repaired and counted.
 
     Args:
         file: The file.
         asked: What was asked, for messages.
 
     Raises:
-        MaskError: It is no XML, not ASAP's, or a coordinate is no number.
+        MaskError: It is no XML, not ASAP's, a coordinate is no number, or an outline is beyond repair.
     """
     try:
         root = ElementTree.parse(file).getroot()
@@ -49,6 +50,7 @@ def read_asap(file: Path, asked: str) -> Annotations:
     regions: list[Region] = []
     points: list[Point] = []
     passed: Counter[str] = Counter()
+    repaired: Counter[str] = Counter()
     for element in root.iter("Annotation"):
         name, kind, corners = element.get("Name", ""), element.get("Type", ""), _corners(element, asked)
         label = _group(element)
@@ -56,11 +58,21 @@ def read_asap(file: Path, asked: str) -> Annotations:
             points += [Point(label, XY(float(x), float(y))) for x, y in corners]
         elif kind.lower() not in AREAS:
             passed[kind or f"annotation without a type ({name})"] += 1
-        elif len(np.unique(corners, axis=0)) < 3:
-            passed["polygon of fewer than three corners"] += 1
         else:
-            regions.append(Region(label, (corners,)))
-    return Annotations(tuple(regions), tuple(points), None, dict(passed))
+            found = _area(corners, name, asked)
+            regions += [Region(label, rings) for rings in found.parts]
+            repaired += found.repaired
+            passed.update([found.lost] if found.lost else ())
+    return Annotations(tuple(regions), tuple(points), None, dict(passed), dict(repaired))
+
+
+def _area(corners: Ring, name: str, asked: str) -> Repaired:
+    try:
+        return repair([corners])
+    except ValueError as error:
+        raise MaskError(
+            asked, f"The annotation {name!r} cannot be used: {error}.", "Draw it again in ASAP."
+        ) from error
 
 
 def _group(element: ElementTree.Element) -> str:

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from histonic.core.errors import MaskError
 from histonic.core.units import XY
-from histonic.data.annotations.shapes import Annotations, Point, Region, Ring
+from histonic.data.annotations.shapes import Annotations, Point, Region
 from histonic.slides.tissue.polygons import ROOT_OBJECTS, class_of, features_of, polygons_of
 
 
@@ -21,8 +19,9 @@ def read_geojson(file: Path, asked: str) -> Annotations:
     """Read a FeatureCollection, a list of features or one feature; coordinates are level-0 pixels.
 
     Polygon, MultiPolygon, Point and MultiPoint are read, also inside a GeometryCollection; lines are passed
-    over and counted. The class is ``properties.classification.name`` (or its ``names``, joined as QuPath
-    joins them), else ``properties.name``.
+    over and counted. Polygons that are not valid are repaired and counted. The class is
+    ``properties.classification.name`` (or its ``names``, joined as QuPath joins them), else
+    ``properties.name``.
 
     Args:
         file: The file.
@@ -47,6 +46,7 @@ def _collect(content: Any) -> Annotations:
     regions: list[Region] = []
     points: list[Point] = []
     passed: Counter[str] = Counter()
+    repaired: Counter[str] = Counter()
     for feature in features_of(content):
         properties = feature.get("properties") or {}
         if properties.get("objectType", properties.get("object_type")) in ROOT_OBJECTS:
@@ -55,16 +55,16 @@ def _collect(content: Any) -> Annotations:
         for geometry in _geometries(feature["geometry"]):
             kind = geometry["type"]
             if kind in ("Polygon", "MultiPolygon"):
-                read = [_region(label, rings) for rings in polygons_of(geometry)]
-                regions += [region for region in read if region is not None]
-                if missing := read.count(None):
-                    passed["polygon of fewer than three corners"] += missing
+                for polygon in polygons_of(geometry):
+                    regions += [Region(label, rings) for rings in polygon.parts]
+                    repaired += polygon.repaired
+                    passed.update([polygon.lost] if polygon.lost else ())
             elif kind in ("Point", "MultiPoint"):
                 corners = geometry["coordinates"] if kind == "MultiPoint" else [geometry["coordinates"]]
                 points += [Point(label, _xy(corner)) for corner in corners]
             else:
                 passed[str(kind)] += 1
-    return Annotations(tuple(regions), tuple(points), None, dict(passed))
+    return Annotations(tuple(regions), tuple(points), None, dict(passed), dict(repaired))
 
 
 def _geometries(geometry: Any) -> Iterator[dict[str, Any]]:
@@ -75,19 +75,6 @@ def _geometries(geometry: Any) -> Iterator[dict[str, Any]]:
             yield from _geometries(part)
     else:
         yield geometry
-
-
-def _region(label: str, rings: list[list[tuple[float, float]]]) -> Region | None:
-    if not rings or len(set(rings[0])) < 3:
-        return None
-    return Region(label, tuple(_finite(ring) for ring in rings if len(set(ring)) >= 3))
-
-
-def _finite(ring: list[tuple[float, float]]) -> Ring:
-    corners = np.array(ring, float).reshape(-1, 2)
-    if not np.isfinite(corners).all():
-        raise ValueError("a coordinate is not finite")
-    return corners
 
 
 def _xy(corner: Any) -> XY:

@@ -14,6 +14,7 @@ from histonic.data.annotations.geojson import read_geojson
 from histonic.data.annotations.masks import read_code_mask
 from histonic.data.annotations.points import PointsOrder, read_points, require_inside
 from histonic.data.annotations.shapes import Annotations, LabelRule, apply_rule
+from histonic.slides.areas import words_of
 from histonic.slides.tissue.masks import same_aspect
 
 GEOJSON = (".geojson", ".json")
@@ -66,7 +67,7 @@ def read_annotations(
             asked, f"It is a {suffix or 'nameless'} file.", "Give GeoJSON, XML, PNG, TIFF or CSV."
         )
     if not (found.regions or found.points or found.mask):
-        others = ", ".join(f"{count} x {what}" for what, count in sorted(found.passed_over.items()))
+        others = words_of(found.passed_over)
         raise MaskError(
             asked,
             "It holds no region and no point" + (f", only {others}." if others else "."),

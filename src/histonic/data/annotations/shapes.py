@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from histonic.core.units import XY
+from histonic.slides.areas import Rings, polygon_of
 from histonic.slides.tissue.polygons import UNCLASSIFIED
-
-Ring = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,17 @@ class Region:
     Attributes:
         label: Its class; None: excluded, nothing in it counts for any label.
         rings: Corners ``(n, 2)`` as x, y in level-0 pixels from the slide's top-left corner; the first ring
-            is the outline, the others are holes.
+            is the outline, the others are holes. They are valid: none crosses itself or another, see
+            :func:`histonic.slides.areas.repair`.
     """
 
     label: str | None
-    rings: tuple[Ring, ...]
+    rings: Rings
+
+    @property
+    def polygon(self) -> shapely.Polygon:
+        """The same as shapely has it."""
+        return polygon_of(self.rings)
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,15 @@ class Annotations:
         points: Points.
         mask: Picture of codes, if there is one.
         passed_over: What was not read and how often, such as ``{"LineString": 2}``.
+        repaired: What was read only after a repair and how often, such as
+            ``{"hole outside of its outline": 1}``.
     """
 
     regions: tuple[Region, ...] = ()
     points: tuple[Point, ...] = ()
     mask: CodeMask | None = None
     passed_over: Mapping[str, int] = field(default_factory=dict)
+    repaired: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -148,4 +157,4 @@ def apply_rule(found: Annotations, rule: LabelRule) -> Annotations:
         }
         labels = {code: rule.label_of(name) for code, name in named.items()}
         mask = CodeMask(found.mask.codes, labels, found.mask.channel)
-    return Annotations(regions, points, mask, dict(passed))
+    return Annotations(regions, points, mask, dict(passed), found.repaired)

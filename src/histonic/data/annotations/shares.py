@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from histonic.core.grid import TileGrid
 from histonic.data.annotations.shapes import Annotations, CodeMask, Region
+from histonic.slides.areas import rings_of
 from histonic.slides.tissue.cells import cell_means
 
 SQUARES_PER_TILE = 8
@@ -40,13 +43,12 @@ def squares_per_tile(grid: TileGrid) -> int:
 def label_shares(annotations: Annotations, grid: TileGrid) -> LabelShares:
     """The share of every label in every tile.
 
-    Regions become a raster of squares, an eighth of a tile wide, each holding its covered share exactly.
-    So the share of a tile is exact if its stride is a multiple of that width and no two regions of a label
-    (or a label and what is excluded) have borders that cross the same square; each such square errs by 1/128
-    of the tile at most. With other strides the squares are a sixteenth wide and those that a tile's side cuts
-    count with their part: that errs by 1/64 of the tile at most, for a border that runs along that side
-    within the cut squares. Masks are exact for their own pixels; those finer than 1/32 of a tile are averaged
-    first, several at a time, which errs by 1/128 at most for one border.
+    The regions of a label are joined and what is excluded is taken out of them, as polygons. They become a
+    raster of squares, an eighth of a tile wide, each holding its covered share exactly. So the share of a
+    tile is exact if its stride is a multiple of that width. With other strides the squares are a sixteenth
+    wide and those that a tile's side cuts count with their part: that errs by 1/64 of the tile at most, for a
+    border that runs along that side within the cut squares. Masks are exact for their own pixels; those finer
+    than 1/32 of a tile are averaged first, several at a time, which errs by 1/128 at most for one border.
 
     Args:
         annotations: With labels, see :func:`~histonic.data.annotations.shapes.apply_rule`.
@@ -73,26 +75,70 @@ def _of_regions(regions: tuple[Region, ...], grid: TileGrid) -> tuple[dict[str, 
     square = grid.tile_side_level0 / squares_per_tile(grid)
     shape = (math.ceil(grid.slide_wh.h / square), math.ceil(grid.slide_wh.w / square))
     mpp = square * grid.slide_mpp
-    excluded = _raster(None, regions, shape, square)
-    everything = excluded.copy()
-    shares = {}
-    for label in sorted({region.label for region in regions if region.label is not None}):
-        raster = _raster(label, regions, shape, square)
-        np.minimum(everything + raster, 1, out=everything)
-        shares[label] = cell_means(np.maximum(raster - excluded, 0), mpp, grid)
-    return shares, cell_means(everything, mpp, grid)
+
+    def share(area: shapely.Geometry) -> FloatImage:
+        return cell_means(covered_squares(area, square, shape), mpp, grid)
+
+    drawn = _joined(regions)
+    excluded = drawn.pop(None, None)
+    if excluded is None and len(drawn) == 1:
+        shares = {label: share(area) for label, area in drawn.items()}
+        return shares, *shares.values()
+    shares = {label: share(_without(area, excluded)) for label, area in drawn.items()}
+    everything = shapely.disjoint_subset_union_all([*drawn.values(), *([excluded] if excluded else ())])
+    return shares, share(everything)
 
 
-def _raster(
-    label: str | None, regions: tuple[Region, ...], shape: tuple[int, int], square: float
-) -> FloatImage:
-    """Covered share of every square by the regions of one label."""
-    raster = np.zeros(shape, np.float32)
+def area_of(regions: Iterable[Region], label: str) -> shapely.Geometry:
+    """The area of all regions of one label, what several share counted once, without what is excluded.
+
+    Example:
+        >>> square = np.array([[0.0, 0.0], [2.0, 0.0], [2.0, 2.0], [0.0, 2.0]])
+        >>> area_of([Region("a", (square,)), Region("a", (square + 1,)), Region("b", (square,))], "a").area
+        7.0
+        >>> area_of([Region("a", (square,)), Region(None, (square + 1,))], "a").area
+        3.0
+    """
+    drawn = _joined([region for region in regions if region.label in (label, None)])
+    return _without(drawn.get(label, shapely.Polygon()), drawn.get(None))
+
+
+def _joined(regions: Iterable[Region]) -> dict[Any, shapely.Geometry]:
+    """The area of each label, sorted by its name."""
+    held: dict[str | None, list[shapely.Polygon]] = {}
     for region in regions:
-        if region.label == label:
-            rows, cols, area = polygon_area(tuple(ring / square for ring in region.rings), shape)
-            raster[rows, cols] = np.minimum(raster[rows, cols] + area, 1)
-    return raster
+        held.setdefault(region.label, []).append(region.polygon)
+    return {label: shapely.disjoint_subset_union_all(held[label]) for label in sorted(held, key=str)}
+
+
+def _without(area: shapely.Geometry, excluded: shapely.Geometry | None) -> shapely.Geometry:
+    if excluded is None:
+        return area
+    shapely.prepare(excluded)
+    parts = shapely.get_parts(area)
+    cut = shapely.intersects(parts, excluded)
+    parts[cut] = shapely.difference(parts[cut], excluded)
+    return shapely.geometrycollections(shapely.get_parts(parts))
+
+
+def covered_squares(area: shapely.Geometry, side: float, shape: tuple[int, int]) -> FloatImage:
+    """The covered share of every square of a raster.
+
+    Args:
+        area: Valid polygons, in level-0 pixels.
+        side: Of a square, in level-0 pixels.
+        shape: Rows and columns of the raster.
+
+    Returns:
+        float32 ``(rows, cols)``, 0 to 1.
+    """
+    raster = np.zeros(shape, np.float32)
+    for polygon in shapely.get_parts(shapely.orient_polygons(area)):
+        if isinstance(polygon, shapely.Polygon):  # a difference may leave lines and points
+            rings = rings_of(polygon)
+            rows, cols, shares = polygon_area(tuple(ring / side for ring in rings), shape)
+            raster[rows, cols] += shares
+    return np.minimum(raster, 1, out=raster)
 
 
 def _of_mask(mask: CodeMask, grid: TileGrid) -> tuple[dict[str, FloatImage], FloatImage]:
@@ -126,12 +172,12 @@ def polygon_area(rings: tuple[FloatArray, ...], shape: tuple[int, int]) -> tuple
     """The covered share of every unit square of a raster.
 
     The signed area left of each edge is added up in the squares it crosses, and carried on to the right
-    (the exact-area scan conversion of font rasterisers, such as Levien's font-rs). For rings that do not
-    cross themselves the shares are exact; where a ring winds twice, or the other way round, an area counts
-    once, and only squares that several of its edges cross may err.
+    (the exact-area scan conversion of font rasterisers, such as Levien's font-rs). For a valid polygon the
+    shares are exact.
 
     Args:
-        rings: Corners ``(n, 2)`` as x, y in squares from the raster's corner; the outline, then holes.
+        rings: Corners ``(n, 2)`` as x, y in squares from the raster's corner; the outline, then holes, which
+            run the other way round.
         shape: Rows and columns of the raster.
 
     Returns:
@@ -147,17 +193,15 @@ def polygon_area(rings: tuple[FloatArray, ...], shape: tuple[int, int]) -> tuple
     high = np.clip(np.ceil(rings[0].max(0)), low, size).astype(int)
     rows, cols = slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
     window = (rows.stop - rows.start, cols.stop - cols.start)
-    area = np.zeros(window)
-    if area.size:
-        area = _ring_area(rings[0] - low, window)
-        for hole in rings[1:]:
-            area -= _ring_area(hole - low, window)
-    return rows, cols, np.clip(area, 0, 1)
+    edges = [np.concatenate([ring, np.roll(ring, -1, axis=0)], axis=1) for ring in rings]
+    return rows, cols, _covered(np.concatenate(edges) - np.tile(low, 2), window)
 
 
-def _ring_area(ring: FloatArray, shape: tuple[int, int]) -> FloatArray:
+def _covered(pieces: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Covered shares of squares, from the edges ``(n, 4)`` of a polygon: x, y of start and end."""
+    if 0 in shape:
+        return np.zeros(shape)
     rows, cols = shape
-    pieces = np.concatenate([ring, np.roll(ring, -1, axis=0)], axis=1)  # x, y of start and end
     # After both cuts each piece lies within one square, or beyond the raster.
     pieces = _cut(_cut(pieces, 1, rows), 0, cols)
     x = np.clip(pieces[:, [0, 2]], 0, cols).mean(1)
@@ -171,7 +215,7 @@ def _ring_area(ring: FloatArray, shape: tuple[int, int]) -> FloatArray:
     count = rows * (cols + 2)
     sums = np.bincount(places, rise - right, count) + np.bincount(places + 1, right, count)
     covered: FloatArray = np.abs(sums.reshape(rows, cols + 2).cumsum(1)[:, :cols])
-    return np.minimum(covered, 1.0)
+    return np.minimum(covered, 1.0)  # rounding
 
 
 def _cut(pieces: FloatArray, axis: int, size: int) -> FloatArray:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from histonic.core.errors import MaskError
 from histonic.core.settings import MaskSettings
+from histonic.slides.areas import words_of
 from histonic.slides.base import Slide
 from histonic.slides.damage import BROKEN, can_come_from, require_whole_png
 from histonic.slides.tissue.polygons import rasterise, read_polygons
@@ -48,9 +49,12 @@ def read_tissue_mask(path: str | Path, slide: Slide, choice: MaskSettings | None
     asked = f"Read the mask {file} of {slide.name}."
     if not file.is_file():
         raise MaskError(asked, "There is no such file.", "Check the mask column or --masks.")
-    suffix = file.suffix.lower()
+    suffix, note = file.suffix.lower(), ""
     if suffix in (".geojson", ".json"):
-        mask = rasterise(read_polygons(file, choice.classes, asked), slide.size_wh)
+        drawn = read_polygons(file, choice.classes, asked)
+        mask = rasterise(drawn.polygons, slide.size_wh)
+        told = {"repaired": drawn.repaired, "passed over": drawn.lost}
+        note = "; ".join(f"{word} {words_of(counts)}" for word, counts in told.items() if counts)
     elif suffix in (".png", ".tif", ".tiff"):
         mask = _read_image(file, choice.values, asked)
     else:
@@ -62,7 +66,7 @@ def read_tissue_mask(path: str | Path, slide: Slide, choice: MaskSettings | None
             f"It is {mask.shape[1]} x {mask.shape[0]}, the slide {width} x {height}: another shape.",
             "Export the mask of the whole slide, from its top-left corner.",
         )
-    return TissueMask(mask, width * slide.mpp / mask.shape[1])
+    return TissueMask(mask, width * slide.mpp / mask.shape[1], note and f"mask {file.name}: {note}")
 
 
 def same_aspect(shape: tuple[int, ...], size_wh: tuple[int, int]) -> bool:

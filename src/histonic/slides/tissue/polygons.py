@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image, ImageDraw
 
 from histonic.core.errors import MaskError
 from histonic.core.units import WH
+from histonic.slides.areas import Repaired, Ring, Rings, repair, words_of
 
 RASTER_SIDE_PX = 4096
 UNCLASSIFIED = "unclassified"
@@ -24,12 +26,26 @@ ROOT_OBJECTS = ("root", "PathRootObject")
 # A class that stands alone and says that it is no tissue; QuPath's "Ignore*" ends with the star of all such.
 NO_TISSUE = ("artefact", "artifact", "background", "exclude", "excluded", "glass", "hole", "ignore", "pen")
 CLASSES_NAMED = 12
-Ring = list[tuple[float, float]]
-Polygon = list[Ring]
+UNCLOSED = "ring that is not closed"
 
 
-def read_polygons(file: Path, chosen: Sequence[str], asked: str) -> list[Polygon]:
+@dataclass(frozen=True)
+class Polygons:
     """The polygons of a file that are tissue.
+
+    Attributes:
+        polygons: Valid, each its outline, then its holes.
+        repaired: What of them was repaired, and how often.
+        lost: What had too few corners or no area, and how often.
+    """
+
+    polygons: tuple[Rings, ...]
+    repaired: Counter[str]
+    lost: Counter[str]
+
+
+def read_polygons(file: Path, chosen: Sequence[str], asked: str) -> Polygons:
+    """Read the polygons of a file that are tissue, repaired where they are not valid.
 
     Args:
         file: GeoJSON.
@@ -68,9 +84,18 @@ def read_polygons(file: Path, chosen: Sequence[str], asked: str) -> list[Polygon
                 f"None of its areas is of the class {wanted}; it has {_words(counts)}.",
                 "Correct --mask-classes (large and small letters differ), or give a mask that has them.",
             )
-        return kept
-    _require_one_kind(Counter(label for label, _, _ in found), asked)
-    return [polygon for _, _, polygon in found]
+    else:
+        _require_one_kind(Counter(label for label, _, _ in found), asked)
+        kept = [polygon for _, _, polygon in found]
+    parts = tuple(part for each in kept for part in each.parts)
+    lost = Counter(each.lost for each in kept if each.lost)
+    if not parts:
+        raise MaskError(
+            asked,
+            f"None of its areas holds anything: {words_of(lost)}.",
+            "Draw the tissue as areas and export it again.",
+        )
+    return Polygons(parts, sum((each.repaired for each in kept), Counter()), lost)
 
 
 def _require_one_kind(counts: Counter[str], asked: str) -> None:
@@ -103,7 +128,7 @@ def _example(counts: Counter[str]) -> str:
     return f"'{names}'" if any(not (sign.isalnum() or sign in ",._-") for sign in names) else names
 
 
-def _classified(content: Any) -> Iterator[tuple[str, str, Polygon]]:
+def _classified(content: Any) -> Iterator[tuple[str, str, Repaired]]:
     """Polygons with their class and, where they have none, the name of their feature."""
     for feature in features_of(content):
         properties = feature.get("properties") or {}
@@ -148,11 +173,8 @@ def class_of(properties: dict[str, Any]) -> str:
     return str(given or properties.get("name") or UNCLASSIFIED).strip() or UNCLASSIFIED
 
 
-def polygons_of(content: Any) -> Iterator[Polygon]:
-    """Polygons of a parsed geometry, whatever holds it.
-
-    Yields:
-        Rings of corners, the first the outline, the others holes.
+def polygons_of(content: Any) -> Iterator[Repaired]:
+    """Polygons of a parsed geometry, whatever holds it, repaired where they are not valid.
 
     Raises:
         KeyError, TypeError, ValueError, IndexError: It is no GeoJSON.
@@ -165,23 +187,28 @@ def polygons_of(content: Any) -> Iterator[Polygon]:
             yield from polygons_of(part)
     elif kind == "MultiPolygon":
         for rings in content["coordinates"]:
-            yield [_ring(ring) for ring in rings]
+            yield _repaired(rings)
     elif kind == "Polygon":
-        yield [_ring(ring) for ring in content["coordinates"]]
+        yield _repaired(content["coordinates"])
+
+
+def _repaired(rings: Any) -> Repaired:
+    corners = [_ring(ring) for ring in rings]
+    found = repair(corners)
+    # GeoJSON gives the first corner again at the end of a ring; one that lacks it may lack more than that.
+    unclosed = sum(len(ring) > 2 and bool((ring[0] != ring[-1]).any()) for ring in corners)
+    return Repaired(found.parts, found.repaired + Counter({UNCLOSED: unclosed}), found.lost)
 
 
 def _ring(points: Any) -> Ring:
-    ring = [(float(point[0]), float(point[1])) for point in points]
-    if not all(math.isfinite(x) and math.isfinite(y) for x, y in ring):
-        raise ValueError("a corner is no number")
-    return ring
+    return np.array([(float(point[0]), float(point[1])) for point in points], float).reshape(-1, 2)
 
 
-def rasterise(polygons: Sequence[Polygon], size_wh: WH) -> npt.NDArray[np.bool_]:
+def rasterise(polygons: Sequence[Rings], size_wh: WH) -> npt.NDArray[np.bool_]:
     """Draw polygons in level-0 pixels on a picture of the slide of at most :data:`RASTER_SIDE_PX` a side.
 
     Args:
-        polygons: Rings of each, the first the outline, the others holes.
+        polygons: Valid rings of each, the first the outline, the others holes.
         size_wh: The slide's level 0.
 
     Returns:
@@ -193,9 +220,7 @@ def rasterise(polygons: Sequence[Polygon], size_wh: WH) -> npt.NDArray[np.bool_]
     mask = np.zeros(size[::-1], bool)
     for rings in polygons:
         # Pixel centres lie half a pixel from the corner that coordinates count from.
-        points = [np.array(ring, float).reshape(-1, 2) * scale - 0.5 for ring in rings if len(ring) >= 3]
-        if points:
-            _draw(points, mask)
+        _draw([ring * scale - 0.5 for ring in rings], mask)
     return mask
 
 

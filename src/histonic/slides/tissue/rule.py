@@ -51,7 +51,9 @@ class TissueMask:
     Attributes:
         mask: bool ``(h, w)``, True on tissue; its corner is the slide's top-left corner.
         mpp: Microns per pixel of the mask.
+        note: What the file that it was read from needs said, such as outlines that were repaired.
     """
 
     mask: BoolImage
     mpp: float
+    note: str = ""

@@ -298,8 +298,8 @@ class _Job:
         batches = _Batches(events)
         focus = np.full(opened.mask.shape, np.nan, np.float32)
         target = map_folder(self.folder, slide_id)
-        if opened.reader.note:
-            progress.say(f"{slide_id}: {opened.reader.note}")
+        for note in filter(None, (opened.reader.note, opened.note)):
+            progress.say(f"{slide_id}: {note}")
         try:
             with writing_map(
                 target, opened.mask, self.encoder.spec.code_size, self.settings.orientations

@@ -71,12 +71,12 @@ def inspect_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) 
         quality = stored_quality(judged, judged.quality())
         source = "mask" if mask_hash else "all" if settings.tissue.source == "all" else "found"
         share = TissueShare.of(row.slide_id, grid, int(mask.sum()), share_of_area(tissue), source, quality)
-        return Inspected(row, _facts(slide, grid), grid, tissue, judged, mask, picture, share)
+        return Inspected(row, _facts(slide, grid, tissue.note), grid, tissue, judged, mask, picture, share)
 
 
-def _facts(slide: Slide, grid: TileGrid) -> str:
+def _facts(slide: Slide, grid: TileGrid, mask_note: str) -> str:
     size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
     facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
     notes = [f"enlarged {grid.enlarged:.3g} times"] if grid.enlarged > 1 else []
-    notes += [slide.note] if slide.note else []
+    notes += filter(None, (slide.note, mask_note))
     return f"{facts} ({'; '.join(notes)})" if notes else facts

@@ -61,6 +61,7 @@ class Opened:
         judged: By its coarse picture.
         slide: Facts for its map.
         reader: What read it.
+        note: What its mask needs said; empty for none.
         of_area: Area of the tissue over the area of the slide.
         picture: Its thumbnail, uint8 ``(h, w, 3)``.
     """
@@ -73,6 +74,7 @@ class Opened:
     reader: ReaderDescription
     of_area: float
     picture: npt.NDArray[np.uint8]
+    note: str = ""
 
     @property
     def appearance(self) -> StoredAppearance:
@@ -201,6 +203,7 @@ def _look_at(slide: Slide, row: SlideRow, grid: TileGrid, settings: CompressSett
         ReaderDescription(name=slide.reader, version=slide.reader_version, note=slide.note),
         share_of_area(found.tissue),
         picture,
+        found.tissue.note,
     )
     if not judged.kept.any():
         # Beside a map that is there already lies the picture of the tissue that it was made of.

@@ -248,7 +248,7 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     cells = CellMap(slide.slide_id, values.astype(np.float32), slide.grid, _meaning(bench, output))
     lesion = None
     if slide.slide_id in bench.lesions:
-        lesion, other = lesion_shares(bench.lesions[slide.slide_id], slide, bench.settings.lesion)
+        lesion, other = lesion_shares(bench.lesions[slide.slide_id], slide, bench.settings.lesion, progress)
         if other:
             progress.say(
                 f"{slide.slide_id}: the annotation knows {list_names(other)} but none of the classes "

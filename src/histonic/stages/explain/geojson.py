@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -160,10 +159,10 @@ def level_cells(values: npt.NDArray[np.float32], level: Level) -> BoolGrid:
 
 
 def _features(cells: CellMap, level: Level, inside: BoolGrid) -> Iterator[dict[str, Any]]:
-    for shape in rings(inside):
-        # The cells of the polygon: those of the level inside its outline, holes excepted.
-        members = _members(shape, inside)
-        values = cells.values[members]
+    pieces, _ = ndimage.label(inside)
+    boxes = ndimage.find_objects(pieces)
+    for number, (shape, box) in enumerate(zip(rings(inside), boxes, strict=True), start=1):
+        values = cells.values[box][pieces[box] == number]
         area = len(values) * (cells.grid.cell_um / 1000) ** 2
         yield {
             "type": "Feature",
@@ -196,20 +195,3 @@ def _inside(grid: TileGrid, x: float, y: float) -> list[float]:
     """A point in level-0 pixels, not beyond the slide."""
     inside = (min(max(x, 0), grid.slide_wh.w), min(max(y, 0), grid.slide_wh.h))
     return [int(each) if float(each).is_integer() else round(each, 2) for each in inside]
-
-
-def _members(
-    shape: list[list[tuple[int, int]]], inside: BoolGrid
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns of the cells of one polygon, by crossings of its rings along each row."""
-    corners = np.array(shape[0])
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    crossings = np.zeros((bottom - top, right - left + 1), int)
-    for ring in shape:
-        for (x, y), (after_x, after_y) in pairwise(ring):
-            if x == after_x:
-                low, high = sorted((y, after_y))
-                crossings[low - top : high - top, x - left] += 1
-    within = crossings.cumsum(axis=1)[:, :-1] % 2 == 1
-    rows, cols = np.nonzero(within & inside[top:bottom, left:right])
-    return rows + top, cols + left

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import MaskError
+from histonic.core.progress import Progress
 from histonic.data.annotations.finding import find_annotations
 from histonic.data.annotations.reading import annotations_of
 from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
+from histonic.slides.areas import words_of
 from histonic.slides.tissue.polygons import UNCLASSIFIED
 
 SHAPES = "(no class)"
@@ -31,7 +33,7 @@ def find_lesions(masks: Path | None, slide_ids: Sequence[str]) -> dict[str, Path
 
 
 def lesion_shares(
-    file: Path, slide: CompressedSlide, classes: Sequence[str] = ()
+    file: Path, slide: CompressedSlide, classes: Sequence[str] = (), progress: Progress | None = None
 ) -> tuple[npt.NDArray[np.float64], list[str]]:
     """The share of each cell that is covered by lesion.
 
@@ -40,6 +42,7 @@ def lesion_shares(
         slide: The map.
         classes: Classes that are lesion, in capitals or not; all if none is named. Shapes without a class are
             lesion, too.
+        progress: Told what of the outlines was repaired.
 
     Returns:
         ``(R, K)``, and the classes of the file if it has some but none of those named.
@@ -63,6 +66,8 @@ def lesion_shares(
             "Its features were imported, and the size of its slide, over which a mask is laid, is not known.",
             "Import them again with a table that names slide files (--slides TABLE), or give GeoJSON.",
         )
+    if found.repaired and progress:
+        progress.say(f"{slide.slide_id}: {file.name}: repaired {words_of(found.repaired)}")
     shares = label_shares(found, slide.grid).labels
     named = {SHAPES, *(each.casefold() for each in classes)}
     wanted = [share for name, share in shares.items() if not classes or name.casefold() in named]

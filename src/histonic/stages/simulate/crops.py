@@ -24,6 +24,7 @@ from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
 from histonic.data.maps.store import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
+from histonic.slides.areas import words_of
 from histonic.slides.base import Slide, open_slide
 from histonic.slides.tissue.polygons import UNCLASSIFIED
 from histonic.stages.explain.lesion import SHAPES, says_none
@@ -115,7 +116,7 @@ def simulate_crops(
     listener.stage("crops", len(rows))
     for row in rows:
         try:
-            for name, facts in _crops_of(row, drawn.get(row.slide_id), bands, resolved):
+            for name, facts in _crops_of(row, drawn.get(row.slide_id), bands, resolved, listener):
                 (normal if name == "normal" else listed[name]).append({**facts, "split": split[row.slide_id]})
         except HistonicError as error:
             result.failures.append(Failure(row.slide_id, str(row.path), "crops", error.found))
@@ -157,14 +158,14 @@ def parse_band(text: str) -> Band:
 
 
 def _crops_of(
-    row: SlideRow, file: Path | None, bands: Sequence[Band], settings: CropSettings
+    row: SlideRow, file: Path | None, bands: Sequence[Band], settings: CropSettings, progress: Progress
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Write the crops of a slide; band or ``normal``, and what the table says of it."""
     rng = np.random.default_rng([settings.seed, 43, *row.slide_id.encode()])
     with open_slide(row.path, mpp=row.mpp, default_mpp=settings.slide_mpp) as slide:
         step = max(1, settings.crop_px // STEPS)
         grid = TileGrid.over(slide.size_wh, slide_mpp=slide.mpp, tile_px=step, mpp=settings.mpp)
-        shares = _lesion(file, row.slide_id, grid, settings.lesion)
+        shares = _lesion(file, row.slide_id, grid, settings.lesion, progress)
         if not shares.any():
             for number, (at, pixels) in enumerate(_negatives(slide, grid, settings, rng)):
                 yield (
@@ -187,12 +188,16 @@ def _crops_of(
                     number += 1
 
 
-def _lesion(file: Path | None, name: str, grid: TileGrid, classes: Sequence[str]) -> Shares:
+def _lesion(
+    file: Path | None, name: str, grid: TileGrid, classes: Sequence[str], progress: Progress
+) -> Shares:
     """The share of each square of a grid that is lesion."""
     total = np.zeros(tuple(grid.shape))
     if file is None or says_none(file):
         return total
     found = annotations_of(file, LabelRule({UNCLASSIFIED: SHAPES}), slide=name, size_wh=grid.slide_wh)
+    if found.repaired:
+        progress.say(f"{name}: {file.name}: repaired {words_of(found.repaired)}")
     named = {SHAPES, *(each.casefold() for each in classes)}
     for label, share in label_shares(found, grid).labels.items():
         if not classes or label.casefold() in named:

@@ -238,7 +238,10 @@ class _Job:
     def _choose(self, row: SlideRow, slide: Slide, grid: TileGrid, drawn: Annotations | None) -> Choice:
         settings, shares = self.settings, None
         if not settings.is_labelled or settings.background_label or settings.on_tissue:
-            shares = cell_coverage(tissue_and_hash(slide, row, settings)[0], grid)
+            tissue, _ = tissue_and_hash(slide, row, settings)
+            if tissue.note:
+                self._note(f"{row.slide_id}: {tissue.note}")
+            shares = cell_coverage(tissue, grid)
         choice = choose_tiles(grid, drawn, shares, settings, row.slide_id)
         if not settings.is_labelled and not choice.cuts:
             raise NoTissueError(

@@ -18,6 +18,7 @@ from histonic.data.annotations.points import is_without_class
 from histonic.data.annotations.reading import MASKS, POINTS, annotations_of, label_rule, read_annotations
 from histonic.data.annotations.shapes import Annotations, LabelRule, Region, apply_rule
 from histonic.data.tables.slide_lists import SlideRow
+from histonic.slides.areas import words_of
 from histonic.slides.base import Slide
 from histonic.slides.tissue.polygons import UNCLASSIFIED
 from histonic.stages.tiles.folder import require_own_folders
@@ -232,8 +233,9 @@ class Labelling:
             )
         drawn = self._drawn(row, file, slide, grid)
         if drawn.passed_over:
-            others = ", ".join(f"{count} x {what}" for what, count in sorted(drawn.passed_over.items()))
-            self._note(f"{file.name}: passed over {others}")
+            self._note(f"{file.name}: passed over {words_of(drawn.passed_over)}")
+        if drawn.repaired:
+            self._note(f"{file.name}: repaired {words_of(drawn.repaired)}")
         return drawn
 
     def _drawn(self, row: SlideRow, file: Path, slide: Slide, grid: TileGrid) -> Annotations:

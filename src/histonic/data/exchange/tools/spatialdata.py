@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 import zarr
+from shapely.errors import ShapelyError
 
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError
@@ -168,20 +169,18 @@ def _tiles(path: Path, slide_id: str) -> dict[str, npt.NDArray[Any]]:
         ids = table["tile_id"].to_numpy() if "tile_id" in held else np.arange(len(table))
         if {"x", "y"} <= held:
             return {"tile_id": ids, "x": table["x"].to_numpy(), "y": table["y"].to_numpy()}
-        corners = np.array([_corner(each) for each in table["geometry"].to_pylist()], float).reshape(-1, 2)
-    except (OSError, ValueError, LookupError, struct.error, arrow.ArrowException) as error:
+        corners = _corners(table["geometry"].to_pylist())
+    except (OSError, ValueError, LookupError, TypeError, ShapelyError, arrow.ArrowException) as error:
         raise unreadable(slide_id, path / SHAPES, f"It cannot be read: {error}.", "Copy it again.") from error
     return {"tile_id": ids, "x": corners[:, 0], "y": corners[:, 1]}
 
 
-def _corner(wkb: bytes) -> tuple[float, float]:
-    """Top-left corner of a polygon in well-known binary."""
-    order = "<" if wkb[0] == 1 else ">"
-    kind, _, points = struct.unpack_from(f"{order}III", wkb, 1)
-    if kind != 3:
+def _corners(binary: list[bytes]) -> npt.NDArray[np.float64]:
+    """Top-left corners ``(n, 2)`` of polygons in well-known binary."""
+    tiles = shapely.from_wkb(np.array(binary, object))
+    if not (shapely.get_type_id(tiles) == shapely.GeometryType.POLYGON).all():
         raise ValueError("a tile is no polygon")
-    ring = np.frombuffer(wkb, f"{order}f8", 2 * points, 13).reshape(-1, 2)
-    return float(ring[:, 0].min()), float(ring[:, 1].min())
+    return np.asarray(shapely.bounds(tiles)[:, :2]).reshape(-1, 2)
 
 
 def write(out: Path, slide: CompressedSlide, facts: MapFacts) -> Path:
@@ -254,9 +253,7 @@ def _write_shapes(path: Path, slide: CompressedSlide, xy: npt.NDArray[np.float64
     """GeoParquet of the tiles' outlines."""
     arrow, parquet = needed("pyarrow", "parquet", asked), needed("pyarrow.parquet", "parquet", asked)
     side = slide.grid.tile_side_level0
-    steps = np.array([(1, 0), (1, 1), (0, 1), (0, 0), (1, 0)]) * side
-    head = struct.pack("<BIII", 1, 3, 1, 5)
-    outlines = [head + (corner + steps).astype("<f8").tobytes() for corner in xy]
+    outlines = shapely.to_wkb(shapely.box(*xy.T, *(xy + side).T), byte_order=1)
     bounds = [*xy.min(axis=0), *(xy.max(axis=0) + side)] if len(xy) else [0, 0, 0, 0]
     column = {
         "encoding": "WKB",

@@ -18,7 +18,7 @@ from histonic.core.grid import TileGrid
 from histonic.data.annotations.asap import CAMELYON
 from histonic.data.annotations.reading import read_annotations
 from histonic.data.annotations.shapes import Annotations, apply_rule
-from histonic.data.annotations.shares import polygon_area
+from histonic.data.annotations.shares import area_of, covered_squares
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.data.maps.store import map_folder, read_map_facts
 from histonic.metrics.challenges.froc import EVALUATION_MPP, TARGETS, froc, hits_of_slide, lesions_of_mask
@@ -182,11 +182,4 @@ def tumour_mask(annotations: Annotations, grid: TileGrid) -> npt.NDArray[np.bool
     """Bool ``(H, W)`` at 7.776 microns per pixel: more than half of the pixel is tumour, holes cut out."""
     side = EVALUATION_MPP / float(grid.slide_mpp)
     shape = (math.ceil(grid.slide_wh.h / side), math.ceil(grid.slide_wh.w / side))
-    shares = {True: np.zeros(shape), False: np.zeros(shape)}
-    for region in annotations.regions:
-        if region.label not in ("tumour", None):
-            continue
-        rows, cols, area = polygon_area(tuple(ring / side for ring in region.rings), shape)
-        held = shares[region.label is not None]
-        held[rows, cols] = np.minimum(held[rows, cols] + area, 1)
-    return np.asarray(shares[True] - shares[False] >= 0.5)
+    return np.asarray(covered_squares(area_of(annotations.regions, "tumour"), side, shape) >= 0.5)

@@ -131,7 +131,7 @@ class TileGrid:
     def cell_at(self, xy: tuple[float, float]) -> RC:
         """The cell whose square holds a level-0 pixel: the middle of its tile is the nearest.
 
-        It may lie outside :attr:`shape`.
+        It may lie outside ``shape``.
         """
         (x, y), origin = xy, self.square_origin_xy
         return RC(

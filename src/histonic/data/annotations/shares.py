@@ -82,8 +82,9 @@ def _of_regions(regions: tuple[Region, ...], grid: TileGrid) -> tuple[dict[str, 
     drawn = _joined(regions)
     excluded = drawn.pop(None, None)
     if excluded is None and len(drawn) == 1:
-        shares = {label: share(area) for label, area in drawn.items()}
-        return shares, *shares.values()
+        ((label, area),) = drawn.items()
+        covered = share(area)
+        return {label: covered}, covered
     shares = {label: share(_without(area, excluded)) for label, area in drawn.items()}
     everything = shapely.disjoint_subset_union_all([*drawn.values(), *([excluded] if excluded else ())])
     return shares, share(everything)

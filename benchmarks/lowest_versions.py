@@ -2,8 +2,8 @@
 
     python benchmarks/lowest_versions.py SCRATCH [--extra parquet --extra dicom ...] [--tests tests/core ...]
 
-Makes the environment SCRATCH/lowest with pip: each direct dependency at the version that its bound names, what
-these need as pip chooses, test tools in their newest versions. Then runs the tests with it.
+Makes the environment SCRATCH/lowest with pip: each direct dependency at the version that its bound names,
+what these need as pip chooses, test tools in their newest versions. Then runs the tests with it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ("pytest", "pytest-xdist", "hypothesis", "statsmodels")
 CORE = (
-    "tests/core", "tests/data", "tests/slides", "tests/nn", "tests/metrics", "tests/aggregators",
-    "tests/models", "tests/runs", "tests/training", "tests/testing", "tests/test_end_to_end.py", "tests/test_face.py",
-    "tests/stages/train", "tests/stages/report", "tests/stages/explain", "tests/stages/exchange",
-)  # fmt: skip
+    *("tests/core", "tests/data", "tests/slides", "tests/nn", "tests/metrics", "tests/aggregators"),
+    *("tests/models", "tests/runs", "tests/training", "tests/testing", "tests/stages/train"),
+    *("tests/stages/report", "tests/stages/explain", "tests/stages/exchange"),
+    *("tests/test_end_to_end.py", "tests/test_face.py"),
+)
 
 
 def lowest(bounds: Sequence[str]) -> list[str]:

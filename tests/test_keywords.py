@@ -16,12 +16,20 @@ import histonic
 from histonic.core.settings import Settings
 from histonic.stages.compress.settings import CompressKeywords, CompressSettings
 from histonic.stages.predict.settings import PredictKeywords, PredictSettings
+from histonic.stages.study.file.settings import (
+    InitStudyKeywords,
+    InitStudySettings,
+    RunStudyKeywords,
+    RunStudySettings,
+)
 from histonic.stages.train.settings import TrainKeywords, TrainSettings
 
 VERBS = [
     (histonic.compress, CompressSettings, CompressKeywords),
     (histonic.train_slides, TrainSettings, TrainKeywords),
     (histonic.predict, PredictSettings, PredictKeywords),
+    (histonic.init_study, InitStudySettings, InitStudyKeywords),
+    (histonic.run_study, RunStudySettings, RunStudyKeywords),
 ]
 PLAIN = (int, float, bool, type(None))
 SOURCE = Path(__file__).resolve().parents[1] / "src"

@@ -46,7 +46,7 @@ INNER_FLOORS = {
         {"study"},
     ],
     "simulate": [{""}, {"low_signal", "challenges"}],
-    "stages/study": [{"frame"}, {"recipes", "needles", "rectangles"}, {""}],
+    "stages/study": [{"steps", "file"}, {"frame"}, {"recipes", "needles", "rectangles"}, {""}],
     "stages/explain": [{"attribution"}, {""}],
     "stages/transfer": [{"tiles"}, {""}],
     "stages/evaluate": [{""}, {"clinical"}],

@@ -41,6 +41,8 @@ SETTINGS = {
     "encoder tasks": {"histonic.stages.transfer.settings"},
     "tiles extract": {"histonic.stages.tiles.settings", TABLE},
     "recipe": {"histonic.stages.study.frame.settings"},
+    "init": {"histonic.stages.study.file.settings", TABLE},
+    "run": {"histonic.stages.study.file.settings", TABLE},
     "simulate challenge": {"histonic.stages.study.frame.settings"},
     "simulate mosaic": {"histonic.stages.tiles.settings", TABLE},
     "simulate needles": {"histonic.stages.simulate.settings", TABLE},

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from histonic.stages.simulate.crops import simulate_crops
     from histonic.stages.simulate.needles import simulate_needles
     from histonic.stages.simulate.rectangles import simulate_rectangles
+    from histonic.stages.study.init import init_study
     from histonic.stages.study.needles.study import study_needles
     from histonic.stages.study.recipe import recipe
     from histonic.stages.study.rectangles.study import study_rectangles
+    from histonic.stages.study.run import run_study
     from histonic.stages.tiles.extract import extract_tiles
     from histonic.stages.tiles.mosaic import simulate_mosaic
     from histonic.stages.train.train import train_slides
@@ -70,12 +72,14 @@ _HOMES = {
     "extract_tiles": "histonic.stages.tiles.extract",
     "import_encoder": "histonic.stages.encoder.imported",
     "import_features": "histonic.stages.exchange.importing",
+    "init_study": "histonic.stages.study.init",
     "load_encoder": "histonic.encoders.base",
     "make_pool": "histonic.stages.encoder.pool",
     "open_slide": "histonic.slides.base",
     "predict": "histonic.stages.predict.predict",
     "project": "histonic.stages.project.project",
     "recipe": "histonic.stages.study.recipe",
+    "run_study": "histonic.stages.study.run",
     "simulate_challenge": "histonic.simulate.challenges.writing",
     "simulate_crops": "histonic.stages.simulate.crops",
     "simulate_mosaic": "histonic.stages.tiles.mosaic",
@@ -112,12 +116,14 @@ __all__ = [
     "extract_tiles",
     "import_encoder",
     "import_features",
+    "init_study",
     "load_encoder",
     "make_pool",
     "open_slide",
     "predict",
     "project",
     "recipe",
+    "run_study",
     "simulate_challenge",
     "simulate_crops",
     "simulate_mosaic",

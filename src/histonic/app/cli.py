@@ -21,6 +21,7 @@ from histonic.app.encoder import encoder, study
 from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, recipe, train
 from histonic.app.result import compare, explain, export, export_onnx, report, verify
+from histonic.app.study import init, run
 from histonic.app.terminal.faults import end_like_an_interruption, end_quietly, tell_unforeseen
 from histonic.app.tiles import simulate, tiles
 from histonic.core.errors import HistonicError
@@ -70,7 +71,7 @@ def _past_click() -> Iterator[None]:
 histonic = CommandLine(
     "histonic",
     [
-        *(doctor, convert, compress, import_, project, audit, train, external, predict, recipe),
+        *(init, run, doctor, convert, compress, import_, project, audit, train, external, predict, recipe),
         *(report, explain, compare, verify, export, export_onnx, demo, list_),
         *(encoder, tiles, simulate, study, bench),
     ],

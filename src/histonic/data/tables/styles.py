@@ -131,6 +131,16 @@ def columns_line(name: str, columns: Sequence[str]) -> str:
     return f"--columns {name}={shlex.quote(chosen)}"
 
 
+def names_patients(column: str) -> bool:
+    """Whether a column sounds like one of patients.
+
+    Example:
+        >>> names_patients("Patient No"), names_patients("Fallnummer"), names_patients("Stain")
+        (True, True, False)
+    """
+    return any(word in column.casefold() for word in _PATIENT_WORDS)
+
+
 def hides(column: str, columns: Sequence[str]) -> bool:
     """Whether a user's column name says 'there is none'."""
     return not column or (column == "none" and column not in columns)

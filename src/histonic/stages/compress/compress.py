@@ -143,12 +143,8 @@ def compress(
     resolved = resolve(CompressSettings, settings, values)
     listener = progress or Silent()
     keep_memory(heaps=HEAPS)
-    rows = _rows(resolved)
-    precision = precision_of(resolved)
-    resolved = resolved.model_copy(update={"precision": precision})
-    encoder = load_encoder(resolved.encoder, device=pick_device(resolved.device), precision=precision)
-    stride = {"stride_px": stride_of(resolved, encoder.spec), "stride_share": None}
-    resolved = resolved.model_copy(update=stride)
+    rows = rows_of(resolved)
+    resolved, encoder = settled(resolved)
     if resolved.dry_run:
         plan = plan_compression(rows, resolved, encoder, listener)
         return CompressResult(resolved.out, plan=plan)
@@ -162,7 +158,27 @@ def compress(
         return job.run(rows, listener)
 
 
-def _rows(settings: CompressSettings) -> list[SlideRow]:
+def settled(settings: CompressSettings) -> tuple[CompressSettings, Encoder]:
+    """The settings with precision and stride as they will be on this machine, and the encoder.
+
+    Raises:
+        EncoderError: The encoder cannot be loaded.
+    """
+    precision = precision_of(settings)
+    encoder = load_encoder(settings.encoder, device=pick_device(settings.device), precision=precision)
+    stride = stride_of(settings, encoder.spec)
+    known = {"precision": precision, "stride_px": stride, "stride_share": None}
+    return settings.model_copy(update=known), encoder
+
+
+def rows_of(settings: CompressSettings) -> list[SlideRow]:
+    """The slides of a compression, or of its shard.
+
+    Raises:
+        SettingsError: No slide is given, there is no such shard, a slide has no name of its own, or the masks
+            cannot be meant.
+        TableError: A table of slides is wrong.
+    """
     if not settings.slides:
         raise SettingsError(
             "Compress slides.",

@@ -14,8 +14,9 @@ from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.stages.study.frame.cases import Survey
-from histonic.stages.study.frame.plan import Outcome, Place, Recipe, Step, entered, write_settings
+from histonic.stages.study.frame.plan import Outcome, Place, Recipe, entered, write_settings
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 
 RECIPES: Mapping[str, str] = {
     "tupac16": "tupac16",
@@ -131,7 +132,7 @@ def _run(
 ) -> Outcome:
     # Late: of these torch takes seconds to load, and a check needs none of it.
     from histonic.stages.study.estimates import compress_estimate, train_estimate
-    from histonic.stages.study.running import run_step
+    from histonic.stages.study.steps.running import run_step
 
     progress.say("time, as far as it can be told now:")
     for step in steps:
@@ -143,5 +144,5 @@ def _run(
         progress.say(f"step {number} of {len(steps)}: {step.verb} ({step.title})")
         if step.verb == "train":
             progress.say(f"  {train_estimate(step)}")
-        run_step(place, step, progress)
+        run_step(place.out, step, progress)
     return chosen.finish(settings, found, place, progress)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.familiarity import Familiarity, familiarity_of
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
-from histonic.runs.documents import FIRST_LOOK, CohortDocument, RunDocument, SlidesGiven
+from histonic.runs.documents import FIRST_LOOK, CohortDocument, Made, RunDocument, SlidesGiven
 from histonic.runs.files import clear_leftovers, require_same_origin, versions
 from histonic.runs.primary import with_primary
 from histonic.stages.train import run_files
@@ -85,21 +85,7 @@ def train_slides(
     listener = progress or Silent()
     if resolved.quick:
         listener.say(FIRST_LOOK)
-    store = _open_store(resolved)
-    table = _read_table(resolved)
-    cohort = _build_cohort(resolved, table, store)
-    for choice in (resolved, *search_choices(resolved)):
-        first_rate(choice.aggregator, None)
-        require_streaming(choice.aggregator, choice.stream_cells)
-    require_usable(search_choices(resolved), cohort.tasks)
-    made, folds = make_folds(
-        fuse_cohort(cohort, resolved.fusion),
-        resolved.split,
-        folds=resolved.folds,
-        repeats=resolved.repeats,
-        seed=resolved.seed,
-    )
-    described = run_files.describe_cohort(cohort, made, folds, store, len(table_patients(table)))
+    store, cohort, made, folds, described = cohort_of(resolved)
     if _is_finished(resolved, described, listener):
         return resolved.out
     wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
@@ -129,6 +115,47 @@ def train_slides(
             trained, familiar = _train(plan, store, described, listener)
             _write_results(plan, store, trained, familiar, listener)
     return resolved.out
+
+
+class FoundCohort(NamedTuple):
+    """What maps and label table give a training, before any network is made."""
+
+    store: Store
+    cohort: Cohort
+    made: Made
+    folds: tuple[Fold, ...]
+    described: CohortDocument
+
+
+def cohort_of(settings: TrainSettings) -> FoundCohort:
+    """The patients of a training, how they are split, and what ``cohort.json`` will say of them.
+
+    Args:
+        settings: Of the training; nothing is written.
+
+    Raises:
+        SettingsError: A setting is wrong.
+        TableError: The label table is wrong.
+        CohortError: The patients cannot be joined or split.
+        StoreError: The store is empty, mixed or damaged.
+    """
+    resolved = _for_first_look(settings)
+    store = _open_store(resolved)
+    table = _read_table(resolved)
+    cohort = _build_cohort(resolved, table, store)
+    for choice in (resolved, *search_choices(resolved)):
+        first_rate(choice.aggregator, None)
+        require_streaming(choice.aggregator, choice.stream_cells)
+    require_usable(search_choices(resolved), cohort.tasks)
+    made, folds = make_folds(
+        fuse_cohort(cohort, resolved.fusion),
+        resolved.split,
+        folds=resolved.folds,
+        repeats=resolved.repeats,
+        seed=resolved.seed,
+    )
+    described = run_files.describe_cohort(cohort, made, folds, store, len(table_patients(table)))
+    return FoundCohort(store, cohort, made, folds, described)
 
 
 def _for_first_look(settings: TrainSettings) -> TrainSettings:

@@ -15,8 +15,7 @@ from histonic.core.progress import Progress
 from histonic.runs.files import settings_text
 from histonic.stages.study.frame.cases import Case, Survey, write_cases
 from histonic.stages.study.frame.settings import RecipeSettings
-
-Verb = Literal["encoder train", "tiles extract", "compress", "train", "report", "predict", "explain"]
+from histonic.stages.study.steps.step import Step
 
 
 @dataclass(frozen=True)
@@ -56,30 +55,6 @@ class Place:
     def maps(self, name: str) -> Path:
         """A store."""
         return self.out / "maps" / name
-
-
-@dataclass(frozen=True)
-class Step:
-    """One command.
-
-    Attributes:
-        title: What it does.
-        verb: Its words.
-        settings: Its settings.
-    """
-
-    title: str
-    verb: Verb
-    settings: dict[str, Any]
-
-    def file(self, place: Place, number: int) -> Path:
-        """Where its settings are written."""
-        words = f"{number}-{self.verb}-{self.title}".replace(" ", "-")
-        return place.out / "settings" / f"{words}.yaml"
-
-    def command(self, place: Place, number: int) -> str:
-        """As it is typed."""
-        return f"histonic {self.verb} --config {shlex.quote(str(self.file(place, number)))}"
 
 
 @dataclass
@@ -150,8 +125,8 @@ def write_settings(place: Place, settings: RecipeSettings, steps: Sequence[Step]
     """
     commands = []
     for number, step in enumerate(steps, start=1):
-        write_text(step.file(place, number), settings_text(step.settings))
-        commands.append(step.command(place, number))
+        write_text(step.file(place.out, number), settings_text(step.settings))
+        commands.append(step.command(place.out, number))
     own = {
         key: os.path.abspath(value) if isinstance(getattr(settings, key), Path) else value
         for key, value in settings.model_dump(mode="json", exclude_unset=True).items()

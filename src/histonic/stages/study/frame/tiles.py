@@ -17,9 +17,10 @@ from histonic.data.tilesets.tile_set import TileSet, read_tile_set
 from histonic.encoders.base import load_encoder
 from histonic.metrics.discrimination.labels import accuracy, confusion
 from histonic.metrics.ranks import FloatArray
-from histonic.stages.study.frame.plan import Place, Step, encoder_step
+from histonic.stages.study.frame.plan import Place, encoder_step
 from histonic.stages.study.frame.results import ScoreLine, score_by
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 from histonic.stages.transfer.tiles.encoding import encode_tiles
 from histonic.stages.transfer.tiles.probe import LabelledCodes, ProbeResult, probe_codes
 from histonic.stages.transfer.tiles.scores import score_tiles

@@ -12,9 +12,10 @@ from histonic.core.progress import Progress
 from histonic.data.tables.values import is_missing
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named, no_groups
 from histonic.stages.study.frame.files import all_files, by_name, headless_rows, table_with, the_file
-from histonic.stages.study.frame.plan import Outcome, Place, Step, slide_steps, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, slide_steps, write_tables
 from histonic.stages.study.frame.results import keep_scores, predictions_of_test, require_all, run_scores
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 
 TITLE = "BACH (ICIAR 2018), part A: breast photographs"
 LICENCE = "CC BY-NC-ND 4.0 (non-commercial)"

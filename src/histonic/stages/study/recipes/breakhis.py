@@ -13,10 +13,11 @@ from histonic.data.tilesets.plan import TileSetSettings
 from histonic.metrics.challenges.patients import recognition_rate
 from histonic.stages.study.frame.cases import Case, Finding, Survey, named
 from histonic.stages.study.frame.files import all_files, by_name, extra_files
-from histonic.stages.study.frame.plan import Outcome, Place, Step, encoder_step, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, encoder_step, write_tables
 from histonic.stages.study.frame.results import ScoreLine, keep_scores
 from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.study.frame.tiles import coded_tiles
+from histonic.stages.study.steps.step import Step
 
 TITLE = "BreakHis: benign or malignant breast tumours at four magnifications"
 LICENCE = "CC BY 4.0 as others state it; the authors ask for a request"

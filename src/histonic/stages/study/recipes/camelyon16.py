@@ -23,7 +23,7 @@ from histonic.stages.study.frame.cases import (
 from histonic.stages.study.frame.files import all_files, by_name, extra_files, gaps, headless_rows, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
 from histonic.stages.study.frame.lesions import METHOD, detection_files, froc_scores, write_lesions
-from histonic.stages.study.frame.plan import Outcome, Place, Step, slide_steps, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, slide_steps, write_tables
 from histonic.stages.study.frame.results import (
     beside_truth,
     keep_scores,
@@ -33,6 +33,7 @@ from histonic.stages.study.frame.results import (
     target_scores,
 )
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 
 TITLE = "CAMELYON16: lymph node metastases, slides and lesions"
 LICENCE = "CC0"

@@ -17,7 +17,7 @@ from histonic.runs.run import read_facts
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files
 from histonic.stages.study.frame.files import all_files, by_name, extra_files, table_with, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
-from histonic.stages.study.frame.plan import Outcome, Place, Step, slide_steps, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, slide_steps, write_tables
 from histonic.stages.study.frame.results import (
     ScoreLine,
     kappa_score,
@@ -27,6 +27,7 @@ from histonic.stages.study.frame.results import (
     run_scores,
 )
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 
 TITLE = "CAMELYON17: lymph node metastases, pN stage"
 LICENCE = "CC0"

@@ -15,9 +15,10 @@ from histonic.data.tables.files import TABLE_EXTENSIONS
 from histonic.data.tables.values import is_missing
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named
 from histonic.stages.study.frame.files import all_files, table_with
-from histonic.stages.study.frame.plan import Outcome, Place, Step, entered, slide_steps, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, entered, slide_steps, write_tables
 from histonic.stages.study.frame.results import keep_scores, run_scores
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 
 TITLE = "liver metastases: growth pattern and overall survival on the same maps (as in NIC-MTL)"
 LICENCE = "that of your own cohort"

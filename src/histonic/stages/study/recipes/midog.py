@@ -22,10 +22,11 @@ from histonic.metrics.challenges.points import MIDOG_RADIUS_UM, Hits, f1_score, 
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named
 from histonic.stages.study.frame.files import all_files, by_name, table_with, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
-from histonic.stages.study.frame.plan import Outcome, Place, Step, encoder_step, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, encoder_step, write_tables
 from histonic.stages.study.frame.results import ScoreLine, keep_scores
 from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.study.frame.tiles import coded_tiles, write_tile_predictions
+from histonic.stages.study.steps.step import Step
 
 TITLE = "MIDOG: mitotic figures"
 LICENCE = "by edition: 2021 is non-commercial, ++ is CC0"

@@ -12,7 +12,7 @@ from histonic.core.progress import Progress
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.stages.study.frame.cases import Case, Finding, Survey, named, no_groups
 from histonic.stages.study.frame.files import all_files
-from histonic.stages.study.frame.plan import Outcome, Place, Step, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, write_tables
 from histonic.stages.study.frame.results import keep_scores
 from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.study.frame.tiles import (
@@ -22,6 +22,7 @@ from histonic.stages.study.frame.tiles import (
     tile_steps,
     write_tile_predictions,
 )
+from histonic.stages.study.steps.step import Step
 
 TITLE = "NCT-CRC-HE: nine tissue classes of colorectal cancer"
 LICENCE = "CC BY 4.0"

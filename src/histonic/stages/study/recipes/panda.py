@@ -11,9 +11,10 @@ from histonic.core.files import csv_text, write_text
 from histonic.core.progress import Progress
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named, no_groups
 from histonic.stages.study.frame.files import all_files, by_name, table_with, the_file
-from histonic.stages.study.frame.plan import Outcome, Place, Step, slide_steps, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, slide_steps, write_tables
 from histonic.stages.study.frame.results import keep_scores, predictions_of_test, require_all, run_scores
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 
 TITLE = "PANDA: ISUP grade of prostate biopsies"
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial)"

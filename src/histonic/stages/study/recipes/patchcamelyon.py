@@ -13,7 +13,7 @@ from histonic.data.tilesets.plan import TileSetSettings
 from histonic.stages.study.frame.cases import Case, Finding, Survey
 from histonic.stages.study.frame.files import all_files, by_name, table_with
 from histonic.stages.study.frame.leaks import shipped_encoder_note
-from histonic.stages.study.frame.plan import Outcome, Place, Step, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, write_tables
 from histonic.stages.study.frame.results import keep_scores
 from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.study.frame.tiles import (
@@ -23,6 +23,7 @@ from histonic.stages.study.frame.tiles import (
     tile_steps,
     write_tile_predictions,
 )
+from histonic.stages.study.steps.step import Step
 
 TITLE = "PatchCamelyon: metastasis in the centre of a tile"
 LICENCE = "CC0"

@@ -12,9 +12,10 @@ from histonic.core.progress import Progress
 from histonic.data.tables.files import TextTable, read_table
 from histonic.stages.study.frame.cases import Case, Finding, Survey, left_out, missing_files, named
 from histonic.stages.study.frame.files import all_files, by_name, extra_files, the_file
-from histonic.stages.study.frame.plan import Outcome, Place, Step, slide_steps, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, slide_steps, write_tables
 from histonic.stages.study.frame.results import keep_scores, run_scores
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 
 TITLE = "TCGA: overall survival from slides"
 LICENCE = "open-access images of TCGA; see the project's own page"

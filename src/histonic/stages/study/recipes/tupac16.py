@@ -16,9 +16,10 @@ from histonic.metrics.challenges.correlations import fisher_interval
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files
 from histonic.stages.study.frame.files import all_files, by_name, extra_files, gaps, headless_rows, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
-from histonic.stages.study.frame.plan import Outcome, Place, Step, entered, slide_steps, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, entered, slide_steps, write_tables
 from histonic.stages.study.frame.results import keep_scores, predictions_of_test, require_all, run_scores
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.steps.step import Step
 
 TITLE = "TUPAC16: tumour proliferation, tasks 1 (score) and 2 (molecular score)"
 LICENCE = "slides are of TCGA-BRCA (CC BY 3.0); the licence of the labels is not stated"

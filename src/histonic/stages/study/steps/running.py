@@ -1,0 +1,269 @@
+"""Steps run one after the other: what is done and still right is not done again, all else anew or further."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from histonic.core.errors import RunError
+from histonic.core.files import hash_of, set_aside
+from histonic.core.progress import Progress
+from histonic.core.settings import Settings, make_settings
+from histonic.data.maps.store import Store
+from histonic.runs.run import read_facts
+from histonic.stages.audit.audit import audit
+from histonic.stages.audit.settings import AuditSettings
+from histonic.stages.compress.compress import CompressResult, compress
+from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.train import train_encoder
+from histonic.stages.explain.explain import explain
+from histonic.stages.explain.settings import ExplainSettings
+from histonic.stages.predict.external import external_test
+from histonic.stages.predict.predict import predict
+from histonic.stages.predict.settings import ExternalSettings, PredictSettings
+from histonic.stages.report.report import write_report
+from histonic.stages.report.settings import ReportSettings
+from histonic.stages.study.steps.inputs import MADE_OF
+from histonic.stages.study.steps.maps import MapsFound, clear_maps, find_maps, keep_aside
+from histonic.stages.study.steps.records import (
+    MadeOf,
+    StepRecord,
+    keep_record,
+    read_record,
+    reason_words,
+    record_path,
+    versions,
+)
+from histonic.stages.study.steps.step import Step
+from histonic.stages.tiles.extract import extract_tiles
+from histonic.stages.tiles.settings import ExtractSettings
+from histonic.stages.train.settings import TrainSettings
+from histonic.stages.train.train import train_slides
+
+VERBS: Mapping[str, tuple[type[Any], Callable[..., Any]]] = {
+    "encoder train": (TrainEncoderSettings, train_encoder),
+    "tiles extract": (ExtractSettings, extract_tiles),
+    "compress": (CompressSettings, compress),
+    "audit": (AuditSettings, audit),
+    "train": (TrainSettings, train_slides),
+    "explain": (ExplainSettings, explain),
+    "external": (ExternalSettings, external_test),
+    "report": (ReportSettings, write_report),
+    "predict": (PredictSettings, predict),
+}
+"""What each verb takes, and does."""
+EARLIER = "earlier"
+"""Folder of results that were finished and are no longer those of the study."""
+REPORT_FILES = ("report.html", "report.json")
+Kind = Literal["done", "goes on", "to do"]
+
+
+@dataclass(frozen=True)
+class StepState:
+    """Where a step stands.
+
+    Attributes:
+        step: The step.
+        settings: Its settings as a model.
+        kind: ``done``; ``goes on``: begun with the same settings and data; ``to do``.
+        reasons: Why it is to be done though it was before; empty if it never was.
+        record: Of what was done before.
+        made_of: What it depends on now; None for those that compare it by themselves.
+        maps: Of a compression, what the store holds.
+    """
+
+    step: Step
+    settings: Settings
+    kind: Kind
+    reasons: tuple[str, ...] = ()
+    record: StepRecord | None = None
+    made_of: MadeOf | None = None
+    maps: MapsFound | None = None
+
+
+def look_at(folder: Path, step: Step) -> StepState:
+    """Whether a step is done, and if not, why; nothing is changed.
+
+    Args:
+        folder: Of the study.
+        step: All that it needs is there.
+
+    Raises:
+        HistonicError: A setting is wrong, or something that it depends on cannot be read.
+    """
+    model, _ = VERBS[step.verb]
+    values = dict(step.settings)
+    if step.verb == "explain" and "store" in values:  # of a slide that failed there is no map
+        there = set(Store.open(Path(values["store"])).slide_ids)
+        given = values.get("slide", [])
+        values["slide"] = [name for name in given if name in there or name.endswith(".zarr")]
+    settings = make_settings(model, values, f"the settings of {step.verb}")
+    record = read_record(folder, step.name)
+    if step.verb == "compress":
+        found = find_maps(settings, record)
+        kind: Kind = "done" if found.is_done else "goes on" if not found.reasons() else "to do"
+        return StepState(step, settings, kind, tuple(found.reasons()), record, _of_maps(found), found)
+    if step.verb not in MADE_OF:
+        return StepState(step, settings, "to do")
+    made_of = MADE_OF[step.verb](settings)
+    if record is None:
+        return StepState(step, settings, "to do", (), None, made_of)
+    reasons = record.changes(made_of)
+    if not record.is_finished:
+        if record.versions != versions():
+            reasons.append("packages have other versions than when it began")
+        kind = "to do" if reasons else "goes on"
+    else:
+        reasons = reasons or record.damaged(folder)
+        kind = "to do" if reasons else "done"
+    return StepState(step, settings, kind, tuple(reasons), record, made_of)
+
+
+def run_step(folder: Path, step: Step, progress: Progress, known: StepState | None = None) -> Any:
+    """Do what one command does, unless that is done already.
+
+    Results of before that no longer fit are taken away first: whole runs and stores to ``earlier``.
+
+    Args:
+        folder: Of the study.
+        step: The step.
+        progress: Listener to the progress.
+        known: Where it stands, if that was looked at just now.
+
+    Returns:
+        What the verb gives; None if the step was done already.
+
+    Raises:
+        HistonicError: As of the verb; RunError if not one slide could be used.
+    """
+    state = known or look_at(folder, step)
+    if state.kind == "done":
+        progress.say(f"{step.verb} is done already")
+        return None
+    if state.reasons:
+        progress.say(f"  {reason_words(list(state.reasons))}")
+    if state.kind == "to do":
+        _clear(folder, state)
+        if state.made_of is not None:
+            keep_record(folder, step.name, StepRecord.begun(state.made_of))
+    began = time.monotonic()
+    result = VERBS[step.verb][1](state.settings, progress=progress)
+    failed = tell_failures(step, result, progress)
+    if state.made_of is not None:
+        written = _outputs(step, state.settings, result)
+        # The report explains what is absent: what is there now is what it shows.
+        made_of = MADE_OF["report"](state.settings) if step.verb == "report" else state.made_of
+        record = StepRecord.begun(made_of)
+        changes = {
+            # An explanation without checks is made again, with them, by the report.
+            "outputs": {
+                _name(each, folder): "" if step.verb == "explain" else hash_of(each) for each in written
+            },
+            # Of maps the store itself says what failed; all else is tried again as a whole.
+            "is_finished": not failed or step.verb == "compress",
+            **_pace(state, result, time.monotonic() - began),
+        }
+        keep_record(folder, step.name, record.model_copy(update=changes))
+    return result
+
+
+def tell_failures(step: Step, result: Any, progress: Progress) -> int:
+    """Say what failed; how many did.
+
+    Raises:
+        RunError: Not one slide could be used.
+    """
+    failures: Sequence[Any] = getattr(result, "failures", [])
+    for failure in failures:
+        words = failure if isinstance(failure, tuple) else (failure.path, failure.stage, failure.reason)
+        progress.say(f"failed  {'  '.join(map(str, words))}")
+    there = [*getattr(result, "done", []), *getattr(result, "skipped", [])]
+    if failures and step.verb in ("compress", "tiles extract") and not there:
+        raise RunError(
+            f"Go on after {step.verb} {step.title}".rstrip() + ".",
+            f"Not one of {len(failures)} slides could be used.",
+            "Look at the reasons above.",
+        )
+    return len(failures)
+
+
+def drop_report(run: Path) -> None:
+    """Take a report away that shows what is made anew now."""
+    for name in REPORT_FILES:
+        (run / name).unlink(missing_ok=True)
+    shutil.rmtree(run / "ordered", ignore_errors=True)
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove the record of a step, so that it is done again."""
+    record_path(folder, name).unlink(missing_ok=True)
+
+
+def _of_maps(found: MapsFound) -> MadeOf:
+    kept = found.settings.model_dump(mode="json", include={"reader", "private", "encoder"})
+    return MadeOf(kept, {})
+
+
+def _clear(folder: Path, state: StepState) -> None:
+    """Take away what the step left before."""
+    settings: Any = state.settings
+    verb = state.step.verb
+    if verb == "compress" and state.maps is not None:
+        clear_maps(state.maps, folder / EARLIER)
+    elif verb == "train":
+        if (settings.out / "run.json").is_file():
+            keep_aside(settings.out, folder / EARLIER)
+        elif settings.out.exists():
+            set_aside(settings.out)
+    elif verb == "explain":
+        set_aside(settings.run / "explain")
+    elif verb == "external":
+        set_aside(settings.run / "external" / settings.name)
+    elif verb == "report":
+        drop_report(settings.run)
+    elif verb == "audit" and settings.out is not None:
+        set_aside(settings.out)
+    elif verb == "predict":
+        settings.out.unlink(missing_ok=True)
+
+
+def _outputs(step: Step, settings: Any, result: Any) -> list[Path]:
+    """The files by which it is known that the result is still there."""
+    if step.verb == "train":
+        names = [*read_facts(settings.out).files, "run.json", "bundle/bundle.json"]
+        return [settings.out / name for name in names]
+    if step.verb == "report":
+        return [settings.run / name for name in REPORT_FILES]
+    if step.verb == "explain":
+        return sorted(result.folder.glob("**/explanation.json"))
+    if step.verb == "external":
+        return [path for path in sorted(result.rglob("*")) if path.is_file()]
+    if step.verb == "audit" and settings.out is not None:
+        return sorted(path for path in settings.out.iterdir() if path.is_file())
+    return [settings.out] if step.verb == "predict" else []
+
+
+def _pace(state: StepState, result: Any, seconds: float) -> dict[str, Any]:
+    """How long it took, and how much was done, for how long more of it will take."""
+    settings: Any = state.settings
+    if isinstance(result, CompressResult):
+        if not result.done and state.record is not None:
+            return {"seconds": state.record.seconds, "work": state.record.work}
+        return {"seconds": seconds, "work": len(result.done)}
+    if state.kind != "to do":
+        return {"seconds": None, "work": 0}
+    if state.step.verb != "train":
+        return {"seconds": seconds, "work": 0}
+    facts = read_facts(settings.out)
+    networks = facts.folds * facts.repeats * facts.initialisations
+    slides = len(list((settings.out / "thumbnails").glob("*.jpg")))
+    return {"seconds": seconds, "work": networks * slides}
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

@@ -1,0 +1,483 @@
+"""A study in one file: done once, gone on with after a kill, and redone where something has changed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+import yaml
+
+from fixtures.command_line import typed
+from histonic.core.claims import sole_owner
+from histonic.core.errors import SettingsError, TableError
+from histonic.core.files import hash_of
+from histonic.core.progress import Silent
+from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.report import content, report
+from histonic.stages.report.document import ExplanationsSection
+from histonic.stages.report.maps import METHOD
+from histonic.stages.study.commands import steps_of
+from histonic.stages.study.examining import FILE
+from histonic.stages.study.file.reading import read_study
+from histonic.stages.study.planning import plan_study
+from histonic.stages.study.run import run_study
+from histonic.stages.study.steps.inputs import table_hash
+from histonic.stages.study.steps.maps import find_maps
+from histonic.stages.study.steps.records import read_record
+from histonic.stages.study.steps.running import EARLIER, look_at
+
+PATIENTS = 10
+NO_EXPLANATIONS = ExplanationsSection(problem="not looked at here", method=METHOD, targets={})
+FEW = {"initialisations": 1, "max_epochs": 1, "test_crops": 1}
+SMALL: dict[str, Any] = {
+    "out": "study",
+    "compress": {"slides": ["slides"], "encoder": "colour"},
+    "train": {"labels": "labels.xlsx", "target": ["score:regression"], "folds": 3, **FEW},
+    "audit": {"permutations": 200},
+    "explain": False,
+    "report": {"resamples": 100},
+}
+
+
+def write_slide(path: Path, shade: float, side: int = 420) -> None:
+    rng = np.random.default_rng(int(shade * 1000))
+    image = np.full((side, side, 3), 244, np.uint8)
+    inside = image[40:-40, 40:-40]
+    inside[...] = np.clip(np.array([205, 130, 180]) - 80 * shade + rng.normal(0, 14, inside.shape), 0, 255)
+    write_pyramid(path, image, mpp=0.5)
+
+
+def write_labels(path: Path, scores: dict[str, float], remark: str = "") -> None:
+    """As people keep it: a workbook with a column that says nothing."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["patient_id", "slide_id", "score", "group", "remarks"])
+    for number, (name, score) in enumerate(scores.items()):
+        sheet.append([name, f"s-{name}", score, "ab"[number % 2], remark])
+    book.save(path)
+
+
+def write_study(folder: Path, study: dict[str, Any]) -> Path:
+    file = folder / "study.yaml"
+    file.write_text(yaml.safe_dump(study, sort_keys=False))
+    return file
+
+
+def changed(study: dict[str, Any], part: str, **values: Any) -> dict[str, Any]:
+    return {**study, part: {**study[part], **values}}
+
+
+def scores(count: int = PATIENTS) -> dict[str, float]:
+    return {f"P{number:02d}": 10.0 + 7 * number for number in range(count)}
+
+
+def prepare(folder: Path) -> Path:
+    (folder / "slides").mkdir(parents=True)
+    for number, name in enumerate(scores()):
+        write_slide(folder / "slides" / f"s-{name}.tif", number / PATIENTS)
+    write_labels(folder / "labels.xlsx", scores())
+    return write_study(folder, SMALL)
+
+
+def leave_out_pictures(patch: pytest.MonkeyPatch) -> None:
+    """Of the report: they have their own tests, and take longer than all else here."""
+    patch.setattr(content, "report_explanations", lambda *_: NO_EXPLANATIONS)
+    patch.setattr(report, "target_pictures", lambda *_: [])
+    for name in ("forest_picture", "training_picture"):
+        patch.setattr(report, name, lambda *_: None)
+    patch.setattr(report, "audit_pictures", lambda *_: [])
+    patch.setattr(report, "draw_ordered", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_out_pictures(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is done; each test leaves it done, by whatever settings."""
+    place = tmp_path_factory.mktemp("whole")
+    file = prepare(place)
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_pictures(patch)
+        shown = typed("run", str(file), cwd=place)
+    assert shown.code == 0, shown.err
+    # What will be done is said before it is begun.
+    assert (
+        shown.err.index("10 slides have no map")
+        < shown.err.index("time: about")
+        < shown.err.index("step 1 of 5")
+    )
+    assert (
+        "score: Spearman correlation" in shown.out
+        and f"Report: {place / 'study/run/report.html'}" in shown.out
+    )
+    return place
+
+
+def times(place: Path, pattern: str) -> dict[str, int]:
+    """When files were written, and by which content they are told apart."""
+    return {str(path): path.stat().st_mtime_ns for path in sorted(place.glob(pattern)) if path.is_file()}
+
+
+def stands(file: Path) -> dict[str, str]:
+    return {each.name: each.stand for each in run_study(study=file, dry_run=True).plan.steps}
+
+
+DONE = {name: "done" for name in ("doctor", "compress", "audit", "train", "report")}
+
+
+def test_a_study_that_is_done_is_left_as_it_is(folder: Path) -> None:
+    file = folder / "study.yaml"
+    before = times(folder, "study/**/*")
+    assert stands(file) == DONE
+    result = run_study(study=file)
+    assert result.plan.is_done and result.report == folder / "study/run/report.html"
+    assert times(folder, "study/**/*") == before
+    assert "nothing is to do" in typed("run", "study.yaml", "--dry-run", cwd=folder).out
+    assert (folder / "study" / FILE).is_file()
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    file = prepare(tmp_path)
+    shown = typed("run", str(file), "--dry-run", cwd=tmp_path)
+    assert shown.code == 0 and "10 slides have no map" in shown.out and "measured on 3" in shown.out
+    assert "train" in shown.out and "after compress" in shown.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.xlsx", "slides", "study.yaml"]
+
+
+def test_a_changed_option_of_the_report_redoes_the_report(folder: Path) -> None:
+    before = times(folder, "study/store/**/*") | times(folder, "study/run/bundle/*")
+    page = hash_of(folder / "study/run/report.json")
+    file = write_study(folder, changed(SMALL, "report", resamples=120))
+    plan = run_study(study=file, dry_run=True).plan
+    assert {each.name: each.stand for each in plan.steps} == {**DONE, "report": "to do"}
+    assert "resamples was 100, is 120; about" in plan.steps[-1].line()
+    run_study(study=file)
+    assert hash_of(folder / "study/run/report.json") != page and stands(file) == DONE
+    assert before == times(folder, "study/store/**/*") | times(folder, "study/run/bundle/*")
+
+
+def test_a_changed_target_trains_again_and_compresses_nothing(folder: Path) -> None:
+    before = times(folder, "study/store/**/*")
+    file = write_study(folder, changed(SMALL, "train", target=["other:regression:score"]))
+    assert stands(file) == {
+        "doctor": "to do",
+        "compress": "done",
+        "audit": "to do",
+        "train": "to do",
+        "report": "to do",
+    }
+    run_study(study=file)
+    assert times(folder, "study/store/**/*") == before and stands(file) == DONE
+    # Nothing of the run of before lies in the new one; it is kept whole.
+    assert sorted(path.name for path in (folder / "study/run/predictions").iterdir()) == ["other.csv"]
+    kept = folder / "study" / EARLIER / "run-1"
+    assert (kept / "report.html").is_file() and (kept / "predictions/score.csv").is_file()
+
+
+def test_corrected_labels_train_again_and_remarks_do_not(folder: Path) -> None:
+    file = write_study(folder, SMALL)
+    run_study(study=file)
+    before = table_hash(folder / "labels.xlsx", None)
+    write_labels(folder / "labels.xlsx", scores(), remark="seen 3.4.")
+    assert table_hash(folder / "labels.xlsx", None) != before
+    assert stands(file)["train"] == "done"
+    write_labels(folder / "labels.xlsx", {**scores(), "P03": 99.0})
+    plan = run_study(study=file, dry_run=True).plan
+    found = {each.name: each for each in plan.steps}
+    assert found["compress"].stand == "done" and "labels changed" in found["train"].why
+    run_study(study=file)
+    table = pd.read_csv(folder / "study/run/predictions/score.csv").set_index("patient_id")
+    assert table.truth["P03"] == 99.0
+
+
+def test_slides_that_come_change_and_go(folder: Path) -> None:
+    file = write_study(folder, SMALL)
+    run_study(study=file)
+    facts = {
+        name: read_map_facts(map_folder(folder / "study/store", name))
+        for name in Store.open(folder / "study/store").slide_ids
+    }
+    write_slide(folder / "slides/s-P10.tif", 0.55)
+    write_slide(folder / "slides/s-P00.tif", 0.95)  # scanned again
+    (folder / "slides/s-P01.tif").unlink()
+    write_labels(folder / "labels.xlsx", scores(11))
+    plan = run_study(study=file, dry_run=True).plan
+    why = next(each.why for each in plan.steps if each.name == "compress")
+    assert why == (
+        "8 slides are done; 1 slides have no map, 1 maps no longer fit (the file has other content now), "
+        "1 maps are of slides that are not listed"
+    )
+    kept = times(folder, "study/store/s-P05.zarr/**/*")
+    run_study(study=file)
+    assert kept == times(folder, "study/store/s-P05.zarr/**/*")
+    store = Store.open(folder / "study/store")
+    assert "s-P10" in store and "s-P01" not in store
+    assert read_map_facts(map_folder(store.path, "s-P00")).content != facts["s-P00"].content
+    assert (folder / "study" / EARLIER / "maps" / "s-P01-1.zarr").is_dir()
+    patients = pd.read_csv(folder / "study/run/predictions/score.csv").patient_id
+    assert "P10" in set(patients) and "P01" not in set(patients)
+    assert stands(file) == DONE
+
+
+@pytest.mark.long
+def test_another_encoder_makes_all_maps_anew(folder: Path) -> None:
+    file = write_study(folder, changed(SMALL, "compress", tissue={"min_cell_share": 0.5}))
+    plan = run_study(study=file, dry_run=True).plan
+    why = next(each.why for each in plan.steps if each.name == "compress")
+    assert "tissue was" in why and f"kept in {EARLIER}" in why
+    run_study(study=file)
+    store = Store.open(folder / "study/store")
+    assert store.settings.tissue.min_cell_share == 0.5
+    assert Store.open(folder / "study" / EARLIER / "store-1").settings.tissue.min_cell_share == 0.25
+    # The reader stands in no setting of a map, and yet changes it.
+    file = write_study(folder, changed(SMALL, "compress", tissue={"min_cell_share": 0.5}, reader="tiff"))
+    assert "reader was None, is 'tiff'" in run_study(study=file, dry_run=True).plan.steps[1].why
+    write_study(folder, changed(SMALL, "compress", tissue={"min_cell_share": 0.5}))
+
+
+@pytest.mark.long
+def test_results_that_were_touched_are_made_again(folder: Path) -> None:
+    file = folder / "study.yaml"
+    table = folder / "study/run/predictions/score.csv"
+    table.write_text(table.read_text().replace("P05", "P55"))
+    plan = run_study(study=file, dry_run=True).plan
+    assert "predictions/score.csv is not what was written" in next(
+        e.why for e in plan.steps if e.name == "train"
+    )
+    (chunk, *_) = sorted(
+        (folder / "study/store/s-P05.zarr").glob("features/c/**/*"), key=lambda path: -len(path.parts)
+    )
+    chunk.write_bytes(b"")
+    assert next(
+        e.why for e in run_study(study=file, dry_run=True).plan.steps if e.name == "compress"
+    ).startswith("9 slides are done; 1 maps no longer fit (damaged")
+    run_study(study=file)
+    assert stands(file) == DONE and "P05" in table.read_text()
+
+
+def test_a_second_run_is_refused_clearly(folder: Path) -> None:
+    with sole_owner(folder / "study", "Work."):
+        shown = typed("run", str(folder / "study.yaml"), cwd=folder)
+        told = typed("run", str(folder / "study.yaml"), "--dry-run", cwd=folder)
+    assert shown.code == 2 and f"Another run works there: process {os.getpid()}" in shown.err
+    assert "Wait until it has ended" in shown.err and told.code == 0
+
+
+class Stopping(Silent):
+    """Interrupts the work at a stage, after some steps of it."""
+
+    def __init__(self, stage: str, steps: int) -> None:
+        self._at, self._stage, self._left = stage, "", steps
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self._stage = name
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        if self._stage == self._at:
+            self._left -= steps
+            if self._left < 0:
+                raise KeyboardInterrupt
+
+
+def results(place: Path) -> dict[str, str]:
+    """What must not depend on whether a study was interrupted."""
+    store = Store.open(place / "study/store")
+    found = {name: read_map_facts(map_folder(store.path, name)).content for name in store.slide_ids}
+    for name in ("predictions/score.csv", "history.csv", "bundle/bundle.json", "cohort.json"):
+        found[name] = hash_of(place / "study/run" / name)
+    return found
+
+
+NETWORKS = changed(SMALL, "train", max_epochs=2)
+
+
+def test_an_interrupted_study_goes_on_to_the_same_results(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    prepare(tmp_path / "a")
+    file = write_study(tmp_path / "a", NETWORKS)
+    for stage, steps in (("compress", 350), ("train", 3)):
+        with pytest.raises(KeyboardInterrupt):
+            run_study(study=file, progress=Stopping(stage, steps))
+    assert stands(file)["train"] == "goes on"
+    run_study(study=file)
+    whole = tmp_path / "b"
+    whole.mkdir()
+    prepare(whole)
+    run_study(study=write_study(whole, NETWORKS))
+    assert results(tmp_path / "a") == results(whole)
+
+
+@pytest.mark.long
+def test_what_was_begun_by_other_settings_begins_anew(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    file = write_study(tmp_path, NETWORKS)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study=file, progress=Stopping("train", 3))
+    file = write_study(tmp_path, changed(NETWORKS, "train", max_epochs=1))
+    plan = run_study(study=file, dry_run=True).plan
+    assert "max_epochs was 2, is 1" in next(each.why for each in plan.steps if each.name == "train")
+    run_study(study=file)
+    assert pd.read_csv(tmp_path / "study/run/history.csv").epoch.max() == 1
+    assert not (tmp_path / "study" / EARLIER).exists()  # it was never finished
+
+
+@pytest.mark.long
+def test_another_cohort_is_tested_and_leaves_with_its_line(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    (tmp_path / "other").mkdir()
+    for number, name in enumerate(("Q1", "Q2", "Q3", "Q4")):
+        write_slide(tmp_path / "other" / f"s-{name}.tif", number / 4)
+    write_labels(
+        tmp_path / "other.xlsx", {name: 20.0 + 9 * n for n, name in enumerate(("Q1", "Q2", "Q3", "Q4"))}
+    )
+    other = {"name": "Ulm", "compress": {"slides": ["other"]}, "labels": "other.xlsx"}
+    file = write_study(tmp_path, {**SMALL, "external": [other]})
+    run_study(study=file)
+    scored = tmp_path / "study/run/external/Ulm/predictions/score.csv"
+    assert len(pd.read_csv(scored)) == 4 and "Ulm" in (tmp_path / "study/run/report.html").read_text()
+    assert stands(file) == {**DONE, "compress Ulm": "done", "external Ulm": "done"}
+    trained = times(tmp_path, "study/run/bundle/*")
+    write_labels(tmp_path / "other.xlsx", {"Q1": 1.0, "Q2": 2.0, "Q3": 3.0, "Q4": 2.5})
+    now = stands(file)
+    assert (now["train"], now["external Ulm"], now["report"]) == ("done", "to do", "to do")
+    run_study(study=write_study(tmp_path, SMALL))
+    assert not scored.exists() and "Ulm" not in (tmp_path / "study/run/report.html").read_text()
+    assert times(tmp_path, "study/run/bundle/*") == trained
+
+
+def test_labels_with_errors_end_it_before_anything_is_computed(tmp_path: Path) -> None:
+    file = prepare(tmp_path)
+    write_labels(tmp_path / "labels.xlsx", {name: 5.0 for name in scores()})
+    with pytest.raises(TableError, match="One value only"):
+        run_study(study=file)
+    assert not (tmp_path / "study/store").exists()
+
+
+@pytest.mark.long
+def test_failed_slides_are_told_and_tried_again(tmp_path: Path) -> None:
+    file = prepare(tmp_path)
+    good = (tmp_path / "slides/s-P04.tif").read_bytes()
+    (tmp_path / "slides/s-P04.tif").write_bytes(good[: len(good) // 3])
+    shown = typed("run", str(file), cwd=tmp_path)
+    assert shown.code == 1 and "failed" in shown.out and "s-P04.tif" in shown.out
+    again = typed("run", str(file), "--dry-run", cwd=tmp_path)
+    assert "9 slides are done; 1 slides failed before" in again.out and "done     train" in again.out
+    (tmp_path / "slides/s-P04.tif").write_bytes(good)
+    assert typed("run", str(file), cwd=tmp_path).code == 0
+    assert stands(file) == DONE
+
+
+def test_a_disk_that_is_not_there_takes_no_map_away(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    names = "path\n" + "".join(f"slides/s-{name}.tif\n" for name in scores())
+    (tmp_path / "list.csv").write_text(names)
+    file = write_study(tmp_path, changed(SMALL, "compress", slides=["list.csv"]))
+    settings = {**steps_of(read_study(file))[1].settings}
+    (tmp_path / "slides").rename(tmp_path / "elsewhere")
+    with pytest.raises(SettingsError, match="Not one of the 10 files is there"):
+        run_study(study=file)
+    assert settings["replace"] and not (tmp_path / "study/store").exists()
+
+
+def test_real_fields_from_init_to_the_report(data_dir: Path, tmp_path: Path) -> None:
+    fields = pd.read_csv(data_dir / "fields/colon_glands/fields.csv")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "GlaS"
+    sheet.append(["Warwick, 2012"])
+    sheet.append([])
+    sheet.append(["Patient No", "Field", "Malignant"])
+    malignant = fields.groupby("patient").label.agg(lambda labels: (labels == "malignant").mean() > 0.6)
+    for _, row in fields.groupby("patient").head(2).iterrows():
+        sheet.append([row.patient, Path(row.file).name, "yes" if malignant[row.patient] else "no"])
+    book.save(tmp_path / "Patients GlaS.xlsx")
+    (tmp_path / "img").mkdir()
+    for name in fields.groupby("patient").head(2).file:
+        (tmp_path / "img" / Path(name).name).symlink_to(data_dir / "fields/colon_glands" / name)
+    shown = typed("init", "--encoder", "colour", "--mpp", "0.62", cwd=tmp_path)
+    assert shown.code == 0 and "16 patients, 16 with a slide" in shown.out
+    text = (tmp_path / "study.yaml").read_text()
+    assert "most_enlargement: 1.24" in text and "1.24 times" in shown.out
+    assert "- Malignant" in text and "# - Malignant" not in text
+    study = yaml.safe_load(text)
+    study["train"] |= {"folds": 3, "workers": 1, **FEW}
+    study |= {"explain": False, "report": {"resamples": 100}, "audit": {"permutations": 200}}
+    shown = typed("run", str(write_study(tmp_path, study)), cwd=tmp_path)
+    assert shown.code in (0, 1), shown.err  # the audit may find sections that are alike
+    assert "Malignant: AUROC" in shown.out and (tmp_path / "study/run/report.html").is_file()
+    assert stands(tmp_path / "study.yaml") == DONE
+
+
+def killed(file: Path, is_time: Callable[[], bool]) -> None:
+    """Start a run in a process of its own, and end it by SIGKILL at some point."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "histonic", "run", str(file)], stderr=subprocess.DEVNULL
+    ) as run:
+        deadline = time.monotonic() + 120
+        while not is_time() and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert run.poll() is None, "it ended before it could be killed"
+        run.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.long
+def test_a_killed_study_goes_on_to_the_same_results(tmp_path: Path) -> None:
+    slow = changed(NETWORKS, "train", max_epochs=40)
+    folders = tmp_path / "a", tmp_path / "b"
+    for place in folders:
+        prepare(place)
+        write_study(place, slow)
+    file = folders[0] / "study.yaml"
+    killed(file, lambda: len(list(folders[0].glob("study/store/s-*.zarr"))) >= 3)
+    assert 3 <= len(list(folders[0].glob("study/store/s-*.zarr"))) < PATIENTS
+    killed(
+        file,
+        lambda: (
+            any(folders[0].glob("study/run/checkpoints/*/*"))
+            or any(folders[0].glob("study/run/checkpoints/*.safetensors"))
+        ),
+    )
+    assert not (folders[0] / "study/run/run.json").exists()
+    run_study(study=file)
+    run_study(study=folders[1] / "study.yaml")
+    assert results(folders[0]) == results(folders[1])
+    assert stands(file) == DONE
+
+
+@pytest.mark.long
+def test_explanations_and_their_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    prepare(tmp_path)
+    explained = {**NETWORKS, "explain": {"patients": 1, "tiles": 2, "checks": False}}
+    file = write_study(tmp_path, explained)
+    run_study(study=file)
+    done = {**DONE, "explain": "done"}
+    assert stands(file) == done  # though the report has made more of them
+    trained = times(tmp_path, "study/run/bundle/*")
+    file = write_study(
+        tmp_path, {**explained, "explain": {"patients": 1, "method": "occlusion", "checks": False}}
+    )
+    assert stands(file) == {**done, "explain": "to do", "report": "to do"}
+    run_study(study=file)
+    assert (tmp_path / "study/run/explain/occlusion/summary.csv").is_file() and stands(file) == done
+    assert times(tmp_path, "study/run/bundle/*") == trained
+    assert plan_study(read_study(file)).is_done
+    assert read_record(tmp_path / "study", "explain") is not None
+    steps = {step.verb: step for step in steps_of(read_study(file))}
+    assert look_at(tmp_path / "study", steps["explain"]).kind == "done"
+    state = look_at(tmp_path / "study", steps["compress"])
+    assert state.maps is not None and find_maps(state.maps.settings, None).is_done

@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 WORKERS ?= 2
 DEMO_OUT ?= histonic-demo
 
-.PHONY: demo test test-long bench-smoke check format docs dist clean
+.PHONY: demo test test-long bench-smoke notebooks check format docs dist clean
 
 demo: $(STAMP)
 	$(BIN)/histonic demo --out $(DEMO_OUT) $(DEMO_ARGS)
@@ -22,6 +22,9 @@ test-long: $(LONG_STAMP)
 
 bench-smoke: $(STAMP)
 	$(BIN)/python benchmarks/smoke.py $(BENCH_ARGS)
+
+notebooks: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/execute_notebooks.py $(NOTEBOOKS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

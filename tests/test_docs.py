@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from histonic.aggregators.registry import AGGREGATORS
+from histonic.encoders.base import ENCODERS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "histonic"
@@ -24,6 +28,14 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     namespace: dict[str, object] = {"__name__": "docs"}
     for number, code in enumerate(blocks(page), start=1):
         exec(compile(code, f"{page.name}, block {number}", "exec"), namespace)
+
+
+@pytest.fixture(autouse=True)
+def _forget_what_pages_register() -> Iterator[None]:
+    yield
+    for registry in (ENCODERS, AGGREGATORS):
+        for name in [name for name in registry if registry.is_of_session(name)]:
+            registry.forget(name)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -39,10 +39,11 @@ INNER_FLOORS = {
     "data/exchange": [{""}, {"tools"}],
     "stages": [
         {"compress", "convert", "train", "evaluate", "audit", "explain", "project"},
-        {"tiles", "predict", "compare", "exchange", "open", "doctor"},
+        {"tiles", "predict", "compare", "exchange", "doctor"},
         {"encoder", "simulate"},
         {"transfer"},
         {"report", "verify", "bench"},
+        {"open"},
         {"study"},
     ],
     "simulate": [{""}, {"low_signal", "challenges"}],

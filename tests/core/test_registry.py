@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from histonic.core.errors import SettingsError
-from histonic.core.registry import Entry, Registry
+from histonic.core.registry import Entry, Registry, code_hash
 
 GROUP = "histonic.test-family"
 
@@ -93,3 +93,34 @@ def test_entry_point_may_not_take_a_builtin_name(monkeypatch):
     register(monkeypatch, importlib.metadata.EntryPoint("tiff", "collections:deque", GROUP))
     with pytest.raises(SettingsError, match="Uninstall one"):
         family(Entry("tiff", "json:loads")).get("tiff")
+
+
+def test_a_member_of_the_session_is_known_at_once_and_replaced_by_its_name():
+    registry = family(Entry("tiff", "json:loads"))
+    registry.register("mine", list)
+    assert list(registry) == ["tiff", "mine"] and registry.get("mine") is list
+    assert registry.is_of_session("mine") and not registry.is_of_session("tiff")
+    registry.register("mine", dict)
+    assert registry.get("mine") is dict and registry.entries()["mine"].origin == "this session"
+    registry.forget("mine")
+    assert "mine" not in registry
+    with pytest.raises(SettingsError, match="registered in another session"):
+        registry.get("mine")
+
+
+def test_a_member_of_the_session_takes_no_name_of_others():
+    with pytest.raises(SettingsError, match="histonic has a reader of that name"):
+        family(Entry("tiff", "json:loads")).register("tiff", list)
+    with pytest.raises(SettingsError, match="That is no name"):
+        family().register("a:b", list)
+
+
+def test_the_hash_of_code_follows_the_code():
+    def one(x):
+        return x + 1
+
+    def other(x):
+        return x + 2
+
+    assert code_hash(one) == code_hash(one) != code_hash(other)
+    assert len(code_hash(Registry)) == 12

@@ -27,15 +27,13 @@ def doctor(settings: DoctorSettings) -> int:
     One line for each slide and each problem, and a warning for slides whose share of tissue stands out.
     --preview draws the tissue. Exit code 1 if anything would fail.
     """
-    from histonic.stages.doctor.doctor import examine
+    from histonic.stages.doctor.doctor import doctor as run
 
-    findings = with_progress(examine, settings)
-    for finding in findings:
+    result = with_progress(run, settings)
+    for finding in result:
         click.echo(finding.line())
-    errors = sum(finding.severity == "error" for finding in findings)
-    warnings = sum(finding.severity == "warning" for finding in findings)
-    click.echo(f"{len(findings) - errors - warnings} ok, {warnings} warning(s), {errors} error(s)")
-    return 1 if errors else 0
+    click.echo(result.summary)
+    return 0 if result.ok else 1
 
 
 @settings_command("convert", "histonic.stages.convert.settings:ConvertSettings", "slides")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from pydantic import PositiveInt, SerializerFunctionWrapHandler, model_serializer
 
 from histonic.core.documents import Part
+from histonic.core.errors import StoreError
 from histonic.core.grid import TileGrid
 from histonic.core.notebooks.cards import Card, share_text
 from histonic.core.settings import Engine, Flaw, MaskSettings, Pooling, Precision, TissueSettings
@@ -260,7 +262,8 @@ class CompressedSlide:
         slide_id: Name of the slide in store and tables.
         features: ``(D, R, K)`` float16, zero where the mask is False. Empty is not zero: ask the mask. Those
             of a store are read from the disk where they are indexed: ``features[:, mask]`` are the codes
-            ``(D, N)`` of the cells with tissue, ``np.asarray(features)`` is all of it in memory.
+            ``(D, N)`` of the cells with tissue, ``features.numpy()`` and ``torch.from_dlpack(features)`` all
+            of it in memory.
         mask: ``(R, K)`` bool, True where the cell holds tissue and a code.
         grid: Geometry of the cells.
         encoder: What made it.
@@ -269,6 +272,7 @@ class CompressedSlide:
         settings: What else the map depends on.
         orientations: ``(8, D, R, K)`` float16 codes of turned tiles, *in the unturned grid*; None if
             only the upright one was encoded.
+        picture: Where the slide's thumbnail lies in its store; None of a map in memory.
     """
 
     slide_id: str
@@ -280,12 +284,16 @@ class CompressedSlide:
     reader: ReaderDescription = field(default_factory=ReaderDescription)
     settings: MapSettings = field(default_factory=MapSettings)
     orientations: ArrayLike3 | None = None
+    picture: Path | None = None
 
     def __repr__(self) -> str:
         return self._card().text()
 
     def _repr_html_(self) -> str:
-        return self._card().html()
+        try:
+            return self._card().html(None if self.picture is None else self.picture.read_bytes())
+        except OSError:  # the picture was moved since
+            return self._card().html()
 
     def _card(self) -> Card:
         (rows, cols), grid, size = self.mask.shape, self.grid, self.slide.size_wh
@@ -314,6 +322,30 @@ class CompressedSlide:
         Of codes that were imported with positions in microns alone they are those of the tiles.
         """
         return not self.encoder.spec.tool or self.slide.mpp is not None
+
+    def thumbnail(self) -> npt.NDArray[np.uint8]:
+        """The picture that its store keeps of the slide, with the cells that hold codes outlined.
+
+        Returns:
+            uint8 ``(h, w, 3)`` RGB of the whole slide.
+
+        Raises:
+            StoreError: There is none, or it is damaged.
+        """
+        from PIL import Image
+
+        asked = f"Show the slide {self.slide_id!r}."
+        if self.picture is None or not self.picture.is_file():
+            raise StoreError(
+                asked, "Its store keeps no picture of it.", "Open the slide: open_slide(PATH).thumbnail()."
+            )
+        try:
+            with Image.open(self.picture) as picture:
+                return np.asarray(picture.convert("RGB"))
+        except OSError as error:
+            raise StoreError(
+                asked, f"{self.picture} cannot be read: {error}.", "Compress it again with --replace."
+            ) from error
 
     def oriented(self, orientation: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
         """Features and mask turned by one of the eight orientations.

@@ -1,12 +1,15 @@
-"""Families of plugins: built-ins listed as strings, others found through entry points."""
+"""Families of plugins: built-ins listed as strings, others from entry points or from a session."""
 
 from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -64,6 +67,36 @@ class Registry(Generic[T]):
         self.family = family
         self.group = group
         self._builtins = builtins
+        self._session: dict[str, T] = {}
+
+    def register(self, name: str, member: T) -> None:
+        """Add a member to this process alone, such as a class of a notebook; one of its name is replaced.
+
+        Args:
+            name: What it is called in settings.
+            member: The member.
+
+        Raises:
+            SettingsError: The name is taken by a built-in or a package, or is none.
+        """
+        asked = f"Register the {self.family} {name!r}."
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
+            raise SettingsError(
+                asked, "That is no name.", "Use a letter, then letters, digits, points, hyphens."
+            )
+        if name in self.entries() and name not in self._session:
+            raise SettingsError(
+                asked, f"{self.entries()[name].origin} has a {self.family} of that name.", "Use another name."
+            )
+        self._session[name] = member
+
+    def forget(self, name: str) -> None:
+        """Take a member of this session away again, if it is there."""
+        self._session.pop(name, None)
+
+    def is_of_session(self, name: str) -> bool:
+        """Whether a member was registered in this process, so that other processes do not know it."""
+        return name in self._session
 
     def entries(self) -> dict[str, Entry]:
         """All members by name, built-ins first, without importing any.
@@ -80,6 +113,8 @@ class Registry(Generic[T]):
                     "Uninstall one of the two packages.",
                 )
             found[entry.name] = entry
+        for name in self._session:
+            found.setdefault(name, Entry(name, "", "registered in this session", origin="this session"))
         return found
 
     def _plugins(self) -> tuple[Entry, ...]:
@@ -105,8 +140,11 @@ class Registry(Generic[T]):
             raise SettingsError(
                 f"Use the {self.family} {name!r}.",
                 f"There is no {self.family} of that name.",
-                f"{hint}Known: {', '.join(entries)}. See 'histonic list'.",
+                f"{hint}Known: {', '.join(entries)}. See 'histonic list'; one that was registered in another "
+                "session has to be registered in this one, too.",
             )
+        if name in self._session:
+            return self._session[name]
         entry = entries[name]
         if absent := entry.missing():
             raise SettingsError(
@@ -133,3 +171,22 @@ def _found_by(find: Callable[..., Iterable[importlib.metadata.EntryPoint]], grou
         Entry(point.name, point.value, origin=point.dist.name if point.dist else "an unknown package")
         for point in find(group=group)
     )
+
+
+def code_hash(thing: Any) -> str:
+    """Twelve digits that change with the code of a class or function, as far as Python shows it.
+
+    Example:
+        >>> code_hash(lambda x: x + 1) == code_hash(lambda x: x + 2)
+        False
+    """
+    subject = thing if inspect.isclass(thing) or inspect.isfunction(thing) else type(thing)
+    try:
+        text = inspect.getsource(subject)
+    except (OSError, TypeError):
+        text = getattr(subject, "__qualname__", repr(subject))
+    digest = hashlib.sha256(text.encode())
+    found = getattr(thing, "__code__", None)
+    if found is not None:
+        digest.update(found.co_code + repr(found.co_consts).encode())
+    return digest.hexdigest()[:12]

@@ -7,9 +7,10 @@ at once.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -63,6 +64,13 @@ class Settings(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
+    def _take_one_for_a_list(cls, value: Any, info: ValidationInfo) -> Any:
+        """``target="grade"`` is a list of one, wherever several may be given."""
+        kind = cls.model_fields[info.field_name].annotation if info.field_name else None
+        return (value,) if isinstance(value, str | Path) and get_origin(kind) is tuple else value
+
+    @field_validator("*", mode="before")
+    @classmethod
     def _refuse_odd_paths(cls, value: Any, info: ValidationInfo) -> Any:
         """An empty text would mean the folder in which the command runs; no disk has names of 256 bytes."""
         kind = str(cls.model_fields[info.field_name].annotation) if info.field_name else ""
@@ -83,16 +91,21 @@ class TissueSettings(Settings):
     LEAD = "source"
 
     source: Literal["auto", "all", "masks"] = Field(
-        "auto",
+        default="auto",
         description="auto: a slide's mask where one is given, else found; all: every cell (no mask may be "
         "given); masks: every slide needs a mask.",
     )
-    finder: str = Field("rules", description="What finds it (see 'histonic list').")
-    mpp: float = Field(8.0, gt=0, description="Microns per pixel at which tissue is looked for.")
-    min_speck_um2: float = Field(20_000, ge=0, description="Pieces of tissue smaller than this are dropped.")
-    max_hole_um2: float = Field(40_000, ge=0, description="Holes smaller than this are filled.")
+    finder: str = Field(default="rules", description="What finds it (see 'histonic list').")
+    mpp: float = Field(default=8.0, gt=0, description="Microns per pixel at which tissue is looked for.")
+    min_speck_um2: float = Field(
+        default=20_000, ge=0, description="Pieces of tissue smaller than this are dropped."
+    )
+    max_hole_um2: float = Field(default=40_000, ge=0, description="Holes smaller than this are filled.")
     min_cell_share: float = Field(
-        0.25, ge=0, le=1, description="Cells with less tissue than this are empty; 0: those without any."
+        default=0.25,
+        ge=0,
+        le=1,
+        description="Cells with less tissue than this are empty; 0: those without any.",
     )
 
 
@@ -122,13 +135,13 @@ class MaskSettings(Settings):
     """What in masks from outside is tissue."""
 
     values: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_whole_numbers)] = Field(
-        (),
+        default=(),
         max_length=1000,
         description="Values of mask pictures that are tissue (1, 1,2 or 1-6); needed where a mask holds more "
         "than nought and one other.",
     )
     classes: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
-        (),
+        default=(),
         max_length=1000,
         description="Classes of GeoJSON masks that are tissue (Tumor,Stroma; unclassified: areas without "
         "one); needed where a mask holds several.",
@@ -217,7 +230,8 @@ def make_settings(model: type[S], values: Mapping[str, Any], source: str = "the 
 
 def _named_parts(model: type[Settings], place: tuple[int | str, ...]) -> list[str]:
     """Where an error lies, as a user writes it: leading fields are not named."""
-    parts = [str(part) for part in place]
+    # Of several kinds in one place pydantic names each kind, too.
+    parts = [str(part) for part in place if isinstance(part, int) or re.fullmatch("[a-z_][a-z0-9_]*", part)]
     field = model.model_fields.get(parts[0]) if parts else None
     inner = field.annotation if field else None
     if isinstance(inner, type) and issubclass(inner, Settings) and parts[1:2] == [inner.LEAD]:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from histonic.aggregators.base import SlideModel, build_model
+from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.calls import Calls, PointNames, is_point
 from histonic.core.compressed import CompressedSlide, EncoderDescription, MapSettings
 from histonic.core.documents import (
@@ -334,6 +335,13 @@ def _build(
     tile_heads: Heads | None,
 ) -> SlideModel:
     """One network, ready to predict."""
+    if member.aggregator not in AGGREGATORS:
+        raise BundleError(
+            f"Read the bundle {folder}.",
+            f"Its networks are of the aggregator {member.aggregator!r}, which is not known here.",
+            "If it was registered in a notebook (register_aggregator), register the same class first; else "
+            "install the package that brings it.",
+        )
     asked = f"{WEIGHTS_FILE} does not hold the network {_name(member)} that it names"
     try:
         model = build_model(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from histonic.core.errors import SettingsError, TableError
+from histonic.core.places.frames import TablePlace
 from histonic.data.tables.label_table import LabelTable, column_cells, read_labels
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.tables.values import natural_key
@@ -20,16 +21,21 @@ MOST_LEVELS = 6
 
 
 def read_patient_columns(
-    settings: RunSettings, columns: Sequence[str], labels: Path | None = None
+    settings: RunSettings,
+    columns: Sequence[str],
+    labels: TablePlace | None = None,
+    folder: Path | None = None,
 ) -> dict[str, dict[str, str]]:
     """Columns of the label table that the run was trained with.
 
-    A run keeps the path of its label table, no copy of it: clinical facts stay where they are.
+    A run keeps the path of its label table, no copy of it: clinical facts stay where they are. Of a DataFrame
+    it has a copy.
 
     Args:
         settings: Of the run.
         columns: Names in the label table, or ``site``.
         labels: The table, if it is no longer where it was in training.
+        folder: The run's folder as it is now, where a copy may lie.
 
     Returns:
         Per column and patient the cell as text, empty where missing.
@@ -41,7 +47,10 @@ def read_patient_columns(
     if not columns:
         return {}
     path = labels or settings.labels
-    if not path.is_file():
+    copy = None if folder is None else folder / "labels.csv"
+    if labels is None and copy is not None and copy.is_file() and path in (copy, settings.out / copy.name):
+        path = copy
+    if isinstance(path, Path) and not path.is_file():
         raise SettingsError(
             f"Read the columns {', '.join(columns)} for the run {settings.out}.",
             f"The label table is not at {path}"
@@ -57,7 +66,7 @@ def read_patient_columns(
         **settings.reading(),
         "columns": {**settings.columns, **NO_SPLIT},
         # The slide table only joins slides; without it patients are the same.
-        "slide_table": slide_table if slide_table and slide_table.is_file() else None,
+        "slide_table": slide_table if isinstance(slide_table, Path) and slide_table.is_file() else None,
     }
     table = read_labels(path, **reading)
     return {column: _by_patient(table, column) for column in columns}

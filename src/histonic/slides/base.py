@@ -8,99 +8,35 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from histonic.core.errors import MissingMppError, SettingsError, UnreadableSlideError
+from histonic.core.places.images import HeldSlide
 from histonic.core.places.urls import Place, Url, place_of
 from histonic.core.registry import Entry, Registry
 from histonic.core.units import WH
 from histonic.slides.fingerprint import fingerprint_file as fingerprint_file
 from histonic.slides.resample import average_area, average_blocks, whole
 from histonic.slides.resolution import HeaderMpp, assess_extent, require_possible_size
+from histonic.slides.shown import Shown
+from histonic.slides.slide import Slide as Slide
+from histonic.slides.slide import UInt8Image as UInt8Image
 from histonic.slides.sources.places import file_stem as file_stem
 from histonic.slides.sources.places import require_file
 from histonic.slides.sources.remote import RemoteFile
 from histonic.slides.sources.series import MAGIC_AT, file_of_folder, is_dicom
 
-UInt8Image = npt.NDArray[np.uint8]
 BAND_PIXELS = 4_000_000
 HEAD_BYTES = MAGIC_AT + 16
-
-
-@runtime_checkable
-class Slide(Protocol):
-    """An opened whole-slide image.
-
-    Attributes:
-        name: Name of the slide, the file's stem.
-        path: The file, or its URL; for an array its name.
-        size_wh: Size of level 0 in pixels.
-        reader: Name of the reader.
-        reader_version: Version of the library behind it.
-        mpp_source: Where the resolution comes from: ``header: ...``, ``given`` or ``missing``.
-        scanner: Vendor, model and device as the file tells them, empty if it does not.
-        storage: Format and compression of the stored pixels, empty if not known.
-        note: What a user should know of how it was read, empty if nothing.
-    """
-
-    name: str
-    path: Place
-    size_wh: WH
-    reader: str
-    reader_version: str
-    mpp_source: str
-    scanner: str
-    storage: str
-    note: str
-
-    @property
-    def mpp(self) -> float:
-        """Microns per pixel of level 0; MissingMppError if it is not known."""
-
-    @property
-    def has_mpp(self) -> bool:
-        """Whether the resolution is known."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the content."""
-
-    def native_mpps(self) -> tuple[float, ...]:
-        """Stored resolutions in microns per pixel, finest first."""
-
-    def read(self, xy: tuple[float, float], wh: tuple[int, int], mpp: float) -> UInt8Image:
-        """Read a region.
-
-        Args:
-            xy: Top-left corner, level-0 pixels.
-            wh: Size of the result in pixels at ``mpp``.
-            mpp: Microns per pixel of the result.
-
-        Returns:
-            uint8 ``(h, w, 3)`` RGB; white outside the slide.
-        """
-
-    def read_many(self, xys: Sequence[tuple[float, float]], wh: tuple[int, int], mpp: float) -> UInt8Image:
-        """Read regions of one size, ``(N, h, w, 3)``; equal to :meth:`read` of each, but faster."""
-
-    def close(self) -> None:
-        """Release the file."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 class NotMine(Exception):
     """A reader refuses a file that another one may open; the message says why."""
 
 
-class LevelSlide(ABC):
+class LevelSlide(Shown, ABC):
     """What all readers share: resolution, choice of the stored level, resampling.
 
     A reader subclasses it, sets ``level_whs`` (finest first) and reads pixels of one level.
@@ -173,6 +109,10 @@ class LevelSlide(ABC):
     def has_mpp(self) -> bool:
         """Whether the resolution is known."""
         return self._mpp is not None
+
+    def taken_at(self, mpp: float) -> None:
+        """From now on level 0 has so many microns per pixel."""
+        self._mpp, self.mpp_source, self._chosen = mpp, "given", {}
 
     @property
     def fingerprint(self) -> str:
@@ -248,7 +188,7 @@ class LevelSlide(ABC):
         """Means of whole squares of pixels of a level; without exact averaging a decoder may make them."""
         return average_blocks(self._read_pixels(level, x, y, wh[0] * factor, wh[1] * factor), factor)
 
-    def rest(self) -> None:  # noqa: B027 - an array has nothing to let go of
+    def rest(self) -> None:
         """Keep little memory until the slide is read again."""
 
     @classmethod
@@ -275,7 +215,7 @@ class LevelSlide(ABC):
     def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
         """Pixels of one level, uint8 ``(height, width, 3)``; white outside."""
 
-    def close(self) -> None:  # noqa: B027 - an array has nothing to release
+    def close(self) -> None:
         """Release the file."""
 
     def __enter__(self) -> Self:
@@ -321,7 +261,7 @@ READERS: Registry[type[LevelSlide]] = Registry(
 
 
 def open_slide(
-    path: str | os.PathLike[str] | Url,
+    path: str | os.PathLike[str] | Url | HeldSlide,
     *,
     mpp: float | None = None,
     default_mpp: float | None = None,
@@ -347,7 +287,9 @@ def open_slide(
         SettingsError: No such reader, or an mpp that is not positive.
     """
     place = place_of(path)
-    if isinstance(place, Url):
+    if isinstance(place, HeldSlide):
+        slide: LevelSlide = place.opened(mpp, default_mpp)
+    elif isinstance(place, Url):
         slide = _open_remote(place, mpp, default_mpp, reader)
     else:
         slide = _open_file(Path(place), mpp, default_mpp, reader)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from histonic.core.errors import UnreadableSlideError
+from histonic.core.places.images import HeldSlide
 from histonic.core.places.urls import Url
 from histonic.slides.sources.places import Source, announce, open_source, size_of
 from histonic.slides.sources.remote import RemoteFile
@@ -51,7 +52,7 @@ COMPANIONS = (".mrxs",)
 LISTS_ITS_FILES = (".vms", ".vmu")
 
 
-def fingerprint_file(path: str | os.PathLike[str] | Url | RemoteFile) -> str:
+def fingerprint_file(path: str | os.PathLike[str] | Url | HeldSlide | RemoteFile) -> str:
     """Hash of what a slide file holds; bounded reads, so that gigabytes take milliseconds.
 
     Read are the size, both ends and samples spread over the file; of a TIFF also every directory with its
@@ -67,6 +68,8 @@ def fingerprint_file(path: str | os.PathLike[str] | Url | RemoteFile) -> str:
     Raises:
         UnreadableSlideError: The file cannot be read.
     """
+    if isinstance(path, HeldSlide):
+        return str(path.given.fingerprint)
     if isinstance(path, Url):
         with closing(RemoteFile.open(path)) as opened:
             return _of_remote(opened)

@@ -7,9 +7,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from histonic.core.grid import TileGrid
-from histonic.slides.base import Slide
+from histonic.slides.slide import Slide, UInt8Image
 
-UInt8Image = npt.NDArray[np.uint8]
 OUTLINE = (0, 90, 160)
 TISSUE_OUTLINE = (200, 80, 0)
 PALER = (0.35 * np.arange(256, dtype=np.float32) + 0.65 * 255).round().astype(np.uint8)

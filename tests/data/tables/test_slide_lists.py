@@ -6,10 +6,12 @@ import os
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import pytest
 
 from histonic.core.errors import SettingsError, TableError
+from histonic.core.places.images import HeldSlide
 from histonic.core.places.urls import Url
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 
@@ -276,3 +278,12 @@ def test_all_files_of_a_dicom_series_named_one_by_one_are_one_slide(tmp_path):
     (tmp_path / "two.csv").write_text("path,slide_id\nx/a.dcm,S\nx/label.dcm,T\n")
     with pytest.raises(TableError, match="are one slide"):
         read_slide_list([tmp_path / "two.csv"])
+
+
+def test_two_images_of_one_name_are_refused_and_the_same_one_is_listed_once() -> None:
+    one, other = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8, 3), np.uint8)
+    held = [HeldSlide(one, 0.5), HeldSlide(one.copy(), 0.5), HeldSlide(other, 0.5)]
+    rows = read_slide_list(held)
+    assert len(rows) == 2 and all(row.mpp == 0.5 and not row.is_named for row in rows)
+    with pytest.raises(TableError, match="Two files have this name"):
+        read_slide_list([HeldSlide(one, 0.5, "a"), HeldSlide(other, 0.5, "a")])

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -27,6 +28,7 @@ from histonic.data.maps.writer import MapWriter
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.slides.base import open_slide
+from histonic.slides.formats.array import ArraySlide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.reading import lay_grid
@@ -627,3 +629,57 @@ def test_strides_of_no_use(tmp_path: Path, slides: Path, given: dict[str, float]
     with pytest.raises(SettingsError) as caught:
         compress(slides=[slides], encoder="colour", out=tmp_path / "store", **given)
     assert found in str(caught.value) and not (tmp_path / "store").exists()
+
+
+def test_an_image_in_memory_has_the_codes_of_its_file(tmp_path: Path) -> None:
+    """Stored without loss, so that not one bit of a pixel differs."""
+    image = tissue_image(3)
+    Image.fromarray(image).save(tmp_path / "b.png")
+    compress(slides=tmp_path / "b.png", mpp=0.5, encoder="colour", out=tmp_path / "file")
+    given = {"a": (image, 0.5), "b": ArraySlide(image[::-1].copy(), mpp=0.5)}
+    store = tmp_path / "memory"
+    assert compress(slides=given, encoder="colour", out=store).done == ["a", "b"]
+    np.testing.assert_array_equal(
+        read_map(store / "a.zarr").features.numpy(), read_map(tmp_path / "file" / "b.zarr").features.numpy()
+    )
+    facts = read_map(store / "a.zarr").slide
+    assert (facts.path, facts.mpp, facts.given_mpp) == ("", 0.5, 0.5)
+    assert compress(slides=given, encoder="colour", out=store).skipped == ["a", "b"]
+    changed = {"a": (255 - image, 0.5)}
+    (failure,) = compress(slides=changed, encoder="colour", out=store).failures
+    assert "made of another file" in failure.reason
+    private = compress(slides={"a": (image, 0.5)}, encoder="colour", out=tmp_path / "private", private=True)
+    assert private.done == ["a"]
+
+
+def test_an_opened_slide_is_its_file(slides: Path, tmp_path: Path) -> None:
+    with open_slide(slides / "s0.tif") as plain, open_slide(slides / "s1.tif", mpp=0.25) as finer:
+        result = compress(slides=[plain, finer], encoder="colour", out=tmp_path / "store")
+        assert result.done == ["s0", "s1"] and plain.read((0, 0), (4, 4), 0.5).shape == (4, 4, 3)
+    facts = [read_map(tmp_path / "store" / f"{name}.zarr").slide for name in ("s0", "s1")]
+    assert [each.given_mpp for each in facts] == [None, 0.25]
+    assert facts[0].path == str(slides / "s0.tif")
+    assert compress(slides=[slides / "s0.tif"], encoder="colour", out=tmp_path / "store").skipped == ["s0"]
+
+
+def test_a_dataframe_of_paths_is_a_slide_table(slides: Path, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"path": [slides / "s0.tif", slides / "s1.tif"], "mpp": [0.5, None]}, index=["x", "y"]
+    )
+    frame["slide_id"] = ["first", "second"]
+    assert compress(slides=frame, encoder="colour", out=tmp_path / "store").done == ["first", "second"]
+    with pytest.raises(TableError, match="Row y, column 'mpp' is '-1'"):
+        compress(slides=frame.assign(mpp=[0.5, -1]), encoder="colour", out=tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3)), np.zeros((9, 9, 4), np.uint8)]
+)
+def test_what_is_no_image_is_refused(image: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"Give uint8 \(H, W, 3\) in RGB"):
+        compress(slides=[image], encoder="colour", out=tmp_path / "store")
+
+
+def test_an_image_without_mpp_says_so(tmp_path: Path) -> None:
+    (failure,) = compress(slides=tissue_image(1), encoder="colour", out=tmp_path / "store").failures
+    assert failure.slide_id.startswith("image-") and "no microns per pixel" in failure.reason

@@ -14,7 +14,6 @@ from PIL import Image
 
 from histonic.app.cli import histonic
 from histonic.core.errors import HistonicError, SettingsError
-from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
@@ -24,8 +23,8 @@ from histonic.nn.heads import Heads
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.inspection import Inspected, inspect_slide
-from histonic.stages.doctor.doctor import DoctorLine, examine
-from histonic.stages.doctor.settings import DoctorSettings
+from histonic.stages.doctor.doctor import doctor
+from histonic.stages.doctor.result import DoctorLine
 
 
 def tissue(side: int = 640) -> np.ndarray:
@@ -43,7 +42,7 @@ def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(**values: object) -> list[DoctorLine]:
-    return examine(DoctorSettings.model_validate(values), Silent())
+    return list(doctor(**values))
 
 
 def test_good_slides_have_one_line_each(slides: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from html import escape
 
@@ -33,13 +34,21 @@ class Card:
         told = ", ".join(f"{_plain(word)}: {_plain(value)}" for word, value in self.rows)
         return f"{_plain(self.title)} ({told})"
 
-    def html(self) -> str:
-        """As a table; names and paths are escaped, so that none of them is taken for markup."""
+    def html(self, jpeg: bytes | None = None) -> str:
+        """As a table; names and paths are escaped, so that none of them is taken for markup.
+
+        Args:
+            jpeg: A small picture that is shown beside it.
+        """
         rows = "".join(
             f"<tr><th>{escape(_plain(word))}</th><td>{escape(_plain(value))}</td></tr>"
             for word, value in self.rows
         )
-        return f"<table><caption>{escape(_plain(self.title))}</caption>{rows}</table>"
+        table = f"<table><caption>{escape(_plain(self.title))}</caption>{rows}</table>"
+        if jpeg is None:
+            return table
+        uri = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+        return f'<div style="display:flex;gap:1em;align-items:start">{table}<img src="{uri}" alt=""></div>'
 
 
 def share_text(part: int, whole: int) -> str:

@@ -1,14 +1,18 @@
-"""Where a file lies: a path on a disk, or a URL of which neither password nor query is ever shown."""
+"""Where a slide lies: a path on a disk, memory, or a URL of which neither password nor query is shown."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 from pydantic import BeforeValidator
 from pydantic_core import core_schema
+
+from histonic.core.places.frames import Frame, FrameTable, table_of
+from histonic.core.places.images import HeldSlide, OpenedSlide, Pixels, held_slide, held_slides
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
@@ -98,6 +102,19 @@ def place_of(given: Any) -> Any:
     return Url(given) if is_url(given) else given
 
 
-Place = Path | Url
+def _slide_of(given: Any) -> Any:
+    return place_of(table_of(held_slide(given)))
+
+
+Place = Path | Url | HeldSlide
 GivenPlace = Annotated[Path | Url, BeforeValidator(place_of)]
 """In settings: a path, or a text with a scheme such as https:// for a URL."""
+GivenSlides = Annotated[
+    tuple[Annotated[Path | Url | HeldSlide | FrameTable, BeforeValidator(_slide_of)], ...],
+    BeforeValidator(held_slides),
+]
+"""In settings: such places, opened slides and images, a mapping of names to those, or DataFrames of paths."""
+PlaceLike = str | Path | Url
+SlideLike = str | Path | Url | OpenedSlide | Pixels | tuple[Pixels, float] | HeldSlide | Frame
+SlidesLike = SlideLike | Sequence[SlideLike] | Mapping[str, OpenedSlide | Pixels | tuple[Pixels, float]]
+"""How slides may be given in Python: one or several, from files or from memory, an image with its mpp."""

@@ -83,6 +83,18 @@ class StoredCodes:
         found = np.asarray(self._read(()))
         return found if dtype is None else found.astype(dtype, copy=False)
 
+    def numpy(self) -> npt.NDArray[Any]:
+        """All of it in memory, as an array of its own."""
+        return np.array(self._read(()))
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """All of it in memory, for ``torch.from_dlpack``, which makes a tensor of it."""
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """That is the memory of the CPU."""
+        return (1, 0)
+
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.shape))
         return f"StoredCodes({shape} {self.dtype}, {self.nbytes / 2**20:.1f} MiB on reading, {self.folder})"

@@ -69,8 +69,7 @@ class StoredQuality(Part):
     Attributes:
         pen_of_area: Area of pen, borders and shadows over the area of the slide, 0 to 1.
         folds_of_cells: Area of folds and dark spots over the area of the cells of tissue, 0 to 1.
-        blurred_of_cells: Cells that are much less sharp than the slide's median cell over those that could be
-            judged, 0 to 1; None if none could.
+        blurred_of_cells: Cells much less sharp than the median one over those judged, 0 to 1, or None.
         left_out: Cells of tissue that were left out for it, by flaw; each counts once.
     """
 
@@ -215,6 +214,7 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
         reader=facts.reader,
         settings=facts.settings,
         orientations=None if turned is None else StoredCodes(turned, path),
+        picture=thumbnail_path(path.parent, facts.slide_id),
     )
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from histonic.core.errors import TableError
+from histonic.core.files import replacing_file
+from histonic.core.places.frames import NAME, FrameTable
 from histonic.data.tables.formats.csv import Rows, read_csv_rows
 from histonic.data.tables.formats.excel import first_rows, read_workbook
+from histonic.data.tables.formats.frames import frame_csv, read_frame_rows
 from histonic.data.tables.formats.parquet import read_parquet_rows
 from histonic.data.tables.headers import find_header
 from histonic.data.tables.issues import list_examples, list_names, suggest
@@ -72,7 +75,9 @@ class TextTable:
         return "The table has no such column.", suggest(column, self.columns)
 
 
-def read_table(path: str | Path, *, sheet: str | None = None, decimal: Decimal = "auto") -> TextTable:
+def read_table(
+    path: str | Path | FrameTable, *, sheet: str | None = None, decimal: Decimal = "auto"
+) -> TextTable:
     """Read a table as text, as a person sees it.
 
     Identifiers such as ``0012`` keep their zeros. Whole numbers that Excel or Parquet hold as 12.0
@@ -82,7 +87,8 @@ def read_table(path: str | Path, *, sheet: str | None = None, decimal: Decimal =
     :func:`histonic.data.tables.headers.find_header`. Empty rows and columns without a name are left out.
 
     Args:
-        path: A file that ends in one of :data:`TABLE_EXTENSIONS`.
+        path: A file that ends in one of :data:`TABLE_EXTENSIONS`, or a DataFrame; of that the labels of
+            its rows stand for the rows of a file.
         sheet: Of an Excel file; the first by default. Other files have none.
         decimal: Kept in the table for who reads its numbers.
 
@@ -90,6 +96,10 @@ def read_table(path: str | Path, *, sheet: str | None = None, decimal: Decimal =
         TableError: The file is absent, damaged, empty, too large, of an unknown type, has no such sheet, a
             column twice or a row that is longer than the header.
     """
+    if isinstance(path, FrameTable):
+        rows, left_out = read_frame_rows(path.frame)
+        frame, notes = _frame(Path(NAME), rows, typed=True)
+        return TextTable(Path(NAME), frame, "", decimal, left_out=left_out, notes=notes)
     file = Path(path)
     if file.is_dir():
         raise TableError(f"Read the table {file}.", "It is a folder.", "Give the table file in it.")
@@ -156,7 +166,7 @@ def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame
             f"Read the table {file}.", "It has a header but no rows.", "Give a table with at least one row."
         )
     body = [[row[position] if position < len(row) else "" for position in named] for _, row in rows]
-    numbers = [number for number, _ in rows]
+    numbers = pd.Index([number for number, _ in rows], dtype=object if typed else None)
     columns = [header[position] for position in named]
     return pd.DataFrame(body, columns=columns, index=numbers, dtype=object), tuple(notes)
 
@@ -169,3 +179,26 @@ def _refuse_doubled(file: Path, names: Sequence[str]) -> None:
             f"The column {doubled[0]!r} occurs {names.count(doubled[0])} times.",
             "Rename or remove all but one.",
         )
+
+
+def store_table(table: FrameTable) -> None:
+    """Write the copy of a DataFrame as CSV, all or nothing; nothing where none is kept.
+
+    Raises:
+        TableError: As a file it would be read as another table.
+        OutputError: It cannot be written.
+    """
+    if table.copy is None:
+        return
+    frame = read_table(table).frame
+    with replacing_file(table.copy) as partial:
+        partial.write_text(frame_csv(frame), encoding="utf-8")
+        # A row that begins with a mark of comments, say, would be passed over.
+        again = read_csv_rows(partial)[0]
+        read, _ = _frame(table.copy, again)
+        if list(read.columns) != list(frame.columns) or read.to_numpy().tolist() != frame.to_numpy().tolist():
+            raise TableError(
+                f"Keep a copy of the {NAME} as {table.copy}.",
+                "As a CSV file it would be read as another table.",
+                "Write it to a file yourself and give its path.",
+            )

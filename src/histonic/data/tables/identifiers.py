@@ -9,6 +9,7 @@ import pandas as pd
 
 from histonic.data.names import SLIDE_EXTENSIONS, slide_name
 from histonic.data.tables.files import TextTable
+from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.issues import Issue, list_examples
 from histonic.data.tables.values import is_missing, is_spreadsheet_error
 
@@ -59,7 +60,7 @@ def damaged_identifiers(table: TextTable, column: str, *, slides: bool = False) 
         slides: Whether they name slides, which may be dates: what is wrong with them shows when they are
             joined.
     """
-    cells = {int(row): cell for row, cell in table.frame[column].items() if not is_missing(cell)}
+    cells = {row_of(row): cell for row, cell in table.frame[column].items() if not is_missing(cell)}
     kinds = (
         ("Spreadsheet's error for an identifier", _errors(cells), "Repair the formula, or remove the row."),
         (
@@ -102,7 +103,7 @@ def two_kinds_of_rows(table: TextTable, column: str) -> list[Issue]:
     CAMELYON17's ``stage_labels.csv`` is such a table: a stage for each patient of five slides, and a label
     for each slide, under one header.
     """
-    cells = {int(row): str(cell).strip() for row, cell in table.frame[column].items()}
+    cells = {row_of(row): str(cell).strip() for row, cell in table.frame[column].items()}
     archives = {row: cell for row, cell in cells.items() if cell.lower().endswith(ARCHIVES)}
     slides = {row: cell for row, cell in cells.items() if cell.lower().endswith(SLIDE_EXTENSIONS)}
     if not archives or not slides:

@@ -12,6 +12,7 @@ import pandas as pd
 from histonic.core.cohort import Exclusion
 from histonic.core.errors import CohortError
 from histonic.data.names import PatientNames, names_by_path, path_steps, slide_name
+from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.identifiers import bare_identifier
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
@@ -100,7 +101,7 @@ def _named_by_path(table: LabelTable, slide_ids: Sequence[str]) -> LabelTable:
     for row, place in table.links["place"].items():
         fitting = next((each for each in names_by_path(tidy(place)) if each[0] in known), None)
         if fitting is not None:
-            found[int(row)] = fitting
+            found[row_of(row)] = fitting
     if not found:
         return table
     begin = {before for _, before in found.values()}
@@ -114,7 +115,7 @@ def _named_by_path(table: LabelTable, slide_ids: Sequence[str]) -> LabelTable:
 
     links = table.links
     cells = zip(links.index, links["slide_id"], links["place"], strict=True)
-    names = [called(int(row), name, place) for row, name, place in cells]
+    names = [called(row_of(row), name, place) for row, name, place in cells]
     return replace(table, links=links.assign(slide_id=names))
 
 

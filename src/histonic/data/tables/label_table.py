@@ -9,8 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from histonic.core.errors import TableError
+from histonic.core.places.frames import TablePlace
 from histonic.data.names import path_name, slide_name
 from histonic.data.tables.files import TextTable, read_table
+from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.identifiers import (
     damaged_identifiers,
     plain_identifiers,
@@ -85,11 +87,11 @@ class LabelTable:
 
 
 def read_labels(
-    path: str | Path,
+    path: str | TablePlace,
     *,
     style: str = "auto",
     columns: Mapping[str, str] | None = None,
-    slide_table: str | Path | None = None,
+    slide_table: str | TablePlace | None = None,
     sheet: str | None = None,
     slide_sheet: str | None = None,
     classes: Mapping[str, str] | None = None,
@@ -102,7 +104,7 @@ def read_labels(
     :func:`histonic.data.tables.splits.read_split`.
 
     Args:
-        path: CSV, TSV, Excel or Parquet.
+        path: CSV, TSV, Excel or Parquet, or a DataFrame.
         style: ``auto``, ``histonic``, ``gdc``, ``clam``, ``trident``, ``stamp``, ``pathobench`` or
             ``slide2vec``.
         columns: Canonical name to the table's column, over the style; ``none`` hides one.
@@ -141,11 +143,11 @@ def read_labels(
 
 
 def collect_labels(
-    path: str | Path,
+    path: str | TablePlace,
     *,
     style: str = "auto",
     columns: Mapping[str, str] | None = None,
-    slide_table: str | Path | None = None,
+    slide_table: str | TablePlace | None = None,
     sheet: str | None = None,
     slide_sheet: str | None = None,
     classes: Mapping[str, str] | None = None,
@@ -272,7 +274,7 @@ def _errors_in(text: TextTable, columns: Sequence[str]) -> list[Issue]:
     """Errors of a spreadsheet in columns that are read as words."""
     found = []
     for column in columns:
-        cells = {int(row): cell for row, cell in text.frame[column].items() if is_spreadsheet_error(cell)}
+        cells = {row_of(row): cell for row, cell in text.frame[column].items() if is_spreadsheet_error(cell)}
         if cells:
             found.append(error_cells(text.name, column, cells))
     return found
@@ -394,7 +396,8 @@ def column_cells(table: LabelTable, column: str) -> dict[int, str]:
     """
     raise_first(_errors_in(table.text, [column]))
     cells = {
-        int(row): "" if is_missing(cell) else str(cell).strip() for row, cell in table.frame[column].items()
+        row_of(row): "" if is_missing(cell) else str(cell).strip()
+        for row, cell in table.frame[column].items()
     }
     given = {row: text for row, text in cells.items() if text}
     numbers = column_numbers(table.text, given)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BeforeValidator, Field
 
-from histonic.core.settings import GivenPath, Settings
+from histonic.core.places.frames import GivenTableOrNone, TableLike
+from histonic.core.settings import Settings
 from histonic.core.task import MOST_TARGETS, EventCodes, EventMeaning
 
 TableStyle = Literal["auto", "histonic", "gdc", "clam", "trident", "stamp", "pathobench", "slide2vec"]
@@ -24,7 +24,7 @@ class SheetSettings(Settings):
     """Base of the settings of every verb that reads a table, of slides or of labels."""
 
     sheet: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        (),
+        default=(),
         max_length=2,
         description="Sheet of an Excel table, by default the first. Twice where labels and slides stand in "
         "two: first that of the labels.",
@@ -45,7 +45,7 @@ class SlideListSettings(SheetSettings):
     """Base of the settings of every verb that is given slides."""
 
     names: Literal["file", "path"] = Field(
-        "file",
+        default="file",
         description="What slides are called that no table names: file: by their file names; path: by their "
         "folders, too, from the one that is given (viable/a.jpg is viable__a).",
     )
@@ -54,20 +54,20 @@ class SlideListSettings(SheetSettings):
 class LabelSettings(SheetSettings):
     """Base of the settings of every verb that reads a label table, but for what its events mean."""
 
-    table_style: TableStyle = Field("auto", description="Whose column names the table uses.")
+    table_style: TableStyle = Field(default="auto", description="Whose column names the table uses.")
     columns: dict[str, str] = Field(
-        {}, description="Own column names, as canonical=column (patient_id=case)."
+        default={}, description="Own column names, as canonical=column (patient_id=case)."
     )
-    slide_table: Path | None = Field(
-        None, description="Second table that joins patients and slides, if labels has none."
+    slide_table: GivenTableOrNone = Field(
+        default=None, description="Second table that joins patients and slides, if labels has none."
     )
     classes: dict[str, str] = Field(
-        {},
+        default={},
         description="Spellings of one class joined, as written=class (cll=CLL; grade:cll=CLL for one "
         "target); =NA takes a word for a missing value.",
     )
     decimal: Decimal = Field(
-        "auto", description="What separates decimals, where the table's numbers do not show it."
+        default="auto", description="What separates decimals, where the table's numbers do not show it."
     )
 
     def reading(self) -> dict[str, Any]:
@@ -87,12 +87,12 @@ class TableSettings(LabelSettings):
     """Base of the settings of every verb that says what the events of a label table mean."""
 
     event_coding: EventCodes = Field(
-        "event",
+        default="event",
         description="What 1 means in the event column: 'event'; 'censored', the inverse; '1/2': R's codes, "
         "1 = censored and 2 = event.",
     )
     event_of_interest: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        (),
+        default=(),
         max_length=MOST_TARGETS,
         description="Code or word of the event, where others are competing causes (TARGET=CODE for one "
         "target); those count as censored for the hazard.",
@@ -120,7 +120,7 @@ class LabelKeywords(SheetKeywords, total=False):
 
     table_style: TableStyle
     columns: Mapping[str, str]
-    slide_table: GivenPath | None
+    slide_table: TableLike | None
     classes: Mapping[str, str]
     decimal: Decimal
 

@@ -9,17 +9,23 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import PARTIAL_PREFIX
+from histonic.core.places.frames import FrameTable
+from histonic.core.places.images import HeldSlide
 from histonic.core.places.urls import Place, Url, is_url, place_of
 from histonic.data.names import PICTURE_EXTENSIONS, SLIDE_EXTENSIONS, path_name, present_path, slide_name
 from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
+from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.identifiers import damaged_identifiers
 from histonic.data.tables.issues import Issue, list_names, raise_first
 from histonic.data.tables.numbers import column_numbers
 from histonic.data.tables.settings import Decimal
 from histonic.data.tables.styles import name_columns
 from histonic.data.tables.values import is_missing
+from histonic.slides.formats.array import ArraySlide
 from histonic.slides.sources.series import ENDING, chief_file, dicom_series, series_in
 
 Names = Literal["file", "path"]
@@ -49,7 +55,7 @@ class SlideRow:
 
 
 def read_slide_list(
-    paths: Sequence[Place], sheet: str | None = None, names: Names = "file"
+    paths: Sequence[Place | FrameTable], sheet: str | None = None, names: Names = "file"
 ) -> list[SlideRow]:
     """List the slides named by files, folders and tables.
 
@@ -61,7 +67,8 @@ def read_slide_list(
     and a URL or the folder of a DICOM series is a path too. The same file named twice is listed once.
 
     Args:
-        paths: Files, URLs, folders and tables.
+        paths: Files, URLs, folders, tables (relative paths of a DataFrame start where Python runs), slides in
+            memory.
         sheet: Of Excel tables; the first by default.
         names: ``file``: slides that no table names are called by their file names; ``path``: by their path
             from the folder that is given, from a table's folder, or as it is written.
@@ -94,6 +101,8 @@ def read_slide_list(
 
 def _real_place(row: SlideRow) -> str:
     """What tells slides apart: the file, of DICOM its series in its folder."""
+    if isinstance(row.path, HeldSlide):
+        return f"memory:{row.path.name}:{row.path.given.fingerprint}"
     if isinstance(row.path, Url):
         return row.path.reveal()
     file = os.path.realpath(row.path)
@@ -131,9 +140,15 @@ def _merge(first: SlideRow, second: SlideRow) -> SlideRow:
     )
 
 
-def _rows(path: str | Place, sheet: str | None, names: Names) -> Iterator[SlideRow]:
+def _rows(path: str | Place | FrameTable, sheet: str | None, names: Names) -> Iterator[SlideRow]:
     if isinstance(path, Url):
         yield _remote_row(path)
+        return
+    if isinstance(path, HeldSlide):
+        yield _held_row(path)
+        return
+    if isinstance(path, FrameTable):
+        yield from list_table(read_table(path), names).values()
         return
     path = Path(path)
     if path.is_dir():
@@ -154,6 +169,26 @@ def _rows(path: str | Place, sheet: str | None, names: Names) -> Iterator[SlideR
         yield from list_table(read_table(path, sheet=sheet), names).values()
     else:
         yield SlideRow(_NAMED_BY[names](str(path)), path)
+
+
+def _held_row(held: HeldSlide) -> SlideRow:
+    """A slide in memory; one that was opened from a file is that file."""
+    if held.is_image:
+        name = held.name
+        try:
+            pixels = np.asarray(held.given)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(
+                f"Take the image {name!r} as a slide.", f"It is no array: {error}.", "Give uint8 (H, W, 3)."
+            ) from error
+        slide = ArraySlide(pixels, mpp=held.mpp, name=name)
+        return SlideRow(slide_name(name), HeldSlide(slide, name=name), held.mpp, is_named=held.is_named)
+    opened = held.given
+    given = opened.mpp if opened.mpp_source.startswith("given") else None
+    lies_there = isinstance(opened.path, Url) or (isinstance(opened.path, Path) and opened.path.exists())
+    if lies_there and not isinstance(opened, ArraySlide):  # whose path is but a name
+        return SlideRow(held.name, opened.path, given, is_named=held.is_named)
+    return SlideRow(held.name, held, given, is_named=held.is_named)
 
 
 def _remote_row(url: Url) -> SlideRow:
@@ -251,7 +286,7 @@ def list_table(table: TextTable, names: Names = "file") -> dict[int, SlideRow]:
             f"It has no column path (nor wsi, image_path); its columns are {list_names(table.columns)}.",
             "Name the column with the slide files path.",
         )
-    rows = {int(row): cells.to_dict() for row, cells in table.frame.iterrows()}
+    rows = {row_of(row): cells.to_dict() for row, cells in table.frame.iterrows()}
     damaged = damaged_identifiers(table, named["slide_id"], slides=True) if "slide_id" in named else []
     raise_first([*_without_path(table, named["path"], rows), *damaged])
     resolutions = _resolutions(table, named, rows)

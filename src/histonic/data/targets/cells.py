@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.issues import Issue, error_cells
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.numbers import column_numbers
@@ -29,7 +30,7 @@ def is_date(cell: str) -> bool:
 
 def given_cells(table: LabelTable, column: str) -> dict[int, str]:
     """Text by row, of the cells that are not missing."""
-    return {int(row): cell for row, cell in table.frame[column].items() if not is_missing(cell)}
+    return {row_of(row): cell for row, cell in table.frame[column].items() if not is_missing(cell)}
 
 
 def spreadsheet_errors(table: LabelTable, column: str, cells: Mapping[int, str]) -> tuple[Issue, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from histonic.core.errors import CohortError, HistonicError, TableError
+from histonic.core.places.frames import TablePlace
 from histonic.core.task import Coding, EventCodes, EventMeaning, TargetRequest, Task, parse_target
 from histonic.data.names import path_name
 from histonic.data.tables.issues import Issue, gather, list_names
@@ -54,18 +55,18 @@ class LabelCheck:
     remarks: Mapping[str, str] = field(default_factory=dict)
 
 
-def check_labels(table_path: str | Path, **options: Any) -> list[Issue]:
+def check_labels(table_path: str | TablePlace, **options: Any) -> list[Issue]:
     """The issues of :func:`examine_labels`, which takes the same arguments."""
     return examine_labels(table_path, **options).issues
 
 
 def examine_labels(
-    table_path: str | Path,
+    table_path: str | TablePlace,
     *,
     targets: Sequence[str | TargetRequest] = (),
     style: str = "auto",
     columns: Mapping[str, str] | None = None,
-    slide_table: str | Path | None = None,
+    slide_table: str | TablePlace | None = None,
     event_coding: EventCodes = "event",
     event_of_interest: Sequence[str] = (),
     slide_ids: Sequence[str] | None = None,
@@ -85,7 +86,7 @@ def examine_labels(
     like the censored, and follow-up times taken for numbers.
 
     Args:
-        table_path: CSV, TSV, Excel or Parquet.
+        table_path: CSV, TSV, Excel or Parquet, or a DataFrame.
         targets: Targets to check, as requests or as text; none checks identifiers, slides and folds, and
             points at columns that mark the censored.
         style: Table style, as for :func:`histonic.data.tables.label_table.read_labels`.
@@ -116,7 +117,7 @@ def examine_labels(
             decimal=decimal,
         )
     except TableError as error:
-        return LabelCheck([_as_issue("Unusable table", str(Path(table_path).name), error)], {})
+        return LabelCheck([_as_issue("Unusable table", Path(str(table_path)).name, error)], {})
     issues += [Issue("warning", "Passed over", table.text.name, note, "Check it.") for note in table.notes]
     issues += [*_doubled_rows(table), *_alike_patients(table)]
     join = None if slide_ids is None else join_slides(table, slide_ids)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from histonic.core.errors import TableError
 from histonic.core.task import EventCodes
+from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.issues import Issue, error_cells, list_names
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.values import class_name, is_missing, is_spreadsheet_error, natural_key, to_event
@@ -75,7 +76,7 @@ def read_events(
         TableError: By the column's name 1 means the inverse of an event, and nobody has said so; or the event
             of interest means censored.
     """
-    cells = {int(row): str(cell) for row, cell in table.frame[column].items()}
+    cells = {row_of(row): str(cell) for row, cell in table.frame[column].items()}
     blank = frozenset(row for row, cell in cells.items() if cell.strip().lower() in _NAMES_OF_NONE)
     given = {row: cell for row, cell in cells.items() if not is_missing(cell)}
     wrong = {row: cell for row, cell in given.items() if is_spreadsheet_error(cell)}
@@ -101,7 +102,7 @@ def has_codes(table: LabelTable, column: str) -> bool:
     """Whether an event column is there and holds words such as 1 or yes, which a coding must explain."""
     if column not in table.frame.columns:
         return False
-    cells = {int(row): str(cell) for row, cell in table.frame[column].items() if not is_missing(cell)}
+    cells = {row_of(row): str(cell) for row, cell in table.frame[column].items() if not is_missing(cell)}
     return any(_is_code(word) for word in spelled_cells(table, column, cells).values())
 
 

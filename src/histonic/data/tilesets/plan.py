@@ -49,42 +49,49 @@ class TileSetSettings(Settings):
     name: str = Field(description="Name of the task in results.")
     path: Path = Field(description="Folder per class, folder with tiles.csv, CSV, or PatchCamelyon .h5.")
     kind: Literal["binary", "multiclass", "ordinal", "regression"] | None = Field(
-        None, description="Kind of target; by default binary for two classes, else multiclass."
+        default=None, description="Kind of target; by default binary for two classes, else multiclass."
     )
-    label: tuple[str, ...] = Field(("label",), description="Label column; several for several labels a tile.")
-    classes: tuple[str, ...] = Field((), description="Class names in order; needed for ordinal.")
+    label: tuple[str, ...] = Field(
+        default=("label",), description="Label column; several for several labels a tile."
+    )
+    classes: tuple[str, ...] = Field(default=(), description="Class names in order; needed for ordinal.")
     mpp: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Microns per pixel, as its source states it."
+        default=None, gt=0, allow_inf_nan=False, description="Microns per pixel, as its source states it."
     )
     assumed_mpp: float | None = Field(
-        None,
+        default=None,
         gt=0,
         allow_inf_nan=False,
         description="Microns per pixel that is assumed where the source states none.",
     )
     scale: Literal["mpp", "fill", "compose"] = Field(
-        "mpp",
+        default="mpp",
         description="fill: the whole tile fills the encoder's tile, whatever its mpp; compose: crops of "
         "small objects at their true scale, on tissue.",
     )
-    rest: str = Field("", description="With compose: class without the objects; its crops are the tissue.")
-    background: tuple[Path, ...] = Field((), description="With compose: pictures of tissue, or folders.")
+    rest: str = Field(
+        default="", description="With compose: class without the objects; its crops are the tissue."
+    )
+    background: tuple[Path, ...] = Field(
+        default=(), description="With compose: pictures of tissue, or folders."
+    )
     background_mpp: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Microns per pixel of the pictures of tissue."
+        default=None, gt=0, allow_inf_nan=False, description="Microns per pixel of the pictures of tissue."
     )
-    views: int = Field(1, ge=1, le=1_000, description="With compose: tiles made of each crop.")
-    group: str = Field("group", description="Column of the group: patient, slide or field.")
-    split: str = Field("split", description="Column of the split: train, val, test.")
+    views: int = Field(default=1, ge=1, le=1_000, description="With compose: tiles made of each crop.")
+    group: str = Field(default="group", description="Column of the group: patient, slide or field.")
+    split: str = Field(default="split", description="Column of the split: train, val, test.")
     group_pattern: str = Field(
-        "", description="Regular expression whose group, in a tile's path, is its group (patient, slide)."
+        default="",
+        description="Regular expression whose group, in a tile's path, is its group (patient, slide).",
     )
-    only: str = Field("", description="Regular expression: only tiles whose path it fits.")
-    path_column: str = Field("path", description="Column of the file.")
-    licence: str = Field("unknown", description="Licence of the tiles, for the model card.")
+    only: str = Field(default="", description="Regular expression: only tiles whose path it fits.")
+    path_column: str = Field(default="path", description="Column of the file.")
+    licence: str = Field(default="unknown", description="Licence of the tiles, for the model card.")
     duplicates: Literal["refuse", "drop"] = Field(
-        "refuse", description="Identical tiles in two splits or classes: refuse, or drop."
+        default="refuse", description="Identical tiles in two splits or classes: refuse, or drop."
     )
-    related: str = Field("", description="Related sets share this word; they are left out together.")
+    related: str = Field(default="", description="Related sets share this word; they are left out together.")
 
 
 def declare(path: Path, mpp: float | None) -> TileSetSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.task import parse_target
 from histonic.data.maps.store import Store
+from histonic.data.tables.copies import store_copies, with_copies
 from histonic.data.tables.issues import list_names, suggest
 from histonic.data.tables.joins import table_patients
 from histonic.data.tables.label_table import column_cells
@@ -33,11 +34,15 @@ from histonic.stages.audit.copies import (
 )
 from histonic.stages.audit.facts import SlideFacts, list_confounders, read_slide_facts
 from histonic.stages.audit.findings import AuditResult, Finding, by_level, write_audit
-from histonic.stages.audit.settings import AuditSettings
+from histonic.stages.audit.settings import AuditKeywords, AuditSettings
 
 
 def audit(
-    settings: AuditSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: AuditSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[AuditKeywords],
 ) -> AuditResult:
     """Look for what but the tissue could explain the labels, before any network is trained.
 
@@ -63,6 +68,7 @@ def audit(
         OutputError: The folder cannot be written to.
     """
     resolved = resolve(AuditSettings, settings, values)
+    resolved = with_copies(resolved, resolved.out)
     listener = progress or Silent()
     store = Store.open(resolved.store)
     if not store.slide_ids:
@@ -87,6 +93,7 @@ def audit(
         progress=listener,
     )
     if resolved.out is not None:
+        store_copies(resolved)
         write_audit(resolved.out, result, resolved.model_dump(mode="json"))
     return result.model_copy(update={"out": resolved.out})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -170,6 +171,21 @@ class AuditResult(Part):
     compared: int = 0
     permutations: int = 0
     out: Path | None = Field(None, exclude=True)
+
+    def __repr__(self) -> str:
+        rows = [f"{each.level:<8} {each.where}  {each.what}: {each.found}" for each in self.findings]
+        return "\n".join([*rows, self._counted()])
+
+    def _repr_html_(self) -> str:
+        rows = ""
+        for each in self.findings:
+            cells = (each.level, each.where, each.what, each.found, each.todo)
+            shown = "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in cells)
+            rows += f"<tr>{shown}</tr>"
+        return f"<table><caption>{self._counted()}</caption>{rows}</table>"
+
+    def _counted(self) -> str:
+        return f"{self.slides} slides: " + ", ".join(f"{self.count(level)} {level}(s)" for level in LEVELS)
 
     def count(self, level: Level) -> int:
         """Findings of a level."""

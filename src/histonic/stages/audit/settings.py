@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field
 
+from histonic.core.places.frames import GivenTable, TableLike
+from histonic.core.settings import GivenPath
 from histonic.core.task import MOST_TARGETS
-from histonic.data.tables.settings import TableSettings
+from histonic.data.tables.settings import TableKeywords, TableSettings
 
 
 class AuditSettings(TableSettings):
     """Maps and a label table to what but the tissue could explain the labels."""
 
     store: Path = Field(description="Store made by 'histonic compress'.")
-    labels: Path = Field(description="Label table: CSV, TSV, Excel or Parquet.")
+    labels: GivenTable = Field(description="Label table: CSV, TSV, Excel or Parquet.")
     target: tuple[str, ...] = Field(
         min_length=1, max_length=MOST_TARGETS, description="NAME[:KIND[:COLUMNS]]; repeat for several."
     )
-    out: Path | None = Field(None, description="Folder for audit.json, audit.csv and confounders.csv.")
+    out: Path | None = Field(
+        default=None, description="Folder for audit.json, audit.csv and confounders.csv."
+    )
     confounder: tuple[str, ...] = Field(
-        (), description="Further column of the table to be tested (batch, age ...); repeat for several."
+        default=(),
+        description="Further column of the table to be tested (batch, age ...); repeat for several.",
     )
     other: dict[str, str] = Field(
-        {}, description="Cohort that must share nothing: a name and its store, run or label table."
+        default={}, description="Cohort that must share nothing: a name and its store, run or label table."
     )
     permutations: int = Field(
-        2000, ge=200, le=1_000_000, description="Permutations of the targets, for the p-values."
+        default=2000, ge=200, le=1_000_000, description="Permutations of the targets, for the p-values."
     )
-    seed: int = Field(0, ge=0, description="Seed of the permutations.")
+    seed: int = Field(default=0, ge=0, description="Seed of the permutations.")
+
+
+class AuditKeywords(TableKeywords, total=False):
+    """The fields of :class:`AuditSettings`, as keywords of a Python call."""
+
+    store: GivenPath
+    labels: TableLike
+    target: str | Sequence[str]
+    out: GivenPath | None
+    confounder: str | Sequence[str]
+    other: Mapping[str, str]
+    permutations: int
+    seed: int

@@ -14,17 +14,19 @@ from histonic.core.settings import DEFAULT_ENCODER, Precision, Settings
 class _BenchSettings(Settings):
     """What all of them share."""
 
-    seconds: float = Field(5.0, gt=0, le=3600, description="Time for each of the figures, about.")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    json_file: Path | None = Field(None, description="Write the figures to this file, too.")
+    seconds: float = Field(default=5.0, gt=0, le=3600, description="Time for each of the figures, about.")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    json_file: Path | None = Field(default=None, description="Write the figures to this file, too.")
 
 
 class _EncodingSettings(_BenchSettings):
     """What is said of the encoder's arithmetic."""
 
-    precision: Literal["auto", "32", "bf16"] = Field("auto", description="Arithmetic, as of 'compress'.")
+    precision: Literal["auto", "32", "bf16"] = Field(
+        default="auto", description="Arithmetic, as of 'compress'."
+    )
     engine: Literal["auto", "eager", "compiled"] = Field(
-        "auto", description="As of 'compress'; auto is compiled if that is done already."
+        default="auto", description="As of 'compress'; auto is compiled if that is done already."
     )
 
 
@@ -33,28 +35,34 @@ class BenchCompressSettings(_EncodingSettings):
 
     slide: GivenPlace = Field(description="A slide: a file, a URL, or a folder of one DICOM series.")
     encoder: str = Field(
-        DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
+        default=DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
     )
-    mpp: float | None = Field(None, gt=0, description="Microns per pixel where the header does not say.")
-    reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
-    batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
+    mpp: float | None = Field(
+        default=None, gt=0, description="Microns per pixel where the header does not say."
+    )
+    reader: str | None = Field(default=None, description="Use this reader only (see 'histonic list').")
+    batch: int = Field(default=256, ge=1, le=65_536, description="Tiles encoded at a time.")
 
 
 class BenchEncoderSettings(_EncodingSettings):
     """An encoder alone, on tiles in memory."""
 
     encoder: str = Field(
-        DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
+        default=DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
     )
-    batch: int = Field(256, ge=1, le=65_536, description="Tiles encoded at a time.")
+    batch: int = Field(default=256, ge=1, le=65_536, description="Tiles encoded at a time.")
 
 
 class BenchTrainSettings(_BenchSettings):
     """Maps of a store, learned from as 'histonic train' would, for some seconds."""
 
-    precision: Precision = Field("32", description="Arithmetic.")
+    precision: Precision = Field(default="32", description="Arithmetic.")
     store: Path = Field(description="Store made by 'histonic compress'.")
-    aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
-    crop_cells: int = Field(400, ge=8, le=10_000, description="Side of a training crop, in cells, at most.")
-    batch: int = Field(16, ge=2, le=65_536, description="Maps in a batch.")
-    slides: int = Field(64, ge=4, le=1_000_000, description="Maps of the store that are read, at most.")
+    aggregator: str = Field(default="convnet", description="Slide-level network (see 'histonic list').")
+    crop_cells: int = Field(
+        default=400, ge=8, le=10_000, description="Side of a training crop, in cells, at most."
+    )
+    batch: int = Field(default=16, ge=2, le=65_536, description="Maps in a batch.")
+    slides: int = Field(
+        default=64, ge=4, le=1_000_000, description="Maps of the store that are read, at most."
+    )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from histonic.runs.repeats import mean_measures, split_repeats
 from histonic.runs.run import read_facts
 from histonic.stages.compare.comparison import Comparison, PairDifference, RunScore, write_comparison
 from histonic.stages.compare.permutations import permuted
-from histonic.stages.compare.settings import CompareSettings
+from histonic.stages.compare.settings import CompareKeywords, CompareSettings
 from histonic.stages.evaluate.evaluate import EVALUATORS
 from histonic.stages.evaluate.evaluated import difference_measure, same_folds
 
@@ -51,7 +51,11 @@ class _Entry(NamedTuple):
 
 
 def compare_runs(
-    settings: CompareSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: CompareSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[CompareKeywords],
 ) -> Comparison:
     """Compare runs on the patients that all of them predicted.
 

@@ -17,6 +17,7 @@ import yaml
 from histonic.core.claims import Claims
 from histonic.core.errors import HistonicError, OutputError, SettingsError, StoreError
 from histonic.core.files import replacing_file, require_writable_folder, write_text
+from histonic.core.notebooks.results import Result
 from histonic.core.processes.memory import keep_memory, release_memory
 from histonic.core.processes.owners import Owner
 from histonic.core.processes.prefetch import prefetched
@@ -71,8 +72,8 @@ HEAPS = 2
 STEPS_PER_SLIDE = 100
 
 
-@dataclass
-class CompressResult:
+@dataclass(repr=False)
+class CompressResult(Result):
     """What a compression did.
 
     Attributes:

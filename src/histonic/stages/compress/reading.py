@@ -17,6 +17,7 @@ from histonic.core.compressed import ReaderDescription, SlideDescription
 from histonic.core.errors import NoTissueError, OutputError, SettingsError, SlideError
 from histonic.core.files import replacing_file
 from histonic.core.grid import TileGrid
+from histonic.core.places.images import HeldSlide
 from histonic.core.places.urls import Url
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.prefetch import made_ahead
@@ -359,6 +360,8 @@ def without_path(failure: Failure, row: SlideRow, masks: Path | None = None) -> 
         return Failure(
             failure.slide_id, failure.slide_id, failure.stage, reason.replace(row.path.host, "(private)")
         )
+    if isinstance(row.path, HeldSlide):
+        return replace(failure, path=failure.slide_id)
     for path in (row.path, row.path.resolve(), row.mask):
         if path is not None:
             reason = reason.replace(str(path), row.slide_id).replace(path.name, row.slide_id)
@@ -374,7 +377,7 @@ def _describe(
     default_mpp = settings.mpp
     return SlideDescription(
         file="" if settings.private else row.path.name,
-        path="" if settings.private else str(row.path),
+        path="" if settings.private or isinstance(row.path, HeldSlide) else str(row.path),
         fingerprint=slide.fingerprint,
         size_wh=WH(*slide.size_wh),
         mpp=slide.mpp,

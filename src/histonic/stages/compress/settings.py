@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator
 
 from histonic.core.claims import STALE_S
-from histonic.core.places.urls import GivenPlace, Url
+from histonic.core.places.urls import GivenSlides, SlidesLike
 from histonic.core.settings import DEFAULT_ENCODER, Flaw, GivenPath, MaskSettings, TissueSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListKeywords, SlideListSettings
@@ -21,65 +21,81 @@ MOST_STRIDE = 16
 class CompressSettings(SlideListSettings):
     """Slides to compressed maps."""
 
-    slides: tuple[GivenPlace, ...] = Field(
-        (), description="Slide files, URLs, folders, or a CSV with path, mpp, mask, slide_id."
+    slides: GivenSlides = Field(
+        default=(), description="Slide files, URLs, folders, or a CSV with path, mpp, mask, slide_id."
     )
     encoder: str = Field(
-        DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
+        default=DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
     )
     out: Path = Field(description="Store: the folder that will hold one map per slide.")
     mpp: float | None = Field(
-        None, gt=0, description="Microns per pixel of slides whose header does not say."
+        default=None, gt=0, description="Microns per pixel of slides whose header does not say."
     )
     most_enlargement: float = Field(
-        MOST_ENLARGEMENT,
+        default=MOST_ENLARGEMENT,
         ge=1,
         le=LARGEST_ENLARGEMENT,
         description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused.",
     )
     stride_px: int | None = Field(
-        None, ge=1, description="Step from tile to tile, in pixels of the tiles; by default tiles touch."
+        default=None,
+        ge=1,
+        description="Step from tile to tile, in pixels of the tiles; by default tiles touch.",
     )
     stride_share: float | None = Field(
-        None,
+        default=None,
         gt=0,
         le=MOST_STRIDE,
         description="The same as a share of the tile's side: 0.5: tiles overlap by half; 2: every other one.",
     )
     masks: Path | None = Field(
-        None, description="Folder with tissue masks named like the slides (.png, .tif, .geojson)."
+        default=None, description="Folder with tissue masks named like the slides (.png, .tif, .geojson)."
     )
     leave_out: tuple[Flaw, ...] = Field(
-        (), description="Leave out cells of tissue that are spoilt by it, such as pen,folds,blur."
+        default=(), description="Leave out cells of tissue that are spoilt by it, such as pen,folds,blur."
     )
-    reader: str | None = Field(None, description="Use this reader only (see 'histonic list').")
+    reader: str | None = Field(default=None, description="Use this reader only (see 'histonic list').")
     exact_averaging: bool = Field(
-        False, description="Average pixels exactly where the JPEG decoder would make tiles smaller by itself."
+        default=False,
+        description="Average pixels exactly where the JPEG decoder would make tiles smaller by itself.",
     )
-    orientations: Literal[1, 8] = Field(1, description="8: also encode turned and mirrored tiles.")
-    batch: int = Field(256, ge=1, le=65_536, description="Tiles read, and encoded on a GPU, at a time.")
+    orientations: Literal[1, 8] = Field(default=1, description="8: also encode turned and mirrored tiles.")
+    batch: int = Field(
+        default=256, ge=1, le=65_536, description="Tiles read, and encoded on a GPU, at a time."
+    )
     precision: Literal["auto", "32", "bf16"] = Field(
-        "auto",
+        default="auto",
         description="Arithmetic of the encoder; auto is bf16 where it is fast and known to keep the codes.",
     )
     engine: Literal["auto", "eager", "compiled"] = Field(
-        "auto", description="Run the encoder as it is, or compiled for this machine; auto where that pays."
+        default="auto",
+        description="Run the encoder as it is, or compiled for this machine; auto where that pays.",
     )
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    replace: bool = Field(False, description="Replace maps of other files that have a slide's identifier.")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N.")
+    replace: bool = Field(
+        default=False, description="Replace maps of other files that have a slide's identifier."
+    )
     private: bool = Field(
-        False,
+        default=False,
         description="Keep paths and file names out of the store; slides are named by a table's slide_id.",
     )
     stale_after: float = Field(
-        STALE_S, ge=1, description="Seconds after which a silent run on the same store loses its slide."
+        default=STALE_S,
+        ge=1,
+        description="Seconds after which a silent run on the same store loses its slide.",
     )
-    shard: str = Field("1/1", pattern=r"^\d+/\d+$", description="i/n: the i-th of n parts of the slide list.")
+    shard: str = Field(
+        default="1/1", pattern=r"^\d+/\d+$", description="i/n: the i-th of n parts of the slide list."
+    )
     limit: int | None = Field(
-        None, ge=1, le=1_000_000_000, description="Only the first so many slides (of the shard), for trying."
+        default=None,
+        ge=1,
+        le=1_000_000_000,
+        description="Only the first so many slides (of the shard), for trying.",
     )
     dry_run: bool = Field(
-        False, description="Say what would be done, how long it takes and how large it gets; write nothing."
+        default=False,
+        description="Say what would be done, how long it takes and how large it gets; write nothing.",
     )
     tissue: TissueSettings = TissueSettings()
     mask: MaskSettings = MaskSettings()
@@ -99,7 +115,7 @@ class CompressSettings(SlideListSettings):
 class CompressKeywords(SlideListKeywords, total=False):
     """The fields of :class:`CompressSettings`, as keywords of a Python call."""
 
-    slides: Sequence[GivenPath | Url]
+    slides: SlidesLike
     encoder: str
     out: GivenPath
     mpp: float | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import tifffile
 
 from histonic.core.errors import HistonicError, OutputError, SettingsError, SlideError
 from histonic.core.files import require_writable_folder
+from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.data.maps.store import MOST_ID_BYTES, Failure, names_a_file
@@ -21,7 +22,7 @@ from histonic.slides.base import Slide, open_slide
 from histonic.slides.damage import BROKEN
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.formats.tiff_ome import ome_facts, write_ome
-from histonic.stages.convert.settings import ConvertSettings
+from histonic.stages.convert.settings import ConvertKeywords, ConvertSettings
 
 ENDING = ".ome.tif"
 ROWS, COLUMNS = 256, 4096
@@ -29,8 +30,8 @@ ROWS, COLUMNS = 256, 4096
 STEPS_PER_SLIDE = 100
 
 
-@dataclass
-class ConvertResult:
+@dataclass(repr=False)
+class ConvertResult(Result):
     """What a conversion did.
 
     Attributes:
@@ -47,7 +48,11 @@ class ConvertResult:
 
 
 def convert(
-    settings: ConvertSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: ConvertSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ConvertKeywords],
 ) -> ConvertResult:
     """Write each slide as a tiled pyramidal OME-TIFF that OpenSlide and QuPath open.
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Unpack
 
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.threads import mapped_by_threads
-from histonic.core.progress import Progress
+from histonic.core.progress import Progress, Silent
+from histonic.core.settings import resolve
 from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import examine_labels
@@ -22,45 +22,53 @@ from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.reading import no_tissue
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.doctor.previews import Previews
-from histonic.stages.doctor.settings import DoctorSettings
-
-Severity = Literal["ok", "warning", "error"]
-
-
-@dataclass(frozen=True)
-class DoctorLine:
-    """One line of the doctor: a slide, or a problem in the table."""
-
-    severity: Severity
-    where: str
-    text: str
-
-    def line(self) -> str:
-        """The finding as one line of text."""
-        return f"{self.severity:<8} {self.where}  {self.text}"
+from histonic.stages.doctor.result import DoctorLine, DoctorResult
+from histonic.stages.doctor.settings import DoctorKeywords, DoctorSettings
 
 
-def examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
-    """Check slides and labels; nothing is written but the preview, if one is asked for.
+def doctor(
+    settings: DoctorSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[DoctorKeywords],
+) -> DoctorResult:
+    r"""Check slides and labels before any compute; nothing is written but the preview, if one is asked for.
 
     Slides go through the code of the compression up to their tiles, with the same encoder and settings, so
     that what would fail there fails here for the same reason. Damage within single tiles shows only as they
     are decoded. Slides whose share of tissue stands out among the others are warnings.
 
     Args:
-        settings: Slides, label table and targets.
+        settings: The settings, or None to give them as keywords.
         progress: Listener to the progress.
+        **values: Settings by name, such as ``slides="slides"``, ``labels="labels.csv"``, ``target="grade"``.
 
     Returns:
         One finding a slide, then the slides that stand out, heads of the encoder that do not hold on slides,
-        then how the labels of each target are taken, then one a problem in the table.
+        then how the labels of each target are taken, then one a problem in the table. Shown as a table in a
+        notebook; ``ok`` says whether nothing would fail.
 
     Raises:
         SettingsError: Neither slides nor labels were given, the preview would lie among the slides, or the
             masks cannot be meant.
         EncoderError: The encoder cannot be loaded.
         OutputError: The preview cannot be written.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = pathlib.Path(folder, "labels.csv")
+        ...     _ = table.write_text("patient_id,grade\n1,low\n2,high\n3,\n")
+        ...     result = doctor(labels=table, target="grade")
+        >>> result.ok, len(result.errors) > 0
+        (False, True)
     """
+    resolved = resolve(DoctorSettings, settings, values)
+    return DoctorResult(tuple(_examine(resolved, progress or Silent())))
+
+
+def _examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:
     if not settings.slides and settings.labels is None:
         raise SettingsError(
             "Examine slides and labels.",

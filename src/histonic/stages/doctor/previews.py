@@ -8,6 +8,7 @@ from pathlib import Path
 
 from histonic.core.errors import SettingsError
 from histonic.core.files import require_writable_folder
+from histonic.core.places.frames import FrameTable
 from histonic.core.places.urls import Place
 from histonic.data.maps.shares import TissueOutlier
 from histonic.data.names import PICTURE_EXTENSIONS
@@ -33,7 +34,7 @@ class Previews:
     _drawn: int = 0
 
     @classmethod
-    def at(cls, path: Path, rows: Sequence[SlideRow], given: Sequence[Place]) -> Previews:
+    def at(cls, path: Path, rows: Sequence[SlideRow], given: Sequence[Place | FrameTable]) -> Previews:
         """Previews of some slides, after a look at where they are to lie.
 
         Args:
@@ -98,7 +99,7 @@ class Previews:
 
 
 def _require_apart(
-    asked: str, path: Path, folder: Path, rows: Sequence[SlideRow], given: Sequence[Place]
+    asked: str, path: Path, folder: Path, rows: Sequence[SlideRow], given: Sequence[Place | FrameTable]
 ) -> None:
     """Refuse to write over a slide, or among slides of a folder, where a preview would be taken for one."""
     # In a folder of slides in other formats pictures are passed over (see read_slide_list).

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import yaml
 
 from histonic.core.errors import SettingsError, TableError, TileSetError
 from histonic.core.files import csv_text, require_writable_folder, write_text
+from histonic.core.notebooks.results import Result
 from histonic.core.places.urls import Place
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
@@ -24,7 +25,7 @@ from histonic.data.tables.files import TextTable, read_table
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.slide_lists import read_slide_list
 from histonic.data.tilesets.listing import SPLITS
-from histonic.stages.encoder.settings import PoolSettings, SourceSettings
+from histonic.stages.encoder.settings import PoolKeywords, PoolSettings, SourceSettings
 from histonic.stages.tiles.extract import ExtractResult, extract_tiles
 from histonic.stages.tiles.groups import split_groups
 
@@ -36,8 +37,8 @@ COLUMNS = ("path", "label", "split", "group", "slide", "x", "y", "side", "mpp")
 Rows = list[dict[str, str]]
 
 
-@dataclass
-class PoolResult:
+@dataclass(repr=False)
+class PoolResult(Result):
     """What a pool holds.
 
     Attributes:
@@ -56,7 +57,11 @@ class PoolResult:
 
 
 def make_pool(
-    settings: PoolSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: PoolSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[PoolKeywords],
 ) -> PoolResult:
     """Cut tiles of every source, balance their classes, and write the settings that train on all of them.
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,7 @@ from histonic.stages.encoder.recipes import (
     build_trunk,
     encoder_class,
 )
-from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.settings import TrainEncoderKeywords, TrainEncoderSettings
 from histonic.stages.encoder.training_data import (
     TileTrainingData,
     TrainingModule,
@@ -104,7 +104,11 @@ class EncoderPlan:
 
 
 def train_encoder(
-    settings: TrainEncoderSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: TrainEncoderSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[TrainEncoderKeywords],
 ) -> Path:
     """Train a tile encoder on tile sets, and write it with a model card.
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from histonic.core.errors import CohortError
+from histonic.core.notebooks.cards import Card
 from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.intervals import bootstrap, percentile_band
 from histonic.metrics.inference.scores import Score, score_measures
@@ -36,7 +37,7 @@ BAND_RESAMPLES = 500
 """Resamples for the bands of curves, which need no more to be drawn."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TaskEvaluation:
     """What the predictions of one target are worth.
 
@@ -53,6 +54,19 @@ class TaskEvaluation:
     scores: tuple[Score, ...]
     curves: Curves
     points: tuple[PointEvaluation, ...] = ()
+
+    def __repr__(self) -> str:
+        return self._card().text()
+
+    def _repr_html_(self) -> str:
+        return self._card().html()
+
+    def _card(self) -> Card:
+        rows = [("patients", str(self.n))]
+        for score in self.scores:
+            ends = "" if score.low is None else f" ({score.low:.3f} to {score.high:.3f})"
+            rows.append((score.name, "undefined" if score.value is None else f"{score.value:.3f}{ends}"))
+        return Card(f"Evaluation of {self.task.name!r}", tuple(rows))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without NaN."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import require_writable_folder
+from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.data.exchange.carried import upright_note
 from histonic.data.exchange.tools import anndata_files, clam, parquet_files, spatialdata, stamp, trident
 from histonic.data.maps.store import MapFacts, Store, map_folder, read_checked_facts
-from histonic.stages.exchange.settings import ExportSettings
+from histonic.stages.exchange.settings import ExportKeywords, ExportSettings
 from histonic.stages.exchange.tensors import TorchFiles
 
 Write = Callable[[Path, CompressedSlide, MapFacts], Path]
@@ -23,8 +24,8 @@ LEVEL0_FORMS = ("trident", "clam", "anndata", "spatialdata", "parquet")
 """Those whose positions are pixels of level 0."""
 
 
-@dataclass
-class ExportResult:
+@dataclass(repr=False)
+class ExportResult(Result):
     """What an export did.
 
     Attributes:
@@ -37,7 +38,11 @@ class ExportResult:
 
 
 def export_features(
-    settings: ExportSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: ExportSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ExportKeywords],
 ) -> ExportResult:
     """Write the maps of a store as another tool keeps features.
 

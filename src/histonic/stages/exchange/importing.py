@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from histonic.core.compressed import (
 )
 from histonic.core.errors import HistonicError, OutputError, SlideError, StoreError
 from histonic.core.files import replacing_file, write_text
+from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import plain_settings, resolve
 from histonic.data.exchange.carried import require_same_rows
@@ -49,7 +50,7 @@ from histonic.data.maps.writer import MapWriter, writing_map
 from histonic.runs.files import settings_text
 from histonic.stages.exchange.headers import Header, encoder_of, header_of, read_features
 from histonic.stages.exchange.resolutions import KnownSlide, SlideEntry, know_slide, read_entries
-from histonic.stages.exchange.settings import ImportFeaturesSettings
+from histonic.stages.exchange.settings import ImportFeaturesKeywords, ImportFeaturesSettings
 from histonic.stages.exchange.tensors import TorchFiles
 
 SETTINGS_FILE = "settings.yaml"
@@ -60,8 +61,8 @@ SAMPLED_ROWS = 64
 STEP_UNSTATED = "CLAM"
 
 
-@dataclass
-class ImportFeaturesResult:
+@dataclass(repr=False)
+class ImportFeaturesResult(Result):
     """What an import did.
 
     Attributes:
@@ -102,7 +103,11 @@ class _Job:
 
 
 def import_features(
-    settings: ImportFeaturesSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: ImportFeaturesSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ImportFeaturesKeywords],
 ) -> ImportFeaturesResult:
     """Make a store of features that TRIDENT, CLAM, STAMP, slide2vec, AtlasPatch or wsidata extracted.
 

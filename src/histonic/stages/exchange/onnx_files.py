@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.models.bundle import Bundle, bundle_in, read_bundle
 from histonic.models.members import Member
 from histonic.models.trained import network_name
-from histonic.stages.exchange.settings import OnnxSettings
+from histonic.stages.exchange.settings import OnnxKeywords, OnnxSettings
 
 OPSET = 18
 MOST_BYTES = 1_900_000_000
@@ -105,7 +105,11 @@ def _outputs(model: SlideModel, codes: Tensor, mask: Tensor) -> tuple[Tensor, ..
 
 
 def export_onnx(
-    settings: OnnxSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: OnnxSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[OnnxKeywords],
 ) -> list[OnnxFile]:
     """Write an encoder, or every network of a bundle or run, as ONNX.
 

@@ -19,6 +19,7 @@ from histonic.data.exchange.tile_features import TileFeatures
 from histonic.data.maps.store import StoredAppearance
 from histonic.data.names import path_name, slide_name
 from histonic.data.tables.files import TextTable, read_table
+from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.numbers import column_numbers
 from histonic.data.tables.styles import name_columns
 from histonic.data.tables.values import is_missing
@@ -99,14 +100,14 @@ def read_entries(settings: ImportFeaturesSettings) -> dict[str, SlideEntry]:
                 "Leave one of them out.",
             )
         place = None if is_missing(path) else table.path.parent / path
-        found[slide_id] = SlideEntry(numbers.get(int(row)), place)
+        found[slide_id] = SlideEntry(numbers.get(row_of(row)), place)
     return found
 
 
 def _resolutions(table: TextTable, column: str | None) -> Mapping[int, float]:
     if column is None:
         return {}
-    given = {int(row): cell for row, cell in table.frame[column].items() if not is_missing(cell)}
+    given = {row_of(row): cell for row, cell in table.frame[column].items() if not is_missing(cell)}
     numbers = column_numbers(table, given).values
     for row, text in given.items():
         if not numbers.get(row, 0.0) > 0:

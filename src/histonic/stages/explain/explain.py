@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.documents import write_document
 from histonic.core.errors import HistonicError, SettingsError, TableError
 from histonic.core.files import hash_of, require_writable_folder
+from histonic.core.notebooks.results import Result
 from histonic.core.processes.memory import keep_memory
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
@@ -60,7 +61,7 @@ from histonic.stages.explain.record import (
     Prediction,
     read_explanation,
 )
-from histonic.stages.explain.settings import ExplainSettings
+from histonic.stages.explain.settings import ExplainKeywords, ExplainSettings
 from histonic.stages.explain.slide import find_slide_file, slide_picture
 from histonic.training.devices import SingleDevice
 
@@ -75,8 +76,8 @@ METHOD_WORDS = {
 }
 
 
-@dataclass
-class ExplainResult:
+@dataclass(repr=False)
+class ExplainResult(Result):
     """What an explanation did.
 
     Attributes:
@@ -114,7 +115,11 @@ class _Bench:
 
 
 def explain(
-    settings: ExplainSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: ExplainSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ExplainKeywords],
 ) -> ExplainResult:
     """Explain predictions of a run: for every cell of a slide how much it speaks for the prediction.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import pandas as pd
 
@@ -13,10 +13,12 @@ from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.documents import write_document
 from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
 from histonic.core.files import replacing_folder
+from histonic.core.places.frames import TablePlace
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import HIDDEN, plain_settings, resolve
 from histonic.core.task import TargetRequest, Task, parse_target
 from histonic.data.maps.store import Store
+from histonic.data.tables.copies import store_copies, with_copies
 from histonic.data.tables.joins import table_patients
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.classes import join_option
@@ -30,7 +32,7 @@ from histonic.runs.files import truth_columns, write_frame
 from histonic.runs.run import read_cohort, read_facts, read_kept_settings, read_settings
 from histonic.stages.predict.inherited import inherited_meaning, own_event_codings, require_same_follow_up
 from histonic.stages.predict.predict import predict_by_bundle
-from histonic.stages.predict.settings import ExternalSettings
+from histonic.stages.predict.settings import ExternalKeywords, ExternalSettings
 from histonic.stages.predict.time_scale import require_same_time_scale
 
 EXTERNAL_FOLD = -1
@@ -38,7 +40,11 @@ EXTERNAL_FOLD = -1
 
 
 def external_test(
-    settings: ExternalSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: ExternalSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ExternalKeywords],
 ) -> Path:
     """Predict another cohort with all networks of a run, beside what its label table says.
 
@@ -68,6 +74,8 @@ def external_test(
     listener = progress or Silent()
     facts, own = read_facts(resolved.run), read_settings(resolved.run)
     private = bool(read_kept_settings(resolved.run).get("private"))
+    out = resolved.run / "external" / resolved.name
+    resolved = with_copies(resolved, None if private else out)
     codings = own_event_codings(facts, own)
     meaning = inherited_meaning(codings, resolved.event_coding, resolved.event_of_interest)
     bundle = read_bundle(resolved.run / "bundle")
@@ -102,9 +110,9 @@ def external_test(
     if not resolved.times_differ:
         require_same_time_scale(read_cohort(resolved.run), cohort, resolved.labels)
     predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener).values
-    out = resolved.run / "external" / resolved.name
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
     with replacing_folder(out) as partial:
+        store_copies(resolved, partial)
         for task in cohort.tasks:
             joined = prediction_columns(
                 task,
@@ -121,7 +129,7 @@ def external_test(
     return out
 
 
-def with_tasks(cohort: Cohort, tasks: Sequence[Task], path: Path) -> Cohort:
+def with_tasks(cohort: Cohort, tasks: Sequence[Task], path: TablePlace) -> Cohort:
     """The cohort with the classes numbered as the run has them.
 
     Args:
@@ -229,7 +237,7 @@ def _facts(
     return ExternalDocument(
         name=settings.name,
         store=Path(HIDDEN) if private else settings.store.resolve(),
-        labels=Path(HIDDEN) if private else settings.labels,
+        labels=Path(HIDDEN) if private else Path(str(settings.labels)),
         settings=plain_settings(settings, private=private),
         patients=tuple(
             SlidesOfPatient(patient_id=each.patient_id, site=each.site, slide_ids=each.slide_ids)

@@ -15,6 +15,9 @@ from histonic.core.cohort import Patient
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, CohortError, SettingsError
 from histonic.core.files import require_writable_folder
+from histonic.core.notebooks.results import Result
+from histonic.core.places.frames import FrameTable, TablePlace
+from histonic.core.places.urls import Place
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import MaskSettings, TissueSettings, resolve
 from histonic.data.maps.fusion import fuse_patient, maps_of
@@ -40,8 +43,8 @@ UNLIKE, DISTANCE = "unlike_training", "distance_from_training"
 NAMED = 10
 
 
-@dataclass
-class PredictResult:
+@dataclass(repr=False)
+class PredictResult(Result):
     """What a prediction did.
 
     Attributes:
@@ -106,12 +109,16 @@ def predict(
     return result
 
 
-def _sort_out(paths: Sequence[Path]) -> tuple[list[CompressedSlide], list[Path]]:
+def _sort_out(
+    paths: Sequence[Place | FrameTable],
+) -> tuple[list[CompressedSlide], list[Place | FrameTable]]:
     """Maps opened, and the paths that hold slides."""
     maps: list[CompressedSlide] = []
-    files: list[Path] = []
+    files: list[Place | FrameTable] = []
     for path in paths:
-        if path.is_dir() and path.name.endswith(MAP_SUFFIX):
+        if not isinstance(path, Path):
+            files.append(path)
+        elif path.is_dir() and path.name.endswith(MAP_SUFFIX):
             maps.append(read_map(path))
         elif path.is_dir() and any(path.glob(f"*{MAP_SUFFIX}")):
             store = Store.open(path)
@@ -123,7 +130,7 @@ def _sort_out(paths: Sequence[Path]) -> tuple[list[CompressedSlide], list[Path]]
 
 def _compress(
     bundle: Bundle,
-    files: Sequence[Path],
+    files: Sequence[Place | FrameTable],
     settings: PredictSettings,
     folder: Path,
     result: PredictResult,
@@ -195,7 +202,7 @@ def _predict_maps(
     return pd.DataFrame(columns)
 
 
-def _read_patients(path: Path, slides: Collection[str], sheet: str | None) -> list[Patient]:
+def _read_patients(path: TablePlace, slides: Collection[str], sheet: str | None) -> list[Patient]:
     """The patients of a table who have a slide here, each with those slides."""
     join = join_slides(read_labels(path, columns=NO_SPLIT, sheet=sheet), sorted(slides))
     raise_first(join.issues)

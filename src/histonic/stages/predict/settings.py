@@ -8,10 +8,18 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from histonic.core.places.frames import GivenTable, GivenTableOrNone, TableLike
+from histonic.core.places.urls import GivenSlides, SlidesLike
 from histonic.core.settings import GivenPath
 from histonic.core.task import MOST_TARGETS, EventCodes
 from histonic.core.units import LARGEST_ENLARGEMENT
-from histonic.data.tables.settings import LabelSettings, SlideListKeywords, SlideListSettings, listed
+from histonic.data.tables.settings import (
+    LabelKeywords,
+    LabelSettings,
+    SlideListKeywords,
+    SlideListSettings,
+    listed,
+)
 
 
 class ExternalSettings(LabelSettings):
@@ -19,61 +27,82 @@ class ExternalSettings(LabelSettings):
 
     run: Path = Field(description="Run folder made by 'histonic train'.")
     store: Path = Field(description="Store of the other cohort, compressed by the same encoder.")
-    labels: Path = Field(description="Its label table: CSV, TSV, Excel or Parquet.")
-    name: str = Field("external", pattern=r"^[\w][\w .-]*$", description="What the report calls the cohort.")
+    labels: GivenTable = Field(description="Its label table: CSV, TSV, Excel or Parquet.")
+    name: str = Field(
+        default="external", pattern=r"^[\w][\w .-]*$", description="What the report calls the cohort."
+    )
     target: tuple[str, ...] = Field(
-        (),
+        default=(),
         max_length=MOST_TARGETS,
         description="NAME[:KIND[:COLUMNS]] where its columns differ from those of the run's own table.",
     )
     event_coding: EventCodes | None = Field(
-        None, description="What 1 means in the event column: as in the run; anything else is refused."
+        default=None, description="What 1 means in the event column: as in the run; anything else is refused."
     )
     event_of_interest: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
-        (), max_length=MOST_TARGETS, description="Code of the event: as in the run; another one is refused."
+        default=(),
+        max_length=MOST_TARGETS,
+        description="Code of the event: as in the run; another one is refused.",
     )
     times_differ: bool = Field(
-        False,
+        default=False,
         description="Its survival times are meant to be more than ten times those of the run, or a tenth.",
     )
-    device: str = Field("auto", description="auto, cpu or cuda.")
+    device: str = Field(default="auto", description="auto, cpu or cuda.")
 
 
 class PredictSettings(SlideListSettings):
     """A bundle and slides to predictions."""
 
     bundle: Path = Field(description="Bundle, or the run that holds it.")
-    slides: tuple[Path, ...] = Field((), description="Slide files, folders, a CSV, or maps (.zarr).")
-    out: Path = Field(Path("predictions.csv"), description="Predictions as CSV, one row a slide or patient.")
-    patients: Path | None = Field(
-        None, description="Table with patient_id and slide_id: one row a patient, from all of his slides."
+    slides: GivenSlides = Field(default=(), description="Slide files, folders, a CSV, or maps (.zarr).")
+    out: Path = Field(
+        default=Path("predictions.csv"), description="Predictions as CSV, one row a slide or patient."
+    )
+    patients: GivenTableOrNone = Field(
+        default=None,
+        description="Table with patient_id and slide_id: one row a patient, from all of his slides.",
     )
     mpp: float | None = Field(
-        None, gt=0, description="Microns per pixel of slides whose header does not say."
+        default=None, gt=0, description="Microns per pixel of slides whose header does not say."
     )
     masks: Path | None = Field(
-        None,
+        default=None,
         description="Folder with tissue masks, as for 'histonic compress'; what in them is tissue is as for "
         "the training.",
     )
     most_enlargement: float | None = Field(
-        None,
+        default=None,
         ge=1,
         le=LARGEST_ENLARGEMENT,
         description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused; "
         "by default as for the training.",
     )
-    device: str = Field("auto", description="auto, cpu or cuda.")
+    device: str = Field(default="auto", description="auto, cpu or cuda.")
 
 
 class PredictKeywords(SlideListKeywords, total=False):
     """The fields of :class:`PredictSettings`, as keywords of a Python call."""
 
     bundle: GivenPath
-    slides: Sequence[GivenPath]
+    slides: SlidesLike
     out: GivenPath
-    patients: GivenPath | None
+    patients: TableLike | None
     mpp: float | None
     masks: GivenPath | None
     most_enlargement: float | None
+    device: str
+
+
+class ExternalKeywords(LabelKeywords, total=False):
+    """The fields of :class:`ExternalSettings`, as keywords of a Python call."""
+
+    run: GivenPath
+    store: GivenPath
+    labels: TableLike
+    name: str
+    target: str | Sequence[str]
+    event_coding: EventCodes | None
+    event_of_interest: str | Sequence[str]
+    times_differ: bool
     device: str

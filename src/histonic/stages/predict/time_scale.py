@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from histonic.core.cohort import Cohort, FloatArray
 from histonic.core.errors import TableError
+from histonic.core.places.frames import TablePlace
 from histonic.runs.documents import CohortDocument
 
 MOST_TIMES = 10.0
@@ -23,7 +22,7 @@ _UNITS = (
 """How many of one unit make the other."""
 
 
-def require_same_time_scale(run: CohortDocument, cohort: Cohort, labels: Path) -> None:
+def require_same_time_scale(run: CohortDocument, cohort: Cohort, labels: TablePlace) -> None:
     """Refuse survival times whose median is more than ten times that of the run, or less than a tenth.
 
     Args:

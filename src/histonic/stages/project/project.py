@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from histonic.core.compressed import CompressedSlide, EncoderDescription, Encode
 from histonic.core.documents import read_yaml
 from histonic.core.errors import EncoderError, StoreError
 from histonic.core.files import replacing_file, write_text
+from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.units import MPP_TOLERANCE
@@ -37,14 +38,14 @@ from histonic.encoders.base import describe, load_encoder
 from histonic.encoders.networks.projected import ProjectedEncoder, Projection
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
 from histonic.runs.files import settings_text
-from histonic.stages.project.settings import ProjectSettings
+from histonic.stages.project.settings import ProjectKeywords, ProjectSettings
 
 SETTINGS_FILE = "settings.yaml"
 PACKAGES = ("histonic", "numpy", "torch", "zarr")
 
 
-@dataclass
-class ProjectResult:
+@dataclass(repr=False)
+class ProjectResult(Result):
     """What a projection did.
 
     Attributes:
@@ -61,7 +62,11 @@ class ProjectResult:
 
 
 def project(
-    settings: ProjectSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: ProjectSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ProjectKeywords],
 ) -> ProjectResult:
     """Project every map of a store; the result is a store like any other.
 

@@ -59,10 +59,11 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
     full = run.tables
     tables = {name: split_repeats(table)[0] for name, table in full.items()}
     patients = [each for each in run.cohort.patients if each.tested_in]
-    columns = read_patient_columns(run.settings, (*settings.subgroups, *settings.clinical), settings.labels)
+    wanted = (*settings.subgroups, *settings.clinical)
+    columns = read_patient_columns(run.settings, wanted, settings.labels, run.folder)
     targets = []
     for task in run.tasks:
-        found = _target(full[task.name], resamples, run.facts, alone=len(run.tasks) == 1)
+        found = target_of(full[task.name], resamples, run.facts, alone=len(run.tasks) == 1)
         target = _with_coding(found, run.facts.codings.get(task.name))
         targets.append(evidence_of(full[task.name], target, columns, settings, SEED, run.training(task)))
         progress.advance(note=task.name)
@@ -118,7 +119,7 @@ def _external(external: External, run: WholeRun, resamples: int, overlap: Sequen
     """A cohort from elsewhere, its targets evaluated by what was fitted to the run's own patients."""
     targets = []
     for name, table in external.tables.items():
-        target = _target(table, resamples, run.facts, alone=False, reference=run.tables[name])
+        target = target_of(table, resamples, run.facts, alone=False, reference=run.tables[name])
         sites = site_grouping(table)
         if sites and not target.problem:
             groups = groups_of(table, {"site": sites}, resamples, SEED)
@@ -139,7 +140,7 @@ def _with_coding(target: Target, coding: Coding | None) -> Target:
     return target.model_copy(update=update)
 
 
-def _target(
+def target_of(
     table: PredictionTable,
     resamples: int,
     facts: RunDocument,

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -28,7 +28,7 @@ from histonic.stages.report.figures.forest import forest_picture
 from histonic.stages.report.figures.targets import target_pictures
 from histonic.stages.report.figures.training import training_picture
 from histonic.stages.report.maps import explanation_pictures
-from histonic.stages.report.settings import ReportSettings
+from histonic.stages.report.settings import ReportKeywords, ReportSettings
 from histonic.stages.report.slides import slide_picture
 from histonic.stages.report.wording import cohort, groups, outcome, words
 from histonic.stages.report.wording.terms import RANGES
@@ -39,7 +39,11 @@ THUMBNAIL_QUALITY = 70
 
 
 def write_report(
-    settings: ReportSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: ReportSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ReportKeywords],
 ) -> Path:
     """Write ``report.html`` and ``report.json`` into a finished run.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import Field
 
-from histonic.core.settings import Settings
+from histonic.core.places.frames import GivenTableOrNone, TableLike
+from histonic.core.settings import GivenPath, Settings
 
 
 class ReportSettings(Settings):
@@ -14,14 +17,30 @@ class ReportSettings(Settings):
 
     run: Path = Field(description="Run folder made by 'histonic train'.")
     resamples: int = Field(
-        2000, ge=100, le=1_000_000, description="Resamples of the patients for the 95 % intervals."
+        default=2000, ge=100, le=1_000_000, description="Resamples of the patients for the 95 % intervals."
     )
     subgroups: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Column of the label table by whose values patients are also scored apart; repeatable.",
     )
     clinical: tuple[str, ...] = Field(
-        (), description="Column of the label table for a clinical model to compare with; repeat for several."
+        default=(),
+        description="Column of the label table for a clinical model to compare with; repeat for several.",
     )
-    store: Path | None = Field(None, description="Store of the maps, if it has moved since the training.")
-    labels: Path | None = Field(None, description="Label table of --subgroups and --clinical, if it moved.")
+    store: Path | None = Field(
+        default=None, description="Store of the maps, if it has moved since the training."
+    )
+    labels: GivenTableOrNone = Field(
+        default=None, description="Label table of --subgroups and --clinical, if it moved."
+    )
+
+
+class ReportKeywords(TypedDict, total=False):
+    """The fields of :class:`ReportSettings`, as keywords of a Python call."""
+
+    run: GivenPath
+    resamples: int
+    subgroups: str | Sequence[str]
+    clinical: str | Sequence[str]
+    store: GivenPath | None
+    labels: TableLike | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from scipy import ndimage
 from histonic.core.errors import HistonicError, SettingsError, TileSetError
 from histonic.core.files import replacing_file, write_csv
 from histonic.core.grid import TileGrid
+from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.units import XY
@@ -29,7 +30,7 @@ from histonic.slides.base import Slide, open_slide
 from histonic.slides.tissue.polygons import UNCLASSIFIED
 from histonic.stages.explain.lesion import SHAPES, says_none
 from histonic.stages.simulate.folder import claim
-from histonic.stages.simulate.settings import CropSettings
+from histonic.stages.simulate.settings import CropKeywords, CropSettings
 from histonic.stages.tiles.groups import split_groups
 
 STEPS = 8
@@ -43,8 +44,8 @@ COLUMNS = ("path", "label", "split", "group", "slide", "x", "y", "share")
 Shares = npt.NDArray[np.float64]
 
 
-@dataclass
-class CropResult:
+@dataclass(repr=False)
+class CropResult(Result):
     """What was cut.
 
     Attributes:
@@ -68,7 +69,11 @@ class Band:
 
 
 def simulate_crops(
-    settings: CropSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: CropSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[CropKeywords],
 ) -> CropResult:
     """Cut crops that hold a lesion wholly, by the share of the crop that it covers, and crops without.
 

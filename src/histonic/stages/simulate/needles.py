@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from histonic.core.settings import resolve
 from histonic.simulate.low_signal.digits import PARTS, Digits, Part, read_digits
 from histonic.simulate.low_signal.needles import NeedleImages, NeedlePlan
 from histonic.stages.simulate.folder import claim, make_all
-from histonic.stages.simulate.settings import NeedleSettings
+from histonic.stages.simulate.settings import NeedleKeywords, NeedleSettings
 
 COLUMNS = ("img_path", "label", "split", "target_x", "target_y")
 DECIDES = ("canvas", "distractors", "target", "digit_px", "duplicates", "seed")
@@ -34,7 +34,11 @@ class _Job:
 
 
 def simulate_needles(
-    settings: NeedleSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: NeedleSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[NeedleKeywords],
 ) -> Path:
     """Write images of digits, half of which hold the target digit among others.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from histonic.simulate.low_signal.rectangles import (
 )
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.simulate.folder import claim, make_all
-from histonic.stages.simulate.settings import RectangleSettings
+from histonic.stages.simulate.settings import RectangleKeywords, RectangleSettings
 
 DECIDES = ("side_px", "digit_px", "density", "least_side", "greatest_side", "classes", "seed", "mpp")
 COLUMNS = ("patient_id", "slide_id", "split", "digit", "long_side_share")
@@ -50,7 +50,11 @@ class _Job:
 
 
 def simulate_rectangles(
-    settings: RectangleSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: RectangleSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[RectangleKeywords],
 ) -> Path:
     """Write slides of digits with two rectangles, whose tilted one tells the class.
 

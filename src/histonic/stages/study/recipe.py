@@ -6,16 +6,17 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Unpack, cast
 
 from histonic.core.claims import sole_owner
 from histonic.core.errors import CohortError, SettingsError
 from histonic.core.files import require_writable_folder
+from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.stages.study.frame.cases import Survey
 from histonic.stages.study.frame.plan import Outcome, Place, Recipe, entered, write_settings
-from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.frame.settings import RecipeKeywords, RecipeSettings
 from histonic.stages.study.steps.step import Step
 
 RECIPES: Mapping[str, str] = {
@@ -34,8 +35,8 @@ RECIPES: Mapping[str, str] = {
 """Name to module in ``recipes/``."""
 
 
-@dataclass
-class RecipeResult:
+@dataclass(repr=False)
+class RecipeResult(Result):
     """What a recipe did.
 
     Attributes:
@@ -50,7 +51,11 @@ class RecipeResult:
 
 
 def recipe(
-    settings: RecipeSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: RecipeSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[RecipeKeywords],
 ) -> RecipeResult:
     """Look at the organisers' files, write tables and settings, and with ``run`` do it all.
 

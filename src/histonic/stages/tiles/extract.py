@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from histonic.core.errors import (
 )
 from histonic.core.files import hash_of, require_writable_folder
 from histonic.core.grid import TileGrid
+from histonic.core.notebooks.results import Result
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
@@ -39,7 +40,7 @@ from histonic.stages.tiles.choice import Choice, choose_tiles
 from histonic.stages.tiles.folder import SlideRecord, TileFolder, by_label, require_own_folders
 from histonic.stages.tiles.groups import selected, slide_groups, split_groups
 from histonic.stages.tiles.labelling import Labelling
-from histonic.stages.tiles.settings import ExtractSettings
+from histonic.stages.tiles.settings import ExtractKeywords, ExtractSettings
 
 TILES_AT_A_TIME = 64
 BATCHES_AHEAD = 2
@@ -48,8 +49,8 @@ LITTLE_USED = 0.5
 """Share of an image that has one label below which a note says how little of it the tiles show."""
 
 
-@dataclass
-class ExtractResult:
+@dataclass(repr=False)
+class ExtractResult(Result):
     """What an extraction did.
 
     Attributes:
@@ -70,7 +71,11 @@ class ExtractResult:
 
 
 def extract_tiles(
-    settings: ExtractSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: ExtractSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[ExtractKeywords],
 ) -> ExtractResult:
     """Cut tiles from slides into a folder for each label, with ``tiles.csv`` and ``set.yaml``.
 

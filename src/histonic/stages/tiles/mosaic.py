@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ from histonic.simulate.mosaic_patients import (
 from histonic.simulate.mosaic_render import Shade, draw_shade, fill_cells, paint
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.slides.outlines import rings
-from histonic.stages.tiles.settings import MosaicSettings
+from histonic.stages.tiles.settings import MosaicKeywords, MosaicSettings
 
 BAND_PX = 512
 PATIENT_STREAM, SITE_STREAM, SLIDE_STREAM = 1, 2, 3
@@ -68,7 +68,11 @@ class MosaicFile(Document):
 
 
 def simulate_mosaic(
-    settings: MosaicSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: MosaicSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[MosaicKeywords],
 ) -> Path:
     """Write a cohort of slides whose tissue is made of real labelled tiles.
 

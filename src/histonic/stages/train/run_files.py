@@ -17,6 +17,7 @@ from histonic.core.errors import TrainingError
 from histonic.core.files import replacing_file, write_json, write_text
 from histonic.core.settings import plain_settings
 from histonic.data.maps.store import Store
+from histonic.data.tables.copies import store_copies
 from histonic.models.members import prediction_columns
 from histonic.models.trained import Trained
 from histonic.runs.documents import CohortCounts, CohortDocument, CohortPatient, Made, Target
@@ -108,7 +109,8 @@ def require_same_run(out: Path, settings: TrainSettings, cohort: CohortDocument)
 
 
 def write_begin(out: Path, settings: TrainSettings, cohort: CohortDocument) -> None:
-    """Write what is known before training: resolved settings and cohort."""
+    """Write what is known before training: resolved settings, cohort, and copies of tables in memory."""
+    store_copies(settings)
     write_document(out / "cohort.json", cohort)
     write_text(out / "settings.yaml", settings_text(plain_settings(settings, private=settings.private)))
 
@@ -190,6 +192,8 @@ def written(out: Path) -> list[Path]:
     names = (
         "cohort.json",
         "settings.yaml",
+        "labels.csv",
+        "slide_table.csv",
         "failures.json",
         "history.csv",
         "search.csv",

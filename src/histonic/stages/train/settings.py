@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from histonic.core.calls import Calls, PointNames
+from histonic.core.places.frames import GivenTable, TableLike
 from histonic.core.settings import GivenPath, Precision
 from histonic.core.task import MOST_TARGETS
 from histonic.data.tables.settings import TableKeywords, TableSettings
@@ -31,114 +32,127 @@ class TrainSettings(TableSettings):
     """Maps and a label table to a cross-validated model."""
 
     store: Path = Field(description="Store made by 'histonic compress'.")
-    labels: Path = Field(description="Label table: CSV, TSV, Excel or Parquet.")
+    labels: GivenTable = Field(description="Label table: CSV, TSV, Excel or Parquet.")
     target: tuple[str, ...] = Field(
         min_length=1,
         max_length=MOST_TARGETS,
         description="NAME[:KIND[:COLUMNS]]; repeat for several targets at once.",
     )
     out: Path = Field(description="Run: the folder for predictions, bundle and report.")
-    aggregator: str = Field("convnet", description="Slide-level network (see 'histonic list').")
+    aggregator: str = Field(default="convnet", description="Slide-level network (see 'histonic list').")
     linear_heads: Literal["ridge", "svm"] = Field(
-        "ridge",
+        default="ridge",
         description="Heads of aggregators that learn nothing (votes, mean, max): ridge, or a linear support "
         "vector machine with calibrated probabilities.",
     )
     quick: bool = Field(
-        False,
+        default=False,
         description="A first look in minutes: linear models of each slide's mean code instead of slide "
         "networks, on the same folds; every output says so.",
     )
     split: Literal["auto", "random", "site", "table"] = Field(
-        "auto",
+        default="auto",
         description="site: no site is both trained on and tested; table: its column 'fold' or 'split' "
         "(train, val, test); auto: that if there is one, else random.",
     )
     splits: Path | None = Field(
-        None,
+        default=None,
         description="Official split in files of its own: CLAM's splits_0.csv (columns train, val, test), or "
         "their folder.",
     )
     folds: int = Field(
-        4, ge=3, le=1_000, description="Cross-validation folds: in turn 1 tests, 1 validates, the rest train."
+        default=4,
+        ge=3,
+        le=1_000,
+        description="Cross-validation folds: in turn 1 tests, 1 validates, the rest train.",
     )
-    repeats: int = Field(1, ge=1, le=1_000, description="Cross-validations, each with a split of its own.")
+    repeats: int = Field(
+        default=1, ge=1, le=1_000, description="Cross-validations, each with a split of its own."
+    )
     search: Annotated[dict[str, str], BeforeValidator(_listed)] = Field(
-        {},
+        default={},
         description="Settings to choose inside each fold, as KEY=VALUE,VALUE; keys: "
         f"{', '.join(SEARCHABLE)}.",
     )
     search_trials: int | None = Field(
-        None, ge=1, description="Combinations to try, drawn at random; by default all of them."
+        default=None, ge=1, description="Combinations to try, drawn at random; by default all of them."
     )
     search_folds: int = Field(
-        1,
+        default=1,
         ge=1,
         le=1_000,
         description="1: chosen by the fold's validation patients; more: by an inner rotation.",
     )
     initialisations: int = Field(
-        2, ge=1, le=1_000, description="Networks per fold; their predictions are averaged."
+        default=2, ge=1, le=1_000, description="Networks per fold; their predictions are averaged."
     )
     fusion: Literal["late", "early"] = Field(
-        "late",
+        default="late",
         description="Slides of one patient. late: predicted one by one and averaged; early: side by side "
         "in one map.",
     )
-    crop_cells: int = Field(400, ge=8, le=10_000, description="Side of a training crop, in cells, at most.")
+    crop_cells: int = Field(
+        default=400, ge=8, le=10_000, description="Side of a training crop, in cells, at most."
+    )
     stream_cells: int | None = Field(
-        None,
+        default=None,
         ge=8,
         description="Maps with a longer side, in cells, run through the network's convolutions band by band, "
         "in bounded memory, with the same result (aggregator streaming; convnet: where nothing is learned); "
         "by default the aggregator's own.",
     )
-    batch: int = Field(16, ge=2, le=65_536, description="Maps in a batch.")
-    max_epochs: int = Field(200, ge=1, le=1_000_000, description="Epochs at most; training stops early.")
+    batch: int = Field(default=16, ge=2, le=65_536, description="Maps in a batch.")
+    max_epochs: int = Field(
+        default=200, ge=1, le=1_000_000, description="Epochs at most; training stops early."
+    )
     risk_sets: Literal["cohort", "batch"] = Field(
-        "cohort",
+        default="cohort",
         description="Survival: every step sees all training patients, or only those of a batch.",
     )
     hazard_intervals: int = Field(
-        0,
+        default=0,
         ge=0,
         le=1_000,
         description="Survival: 0: one log risk, by Cox; 2 or more: hazards in so many intervals of time.",
     )
     learning_rate: float | None = Field(
-        None,
+        default=None,
         gt=0,
         description="First learning rate, lowered on plateaus to 1e-5; by default the aggregator's.",
     )
-    weight_decay: float = Field(2e-5, ge=0, description="Weight decay (L2 penalty).")
+    weight_decay: float = Field(default=2e-5, ge=0, description="Weight decay (L2 penalty).")
     test_crops: int = Field(
-        10, ge=1, le=10_000, description="Crops per map at test time, each in 8 orientations."
+        default=10, ge=1, le=10_000, description="Crops per map at test time, each in 8 orientations."
     )
     calls: Calls = Field(
-        "probable",
+        default="probable",
         description="Which class is predicted. probable: the most probable one (ordinal: the median); "
         "balanced: the one that is most probable against its share among the training patients; of two "
         "classes also an operating point.",
     )
     operating_point: PointNames = Field(
-        ("youden", "sensitivity=0.95"),
+        default=("youden", "sensitivity=0.95"),
         description="Thresholds between two classes, chosen on validation patients: youden, "
         "sensitivity=SHARE, specificity=SHARE; or given: threshold=SHARE, cost=FP:FN.",
     )
     primary: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="Metric that leads a target, TARGET=METRIC: the one that is held against chance; repeat "
         "for several. By default AUROC, quadratic weighted kappa, Spearman correlation or C-index.",
     )
     private: bool = Field(
-        False, description="Keep paths and file names out of the run (explain and report need --store then)."
+        default=False,
+        description="Keep paths and file names out of the run (explain and report need --store then).",
     )
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
-    device: str = Field("auto", description="auto, cpu or cuda.")
-    devices: int = Field(1, ge=1, le=256, description="Number of devices (processes on a CPU).")
-    precision: Precision = Field("32", description="Arithmetic of the network.")
+    seed: int = Field(default=0, ge=0, description="Seed of everything random.")
+    device: str = Field(default="auto", description="auto, cpu or cuda.")
+    devices: int = Field(default=1, ge=1, le=256, description="Number of devices (processes on a CPU).")
+    precision: Precision = Field(default="32", description="Arithmetic of the network.")
     workers: int = Field(
-        1, ge=1, le=256, description="Networks trained side by side, each in a process of its own (CPU only)."
+        default=1,
+        ge=1,
+        le=256,
+        description="Networks trained side by side, each in a process of its own (CPU only).",
     )
 
 
@@ -146,8 +160,8 @@ class TrainKeywords(TableKeywords, total=False):
     """The fields of :class:`TrainSettings`, as keywords of a Python call."""
 
     store: GivenPath
-    labels: GivenPath
-    target: Sequence[str]
+    labels: TableLike
+    target: str | Sequence[str]
     out: GivenPath
     aggregator: str
     linear_heads: Literal["ridge", "svm"]
@@ -171,8 +185,8 @@ class TrainKeywords(TableKeywords, total=False):
     weight_decay: float
     test_crops: int
     calls: str
-    operating_point: Sequence[str]
-    primary: Sequence[str]
+    operating_point: str | Sequence[str]
+    primary: str | Sequence[str]
     private: bool
     seed: int
     device: str

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 
 from histonic.aggregators.base import first_rate, require_streaming, wants_tile_heads
+from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.claims import sole_owner
 from histonic.core.cohort import Cohort, Fold
 from histonic.core.documents import write_document
@@ -18,10 +19,12 @@ from histonic.core.errors import EncoderError, HistonicError, SettingsError, Sto
 from histonic.core.files import hash_of
 from histonic.core.processes.shared import CAN_SHARE
 from histonic.core.progress import Progress, Silent, say_may_end_early
+from histonic.core.registry import code_hash
 from histonic.core.settings import HIDDEN, resolve
 from histonic.core.task import parse_target
 from histonic.data.maps.fusion import fuse_cohort
 from histonic.data.maps.store import Store, encoder_path, map_folder, read_map_facts
+from histonic.data.tables.copies import with_copies
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.joins import table_patients
 from histonic.data.tables.split_files import split_by_files
@@ -82,6 +85,7 @@ def train_slides(
         OutputError: The run cannot be written.
     """
     resolved = _for_first_look(resolve(TrainSettings, settings, values))
+    resolved = with_copies(resolved, None if resolved.private else resolved.out)
     listener = progress or Silent()
     if resolved.quick:
         listener.say(FIRST_LOOK)
@@ -145,6 +149,7 @@ def cohort_of(settings: TrainSettings) -> FoundCohort:
     cohort = _build_cohort(resolved, table, store)
     for choice in (resolved, *search_choices(resolved)):
         first_rate(choice.aggregator, None)
+        _require_one_process(resolved, choice.aggregator)
         require_streaming(choice.aggregator, choice.stream_cells)
     require_usable(search_choices(resolved), cohort.tasks)
     made, folds = make_folds(
@@ -175,6 +180,17 @@ def _for_first_look(settings: TrainSettings) -> TrainSettings:
             "Leave out --quick, or --search and --aggregator.",
         )
     return settings.model_copy(update={"aggregator": QUICK_AGGREGATOR, "initialisations": 1})
+
+
+def _require_one_process(settings: TrainSettings, aggregator: str) -> None:
+    """Refuse processes that would not know an aggregator of this session."""
+    if AGGREGATORS.is_of_session(aggregator) and settings.workers * settings.devices > 1:
+        raise SettingsError(
+            f"Train {aggregator!r} with {settings.workers} workers on {settings.devices} devices.",
+            "It was registered in this session, and other processes do not know it.",
+            "Use workers=1 and devices=1, or put the class into a package with the entry point "
+            f"{AGGREGATORS.group}.",
+        )
 
 
 def _is_finished(settings: TrainSettings, described: CohortDocument, progress: Progress) -> bool:
@@ -308,10 +324,18 @@ def _origin(plan: Plan, store: Store) -> dict[str, Any]:
         "versions": versions(),
         "encoder": store.encoder.fingerprint,
         "map settings": store.settings.to_dict(),
+        **_own_code(plan),
         "slides": {
             slide_id: read_map_facts(map_folder(store.path, slide_id)).content for slide_id in _used(plan)
         },
     }
+
+
+def _own_code(plan: Plan) -> dict[str, Any]:
+    """Hashes of aggregators of this session, whose code may have changed since a run was interrupted."""
+    used = {choice.aggregator for choice in (plan.settings, *search_choices(plan.settings))}
+    own = {name: code_hash(AGGREGATORS.get(name)) for name in sorted(used) if AGGREGATORS.is_of_session(name)}
+    return {"aggregators of the session": own} if own else {}
 
 
 def _write_results(

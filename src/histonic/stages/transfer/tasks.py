@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ from histonic.core.settings import resolve
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.stages.transfer.evaluator import Evaluator
 from histonic.stages.transfer.results import Outcome, Row, Table, markdown, write_results
-from histonic.stages.transfer.settings import StudyTasksSettings
+from histonic.stages.transfer.settings import StudyTasksKeywords, StudyTasksSettings
 from histonic.stages.transfer.slides import study_slides
 from histonic.stages.transfer.subsets import draw_subsets
 from histonic.stages.transfer.tiles.scores import leading_value, standard_deviation
@@ -55,7 +55,11 @@ class CurvePoint:
 
 
 def study_tasks(
-    settings: StudyTasksSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: StudyTasksSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[StudyTasksKeywords],
 ) -> Path:
     """Train encoders on 1, 2, 3 ... tile sets and evaluate their frozen codes on the sets left out.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from histonic.data.tilesets.plan import TileSetSettings
 from histonic.stages.transfer.evaluator import Evaluator, begin_with, can_be_tuned
 from histonic.stages.transfer.results import Cell, Outcome, Table, write_results
 from histonic.stages.transfer.selection import expand_grid, mean_ranks, with_changes
-from histonic.stages.transfer.settings import TransferSettings
+from histonic.stages.transfer.settings import TransferKeywords, TransferSettings
 from histonic.stages.transfer.table import compare_rows, draw, render
 from histonic.stages.transfer.tiles.scores import leading_value, standard_deviation
 
@@ -29,7 +29,11 @@ SCRATCH = "from scratch"
 
 
 def transfer(
-    settings: TransferSettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: TransferSettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[TransferKeywords],
 ) -> Path:
     """Evaluate encoders on tasks that they never saw.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from pydantic import Field
 
-from histonic.core.settings import Settings
+from histonic.core.settings import GivenPath, Settings
 
 
 class VerifySettings(Settings):
@@ -16,5 +18,13 @@ class VerifySettings(Settings):
         min_length=1, description="Stores, runs, bundles, or .safetensors files of encoders."
     )
     repair: bool = Field(
-        False, description="Remove what is damaged and can be made anew by the same command as before."
+        default=False,
+        description="Remove what is damaged and can be made anew by the same command as before.",
     )
+
+
+class VerifyKeywords(TypedDict, total=False):
+    """The fields of :class:`VerifySettings`, as keywords of a Python call."""
+
+    paths: GivenPath | Sequence[GivenPath]
+    repair: bool

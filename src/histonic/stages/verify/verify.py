@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_facts, read_whole_run
 from histonic.stages.explain.files import RECORD
 from histonic.stages.explain.record import read_explanation
-from histonic.stages.verify.settings import VerifySettings
+from histonic.stages.verify.settings import VerifyKeywords, VerifySettings
 
 BAND_ROWS = 64
 
@@ -71,7 +71,11 @@ class Verified:
 
 
 def verify(
-    settings: VerifySettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: VerifySettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[VerifyKeywords],
 ) -> list[Verified]:
     """Compare stores, runs, bundles and encoders with the hashes that were written with them.
 

@@ -61,12 +61,24 @@ class Picture:
     """
 
     title: str
-    uri: str
+    uri: FigureUri
     alt: str
     caption: str
 
 
-def draw_figure(draw: Callable[[Figure], None], size_inches: tuple[float, float] = SIZE_INCHES) -> str:
+class FigureUri(str):
+    """A figure as an SVG data URI, with what draws it again elsewhere.
+
+    Attributes:
+        draw: Fills a figure or a part of one.
+        size_inches: Width and height that it is made for.
+    """
+
+    draw: Callable[[Any], None]
+    size_inches: tuple[float, float]
+
+
+def draw_figure(draw: Callable[[Figure], None], size_inches: tuple[float, float] = SIZE_INCHES) -> FigureUri:
     """Draw on a fresh figure and return it as an SVG data URI, the same bytes each time.
 
     Args:
@@ -79,7 +91,9 @@ def draw_figure(draw: Callable[[Figure], None], size_inches: tuple[float, float]
         FigureCanvasSVG(figure)
         draw(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, dpi=150)
-    return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    uri = FigureUri("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))
+    uri.draw, uri.size_inches = draw, size_inches
+    return uri
 
 
 def line_style(index: int) -> dict[str, Any]:

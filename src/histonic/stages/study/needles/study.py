@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from histonic.core.documents import read_document, write_document
 from histonic.core.errors import RunError, SettingsError
@@ -33,7 +33,7 @@ from histonic.stages.study.needles.results import (
     plan_page,
     write_findings,
 )
-from histonic.stages.study.needles.settings import NeedleStudySettings
+from histonic.stages.study.needles.settings import NeedleStudyKeywords, NeedleStudySettings
 from histonic.training.devices import pick_device
 
 AGAIN = "Delete it and give the same command again; only this training is made anew."
@@ -42,7 +42,11 @@ RESULT = "needles.json"
 
 
 def study_needles(
-    settings: NeedleStudySettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: NeedleStudySettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[NeedleStudyKeywords],
 ) -> Path:
     """Train networks on images of digits among digits, by object-to-image ratio and much else.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,11 @@ from histonic.stages.simulate.folder import claim
 from histonic.stages.simulate.rectangles import simulate_rectangles
 from histonic.stages.study.rectangles.measures import accuracies, localise
 from histonic.stages.study.rectangles.results import EncoderResult, RectangleFindings, write_findings
-from histonic.stages.study.rectangles.settings import RectangleStudySettings
+from histonic.stages.study.rectangles.settings import (
+    Objective,
+    RectangleStudyKeywords,
+    RectangleStudySettings,
+)
 from histonic.stages.study.rectangles.tiles import write_tiles
 from histonic.stages.train.train import train_slides
 
@@ -36,7 +40,11 @@ ELSEWHERE_SEED = 1_000_003
 
 
 def study_rectangles(
-    settings: RectangleStudySettings | None = None, /, *, progress: Progress | None = None, **values: Any
+    settings: RectangleStudySettings | None = None,
+    /,
+    *,
+    progress: Progress | None = None,
+    **values: Unpack[RectangleStudyKeywords],
 ) -> Path:
     """Compress images of tilted rectangles by several encoders and train a network on the maps of each.
 
@@ -83,7 +91,7 @@ def study_rectangles(
     return resolved.out
 
 
-def jobs_of(settings: RectangleStudySettings) -> list[tuple[str, int]]:
+def jobs_of(settings: RectangleStudySettings) -> list[tuple[Objective, int]]:
     """Encoders by objective and code size.
 
     Raises:
@@ -99,7 +107,7 @@ def jobs_of(settings: RectangleStudySettings) -> list[tuple[str, int]]:
             raise SettingsError(
                 f"Study {name} {', '.join(map(str, given))}.", "One is named twice.", "Name each once."
             )
-    jobs: list[tuple[str, int]] = [(each, settings.code_sizes[0]) for each in settings.objectives]
+    jobs: list[tuple[Objective, int]] = [(each, settings.code_sizes[0]) for each in settings.objectives]
     more = [(settings.varied, size) for size in settings.code_sizes]
     return [*jobs, *(job for job in more if job not in jobs)]
 
@@ -120,14 +128,14 @@ def _deciding(settings: RectangleStudySettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude=apart)
 
 
-def _result_path(out: Path, objective: str, code_size: int) -> Path:
+def _result_path(out: Path, objective: Objective, code_size: int) -> Path:
     return out / "results" / f"{objective}-{code_size}.json"
 
 
 def _run(
     settings: RectangleStudySettings,
     plan: RectanglePlan,
-    objective: str,
+    objective: Objective,
     code_size: int,
     progress: Progress,
 ) -> None:
@@ -162,7 +170,7 @@ def _run(
 def _encoder(
     settings: RectangleStudySettings,
     plan: RectanglePlan,
-    objective: str,
+    objective: Objective,
     code_size: int,
     progress: Progress,
 ) -> Path:

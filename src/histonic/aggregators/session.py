@@ -1,0 +1,87 @@
+"""Aggregators of one's own for one session, such as a class of a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from histonic.aggregators.registry import AGGREGATORS
+from histonic.core.errors import SettingsError
+
+A = TypeVar("A", bound=Callable[..., Any])
+CODE_SIZE, CROP_CELLS, MAPS = 6, 24, 2
+"""Of the maps on which an aggregator is tried."""
+
+
+def register_aggregator(name: str) -> Callable[[A], A]:
+    """Let ``histonic.train_slides(aggregator=NAME)`` of this session use an aggregator of one's own.
+
+    For a class that is made with ``code_size`` and ``crop_cells``, has ``size`` (E), and turns codes
+    ``(B, D, R, K)`` and a mask ``(B, R, K)`` into slide vectors ``(B, E)``; see
+    :class:`histonic.aggregators.registry.AggregatorClass` for what else it may say. It is tried on two small
+    maps now. Other processes know nothing of it: ``workers`` and ``devices`` above 1 are refused, and who
+    reads the run's bundle in another session, or by the command line, has to register it there, too. For
+    more, put the class into a package with the entry point ``histonic.aggregators``.
+
+    Args:
+        name: What it is called; a name of this session is replaced.
+
+    Raises:
+        SettingsError: The name is taken, or the class does not do what an aggregator does.
+
+    Example:
+        >>> @register_aggregator("doc-middle")
+        ... class Middle(torch.nn.Module):
+        ...     def __init__(self, code_size, crop_cells):
+        ...         super().__init__()
+        ...         self.size = code_size
+        ...     def forward(self, codes, mask):
+        ...         return (codes * mask.unsqueeze(1)).amax((2, 3))
+        >>> "doc-middle" in AGGREGATORS
+        True
+        >>> AGGREGATORS.forget("doc-middle")
+    """
+
+    def register(member: A) -> A:
+        _try(name, member)
+        AGGREGATORS.register(name, member)
+        return member
+
+    return register
+
+
+def _try(name: str, member: Callable[..., Any]) -> None:
+    """Whether it does what an aggregator does; those that want more than codes are tried in training."""
+    asked = f"Register the aggregator {name!r}."
+    if getattr(member, "wants", ()):
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        codes = torch.randn(MAPS, CODE_SIZE, CROP_CELLS, CROP_CELLS)
+        mask = (torch.rand(MAPS, CROP_CELLS, CROP_CELLS) > 0.3).float()
+        try:
+            network = member(CODE_SIZE, CROP_CELLS)
+            vectors = network(codes * mask.unsqueeze(1), mask)
+        except Exception as error:
+            told = " ".join(f"{type(error).__name__}: {error}".split())
+            raise SettingsError(
+                asked,
+                f"On {MAPS} maps of {CROP_CELLS} x {CROP_CELLS} cells it failed: {told}",
+                "It is made with (code_size, crop_cells) and called with codes (B, D, R, K) and mask "
+                "(B, R, K).",
+            ) from error
+    size = getattr(network, "size", None)
+    if not isinstance(network, torch.nn.Module) or size is None:
+        raise SettingsError(
+            asked,
+            f"What it makes is {'no torch.nn.Module' if size is not None else 'without size'}.",
+            "Derive it from torch.nn.Module and set self.size to the length E of the slide vector.",
+        )
+    if tuple(vectors.shape) != (MAPS, size):
+        raise SettingsError(
+            asked,
+            f"For {MAPS} maps it gave {tuple(vectors.shape)}; its size says {(MAPS, size)}.",
+            "Return one slide vector (B, E) a map, E = self.size.",
+        )

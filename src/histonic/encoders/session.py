@@ -1,0 +1,183 @@
+"""Encoders of one's own for one session, such as a class of a notebook: a network or a function of tiles."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from histonic.core.errors import EncoderError
+from histonic.core.registry import code_hash
+from histonic.encoders.base import (
+    ENCODERS,
+    EncoderSpec,
+    Tensors,
+    UInt8Tiles,
+    check_tiles,
+    fingerprint_of,
+    save_encoder,
+)
+
+TRIED = 2
+"""Tiles on which an encoder is tried as it is registered."""
+
+
+class SessionEncoder:
+    """An encoder of this session.
+
+    Args:
+        spec: Its architecture is its name and a hash of its code.
+        network: A network, or a function of tiles.
+        device: Where a network runs.
+        precision: Of a network on a GPU; ``32`` or ``bf16``.
+    """
+
+    def __init__(self, spec: EncoderSpec, network: Any, device: str = "cpu", precision: str = "32") -> None:
+        self.spec = spec
+        self.network = network
+        self.device = device
+        self.precision = precision
+
+    @property
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """The weights, none of a function."""
+        if not isinstance(self.network, nn.Module):
+            return {}
+        return {name: value.detach().cpu().numpy() for name, value in self.network.state_dict().items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of code, weights and geometry."""
+        return fingerprint_of(self.spec, self.tensors, self.precision)
+
+    def encode(self, tiles: UInt8Tiles) -> npt.NDArray[np.float32]:
+        """Codes of tiles, uint8 ``(N, H, W, 3)`` to float32 ``(N, D)``.
+
+        Raises:
+            EncoderError: The tiles are not those that it was registered for, or the codes are none.
+        """
+        check_tiles(self.spec, tiles)
+        codes = self._codes(tiles)
+        wanted = (len(tiles), self.spec.code_size)
+        if codes.shape != wanted:
+            raise EncoderError(
+                f"Encode tiles with {self.spec.name!r}.",
+                f"It gave an array of shape {codes.shape} for {len(tiles)} tiles.",
+                f"Return {wanted}: a code of {self.spec.code_size} numbers a tile.",
+            )
+        return codes
+
+    def _codes(self, tiles: UInt8Tiles) -> npt.NDArray[np.float32]:
+        if not isinstance(self.network, nn.Module):
+            return np.asarray(self.network(tiles), np.float32)
+        kind = torch.device(self.device).type
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
+            scaled = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device).permute(0, 3, 1, 2) / 255.0
+            return np.asarray(self.network(scaled).float().cpu().numpy(), np.float32)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write spec and weights; they are read where the same code is registered."""
+        save_encoder(path, self.spec, self.tensors)
+
+
+class SessionEncoderClass:
+    """What the registry holds of an encoder of this session."""
+
+    def __init__(self, spec: EncoderSpec, network: Any) -> None:
+        self.spec = spec
+        self.network = network
+
+    def create(self, device: str, precision: str) -> SessionEncoder:
+        """The encoder as it was registered."""
+        network = self.network
+        if isinstance(network, nn.Module):
+            network = copy.deepcopy(network).to(device).eval().requires_grad_(False)
+        return SessionEncoder(self.spec, network, device, precision)
+
+    def from_tensors(
+        self, spec: EncoderSpec, tensors: Tensors, device: str, precision: str
+    ) -> SessionEncoder:
+        """The encoder with weights from a file.
+
+        Raises:
+            EncoderError: The file was written by other code of this name, or its weights do not fit.
+        """
+        asked = f"Load the encoder {spec.name!r}."
+        if spec != self.spec:
+            raise EncoderError(
+                asked,
+                "The file was written by an encoder of that name with other code or geometry.",
+                "Register the one that wrote it, or compress again into another store.",
+            )
+        made = self.create(device, precision)
+        if isinstance(made.network, nn.Module):
+            given = {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
+            try:
+                made.network.load_state_dict(given)
+            except RuntimeError as error:
+                raise EncoderError(asked, f"Its weights do not fit: {error}.", "Write it again.") from error
+        return made
+
+
+def register_encoder(
+    name: str,
+    network: nn.Module | Callable[[UInt8Tiles], Any],
+    *,
+    tile_px: int = 128,
+    mpp: float = 0.5,
+    licence: str = "not stated",
+) -> EncoderSpec:
+    """Let ``histonic.compress(encoder=NAME)`` of this session use an encoder of one's own.
+
+    It is tried on two tiles now, so that slips show before any slide is read. Its code and weights count in
+    the fingerprint of the maps: a store does not take maps of a changed one. Other processes know nothing of
+    it: the command line, and a bundle that is to predict from slides elsewhere, need a class that can be
+    imported, registered by the entry point ``histonic.encoders``. Maps can be used anywhere.
+
+    Args:
+        name: What it is called; a name of this session is replaced.
+        network: A network from float32 ``(B, 3, H, W)`` of 0..1 RGB, or a function from uint8
+            ``(N, H, W, 3)``, to codes ``(N, D)``. A network is put into evaluation mode in a copy.
+        tile_px: Side of its tiles in pixels.
+        mpp: Microns per pixel of its tiles.
+        licence: Of the weights, for what is made with them.
+
+    Returns:
+        What is known of it, with the code size that it showed.
+
+    Raises:
+        EncoderError: It gives no codes for tiles.
+        SettingsError: The name is taken or cannot be used.
+
+    Example:
+        >>> register_encoder("brightness", lambda tiles: tiles.mean((1, 2)) / 255, tile_px=64).code_size
+        3
+        >>> ENCODERS.forget("brightness")
+    """
+    asked = f"Register the encoder {name!r}."
+    architecture = f"{name}:{code_hash(network)}"
+    spec = EncoderSpec(name, architecture, tile_px, mpp, 1, "own", licence)
+    tiles = np.random.default_rng(0).integers(0, 256, (TRIED, tile_px, tile_px, 3), np.uint8)
+    try:
+        codes = SessionEncoderClass(spec, network).create("cpu", "32")._codes(tiles)
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise EncoderError(
+            asked, f"On two tiles of {tile_px} px it failed: {told}", "Correct the network or function."
+        ) from error
+    if codes.ndim != 2 or len(codes) != TRIED or not np.isfinite(codes).all():
+        finite = "" if np.isfinite(codes).all() else " with values that are not finite"
+        raise EncoderError(
+            asked,
+            f"For {TRIED} tiles it gave an array of shape {codes.shape}{finite}.",
+            "Return one code a tile: finite numbers (N, D).",
+        )
+    spec = EncoderSpec(name, architecture, tile_px, mpp, codes.shape[1], "own", licence)
+    ENCODERS.register(name, SessionEncoderClass(spec, network))
+    return spec

@@ -1,0 +1,124 @@
+"""Out-of-fold predictions of somebody's own model, scored as the run's are and on the same patients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from histonic.core.errors import TableError
+from histonic.core.task import Task
+from histonic.data.tables.issues import list_names
+from histonic.metrics.discrimination.labels import CALLED
+from histonic.runs.run import Run
+from histonic.stages.evaluate.evaluate import TaskEvaluation, evaluate_task
+
+TRUTH = ("patient_id", "site", "repeat", "fold", "time", "event", "cause", "truth")
+"""Columns that are taken from the run, whatever a table of own predictions says."""
+
+
+def needed_columns(task: Task) -> list[str]:
+    """What a table of own predictions has to hold beside ``patient_id``.
+
+    Example:
+        >>> needed_columns(Task("msi", "binary", ("msi",), ("no", "yes")))
+        ['p_no', 'p_yes']
+    """
+    if task.is_classification:
+        return [f"p_{name}" for name in task.classes]
+    return ["risk"] if task.kind == "survival" else ["predicted"]
+
+
+def evaluate_own(
+    run: Run, predictions: pd.DataFrame, target: str | None = None, *, resamples: int = 2000, seed: int = 0
+) -> TaskEvaluation:
+    """Score predictions of one's own for the patients of a run's table of predictions.
+
+    Truth, site and fold are the run's. See :meth:`histonic.Run.evaluate`.
+
+    Raises:
+        TableError: A column or patient is absent, a patient occurs twice, is none of the run's, or a cell
+            cannot be used.
+        RunError: There is no such target.
+        CohortError: The target cannot be evaluated.
+    """
+    task = run.find_task(target)
+    own = run.tables[task.name].frame
+    asked = f"Evaluate own predictions of {task.name!r}."
+    wanted = needed_columns(task)
+    given = _with_both_shares(predictions, task)
+    if absent := [name for name in ("patient_id", *wanted) if name not in given.columns]:
+        raise TableError(
+            asked,
+            f"It has no column {list_names(absent)}, but {list_names(map(str, predictions.columns))}.",
+            f"Give a table with patient_id and {list_names(wanted)}.",
+        )
+    keys = ["patient_id", "repeat"] if "repeat" in given.columns else ["patient_id"]
+    given = given.assign(patient_id=given["patient_id"].map(str))
+    base = own.assign(repeat=own["repeat"].astype(int)) if "repeat" in own.columns else own.assign(repeat=0)
+    if "repeat" not in keys:
+        base = base[base["repeat"] == base["repeat"].min()]
+    else:
+        base = base[base["repeat"].isin(set(given["repeat"]))]
+    _require_same_patients(asked, base, given, keys)
+    joined = base[[name for name in TRUTH if name in base.columns]].merge(
+        given[[*keys, *wanted, *(["high_risk"] if "high_risk" in given.columns else [])]], on=keys, how="left"
+    )
+    return evaluate_task(task, _called(joined, task), resamples=resamples, seed=seed)
+
+
+def _with_both_shares(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Of two classes one probability is enough."""
+    if task.kind != "binary":
+        return predictions
+    negative, positive = (f"p_{name}" for name in task.classes)
+    if positive in predictions.columns and negative not in predictions.columns:
+        return predictions.assign(**{negative: 1 - predictions[positive].astype(float)})
+    if negative in predictions.columns and positive not in predictions.columns:
+        return predictions.assign(**{positive: 1 - predictions[negative].astype(float)})
+    return predictions
+
+
+def _require_same_patients(asked: str, base: pd.DataFrame, given: pd.DataFrame, keys: Sequence[str]) -> None:
+    """Each patient once a repeat, and no other; else the numbers would not be those of the same cohort."""
+    doubled = given[given.duplicated(list(keys))]
+    if len(doubled):
+        raise TableError(
+            asked,
+            f"The patient {doubled['patient_id'].iloc[0]!r} has several rows, such as {doubled.index[0]}.",
+            "Give one row a patient: of several slides average the predictions first.",
+        )
+    there = set(map(tuple, base[list(keys)].astype(str).to_numpy()))
+    here = set(map(tuple, given[list(keys)].astype(str).to_numpy()))
+    if missing := sorted({each[0] for each in there - here}):
+        raise TableError(
+            asked,
+            f"{len(missing)} of the run's {len(there)} patients have no row: {list_names(missing)}.",
+            "Predict every patient by a model that did not learn from him; MapDataset gives the folds.",
+        )
+    if strange := sorted({each[0] for each in here - there}):
+        raise TableError(
+            asked,
+            f"Not among the run's tested patients: {list_names(strange)}.",
+            "Leave these rows out.",
+        )
+
+
+def _called(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The table with the columns that follow from the predictions."""
+    more: dict[str, Any] = {}
+    if task.is_classification:
+        shares = frame[[f"p_{name}" for name in task.classes]].to_numpy(float)
+        rule = "median" if task.kind == "ordinal" else "most probable"
+        more["predicted"] = [task.classes[index] for index in CALLED[rule](np.nan_to_num(shares))]
+        more["decided_by"] = rule
+        if task.kind == "ordinal":
+            more["score"] = shares @ np.array(task.class_values)
+    elif task.kind == "survival" and "high_risk" not in frame.columns:
+        # A cut of the fold's own risks: those of its training patients are not known.
+        risk = pd.to_numeric(frame["risk"])
+        median = risk.groupby([frame["repeat"], frame["fold"]]).transform("median")
+        more["high_risk"] = (risk > median).astype(int)
+    return frame.assign(**more)

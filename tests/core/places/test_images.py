@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histonic.core.errors import SettingsError
+from histonic.core.places.images import HeldSlide
+from histonic.core.places.urls import GivenSlides, Url
+from histonic.core.settings import Settings, make_settings
+from histonic.slides.formats.array import ArraySlide
+
+IMAGE = np.full((8, 12, 3), 200, np.uint8)
+
+
+class Reading(Settings):
+    slides: GivenSlides = ()
+
+
+def given(slides: object) -> tuple[object, ...]:
+    return make_settings(Reading, {"slides": slides}).slides
+
+
+def test_one_slide_is_a_list_of_one() -> None:
+    assert given("a.svs") == (Path("a.svs"),)
+    assert given(["a.svs", "https://x.org/b.svs"]) == (Path("a.svs"), Url("https://x.org/b.svs"))
+    (image,) = given(IMAGE)
+    assert isinstance(image, HeldSlide) and image.given is IMAGE and image.mpp is None
+    (pair,) = given((IMAGE, 0.5))
+    assert isinstance(pair, HeldSlide) and pair.mpp == 0.5
+
+
+def test_names_come_with_a_mapping_else_from_the_pixels() -> None:
+    named = given({"a": (IMAGE, 0.25), "b": ArraySlide(IMAGE, 0.5)})
+    assert [(each.name, each.mpp, each.is_named) for each in named] == [("a", 0.25, True), ("b", None, True)]
+    one, other = HeldSlide(IMAGE), HeldSlide(IMAGE[::-1].copy() + 1)
+    assert one.name == HeldSlide(IMAGE.copy()).name != other.name
+    assert HeldSlide(ArraySlide(IMAGE, 0.5, "field 3")).name == "field 3"
+
+
+def test_a_mapping_holds_no_paths() -> None:
+    with pytest.raises(SettingsError, match="'a' names no opened slide"):
+        given({"a": "a.svs"})
+
+
+def test_a_view_has_its_own_resolution() -> None:
+    slide = ArraySlide(IMAGE, name="field")
+    view = HeldSlide(slide, name="a").opened(None, 0.5)
+    assert (view.name, view.mpp, view.mpp_source) == ("a", 0.5, "given")
+    assert not slide.has_mpp and slide.name == "field"
+    assert HeldSlide(ArraySlide(IMAGE, 0.25)).opened(None, 0.5).mpp == 0.25
+    assert HeldSlide(ArraySlide(IMAGE, 0.25)).opened(1.0, 0.5).mpp == 1.0

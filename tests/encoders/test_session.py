@@ -1,0 +1,91 @@
+"""Encoders registered in a session: functions and networks, their fingerprints and files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from histonic.core.errors import EncoderError
+from histonic.encoders.base import ENCODERS, load_encoder
+from histonic.encoders.session import register_encoder
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 8, stride=8)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.layer(tiles)).mean((2, 3))
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    yield "test-own"
+    ENCODERS.forget("test-own")
+
+
+def tiles(count: int, side: int = 32) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
+
+
+def test_a_function_gives_codes_and_its_code_counts(name: str) -> None:
+    spec = register_encoder(name, lambda given: given.mean((1, 2)), tile_px=32)
+    assert (spec.code_size, spec.tile_px) == (3, 32)
+    encoder = load_encoder(name)
+    np.testing.assert_allclose(encoder.encode(tiles(5)), tiles(5).mean((1, 2)), rtol=1e-6)
+    before = encoder.fingerprint
+    register_encoder(name, lambda given: given.mean((1, 2)) + 1, tile_px=32)
+    assert load_encoder(name).fingerprint != before
+
+
+def test_a_network_runs_in_evaluation_mode_on_0_to_1(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Small()
+    register_encoder(name, network, tile_px=32)
+    assert network.training, "the network of the session is left as it is"
+    encoder, given = load_encoder(name), tiles(3)
+    with torch.inference_mode():
+        network.eval()
+        wanted = network(torch.from_numpy(given).permute(0, 3, 1, 2) / 255)
+    np.testing.assert_allclose(encoder.encode(given), wanted.numpy(), rtol=1e-5, atol=1e-6)
+    encoder.save(tmp_path / "e.safetensors")
+    again = load_encoder(tmp_path / "e.safetensors")
+    assert again.fingerprint == encoder.fingerprint
+    np.testing.assert_array_equal(again.encode(given), encoder.encode(given))
+
+
+def test_other_code_of_the_same_name_does_not_read_the_file(name: str, tmp_path: Path) -> None:
+    register_encoder(name, lambda given: given.mean((1, 2)), tile_px=32)
+    load_encoder(name).save(tmp_path / "e.safetensors")
+    register_encoder(name, lambda given: given.max((1, 2)), tile_px=32)
+    with pytest.raises(EncoderError, match="other code or geometry"):
+        load_encoder(tmp_path / "e.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("network", "found"),
+    [
+        (lambda given: given.mean(3), r"shape \(2, 32, 32\)"),
+        (lambda given: given.mean((1, 2)) / 0, "not finite"),
+        (lambda given: given["a"], "it failed: IndexError"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_slips_are_named_when_it_is_registered(name: str, network: Any, found: str) -> None:
+    with pytest.raises(EncoderError, match=found):
+        register_encoder(name, network, tile_px=32)
+    assert name not in ENCODERS
+
+
+def test_codes_of_another_size_are_refused(name: str) -> None:
+    register_encoder(name, lambda given: given.mean((1, 2))[:, : len(given)], tile_px=32)
+    with pytest.raises(EncoderError, match="a code of 2 numbers"):
+        load_encoder(name).encode(tiles(3))

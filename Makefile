@@ -23,7 +23,7 @@ test-long: $(LONG_STAMP)
 bench-smoke: $(STAMP)
 	$(BIN)/python benchmarks/smoke.py $(BENCH_ARGS)
 
-notebooks: $(STAMP)
+notebooks: $(LONG_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python docs/execute_notebooks.py $(NOTEBOOKS)
 
 check: $(STAMP)

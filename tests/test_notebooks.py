@@ -98,7 +98,7 @@ def test_what_may_not_be_kept_is_found(script: ModuleType) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path: Path, script: ModuleType) -> None:
     for package in ("nbclient", "nbformat", "ipykernel"):
-        pytest.importorskip(package, reason=f"{package} is part of the extra dev")
+        pytest.importorskip(package, reason=f"{package} is part of the extra long")
     found = script.execute(path)
     assert script.problems(found, 0) == []
     assert [cell["source"] for cell in found["cells"]] == ["".join(c["source"]) for c in read(path)["cells"]]

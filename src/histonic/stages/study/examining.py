@@ -11,7 +11,8 @@ from histonic.core.files import hash_of, write_text
 from histonic.core.progress import Progress
 from histonic.core.settings import make_settings
 from histonic.data.tables.slide_lists import SlideRow
-from histonic.stages.doctor.doctor import DoctorLine, examine_slides, examine_table
+from histonic.stages.doctor.doctor import examine_slides, examine_table
+from histonic.stages.doctor.result import DoctorLine
 from histonic.stages.doctor.settings import DoctorSettings
 from histonic.stages.study.steps.inputs import plain, tables_hash
 from histonic.stages.study.steps.maps import MapsFound

@@ -10,6 +10,9 @@ from typing import Any
 
 import yaml
 
+from histonic.core.errors import SettingsError
+from histonic.core.places.frames import FrameTable
+from histonic.core.places.images import HeldSlide
 from histonic.core.places.urls import Url
 from histonic.core.settings import Settings, plain_settings
 from histonic.data.tables.issues import list_names
@@ -375,9 +378,19 @@ def _more(text: StudyText, model: type[Settings], keys: Sequence[str]) -> None:
         text.unused(key, value, field.description or "")
 
 
-def _path(file: Path, path: Path | Url) -> str:
-    """A path from the folder of the file; whole if it is far away."""
+def _path(file: Path, path: Path | Url | HeldSlide | FrameTable) -> str:
+    """A path from the folder of the file; whole if it is far away.
+
+    Raises:
+        SettingsError: It is a slide or a table in memory.
+    """
     if isinstance(path, Url):
         return path.reveal()
+    if not isinstance(path, Path):
+        raise SettingsError(
+            f"Write {file}.",
+            f"{path.name} is in memory, and the file of a study names files.",
+            "Save it, and give the path of the file.",
+        )
     near = os.path.relpath(path, file.parent)
     return os.path.abspath(path) if near.startswith(os.path.join("..", "..", "..")) else Path(near).as_posix()

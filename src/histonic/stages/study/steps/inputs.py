@@ -173,7 +173,7 @@ def _of_report(settings: ReportSettings) -> MadeOf:
     inputs["other cohorts"] = hashed(
         [_files_hash(run, f"external/*/{name}") for name in ("external.json", "predictions/*.csv")]
     )
-    if (settings.subgroups or settings.clinical) and settings.labels is not None:
+    if (settings.subgroups or settings.clinical) and isinstance(settings.labels, Path):
         inputs["labels"] = hash_of(settings.labels)
     return MadeOf(plain(settings), inputs)
 
@@ -183,13 +183,15 @@ def _of_prediction(settings: PredictSettings) -> MadeOf:
     facts = bundle / "bundle.json" if (bundle / "bundle.json").is_file() else bundle / "bundle/bundle.json"
     if not facts.is_file():
         raise RunError(f"Predict by {bundle}.", "It is no bundle.", "Train first.")
-    found = [folder_hash(path) if path.suffix == ".csv" else _slides_hash(path) for path in settings.slides]
+    found = [_slides_hash(place) if isinstance(place, Path) else str(place) for place in settings.slides]
     return MadeOf(
         plain(settings, exclude=SAYS_NOTHING), {"the networks": hash_of(facts), "slides": hashed(found)}
     )
 
 
 def _slides_hash(path: Path) -> str:
+    if path.suffix == ".csv":
+        return folder_hash(path)
     try:
         return maps_hash(path)
     except HistonicError:

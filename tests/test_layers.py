@@ -25,7 +25,7 @@ INNER_FLOORS = {
     "core": [{"processes", "places", "notebooks"}, {""}],
     "slides": [{"sources"}, {""}, {"formats", "tissue"}],
     "slides/formats": [{""}, {"dicom"}],
-    "nn": [{""}, {"augmentation", "streaming"}],
+    "nn": [{""}, {"augmentation", "streaming", "normalisation"}],
     "metrics": [{""}, {"inference"}, {"survival"}, {"discrimination", "calibration"}, {"challenges"}],
     "encoders": [{""}, {"networks"}, {"foreign", "engines", "objectives"}],
     "data": [
@@ -49,6 +49,7 @@ INNER_FLOORS = {
     "simulate": [{""}, {"low_signal", "challenges"}],
     "stages/study": [{"steps", "file"}, {"frame"}, {"recipes", "needles", "rectangles"}, {""}],
     "stages/explain": [{"attribution"}, {""}],
+    "stages/train": [{"splitting"}, {""}],
     "stages/transfer": [{"tiles"}, {""}],
     "stages/evaluate": [{""}, {"clinical"}],
     "stages/report": [{"document"}, {"wording"}, {"figures"}, {""}],

@@ -48,6 +48,7 @@ SETTINGS = {
     "simulate needles": {"histonic.stages.simulate.settings", TABLE},
     "simulate crops": {"histonic.stages.simulate.settings", TABLE},
     "simulate rectangles": {"histonic.stages.simulate.settings", TABLE},
+    "simulate stains": {"histonic.stages.simulate.settings", TABLE},
     "study needles": {"histonic.stages.study.needles.settings"},
     "study rectangles": {"histonic.stages.study.rectangles.settings"},
     "bench compress": {"histonic.stages.bench.settings"},

@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from histonic.aggregators.session import register_aggregator
     from histonic.core.compressed import CellMap, CompressedSlide
     from histonic.core.errors import HistonicError
     from histonic.core.grid import TileGrid
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from histonic.data.maps.store import Store
     from histonic.encoders.base import load_encoder
     from histonic.encoders.session import register_encoder
+    from histonic.models.session import register_aggregator
     from histonic.simulate.challenges.writing import simulate_challenge
     from histonic.slides.base import open_slide
     from histonic.slides.formats.array import ArraySlide
@@ -137,7 +137,7 @@ _HOMES = {
     "predict": "histonic.stages.predict.predict",
     "project": "histonic.stages.project.project",
     "recipe": "histonic.stages.study.recipe",
-    "register_aggregator": "histonic.aggregators.session",
+    "register_aggregator": "histonic.models.session",
     "register_encoder": "histonic.encoders.session",
     "run_study": "histonic.stages.study.run",
     "simulate_challenge": "histonic.simulate.challenges.writing",

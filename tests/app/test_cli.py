@@ -51,7 +51,13 @@ def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
     grouped = ["encoder import", "encoder pool", "encoder tasks", "encoder train", "encoder transfer"]
     grouped += ["bench compress", "bench encoder", "bench train"]
     grouped += ["simulate challenge", "simulate crops", "simulate mosaic", "simulate needles"]
-    grouped += ["simulate rectangles", "study needles", "study rectangles", "tiles extract"]
+    grouped += [
+        "simulate rectangles",
+        "simulate stains",
+        "study needles",
+        "study rectangles",
+        "tiles extract",
+    ]
     assert sorted(COMMANDS) == sorted([*flat, *grouped, "demo", "list"])
 
 

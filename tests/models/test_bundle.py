@@ -23,8 +23,9 @@ from histonic.core.errors import BundleError, SettingsError, TrainingError
 from histonic.core.progress import Silent
 from histonic.data.maps.store import Store, encoder_path
 from histonic.encoders.base import load_encoder
-from histonic.models.bundle import Bundle, read_bundle, require_own_maps
+from histonic.models.bundle import Bundle, read_bundle
 from histonic.models.members import Member
+from histonic.models.own_maps import require_own_maps
 from histonic.models.trained import read_network
 from histonic.nn.checkpoint import save_state
 from histonic.slides.formats.pyramid import write_pyramid
@@ -401,6 +402,7 @@ def test_the_encoder_of_a_store_is_found_beside_its_maps(cohort_folder: Path, tm
 def test_maps_of_another_stride_are_refused() -> None:
     own = make_map("a")
     made = SimpleNamespace(folder=Path("bundle"), encoder=own.encoder, compress_settings=own.settings)
+    made.of_part = lambda part: made
     require_own_maps(cast(Bundle, made), [own])
     other = dataclasses.replace(own, settings=own.settings.model_copy(update={"stride_px": 64}))
     with pytest.raises(BundleError, match="Its stride is 64 px, that of the training maps as wide as a tile"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from histonic.aggregators.joined import joined
 from histonic.aggregators.registry import AGGREGATORS, OwnLoss
 from histonic.core.errors import SettingsError
 from histonic.core.task import Task
@@ -26,19 +27,22 @@ class CodeScale(nn.Module):
 
     Args:
         code_size: D.
+        parts: Of a patient; with several, masks hold the number of each cell's part, from 1, and each part
+            has a scale of its own, so that mean and standard deviation are ``(parts, D)``.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, code_size: int) -> None:
+    def __init__(self, code_size: int, parts: int = 1) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(code_size))
-        self.register_buffer("std", torch.ones(code_size))
+        shape = (code_size,) if parts == 1 else (parts, code_size)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
 
     @torch.no_grad()
     def set(self, mean: Tensor, std: Tensor) -> None:
-        """Set mean and standard deviation ``(D,)`` over the tissue of the training maps; 0 counts as 1."""
+        """Set mean and standard deviation over the tissue of the training maps; 0 counts as 1."""
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
@@ -50,6 +54,13 @@ class CodeScale(nn.Module):
             mask: 1 where a cell holds tissue, else 0.
             dtype: What the result is rounded to; by default it is not.
         """
+        if self.mean.dim() == 2:
+            codes = codes.to(torch.promote_types(codes.dtype, self.mean.dtype))
+            scaled = torch.zeros_like(codes)
+            for number, own in self._cells_of_parts(mask):
+                mean, std = self.mean[number, :, None, None], self.std[number, :, None, None]
+                scaled = torch.where(own, (codes - mean) / std, scaled)
+            return scaled if dtype is None else scaled.to(dtype)
         mean, std = self.mean[:, None, None], self.std[:, None, None]
         if codes.requires_grad or codes.device.type != "cpu" or torch.compiler.is_compiling():
             plain = (codes - mean).div_(std).mul_(mask[:, None])
@@ -71,7 +82,18 @@ class CodeScale(nn.Module):
 
     def undo(self, scaled: Tensor, mask: Tensor) -> Tensor:
         """The codes that were scaled."""
+        if self.mean.dim() == 2:
+            codes = torch.zeros_like(scaled)
+            for number, own in self._cells_of_parts(mask):
+                mean, std = self.mean[number, :, None, None], self.std[number, :, None, None]
+                codes = torch.where(own, scaled * std + mean, codes)
+            return codes
         return (scaled * self.std[:, None, None] + self.mean[:, None, None]) * mask[:, None]
+
+    def _cells_of_parts(self, mask: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Places of parts in mean and std, and their cells ``(B, 1, R, K)``."""
+        for number in range(len(self.mean)):
+            yield number, (mask == number + 1)[:, None]
 
 
 class SlideModel(nn.Module):
@@ -81,6 +103,7 @@ class SlideModel(nn.Module):
         aggregator: An :class:`Aggregator`.
         code_size: D.
         tasks: The targets.
+        parts: Of a patient, see :class:`CodeScale`.
 
     Example:
         >>> tasks = (Task("score", "regression", ("score",)),)
@@ -89,9 +112,9 @@ class SlideModel(nn.Module):
         torch.Size([2, 1])
     """
 
-    def __init__(self, aggregator: nn.Module, code_size: int, tasks: Sequence[Task]) -> None:
+    def __init__(self, aggregator: nn.Module, code_size: int, tasks: Sequence[Task], parts: int = 1) -> None:
         super().__init__()
-        self.scale = CodeScale(code_size)
+        self.scale = CodeScale(code_size, parts)
         self.aggregator = aggregator
         self.heads = Heads(tasks, int(aggregator.size))  # type: ignore[arg-type]
 
@@ -100,7 +123,7 @@ class SlideModel(nn.Module):
 
         Args:
             codes: ``(B, D, R, K)`` as stored.
-            mask: ``(B, R, K)`` 1 where a cell holds tissue, else 0.
+            mask: ``(B, R, K)`` 1 where a cell holds tissue, else 0; of several parts their numbers.
 
         Returns:
             ``(B, O)`` per task name; make them readable with ``model.heads.predict``.
@@ -115,7 +138,7 @@ class SlideModel(nn.Module):
     def vectors(self, codes: Tensor, mask: Tensor) -> Tensor:
         """Slide vectors ``(B, E)`` of maps as stored."""
         if self._wants_raw:
-            raw: Tensor = self.aggregator(codes * mask[:, None], mask)
+            raw: Tensor = self.aggregator(codes * (mask > 0)[:, None], mask)
             return raw
         return self.of_scaled(self.scale(codes, mask, self._rounded(codes)), mask)
 
@@ -165,6 +188,7 @@ def build_model(
     tasks: Sequence[Task],
     tile_heads: Heads | None = None,
     stream_cells: int | None = None,
+    code_sizes: Sequence[int] = (),
 ) -> SlideModel:
     """An untrained slide model; its random weights come from torch's global generator.
 
@@ -175,19 +199,39 @@ def build_model(
         tasks: The targets.
         tile_heads: What the encoder says of a tile; only an aggregator that wants them needs them.
         stream_cells: Maps with a longer side are streamed; None: as the aggregator does by itself.
+        code_sizes: D of each part, of patients of several; their maps have channels for the largest.
 
     Raises:
-        SettingsError: There is no such aggregator, or it streams nothing.
+        SettingsError: There is no such aggregator, it streams nothing, or it looks at tile heads, of which
+            each part would have others.
         EncoderError: It needs tile heads, and there are none that fit.
     """
     kind: Any = AGGREGATORS.get(aggregator)
     given = {"tasks": tuple(tasks), "tile_heads": tile_heads}
     more = {name: given[name] for name in getattr(kind, "wants", ())}
     require_streaming(aggregator, stream_cells)
-    network = kind(code_size, crop_cells, **more)
-    if stream_cells is not None:
-        network.stream_cells = stream_cells
-    return SlideModel(network, code_size, tasks)
+    require_parts(aggregator, len(code_sizes))
+    networks = [kind(size, crop_cells, **more) for size in (code_sizes or (code_size,))]
+    for network in networks:
+        if stream_cells is not None:
+            network.stream_cells = stream_cells
+    if not code_sizes:
+        return SlideModel(networks[0], code_size, tasks)
+    return SlideModel(joined(networks, code_sizes), code_size, tasks, len(code_sizes))
+
+
+def require_parts(aggregator: str, parts: int) -> None:
+    """Refuse an aggregator that cannot look at patients of several parts.
+
+    Raises:
+        SettingsError: It looks at the encoder's heads, of which each part would have others.
+    """
+    if parts > 1 and wants_tile_heads(aggregator):
+        raise SettingsError(
+            f"Join {parts} parts of a patient by the aggregator {aggregator!r}.",
+            "It looks at the heads of one encoder, and each part may have another.",
+            "Use another --aggregator, such as mean or abmil.",
+        )
 
 
 def require_streaming(aggregator: str, stream_cells: int | None) -> None:

@@ -9,7 +9,14 @@ import click
 from histonic.app.terminal.command import settings_command, show_failures, with_progress
 
 if TYPE_CHECKING:
-    from histonic.stages.simulate.settings import CropSettings, NeedleSettings, RectangleSettings
+    from histonic.core.progress import Progress
+    from histonic.simulate.two_stains import TwoStainFiles
+    from histonic.stages.simulate.settings import (
+        CropSettings,
+        NeedleSettings,
+        RectangleSettings,
+        TwoStainSettings,
+    )
     from histonic.stages.study.frame.settings import ChallengeSettings
     from histonic.stages.tiles.settings import ExtractSettings, MosaicSettings
 
@@ -92,6 +99,24 @@ def rectangles(settings: RectangleSettings) -> int:
     return 0
 
 
+@settings_command("stains", "histonic.stages.simulate.settings:TwoStainSettings")
+def stains(settings: TwoStainSettings) -> int:
+    """Make patients with a slide in H&E and one in Ki-67, of which one tells the label.
+
+    The same command resumes after an interruption.
+    """
+    from histonic.simulate.two_stains import simulate_two_stains
+
+    def make(settings: TwoStainSettings, *, progress: Progress) -> TwoStainFiles:
+        return simulate_two_stains(**settings.model_dump(), progress=progress)
+
+    made = with_progress(make, settings)
+    for part, folder in made.slides_dirs.items():
+        click.echo(f"{folder}: slides, {len(made.missing[part])} patients lack one")
+    click.echo(f"Labels: {made.labels_csv}")
+    return 0
+
+
 @settings_command("challenge", "histonic.stages.study.frame.settings:ChallengeSettings", "name")
 def challenge(settings: ChallengeSettings) -> int:
     """Make a miniature of a public challenge, to try 'histonic recipe' on.
@@ -108,6 +133,6 @@ def challenge(settings: ChallengeSettings) -> int:
 tiles = click.Group("tiles", [extract], help="Make sets of tiles to train encoders on.")
 simulate = click.Group(
     "simulate",
-    [mosaic, challenge, needles, crops, rectangles],
+    [mosaic, challenge, needles, crops, rectangles, stains],
     help="Make slides and images whose right answer is known.",
 )

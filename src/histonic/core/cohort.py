@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,6 +12,10 @@ import numpy.typing as npt
 from histonic.core.task import Coding, Task
 
 FloatArray = npt.NDArray[np.float64]
+MARK = "/"
+"""Between a part and a slide; the name of a slide has none."""
+JOINED = "patient"
+"""Stands in place of a part before the names of joined maps."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +102,40 @@ class Fold:
     validation: tuple[Patient, ...]
     test: tuple[Patient, ...]
     repeat: int = 0
+
+
+def part_of(slide_id: str) -> str:
+    """The part that a slide belongs to; empty where there is but one.
+
+    Example:
+        >>> part_of("ki67/S1"), part_of("S1")
+        ('ki67', '')
+    """
+    return slide_id.partition(MARK)[0] if MARK in slide_id else ""
+
+
+def bare_name(slide_id: str) -> str:
+    """The name of a slide within its part.
+
+    Example:
+        >>> bare_name("ki67/S1"), bare_name("S1")
+        ('S1', 'S1')
+    """
+    return slide_id.rpartition(MARK)[2]
+
+
+def patients_without(parts: Sequence[str], slides: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """Per part the patients who have no slide of it, sorted; parts that all have are left out.
+
+    Args:
+        parts: Their names.
+        slides: Of each patient.
+
+    Example:
+        >>> patients_without(["he", "ki67"], {"P1": ["he/a", "ki67/a"], "P2": ["he/b"]})
+        {'ki67': ['P2']}
+    """
+    found = {
+        part: sorted(name for name, own in slides.items() if part not in map(part_of, own)) for part in parts
+    }
+    return {part: names for part, names in found.items() if names}

@@ -15,7 +15,16 @@ from histonic.core.documents import Part
 from histonic.core.errors import StoreError
 from histonic.core.grid import TileGrid
 from histonic.core.notebooks.cards import Card, share_text
-from histonic.core.settings import Engine, Flaw, MaskSettings, Pooling, Precision, TissueSettings
+from histonic.core.settings import (
+    Engine,
+    Flaw,
+    MaskSettings,
+    Pooling,
+    Precision,
+    StainFacts,
+    StainNormalisation,
+    TissueSettings,
+)
 from histonic.core.units import MOST_ENLARGEMENT, WH, Number
 
 ORIENTATIONS = 8
@@ -65,6 +74,11 @@ def turn_back(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """
     upright = np.rot90(array, -(orientation % 4), (-2, -1))
     return np.flip(upright, -1) if orientation >= 4 else upright
+
+
+def _without(key: str, plain: dict[str, Any]) -> dict[str, Any]:
+    """Plain values without a key that says nothing, so that files of before it was known stay equal."""
+    return {name: value for name, value in plain.items() if name != key or value is not None}
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,8 @@ class EncoderSpec:
         trunk: How the network is built and what it sees, of encoders from elsewhere; None for those whose
             architecture says all.
         projection: Of encoders of architecture ``projected:...``; None for all others.
+        stain: What the stains of its training tiles were brought to, and those of slides are before it sees
+            them; None: they are left as they are. Only others are written.
     """
 
     name: str
@@ -132,6 +148,11 @@ class EncoderSpec:
     half_cosine: Number | None = None
     trunk: TrunkDescription | None = None
     projection: ProjectionDescription | None = None
+    stain: StainNormalisation | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_stain(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without("stain", serialize(self))
 
     @property
     def tool(self) -> str:
@@ -159,6 +180,18 @@ class EncoderDescription(Part):
     spec: EncoderSpec
 
 
+class SlideStain(Part):
+    """The stains of a slide that was to be normalised.
+
+    Attributes:
+        facts: Its own stains and colours, from which its tiles were changed; None: they were left.
+        left: Why they were.
+    """
+
+    facts: StainFacts | None = None
+    left: str = ""
+
+
 class SlideDescription(Part):
     """What a map knows of its slide; everything is left out of a map that no slide file stands behind.
 
@@ -176,6 +209,7 @@ class SlideDescription(Part):
         scanner: As the file says; empty if it does not.
         storage: Format and compression of the pixels; empty if not known.
         enlarged: How many times its pixels were enlarged for the encoder; 1 if they were not.
+        stain: Its stains, where they were to be normalised; None elsewhere. Only others are written.
     """
 
     file: str = ""
@@ -191,6 +225,11 @@ class SlideDescription(Part):
     scanner: str = ""
     storage: str = ""
     enlarged: Number = 1
+    stain: SlideStain | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_no_stain(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without("stain", serialize(self))
 
 
 class ReaderDescription(Part):
@@ -237,6 +276,8 @@ class MapSettings(Part):
         exact_averaging: Whether tiles coarser than the stored pixels are their exact means; if not, a decoder
             of JPEG may have made them. Maps of versions that do not say so are exact.
         stride_px: Step from tile to tile, in pixels of the tiles; None: tiles touch. Only others are written.
+        stain: What the stains of slides were brought to; None: they were left as they are. Only others are
+            written.
     """
 
     orientations: Literal[1, 8] = 1
@@ -247,11 +288,27 @@ class MapSettings(Part):
     leave_out: tuple[Flaw, ...] = ()
     exact_averaging: bool = True
     stride_px: PositiveInt | None = None
+    stain: StainNormalisation | None = None
 
     @model_serializer(mode="wrap")
-    def _without_usual_stride(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        plain: dict[str, Any] = serialize(self)
-        return {key: value for key, value in plain.items() if key != "stride_px" or value is not None}
+    def _without_the_usual(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without("stain", _without("stride_px", serialize(self)))
+
+
+class PatientPart(Part):
+    """One of several stains or scales.
+
+    Attributes:
+        name: That of its store's folder.
+        encoder: What made its maps.
+        compress_settings: How they were made.
+        code_size: D of its codes.
+    """
+
+    name: str
+    encoder: EncoderDescription
+    compress_settings: MapSettings
+    code_size: PositiveInt
 
 
 @dataclass(frozen=True, repr=False)
@@ -273,6 +330,8 @@ class CompressedSlide:
         orientations: ``(8, D, R, K)`` float16 codes of turned tiles, *in the unturned grid*; None if
             only the upright one was encoded.
         picture: Where the slide's thumbnail lies in its store; None of a map in memory.
+        parts: ``(R, K)`` uint8, of a map joined of several parts of a patient the number of each cell's part,
+            from 1, and 0 where the mask is False; None for all other maps.
     """
 
     slide_id: str
@@ -285,6 +344,7 @@ class CompressedSlide:
     settings: MapSettings = field(default_factory=MapSettings)
     orientations: ArrayLike3 | None = None
     picture: Path | None = None
+    parts: npt.NDArray[np.uint8] | None = None
 
     def __repr__(self) -> str:
         return self._card().text()

@@ -25,8 +25,10 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from histonic.core.documents import Part
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import Url, is_url
+from histonic.core.units import Number
 
 S = TypeVar("S", bound="Settings")
 Precision = Literal["32", "bf16"]
@@ -145,6 +147,94 @@ class MaskSettings(Settings):
         max_length=1000,
         description="Classes of GeoJSON masks that are tissue (Tumor,Stroma; unclassified: areas without "
         "one); needed where a mask holds several.",
+    )
+
+
+StainMethod = Literal["macenko", "reinhard"]
+Otherwise = Literal["refuse", "leave"]
+Colour = tuple[Number, Number, Number]
+
+
+class StainFacts(Part):
+    """The stains and colours of the tissue of one slide or picture.
+
+    Attributes:
+        stains: Natural optical density of the two stains in red, green, blue, each of length 1; the one that
+            takes more red (haematoxylin) first.
+        amounts: 99th percentile of the amount of each stain.
+        mean: Of CIE L, a, b, on the scale of 8-bit pictures (L times 2.55, a and b plus 128).
+        std: Alike.
+    """
+
+    stains: tuple[Colour, Colour]
+    amounts: tuple[Number, Number]
+    mean: Colour
+    std: Colour
+
+
+HE_REFERENCE = "histonic-he"
+"""Name of the built-in reference."""
+HE_FACTS = StainFacts(
+    stains=((0.5626, 0.7201, 0.4062), (0.2159, 0.8012, 0.5581)),
+    amounts=(1.9705, 1.0308),
+    mean=(147.0, 158.6, 106.9),
+    std=(42.6, 10.8, 12.0),
+)
+"""Haematoxylin and eosin: stains and amounts that Macenko's authors chose as reference; mean and deviation
+are medians over nine sets of tiles (see ``benchmarks/stain_normalisation.md``)."""
+
+
+class StainNormalisation(Part):
+    """What the colours of tiles are brought to, slide by slide.
+
+    Attributes:
+        method: Macenko et al. (2009): amounts of two stains; Reinhard et al. (2001): mean and deviation of
+            lightness and two colours.
+        reference: Name of the target: :data:`HE_REFERENCE`, or the picture's.
+        target: Its numbers.
+        otherwise: What is done with a slide whose stains cannot be told, or are others than the target's.
+    """
+
+    method: StainMethod
+    reference: str
+    target: StainFacts
+    otherwise: Otherwise = "refuse"
+
+    @property
+    def words(self) -> str:
+        """In words, for pages and messages.
+
+        Example:
+            >>> StainNormalisation(method="macenko", reference=HE_REFERENCE, target=HE_FACTS).words
+            "Macenko's method to histonic-he"
+        """
+        return f"{self.method.capitalize()}'s method to {self.reference}"
+
+    def same_colours(self, other: StainNormalisation | None) -> bool:
+        """Whether another brings tiles to the same colours."""
+        return other is not None and (self.method, self.target) == (other.method, other.target)
+
+
+class StainSettings(Settings):
+    """How the colours of tiles are normalised."""
+
+    LEAD: ClassVar[str] = "method"
+
+    method: Literal["auto", "none", "macenko", "reinhard"] = Field(
+        "auto",
+        description="Bring the stains of every slide to a reference, by Macenko's or Reinhard's method; "
+        "auto: as the encoder was trained, which is none for all that say nothing of it.",
+    )
+    reference: str = Field(
+        HE_REFERENCE, description=f"What stains are brought to: {HE_REFERENCE}, or a picture of tissue."
+    )
+    otherwise: Otherwise = Field(
+        "refuse",
+        description="Slides whose stains cannot be told, or are others than the reference's. refuse: "
+        "listed as failed; leave: their colours stay, and it is said.",
+    )
+    normalisation: StainNormalisation | None = Field(
+        None, description="What the reference came to, in numbers; wins over it."
     )
 
 

@@ -191,6 +191,8 @@ def fingerprint_of(spec: EncoderSpec, tensors: Tensors, precision: str = "32") -
         facts.append({**asdict(spec.trunk), "arguments": dict(spec.trunk.arguments), "preset": ""})
     if spec.projection is not None:
         facts.append(asdict(spec.projection))
+    if spec.stain is not None:
+        facts.append([spec.stain.method, spec.stain.target.model_dump(mode="json")])
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = np.ascontiguousarray(tensors[name])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -16,7 +17,7 @@ from torch import Tensor
 from histonic.aggregators.base import SlideModel, build_model
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.calls import Calls, PointNames, is_point
-from histonic.core.compressed import CompressedSlide, EncoderDescription, MapSettings
+from histonic.core.compressed import EncoderDescription, MapSettings, PatientPart
 from histonic.core.documents import (
     Part,
     SealedDocument,
@@ -25,7 +26,7 @@ from histonic.core.documents import (
     read_values,
     write_document,
 )
-from histonic.core.errors import BundleError, HistonicError, SettingsError, TrainingError
+from histonic.core.errors import BundleError, HistonicError, TrainingError
 from histonic.core.files import hash_of, replacing_folder
 from histonic.core.task import Coding, Task, Tasks
 from histonic.data.maps.fusion import Fusion
@@ -62,6 +63,8 @@ class BundleFacts(Part):
         calls: By which rule a class is called; earlier versions knew but one.
         operating_points: At which binary targets are called, too; none in files of earlier versions.
         quick: Whether it was made for a first look, by linear models of the mean code.
+        parts: Of the patients, of several stains or scales; else none. What is said of the encoder and of the
+            training maps then holds for the first of them.
     """
 
     tasks: Tasks = Field(min_length=1)
@@ -73,6 +76,7 @@ class BundleFacts(Part):
     calls: Calls = "balanced"
     operating_points: PointNames = ()
     quick: bool = False
+    parts: tuple[PatientPart, ...] = ()
 
 
 class BundleContent(BundleFacts, SealedDocument):
@@ -139,6 +143,7 @@ class Bundle:
         operating_points: At which binary targets are called, too.
         codings: How the labels of each target were taken, by its name; none in files of earlier versions.
         quick: Whether it was made for a first look.
+        parts: Of the patients, of several stains or scales; else none.
         familiar: What the maps of the training look like; None in files of earlier versions, and where there
             were too few to tell.
     """
@@ -156,11 +161,33 @@ class Bundle:
     codings: Mapping[str, Coding] = field(default_factory=dict)
     quick: bool = False
     familiar: Familiarity | None = None
+    parts: tuple[PatientPart, ...] = ()
 
     @property
     def encoder_path(self) -> Path:
         """The encoder's file; it may be absent."""
-        return self.folder / ENCODER_FILE
+        return self.encoder_path_of("")
+
+    def encoder_path_of(self, part: str) -> Path:
+        """The file of a part's encoder; it may be absent."""
+        return self.folder / encoder_file(part)
+
+    def of_part(self, part: str) -> Bundle:
+        """What the bundle says of one part's maps; itself where it has no parts.
+
+        Raises:
+            BundleError: It knows no such part.
+        """
+        if not self.parts:
+            return self
+        for each in self.parts:
+            if each.name == part:
+                return replace(self, encoder=each.encoder, compress_settings=each.compress_settings)
+        raise BundleError(
+            f"Predict by {self.folder} from the part {part!r}.",
+            f"It was trained on the parts {', '.join(each.name for each in self.parts)}.",
+            "Give a folder of stores with these names.",
+        )
 
     def how_to_make_maps(self) -> str:
         """What to do to have maps that it predicts, for messages."""
@@ -183,6 +210,7 @@ def write_bundle(
     encoder: Encoder | None,
     tile_heads: Heads | None = None,
     familiar: Familiarity | None = None,
+    encoders: Mapping[str, Encoder] = MappingProxyType({}),
 ) -> str:
     """Write a bundle, all or nothing.
 
@@ -193,6 +221,7 @@ def write_bundle(
         encoder: Of the maps; None leaves it out, and the bundle then predicts from maps only.
         tile_heads: Of the encoder, where the networks look at them.
         familiar: What the maps of the training look like.
+        encoders: By part, of patients of several.
 
     Returns:
         Fingerprint of the bundle.
@@ -206,6 +235,8 @@ def write_bundle(
             save_file(weights, partial / WEIGHTS_FILE)
         if encoder is not None:
             encoder.save(partial / ENCODER_FILE)
+        for part, each in encoders.items():
+            each.save(partial / encoder_file(part))
         if tile_heads is not None:
             code_size = trained[0].code_size
             save_heads(
@@ -227,6 +258,16 @@ def write_bundle(
         )
         write_document(partial / "bundle.json", content)
         return hash_of(partial / "bundle.json")
+
+
+def encoder_file(part: str) -> str:
+    """Name of the file of a part's encoder, by the part's name, which may be any; empty: there are no parts.
+
+    Example:
+        >>> encoder_file(""), encoder_file("ki67")
+        ('encoder.safetensors', 'encoder-ki67.safetensors')
+    """
+    return f"{Path(ENCODER_FILE).stem}-{part}{Path(ENCODER_FILE).suffix}" if part else ENCODER_FILE
 
 
 def bundle_in(folder: Path) -> Path:
@@ -293,6 +334,7 @@ def read_bundle(folder: Path) -> Bundle:
         content.codings,
         content.quick,
         load_familiarity(folder / FAMILIAR_FILE) if FAMILIAR_FILE in content.files else None,
+        content.parts,
     )
 
 
@@ -350,6 +392,7 @@ def _build(
             crop_cells=member.crop_cells,
             tasks=content.tasks,
             tile_heads=tile_heads,
+            code_sizes=[part.code_size for part in content.parts],
         )
         found = misfit(model, state)
         if found is None:
@@ -363,35 +406,3 @@ def _build(
 
 def _damaged(folder: Path, found: str) -> BundleError:
     return BundleError(f"Read the bundle {folder}.", found, AGAIN)
-
-
-def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
-    """Refuse maps of another encoder or stride, and two of one name.
-
-    Raises:
-        BundleError: A map was made by another encoder, or its tiles stand otherwise than the training's.
-        SettingsError: Two maps have one name.
-    """
-    names = [slide.slide_id for slide in maps]
-    for slide in maps:
-        if slide.encoder.fingerprint != bundle.encoder.fingerprint:
-            raise BundleError(
-                f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
-                f"The map was made by {slide.encoder.name!r}, the bundle needs {bundle.encoder.name!r} "
-                "(or the same name with other weights or precision).",
-                bundle.how_to_make_maps(),
-            )
-        steps = [made.stride_px for made in (slide.settings, bundle.compress_settings)]
-        if steps[0] != steps[1]:
-            own, wanted = ("as wide as a tile" if step is None else f"{step} px" for step in steps)
-            raise BundleError(
-                f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
-                f"Its stride is {own}, that of the training maps {wanted}.",
-                bundle.how_to_make_maps()
-                if bundle.encoder.spec.tool
-                else "Give the slide itself, or compress it with the same --stride-px.",
-            )
-        if names.count(slide.slide_id) > 1:
-            raise SettingsError(
-                "Predict.", f"Two slides are called {slide.slide_id!r}.", "Predict them one after the other."
-            )

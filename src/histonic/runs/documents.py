@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, FiniteFloat, JsonValue
 
 from histonic.core.calls import Calls, PointName, PointNames
 from histonic.core.cohort import Exclusion
-from histonic.core.compressed import EncoderDescription, MapSettings, SlideDescription
+from histonic.core.compressed import EncoderDescription, MapSettings, PatientPart, SlideDescription
 from histonic.core.documents import Document, Part, SealedDocument, SparsePart
 from histonic.core.settings import Precision
 from histonic.core.task import Coding, Tasks
@@ -108,6 +108,7 @@ class RunDocument(SealedDocument):
     calls: Calls = "balanced"
     operating_points: PointNames = ()
     quick: bool = False
+    parts: tuple[PatientPart, ...] = ()
     thresholds: Mapping[str, tuple[ChosenThreshold, ...]] = {}
     aggregator: str
     split: Made

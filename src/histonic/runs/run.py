@@ -17,7 +17,7 @@ from histonic.core.documents import parse_part, read_document, read_values
 from histonic.core.errors import RunError
 from histonic.core.notebooks.cards import Card
 from histonic.core.task import Task
-from histonic.data.maps.store import Failure
+from histonic.data.maps.failures import Failure
 from histonic.runs.documents import (
     TODO,
     CohortDocument,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from histonic.core.compressed import CompressedSlide, MapSettings, SlideDescription
 from histonic.core.grid import TileGrid
 from histonic.core.settings import TissueSettings
+from histonic.data.maps.failures import Failure
 from histonic.data.maps.shares import (
     FEWEST,
     NO_CELL,
@@ -23,7 +24,7 @@ from histonic.data.maps.shares import (
     tissue_outliers,
     write_shares,
 )
-from histonic.data.maps.store import Failure, map_folder
+from histonic.data.maps.store import map_folder
 from histonic.data.maps.writer import write_map
 
 SLIDE_MM2, FIELD_MM2 = 300.0, 1.0

@@ -13,7 +13,8 @@ from fixtures.damage import ABSENT, NO_DOCUMENTS, damage
 from fixtures.stores import make_map
 from histonic.core.compressed import MapSettings
 from histonic.core.errors import StoreError
-from histonic.data.maps.store import Failure, Store, read_map, write_failure
+from histonic.data.maps.failures import Failure, write_failure
+from histonic.data.maps.store import Store, read_map
 from histonic.data.maps.writer import write_map
 
 

@@ -13,7 +13,7 @@ from histonic.core.errors import CohortError, TableError
 from histonic.core.task import parse_target
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.targets.cohorts import build_cohort, check_labels, read_labels
-from histonic.stages.train.splits import split_parts
+from histonic.stages.train.splitting.splits import split_parts
 
 
 def cohort_of(folder: Path, text: str, targets: list[str], slides: list[str], **options: str) -> Cohort:

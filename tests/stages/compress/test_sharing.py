@@ -9,7 +9,7 @@ import pytest
 
 from histonic.core.claims import Claims
 from histonic.core.progress import Silent
-from histonic.data.maps.store import Failure, write_failure
+from histonic.data.maps.failures import Failure, write_failure
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress import sharing

@@ -10,9 +10,9 @@ import pytest
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.settings import make_settings
 from histonic.core.task import Task
-from histonic.stages.train.folds import make_folds
 from histonic.stages.train.plan import Plan, assign
 from histonic.stages.train.settings import TrainSettings
+from histonic.stages.train.splitting.folds import make_folds
 
 SCORE = Task("score", "regression", ("s",))
 

@@ -36,7 +36,8 @@ from histonic.core.errors import (
 )
 from histonic.core.progress import Silent
 from histonic.core.task import Task
-from histonic.data.maps.store import Failure, Store, write_failure
+from histonic.data.maps.failures import Failure, write_failure
+from histonic.data.maps.store import Store
 from histonic.data.maps.writer import write_map
 from histonic.encoders.tile_heads import HEADS_FILE, save_heads
 from histonic.models.bundle import read_bundle

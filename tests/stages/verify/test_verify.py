@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from histonic.app.cli import histonic
 from histonic.core.documents import sealed
 from histonic.core.errors import SettingsError
-from histonic.data.maps.store import Failure, Store, write_failure
+from histonic.data.maps.failures import Failure, write_failure
+from histonic.data.maps.store import Store
 from histonic.encoders.base import load_encoder
 from histonic.stages.explain.explain import explain
 from histonic.stages.train.train import train_slides

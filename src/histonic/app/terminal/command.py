@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from histonic.core.settings import Settings
-    from histonic.data.maps.store import Failure
+    from histonic.data.maps.failures import Failure
 
 R = TypeVar("R")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from histonic.core import documents
@@ -137,7 +138,7 @@ def _is_nested_list(field: FieldInfo) -> bool:
     kinds = get_args(field.annotation)
     if _is_mapping(field):
         return kinds[-1] is not str
-    return any(isinstance(kind, type) and issubclass(kind, Settings) for kind in kinds)
+    return any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
 
 
 def _is_mapping(field: FieldInfo) -> bool:

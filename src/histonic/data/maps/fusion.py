@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from histonic.core.cohort import Cohort, Patient
-from histonic.core.compressed import ArrayLike3, CompressedSlide, SlideDescription
+from histonic.core.cohort import JOINED, MARK, Cohort, Patient, part_of
+from histonic.core.compressed import ArrayLike3, CompressedSlide, PatientPart, SlideDescription
 from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
 
@@ -46,6 +46,36 @@ def side_by_side(name: str, slides: Sequence[CompressedSlide]) -> CompressedSlid
         slide=SlideDescription(),
         orientations=Joined(tuple(turned), boxes, places, shape) if len(turned) == len(slides) else None,
     )
+
+
+def parts_side_by_side(
+    name: str, slides: Sequence[CompressedSlide], parts: Sequence[PatientPart]
+) -> CompressedSlide:
+    """One map of slides of several parts, which knows of each cell of which part it is.
+
+    Args:
+        name: Of the joined map.
+        slides: At least one; their names begin with their parts.
+        parts: All that there are, of whom the patient may lack some. Codes of the shorter ones are filled up
+            with zeros.
+    """
+    number = {part.name: place for place, part in enumerate(parts, start=1)}
+    size = max(part.code_size for part in parts)
+    wide = [
+        replace(
+            slide,
+            features=Widened(slide.features, size),
+            orientations=None if slide.orientations is None else Widened(slide.orientations, size),
+        )
+        for slide in slides
+    ]
+    boxes, places, shape = lay_out_tissue([slide.mask for slide in slides])
+    found = np.zeros(shape, np.uint8)
+    for slide, box, place in zip(slides, boxes, places, strict=True):
+        found[TissueBox(place, box.shape).slices] = slide.mask[box.slices] * np.uint8(
+            number[part_of(slide.slide_id)]
+        )
+    return replace(side_by_side(name, wide), parts=found)
 
 
 def lay_out_tissue(
@@ -135,19 +165,45 @@ class Joined:
         return keys[:place], (rows, cols)
 
 
-Fusion = Literal["late", "early"]
-JOINED_PREFIX = "patient/"
+@dataclass(frozen=True)
+class Widened:
+    """An array ``(..., D, R, K)`` whose channels are filled up with zeros.
+
+    Attributes:
+        array: Anything that slices like a NumPy array.
+        size: Channels.
+    """
+
+    array: ArrayLike3
+    size: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        *first, _, rows, cols = self.array.shape
+        return (*first, self.size, rows, cols)
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        """Read a part with all its channels: indices before them, and slices of rows and columns."""
+        piece = np.asarray(self.array[key])
+        found = np.zeros((*piece.shape[:-3], self.size, *piece.shape[-2:]), piece.dtype)
+        found[..., : piece.shape[-3], :, :] = piece
+        return found
+
+
+Fusion = Literal["late", "early", "parts"]
+JOINED_PREFIX = f"{JOINED}{MARK}"
 """Begins the name of a joined map; the name of a slide has no slash."""
 
 
 def fuse_patient(patient: Patient, fusion: Fusion) -> Patient:
-    """The patient as the network sees him: early fusion makes one map of several slides.
+    """The patient as the network sees him: early fusion makes one map of several slides, parts always do.
 
     Example:
         >>> fuse_patient(Patient("P1", ("a", "b")), "early").slide_ids
         ('patient/P1',)
     """
-    if fusion == "late" or len(patient.slide_ids) == 1:
+    if fusion == "late" or (fusion == "early" and len(patient.slide_ids) == 1):
         return patient
     return replace(patient, slide_ids=(JOINED_PREFIX + patient.patient_id,))
 
@@ -158,7 +214,10 @@ def fuse_cohort(cohort: Cohort, fusion: Fusion) -> Cohort:
 
 
 def maps_of(
-    patients: Sequence[Patient], fusion: Fusion, read: Callable[[str], CompressedSlide]
+    patients: Sequence[Patient],
+    fusion: Fusion,
+    read: Callable[[str], CompressedSlide],
+    parts: Sequence[PatientPart] = (),
 ) -> Mapping[str, CompressedSlide]:
     """The maps that the networks see, by name.
 
@@ -166,6 +225,7 @@ def maps_of(
         patients: With the slides as the store names them.
         fusion: How they come together.
         read: Opens the map of a slide.
+        parts: Where fusion is by parts, all of them.
     """
     found: dict[str, CompressedSlide] = {}
     for patient in patients:
@@ -173,5 +233,10 @@ def maps_of(
         if names == patient.slide_ids:
             found.update((name, read(name)) for name in names)
         else:
-            found[names[0]] = side_by_side(names[0], [read(slide_id) for slide_id in patient.slide_ids])
+            slides = [read(slide_id) for slide_id in patient.slide_ids]
+            found[names[0]] = (
+                parts_side_by_side(names[0], slides, parts)
+                if fusion == "parts"
+                else side_by_side(names[0], slides)
+            )
     return found

@@ -74,6 +74,7 @@ class Maps:
         self._boxes: dict[str, TissueBox] = {}
         self._densities: dict[str, TissueDensity] = {}
         self.moments: dict[str, Moments] = {}
+        self.part_moments: dict[str, dict[int, Moments]] = {}
         self.code_size = next(iter(slides.values())).code_size
         progress.stage("read maps", len(slides))
         places, total = _places(slides, memory_for_maps() if memory_bytes is None else memory_bytes)
@@ -82,7 +83,10 @@ class Maps:
             slide = slides[slide_id]
             if slide_id in places:
                 slide = _in_memory(slide, block, places[slide_id])
-            self.moments[slide_id] = _examine(slide, self.code_size)
+            by_part = _examine(slide, self.code_size)
+            self.moments[slide_id] = sum(list(by_part.values())[1:], start=next(iter(by_part.values())))
+            if slide.parts is not None:
+                self.part_moments[slide_id] = by_part
             self._slides[slide_id] = slide
             self._boxes[slide_id] = TissueBox.of(slide.mask)
             progress.advance(1, slide_id)
@@ -111,15 +115,31 @@ class Maps:
             self._densities[slide_id] = TissueDensity(self.mask(slide_id))
         return self._densities[slide_id]
 
-    def code_scale(self, slide_ids: Iterable[str]) -> tuple[FloatArray, FloatArray]:
-        """Mean and standard deviation per channel over the tissue of some maps."""
-        first, *others = (self.moments[slide_id] for slide_id in slide_ids)
-        return sum(others, start=first).scale()
+    def code_scale(self, slide_ids: Iterable[str], part: int = 0) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation per channel over the tissue of some maps.
+
+        Args:
+            slide_ids: The maps.
+            part: Number of a part, of maps that are joined of several: of its cells alone. Where no map has a
+                cell of it, 0 and 1.
+        """
+        known = [self.moments[name] if not part else self.part_moments[name].get(part) for name in slide_ids]
+        found = [each for each in known if each is not None]
+        if not found:
+            return np.zeros(self.code_size), np.ones(self.code_size)
+        return sum(found[1:], start=found[0]).scale()
+
+    def has_part(self, slide_id: str, part: int) -> bool:
+        """Whether a joined map has a cell of a part, by its number."""
+        return part in self.part_moments.get(slide_id, ())
 
     def crops(
         self, views: Sequence[View], side: int
     ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
-        """Codes ``(B, D, side, side)``, cell by cell in memory, and mask ``(B, side, side)`` of views."""
+        """Codes ``(B, D, side, side)``, cell by cell in memory, and mask ``(B, side, side)`` of views.
+
+        The mask of a map joined of several parts holds their numbers, from 1.
+        """
         codes = np.zeros((len(views), side, side, self.code_size), np.float16).transpose(0, 3, 1, 2)
         masks = np.zeros((len(views), side, side), np.float32)
         for place, view in enumerate(views):
@@ -131,7 +151,8 @@ class Maps:
             )
             # Written through a turned-back view of the batch, so that no code is copied twice.
             place_cut(turn_back(codes[place], view.orientation), stored, view.corner, *first)
-            place_cut(turn_back(masks[place], view.orientation), slide.mask, view.corner)
+            cells = slide.mask if slide.parts is None else slide.parts
+            place_cut(turn_back(masks[place], view.orientation), cells, view.corner)
         return codes, masks
 
 
@@ -210,15 +231,15 @@ class CellCodes:
         return CellCodes, self._given
 
 
-def _examine(slide: CompressedSlide, code_size: int) -> Moments:
-    """Moments of the upright codes; refuses a map that no network could use."""
+def _examine(slide: CompressedSlide, code_size: int) -> dict[int, Moments]:
+    """Moments of the upright codes by part, of which most maps have one; refuses a map of no use."""
     asked = f"Train on the map of {slide.slide_id!r}."
     todo = "Compress that slide again, or take its map out of the store."
     if not slide.mask.any():
         raise StoreError(asked, "None of its cells holds tissue.", todo)
     if slide.code_size != code_size:
         raise StoreError(asked, f"It has {slide.code_size} numbers a cell, others have {code_size}.", todo)
-    found = Moments(0, np.zeros(code_size), np.zeros(code_size))
+    found: dict[int, Moments] = {}
     stored = slide.features if slide.orientations is None else slide.orientations
     for top in range(0, slide.mask.shape[0], BAND_ROWS):
         tissue = slide.mask[top : top + BAND_ROWS]
@@ -227,5 +248,11 @@ def _examine(slide: CompressedSlide, code_size: int) -> Moments:
             bad = int((~np.isfinite(codes)).sum())
             raise StoreError(asked, f"It holds {bad} codes that are NaN or infinite.", todo)
         upright = codes if codes.ndim == 2 else codes[0]
-        found += Moments(upright.shape[1], upright.sum(axis=1), (upright**2).sum(axis=1))
-    return found
+        numbers = (
+            np.ones(upright.shape[1]) if slide.parts is None else slide.parts[top : top + BAND_ROWS][tissue]
+        )
+        for part in np.unique(numbers).astype(int).tolist():
+            own = upright if slide.parts is None else upright[:, numbers == part]
+            made = Moments(own.shape[1], own.sum(axis=1), (own**2).sum(axis=1))
+            found[part] = made if part not in found else found[part] + made
+    return dict(sorted(found.items()))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,29 +14,30 @@ import numpy.typing as npt
 import zarr
 from pydantic import BaseModel
 
+from histonic.core.cohort import JOINED, MARK, bare_name, part_of
 from histonic.core.compressed import (
     ORIENTATIONS,
     CompressedSlide,
     EncoderDescription,
     EncodingDescription,
     MapSettings,
+    PatientPart,
     ReaderDescription,
     SlideDescription,
 )
-from histonic.core.documents import Part, SealedDocument, is_changed, parse_document, parse_part, read_values
+from histonic.core.documents import Part, SealedDocument, is_changed, parse_document, read_values
 from histonic.core.errors import SettingsError, StoreError
-from histonic.core.files import PARTIAL_PREFIX, write_json
+from histonic.core.files import PARTIAL_PREFIX
 from histonic.core.grid import TileGrid
 from histonic.core.notebooks.cards import Card, share_text
 from histonic.core.settings import Flaw
 from histonic.core.units import Number
 from histonic.data.maps.codes import AGAIN, StoredCodes, damaged
+from histonic.data.maps.failures import Failure, read_failure
 from histonic.data.maps.integrity import FACTS_FILE, members_hash
 
 MAP_SUFFIX = ".zarr"
 CHUNK_CELLS = 64
-MOST_ID_BYTES = 200
-"""Of a slide's identifier, since files are named by it, with something before and after it."""
 ZARR_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 """What Zarr raises on damaged files."""
 
@@ -133,16 +132,6 @@ class _ZarrGroup(BaseModel):
     """``zarr.json`` of a map, parsed in one go: to open a store is to read those of all its maps."""
 
     attributes: _Attributes
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One slide that could not be compressed: at which stage, and why."""
-
-    slide_id: str
-    path: str
-    stage: str
-    reason: str
 
 
 def read_map_facts(folder: Path) -> MapFacts:
@@ -244,6 +233,8 @@ class Store:
         first: The facts of the first map; None if there is no map yet.
         kept_cells: Cells that hold a code, of all maps.
         all_cells: Cells of their grids, glass too.
+        parts: Of a folder of several stores (of stains or scales) those, by the names of their folders, which
+            stand before the names of their maps: ``ki67/S1``; else none.
     """
 
     path: Path
@@ -251,6 +242,7 @@ class Store:
     first: MapFacts | None
     kept_cells: int = 0
     all_cells: int = 0
+    parts: Mapping[str, Store] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.slide_ids)
@@ -311,7 +303,33 @@ class Store:
         return self._first.settings
 
     @property
+    def patient_parts(self) -> tuple[PatientPart, ...]:
+        """What a patient can have slides of, where this is a folder of several stores; else nothing.
+
+        Raises:
+            StoreError: A folder has the name that stands before joined maps.
+        """
+        if JOINED in self.parts:
+            raise StoreError(
+                f"Join the stores of {self.path}.",
+                f"One is called {JOINED!r}, as what is joined of them is.",
+                "Give its folder another name.",
+            )
+        return tuple(
+            PatientPart(
+                name=name,
+                encoder=part.encoder,
+                compress_settings=part.settings,
+                code_size=part.encoder.spec.code_size,
+            )
+            for name, part in self.parts.items()
+        )
+
+    @property
     def _first(self) -> MapFacts:
+        if self.parts:
+            found = f"It is a folder of {len(self.parts)} stores: {', '.join(self.parts)}."
+            raise StoreError(f"Use the store {self.path}.", found, "Give one of them.")
         if self.first is None:
             raise StoreError(
                 f"Use the store {self.path}.", "It holds no map.", "Make maps with 'histonic compress'."
@@ -348,6 +366,11 @@ class Store:
             first = first or facts
             _require_same(folder, (maps[0], first), (slide_id, facts))
             kept, cells = kept + facts.cells, cells + facts.grid.shape[0] * facts.grid.shape[1]
+        if not maps and len(stores := stores_in(folder)) > 1:
+            parts = {name: cls.open(folder / name) for name in stores}
+            names = [f"{name}{MARK}{slide_id}" for name, part in parts.items() for slide_id in part.slide_ids]
+            kept = sum(part.kept_cells for part in parts.values())
+            return cls(folder, names, None, kept, sum(part.all_cells for part in parts.values()), parts)
         return cls(folder, maps, first, kept, cells)
 
     def map(self, slide_id: str) -> CompressedSlide:
@@ -364,7 +387,8 @@ class Store:
                 f"The store has {len(self.slide_ids)} maps, none of that name.",
                 f"{meant}Check the slide_id, or compress that slide.",
             )
-        return read_map(map_folder(self.path, slide_id))
+        # A map in a folder of stores is known by its part, too.
+        return replace(read_map(map_folder(self.path, slide_id)), slide_id=slide_id)
 
     def failures(self) -> list[Failure]:
         """Slides that could not be compressed, sorted by slide_id.
@@ -372,6 +396,9 @@ class Store:
         Raises:
             StoreError: A record is damaged.
         """
+        if self.parts:
+            found = [(name, each) for name, part in self.parts.items() for each in part.failures()]
+            return [replace(each, slide_id=f"{name}{MARK}{each.slide_id}") for name, each in found]
         return [
             read_failure(path)
             for path in sorted((self.path / "failures").glob("*.json"))
@@ -399,6 +426,15 @@ def _require_same(folder: Path, first: tuple[str, MapFacts], other: tuple[str, M
     )
 
 
+def stores_in(folder: Path) -> list[str]:
+    """Names of the folders in a folder that hold maps, sorted."""
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".") and any(entry.glob(f"*{MAP_SUFFIX}"))
+    )
+
+
 def map_folder(store: Path, slide_id: str) -> Path:
     """Where the map of a slide lies in a store, whether it exists or not."""
     return store / f"{slide_id}{MAP_SUFFIX}"
@@ -411,40 +447,4 @@ def encoder_path(store: Path) -> Path:
 
 def thumbnail_path(store: Path, slide_id: str) -> Path:
     """Where the picture of a slide lies in a store."""
-    return store / "thumbnails" / f"{slide_id}.jpg"
-
-
-def failure_path(store: Path, slide_id: str) -> Path:
-    """Where the failure record of a slide lies in a store."""
-    # An identifier that cannot name a file is a failure too, and has to be recorded.
-    name = slide_id if names_a_file(slide_id) else hashlib.sha256(os.fsencode(slide_id)).hexdigest()[:32]
-    return store / "failures" / f"{name}.json"
-
-
-def names_a_file(slide_id: str) -> bool:
-    """Whether an identifier can be part of the names of files in a store.
-
-    Example:
-        >>> names_a_file("P1-2 a.b"), names_a_file("a/b"), names_a_file(".a"), names_a_file("x" * 300)
-        (True, False, False, False)
-    """
-    plain = re.fullmatch(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]*", slide_id) is not None
-    return plain and len(slide_id.encode("utf-8", "surrogateescape")) <= MOST_ID_BYTES
-
-
-def read_failure(path: Path) -> Failure:
-    """Read the record of a slide that could not be compressed.
-
-    Raises:
-        StoreError: It is damaged.
-    """
-    return parse_part(Failure, read_values(path, StoreError, AGAIN), path, StoreError, AGAIN)
-
-
-def write_failure(store: Path, failure: Failure) -> None:
-    """Record that a slide could not be compressed.
-
-    Raises:
-        OutputError: The record cannot be written.
-    """
-    write_json(failure_path(store, failure.slide_id), asdict(failure))
+    return store / part_of(slide_id) / "thumbnails" / f"{bare_name(slide_id)}.jpg"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from histonic.core.cohort import Exclusion
+from histonic.core.cohort import MARK, Exclusion, bare_name, part_of, patients_without
 from histonic.core.errors import CohortError
 from histonic.data.names import PatientNames, names_by_path, path_steps, slide_name
 from histonic.data.tables.formats.frames import row_of
@@ -60,8 +60,11 @@ def join_slides(table: LabelTable, slide_ids: Sequence[str]) -> SlideJoin:
 
     Args:
         table: The labels.
-        slide_ids: Names of the maps in the store.
+        slide_ids: Names of the maps in the store; those of several parts begin with their part, of which the
+            table knows nothing.
     """
+    if any(MARK in slide for slide in slide_ids):
+        return _join_parts(table, slide_ids)
     table = _named_by_path(table, slide_ids)
     patients = table_patients(table)
     linked = None if table.links is None else _LinkedSlides(table)
@@ -86,6 +89,32 @@ def join_slides(table: LabelTable, slide_ids: Sequence[str]) -> SlideJoin:
             unlabelled[slide] = "no row of the label table names it"
     absent = _absent(table, slide_ids)
     return SlideJoin({p: tuple(s) for p, s in slides.items()}, unlabelled, absent, tuple(issues))
+
+
+def _join_parts(table: LabelTable, slide_ids: Sequence[str]) -> SlideJoin:
+    """Join the maps of each part, and put them together by patient.
+
+    A slide that the table names is absent only if no part has it.
+    """
+    by_part: dict[str, list[str]] = {}
+    for slide in slide_ids:
+        by_part.setdefault(part_of(slide), []).append(bare_name(slide))
+    found = {part: join_slides(table, names) for part, names in by_part.items()}
+    slides: dict[str, list[str]] = {}
+    unlabelled: dict[str, str] = {}
+    for part, join in found.items():
+        for patient, own in join.slides.items():
+            slides.setdefault(patient, []).extend(f"{part}{MARK}{name}" for name in own)
+        unlabelled.update({f"{part}{MARK}{name}": why for name, why in join.unlabelled.items()})
+    absent: dict[str, tuple[str, ...]] = {}
+    for patient in sorted(set.intersection(*(set(join.absent) for join in found.values()))):
+        names = set.intersection(*(set(join.absent[patient]) for join in found.values()))
+        if names:
+            absent[patient] = tuple(sorted(names))
+    issues = {issue: None for join in found.values() for issue in join.issues}
+    return SlideJoin(
+        {patient: tuple(sorted(own)) for patient, own in slides.items()}, unlabelled, absent, tuple(issues)
+    )
 
 
 def _named_by_path(table: LabelTable, slide_ids: Sequence[str]) -> LabelTable:
@@ -207,8 +236,15 @@ def _names_one_of(cell: str, keys: Collection[str]) -> bool:
 
 
 def slide_exclusions(join: SlideJoin, used: Sequence[str]) -> list[Exclusion]:
-    """Maps without labels, and named slides without a map of patients who are used."""
-    found = [Exclusion("slide", slide, reason) for slide, reason in join.unlabelled.items()]
+    """Maps without labels, named slides without a map of patients who are used, and parts that these lack."""
+    parts = sorted({part_of(slide) for slides in join.slides.values() for slide in slides} - {""})
+    lacking = patients_without(parts, {patient: join.slides[patient] for patient in used})
+    without = [
+        Exclusion("slide", f"{patient}, {part}", f"there is no slide of {part}; {patient} is kept without it")
+        for part, patients in lacking.items()
+        for patient in patients
+    ]
+    found = without + [Exclusion("slide", slide, reason) for slide, reason in join.unlabelled.items()]
     for patient in used:
         for slide in join.absent.get(patient, ()):
             found.append(Exclusion("slide", slide, f"the store holds no map of it (patient {patient})"))

@@ -16,6 +16,7 @@ from histonic.core.compressed import EncodingDescription
 Codes = npt.NDArray[np.float32]
 Tiles = npt.NDArray[np.uint8]
 Encode = Callable[[Tiles], Codes]
+Before = Callable[[Tiles], Tiles]
 
 
 class PendingCodes:
@@ -72,16 +73,17 @@ class EncodingPool:
         if self._threads is not None:
             torch.set_num_threads(self._threads)
 
-    def submit(self, tiles: Tiles) -> PendingCodes:
+    def submit(self, tiles: Tiles, before: Before | None = None) -> PendingCodes:
         """Begin to encode tiles.
 
         Args:
             tiles: uint8 ``(N, H, W, 3)``; must not be changed until the codes are there.
+            before: What is done to each part first, by the thread that encodes it; None: nothing.
         """
+        encode = self._encode if before is None else lambda part: self._encode(before(part))
         size = self.description.batch
         parts = [
-            self._pool.submit(self._encode, tiles[start : start + size])
-            for start in range(0, len(tiles), size)
+            self._pool.submit(encode, tiles[start : start + size]) for start in range(0, len(tiles), size)
         ]
         return PendingCodes(parts, self._code_size)
 

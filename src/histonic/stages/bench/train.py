@@ -162,6 +162,9 @@ class _Bench:
         self.settings = settings
         pick_device(settings.device)
         store = Store.open(settings.store)
+        if store.parts:
+            found = f"It is a folder of {len(store.parts)} stores: {', '.join(store.parts)}."
+            raise StoreError(f"Measure training on {settings.store}.", found, "Give one of them.")
         slide_ids = store.slide_ids[: settings.slides]
         if len(slide_ids) < LEAST_SLIDES:
             raise StoreError(

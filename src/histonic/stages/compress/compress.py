@@ -23,6 +23,7 @@ from histonic.core.processes.owners import Owner
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import plain_settings, resolve
+from histonic.data.maps.failures import Failure, failure_path, write_failure
 from histonic.data.maps.shares import (
     TissueOutlier,
     TissueShare,
@@ -30,16 +31,7 @@ from histonic.data.maps.shares import (
     tissue_outliers,
     write_shares,
 )
-from histonic.data.maps.store import (
-    Failure,
-    MapFacts,
-    Store,
-    StoredQuality,
-    encoder_path,
-    failure_path,
-    map_folder,
-    write_failure,
-)
+from histonic.data.maps.store import MapFacts, Store, StoredQuality, encoder_path, map_folder
 from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
@@ -61,6 +53,7 @@ from histonic.stages.compress.reading import (
 )
 from histonic.stages.compress.settings import CompressKeywords, CompressSettings
 from histonic.stages.compress.sharing import SharedSlides, require_same_maker
+from histonic.stages.compress.stains import settled_stain
 from histonic.training.devices import pick_device
 
 RUN = "run-"
@@ -146,6 +139,8 @@ def compress(
     keep_memory(heaps=HEAPS)
     rows = rows_of(resolved)
     resolved, encoder = settled(resolved)
+    if resolved.stain.normalisation is not None:
+        listener.say(f"the stains of every slide are normalised by {resolved.stain.normalisation.words}")
     if resolved.dry_run:
         plan = plan_compression(rows, resolved, encoder, listener)
         return CompressResult(resolved.out, plan=plan)
@@ -160,15 +155,17 @@ def compress(
 
 
 def settled(settings: CompressSettings) -> tuple[CompressSettings, Encoder]:
-    """The settings with precision and stride as they will be on this machine, and the encoder.
+    """The settings with precision, stride and stains as they will be on this machine, and the encoder.
 
     Raises:
         EncoderError: The encoder cannot be loaded.
+        SettingsError: The stains cannot be brought to what is asked for.
     """
     precision = precision_of(settings)
     encoder = load_encoder(settings.encoder, device=pick_device(settings.device), precision=precision)
     stride = stride_of(settings, encoder.spec)
-    known = {"precision": precision, "stride_px": stride, "stride_share": None}
+    stain = settled_stain(settings.stain, encoder.spec, settings.private)
+    known = {"precision": precision, "stride_px": stride, "stride_share": None, "stain": stain}
     return settings.model_copy(update=known), encoder
 
 
@@ -317,12 +314,15 @@ class _Job:
         target = map_folder(self.folder, slide_id)
         for note in filter(None, (opened.reader.note, opened.note)):
             progress.say(f"{slide_id}: {note}")
+        if opened.slide.stain is not None and opened.slide.stain.left:
+            progress.say(f"{slide_id}: its stains are left as they are: {opened.slide.stain.left}")
         try:
             with writing_map(
                 target, opened.mask, self.encoder.spec.code_size, self.settings.orientations
             ) as writer:
                 left = total * max(1, self._slides_left)  # as if the others were as large
-                for batch, codes in self.encoding.encode(batches, str(opened.row.path), left, progress):
+                name = str(opened.row.path)
+                for batch, codes in self.encoding.encode(batches, name, left, progress, opened.normaliser):
                     writer.put(batch.cells, codes)
                     focus[tuple(batch.cells.T)] = batch.focus
                     seen += len(batch.cells)

@@ -21,7 +21,7 @@ from histonic.core.settings import Engine, Precision
 from histonic.data.maps.store import Store
 from histonic.encoders.base import Encoder, encoder_spec
 from histonic.encoders.engines.choice import choose_precision, start_encoding
-from histonic.encoders.engines.pool import EncodingPool, PendingCodes
+from histonic.encoders.engines.pool import Before, EncodingPool, PendingCodes
 from histonic.stages.compress.reading import Tiles
 from histonic.stages.compress.settings import CompressSettings
 from histonic.training.devices import pick_device
@@ -42,7 +42,7 @@ def precision_of(settings: CompressSettings) -> Precision:
     """
     if settings.precision == "auto" and settings.out.is_dir():
         store = Store.open(settings.out)
-        if store.slide_ids:
+        if store.slide_ids and not store.parts:
             return store.settings.precision
     return choose_precision(settings.precision, encoder_spec(settings.encoder), pick_device(settings.device))
 
@@ -74,7 +74,12 @@ class TileEncoding:
         return self._pool.description
 
     def encode(
-        self, batches: Iterator[Tiles], name: str, left: int, progress: Progress
+        self,
+        batches: Iterator[Tiles],
+        name: str,
+        left: int,
+        progress: Progress,
+        before: Before | None = None,
     ) -> Iterator[tuple[Tiles, Codes]]:
         """Codes of batches of tiles, in their order.
 
@@ -83,6 +88,7 @@ class TileEncoding:
             name: Of the slide, for messages.
             left: Tiles that this run has still to encode, about.
             progress: Is told which engine cannot be used.
+            before: What is done to the tiles first; None: nothing.
 
         Yields:
             Each batch with its codes ``(N, O, D)``, O = 1, or 8 orientations.
@@ -98,7 +104,7 @@ class TileEncoding:
                     np.ascontiguousarray(orient(batch.tiles, turn, axes=(1, 2)))
                     for turn in range(self._turns)
                 )
-                under_way.append((batch, [pool.submit(tiles) for tiles in turned]))
+                under_way.append((batch, [pool.submit(tiles, before) for tiles in turned]))
                 if len(under_way) > self._most_under_way(pool):
                     yield self._finished(*under_way.popleft(), name)
             while under_way:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.compressed import SlideStain
 from histonic.core.grid import TileGrid
 from histonic.data.maps.shares import TissueShare
 from histonic.data.tables.slide_lists import SlideRow
@@ -68,15 +69,24 @@ def inspect_slide(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) 
         picture = thumbnail(slide)
         judged = judge_cells(found, grid, settings)
         tissue, mask = found.tissue, judged.kept
+        stain, wanted = None, settings.stain.normalisation
+        if wanted is not None and mask.any():
+            from histonic.stages.compress.stains import look_at_stains  # torch, and only here
+
+            stain = look_at_stains(slide, str(row.path), grid, mask, judged.pen, wanted)
         quality = stored_quality(judged, judged.quality())
         source = "mask" if mask_hash else "all" if settings.tissue.source == "all" else "found"
         share = TissueShare.of(row.slide_id, grid, int(mask.sum()), share_of_area(tissue), source, quality)
-        return Inspected(row, _facts(slide, grid, tissue.note), grid, tissue, judged, mask, picture, share)
+        return Inspected(
+            row, _facts(slide, grid, tissue.note, stain), grid, tissue, judged, mask, picture, share
+        )
 
 
-def _facts(slide: Slide, grid: TileGrid, mask_note: str) -> str:
+def _facts(slide: Slide, grid: TileGrid, mask_note: str, stain: SlideStain | None) -> str:
     size = f"{slide.size_wh.w}x{slide.size_wh.h} px"
     facts = f"{size}, {slide.mpp:.4g} µm/px ({slide.mpp_source}), reader {slide.reader}"
     notes = [f"enlarged {grid.enlarged:.3g} times"] if grid.enlarged > 1 else []
     notes += filter(None, (slide.note, mask_note))
+    if stain is not None:
+        notes.append(f"stains left as they are: {stain.left}" if stain.left else "stains can be normalised")
     return f"{facts} ({'; '.join(notes)})" if notes else facts

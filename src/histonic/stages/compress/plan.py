@@ -20,8 +20,9 @@ from histonic.core.errors import HistonicError
 from histonic.core.files import output_error
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import Precision
+from histonic.data.maps.failures import Failure
 from histonic.data.maps.shares import TissueOutlier, TissueShare, tissue_outliers
-from histonic.data.maps.store import Failure, map_folder, read_map_facts
+from histonic.data.maps.store import map_folder, read_map_facts
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import Encoder, describe
 from histonic.encoders.engines.choice import start_encoding
@@ -161,6 +162,7 @@ def map_settings_of(settings: CompressSettings) -> MapSettings:
         leave_out=settings.leave_out,
         exact_averaging=settings.exact_averaging,
         stride_px=settings.stride_px,
+        stain=settings.stain.normalisation,
     )
 
 

@@ -23,16 +23,9 @@ from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.prefetch import made_ahead
 from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.units import WH
+from histonic.data.maps.failures import MOST_ID_BYTES, Failure, names_a_file
 from histonic.data.maps.shares import NO_CELL
-from histonic.data.maps.store import (
-    MOST_ID_BYTES,
-    Failure,
-    StoredAppearance,
-    StoredTissue,
-    map_folder,
-    names_a_file,
-    thumbnail_path,
-)
+from histonic.data.maps.store import StoredAppearance, StoredTissue, map_folder, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import LevelSlide, Slide, open_slide
@@ -46,7 +39,7 @@ from histonic.stages.compress.judging import JudgedCells, judge_cells
 from histonic.stages.compress.masks import found_and_hash, hash_of_mask, mask_of
 from histonic.stages.compress.settings import MOST_STRIDE, CompressSettings
 
-Stage = Literal["open", "tissue", "tiles", "encode", "write"]
+Stage = Literal["open", "tissue", "stain", "tiles", "encode", "write"]
 CORES_FOR_TWO = 4
 """So many cores open and look at two slides ahead."""
 
@@ -65,6 +58,7 @@ class Opened:
         note: What its mask needs said; empty for none.
         of_area: Area of the tissue over the area of the slide.
         picture: Its thumbnail, uint8 ``(h, w, 3)``.
+        normaliser: What is done to its tiles before they are encoded; None: nothing.
     """
 
     row: SlideRow
@@ -76,6 +70,7 @@ class Opened:
     of_area: float
     picture: npt.NDArray[np.uint8]
     note: str = ""
+    normaliser: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]] | None = None
 
     @property
     def appearance(self) -> StoredAppearance:
@@ -177,6 +172,8 @@ def _prepare(row: SlideRow, settings: CompressSettings, spec: EncoderSpec) -> _P
             grid = lay_grid(slide, spec, settings)
             stage = "tissue"
             opened = _look_at(slide, row, grid, settings)
+            stage = "stain"
+            opened = _with_stains(slide, opened, settings)
             slide.rest()
         except Exception as error:
             if isinstance(error, OutputError) and error.is_full:
@@ -212,6 +209,23 @@ def _look_at(slide: Slide, row: SlideRow, grid: TileGrid, settings: CompressSett
             write_thumbnail(settings.out, row.slide_id, opened.draw())
         raise no_tissue(row, judged)
     return opened
+
+
+def _with_stains(slide: Slide, opened: Opened, settings: CompressSettings) -> Opened:
+    """The same slide with its stains, where they are to be normalised.
+
+    Raises:
+        SlideError: They cannot be.
+    """
+    wanted = settings.stain.normalisation
+    if wanted is None:
+        return opened
+    from histonic.stages.compress.stains import look_at_stains, normaliser_of  # torch, and only here
+
+    name = opened.row.slide_id if settings.private else str(opened.row.path)
+    stain = look_at_stains(slide, name, opened.grid, opened.mask, opened.judged.pen, wanted)
+    described = opened.slide.model_copy(update={"stain": stain})
+    return replace(opened, slide=described, normaliser=normaliser_of(stain, wanted))
 
 
 def _read_tiles(prepared: _Prepared, settings: CompressSettings) -> Iterator[Event]:

@@ -10,7 +10,14 @@ from pydantic import Field, field_validator
 
 from histonic.core.claims import STALE_S
 from histonic.core.places.urls import GivenSlides, SlidesLike
-from histonic.core.settings import DEFAULT_ENCODER, Flaw, GivenPath, MaskSettings, TissueSettings
+from histonic.core.settings import (
+    DEFAULT_ENCODER,
+    Flaw,
+    GivenPath,
+    MaskSettings,
+    StainSettings,
+    TissueSettings,
+)
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListKeywords, SlideListSettings
 
@@ -99,6 +106,7 @@ class CompressSettings(SlideListSettings):
     )
     tissue: TissueSettings = TissueSettings()
     mask: MaskSettings = MaskSettings()
+    stain: StainSettings = StainSettings()
 
     @field_validator("leave_out", mode="before")
     @classmethod
@@ -139,3 +147,4 @@ class CompressKeywords(SlideListKeywords, total=False):
     dry_run: bool
     tissue: TissueSettings | Mapping[str, Any] | str
     mask: MaskSettings | Mapping[str, Any]
+    stain: StainSettings | Mapping[str, Any] | str

@@ -11,15 +11,8 @@ from histonic.core.claims import Claims
 from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.errors import MaskError, SlideError, StoreError
 from histonic.core.progress import Progress
-from histonic.data.maps.store import (
-    Failure,
-    Store,
-    failure_path,
-    map_folder,
-    read_checked_facts,
-    read_failure,
-    read_map_facts,
-)
+from histonic.data.maps.failures import Failure, failure_path, read_failure
+from histonic.data.maps.store import Store, map_folder, read_checked_facts, read_map_facts
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.slides.base import fingerprint_file
 from histonic.stages.compress.reading import Failed, mask_hash_of, require_usable_id
@@ -58,6 +51,10 @@ def state_of(row: SlideRow, settings: CompressSettings) -> State:
     return "done" if same_mask and same_mpp else "outdated"
 
 
+_UNSAID = {"stride_px": "as wide as a tile", "stain": "as it is"}
+"""What a setting is that stands in no map."""
+
+
 def require_same_maker(folder: Path, encoder: EncoderDescription, settings: MapSettings) -> None:
     """Refuse a store whose maps were made by another encoder or with other settings.
 
@@ -71,6 +68,12 @@ def require_same_maker(folder: Path, encoder: EncoderDescription, settings: MapS
     """
     asked = f"Compress with {encoder.name!r} into {folder}."
     store = Store.open(folder)
+    if store.parts:
+        raise StoreError(
+            asked,
+            f"It is a folder of {len(store.parts)} stores: {', '.join(store.parts)}.",
+            "Give one of them, or a new folder in it.",
+        )
     if not store.slide_ids:
         return
     if store.encoder.fingerprint != encoder.fingerprint:
@@ -85,7 +88,7 @@ def require_same_maker(folder: Path, encoder: EncoderDescription, settings: MapS
         differing = [key for key in {**wanted, **made} if made.get(key) != wanted.get(key)]
 
         def words(values: dict[str, Any]) -> str:
-            return ", ".join(f"{key} {values.get(key, 'as wide as a tile')}" for key in differing)
+            return ", ".join(f"{key} {values.get(key, _UNSAID.get(key))}" for key in differing)
 
         raise StoreError(
             asked,

@@ -16,7 +16,7 @@ from histonic.core.files import require_writable_folder
 from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
-from histonic.data.maps.store import MOST_ID_BYTES, Failure, names_a_file
+from histonic.data.maps.failures import MOST_ID_BYTES, Failure, names_a_file
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, open_slide
 from histonic.slides.damage import BROKEN

@@ -12,7 +12,7 @@ from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.progress import Progress, Silent
-from histonic.core.settings import resolve
+from histonic.core.settings import StainSettings, resolve
 from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import examine_labels
@@ -100,6 +100,10 @@ def examine_slides(
         previews: Draws them.
     """
     compression, spec = _as_compress(settings), encoder_spec(settings.encoder)
+    if settings.stain != StainSettings() or spec.stain is not None:
+        from histonic.stages.compress.stains import settled_stain  # torch, and only here
+
+        compression = compression.model_copy(update={"stain": settled_stain(settings.stain, spec)})
     findings: list[DoctorLine] = []
     shares: list[TissueShare] = []
     examined = mapped_by_threads(

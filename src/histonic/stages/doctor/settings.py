@@ -10,7 +10,7 @@ from pydantic import Field
 
 from histonic.core.places.frames import GivenTableOrNone, TableLike
 from histonic.core.places.urls import GivenSlides, SlidesLike
-from histonic.core.settings import DEFAULT_ENCODER, GivenPath, MaskSettings, TissueSettings
+from histonic.core.settings import DEFAULT_ENCODER, GivenPath, MaskSettings, StainSettings, TissueSettings
 from histonic.core.task import MOST_TARGETS
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tables.settings import SlideListKeywords, SlideListSettings, TableKeywords, TableSettings
@@ -49,6 +49,7 @@ class DoctorSettings(SlideListSettings, TableSettings):
     )
     tissue: TissueSettings = TissueSettings()
     mask: MaskSettings = MaskSettings()
+    stain: StainSettings = StainSettings()
 
 
 class DoctorKeywords(SlideListKeywords, TableKeywords, total=False):
@@ -65,3 +66,4 @@ class DoctorKeywords(SlideListKeywords, TableKeywords, total=False):
     preview: GivenPath | None
     tissue: TissueSettings | Mapping[str, Any] | str
     mask: MaskSettings | Mapping[str, Any]
+    stain: StainSettings | Mapping[str, Any] | str

@@ -9,6 +9,7 @@ from histonic.core.progress import Progress
 from histonic.data.tilesets.plan import TileSetSettings, declare
 from histonic.data.tilesets.tile_set import TileSet, check_across, read_tile_set, read_unlabelled
 from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.stains import with_normalised_stains
 from histonic.stages.tiles.extract import extract_tiles
 
 
@@ -44,7 +45,7 @@ def read_set(declared: TileSetSettings, settings: TrainEncoderSettings, progress
     read = read_tile_set
     if settings.objective != "multitask" and not _has_labels(declared):
         read = read_unlabelled
-    return read(
+    found = read(
         declared,
         tile_px=settings.tile_px,
         mpp=settings.mpp,
@@ -53,6 +54,8 @@ def read_set(declared: TileSetSettings, settings: TrainEncoderSettings, progress
         progress=progress,
         room=settings.random_crop,
     )
+    wanted = settings.stain.normalisation
+    return found if wanted is None else with_normalised_stains(found, wanted, cache, progress)
 
 
 def _has_labels(declared: TileSetSettings) -> bool:

@@ -108,6 +108,7 @@ def build_spec(settings: TrainEncoderSettings) -> EncoderSpec:
         licence=settings.licence,
         provenance=f"trained with histonic, objective {settings.objective}",
         trunk=given,
+        stain=settings.stain.normalisation,
     )
 
 

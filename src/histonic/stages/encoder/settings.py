@@ -10,7 +10,7 @@ from pydantic import Field
 
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import GivenPlace, PlaceLike
-from histonic.core.settings import GivenPath, Pooling, Settings
+from histonic.core.settings import GivenPath, Pooling, Settings, StainSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tilesets.plan import TileSetSettings
 
@@ -116,6 +116,7 @@ class TrainEncoderSettings(Settings):
     )
     weight_decay: float | None = Field(default=None, ge=0, description="By default the objective's.")
     multitask: MultitaskSettings = MultitaskSettings()
+    stain: StainSettings = StainSettings()
     cache: Path | None = Field(
         default=None, description="Folder for decoded tiles; by default inside the run."
     )
@@ -297,6 +298,7 @@ class TrainEncoderKeywords(TypedDict, total=False):
     optimizer: Literal["adam", "adamw", "sgd"] | None
     weight_decay: float | None
     multitask: MultitaskSettings | Mapping[str, Any]
+    stain: StainSettings | Mapping[str, Any] | str
     cache: GivenPath | None
     licence: str
     seed: int

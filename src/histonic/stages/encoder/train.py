@@ -36,6 +36,7 @@ from histonic.nn.heads import Heads
 from histonic.nn.norms import refit_norms
 from histonic.nn.pixels import unit_pixels
 from histonic.runs.files import clear_leftovers, require_same_settings
+from histonic.stages.compress.stains import settled_stain
 from histonic.stages.encoder import run_files as encoder_run
 from histonic.stages.encoder.frozen import (
     FrozenModule,
@@ -172,9 +173,19 @@ def train_encoder(
             "That is of a projection behind a frozen encoder, and --freeze-trunk is not given.",
             "Give --freeze-trunk, or leave it out.",
         )
+    asked = resolved.stain
     if resolved.freeze_trunk:
         resolved, spec = adopt_frozen(resolved)
+        stain = settled_stain(asked, spec)
+        if spec.stain is None and stain.normalisation is not None:
+            raise SettingsError(
+                f"Train a projection behind {spec.name!r} with stains by {stain.normalisation.words}.",
+                "The frozen encoder was trained on stains as they are.",
+                "Leave out --stain.",
+            )
+        resolved = resolved.model_copy(update={"stain": stain})
     else:
+        resolved = resolved.model_copy(update={"stain": settled_stain(asked, build_spec(resolved))})
         spec = build_spec(resolved)
         # Built once to be refused now rather than after hours of training.
         encoder_class(spec).build(spec)

@@ -63,6 +63,9 @@ def export_features(
     resolved = resolve(ExportSettings, settings, values)
     listener = progress or Silent()
     store = Store.open(resolved.store)
+    if store.parts:
+        found = f"It is a folder of {len(store.parts)} stores: {', '.join(store.parts)}."
+        raise StoreError(f"Export the store {resolved.store}.", found, "Export one after the other.")
     if not store.slide_ids:
         raise StoreError(
             f"Export the store {resolved.store}.", "It holds no map.", "Make maps with 'histonic compress'."

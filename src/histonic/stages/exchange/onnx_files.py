@@ -139,6 +139,13 @@ def export_onnx(
         listener.stage("export", 1)
         return [_encoder(path, resolved.out)]
     bundle = read_bundle(bundle_in(path))
+    if bundle.parts:
+        raise SettingsError(
+            _ASKED,
+            f"The networks of {bundle.folder} join {len(bundle.parts)} parts of a patient, and look at no "
+            "part that is absent: their graph differs from patient to patient, a file of ONNX holds one.",
+            "Predict with 'histonic predict'.",
+        )
     listener.stage("export", len(bundle.models))
     written = []
     for member, model in zip(bundle.members, bundle.models, strict=True):

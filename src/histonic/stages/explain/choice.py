@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -69,7 +70,8 @@ def find_map(store: Path, name: str) -> CompressedSlide:
             + (f"; the first are {', '.join(known[:3])}." if known else "."),
             "Give the name of a map of the store, or the path of a map (.zarr).",
         )
-    return read_map(folder)
+    # A map in a folder of stores is known by its part, too.
+    return replace(read_map(folder), slide_id=name)
 
 
 def unseen_networks(

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.calls import Calls
-from histonic.core.compressed import CellMap, CompressedSlide
+from histonic.core.cohort import MARK
+from histonic.core.compressed import CellMap, CompressedSlide, PatientPart
 from histonic.core.documents import write_document
 from histonic.core.errors import HistonicError, SettingsError, TableError
 from histonic.core.files import hash_of, require_writable_folder
@@ -25,8 +26,9 @@ from histonic.core.task import Task
 from histonic.data.maps.fusion import Fusion
 from histonic.data.maps.store import thumbnail_path
 from histonic.data.tables.issues import list_names
-from histonic.models.bundle import read_bundle, require_own_maps
+from histonic.models.bundle import read_bundle
 from histonic.models.members import prediction_columns
+from histonic.models.own_maps import require_own_maps
 from histonic.models.predicting import predict_slides
 from histonic.runs.documents import CohortPatient
 from histonic.runs.predictions import PredictionTable
@@ -108,6 +110,7 @@ class _Bench:
     run: Run
     networks: Sequence[ExplainedNetwork]
     fusion: Fusion
+    parts: Sequence[PatientPart]
     store: Path
     lesions: Mapping[str, Path]
     bundle_fingerprint: str
@@ -157,6 +160,7 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
         run=run,
         networks=networks_of(bundle),
         fusion=bundle.fusion,
+        parts=bundle.parts,
         store=settings.store or run.facts.store,
         lesions=lesions,
         bundle_fingerprint=hash_of(run.folder / "bundle" / "bundle.json"),
@@ -183,7 +187,7 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
 def _folder_name(bench: _Bench, job: _Job, slide: CompressedSlide) -> str:
     """Of one explanation: other questions to the same slide lie beside the usual one, not in its place."""
     output = "" if bench.settings.output is None else "--" + re.sub(r"[^\w.+-]+", "_", bench.settings.output)
-    return slide.slide_id + output + ("--by-path" if job.slide != slide.slide_id else "")
+    return slide.slide_id.replace(MARK, "--") + output + ("--by-path" if job.slide != slide.slide_id else "")
 
 
 def _slide_name(name: str) -> str:
@@ -245,7 +249,9 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
     )
     require_unseen(networks, job.task, slide.slide_id)
     patient = None if named_by_path else bench.run.cohort.patient_of(slide.slide_id)
-    model_input = model_input_of(slide, patient, bench.fusion, lambda name: find_map(bench.store, name))
+    model_input = model_input_of(
+        slide, patient, bench.fusion, lambda name: find_map(bench.store, name), bench.parts
+    )
     prediction = _predict(networks, model_input, job.task, bench.run.facts.calls)
     output = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
     seen = explain_map(networks, model_input.maps, model_input.name, output, METHODS[bench.settings.method])
@@ -279,7 +285,9 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
         shrinkage=float(np.mean([float(each.model.heads[job.task.name].shrinkage) for each in networks])),
         cells=int(np.isfinite(values).sum()),
         picture_note="; ".join(
-            part for part in (picture.note, "" if slide.knows_level0 else NO_LEVEL0) if part
+            note
+            for note in (picture.note, "" if slide.knows_level0 else NO_LEVEL0, _stain_note(slide))
+            if note
         ),
         **_checks(bench, output, networks, model_input, seen, lesion),
     )
@@ -290,6 +298,16 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
             "prediction is the baseline and no cell speaks for anything"
         )
     return record
+
+
+def _stain_note(slide: CompressedSlide) -> str:
+    """What the network saw other colours of than the picture shows; empty if it saw these."""
+    wanted, own = slide.settings.stain, slide.slide.stain
+    if wanted is None:
+        return ""
+    if own is not None and own.left:
+        return f"stains were not normalised: {own.left}"
+    return f"the networks saw stains normalised by {wanted.words}; the picture shows the slide's own"
 
 
 def _thumbnail(bench: _Bench, slide_id: str) -> Path | None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.documents import write_document
-from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
+from histonic.core.errors import BundleError, SettingsError, TableError
 from histonic.core.files import replacing_folder
 from histonic.core.places.frames import TablePlace
 from histonic.core.progress import Progress, Silent
@@ -31,6 +31,7 @@ from histonic.runs.documents import Counts, ExternalDocument, SlidesOfPatient
 from histonic.runs.files import truth_columns, write_frame
 from histonic.runs.run import read_cohort, read_facts, read_kept_settings, read_settings
 from histonic.stages.predict.inherited import inherited_meaning, own_event_codings, require_same_follow_up
+from histonic.stages.predict.parts import pairs_of, tell_missing
 from histonic.stages.predict.predict import predict_by_bundle
 from histonic.stages.predict.settings import ExternalKeywords, ExternalSettings
 from histonic.stages.predict.time_scale import require_same_time_scale
@@ -80,14 +81,10 @@ def external_test(
     meaning = inherited_meaning(codings, resolved.event_coding, resolved.event_of_interest)
     bundle = read_bundle(resolved.run / "bundle")
     store = Store.open(resolved.store)
-    _require_same_maps(bundle, store)
-    allowed, usual = store.settings.most_enlargement, bundle.compress_settings.most_enlargement
-    if allowed > usual:
-        listener.say(
-            f"its slides may be enlarged up to {allowed:g} times, those of the run up to {usual:g} times"
-        )
-    if store.settings.mask != bundle.compress_settings.mask:
-        listener.say("other values or classes of masks are tissue in its maps than in those of the run")
+    asked = f"Test {bundle.folder.parent} on the maps of {store.path}."
+    for own_bundle, own_store in pairs_of(bundle, store, asked):
+        _require_same_maps(own_bundle, own_store)
+        _tell_differences(own_bundle, own_store, listener)
     reading = {
         **resolved.reading(),
         "columns": {**resolved.columns, **NO_SPLIT},
@@ -109,6 +106,7 @@ def external_test(
     cohort = with_tasks(found, tested, resolved.labels)
     if not resolved.times_differ:
         require_same_time_scale(read_cohort(resolved.run), cohort, resolved.labels)
+    tell_missing(bundle, cohort.patients, listener)
     predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener).values
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
     with replacing_folder(out) as partial:
@@ -166,6 +164,17 @@ def _recoded(patient: Patient, places: dict[str, dict[float, float]]) -> Patient
     return replace(patient, targets=targets)
 
 
+def _tell_differences(bundle: Bundle, store: Store, progress: Progress) -> None:
+    """Say what else differs that changes no map."""
+    allowed, usual = store.settings.most_enlargement, bundle.compress_settings.most_enlargement
+    if allowed > usual:
+        progress.say(
+            f"its slides may be enlarged up to {allowed:g} times, those of the run up to {usual:g} times"
+        )
+    if store.settings.mask != bundle.compress_settings.mask:
+        progress.say("other values or classes of masks are tissue in its maps than in those of the run")
+
+
 def _require_same_maps(bundle: Bundle, store: Store) -> None:
     asked = f"Test {bundle.folder.parent} on the maps of {store.path}."
     precision = bundle.compress_settings.precision
@@ -175,8 +184,6 @@ def _require_same_maps(bundle: Bundle, store: Store) -> None:
         else f"Compress the slides with --encoder {bundle.encoder_path} --precision {precision} and the "
         "other settings of the run's own maps."
     )
-    if not store.slide_ids:
-        raise StoreError(asked, "The store holds no map.", "Make maps with 'histonic compress'.")
     if store.encoder.fingerprint != bundle.encoder.fingerprint:
         found = f"They were made by {store.encoder.name!r}, those of the run by {bundle.encoder.name!r}"
         raise BundleError(asked, f"{found} (or the same name with other weights or precision).", todo)

@@ -19,23 +19,26 @@ from histonic.core.notebooks.results import Result
 from histonic.core.places.frames import FrameTable, TablePlace
 from histonic.core.places.urls import Place
 from histonic.core.progress import Progress, Silent
-from histonic.core.settings import MaskSettings, TissueSettings, resolve
+from histonic.core.settings import MaskSettings, StainSettings, TissueSettings, resolve
+from histonic.data.maps.failures import Failure
 from histonic.data.maps.fusion import fuse_patient, maps_of
 from histonic.data.maps.memory import Maps, memory_for_one_look
-from histonic.data.maps.store import MAP_SUFFIX, Failure, Store, read_map
+from histonic.data.maps.store import MAP_SUFFIX, Store, read_map
 from histonic.data.tables.issues import raise_first
 from histonic.data.tables.joins import join_slides
 from histonic.data.tables.label_table import read_labels
 from histonic.data.tables.slide_lists import read_slide_list
 from histonic.data.tables.styles import NO_SPLIT
-from histonic.models.bundle import Bundle, bundle_in, read_bundle, require_own_maps
+from histonic.models.bundle import Bundle, bundle_in, read_bundle
 from histonic.models.familiarity import mean_codes
 from histonic.models.members import FloatArray, Member, prediction_columns
+from histonic.models.own_maps import require_own_maps
 from histonic.models.predicting import predict_patients
 from histonic.runs.documents import FIRST_LOOK
 from histonic.runs.files import write_frame
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.predict.parts import maps_of_parts, patients_by_name, tell_missing
 from histonic.stages.predict.settings import PredictKeywords, PredictSettings
 from histonic.training.devices import deterministic, make_fabric, pick_device
 
@@ -68,11 +71,14 @@ def predict(
     """Predict every target of a bundle or run for slides or maps, one row a slide or patient.
 
     Slides are compressed with the bundle's own encoder and settings; maps must have been made by that
-    encoder. Columns are ``slide_id`` (``patient_id`` if a table of patients is given) and, per target, those
-    of a run's predictions with the target's name and a point before them. ``unlike_training`` is yes for
-    slides whose mean code lies farther from those of the training than 97.5 % of its own do, and
+    encoder. A bundle of several parts of a patient takes a folder that holds a folder of slides or maps for
+    each, named like the part; without a table slides of one name are one patient's.
+
+    Columns are ``slide_id`` (``patient_id`` if a table of patients is given) and, per target, those of a
+    run's predictions with the target's name and a point before them. ``unlike_training`` is yes for slides
+    whose mean code lies farther from those of the training than 97.5 % of its own do, and
     ``distance_from_training`` says how far, as a multiple of that limit; both are empty where the bundle
-    knows fewer than 20 maps. A slide that fails is listed, and the others go on.
+    knows fewer than 20 maps, and of several parts. A slide that fails is listed, and the others go on.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -96,12 +102,19 @@ def predict(
         listener.say(f"{name}: {coding.text}")
     pick_device(resolved.device)
     require_writable_folder(resolved.out.parent)
-    maps, files = _sort_out(resolved.slides)
     result = PredictResult(resolved.out)
+
+    def made(own: Bundle, files: Sequence[Place | FrameTable], out: Path) -> Store:
+        return _compress(own, files, resolved, out, result, listener)
+
     with tempfile.TemporaryDirectory(prefix="histonic-") as folder:
-        if files:
-            store = _compress(bundle, files, resolved, Path(folder), result, listener)
-            maps += [store.map(slide_id) for slide_id in store.slide_ids]
+        if bundle.parts:
+            maps = maps_of_parts(bundle, resolved.slides, Path(folder), made)
+        else:
+            maps, files = _sort_out(resolved.slides)
+            if files:
+                store = made(bundle, files, Path(folder) / "store")
+                maps += [store.map(slide_id) for slide_id in store.slide_ids]
         require_own_maps(bundle, maps)
         frame = _predict_maps(bundle, maps, resolved, listener)
     result.rows = len(frame)
@@ -132,12 +145,13 @@ def _compress(
     bundle: Bundle,
     files: Sequence[Place | FrameTable],
     settings: PredictSettings,
-    folder: Path,
+    out: Path,
     result: PredictResult,
     progress: Progress,
 ) -> Store:
     """A temporary store of the slides, made as the training maps were."""
-    if not bundle.encoder_path.is_file():
+    encoder = _encoder_of(bundle)
+    if not encoder.is_file():
         raise BundleError(
             f"Predict from slides with {bundle.folder}.",
             f"It holds no encoder; its maps were made by {bundle.encoder.name!r}.",
@@ -153,8 +167,8 @@ def _compress(
             slides=tuple(files),
             sheet=settings.sheet,
             names=settings.names,
-            encoder=str(bundle.encoder_path),
-            out=folder / "store",
+            encoder=str(encoder),
+            out=out,
             mpp=settings.mpp,
             masks=settings.masks,
             orientations=made.orientations,
@@ -165,12 +179,23 @@ def _compress(
             stride_px=made.stride_px,
             device=settings.device,
             tissue=made.tissue or TissueSettings(),
+            stain=StainSettings(
+                method="auto" if made.stain is None else made.stain.method,
+                otherwise="refuse" if made.stain is None else made.stain.otherwise,
+                normalisation=made.stain,
+            ),
             mask=made.mask if masked else MaskSettings(),
         ),
         progress=progress,
     )
     result.failures += done.failures
-    return Store.open(folder / "store")
+    return Store.open(out)
+
+
+def _encoder_of(bundle: Bundle) -> Path:
+    """The encoder's file, of a bundle as it is for one of its parts."""
+    own = [part.name for part in bundle.parts if part.encoder == bundle.encoder]
+    return bundle.encoder_path_of(own[0] if own else "")
 
 
 def _predict_maps(
@@ -180,11 +205,16 @@ def _predict_maps(
     by_id = {slide.slide_id: slide for slide in slides}
     if settings.patients is None:
         key = "slide_id"
-        patients = [Patient(slide_id, (slide_id,)) for slide_id in sorted(by_id)]
+        patients = (
+            patients_by_name(by_id)
+            if bundle.parts
+            else [Patient(slide_id, (slide_id,)) for slide_id in sorted(by_id)]
+        )
     else:
         key = "patient_id"
         patients = _read_patients(settings.patients, by_id, settings.label_sheet)
     columns: dict[str, list[Any]] = {key: [patient.patient_id for patient in patients]}
+    tell_missing(bundle, patients, progress)
     if patients:
         predicted = predict_by_bundle(bundle, patients, by_id.__getitem__, settings.device, progress)
         found = predicted.values
@@ -254,7 +284,7 @@ def predict_by_bundle(
     """
     if bundle.quick:
         progress.say(f"{bundle.folder}: {FIRST_LOOK}")
-    maps = Maps(maps_of(patients, bundle.fusion, read), progress, memory_for_one_look())
+    maps = Maps(maps_of(patients, bundle.fusion, read, bundle.parts), progress, memory_for_one_look())
     seen = [fuse_patient(patient, bundle.fusion) for patient in patients]
     fabric = make_fabric(device)
     found = []

@@ -23,7 +23,7 @@ from histonic.data.annotations.finding import find_annotations
 from histonic.data.annotations.reading import annotations_of
 from histonic.data.annotations.shapes import LabelRule
 from histonic.data.annotations.shares import label_shares
-from histonic.data.maps.store import Failure
+from histonic.data.maps.failures import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.areas import words_of
 from histonic.slides.base import Slide, open_slide

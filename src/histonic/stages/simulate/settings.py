@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from pydantic import Field
 
@@ -79,6 +79,19 @@ class RectangleSettings(DigitSettings):
     )
     classes: int = Field(default=10, ge=2, le=10, description="Digits from 0 on that a rectangle can hold.")
     mpp: float = Field(default=0.5, gt=0, description="Microns per pixel that the slides are said to have.")
+
+
+class TwoStainSettings(Settings):
+    """Patients with a slide in H&E and one in Ki-67, of which one tells the label."""
+
+    out: Path = Field(description="Folder for slides/he, slides/ki67 and labels.csv.")
+    patients: int = Field(48, ge=1, le=100_000, description="Patients.")
+    signal: Literal["he", "ki67"] = Field("ki67", description="The stain whose slide tells the label.")
+    missing: float = Field(
+        0.0, ge=0, lt=1, description="Share of patients who lack a slide of one of the two stains."
+    )
+    side_px: int = Field(640, ge=256, le=100_000, description="Side of the square slides, in pixels.")
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
 
 
 class CropSettings(SlideListSettings):

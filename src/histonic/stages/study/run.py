@@ -14,7 +14,8 @@ from histonic.core.errors import RunError
 from histonic.core.files import require_writable_folder, set_aside
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
-from histonic.data.maps.store import Failure, Store
+from histonic.data.maps.failures import Failure
+from histonic.data.maps.store import Store
 from histonic.runs.primary import primary_of
 from histonic.runs.run import read_facts
 from histonic.stages.audit.findings import AuditFile, AuditResult

@@ -30,7 +30,7 @@ from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.core.units import WH, XY
 from histonic.data.annotations.shapes import Annotations
-from histonic.data.maps.store import Failure
+from histonic.data.maps.failures import Failure
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.slides.base import Slide, fingerprint_file, open_slide
 from histonic.slides.tiles import lay_tiles

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from histonic.aggregators.joined import JoinedParts
 from histonic.models.predicting import slide_vectors
 from histonic.nn.heads import Head, prediction_width
 from histonic.nn.losses import LOSSES
@@ -98,6 +99,11 @@ def fit_heads(
     slides = [slide_id for patient in patients for slide_id in patient.slide_ids]
     view = {"fabric": fabric, "crop_cells": data.crop_cells, "crops": data.crops}
     features = torch.from_numpy(slide_vectors(model, data.maps, slides, **view))  # type: ignore[arg-type]
+    if isinstance(model.aggregator, JoinedParts):
+        numbers = range(1, len(model.aggregator.parts) + 1)
+        there = [[data.maps.has_part(name, number) for number in numbers] for name in slides]
+        model.aggregator.fill(features.to(model.aggregator.absent), torch.tensor(there))
+        features = torch.from_numpy(slide_vectors(model, data.maps, slides, **view))  # type: ignore[arg-type]
     patient_of = np.repeat(np.arange(len(patients)), [len(patient.slide_ids) for patient in patients])
     fitted: dict[str, FittedHead] = {}
     for task in data.tasks:

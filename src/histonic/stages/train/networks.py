@@ -128,6 +128,7 @@ def _build(plan: Plan, network: Network, maps: Maps) -> SlideModel:
         tasks=plan.cohort.tasks,
         tile_heads=plan.tile_heads,
         stream_cells=network.settings.stream_cells,
+        code_sizes=[part.code_size for part in plan.parts],
     )
 
 
@@ -234,8 +235,12 @@ def _tell_facts(
 ) -> None:
     """Give the model what it needs to know of its training patients."""
     slide_ids = [slide_id for patient in fold.train for slide_id in patient.slide_ids]
-    mean, std = maps.code_scale(slide_ids)
-    model.scale.set(torch.from_numpy(mean), torch.from_numpy(std))
+    numbers = range(1, len(model.scale.mean) + 1) if model.scale.mean.dim() == 2 else [0]
+    scales = [maps.code_scale(slide_ids, number) for number in numbers]
+    mean, std = (
+        torch.from_numpy(np.stack(each)).view_as(model.scale.mean) for each in zip(*scales, strict=True)
+    )
+    model.scale.set(mean, std)
     for task in cohort.tasks:
         targets = cohort.targets(task, fold.train)
         if task.is_classification:

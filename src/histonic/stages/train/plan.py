@@ -8,16 +8,17 @@ from pathlib import Path
 
 from histonic.aggregators.base import is_fitted
 from histonic.core.cohort import Cohort, Fold
+from histonic.core.compressed import PatientPart
 from histonic.core.progress import Progress
-from histonic.data.maps.fusion import fuse_cohort, maps_of
+from histonic.data.maps.fusion import Fusion, fuse_cohort, maps_of
 from histonic.data.maps.memory import Maps
 from histonic.data.maps.store import Store
 from histonic.models.trained import network_name
 from histonic.nn.heads import Heads
 from histonic.runs.documents import Made
-from histonic.stages.train.folds import inner_folds
 from histonic.stages.train.search import TrialLosses, best_choice, search_choices
 from histonic.stages.train.settings import TrainSettings
+from histonic.stages.train.splitting.folds import inner_folds
 from histonic.training.seeds import torch_seed
 
 
@@ -57,6 +58,7 @@ class Plan:
         folds: Of all repeats, the patients as :mod:`histonic.data.maps.fusion` lets the networks see them.
         checkpoints: Folder of the networks.
         tile_heads: What the encoder says of a tile, for an aggregator that wants to know.
+        parts: Of the patients, where the store holds several.
     """
 
     settings: TrainSettings
@@ -65,6 +67,12 @@ class Plan:
     folds: tuple[Fold, ...]
     checkpoints: Path
     tile_heads: Heads | None = None
+    parts: tuple[PatientPart, ...] = ()
+
+    @property
+    def fusion(self) -> Fusion:
+        """How several slides of a patient come together."""
+        return "parts" if self.parts else self.settings.fusion
 
     def all_trials(self) -> list[Network]:
         """The trials of all folds."""
@@ -76,7 +84,7 @@ class Plan:
         if not self.settings.search:
             return {}
         seed = torch_seed(self.settings.seed, fold.repeat, fold.number) % 2**32
-        cohort = fuse_cohort(self.cohort, self.settings.fusion)
+        cohort = fuse_cohort(self.cohort, self.fusion)
         inner = inner_folds(cohort, fold, self.settings.search_folds, self.made, seed)
         return {
             # The inner fold takes the outer one's number, so that both are known by it.
@@ -137,7 +145,8 @@ class Plan:
             StoreError: A map is damaged or holds bad numbers.
         """
         store = Store.open(self.settings.store)
-        return Maps(maps_of(self.cohort.patients, self.settings.fusion, store.map), progress, shared=shared)
+        maps = maps_of(self.cohort.patients, self.fusion, store.map, self.parts)
+        return Maps(maps, progress, shared=shared)
 
     def spoken(self, network: Network) -> str:
         """What messages call a network."""

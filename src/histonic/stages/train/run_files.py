@@ -183,7 +183,7 @@ def copy_from_store(out: Path, store: Store, cohort: Cohort) -> None:
         for slide_id in patient.slide_ids:
             picture = store.thumbnail(slide_id)
             if picture is not None:
-                with replacing_file(out / "thumbnails" / picture.name) as partial:
+                with replacing_file(out / "thumbnails" / f"{slide_id}.jpg") as partial:
                     shutil.copyfile(picture, partial)
 
 

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
-from histonic.aggregators.base import first_rate, require_streaming, wants_tile_heads
+from histonic.aggregators.base import first_rate, wants_tile_heads
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.claims import sole_owner
-from histonic.core.cohort import Cohort, Fold
+from histonic.core.cohort import Cohort, Fold, patients_without
+from histonic.core.compressed import PatientPart
 from histonic.core.documents import write_document
-from histonic.core.errors import EncoderError, HistonicError, SettingsError, StoreError
+from histonic.core.errors import EncoderError, HistonicError, SettingsError
 from histonic.core.files import hash_of
 from histonic.core.processes.shared import CAN_SHARE
 from histonic.core.progress import Progress, Silent, say_may_end_early
 from histonic.core.registry import code_hash
 from histonic.core.settings import HIDDEN, resolve
-from histonic.core.task import parse_target
 from histonic.data.maps.fusion import fuse_cohort
 from histonic.data.maps.store import Store, encoder_path, map_folder, read_map_facts
 from histonic.data.tables.copies import with_copies
 from histonic.data.tables.issues import list_names
-from histonic.data.tables.joins import table_patients
-from histonic.data.tables.split_files import split_by_files
-from histonic.data.tables.styles import NO_SPLIT
-from histonic.data.targets.cohorts import LabelTable, build_cohort, read_labels
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.shipped import MULTITASK, SHIPPED
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_slide_heads
@@ -37,21 +31,16 @@ from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.familiarity import Familiarity, familiarity_of
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
-from histonic.runs.documents import FIRST_LOOK, CohortDocument, Made, RunDocument, SlidesGiven
+from histonic.runs.documents import FIRST_LOOK, CohortDocument, RunDocument, SlidesGiven
 from histonic.runs.files import clear_leftovers, require_same_origin, versions
-from histonic.runs.primary import with_primary
 from histonic.stages.train import run_files
-from histonic.stages.train.folds import make_folds
+from histonic.stages.train.cohort import cohort_of, for_first_look
 from histonic.stages.train.networks import read_losses, train_networks
 from histonic.stages.train.plan import Network, Plan, assign
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainKeywords, TrainSettings
-from histonic.stages.train.svm import require_usable
 from histonic.stages.train.thresholds import choose_thresholds, require_thresholds, wanted_points
 from histonic.training.devices import make_fabric, run_on, run_side_by_side
-
-QUICK_AGGREGATOR = "mean"
-"""Of a first look: its heads are fitted to the mean code of each slide, by a problem with one solution."""
 
 
 def train_slides(
@@ -84,17 +73,18 @@ def train_slides(
         RunError: Another process trains into the folder.
         OutputError: The run cannot be written.
     """
-    resolved = _for_first_look(resolve(TrainSettings, settings, values))
+    resolved = for_first_look(resolve(TrainSettings, settings, values))
     resolved = with_copies(resolved, None if resolved.private else resolved.out)
     listener = progress or Silent()
     if resolved.quick:
         listener.say(FIRST_LOOK)
     store, cohort, made, folds, described = cohort_of(resolved)
+    parts = store.patient_parts
     if _is_finished(resolved, described, listener):
         return resolved.out
     wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
     heads = find_tile_heads(store, listener) if wanted else None
-    plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints", heads)
+    plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints", heads, parts)
     for fold in folds:
         # Before hours of training: whether the inner folds can be made, and hazards have events.
         plan.trials(fold)
@@ -103,7 +93,7 @@ def train_slides(
         require_thresholds(cohort, fold, resolved, listener)
     for name, coding in cohort.codings.items():
         listener.say(f"{name}: {coding.text}")
-    for note in cohort.notes:
+    for note in (*cohort.notes, *_part_notes(cohort, parts)):
         listener.say(note)
     if made in ("fixed", "given folds") and resolved.folds != TrainSettings.model_fields["folds"].default:
         count = f"{len(folds)} folds" if made == "given folds" else "one test part"
@@ -121,76 +111,15 @@ def train_slides(
     return resolved.out
 
 
-class FoundCohort(NamedTuple):
-    """What maps and label table give a training, before any network is made."""
-
-    store: Store
-    cohort: Cohort
-    made: Made
-    folds: tuple[Fold, ...]
-    described: CohortDocument
-
-
-def cohort_of(settings: TrainSettings) -> FoundCohort:
-    """The patients of a training, how they are split, and what ``cohort.json`` will say of them.
-
-    Args:
-        settings: Of the training; nothing is written.
-
-    Raises:
-        SettingsError: A setting is wrong.
-        TableError: The label table is wrong.
-        CohortError: The patients cannot be joined or split.
-        StoreError: The store is empty, mixed or damaged.
-    """
-    resolved = _for_first_look(settings)
-    store = _open_store(resolved)
-    table = _read_table(resolved)
-    cohort = _build_cohort(resolved, table, store)
-    for choice in (resolved, *search_choices(resolved)):
-        first_rate(choice.aggregator, None)
-        _require_one_process(resolved, choice.aggregator)
-        require_streaming(choice.aggregator, choice.stream_cells)
-    require_usable(search_choices(resolved), cohort.tasks)
-    made, folds = make_folds(
-        fuse_cohort(cohort, resolved.fusion),
-        resolved.split,
-        folds=resolved.folds,
-        repeats=resolved.repeats,
-        seed=resolved.seed,
-    )
-    described = run_files.describe_cohort(cohort, made, folds, store, len(table_patients(table)))
-    return FoundCohort(store, cohort, made, folds, described)
-
-
-def _for_first_look(settings: TrainSettings) -> TrainSettings:
-    """The settings with what ``quick`` stands for.
-
-    Raises:
-        SettingsError: Another network is asked for as well.
-    """
-    if not settings.quick:
-        return settings
-    default = TrainSettings.model_fields["aggregator"].default
-    if settings.search or settings.aggregator not in (default, QUICK_AGGREGATOR):
-        found = f"--search {', '.join(settings.search)}" if settings.search else settings.aggregator
-        raise SettingsError(
-            f"Take a first look with {found}.",
-            f"A first look fits linear models of the mean code ({QUICK_AGGREGATOR}); it trains no networks.",
-            "Leave out --quick, or --search and --aggregator.",
-        )
-    return settings.model_copy(update={"aggregator": QUICK_AGGREGATOR, "initialisations": 1})
-
-
-def _require_one_process(settings: TrainSettings, aggregator: str) -> None:
-    """Refuse processes that would not know an aggregator of this session."""
-    if AGGREGATORS.is_of_session(aggregator) and settings.workers * settings.devices > 1:
-        raise SettingsError(
-            f"Train {aggregator!r} with {settings.workers} workers on {settings.devices} devices.",
-            "It was registered in this session, and other processes do not know it.",
-            "Use workers=1 and devices=1, or put the class into a package with the entry point "
-            f"{AGGREGATORS.group}.",
-        )
+def _part_notes(cohort: Cohort, parts: Sequence[PatientPart]) -> list[str]:
+    """Which patients lack a part."""
+    names = [part.name for part in parts]
+    without = patients_without(names, {each.patient_id: each.slide_ids for each in cohort.patients})
+    return [
+        f"{len(found)} of {len(cohort.patients)} patients have no slide of the part {name!r} and are kept: "
+        f"{list_names(found)}"
+        for name, found in without.items()
+    ]
 
 
 def _is_finished(settings: TrainSettings, described: CohortDocument, progress: Progress) -> bool:
@@ -229,53 +158,6 @@ def _tell_unseen_classes(cohort: Cohort, fold: Fold, progress: Progress) -> None
             )
 
 
-def _open_store(settings: TrainSettings) -> Store:
-    store = Store.open(settings.store)
-    if not store.slide_ids:
-        raise StoreError(
-            f"Train on the store {settings.store}.",
-            f"It holds no map ({len(store.failures())} slides failed).",
-            "Make maps with 'histonic compress'.",
-        )
-    return store
-
-
-def _read_table(settings: TrainSettings) -> LabelTable:
-    own = settings.split in ("random", "site")
-    if own and settings.splits is not None:
-        raise SettingsError(
-            f"Split as {settings.splits} says, and {settings.split}.",
-            "Only one can be.",
-            "Leave out --splits or --split.",
-        )
-    unused = NO_SPLIT if own or settings.splits is not None else {}
-    reading = {**settings.reading(), "columns": {**settings.columns, **unused}}
-    table = read_labels(settings.labels, **reading)
-    return table if settings.splits is None else split_by_files(table, settings.splits)
-
-
-def _build_cohort(settings: TrainSettings, table: LabelTable, store: Store) -> Cohort:
-    requests = [parse_target(text) for text in settings.target]
-    names = [request.name for request in requests]
-    for name in names:
-        if names.count(name) > 1 or not re.fullmatch(r"[^/\\.\x00][^/\\\x00]*", name):
-            raise SettingsError(
-                f"Train the targets {', '.join(names)}.",
-                f"{name!r} is named twice, or cannot name a file.",
-                "Give each target a name of its own, without slashes: NAME:KIND:COLUMN.",
-            )
-    cohort = build_cohort(table, requests, store.slide_ids, **settings.meaning())
-    if settings.hazard_intervals == 1:
-        raise SettingsError(
-            "Train hazards in 1 interval.", "One interval tells no time.", "Use 2 or more, or 0 for Cox."
-        )
-    tasks = tuple(
-        replace(task, intervals=settings.hazard_intervals) if task.kind == "survival" else task
-        for task in cohort.tasks
-    )
-    return replace(cohort, tasks=with_primary(tasks, settings.primary))
-
-
 def _train(
     plan: Plan, store: Store, described: CohortDocument, progress: Progress
 ) -> tuple[list[Trained], Familiarity | None]:
@@ -310,9 +192,11 @@ def _train(
     run_files.write_search(settings.out, settings, losses)
     kept = plan.all_networks(losses)
     train(kept)
-    patients = fuse_cohort(plan.cohort, settings.fusion).patients
     trained = [read_network(plan.path(network)) for network in kept]
-    return trained, familiarity_of(maps.moments, patients)
+    if plan.parts:
+        # The mean code of a joined map says more of how much there is of each part than of its stain.
+        return trained, None
+    return trained, familiarity_of(maps.moments, fuse_cohort(plan.cohort, plan.fusion).patients)
 
 
 def _used(plan: Plan) -> list[str]:
@@ -322,8 +206,11 @@ def _used(plan: Plan) -> list[str]:
 def _origin(plan: Plan, store: Store) -> dict[str, Any]:
     return {
         "versions": versions(),
-        "encoder": store.encoder.fingerprint,
-        "map settings": store.settings.to_dict(),
+        **(
+            {"parts": [part.to_dict() for part in plan.parts]}
+            if plan.parts
+            else {"encoder": store.encoder.fingerprint, "map settings": store.settings.to_dict()}
+        ),
         **_own_code(plan),
         "slides": {
             slide_id: read_map_facts(map_folder(store.path, slide_id)).content for slide_id in _used(plan)
@@ -349,23 +236,29 @@ def _write_results(
     settings, out = plan.settings, plan.settings.out
     points = wanted_points(settings)
     trained, thresholds = choose_thresholds(plan.cohort, plan.folds, trained, points)
-    encoder = find_encoder(store)
-    if encoder is None:
-        tool = store.encoder.spec.tool
-        why = f"was run by {tool}" if tool else f"no longer lies in the store {store.path}"
-        progress.say(f"the encoder {store.encoder.name!r} {why}: the bundle will predict from maps only")
+    encoders = {}
+    for part, own in (store.parts or {"": store}).items():
+        if (encoder := find_encoder(own)) is not None:
+            encoders[part] = encoder
+            continue
+        tool = own.encoder.spec.tool
+        why = f"was run by {tool}" if tool else f"no longer lies in the store {own.path}"
+        progress.say(f"the encoder {own.encoder.name!r} {why}: the bundle will predict from maps only")
+    first = next(iter(store.parts.values()), store)
     facts = BundleFacts(
         tasks=plan.cohort.tasks,
-        fusion=settings.fusion,
+        fusion=plan.fusion,
         test_crops=settings.test_crops,
-        encoder=store.encoder,
-        compress_settings=store.settings,
+        encoder=first.encoder,
+        compress_settings=first.settings,
         codings=plan.cohort.codings,
         calls=settings.calls,
         operating_points=points,
         quick=settings.quick,
+        parts=plan.parts,
     )
-    fingerprint = write_bundle(out / "bundle", facts, trained, encoder, plan.tile_heads, familiar)
+    alone = encoders.pop("", None)
+    fingerprint = write_bundle(out / "bundle", facts, trained, alone, plan.tile_heads, familiar, encoders)
     run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls, points)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)

@@ -17,7 +17,7 @@ import yaml
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.files import hash_of, require_writable_folder, write_text
 from histonic.core.progress import Progress, Silent
-from histonic.core.settings import make_settings
+from histonic.core.settings import StainNormalisation, StainSettings, make_settings
 from histonic.data.tables.issues import list_names
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.tile_set import TileSet, check_across
@@ -88,7 +88,7 @@ class Evaluator:
                 f"{given[0]!r} stands there, which differs from encoder to encoder.",
                 "Leave it out; 'sets', 'out' and 'cache' stand beside 'base'.",
             )
-        self._sets: dict[tuple[str, int, float], TileSet] = {}
+        self._sets: dict[tuple[str, int, float, str], TileSet] = {}
         self._codes: tuple[tuple[str, str], npt.NDArray[np.float32]] | None = None
         names = [each.name for each in settings.sets]
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -155,12 +155,17 @@ class Evaluator:
         run = train_encoder(self.training(changes, sets, out, seed), progress=self.progress)
         return str(run / "encoder.safetensors")
 
-    def tiles(self, declared: TileSetSettings, tile_px: int, mpp: float) -> TileSet:
-        """A tile set at an encoder's tile size and resolution."""
-        key = (declared.name, tile_px, mpp)
+    def tiles(
+        self, declared: TileSetSettings, tile_px: int, mpp: float, stain: StainNormalisation | None = None
+    ) -> TileSet:
+        """A tile set at an encoder's tile size and resolution, its stains as those of the encoder's own."""
+        key = (declared.name, tile_px, mpp, "" if stain is None else stain.model_dump_json())
         if key not in self._sets:
             at = {"objective": "multitask", "tile_px": tile_px, "mpp": mpp}
             training = self.training(at, seed=self.first_seed)
+            if stain is not None:
+                leaving = stain.model_copy(update={"otherwise": "leave"})
+                training = training.model_copy(update={"stain": StainSettings(normalisation=leaving)})
             self._sets[key] = read_set(declared, training, self.progress)
         return self._sets[key]
 
@@ -207,7 +212,8 @@ class Evaluator:
     ) -> list[Evaluated]:
         """Predictions from the file of an earlier run with the same encoder, tiles and settings, or now."""
         loaded = load_encoder(encoder, device=self.device)
-        tiles = self.tiles(declared, loaded.spec.tile_px, loaded.spec.mpp)
+        spec = loaded.spec
+        tiles = self.tiles(declared, spec.tile_px, spec.mpp, spec.stain)
         key = {
             **how,
             "encoder": identity(encoder),

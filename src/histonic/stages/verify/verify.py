@@ -15,15 +15,9 @@ from histonic.core.files import PARTIAL_PREFIX, hash_of, remove
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import resolve
 from histonic.data.maps.cell_maps import read_cell_map
+from histonic.data.maps.failures import read_failure
 from histonic.data.maps.integrity import content_hash
-from histonic.data.maps.store import (
-    MAP_SUFFIX,
-    MapFacts,
-    encoder_path,
-    read_failure,
-    read_map,
-    read_map_facts,
-)
+from histonic.data.maps.store import MAP_SUFFIX, MapFacts, encoder_path, read_map, read_map_facts, stores_in
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_facts, read_whole_run
@@ -87,7 +81,7 @@ def verify(
         **values: Settings by name, such as ``paths=["store"]``, ``repair=True``.
 
     Returns:
-        One result a path, in their order.
+        One result a path, in their order; of a folder of several stores one for each.
 
     Raises:
         SettingsError: A path is none of the four.
@@ -102,7 +96,15 @@ def verify(
     """
     resolved = resolve(VerifySettings, settings, values)
     listener = progress or Silent()
-    return [_verify(path, _kind(path), resolved.repair, listener) for path in resolved.paths]
+    paths = [each for path in resolved.paths for each in _stores_of(path)]
+    return [_verify(path, _kind(path), resolved.repair, listener) for path in paths]
+
+
+def _stores_of(path: Path) -> list[Path]:
+    """The stores of a folder that holds several, else the path itself."""
+    is_store = not path.is_dir() or any(path.glob(f"*{MAP_SUFFIX}"))
+    names = [] if is_store or (path / "run.json").is_file() else stores_in(path)
+    return [path / name for name in names] if len(names) > 1 else [path]
 
 
 def _kind(path: Path) -> str:

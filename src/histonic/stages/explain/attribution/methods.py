@@ -41,7 +41,7 @@ class Windows:
 
     Attributes:
         codes: ``(V, D, S, S)`` normalised codes: 0 is average tissue, and what stands on glass.
-        mask: ``(V, S, S)`` 1 where a cell holds tissue, else 0.
+        mask: ``(V, S, S)`` 1 where a cell holds tissue, else 0; of several parts of a patient their numbers.
         most_tissue: Tissue cells of the fullest window of the whole map, by which all of them are explained
             equally finely; 0: these windows are all.
     """
@@ -49,6 +49,11 @@ class Windows:
     codes: Tensor
     mask: Tensor
     most_tissue: int = 0
+
+    @property
+    def tissue(self) -> Tensor:
+        """``(V, S, S)`` 1 where a cell holds tissue of any part, else 0."""
+        return (self.mask > 0).to(self.mask.dtype)
 
 
 Method = Callable[[SlideModel, Windows, ExplainedOutput], Tensor]
@@ -106,7 +111,7 @@ def _class_activation(
     total = torch.zeros_like(windows.mask)
     for values, gradient, layer in zip(kept, gradients, layers or (None,), strict=True):
         total = total + _to_cells(join(values, gradient).detach(), windows.mask.shape[-1], layer)
-    return total * windows.mask
+    return total * windows.tissue
 
 
 @contextmanager
@@ -159,7 +164,7 @@ def attention(model: SlideModel, windows: Windows, output: ExplainedOutput) -> T
         )
     with torch.no_grad():
         weights: Tensor = weigh(windows.codes, windows.mask)
-    return weights * windows.mask.sum(dim=(1, 2), keepdim=True)
+    return weights * windows.tissue.sum(dim=(1, 2), keepdim=True)
 
 
 def occlusion(model: SlideModel, windows: Windows, output: ExplainedOutput) -> Tensor:
@@ -191,13 +196,14 @@ def _occlude(model: SlideModel, codes: Tensor, mask: Tensor, output: ExplainedOu
     whole = explained_value(model, codes[None], mask[None], output)
     losses = whole - output.evidence(head, head(vectors))
     spread = torch.zeros(-(-mask.shape[0] // side), -(-mask.shape[1] // side))
+    tissue = (mask > 0).to(mask.dtype)
     counts = (
-        F.avg_pool2d(F.pad(mask, (0, -mask.shape[1] % side, 0, -mask.shape[0] % side))[None], side)[0]
+        F.avg_pool2d(F.pad(tissue, (0, -mask.shape[1] % side, 0, -mask.shape[0] % side))[None], side)[0]
         * side**2
     )
     spread[squares[:, 0], squares[:, 1]] = losses.float()
     shares = (spread / counts.clamp_min(1)).repeat_interleave(side, 0).repeat_interleave(side, 1)
-    return shares[: mask.shape[0], : mask.shape[1]] * mask
+    return shares[: mask.shape[0], : mask.shape[1]] * tissue
 
 
 def _one_by_one(model: SlideModel, codes: Tensor, mask: Tensor, squares: Tensor, side: int) -> Tensor:
@@ -225,7 +231,7 @@ def integrated_gradients(model: SlideModel, windows: Windows, output: ExplainedO
         codes = (windows.codes * place).requires_grad_()
         evidence = explained_value(model, codes, windows.mask, output).sum()
         total.add_(torch.autograd.grad(evidence, codes)[0], alpha=weight)
-    return (total * windows.codes).sum(dim=1) * windows.mask
+    return (total * windows.codes).sum(dim=1) * windows.tissue
 
 
 def path_steps(windows: Windows, cost: float) -> int:
@@ -239,7 +245,7 @@ def path_steps(windows: Windows, cost: float) -> int:
         >>> path_steps(Windows(torch.zeros(1, 1, 400, 400), torch.ones(1, 400, 400)), cost=1)
         3
     """
-    tissue = windows.most_tissue or int(windows.mask.sum(dim=(1, 2)).max())
+    tissue = windows.most_tissue or int(windows.tissue.sum(dim=(1, 2)).max())
     work = cost * tissue + GLASS_COST * windows.mask[0].numel()
     return min(max(int(PATH_CELLS / work), 1), PATH_STEPS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.cohort import Patient
-from histonic.core.compressed import CompressedSlide
+from histonic.core.compressed import CompressedSlide, PatientPart
 from histonic.core.progress import Silent
 from histonic.core.tissue_box import TissueBox
 from histonic.core.units import RC, Shape
@@ -54,6 +54,7 @@ def model_input_of(
     patient: SlidesOfPatient | None,
     fusion: Fusion,
     read: Callable[[str], CompressedSlide],
+    parts: Sequence[PatientPart] = (),
 ) -> ModelInput:
     """The map in which the networks saw a slide.
 
@@ -62,15 +63,16 @@ def model_input_of(
         patient: Of ``cohort.json``; None for a slide that is none of the cohort, which is seen by itself.
         fusion: How the run brings several slides of a patient together.
         read: Opens the map of a slide.
+        parts: Of the run's patients, where it has several.
     """
     shape = Shape(*slide.mask.shape)
     names = patient.slide_ids if patient else (slide.slide_id,)
-    if fusion == "late" or len(names) == 1:
+    if fusion == "late" or (fusion == "early" and len(names) == 1):
         alone = Maps({slide.slide_id: slide}, Silent(), memory_for_one_look())
         return ModelInput(alone, slide.slide_id, shape, TissueBox(RC(0, 0), shape), RC(0, 0))
     whole = Patient(patient.patient_id if patient else "", names)
     opened = {name: slide if name == slide.slide_id else read(name) for name in names}
-    maps = Maps(maps_of([whole], fusion, opened.__getitem__), Silent(), memory_for_one_look())
+    maps = Maps(maps_of([whole], fusion, opened.__getitem__, parts), Silent(), memory_for_one_look())
     boxes, places, _ = lay_out_tissue([opened[name].mask for name in names])
     number = names.index(slide.slide_id)
     return ModelInput(maps, fuse_patient(whole, fusion).slide_ids[0], shape, boxes[number], places[number])

@@ -6,7 +6,7 @@ from typing import Any
 
 from histonic.core.cohort import Exclusion
 from histonic.core.documents import Document, Part
-from histonic.data.maps.store import Failure
+from histonic.data.maps.failures import Failure
 from histonic.runs.documents import CohortCounts, RunDocument
 from histonic.stages.report.document.sections import (
     AuditSection,

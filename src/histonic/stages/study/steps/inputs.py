@@ -19,9 +19,9 @@ from histonic.stages.explain.settings import ExplainSettings
 from histonic.stages.predict.settings import ExternalSettings, PredictSettings
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.study.steps.records import MadeOf
+from histonic.stages.train.cohort import cohort_of
 from histonic.stages.train.run_files import FREE_SETTINGS
 from histonic.stages.train.settings import TrainSettings
-from histonic.stages.train.train import cohort_of
 
 SAYS_NOTHING = ("device", "batch", "workers", "dry_run")
 """Settings that change how a step is done and not what comes out, but for training."""

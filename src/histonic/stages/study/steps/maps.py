@@ -10,10 +10,10 @@ from typing import Any
 
 from histonic.core.errors import SettingsError, SlideError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, output_error, set_aside
+from histonic.data.maps.failures import failure_path
 from histonic.data.maps.store import (
     MAP_SUFFIX,
     MapFacts,
-    failure_path,
     map_folder,
     read_checked_facts,
     thumbnail_path,

@@ -11,8 +11,8 @@ import numpy as np
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.errors import CohortError
 from histonic.runs.documents import Made
-from histonic.stages.train.site_splits import require_comparable, split_by_site
-from histonic.stages.train.splits import given_parts, split_parts, teaches
+from histonic.stages.train.splitting.site_splits import require_comparable, split_by_site
+from histonic.stages.train.splitting.splits import given_parts, split_parts, teaches
 
 SplitKind = Literal["auto", "random", "site", "table"]
 VALIDATION_PARTS = 5
@@ -37,7 +37,7 @@ def make_folds(
 
     Raises:
         CohortError: The table gives no split, or one that cannot be used or repeated; see
-            :func:`histonic.stages.train.splits.split_parts`.
+            :func:`histonic.stages.train.splitting.splits.split_parts`.
     """
     made = _how(cohort, split)
     if made in ("given parts", "given folds") and repeats > 1:
@@ -111,7 +111,7 @@ def rotate(cohort: Cohort, split: Mapping[str, int], parts: int) -> list[Fold]:
 
     Args:
         cohort: The patients.
-        split: Part per patient_id, from :func:`histonic.stages.train.splits.split_parts`.
+        split: Part per patient_id, from :func:`histonic.stages.train.splitting.splits.split_parts`.
         parts: Number of parts.
 
     Raises:

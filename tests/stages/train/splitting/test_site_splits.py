@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
-from histonic.stages.train.site_splits import split_by_site
+from histonic.stages.train.splitting.site_splits import split_by_site
 
 MSI = Task("msi", "binary", ("msi",), ("no", "yes"))
 

@@ -10,9 +10,9 @@ from torch import nn
 
 from histonic.aggregators.base import build_model
 from histonic.aggregators.registry import AGGREGATORS
-from histonic.aggregators.session import register_aggregator
 from histonic.core.errors import SettingsError
 from histonic.core.task import Task
+from histonic.models.session import register_aggregator
 
 
 class Middle(nn.Module):

@@ -7,7 +7,7 @@ import pytest
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
-from histonic.stages.train.folds import inner_folds, make_folds, rotate
+from histonic.stages.train.splitting.folds import inner_folds, make_folds, rotate
 
 SCORE = Task("score", "regression", ("s",))
 OS = Task("os", "survival", ("t", "e"))

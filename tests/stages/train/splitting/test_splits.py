@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import CohortError
 from histonic.core.task import Task
-from histonic.stages.train.splits import given_parts, split_parts
+from histonic.stages.train.splitting.splits import given_parts, split_parts
 
 GRADE = Task("grade", "multiclass", ("grade",), ("a", "b", "c"))
 SCORE = Task("score", "regression", ("score",))

@@ -1,0 +1,1 @@
+"""Colours of tiles brought to those of a reference, by what is known of the whole slide."""

@@ -13,6 +13,7 @@ import pytest
 from fixtures.challenges import bare  # noqa: F401
 from fixtures.runs import make_run, reads, run_facts  # noqa: F401
 from fixtures.stores import cohort_folder, slide_maker, store_maker  # noqa: F401
+from fixtures.views import viewed_run  # noqa: F401
 
 _declared: list[object] = []
 """Kept for the life of the process: the declarations end with their Library."""

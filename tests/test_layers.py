@@ -52,8 +52,8 @@ INNER_FLOORS = {
     "stages/train": [{"splitting"}, {""}],
     "stages/transfer": [{"tiles"}, {""}],
     "stages/evaluate": [{""}, {"clinical"}],
-    "stages/report": [{"document"}, {"wording"}, {"figures"}, {""}],
-    "app": [{"terminal"}, {""}],
+    "stages/report": [{"cases"}, {"document"}, {"wording"}, {"figures"}, {""}],
+    "app": [{"terminal"}, {"view"}, {""}],
 }
 """The same within a room; "" stands for the files that lie in it beside its folders."""
 MOST_MODULES, MOST_LINES = 14, 450

@@ -12,7 +12,7 @@ import pytest
 
 THIRD_PARTY = {
     *("PIL", "aiohttp", "click", "filelock", "fsspec", "h5py", "imagecodecs", "jinja2", "lifelines"),
-    *("lightning_fabric", "pydicom", "s3fs", "wsidicom"),
+    *("lightning_fabric", "pydicom", "s3fs", "starlette", "uvicorn", "wsidicom"),
     *("matplotlib", "numpy", "openpyxl", "openslide", "pandas", "pyarrow", "pydantic", "rich", "safetensors"),
     *("scipy", "simplejpeg", "sklearn", "tifffile", "timm", "torch", "torchvision", "yaml", "zarr"),
 }
@@ -34,6 +34,7 @@ SETTINGS = {
     "explain": {"histonic.stages.explain.settings"},
     "compare": {"histonic.stages.compare.settings"},
     "verify": {"histonic.stages.verify.settings"},
+    "view": {"histonic.app.view.settings"},
     "encoder train": {"histonic.stages.encoder.settings"},
     "encoder import": {"histonic.stages.encoder.settings"},
     "encoder pool": {"histonic.stages.encoder.settings"},

@@ -24,6 +24,7 @@ from histonic.app.result import compare, explain, export, export_onnx, report, v
 from histonic.app.study import init, run
 from histonic.app.terminal.faults import end_like_an_interruption, end_quietly, tell_unforeseen
 from histonic.app.tiles import simulate, tiles
+from histonic.app.view.command import view
 from histonic.core.errors import HistonicError
 
 
@@ -72,7 +73,7 @@ histonic = CommandLine(
     "histonic",
     [
         *(init, run, doctor, convert, compress, import_, project, audit, train, external, predict, recipe),
-        *(report, explain, compare, verify, export, export_onnx, demo, list_),
+        *(report, view, explain, compare, verify, export, export_onnx, demo, list_),
         *(encoder, tiles, simulate, study, bench),
     ],
     help="Slides and a label table in, a cross-validated patient-level model and a report out.",

@@ -56,13 +56,16 @@ def colour_scale(values: npt.NDArray[np.float32], signed: bool) -> tuple[float, 
     return (-most, most) if signed else (0.0, most)
 
 
-def paint_overlay(picture: UInt8Image, cells: CellMap, signed: bool) -> UInt8Image:
+def paint_overlay(
+    picture: UInt8Image, cells: CellMap, signed: bool, limits: tuple[float, float] | None = None
+) -> UInt8Image:
     """The slide in grey with cells in colour, the stronger the greater the value.
 
     Args:
         picture: uint8 ``(h, w, 3)`` of the whole slide.
         cells: The explanation.
         signed: Whether values speak for and against, or are attention.
+        limits: Values at the two ends of the colours; by default those of this slide.
 
     Returns:
         uint8 ``(h, w, 3)``.
@@ -78,7 +81,7 @@ def paint_overlay(picture: UInt8Image, cells: CellMap, signed: bool) -> UInt8Ima
         np.clip(cols, 0, cells.values.shape[1] - 1).astype(int),
     )
     values = np.where(on_rows[:, None] & on_cols, cells.values[places], np.nan)
-    low, high = colour_scale(cells.values, signed)
+    low, high = limits or colour_scale(cells.values, signed)
     shade = np.nan_to_num((values - low) / (high - low), nan=0.5)
     colour = (SIGNED if signed else UNSIGNED)(np.clip(shade, 0, 1))[..., :3] * 255
     strength = np.clip(np.abs(np.nan_to_num(values)) / high, 0, 1)

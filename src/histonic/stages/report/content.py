@@ -22,12 +22,13 @@ from histonic.stages.evaluate.curves import Curves
 from histonic.stages.evaluate.evaluate import evaluate_target
 from histonic.stages.evaluate.groups import site_grouping
 from histonic.stages.report.audit import audit_content
+from histonic.stages.report.cases.content import list_cases
 from histonic.stages.report.commands import command_lines
 from histonic.stages.report.document.report import Making, Report
 from histonic.stages.report.document.target import ExternalCohort, Target
 from histonic.stages.report.evidence import evidence_of, groups_of
 from histonic.stages.report.folds import patient_groups
-from histonic.stages.report.maps import report_explanations
+from histonic.stages.report.maps import explained_places, report_explanations
 from histonic.stages.report.points import describe_points
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.report.slides import shown_slides, tissue_section
@@ -70,6 +71,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
     facts = run.facts
     moved = run_with_store(run, settings)
     audited = audit_content(moved, progress)
+    tissue, explanations = tissue_section(moved), report_explanations(moved, progress)
     content = Report(
         report=Making(histonic=version("histonic"), resamples=resamples, seed=SEED),
         summary=cohort.opening(run.cohort.counts, [target.label for target in targets], facts),
@@ -90,11 +92,12 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         folds=patient_groups(patients, tables, "fold", lambda patient: patient.tested_in[0][1]),
         sites=patient_groups(patients, tables, "site", lambda patient: patient.site),
         slides=shown_slides(run),
-        tissue=tissue_section(moved),
+        tissue=tissue,
         failures=run.failures,
         history=network_histories(run),
         commands=command_lines(run, settings),
-        explanations=report_explanations(moved, progress),
+        explanations=explanations,
+        cases=list_cases(moved, tissue.share_of(), explained_places(moved, explanations)),
     )
     return Report.model_validate(_plain(content.model_dump(by_alias=True)))
 

@@ -12,19 +12,23 @@ from histonic.core.errors import HistonicError
 from histonic.core.files import hash_of
 from histonic.core.progress import Progress
 from histonic.core.task import Task
+from histonic.data.maps.store import thumbnail_path
 from histonic.runs.run import Run
+from histonic.stages.explain.attribution.methods import UNSIGNED
 from histonic.stages.explain.choice import chosen_patients
 from histonic.stages.explain.explain import FOLDER, explain_read_run
 from histonic.stages.explain.files import prediction_words, read_records
 from histonic.stages.explain.record import Explanation, summary_row
 from histonic.stages.explain.settings import ExplainSettings
+from histonic.stages.report.cases.content import explained_files
+from histonic.stages.report.cases.pictures import common_scale, greatest_value, pair_picture
 from histonic.stages.report.document.sections import ExplainedSlide, ExplanationsSection
 
 METHOD = "integrated-gradients"
 PATIENTS = 2
 """Most certain, and as many least certain, patients of a target; one where there are many targets."""
 MANY_TARGETS = 4
-WIDTH_PX = {"overlay.png": 1000, "tiles.png": 760}
+TILES_PX = 760
 QUALITY = 72
 NUMBERS = ("gain", "deletion", "insertion", "random", "randomised", "lesion_cells", "auc", "auc_randomised")
 
@@ -40,6 +44,7 @@ def report_explanations(run: Run, progress: Progress) -> ExplanationsSection:
         progress: ConfounderResult what cannot be had.
     """
     problem = ""
+    scales: dict[str, float] = {}
     targets: dict[str, list[ExplainedSlide]] = {}
     bundle = run.folder / "bundle" / "bundle.json"
     if not bundle.is_file():
@@ -50,13 +55,16 @@ def report_explanations(run: Run, progress: Progress) -> ExplanationsSection:
         for task in run.tasks:
             targets[task.name], reasons = _of_target(run, task, fingerprint, progress)
             problem = problem or " ".join(reasons[:1])
+            # Of all patients that were explained, be they on the page or not.
+            folders = [_folder(run, each) for each in _records(run, task, fingerprint).values()]
+            scales[task.name] = common_scale(folders)
     except HistonicError as error:
         progress.say(f"no explanations: {error.found}")
         problem = (
             f"There are no maps of what the model looks at: {error.found} {error.todo} "
             f"Then run histonic explain {run.folder}, and the report again."
         )
-    return ExplanationsSection(problem=problem, method=METHOD, targets=targets)
+    return ExplanationsSection(problem=problem, method=METHOD, targets=targets, scales=scales)
 
 
 def _of_target(
@@ -78,7 +86,7 @@ def _of_target(
             reasons.append(reason)
         known = _records(run, task, bundle)
     shown = [
-        _shown(known[slide], roles[name], len(patients[name].slide_ids))
+        _shown(run, known[slide], roles[name], len(patients[name].slide_ids))
         for name, slide in slides.items()
         if slide in known
     ]
@@ -99,7 +107,11 @@ def _records(run: Run, task: Task, bundle: str) -> dict[str, Explanation]:
     }
 
 
-def _shown(record: Explanation, role: str, slides: int) -> ExplainedSlide:
+def _folder(run: Run, record: Explanation) -> Path:
+    return run.folder / FOLDER / record.method / record.target / record.slide_id
+
+
+def _shown(run: Run, record: Explanation, role: str, slides: int) -> ExplainedSlide:
     row, kind, truth = summary_row(record), record.kind, record.truth
     if isinstance(truth, tuple):
         truth = f"event at {truth[0]:g}" if truth[1] else f"no event until {truth[0]:g}"
@@ -122,20 +134,50 @@ def _shown(record: Explanation, role: str, slides: int) -> ExplainedSlide:
         above_baseline=record.shrinkage > 0,
         note=record.picture_note,
         folder=f"{FOLDER}/{record.method}/{record.target}/{record.slide_id}",
+        greatest=greatest_value(_folder(run, record)),
         **{key: getattr(row, key) for key in NUMBERS},
     )
 
 
-def explanation_pictures(folder: Path, explanations: ExplanationsSection) -> dict[str, dict[str, str]]:
-    """Overlay and sheet of every shown slide as data URIs, by their folder; empty if damaged."""
-    return {
-        shown.folder: {
-            name.removesuffix(".png"): _small(folder / shown.folder / name, width)
-            for name, width in WIDTH_PX.items()
-        }
-        for target in explanations.targets.values()
-        for shown in target
+def explained_places(run: Run, explanations: ExplanationsSection) -> dict[tuple[str, str], str]:
+    """By target and slide_id where an explanation can be looked at: on the page, or a file of the run."""
+    bundle = run.folder / "bundle" / "bundle.json"
+    if not bundle.is_file():
+        return {}
+    shown = {
+        item.folder: place_of(number, place)
+        for number, task in enumerate(run.tasks)
+        for place, item in enumerate(explanations.targets.get(task.name, ()))
     }
+    folder = f"{FOLDER}/{METHOD}"
+    return explained_files(read_records(run.folder / folder), folder, hash_of(bundle), shown)
+
+
+def place_of(target: int, number: int) -> str:
+    """Where on the page an explanation stands.
+
+    Example:
+        >>> place_of(0, 2)
+        'map-1-3'
+    """
+    return f"map-{target + 1}-{number + 1}"
+
+
+def explanation_pictures(run: Run, explanations: ExplanationsSection) -> dict[str, dict[str, str]]:
+    """Map and sheet of every shown slide as data URIs, by their folder; empty if damaged.
+
+    All maps of a target have one colour scale.
+    """
+    signed = explanations.method not in UNSIGNED
+    found = {}
+    for name, target in explanations.targets.items():
+        for shown in target:
+            folder = run.folder / shown.folder
+            places = (run.thumbnail(shown.slide_id), thumbnail_path(run.facts.store, shown.slide_id))
+            picture = next((place for place in places if place.is_file()), None)
+            pair = pair_picture(folder, picture, explanations.scales.get(name, 1.0), signed=signed)
+            found[shown.folder] = {"overlay": pair, "tiles": _small(folder / "tiles.png", TILES_PX)}
+    return found
 
 
 def _small(path: Path, width: int) -> str:

@@ -22,6 +22,8 @@ from histonic.runs.ordered import draw_ordered, value_name
 from histonic.runs.run import Run, read_whole_run
 from histonic.stages.report import points
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
+from histonic.stages.report.cases import page as case_page
+from histonic.stages.report.cases import plain
 from histonic.stages.report.content import ROWS_SHOWN, report_content, run_with_store
 from histonic.stages.report.document.report import Report
 from histonic.stages.report.figures.forest import forest_picture
@@ -73,9 +75,10 @@ def write_report(
     require_writable_folder(run.folder)
     listener.stage("evaluate", len(run.tasks))
     content = report_content(run, resolved, listener)
-    pictures = _pictures(content, run_with_store(run, resolved), listener)
-    page = render_page(content, pictures)
+    moved = run_with_store(run, resolved)
+    page = render_page(content, _pictures(content, moved, listener))
     write_document(run.folder / "report.json", content)
+    case_page.write_pages(_environment(), moved, content.cases, content.report.histonic)
     path = run.folder / "report.html"
     write_text(path, page)
     for task in run.tasks:
@@ -91,9 +94,16 @@ def render_page(content: Report, pictures: Mapping[str, Any]) -> str:
         content: What ``report.json`` holds.
         pictures: ``targets`` (a list of figures per target), ``forests`` (a figure or None per target),
             ``external`` (per cohort a list of figures per target), ``audit`` (a list of figures),
-            ``training`` (a figure or None), ``slides`` (a data URI per slide_id) and ``explanations``
-            (overlay and tiles per folder).
+            ``training`` (a figure or None), ``slides`` (a data URI per slide_id), ``explanations`` (overlay
+            and tiles per folder), and what the case list needs (``cases``, ``case_pages``, ``script``,
+            ``script_hash``).
     """
+    listed = case_page.numbers_of(content.cases)
+    template = _environment().get_template("report.html.j2")
+    return template.render(dict(content), pictures=pictures, numbers_of=listed)
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("histonic.stages.report", "templates"),
         autoescape=True,
@@ -110,7 +120,8 @@ def render_page(content: Report, pictures: Mapping[str, Any]) -> str:
     environment.globals.update(
         interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN, audit_levels=LEVEL_WORDS
     )
-    return environment.get_template("report.html.j2").render(dict(content), pictures=pictures)
+    environment.globals.update(plain=plain)
+    return environment
 
 
 def interval_drawing(score: Score) -> dict[str, float] | None:
@@ -151,6 +162,7 @@ def _pictures(content: Report, run: Run, progress: Progress) -> dict[str, Any]:
     for slide_id in sorted(names):
         slides[slide_id] = _small_picture(run, slide_id, progress)
         progress.advance(note=slide_id)
+    pages = case_page.split_pages(content.cases)
     return {
         "targets": figures,
         "audit": audit_pictures(content.audit),
@@ -158,7 +170,11 @@ def _pictures(content: Report, run: Run, progress: Progress) -> dict[str, Any]:
         "external": external,
         "training": training_picture(content.history),
         "slides": slides,
-        "explanations": explanation_pictures(run.folder, content.explanations),
+        "explanations": explanation_pictures(run, content.explanations),
+        "case_pages": pages,
+        "cases": case_page.pictures_of(run, pages[0].cases),
+        "script": case_page.script(),
+        "script_hash": case_page.script_hash(),
     }
 
 

@@ -8,6 +8,7 @@ from histonic.core.cohort import Exclusion
 from histonic.core.documents import Document, Part
 from histonic.data.maps.failures import Failure
 from histonic.runs.documents import CohortCounts, RunDocument
+from histonic.stages.report.cases.document import CaseList
 from histonic.stages.report.document.sections import (
     AuditSection,
     ChosenSettings,
@@ -52,4 +53,5 @@ class Report(Document):
     failures: tuple[Failure, ...]
     history: tuple[NetworkHistory, ...]
     explanations: ExplanationsSection
+    cases: CaseList = CaseList()
     commands: tuple[str, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from histonic.core.documents import Part, SparsePart
@@ -92,6 +93,12 @@ class TissueSection(Part):
     slides: tuple[SlideTissue, ...]
     outliers: tuple[OutlyingSlide, ...]
 
+    def share_of(self) -> dict[str, float]:
+        """Share of tissue by slide_id, of the area where it is known, else of the cells."""
+        return {
+            each.slide_id: each.of_cells if each.of_area is None else each.of_area for each in self.slides
+        }
+
 
 class ShownSlide(Part):
     """A slide whose picture is on the page."""
@@ -145,6 +152,7 @@ class ExplainedSlide(Part):
         above_baseline: Validation kept a share of the networks' predictions.
         note: Why pictures are coarse; else empty.
         folder: Of the explanation, in the run.
+        greatest: Size of value at which this slide's colours alone would end; None if not known.
         gain: This and the following as in ``summary.csv``.
     """
 
@@ -161,6 +169,7 @@ class ExplainedSlide(Part):
     above_baseline: bool
     note: str
     folder: str
+    greatest: float | None = None
     gain: float | None
     deletion: float | None
     insertion: float | None
@@ -172,8 +181,13 @@ class ExplainedSlide(Part):
 
 
 class ExplanationsSection(Part):
-    """Where the model looks: slides by target, and why there are none or few."""
+    """Where the model looks: slides by target, and why there are none or few.
+
+    Attributes:
+        scales: By target where colours end, the same for all its patients.
+    """
 
     problem: str
     method: str
     targets: dict[str, tuple[ExplainedSlide, ...]]
+    scales: Mapping[str, float] = {}

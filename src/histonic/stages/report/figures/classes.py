@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from histonic.stages.evaluate.curves import ClassCurves
+from histonic.stages.report.cases.plain import dots_words, enough_in_groups
 from histonic.stages.report.document.target import Target
 from histonic.stages.report.figures.drawing import (
     COLOURS,
@@ -13,6 +14,7 @@ from histonic.stages.report.figures.drawing import (
     PALE,
     Picture,
     bin_pairs,
+    dot_style,
     draw_cell_texts,
     draw_dots,
     draw_figure,
@@ -77,7 +79,7 @@ def calibration_picture(target: Target, curves: ClassCurves) -> Picture:
                 markersize=7,
                 label=short_name(curve.name, width),
                 linewidth=1.3,
-                **line_style(index),
+                **(line_style(index) if enough_in_groups(curve.count) else dot_style(index)),
             )
         if curves.smooth is not None:
             axes.plot(curves.smooth.x, curves.smooth.y, color=COLOURS[0], linewidth=2.4, alpha=0.45)
@@ -85,13 +87,14 @@ def calibration_picture(target: Target, curves: ClassCurves) -> Picture:
         place_legend(figure, axes, len(lines), "upper left")
 
     points = "; ".join(f"“{curve.name}” {bin_pairs(curve)}" for curve in lines)
+    few = dots_words([count for curve in lines for count in curve.count])
     smooth = "" if curves.smooth is None else " The pale line is a smooth curve through the single patients."
     return Picture(
         "Calibration",
         draw_figure(draw, with_legend(len(lines))),
         f"Calibration. Predicted and observed shares: {points}.",
         "Patients grouped by predicted probability. On the dotted diagonal, a predicted 30 % comes true in "
-        "30 of 100 patients; points below it mean that the model promises too much." + smooth,
+        "30 of 100 patients; points below it mean that the model promises too much." + smooth + few,
     )
 
 

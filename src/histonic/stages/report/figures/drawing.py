@@ -101,6 +101,11 @@ def line_style(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
 
 
+def dot_style(index: int) -> dict[str, Any]:
+    """Colour of the index-th of several sets of dots that no line joins."""
+    return {"color": COLOURS[index % len(COLOURS)], "linestyle": "", "fillstyle": "none"}
+
+
 def short_name(text: str, width: int = 22) -> str:
     """A name that fits into a figure."""
     folded = shorten(text, width, placeholder="…")

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from histonic.stages.evaluate.curves import ValueCurves
+from histonic.stages.report.cases.plain import dots_words, enough_in_groups
 from histonic.stages.report.document.target import Target
 from histonic.stages.report.figures.drawing import (
     COLOURS,
@@ -44,16 +45,24 @@ def value_calibration_picture(target: Target, curves: ValueCurves) -> Picture:
     """Mean truth against mean prediction in groups of equally many patients, with the fitted line."""
     bins = curves.calibration
     slope, intercept = bins.slope, bins.intercept
+    slopes = (
+        " A slope of 1 is right; between 0 and 1 the predictions are spread too far; at 0 or below they do "
+        "not follow the truth."
+        if enough_in_groups(bins.count)
+        else ""
+    )
     line = (
         "The predictions do not vary, so no line was fitted."
         if slope is None or intercept is None
+        else dots_words(bins.count).strip()
+        if not enough_in_groups(bins.count)
         else f"Fitted line: truth = {words.line_words(slope, intercept)}."
     )
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         predicted, observed = np.array(bins.predicted), np.array(bins.observed)
-        if slope is not None and intercept is not None:
+        if slope is not None and intercept is not None and enough_in_groups(bins.count):
             ends = np.array([predicted.min(), predicted.max()])
             axes.plot(ends, intercept + slope * ends, color=COLOURS[1], linewidth=2, label="fitted line")
         axes.plot(
@@ -68,6 +77,5 @@ def value_calibration_picture(target: Target, curves: ValueCurves) -> Picture:
         "Calibration",
         draw_figure(draw),
         f"Calibration. Mean predicted and true values: {bin_pairs(bins)}. {line}",
-        f"Patients grouped by predicted value. {line} A slope of 1 is right; between 0 and 1 the predictions "
-        "are spread too far; at 0 or below they do not follow the truth.",
+        f"Patients grouped by predicted value. {line}{slopes}",
     )

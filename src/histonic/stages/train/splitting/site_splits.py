@@ -31,9 +31,10 @@ def split_by_site(cohort: Cohort, parts: int, seed: int, *, left_out: int = 2) -
     """Divide the patients into parts so that every site lies in one part (Howard et al. 2021).
 
     Among such splits one is sought whose parts are alike in size and targets: the sum over groups (all
-    patients; each class, quarter, event and half, as :func:`~histonic.stages.train.splitting.splits.split_parts` has
-    them) of (patients - wanted patients)^2 / size of the group. Sites are placed one after the other where
-    the sum grows least, the largest first or in random orders, then moved and swapped while it falls.
+    patients; each class, quarter, event and half, as
+    :func:`~histonic.stages.train.splitting.splits.split_parts` has them) of
+    (patients - wanted patients)^2 / size of the group. Sites are placed one after the other where the sum
+    grows least, the largest first or in random orders, then moved and swapped while it falls.
 
     Sites that share a patient (``A+B``) stay together.
 

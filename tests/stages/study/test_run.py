@@ -35,7 +35,7 @@ from histonic.stages.study.run import run_study
 from histonic.stages.study.steps.inputs import table_hash
 from histonic.stages.study.steps.maps import find_maps
 from histonic.stages.study.steps.records import read_record
-from histonic.stages.study.steps.running import EARLIER, look_at
+from histonic.stages.study.steps.running import EARLIER, forget, look_at
 
 PATIENTS = 10
 NO_EXPLANATIONS = ExplanationsSection(problem="not looked at here", method=METHOD, targets={})
@@ -233,6 +233,20 @@ def test_slides_that_come_change_and_go(folder: Path) -> None:
     assert stands(file) == DONE
 
 
+def test_a_training_by_the_single_command_is_taken(folder: Path) -> None:
+    file = write_study(folder, SMALL)
+    run_study(study=file)
+    forget(folder / "study", "train")
+    before = times(folder, "study/run/predictions/*")
+    assert stands(file)["train"] == "goes on"
+    run_study(study=file)
+    assert stands(file) == DONE and times(folder, "study/run/predictions/*") == before
+    # Unless its maps may be others: they are younger than the run.
+    forget(folder / "study", "train")
+    os.utime(folder / "study/store/s-P05.zarr/zarr.json")
+    assert stands(file)["train"] == "to do"
+
+
 @pytest.mark.long
 def test_another_encoder_makes_all_maps_anew(folder: Path) -> None:
     file = write_study(folder, changed(SMALL, "compress", tissue={"min_cell_share": 0.5}))
@@ -344,18 +358,20 @@ def test_another_cohort_is_tested_and_leaves_with_its_line(tmp_path: Path) -> No
     write_labels(
         tmp_path / "other.xlsx", {name: 20.0 + 9 * n for n, name in enumerate(("Q1", "Q2", "Q3", "Q4"))}
     )
-    other = {"name": "Ulm", "compress": {"slides": ["other"]}, "labels": "other.xlsx"}
+    other = {"name": "Ulm hospital", "compress": {"slides": ["other"]}, "labels": "other.xlsx"}
     file = write_study(tmp_path, {**SMALL, "external": [other]})
     run_study(study=file)
-    scored = tmp_path / "study/run/external/Ulm/predictions/score.csv"
-    assert len(pd.read_csv(scored)) == 4 and "Ulm" in (tmp_path / "study/run/report.html").read_text()
-    assert stands(file) == {**DONE, "compress Ulm": "done", "external Ulm": "done"}
+    scored = tmp_path / "study/run/external/Ulm hospital/predictions/score.csv"
+    assert (
+        len(pd.read_csv(scored)) == 4 and "Ulm hospital" in (tmp_path / "study/run/report.html").read_text()
+    )
+    assert stands(file) == {**DONE, "compress Ulm hospital": "done", "external Ulm hospital": "done"}
     trained = times(tmp_path, "study/run/bundle/*")
     write_labels(tmp_path / "other.xlsx", {"Q1": 1.0, "Q2": 2.0, "Q3": 3.0, "Q4": 2.5})
     now = stands(file)
-    assert (now["train"], now["external Ulm"], now["report"]) == ("done", "to do", "to do")
+    assert (now["train"], now["external Ulm hospital"], now["report"]) == ("done", "to do", "to do")
     run_study(study=write_study(tmp_path, SMALL))
-    assert not scored.exists() and "Ulm" not in (tmp_path / "study/run/report.html").read_text()
+    assert not scored.exists() and "Ulm hospital" not in (tmp_path / "study/run/report.html").read_text()
     assert times(tmp_path, "study/run/bundle/*") == trained
 
 

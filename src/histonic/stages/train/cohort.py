@@ -32,6 +32,7 @@ QUICK_AGGREGATOR = "mean"
 class FoundCohort(NamedTuple):
     """What maps and label table give a training, before any network is made."""
 
+    settings: TrainSettings
     store: Store
     cohort: Cohort
     made: Made
@@ -70,7 +71,7 @@ def cohort_of(settings: TrainSettings) -> FoundCohort:
         seed=resolved.seed,
     )
     described = run_files.describe_cohort(cohort, made, folds, store, len(table_patients(table)))
-    return FoundCohort(store, cohort, made, folds, described)
+    return FoundCohort(resolved, store, cohort, made, folds, described)
 
 
 def for_first_look(settings: TrainSettings) -> TrainSettings:

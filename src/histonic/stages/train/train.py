@@ -78,7 +78,7 @@ def train_slides(
     listener = progress or Silent()
     if resolved.quick:
         listener.say(FIRST_LOOK)
-    store, cohort, made, folds, described = cohort_of(resolved)
+    _, store, cohort, made, folds, described = cohort_of(resolved)
     parts = store.patient_parts
     if _is_finished(resolved, described, listener):
         return resolved.out

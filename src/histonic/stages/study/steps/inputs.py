@@ -13,7 +13,7 @@ from histonic.core.files import files_below, hash_of
 from histonic.core.settings import Settings
 from histonic.data.maps.store import Store, map_folder, read_map_facts
 from histonic.data.tables.files import read_table
-from histonic.runs.run import read_facts
+from histonic.runs.run import read_cohort, read_facts
 from histonic.stages.audit.settings import AuditSettings
 from histonic.stages.explain.settings import ExplainSettings
 from histonic.stages.predict.settings import ExternalSettings, PredictSettings
@@ -169,9 +169,11 @@ def _of_report(settings: ReportSettings) -> MadeOf:
     store = settings.store or facts.store
     if store.is_dir():
         inputs["maps"] = maps_hash(store)
-    inputs["explanations"] = _files_hash(run, "explain/**/explanation.json")
+    cohort = {slide_id for patient in read_cohort(run).patients for slide_id in patient.slide_ids}
+    shown = [path for path in run.glob("explain/*/*/*/explanation.json") if path.parent.name in cohort]
+    inputs["explanations"] = _files_hash(run, shown)
     inputs["other cohorts"] = hashed(
-        [_files_hash(run, f"external/*/{name}") for name in ("external.json", "predictions/*.csv")]
+        [_files_hash(run, run.glob(f"external/*/{name}")) for name in ("external.json", "predictions/*.csv")]
     )
     if (settings.subgroups or settings.clinical) and isinstance(settings.labels, Path):
         inputs["labels"] = hash_of(settings.labels)
@@ -198,10 +200,8 @@ def _slides_hash(path: Path) -> str:
         return folder_hash(path)
 
 
-def _files_hash(folder: Path, pattern: str) -> str:
-    return hashed(
-        [[path.relative_to(folder).as_posix(), hash_of(path)] for path in sorted(folder.glob(pattern))]
-    )
+def _files_hash(folder: Path, paths: Iterable[Path]) -> str:
+    return hashed([[path.relative_to(folder).as_posix(), hash_of(path)] for path in sorted(paths)])
 
 
 MADE_OF: Mapping[str, Callable[[Any], MadeOf]] = {

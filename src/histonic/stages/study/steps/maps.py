@@ -133,7 +133,9 @@ def clear_maps(found: MapsFound, keep: Path) -> None:
     if found.maker:
         keep_aside(store, keep)
         return
-    for name in found.wrong:
+    for name, reason in found.wrong.items():
+        if reason == WORDS["absent"]:
+            keep_aside(map_folder(store, name), keep / "maps")
         set_aside(map_folder(store, name))
         thumbnail_path(store, name).unlink(missing_ok=True)
     for name in found.unlisted:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from histonic.core.errors import RunError
+from histonic.core.errors import HistonicError, RunError
 from histonic.core.files import hash_of, set_aside
 from histonic.core.progress import Progress
 from histonic.core.settings import Settings, make_settings
-from histonic.data.maps.store import Store
+from histonic.data.maps.integrity import FACTS_FILE
+from histonic.data.maps.store import Store, map_folder
 from histonic.runs.run import read_facts
 from histonic.stages.audit.audit import audit
 from histonic.stages.audit.settings import AuditSettings
@@ -42,8 +43,9 @@ from histonic.stages.study.steps.records import (
 from histonic.stages.study.steps.step import Step
 from histonic.stages.tiles.extract import extract_tiles
 from histonic.stages.tiles.settings import ExtractSettings
+from histonic.stages.train.run_files import require_same_run
 from histonic.stages.train.settings import TrainSettings
-from histonic.stages.train.train import train_slides
+from histonic.stages.train.train import cohort_of, train_slides
 
 VERBS: Mapping[str, tuple[type[Any], Callable[..., Any]]] = {
     "encoder train": (TrainEncoderSettings, train_encoder),
@@ -99,9 +101,8 @@ def look_at(folder: Path, step: Step) -> StepState:
     model, _ = VERBS[step.verb]
     values = dict(step.settings)
     if step.verb == "explain" and "store" in values:  # of a slide that failed there is no map
-        there = set(Store.open(Path(values["store"])).slide_ids)
-        given = values.get("slide", [])
-        values["slide"] = [name for name in given if name in there or name.endswith(".zarr")]
+        failed = {failure.slide_id for failure in Store.open(Path(values["store"])).failures()}
+        values["slide"] = [name for name in values.get("slide", []) if name not in failed]
     settings = make_settings(model, values, f"the settings of {step.verb}")
     record = read_record(folder, step.name)
     if step.verb == "compress":
@@ -112,7 +113,9 @@ def look_at(folder: Path, step: Step) -> StepState:
         return StepState(step, settings, "to do")
     made_of = MADE_OF[step.verb](settings)
     if record is None:
-        return StepState(step, settings, "to do", (), None, made_of)
+        # A training by the single command is taken as it is, or gone on with.
+        kind = "goes on" if step.verb == "train" and _fits(settings) else "to do"
+        return StepState(step, settings, kind, (), None, made_of)
     reasons = record.changes(made_of)
     if not record.is_finished:
         if record.versions != versions():
@@ -204,6 +207,24 @@ def forget(folder: Path, name: str) -> None:
     record_path(folder, name).unlink(missing_ok=True)
 
 
+def _fits(settings: TrainSettings) -> bool:
+    """Whether a run of which there is no record has the same settings, labels and maps."""
+    out = settings.out
+    if not (out / "settings.yaml").is_file():
+        return False
+    found = cohort_of(settings)
+    try:
+        require_same_run(out, found.settings, found.described)
+    except HistonicError:
+        return False
+    run = out / "run.json"
+    if not run.is_file():
+        return True  # the training itself compares the maps with those it began with
+    used = [slide_id for patient in found.cohort.patients for slide_id in patient.slide_ids]
+    made = (map_folder(settings.store, slide_id) / FACTS_FILE for slide_id in used)
+    return max(path.stat().st_mtime_ns for path in made) < run.stat().st_mtime_ns
+
+
 def _of_maps(found: MapsFound) -> MadeOf:
     kept = found.settings.model_dump(mode="json", include={"reader", "private", "encoder"})
     return MadeOf(kept, {})
@@ -220,7 +241,8 @@ def _clear(folder: Path, state: StepState) -> None:
             keep_aside(settings.out, folder / EARLIER)
         elif settings.out.exists():
             set_aside(settings.out)
-    elif verb == "explain":
+    elif verb == "explain" and state.record is not None:
+        # What was explained by the single command is kept by it where it is the same.
         set_aside(settings.run / "explain")
     elif verb == "external":
         set_aside(settings.run / "external" / settings.name)

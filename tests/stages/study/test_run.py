@@ -25,7 +25,7 @@ from histonic.core.progress import Silent
 from histonic.data.maps.store import Store, map_folder, read_map_facts
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.report import content, report
-from histonic.stages.report.document import ExplanationsSection
+from histonic.stages.report.document.sections import ExplanationsSection
 from histonic.stages.report.maps import METHOD
 from histonic.stages.study.commands import steps_of
 from histonic.stages.study.examining import FILE

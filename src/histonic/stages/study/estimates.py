@@ -67,7 +67,8 @@ def compress_time(
     paths = tuple(row.path for row in probes)
     default = settings.mpp or next((row.mpp for row in probes if row.mpp), None)
     # Apart from the store: what lies there may be of another encoder.
-    changes = {"slides": paths, "dry_run": True, "mpp": default, "masks": None, "out": _nowhere(settings.out)}
+    changes = {"slides": paths, "dry_run": True, "mpp": default, "out": _nowhere(settings.out)}
+    changes["private"] = False  # nothing is kept, and these have no names of a table
     try:
         plan = compress(settings.model_copy(update=changes), progress=Silent()).plan
     except HistonicError as error:

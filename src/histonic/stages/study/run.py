@@ -27,7 +27,7 @@ from histonic.stages.study.file.reading import Study, read_study
 from histonic.stages.study.file.settings import RunStudyKeywords, RunStudySettings
 from histonic.stages.study.planning import StudyPlan, plan_study, with_precision
 from histonic.stages.study.steps.records import read_record
-from histonic.stages.study.steps.running import drop_report, forget, look_at, run_step
+from histonic.stages.study.steps.running import StepState, drop_report, forget, look_at, run_step
 from histonic.stages.study.steps.step import Step
 
 
@@ -110,14 +110,16 @@ def run_study(
 
 def _run(study: Study, result: StudyResult, progress: Progress) -> None:
     steps = steps_of(study)
+    known: StepState | None = None
     for number, step in enumerate(steps, start=1):
         progress.say(f"step {number} of {len(steps)}: {f'{step.verb} {step.title}'.strip()}")
         if step.verb == "doctor":
-            _examine(study, step, steps, progress)
+            known = _examine(study, step, steps, progress)
             continue
         if step.verb == "report":
             _drop_unasked(study)
-        done = _do(study, with_precision(study, step), progress)
+        done = _do(study, with_precision(study, step), progress, known)
+        known = None
         if step.verb == "audit":
             result.audit_errors = _audit_errors(study, done)
         if step.verb == "explain" and done is not None:
@@ -129,9 +131,9 @@ def _run(study: Study, result: StudyResult, progress: Progress) -> None:
         result.scores = _scores(run_of(study))
 
 
-def _do(study: Study, step: Step, progress: Progress) -> Any:
+def _do(study: Study, step: Step, progress: Progress, known: StepState | None) -> Any:
     """Do a step if it is not done; what shows its earlier result goes first."""
-    state = look_at(study.out, step)
+    state = known or look_at(study.out, step)
     if state.kind != "done" and step.verb in ("explain", "external"):
         drop_report(run_of(study))
     if state.kind != "done" and step.verb == "train":
@@ -139,16 +141,19 @@ def _do(study: Study, step: Step, progress: Progress) -> Any:
     return run_step(study.out, step, progress, state)
 
 
-def _examine(study: Study, step: Step, steps: Sequence[Step], progress: Progress) -> None:
+def _examine(study: Study, step: Step, steps: Sequence[Step], progress: Progress) -> StepState:
+    """Let the doctor see what he has not seen; where the compression stands, which comes next."""
     compress = next(each for each in steps if each.verb == "compress" and not each.title)
-    maps = look_at(study.out, compress).maps
+    state = look_at(study.out, compress)
+    maps = state.maps
     if maps is None:
-        return
+        return state
     found = look_for_doctor(study.out, step, maps)
     if found.is_done:
         progress.say("doctor is done already")
-        return
+        return state
     examine_study(study.out, step, found, [row.slide_id for row in maps.rows], progress)
+    return state
 
 
 def _drop_unasked(study: Study) -> None:

@@ -29,11 +29,13 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 nb_execution_mode = "off"  # notebooks carry their results; tests run them
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_use_rtype = False
 html_theme = "furo"
 html_title = f"histonic {release}"
 html_theme_options = {
@@ -57,6 +59,15 @@ def out_of_tree(app: Sphinx, docname: str, source: list[str]) -> None:
         return found[1] + PAGES + target.relative_to(ROOT).as_posix()
 
     source[0] = LINK.sub(lead, source[0])
+
+
+def first_line(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Put back what Napoleon took for a type: the words before a colon in the first line of a property."""
+    if what in ("attribute", "property", "data"):
+        for place, line in enumerate(lines):
+            if line.startswith(":type:") and lines[0]:
+                lines[0] = f"{line.removeprefix(':type:').strip()}: {lines[0]}"
+                lines[place] = ""
 
 
 class SettingsTable(SphinxDirective):
@@ -91,4 +102,5 @@ class SettingsTable(SphinxDirective):
 def setup(app: Sphinx) -> None:
     """Connect what is above."""
     app.connect("source-read", out_of_tree)
+    app.connect("autodoc-process-docstring", first_line, priority=600)  # after Napoleon
     app.add_directive("settings-table", SettingsTable)

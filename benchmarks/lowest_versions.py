@@ -53,7 +53,18 @@ def main() -> int:
     python = place / "bin" / "python"
     if not python.exists():
         subprocess.run([options.python, "-m", "venv", place], check=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+    # What lifelines needs of autograd-gamma is pure Python, but no wheel.
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--only-binary",
+        ":all:",
+        "--no-binary",
+        "autograd-gamma",
+    ]
     subprocess.run([*pip, *sorted(set(wanted)), *TOOLS], check=True)
     listed = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True)
     direct = {re.split(r"[=<>\[]", each)[0].lower().replace("_", "-") for each in wanted}

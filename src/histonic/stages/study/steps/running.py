@@ -45,7 +45,8 @@ from histonic.stages.tiles.extract import extract_tiles
 from histonic.stages.tiles.settings import ExtractSettings
 from histonic.stages.train.run_files import require_same_run
 from histonic.stages.train.settings import TrainSettings
-from histonic.stages.train.train import cohort_of, train_slides
+from histonic.stages.train.cohort import cohort_of
+from histonic.stages.train.train import train_slides
 
 VERBS: Mapping[str, tuple[type[Any], Callable[..., Any]]] = {
     "encoder train": (TrainEncoderSettings, train_encoder),

@@ -27,7 +27,6 @@ exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 # Headings of three ranks are anchors, as they are where the pages are read in the repository.
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
-suppress_warnings = ["toc.empty_glob"]
 nb_execution_mode = "off"  # notebooks carry their results; tests run them
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

@@ -43,9 +43,9 @@ from histonic.stages.study.steps.records import (
 from histonic.stages.study.steps.step import Step
 from histonic.stages.tiles.extract import extract_tiles
 from histonic.stages.tiles.settings import ExtractSettings
+from histonic.stages.train.cohort import cohort_of
 from histonic.stages.train.run_files import require_same_run
 from histonic.stages.train.settings import TrainSettings
-from histonic.stages.train.cohort import cohort_of
 from histonic.stages.train.train import train_slides
 
 VERBS: Mapping[str, tuple[type[Any], Callable[..., Any]]] = {

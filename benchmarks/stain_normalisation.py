@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from histonic.core.errors import TileSetError
 from histonic.core.progress import Silent
 from histonic.core.settings import HE_FACTS, HE_REFERENCE, StainNormalisation
 from histonic.core.task import Task
@@ -254,12 +255,14 @@ def main() -> None:
         if given.only in (None, "sets"):
             folders = sorted(path for path in (given.data / "patches").iterdir() if path.is_dir())
             names = given.sets or [path.name for path in folders]
-            rows = [
-                row
-                for path in folders
-                if path.name in names
-                for row in measured(path, given.scratch, encoder, given.most, px)
-            ]
+            rows: list[dict[str, object]] = []
+            for path in folders:
+                if path.name not in names:
+                    continue
+                try:
+                    rows += measured(path, given.scratch, encoder, given.most, px)
+                except TileSetError as error:
+                    rows.append({"set": path.name, "notes": error.found})
             print(f"### {encoder}\n\n{table(rows)}\n", flush=True)
         if given.only in (None, "simulated"):
             print(

@@ -8,11 +8,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fixtures.stores import made_by
-from histonic.core.compressed import CompressedSlide
+from fixtures.stores import made_by, make_map
+from histonic.core.cohort import Patient
+from histonic.core.compressed import CompressedSlide, MapSettings, PatientPart
 from histonic.core.grid import TileGrid
-from histonic.core.units import Shape
-from histonic.data.maps.fusion import GAP_CELLS, lay_out, side_by_side
+from histonic.core.progress import Silent
+from histonic.core.units import RC, Shape
+from histonic.data.maps.fusion import GAP_CELLS, lay_out, maps_of, parts_side_by_side, side_by_side
+from histonic.data.maps.memory import Maps
+from histonic.data.maps.views import View
 
 
 def slide(name: str, rows: int, cols: int, rng: np.random.Generator, turned: bool) -> CompressedSlide:
@@ -91,3 +95,51 @@ def test_glass_around_a_slide_changes_nothing(glass, sizes, seed):
     np.testing.assert_array_equal(narrow.mask, broad.mask)
     np.testing.assert_array_equal(narrow.features[:], broad.features[:])
     np.testing.assert_array_equal(narrow.orientations[:], broad.orientations[:])
+
+
+def test_parts_lie_side_by_side_and_are_known_by_number() -> None:
+    """Codes of the shorter part are filled up with zeros; an absent part leaves its number out."""
+    parts = [
+        PatientPart(name=name, encoder=made_by(name, size), compress_settings=MapSettings(), code_size=size)
+        for name, size in (("he", 2), ("ki67", 3))
+    ]
+    one = replace(make_map("a", 2, 3, code=2, turned=True), slide_id="he/a")
+    other = replace(make_map("b", 4, 2, code=3, turned=True), slide_id="ki67/b")
+    both = parts_side_by_side("patient/P", [one, other], parts)
+    assert both.parts is not None
+    assert both.features.shape == (3, *both.mask.shape)
+    assert np.array_equal(both.parts > 0, both.mask)
+    assert [int((both.parts == number).sum()) for number in (1, 2)] == [
+        int(one.mask.sum()),
+        int(other.mask.sum()),
+    ]
+    codes = np.asarray(both.features[:])
+    assert np.array_equal(codes[:2][:, both.parts == 1], np.asarray(one.features)[:, one.mask])
+    assert not codes[2, both.parts == 1].any()
+    assert np.array_equal(codes[:, both.parts == 2], np.asarray(other.features)[:, other.mask])
+    turned = np.asarray(both.orientations[(3, ..., slice(0, 9), slice(0, 9))])
+    inner = np.asarray(other.orientations)[3]
+    assert np.array_equal(turned[:, both.parts[:9, :9] == 2], inner[:, other.mask])
+    alone = parts_side_by_side("patient/P", [other], parts)
+    assert set(np.unique(alone.parts)) <= {0, 2}
+
+
+def test_crops_of_joined_maps_say_which_part_a_cell_is_of() -> None:
+    parts = [
+        PatientPart(name=name, encoder=made_by(name, 3), compress_settings=MapSettings(), code_size=3)
+        for name in ("he", "ki67")
+    ]
+    slides = {f"{part}/a": replace(make_map("a", 3, 3), slide_id=f"{part}/a") for part in ("he", "ki67")}
+    patient = Patient("P", tuple(slides))
+    maps = Maps(maps_of([patient], "parts", slides.__getitem__, parts), Silent())
+    name = "patient/P"
+    codes, mask = maps.crops([View(name, RC(0, 0), turn) for turn in range(2)], 12)
+    assert set(np.unique(mask)) == {0, 1, 2}
+    assert np.array_equal(mask[1], np.rot90(mask[0], 1))
+    for number in (1, 2):
+        mean, std = maps.code_scale([name], number)
+        own = codes[0][:, mask[0] == number].astype(float)
+        assert np.allclose(mean, own.mean(axis=1), atol=1e-3)
+        assert np.allclose(std, own.std(axis=1), atol=1e-3)
+        assert maps.has_part(name, number)
+    assert not maps.has_part(name, 3)

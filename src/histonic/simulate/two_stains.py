@@ -26,7 +26,7 @@ POSITIVE = (0.10, 0.45)
 """Share of nuclei that Ki-67 marks, where proliferation is least and greatest."""
 MARK_PX = 24.0
 """Over which it changes whether nuclei are marked: about a nucleus and what lies around it."""
-COUNTERSTAIN = 0.55
+COUNTERSTAIN = 0.8
 COLUMNS = ("patient_id", "slide_id", "site", "proliferating", "proliferation_score")
 STREAM = 7
 
@@ -74,7 +74,7 @@ def simulate_ki67(
     for blue, eosin in concentrations(still, side_px, rng, glass=glass):
         here = marked[top : top + len(blue)]
         nuclear = np.clip(blue - 0.3, 0, None)
-        pale = COUNTERSTAIN * (blue - nuclear * here) + 0.05 * eosin
+        pale = COUNTERSTAIN * (blue - nuclear * here) + 0.12 * eosin
         image[top : top + len(blue)] = compose(pale, nuclear * here, BROWN)
         top += len(blue)
     return image

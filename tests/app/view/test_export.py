@@ -25,7 +25,7 @@ def exported(viewed_run: ViewedRun, tmp_path_factory: pytest.TempPathFactory) ->
 def test_all_addresses_of_the_page_are_files(exported: Path) -> None:
     index = json.loads((exported / "data/index.json").read_text())
     assert index["notes"] is False and len(index["slides"]) == 6
-    assert (exported / "static/openseadragon.LICENSE.txt").is_file()
+    assert (exported / "static/openseadragon/LICENSE").is_file()
     for number in range(6):
         folder = exported / "data/slides" / str(number)
         facts = json.loads((folder / "slide.json").read_text())

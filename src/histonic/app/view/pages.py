@@ -9,8 +9,8 @@ STATIC = {
     "pane.js": "text/javascript",
     "paint.js": "text/javascript",
     "view.css": "text/css",
-    "openseadragon.min.js": "text/javascript",
-    "openseadragon.LICENSE.txt": "text/plain",
+    "openseadragon/openseadragon.min.js": "text/javascript",
+    "openseadragon/LICENSE": "text/plain",
 }
 """Media type of each file that a page may ask for."""
 

@@ -106,7 +106,7 @@ def make_app(viewed: Viewed, pool: SlidePool) -> Starlette:
     at = "/data/slides/{slide:int}"
     routes = [
         Route("/", page),
-        Route("/static/{name}", static),
+        Route("/static/{name:path}", static),
         Route("/data/index.json", index),
         Route(at + "/slide.json", slide),
         Route(at + "/{name:str}.jpg", thumbnail),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from histonic.core.errors import RunError, SettingsError, TableError, TrainingEr
 from histonic.core.task import Task
 from histonic.data.maps.store import Store
 from histonic.runs.documents import CohortPatient
+from histonic.stages.audit.audit import audit
 from histonic.stages.open.dataset import MapDataset, collate_maps, target_tensor
 from histonic.stages.open.run import Run
+from histonic.stages.predict.external import external_test
 from histonic.stages.train.train import train_slides
 
 TARGET = "proliferation_score"
@@ -82,20 +85,26 @@ def test_what_is_not_there_is_named(trained: Path) -> None:
         MapDataset(trained, 0, "val")  # type: ignore[arg-type]
 
 
-def test_a_run_of_a_dataframe_keeps_the_table_and_can_be_made_again(
-    trained: Path, labels: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_a_run_of_a_dataframe_keeps_the_table(trained: Path, labels: pd.DataFrame) -> None:
     kept = yaml.safe_load((trained / "settings.yaml").read_text())
     assert kept["labels"] == (trained / "labels.csv").as_posix()
     assert "labels.csv" in Run.open(trained).facts.files
-    again = train_slides(**{**kept, "out": tmp_path / "again"})
-    name = f"predictions/{TARGET}.csv"
-    assert (again / name).read_bytes() == (trained / name).read_bytes()
-    other = labels.assign(proliferation_score=labels["proliferation_score"].astype(float) + 1)
+    stored = pd.read_csv(trained / "labels.csv", dtype={"patient_id": str}).set_index("patient_id")
+    pd.testing.assert_frame_equal(stored, labels)
+    other = labels.assign(proliferation_score=labels["proliferation_score"] + 1)
     with pytest.raises(TrainingError, match="other patients, labels or maps"):
         train_slides(**{**kept, "labels": other})
 
 
+@pytest.mark.long
+def test_a_run_of_a_dataframe_can_be_made_again(trained: Path, tmp_path: Path) -> None:
+    kept = yaml.safe_load((trained / "settings.yaml").read_text())
+    again = train_slides(**{**kept, "out": tmp_path / "again"})
+    name = f"predictions/{TARGET}.csv"
+    assert (again / name).read_bytes() == (trained / name).read_bytes()
+
+
+@pytest.mark.long
 def test_a_private_run_keeps_no_table(trained: Path, labels: pd.DataFrame, tmp_path: Path) -> None:
     store, target = trained.parent / "store", f"{TARGET}:regression"
     run = train_slides(
@@ -118,3 +127,16 @@ def test_errors_of_a_dataframe_name_column_and_row_label(trained: Path, labels: 
             quick=True,
         )
     assert not (trained.parent / "wrong").exists()
+
+
+def test_tables_of_other_verbs_are_kept_beside_their_results(
+    trained: Path, labels: pd.DataFrame, tmp_path: Path
+) -> None:
+    values = {"store": trained.parent / "store", "labels": labels}
+    out = external_test(run=trained, name="again", **values)
+    told = json.loads((out / "external.json").read_text())
+    assert told["labels"] == told["settings"]["labels"] == (out / "labels.csv").as_posix()
+    assert list(pd.read_csv(out / "labels.csv", dtype=str)["patient_id"]) == list(labels.index)
+    audit(target=f"{TARGET}:regression", out=tmp_path / "audit", permutations=200, **values)
+    told = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert told["settings"]["labels"] == (tmp_path / "audit" / "labels.csv").as_posix()

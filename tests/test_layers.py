@@ -53,6 +53,7 @@ INNER_FLOORS = {
     "stages/transfer": [{"tiles"}, {""}],
     "stages/evaluate": [{""}, {"clinical"}],
     "stages/report": [{"cases"}, {"document"}, {"wording"}, {"figures"}, {""}],
+    "training": [{""}, {"listeners"}],
     "app": [{"terminal"}, {"view"}, {""}],
 }
 """The same within a room; "" stands for the files that lie in it beside its folders."""

@@ -14,7 +14,8 @@ THIRD_PARTY = {
     *("PIL", "aiohttp", "click", "filelock", "fsspec", "h5py", "imagecodecs", "jinja2", "lifelines"),
     *("lightning_fabric", "pydicom", "s3fs", "starlette", "uvicorn", "wsidicom"),
     *("matplotlib", "numpy", "openpyxl", "openslide", "pandas", "pyarrow", "pydantic", "rich", "safetensors"),
-    *("scipy", "simplejpeg", "sklearn", "tifffile", "timm", "torch", "torchvision", "yaml", "zarr"),
+    *("scipy", "simplejpeg", "sklearn", "tensorboard", "tifffile", "timm", "torch", "torchvision", "yaml"),
+    *("zarr",),
 }
 TABLE = "histonic.data.tables.settings"
 SETTINGS = {

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from histonic.core.errors import HistonicError
     from histonic.core.grid import TileGrid
     from histonic.core.notebooks.progress import NotebookProgress
+    from histonic.core.progress import Listener, Listeners, Measures
     from histonic.core.task import Task
     from histonic.data.maps.store import Store
     from histonic.encoders.base import load_encoder
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from histonic.stages.transfer.transfer import transfer
     from histonic.stages.verify.settings import VerifySettings
     from histonic.stages.verify.verify import verify
+    from histonic.training.listeners.tensorboard import TensorBoard
 
 _HOMES = {
     "ArraySlide": "histonic.slides.formats.array",
@@ -93,7 +95,10 @@ _HOMES = {
     "HistonicError": "histonic.core.errors",
     "ImportFeaturesSettings": "histonic.stages.exchange.settings",
     "InitStudySettings": "histonic.stages.study.file.settings",
+    "Listener": "histonic.core.progress",
+    "Listeners": "histonic.core.progress",
     "MapDataset": "histonic.stages.open.dataset",
+    "Measures": "histonic.core.progress",
     "MosaicSettings": "histonic.stages.tiles.settings",
     "NeedleSettings": "histonic.stages.simulate.settings",
     "NeedleStudySettings": "histonic.stages.study.needles.settings",
@@ -111,6 +116,7 @@ _HOMES = {
     "Store": "histonic.data.maps.store",
     "StudyTasksSettings": "histonic.stages.transfer.settings",
     "Task": "histonic.core.task",
+    "TensorBoard": "histonic.training.listeners.tensorboard",
     "TileGrid": "histonic.core.grid",
     "TrainEncoderSettings": "histonic.stages.encoder.settings",
     "TrainSettings": "histonic.stages.train.settings",
@@ -172,7 +178,10 @@ __all__ = [
     "HistonicError",
     "ImportFeaturesSettings",
     "InitStudySettings",
+    "Listener",
+    "Listeners",
     "MapDataset",
+    "Measures",
     "MosaicSettings",
     "NeedleSettings",
     "NeedleStudySettings",
@@ -190,6 +199,7 @@ __all__ = [
     "Store",
     "StudyTasksSettings",
     "Task",
+    "TensorBoard",
     "TileGrid",
     "TrainEncoderSettings",
     "TrainSettings",

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from histonic.app.cli import histonic
-from histonic.app.listing import list_plugins
+from histonic.app.listing import lines_of, list_plugins
 
 
 def test_every_family_is_listed() -> None:
@@ -19,7 +19,7 @@ def test_every_family_is_listed() -> None:
 
 
 def test_columns_stand_below_each_other() -> None:
-    lines, _ = list_plugins()
+    lines = lines_of(list_plugins())
     assert len({line.index(" ready ") for line in lines if " ready " in line}) == 1
 
 

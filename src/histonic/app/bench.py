@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from histonic.app.terminal.command import settings_command, with_progress
+from histonic.app.terminal.command import answer, settings_command, with_progress
 
 if TYPE_CHECKING:
     from histonic.stages.bench.figures import BenchResult
@@ -38,6 +38,8 @@ def train(settings: BenchTrainSettings) -> int:
     return _tell(bench_train, settings)
 
 
+NUMBERS = ("achieved", "floor", "of_floor", "start_s", "peak_bytes")
+"""Of a bench, as they stand in its file, too."""
 bench = click.Group("bench", [compress, encoder, train], help="Measure this machine: speed, and its floor.")
 
 
@@ -48,6 +50,13 @@ def _tell(measure: Callable[..., BenchResult], settings: Any) -> int:
     if settings.json_file is not None:
         write_document(settings.json_file, result)
     click.echo("\n".join(told(result)))
+    answer(
+        paths={"json_file": settings.json_file},
+        numbers={name: getattr(result, name) for name in NUMBERS},
+        rows=[
+            {"stage": each.name, "per_second": each.per_second, "share": each.share} for each in result.stages
+        ],
+    )
     return 0
 
 

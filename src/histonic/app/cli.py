@@ -22,10 +22,16 @@ from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, recipe, train
 from histonic.app.result import compare, explain, export, export_onnx, report, verify
 from histonic.app.study import init, run
-from histonic.app.terminal.faults import end_like_an_interruption, end_quietly, tell_unforeseen
+from histonic.app.terminal.faults import PIPE_CODE, end_like_an_interruption, end_quietly, unforeseen
+from histonic.app.terminal.output import Output, command_name
+from histonic.app.terminal.usage import is_help, usage_error
 from histonic.app.tiles import simulate, tiles
 from histonic.app.view.command import view
 from histonic.core.errors import HistonicError
+
+INTERRUPTED = HistonicError(
+    "Go on to the end.", "The command was interrupted.", "Give it again: it goes on where it stopped."
+)
 
 
 class CommandLine(click.Group):
@@ -89,24 +95,42 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Run what the command line says; the exit code."""
+    """Run what the command line says, and say how it ended; the exit code."""
+    with Output(sys.argv[1:]) as output:
+        code = _ended(output)
+        if code != PIPE_CODE:
+            output.end(code)
+    return code
+
+
+def _ended(output: Output) -> int:
     try:
-        code = histonic(standalone_mode=False)
+        code = histonic(prog_name="histonic", standalone_mode=False, obj=output)
     except SystemExit as leave:
         code = leave.code
     except click.exceptions.Exit as leave:
         code = leave.exit_code
     except click.ClickException as error:
-        error.show()
+        if is_help(error):
+            error.show()
+        context = getattr(error, "ctx", None)
+        output.command = output.command or (command_name(context) if context else "")
+        output.fail(usage_error(error), line="" if is_help(error) else None)
         return 2
     except HistonicError as error:
-        click.echo(f"histonic: {error}", err=True)
+        output.fail(error)
         return 2
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; the same command goes on where it stopped", err=True)
+        output.fail(INTERRUPTED, "Interrupted", "interrupted; the same command goes on where it stopped")
         return 130
     except _PastClick as carried:
-        return tell_unforeseen(carried.error)
+        return _unforeseen(output, carried.error)
     except Exception as error:  # noqa: BLE001 - the last resort: a log, no traceback
-        return tell_unforeseen(error)
+        return _unforeseen(output, error)
     return code if isinstance(code, int) else 0
+
+
+def _unforeseen(output: Output, error: Exception) -> int:
+    told, code = unforeseen(error, output.log)
+    output.fail(told)
+    return code

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from histonic.app.terminal.command import settings_command, show_failures, with_progress
+from histonic.app.terminal.command import answer, settings_command, show_failures, with_progress
 
 if TYPE_CHECKING:
     from histonic.data.maps.shares import TissueOutlier
@@ -33,6 +33,14 @@ def doctor(settings: DoctorSettings) -> int:
     for finding in result:
         click.echo(finding.line())
     click.echo(result.summary)
+    answer(
+        paths={"preview": settings.preview},
+        numbers={
+            severity: sum(line.severity == kind for line in result)
+            for severity, kind in (("ok", "ok"), ("warnings", "warning"), ("errors", "error"))
+        },
+        rows=[vars(finding) for finding in result],
+    )
     return 0 if result.ok else 1
 
 
@@ -49,10 +57,11 @@ def convert(settings: ConvertSettings) -> int:
         f"{result.out}: {len(result.done)} converted, {len(result.skipped)} there already, "
         f"{len(result.failures)} failed"
     )
+    answer(paths={"out": result.out}, numbers=_counts(result))
     return show_failures(result.failures)
 
 
-@settings_command("compress", "histonic.stages.compress.settings:CompressSettings", "slides")
+@settings_command("compress", "histonic.stages.compress.settings:CompressSettings", "slides", measures=True)
 def compress(settings: CompressSettings) -> int:
     """Compress slides (files, folders, or a CSV with path, mpp, mask) to maps of codes in a store.
 
@@ -82,6 +91,19 @@ def compress(settings: CompressSettings) -> int:
             f"{len(result.enlarged)} slide(s) are coarser than the encoder's tiles and were enlarged, "
             f"at most {most:.3g} times: no finer detail than their own"
         )
+    rate = result.tiles / result.seconds if result.tiles else None
+    answer(
+        paths={"store": result.store, "tissue": result.store / SHARES_FILE if result.shares else None},
+        numbers={
+            **_counts(result),
+            "tiles": result.tiles,
+            "seconds": round(result.seconds, 3),
+            "tiles_per_second": rate,
+            "encoder_share": result.encoder_share,
+            "enlarged": len(result.enlarged),
+        },
+        rows=[vars(each) for each in result.outliers],
+    )
     if words := cohort_words(result.shares):
         click.echo(f"{words} Of each: {result.store / SHARES_FILE}")
     if words := quality_words(result.shares):
@@ -111,6 +133,10 @@ def import_(settings: ImportFeaturesSettings) -> int:
         f"{result.store}: {len(result.done)} imported from {result.tool}, "
         f"{len(result.skipped)} there already, {len(result.failures)} failed"
     )
+    answer(
+        paths={"store": result.store},
+        numbers={**_counts(result), "tiles": result.tiles, "dropped": result.dropped},
+    )
     if result.moved:
         click.echo(
             f"Of {len(result.moved)} slide(s) tiles lie on several lattices and were moved to the nearest "
@@ -133,7 +159,15 @@ def project(settings: ProjectSettings) -> int:
         f"{result.store}: {len(result.done)} projected ({result.cells} cells), "
         f"{len(result.skipped)} there already"
     )
+    answer(
+        paths={"store": result.store},
+        numbers={"done": len(result.done), "skipped": len(result.skipped), "cells": result.cells},
+    )
     return 0
+
+
+def _counts(result: Any) -> dict[str, float | None]:
+    return {name: len(getattr(result, name)) for name in ("done", "skipped", "failures")}
 
 
 def _show_plan(plan: CompressPlan) -> int:
@@ -141,6 +175,20 @@ def _show_plan(plan: CompressPlan) -> int:
     for line in (*(slide.line() for slide in plan.slides), *plan.lines()):
         click.echo(line)
     _show_outliers(plan.outliers)
+    answer(
+        paths={"store": plan.store},
+        numbers={
+            **{state.replace(" ", "_"): plan.count(state) for state in ("to do", "there", "fails")},
+            "cells": plan.cells,
+            "seconds": plan.seconds,
+            "bytes": plan.bytes,
+            "free_bytes": plan.free_bytes,
+        },
+        rows=[
+            {"slide_id": each.slide_id, "path": each.path, "state": each.state, "reason": each.reason}
+            for each in plan.slides
+        ],
+    )
     return 1 if plan.count("fails") else 0
 
 
@@ -149,7 +197,12 @@ def _show_outliers(outliers: Sequence[TissueOutlier]) -> None:
         click.echo(f"look at  {each.slide_id}  {each.words}")
 
 
-@settings_command("audit", "histonic.stages.audit.settings:AuditSettings", "store")
+@settings_command(
+    "audit",
+    "histonic.stages.audit.settings:AuditSettings",
+    "store",
+    absent="histonic.app.terminal.targets:absent_target",
+)
 def audit(settings: AuditSettings) -> int:
     """Look for what but the tissue could explain the labels, before training: copies, site, colour.
 
@@ -165,5 +218,16 @@ def audit(settings: AuditSettings) -> int:
     click.echo(
         f"{result.slides} slides, {len(tested)} confounder(s) tested, {alarms} predict a target; "
         f"{result.count('error')} error(s), {result.count('warning')} warning(s)"
+    )
+    answer(
+        paths={"out": result.out},
+        numbers={
+            "slides": result.slides,
+            "tested": len(tested),
+            "alarms": alarms,
+            "errors": result.count("error"),
+            "warnings": result.count("warning"),
+        },
+        rows=[vars(finding) for finding in result.findings],
     )
     return 1 if result.count("error") else 0

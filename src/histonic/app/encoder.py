@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from histonic.app.terminal.command import settings_command, with_progress
+from histonic.app.terminal.command import answer, answer_failure, settings_command, with_progress
 
 if TYPE_CHECKING:
     from histonic.stages.encoder.settings import ImportSettings, PoolSettings, TrainEncoderSettings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from histonic.stages.transfer.settings import StudyTasksSettings, TransferSettings
 
 
-@settings_command("train", "histonic.stages.encoder.settings:TrainEncoderSettings")
+@settings_command("train", "histonic.stages.encoder.settings:TrainEncoderSettings", measures=True)
 def train(settings: TrainEncoderSettings) -> int:
     """Train a tile encoder: supervised on several tile sets, or unsupervised (VAE, contrastive, BiGAN).
 
@@ -26,6 +26,18 @@ def train(settings: TrainEncoderSettings) -> int:
 
     out = with_progress(train_encoder, settings)
     click.echo(f"{out}: trained; use it with: histonic compress --encoder {out / 'encoder.safetensors'}")
+    from histonic.core.documents import read_values
+    from histonic.core.errors import RunError
+
+    facts = read_values(out / "run.json", RunError, "Give the same command again.")
+    answer(
+        paths={"out": out, "encoder": out / "encoder.safetensors", "card": out / "model_card.md"},
+        numbers={
+            "epochs": facts["epochs"],
+            "best_epoch": facts["best_epoch"],
+            "validation_loss": facts["validation"]["loss"],
+        },
+    )
     return 0
 
 
@@ -50,10 +62,14 @@ def import_(settings: ImportSettings) -> int:
         f"{settings.out}: {spec.name}, {spec.tile_px} px at {spec.mpp} µm/px to {spec.code_size} numbers, "
         f"licence {spec.licence}"
     )
+    answer(
+        paths={"encoder": settings.out, "card": settings.out.with_suffix(".md")},
+        numbers={"tile_px": spec.tile_px, "mpp": spec.mpp, "code_size": spec.code_size},
+    )
     return 0
 
 
-@settings_command("transfer", "histonic.stages.transfer.settings:TransferSettings")
+@settings_command("transfer", "histonic.stages.transfer.settings:TransferSettings", measures=True)
 def transfer(settings: TransferSettings) -> int:
     """Compare encoders on tasks that they never saw: train on all tile sets but one, evaluate on that one.
 
@@ -64,10 +80,11 @@ def transfer(settings: TransferSettings) -> int:
 
     out = with_progress(run, settings)
     click.echo(f"Table: {out / 'transfer.md'}, figure: {out / 'transfer.png'}")
+    answer(paths={"out": out, "table": out / "transfer.md", "figure": out / "transfer.png"})
     return 0
 
 
-@settings_command("tasks", "histonic.stages.transfer.settings:StudyTasksSettings")
+@settings_command("tasks", "histonic.stages.transfer.settings:StudyTasksSettings", measures=True)
 def tasks(settings: StudyTasksSettings) -> int:
     """Train encoders on 1, 2, 3 ... tile sets and evaluate each on the sets that it has not seen.
 
@@ -80,6 +97,7 @@ def tasks(settings: StudyTasksSettings) -> int:
     out = with_progress(study_tasks, settings)
     name = "slides" if settings.cohort.is_given else "tasks"
     click.echo(f"Table: {out / f'{name}.md'}, figure: {out / f'{name}.png'}")
+    answer(paths={"out": out, "table": out / f"{name}.md", "figure": out / f"{name}.png"})
     return 0
 
 
@@ -101,6 +119,16 @@ def pool(settings: PoolSettings) -> int:
     )
     for name, image, reason in result.failures:
         click.echo(f"failed  {name}: {image}: {reason}")
+        answer_failure(image, name, reason)
+    answer(
+        paths={"out": settings.out, "table": settings.out / "pool.md", "config": result.config},
+        rows=[
+            {"task": name, "split": split, "class": each, "tiles": count}
+            for name, splits in result.tiles.items()
+            for split, counts in splits.items()
+            for each, count in counts.items()
+        ],
+    )
     return 1 if result.failures else 0
 
 
@@ -109,7 +137,7 @@ encoder = click.Group(
 )
 
 
-@settings_command("needles", "histonic.stages.study.needles.settings:NeedleStudySettings")
+@settings_command("needles", "histonic.stages.study.needles.settings:NeedleStudySettings", measures=True)
 def needles(settings: NeedleStudySettings) -> int:
     """How small may an object be to be learned from image labels (Pawlowski et al. 2019)?
 
@@ -121,10 +149,14 @@ def needles(settings: NeedleStudySettings) -> int:
     out = with_progress(study_needles, settings)
     if (out / RESULT).is_file():
         click.echo(f"Page: {out / 'needles.md'}, figure: {out / 'needles.png'}")
+        answer(paths={"page": out / "needles.md", "figure": out / "needles.png"})
+    answer(paths={"out": out})
     return 0
 
 
-@settings_command("rectangles", "histonic.stages.study.rectangles.settings:RectangleStudySettings")
+@settings_command(
+    "rectangles", "histonic.stages.study.rectangles.settings:RectangleStudySettings", measures=True
+)
 def rectangles(settings: RectangleStudySettings) -> int:
     """The synthetic task of the NIC paper: images of tilted rectangles compressed by several encoders.
 
@@ -136,6 +168,8 @@ def rectangles(settings: RectangleStudySettings) -> int:
     out = with_progress(study_rectangles, settings)
     if (out / RESULT).is_file():
         click.echo(f"Page: {out / 'rectangles.md'}, figure: {out / 'rectangles.png'}")
+        answer(paths={"page": out / "rectangles.md", "figure": out / "rectangles.png"})
+    answer(paths={"out": out})
     return 0
 
 

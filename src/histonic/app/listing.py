@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from histonic.aggregators.registry import AGGREGATORS
@@ -14,26 +16,47 @@ from histonic.slides.tissue.registry import FINDERS
 FAMILIES: tuple[Registry[Any], ...] = (READERS, FINDERS, ENCODERS, AGGREGATORS)
 
 
-def list_plugins(check: bool = False) -> tuple[list[str], int]:
-    """One line a plugin: family, name, whether it can be used, what it is.
+@dataclass(frozen=True)
+class Plugin:
+    """One plugin.
+
+    Attributes:
+        family: ``reader``, ``tissue``, ``encoder`` or ``aggregator``.
+        name: By which it is asked for.
+        state: ``ready``, ``needs: `` and what to install, or ``fails: `` and why.
+        summary: What it is.
+        origin: The package that it comes from.
+    """
+
+    family: str
+    name: str
+    state: str
+    summary: str
+    origin: str
+
+
+def list_plugins(check: bool = False) -> list[Plugin]:
+    """All plugins, and whether they can be used.
 
     Args:
         check: Import what is ready; without it nothing is imported.
-
-    Returns:
-        The lines, and how many plugins could not be imported.
     """
-    lines, failed = [], 0
-    widest = max(len(name) for registry in FAMILIES for name in registry.entries())
-    family = max(len(registry.family) for registry in FAMILIES)
-    for registry in FAMILIES:
-        for entry in registry.entries().values():
-            state = _state(registry, entry, check)
-            failed += state.startswith("fails")
-            origin = "" if entry.origin == "histonic" else f" (from {entry.origin})"
-            name = f"{registry.family:<{family}} {entry.name:<{widest}}"
-            lines.append(f"{name} {state:<7} {entry.summary}{origin}")
-    return lines, failed
+    return [
+        Plugin(registry.family, entry.name, _state(registry, entry, check), entry.summary, entry.origin)
+        for registry in FAMILIES
+        for entry in registry.entries().values()
+    ]
+
+
+def lines_of(plugins: Sequence[Plugin]) -> list[str]:
+    """One line a plugin: family, name, whether it can be used, what it is."""
+    widest = max(len(each.name) for each in plugins)
+    family = max(len(each.family) for each in plugins)
+    return [
+        f"{each.family:<{family}} {each.name:<{widest}} {each.state:<7} {each.summary}"
+        + ("" if each.origin == "histonic" else f" (from {each.origin})")
+        for each in plugins
+    ]
 
 
 def _state(registry: Registry[Any], entry: Entry, check: bool) -> str:

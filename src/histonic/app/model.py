@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from histonic.app.terminal.command import settings_command, show_failures, with_progress
+from histonic.app.terminal.command import answer, settings_command, show_failures, with_progress
 
 if TYPE_CHECKING:
     from histonic.stages.predict.settings import ExternalSettings, PredictSettings
@@ -14,17 +14,37 @@ if TYPE_CHECKING:
     from histonic.stages.train.settings import TrainSettings
 
 
-@settings_command("train", "histonic.stages.train.settings:TrainSettings", "store")
+@settings_command(
+    "train",
+    "histonic.stages.train.settings:TrainSettings",
+    "store",
+    measures=True,
+    absent="histonic.app.terminal.targets:absent_target",
+)
 def train(settings: TrainSettings) -> int:
     """Cross-validate the slide network by patient on one or several targets at once.
 
     Writes out-of-fold predictions and a portable bundle. The same command resumes after an interruption.
     """
     from histonic.runs.documents import FIRST_LOOK
+    from histonic.runs.run import read_cohort, read_facts
     from histonic.stages.train.train import train_slides
 
     run = with_progress(train_slides, settings)
     click.echo(f"{run}: trained; see it with: histonic report {run}")
+    facts, cohort = read_facts(run), read_cohort(run)
+    answer(
+        paths={"run": run, "bundle": run / "bundle", "predictions": run / "predictions"},
+        numbers={
+            "patients": len(cohort.patients),
+            "slides": sum(len(each.slide_ids) for each in cohort.patients),
+            "excluded": len(cohort.exclusions),
+            "folds": facts.folds,
+            "repeats": facts.repeats,
+            "initialisations": facts.initialisations,
+        },
+        rows=[{"target": task.name, "kind": task.kind} for task in facts.tasks],
+    )
     if settings.quick:
         click.echo(f"{FIRST_LOOK} For those: the same command without --quick, into another --out.")
     return 0
@@ -40,6 +60,7 @@ def external(settings: ExternalSettings) -> int:
 
     out = with_progress(external_test, settings)
     click.echo(f"{out}: predicted; see it with: histonic report {settings.run}")
+    answer(paths={"out": out, "run": settings.run})
     return 0
 
 
@@ -50,10 +71,13 @@ def predict(settings: PredictSettings) -> int:
 
     result = with_progress(run, settings)
     click.echo(f"Predictions: {result.out} ({result.rows} rows)")
+    answer(paths={"predictions": result.out}, numbers={"rows": result.rows})
     return show_failures(result.failures)
 
 
-@settings_command("recipe", "histonic.stages.study.frame.settings:RecipeSettings", "name", "data")
+@settings_command(
+    "recipe", "histonic.stages.study.frame.settings:RecipeSettings", "name", "data", measures=True
+)
 def recipe(settings: RecipeSettings) -> int:
     """Follow a public challenge from the organisers' files to a submission or a score.
 
@@ -65,6 +89,10 @@ def recipe(settings: RecipeSettings) -> int:
     result = with_progress(run, settings)
     for line in result.outcome.lines if settings.run else result.commands:
         click.echo(line)
+    answer(
+        paths={each.name: each for each in result.outcome.files},
+        rows=[{"command": each} for each in result.commands],
+    )
     if settings.check:
         click.echo("checked; nothing was written")
     return 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
 
-from histonic.app.terminal.command import settings_command, with_progress
+from histonic.app.terminal.command import answer, answer_failure, settings_command, with_progress
 
 if TYPE_CHECKING:
     from histonic.stages.compare.settings import CompareSettings
@@ -24,7 +25,18 @@ def report(settings: ReportSettings) -> int:
     """
     from histonic.stages.report.report import write_report
 
-    click.echo(f"Report: {with_progress(write_report, settings)}")
+    page = with_progress(write_report, settings)
+    click.echo(f"Report: {page}")
+    told = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
+    answer(
+        paths={"report": page, "json": page.parent / "report.json"},
+        rows=[
+            {"target": each["task"]["name"], "patients": each["n"], "leading": number == 0}
+            | {name: score[name] for name in ("name", "value", "low", "high", "chance")}
+            for each in told["targets"]
+            for number, score in enumerate(each.get("scores", ()))
+        ],
+    )
     return 0
 
 
@@ -37,10 +49,18 @@ def explain(settings: ExplainSettings) -> int:
     """
     from histonic.app.explanations import explain_lines
     from histonic.stages.explain.explain import explain as run
+    from histonic.stages.explain.record import summary_row
 
     result = with_progress(run, settings)
     for line in explain_lines(result):
         click.echo(line)
+    for target, slide, reason in result.failures:
+        answer_failure(slide, target, reason)
+    answer(
+        paths={"out": result.folder, "summary": result.folder / "summary.csv"},
+        numbers={"maps": len(result.records), "failures": len(result.failures)},
+        rows=[summary_row(each).to_dict() for each in result.records],
+    )
     return 1 if result.failures else 0
 
 
@@ -52,7 +72,9 @@ def compare(settings: CompareSettings) -> int:
     """
     from histonic.stages.compare.compare import compare_runs
 
-    click.echo(with_progress(compare_runs, settings).markdown())
+    result = with_progress(compare_runs, settings)
+    click.echo(result.markdown())
+    answer(paths={"out": settings.out}, numbers={"runs": len(result.runs)}, rows=result.rows())
     if settings.out is not None:
         click.echo(f"Written: {settings.out / 'comparison.json'}, .csv and .md")
     return 0
@@ -73,7 +95,11 @@ def verify(settings: VerifySettings) -> int:
             still += not fault.was_removed
             done = "removed" if fault.was_removed else "damaged"
             click.echo(f"{done}  {fault.path}  {fault.found} {fault.todo}")
+            answer_failure(fault.path, done, f"{fault.found} {fault.todo}")
         click.echo(f"{found.path}: {found.kind}, {found.checked} checked, {len(found.faults)} damaged")
+        counts = {"checked": found.checked, "damaged": len(found.faults)}
+        answer(rows=[{"path": str(found.path), "kind": found.kind, **counts}])
+    answer(numbers={"damaged_still": still})
     return 1 if still else 0
 
 
@@ -84,6 +110,7 @@ def export(settings: ExportSettings) -> int:
 
     result = with_progress(export_features, settings)
     click.echo(f"{result.out}: {len(result.done)} slides written for {settings.to}")
+    answer(paths={"out": result.out}, numbers={"done": len(result.done)})
     return 0
 
 
@@ -94,4 +121,5 @@ def export_onnx(settings: OnnxSettings) -> int:
 
     for written in with_progress(run, settings):
         click.echo(f"{written.path}: {written.words}")
+        answer(rows=[{"path": str(written.path), "difference": written.difference}])
     return 0

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from histonic.app.terminal.command import settings_command, show_failures, with_progress
+from histonic.app.terminal.command import (
+    answer,
+    answer_failure,
+    settings_command,
+    show_failures,
+    with_progress,
+)
 
 if TYPE_CHECKING:
     from histonic.stages.study.file.settings import InitStudySettings, RunStudySettings
@@ -25,10 +31,11 @@ def init(settings: InitStudySettings) -> int:
     for line in result.lines:
         click.echo(line)
     click.echo(f"{result.file}: written; next: histonic run {result.file} --dry-run")
+    answer(paths={"study": result.file})
     return 0
 
 
-@settings_command("run", "histonic.stages.study.file.settings:RunStudySettings", "study")
+@settings_command("run", "histonic.stages.study.file.settings:RunStudySettings", "study", measures=True)
 def run(settings: RunStudySettings) -> int:
     """Do a whole study: doctor, compress, audit, train, explain, other cohorts, report.
 
@@ -42,12 +49,19 @@ def run(settings: RunStudySettings) -> int:
     if settings.dry_run:
         for line in result.plan.lines():
             click.echo(line)
+        answer(rows=[{"line": line} for line in result.plan.lines()])
         return 0
     code = show_failures(result.failures)
     for target, slide, reason in result.not_explained:
         click.echo(f"failed  {target}  {slide}: {reason}")
+        answer_failure(slide, target, reason)
     for line in result.scores:
         click.echo(line)
+    answer(
+        paths={"out": result.out, "run": result.run, "report": result.report},
+        numbers={"audit_errors": result.audit_errors},
+        rows=[{"line": line} for line in result.scores],
+    )
     if result.audit_errors:
         click.echo(f"The audit found {result.audit_errors} error(s): {result.out / 'audit' / 'audit.csv'}")
     click.echo(f"Report: {result.report}" if result.report else f"Run: {result.run}")

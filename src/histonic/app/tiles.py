@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from histonic.app.terminal.command import settings_command, show_failures, with_progress
+from histonic.app.terminal.command import answer, settings_command, show_failures, with_progress
 
 if TYPE_CHECKING:
     from histonic.core.progress import Progress
@@ -37,6 +37,11 @@ def extract(settings: ExtractSettings) -> int:
         f"{result.out}: {total} tiles; {len(result.done)} slide(s) cut, {len(result.skipped)} there already, "
         f"{len(result.failures)} failed"
     )
+    answer(
+        paths={"out": result.out, "table": result.out / "tiles.csv"},
+        numbers={"tiles": total, "done": len(result.done), "skipped": len(result.skipped)},
+        rows=[{"label": label, "tiles": count} for label, count in result.tiles.items()],
+    )
     for label, count in result.tiles.items():
         if label:
             click.echo(f"  {label}: {count}")
@@ -54,6 +59,7 @@ def mosaic(settings: MosaicSettings) -> int:
 
     out = with_progress(simulate_mosaic, settings)
     click.echo(f"Slides: {out / 'slides'}, labels: {out / 'labels.csv'}")
+    answer(paths={"slides": out / "slides", "labels": out / "labels.csv"})
     return 0
 
 
@@ -68,6 +74,7 @@ def needles(settings: NeedleSettings) -> int:
 
     out = with_progress(simulate_needles, settings)
     click.echo(f"Images: {out / 'images'}, table: {out / 'needles.csv'}")
+    answer(paths={"images": out / "images", "table": out / "needles.csv"})
     return 0
 
 
@@ -83,6 +90,10 @@ def crops(settings: CropSettings) -> int:
     result = with_progress(simulate_crops, settings)
     for name, count in result.counts.items():
         click.echo(f"{result.out / name}: {count} crops")
+    answer(
+        paths={"out": result.out},
+        rows=[{"band": name, "crops": count} for name, count in result.counts.items()],
+    )
     return show_failures(result.failures)
 
 
@@ -96,6 +107,7 @@ def rectangles(settings: RectangleSettings) -> int:
 
     out = with_progress(simulate_rectangles, settings)
     click.echo(f"Slides: {out / 'slides'}, masks: {out / 'masks'}, labels: {out / 'labels.csv'}")
+    answer(paths={name: out / name for name in ("slides", "masks")} | {"labels": out / "labels.csv"})
     return 0
 
 
@@ -127,6 +139,7 @@ def challenge(settings: ChallengeSettings) -> int:
 
     out = simulate_challenge(settings.name, settings.out, settings.seed)
     click.echo(f"{out}: a miniature; follow it with: histonic recipe {settings.name} {out} --run")
+    answer(paths={"out": out})
     return 0
 
 

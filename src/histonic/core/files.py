@@ -32,11 +32,13 @@ def output_error(path: Path, error: OSError) -> OutputError:
         errno.ENOSPC: "Free some disk space or choose another folder; what is finished is kept.",
         errno.EDQUOT: "Your disk quota is used up: free some space or choose another folder.",
         errno.EFBIG: "Files may not grow so large there (ulimit, file system): choose another folder.",
+        errno.ENOENT: "No folder can be made there: choose another one.",
         errno.EROFS: "The file system is read-only: choose another folder.",
         errno.EACCES: "You may not write there: choose another folder or change its permissions.",
         errno.EPERM: "You may not write there: choose another folder or change its permissions.",
         errno.ENOTDIR: "A file stands where a folder is needed: choose another folder.",
         errno.EEXIST: "A file stands where a folder is needed: choose another folder.",
+        errno.EISDIR: "A folder stands where a file is needed: give the name of a file.",
     }
     todo = advice.get(error.errno or 0, "Check the folder and its disk, then run the same command again.")
     made = OutputError(f"Write {path}.", f"{error.strerror or error} (errno {error.errno}).", todo)

@@ -21,6 +21,7 @@ from histonic.core.documents import Document, parse_document
 from histonic.core.errors import EncoderError
 from histonic.core.files import replacing_file
 from histonic.core.registry import Entry, Registry
+from histonic.encoders.asked import asked_elsewhere
 from histonic.nn.weights_files import system_errors
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -290,12 +291,8 @@ def load_encoder(
         if callable(named):
             return cast(Encoder, named(argument, device, precision))
     path = Path(text)
-    if path.suffix == ".h5":
-        raise EncoderError(
-            f"Load the encoder {text}.",
-            "It is a Keras file.",
-            f"Convert it once: histonic encoder import {text} --out {path.stem}.safetensors",
-        )
+    if (elsewhere := asked_elsewhere(text)) is not None:
+        raise EncoderError(f"Load the encoder {text}.", *elsewhere)
     if path.suffix != ".safetensors" and not path.exists():
         ENCODERS.get(text)  # raises with the nearest name
     return _load_file(path, device, precision)

@@ -28,6 +28,7 @@ from histonic.core.documents import (
 )
 from histonic.core.errors import BundleError, HistonicError, TrainingError
 from histonic.core.files import hash_of, replacing_folder
+from histonic.core.places.kinds import no_bundle
 from histonic.core.task import Coding, Task, Tasks
 from histonic.data.maps.fusion import Fusion
 from histonic.encoders.base import Encoder
@@ -299,6 +300,9 @@ def read_bundle(folder: Path) -> Bundle:
     Raises:
         BundleError: It is absent, damaged, or of another format; the file, field or network is named.
     """
+    other = no_bundle(folder)
+    if other is not None:
+        raise BundleError(f"Read the bundle {folder}.", *other)
     values = read_values(folder / "bundle.json", BundleError, AGAIN)
     content = parse_document(BundleContent, values, folder / "bundle.json", BundleError, AGAIN)
     try:

@@ -16,6 +16,7 @@ from histonic.core.calls import CALL_PREFIX
 from histonic.core.documents import parse_part, read_document, read_values
 from histonic.core.errors import RunError
 from histonic.core.notebooks.cards import Card
+from histonic.core.places.kinds import no_run
 from histonic.core.task import Task
 from histonic.data.maps.failures import Failure
 from histonic.runs.documents import (
@@ -197,6 +198,9 @@ def read_facts(folder: Path) -> RunDocument:
     Raises:
         RunError: There is no such run, it is not finished, or the file is damaged.
     """
+    other = None if (folder / "run.json").is_file() and (folder / "cohort.json").is_file() else no_run(folder)
+    if other is not None:
+        raise RunError(f"Read the run {folder}.", *other)
     if not folder.is_dir():
         raise RunError(f"Read the run {folder}.", "There is no such folder.", TODO)
     return read_document(RunDocument, folder / "run.json", RunError, TODO)

@@ -13,7 +13,7 @@ import numpy as np
 
 from histonic.core.errors import SettingsError
 from histonic.core.files import csv_text, write_json, write_text
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.simulate.patients import SLIDE_STREAM, Latents, SimulatedPatient, draw_patients
 from histonic.simulate.render import render_tissue
 from histonic.simulate.stains import UInt8Image, draw_stain
@@ -103,7 +103,7 @@ def simulate_cohort(
         SettingsError: A number is too small, or the folder holds slides of another seed or size.
         OutputError: A file cannot be written.
     """
-    out, progress = Path(out), progress or Silent()
+    out, progress = Path(out), heard(progress)
     if patients < 1 or seed < 0 or side_px < SMALLEST_SIDE_PX or processes < 1:
         found = f"patients={patients}, seed={seed}, side_px={side_px}, processes={processes}."
         todo = f"Give patients and processes from 1, a seed from 0 and a side from {SMALLEST_SIDE_PX} on."

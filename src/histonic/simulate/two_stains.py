@@ -10,7 +10,7 @@ import numpy as np
 
 from histonic.core.errors import SettingsError
 from histonic.core.files import csv_text, write_text
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.simulate.patients import Latents
 from histonic.simulate.render import concentrations, render_tissue
 from histonic.simulate.slides import SLIDE_MPP, SMALLEST_SIDE_PX
@@ -108,7 +108,7 @@ def simulate_two_stains(
         SettingsError: A number cannot be used.
         OutputError: A file cannot be written.
     """
-    folder, progress = Path(out), progress or Silent()
+    folder, progress = Path(out), heard(progress)
     if patients < 1 or side_px < SMALLEST_SIDE_PX or not 0 <= missing < 1 or seed < 0 or signal not in PARTS:
         raise SettingsError(
             "Simulate patients with two stains.",

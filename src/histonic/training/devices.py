@@ -22,7 +22,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
 from histonic.core.processes.memory import keep_memory
-from histonic.core.progress import Progress, Silent, end_part
+from histonic.core.progress import Forwarding, Listener, Progress, Silent, heard
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
 Work = Callable[["Fabric", A, Progress], None]
+GPU_NAMES = ("gpu", "nvidia", "cuda", "cudnn")
+"""What people call a GPU; here it is cuda."""
 
 
 def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
@@ -97,7 +99,7 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
         return
     messages = multiprocessing.get_context("spawn").SimpleQueue()
     errors: list[Exception] = []
-    listener = threading.Thread(target=_relay, args=(messages, progress, errors), daemon=True)
+    listener = threading.Thread(target=_relay, args=(messages, heard(progress), errors), daemon=True)
     listener.start()
     others = multiprocessing.active_children()
     try:
@@ -145,7 +147,8 @@ def run_side_by_side(work: Work[A], arguments: Sequence[A], precision: str, prog
     context = multiprocessing.get_context("spawn")
     messages = context.SimpleQueue()
     errors: list[Exception] = []
-    listener = threading.Thread(target=_relay, args=(messages, _Unstaged(progress), errors), daemon=True)
+    unstaged = _Unstaged(heard(progress))
+    listener = threading.Thread(target=_relay, args=(messages, unstaged, errors), daemon=True)
     listener.start()
     threads = max(1, torch.get_num_threads() // len(arguments))
     processes = [
@@ -208,36 +211,27 @@ class WorkError(Exception):
     """An unforeseen error in another process; its text is the traceback there."""
 
 
-class _Unstaged(Silent):
-    """A progress that passes on what is done and said, but no new stages."""
+class _Unstaged(Forwarding):
+    """Passes on all but new stages, of several processes at work on the parts of one."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self.advance = progress.advance  # type: ignore[method-assign]
-        self.say = progress.say  # type: ignore[method-assign]
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
 
-    def ended(self, took: int | None, most: int, note: str = "") -> None:
-        """Pass on that a part has ended."""
-        end_part(self._progress, took, most, note)
+    def pass_on(self, name: str, *words: Any) -> None:
+        if name == "doing":
+            self._listener.doing(words[0])  # shares of several steps are not one share
+        elif name not in ("stage", "may_end_early"):
+            getattr(self._listener, name)(*words)
 
 
-class _Sender:
-    """A progress that sends what it is told to the parent process."""
+class _Sender(Forwarding):
+    """A listener that sends what it is told to the parent process."""
 
     def __init__(self, messages: Any) -> None:
         self._messages = messages
 
-    def stage(self, name: str, total: int | None = None) -> None:
-        self._messages.put(("stage", (name, total)))
-
-    def advance(self, steps: int = 1, note: str = "") -> None:
-        self._messages.put(("advance", (steps, note)))
-
-    def ended(self, took: int | None, most: int, note: str = "") -> None:
-        self._messages.put(("ended", (took, most, note)))
-
-    def say(self, line: str) -> None:
-        self._messages.put(("say", (line,)))
+    def pass_on(self, name: str, *words: Any) -> None:
+        self._messages.put((name, words))
 
 
 def _work_in_process(fabric: Fabric, work: Work[A], argument: A, messages: Any) -> None:
@@ -251,15 +245,13 @@ def _work_in_process(fabric: Fabric, work: Work[A], argument: A, messages: Any) 
     torch.distributed.destroy_process_group()
 
 
-def _relay(messages: Any, progress: Progress, errors: list[Exception]) -> None:
+def _relay(messages: Any, listener: Listener, errors: list[Exception]) -> None:
     while (message := messages.get()) is not None:
         name, arguments = message
         if name == "error":
             errors.extend(arguments)
-        elif name == "ended":
-            end_part(progress, *arguments)
         else:
-            getattr(progress, name)(*arguments)
+            getattr(listener, name)(*arguments)
 
 
 @contextmanager
@@ -280,10 +272,40 @@ def pick_device(device: str) -> str:
     """``auto`` becomes cuda where there is one, else cpu.
 
     Raises:
-        SettingsError: The device does not exist here.
+        SettingsError: The device does not exist here; says why, and what it is called.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu" or (device.split(":")[0] == "cuda" and torch.cuda.is_available()):
+    kind, _, number = device.partition(":")
+    if device == "cpu":
         return device
-    raise SettingsError(f"Compute on {device!r}.", "There is no such device here.", "Use --device cpu.")
+    asked = f"Compute on {device!r}."
+    if kind != "cuda" or (number and not number.isdecimal()):
+        wanted = f"cuda:{device}" if device.isdecimal() else "cuda" if kind.lower() in GPU_NAMES else "auto"
+        raise SettingsError(
+            asked,
+            "There is no such device here: the names are auto, cpu, cuda and cuda:NUMBER.",
+            f"Use --device {wanted}.",
+        )
+    if not torch.cuda.is_available():
+        raise SettingsError(asked, _why_no_gpu(), "Use --device cpu, or leave it out (auto).")
+    count = torch.cuda.device_count()
+    if number and int(number) >= count:
+        raise SettingsError(
+            asked,
+            f"There is no such device here: PyTorch sees {count} GPU(s), cuda:0 to cuda:{count - 1}.",
+            "Use --device cuda.",
+        )
+    return device
+
+
+def _why_no_gpu() -> str:
+    """Why PyTorch has no GPU to offer."""
+    if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
+        return (
+            f"There is no such device here: this PyTorch ({torch.__version__}) is built without CUDA "
+            "(https://pytorch.org tells how to install one that has it)."
+        )
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    hidden = "" if visible is None else f"; CUDA_VISIBLE_DEVICES is {visible!r}"
+    return f"There is no such device here: PyTorch sees no NVIDIA GPU with a driver{hidden}."

@@ -36,6 +36,11 @@ class LateLosses:
         self._unread: deque[tuple[Tensor, Any, Callable[[], str]]] = deque()
         self._read: list[float] = []
 
+    @property
+    def last(self) -> float | None:
+        """The latest loss that has been read."""
+        return self._read[-1] if self._read else None
+
     def add(self, loss: Tensor, explain: Callable[[], str]) -> None:
         """Take in the loss of a step.
 

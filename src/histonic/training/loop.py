@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from histonic.core.errors import TrainingError
-from histonic.core.progress import Progress, end_part, say_may_end_early
+from histonic.core.progress import (
+    Measures,
+    Progress,
+    Silent,
+    end_part,
+    say_doing,
+    say_may_end_early,
+    tell_measures,
+)
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.losses import ValidationResult
 from histonic.training.late_losses import LateLosses
@@ -51,7 +59,13 @@ class Chunks(Iterable[Inputs]):
 
 
 class TrainingData:
-    """What a network learns from: batches, the loss of their outputs, and how it is validated."""
+    """What a network learns from: batches, the loss of their outputs, and how it is validated.
+
+    Attributes:
+        steps: Batches of an epoch; 0 if not known.
+    """
+
+    steps: int = 0
 
     def batches(self, epoch: int, rank: int, world: int) -> Iterator[tuple[Inputs | Chunks, Any]]:
         """The batches of an epoch, the same whenever it is asked for.
@@ -97,6 +111,12 @@ class TrainingData:
     def blame(self, outputs: dict[str, Tensor], targets: Any) -> str:
         """What to tell the user about a loss that is not finite, such as the tasks and files that made it."""
         return ""
+
+
+def _told_losses(record: EpochRecord) -> str:
+    """The losses of an epoch in words."""
+    learned = "" if record.train_loss is None else f"training loss {record.train_loss:.3f}, "
+    return f"{learned}validation loss {record.validation_loss:.3f}"
 
 
 def _pieces(batches: Iterator[tuple[Inputs | Chunks, Any]]) -> Iterator[Inputs]:
@@ -163,6 +183,7 @@ class Training:
         self.state = TrainingState()
         self.best = self._weights()
         self._saved_at = clock()
+        self._progress: Progress = Silent()
 
     def run(self, progress: Progress) -> TrainingState:
         """Learn to the end of the schedule and load the best weights.
@@ -174,6 +195,7 @@ class Training:
             TrainingError: The loss is no longer finite; the last checkpoint is from before.
             OutputError: The checkpoint cannot be written.
         """
+        self._progress = progress
         say_may_end_early(progress)
         if self.checkpoint is not None and self.checkpoint.is_file():
             self._resume(self.checkpoint)
@@ -187,9 +209,7 @@ class Training:
             self._note(self._learn(self.state.epoch + 1))
             self._save()
             last = self.state.history[-1]
-            progress.advance(
-                1, f"{self.name}, epoch {last.epoch}: validation loss {last.validation_loss:.3f}"
-            )
+            progress.advance(1, f"{self.name}, epoch {last.epoch}: {_told_losses(last)}")
         if self.schedule.keep == "best":
             self.network.load_state_dict(self.best)
         end_part(progress, self.state.epoch - before, self.schedule.max_epochs - before)
@@ -207,15 +227,36 @@ class Training:
         own_rates = self.data.begin(self.network, epoch, rate)
         for group in self.optimizer.param_groups:
             group["lr"] = own_rates.get(group["part"], rate)
-        losses = LateLosses(lambda loss, blame: self._finite(loss, "training", epoch, blame))
+        losses = LateLosses(lambda loss, blame: self._examine(loss, epoch, blame))
         with closing(
             self._watched(self.data.batches(epoch, self.fabric.global_rank, self.fabric.world_size))
         ) as batches:
-            for inputs, targets in batches:
+            for number, (inputs, targets) in enumerate(batches, start=1):
                 self._step(inputs, targets, losses)
+                self._tell_step(epoch, number, losses)
         mean = losses.mean()
         self._measure_norms(epoch)
         return mean
+
+    def _examine(self, loss: float, epoch: int, blame: Callable[[], str]) -> None:
+        """Take in the loss of a step, in the order of the steps."""
+        self._finite(loss, "training", epoch, blame)
+        self.state.steps += 1
+        tell_measures(
+            self._progress, Measures(self.name, epoch, self.state.steps, {"loss": loss}, is_step=True)
+        )
+
+    def _tell_step(self, epoch: int, number: int, losses: LateLosses) -> None:
+        """Say how far the epoch is."""
+        steps = self.data.steps
+        of = f" of {steps}" if steps else ""
+        loss = "" if losses.last is None else f": loss {losses.last:.3f}"
+        before = f", {_told_losses(self.state.history[-1])}" if self.state.history else ""
+        say_doing(
+            self._progress,
+            f"{self.name}, epoch {epoch}, step {number}{of}{loss}{before}",
+            min(number / steps, 1.0) if steps else 0.0,
+        )
 
     def _step(self, inputs: Inputs | Chunks, targets: Any, losses: LateLosses) -> None:
         """One step of the optimizer, by a loss that is told to ``losses``."""
@@ -313,6 +354,7 @@ class Training:
         record = EpochRecord(epoch, self.state.rate(self.schedule), train_loss, loss, result.scores)
         if self.state.note(record, self.schedule):
             self.best = self._weights()
+        tell_measures(self._progress, record.measures(self.name, self.state.steps))
 
     def _gather(self, outputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Outputs of all ranks, rank by rank, with gradients to each.

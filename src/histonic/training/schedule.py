@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from histonic.core.progress import Measures
+
 L2 = 1e-5
 MOMENTUM = 0.9
 
@@ -68,6 +70,19 @@ class EpochRecord:
     validation_loss: float
     scores: dict[str, float] = field(default_factory=dict)
 
+    def measures(self, network: str, step: int) -> Measures:
+        """The same for listeners.
+
+        Args:
+            network: What learns.
+            step: Steps until the end of the epoch.
+        """
+        known = {} if self.train_loss is None else {"training loss": self.train_loss}
+        losses = {"validation loss": self.validation_loss}
+        if self.learning_rate:  # heads that are fitted have none
+            losses["learning rate"] = self.learning_rate
+        return Measures(network, self.epoch, step, {**known, **losses, **self.scores})
+
 
 @dataclass
 class TrainingState:
@@ -80,6 +95,7 @@ class TrainingState:
     best_loss: float = math.inf
     mark: float = math.inf
     best_epoch: int = 0
+    steps: int = 0
     history: list[EpochRecord] = field(default_factory=list)
 
     def rate(self, schedule: Schedule) -> float:

@@ -75,7 +75,7 @@ def test_pairs_become_a_mapping() -> None:
         ("slides: [a]\nout: s\ntissue: {mp: 3}\n", "'mpp'"),
         ("slides: [a]\nout: s\nbatch: many\n", "batch is 'many'"),
         ("slides: [a]\nout: s\nbatch: 0\n", "batch is 0"),
-        ("slides: [a]\n", "out is nothing"),
+        ("slides: [a]\n", "--out is missing"),
         ("- a\n- b\n", "no keys"),
         ("a: [", "not YAML"),
     ],

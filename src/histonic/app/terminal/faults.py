@@ -16,6 +16,7 @@ from types import FrameType
 
 import click
 
+from histonic.app.terminal.logs import LogFile
 from histonic.core.errors import HistonicError
 from histonic.core.files import output_error
 
@@ -45,22 +46,21 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def tell_unforeseen(error: Exception) -> int:
-    """Say what went wrong, without a traceback.
+def unforeseen(error: Exception, log: LogFile | None = None) -> tuple[HistonicError | None, int]:
+    """What to say of an error that nobody foresaw, without a traceback.
 
     Args:
         error: Any error that is none of :mod:`histonic.core.errors`.
+        log: Takes the traceback; by default a file of its own.
 
     Returns:
-        The exit code.
+        What to say, None where nobody reads it any more; and the exit code.
     """
     if isinstance(error, BrokenPipeError) and _is_unread():
-        return PIPE_CODE
+        return None, PIPE_CODE
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        _say(output_error(Path(error.filename or "the output"), error))
-        return 2
-    _say(_described(error))
-    return FAULT_CODE
+        return output_error(Path(error.filename or "the output"), error), 2
+    return _described(error, log), FAULT_CODE
 
 
 def end_quietly(code: int) -> int:
@@ -71,16 +71,18 @@ def end_quietly(code: int) -> int:
         _is_unread()
         return PIPE_CODE
     except (OSError, ValueError) as error:
-        _stop_printing(sys.stdout.fileno())
+        stop_printing(sys.stdout.fileno())
         told = error if isinstance(error, OSError) else OSError(errno.EBADF, str(error))
         _say(output_error(Path("the standard output"), told))
         return 2
     return code
 
 
-def _described(error: Exception) -> HistonicError:
+def _described(error: Exception, given: LogFile | None) -> HistonicError:
     asked = f"Run '{' '.join(['histonic', *sys.argv[1:]])}'."
-    log = _write_log(error)
+    if given is not None:
+        given.write("fault", "".join(traceback.format_exception(error)))
+    log = _write_log(error) if given is None else given.path
     where = f"{log} has the details" if log else "no log could be written"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or OF_TORCH in str(error):
         return HistonicError(
@@ -136,14 +138,14 @@ def _say(error: HistonicError) -> None:
     try:
         click.echo(f"histonic: {error}", err=True)
     except OSError:
-        _stop_printing(sys.stderr.fileno())
+        stop_printing(sys.stderr.fileno())
 
 
 def _is_unread() -> bool:
     """Whether nobody reads standard output or error any more; what waits to be printed is thrown away."""
     unread = [stream.fileno() for stream in (sys.stdout, sys.stderr) if _has_no_reader(stream.fileno())]
     for number in unread:
-        _stop_printing(number)
+        stop_printing(number)
     return bool(unread)
 
 
@@ -155,6 +157,7 @@ def _has_no_reader(number: int) -> bool:
     return any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0))
 
 
-def _stop_printing(number: int) -> None:
+def stop_printing(number: int) -> None:
+    """Throw away what is still to be printed to a stream that takes no more."""
     # Else the interpreter tries once more at its end, and complains.
     os.dup2(os.open(os.devnull, os.O_WRONLY), number)

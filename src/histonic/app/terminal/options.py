@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -28,7 +29,10 @@ def parameters(model: type[Settings], positional: Sequence[str] = ()) -> list[cl
     options = [(key, field) for key, field in _options(model) if key not in positional]
     options.sort(key=lambda option: not option[1].is_required())
     config = click.Option(
-        ["--config"], metavar="FILE.yaml", help="Read settings from this YAML file; options given here win."
+        ["--config"],
+        metavar="FILE.yaml",
+        type=click.Path(),
+        help="Read settings from this YAML file; options given here win.",
     )
     return [*arguments, *(_option(model, key, field) for key, field in options), config]
 
@@ -47,12 +51,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def settings_from(model: type[S], given: Mapping[str, Any]) -> S:
+def settings_from(
+    model: type[S],
+    given: Mapping[str, Any],
+    positional: Sequence[str] = (),
+    absent: Callable[[Mapping[str, Any], str], str] | None = None,
+) -> S:
     """Settings from what was typed, and from the file given with ``--config``.
 
     Args:
         model: The settings model.
         given: Values of :func:`parameters` by name.
+        positional: Fields given by position.
+        absent: Gets the values and the name of a field that is missing; what to do about it, or nothing.
 
     Raises:
         SettingsError: A value cannot be used, or the file cannot be read.
@@ -74,7 +85,34 @@ def settings_from(model: type[S], given: Mapping[str, Any]) -> S:
         else:
             values[key] = _pairs(key, value) if _is_mapping(field) else _number(field, value)
     _check_nested(model, values)
+    _require_all(model, values, source, positional, absent)
     return make_settings(model, values, source)
+
+
+def _require_all(
+    model: type[Settings],
+    values: Mapping[str, Any],
+    source: str,
+    positional: Sequence[str],
+    absent: Callable[[Mapping[str, Any], str], str] | None,
+) -> None:
+    """Refuse what lacks a value that nothing stands for, by the name that it has on the command line.
+
+    Raises:
+        SettingsError: A required field is missing.
+    """
+    known = set(values) <= set(model.model_fields)  # else that is what is wrong
+    for key, field in fields_of(model).items():
+        if known and field.is_required() and key not in values:
+            name = key.upper() if key in positional else option_name(model, key)
+            words = str(field.description).rstrip(".")
+            only_file = f", under '{key}:' in a file given with --config" if _is_nested_list(field) else ""
+            todo = absent(values, key) if absent is not None else ""
+            raise SettingsError(
+                f"Read {source}.",
+                f"{'The list ' + key if only_file else name} is missing.",
+                todo or f"Give {'it' if only_file else name}{only_file} ({words[:1].lower()}{words[1:]}).",
+            )
 
 
 def _nested(model: type[Settings], key: str, value: Any) -> dict[str, Any]:
@@ -152,6 +190,7 @@ def _argument(key: str, field: FieldInfo) -> click.Argument:
         required=False,
         nargs=-1 if _is_many(field) else 1,
         metavar=f"{name}..." if _is_many(field) else name,
+        type=_click_type(field),
     )
 
 
@@ -169,8 +208,27 @@ def _option(model: type[Settings], key: str, field: FieldInfo) -> click.Option:
         [f"--{name}", _parameter_name(key)],
         multiple=_is_many(field) or _is_mapping(field),
         metavar=_metavar(field),
+        type=_click_type(field),
+        shell_complete=_choices_completed(field),
         help=f"{field.description} {_default_note(field)}".rstrip(),
     )
+
+
+def _click_type(field: FieldInfo) -> click.ParamType:
+    """Text that settings read; a shell completes the names of files where it may be a path."""
+    return click.Path() if "Path" in str(field.annotation) or "Url" in str(field.annotation) else click.STRING
+
+
+def _choices_completed(
+    field: FieldInfo,
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]] | None:
+    """What a shell offers where there is a choice; None where there is none."""
+    metavar = _metavar(field)
+    if "|" not in metavar:
+        return None
+    return lambda context, parameter, begun: [
+        CompletionItem(choice) for choice in metavar.split("|") if choice.startswith(begun)
+    ]
 
 
 def _default_note(field: FieldInfo) -> str:

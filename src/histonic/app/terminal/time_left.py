@@ -44,6 +44,7 @@ class TimeLeft:
         self._done = self._timed = 0
         self._ended_most = self._ended_took = self._learned_most = 0
         self._early = False
+        self._share = 0.0
 
     def may_end_early(self) -> None:
         """Some parts of the stage may need fewer steps than they have."""
@@ -53,6 +54,12 @@ class TimeLeft:
         """So many steps were done."""
         self._done += steps
         self._timed += steps
+        if steps:
+            self._share = 0.0
+
+    def doing(self, share: float) -> None:
+        """So much of the next step is done, 0 to 1."""
+        self._share = share
 
     def ended(self, took: int | None, most: int) -> int:
         """A part has ended.
@@ -75,16 +82,17 @@ class TimeLeft:
 
     def seconds(self, now: float) -> float | None:
         """Seconds left, or at most so many where nothing has ended yet; None if nothing is known."""
-        if not self._total or not self._done:
+        done, timed = self._done + self._share, self._timed + self._share
+        if not self._total or not done:
             return None
-        if not self._early or not self._timed:
-            return (now - self._began) * (self._total - self._done) / self._done
+        if not self._early or not timed:
+            return (now - self._began) * max(self._total - done, 0.0) / done
         share = self._ended_took / self._learned_most if self._learned_most else 1.0
-        running = self._timed - self._ended_took
+        running = timed - self._ended_took
         wanted = (self._total - self._ended_most) * share - running
         # Those that run now may take longer than those before them; what is left is never less than nothing.
-        left = min(max(wanted, 1.0), self._total - self._done) if self._done < self._total else 0.0
-        return (now - self._began) / self._timed * left
+        left = min(max(wanted, 1.0), self._total - done) if done < self._total else 0.0
+        return (now - self._began) / timed * left
 
     def words(self, now: float) -> str:
         """Only the time, such as ``about 3 min``; empty if nothing is known."""
@@ -96,4 +104,7 @@ class TimeLeft:
     def told(self, now: float) -> str:
         """How much is done, and the time left, in words."""
         words = self.words(now)
-        return f"{100 * self._done // (self._total or 1)} %, {words} left" if words else f"{self._done} done"
+        if not self._total:
+            return f"{self._done} done"
+        share = f"{100 * (self._done + self._share) // self._total:.0f} %"
+        return f"{share}, {words} left" if words else share

@@ -18,7 +18,7 @@ from histonic.core.compressed import CompressedSlide, turn_back
 from histonic.core.errors import StoreError
 from histonic.core.processes.memory import free_bytes
 from histonic.core.processes.shared import CAN_SHARE, SharedBytes
-from histonic.core.progress import Progress
+from histonic.core.progress import Progress, say_detail
 from histonic.core.tissue_box import TissueBox
 from histonic.data.maps.views import TissueDensity, View, place_cut
 
@@ -90,6 +90,11 @@ class Maps:
             self._slides[slide_id] = slide
             self._boxes[slide_id] = TissueBox.of(slide.mask)
             progress.advance(1, slide_id)
+        say_detail(
+            progress,
+            f"{len(places)} of {len(slides)} maps lie in memory ({total / 1e6:,.0f} MB"
+            f"{', shared by all processes' if block is not None else ''}); others are read from disk",
+        )
 
     def mask(self, slide_id: str) -> npt.NDArray[np.bool_]:
         """``(R, K)``."""

@@ -30,6 +30,7 @@ from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX
 from histonic.core.grid import TileGrid
 from histonic.core.notebooks.cards import Card, share_text
+from histonic.core.places.kinds import NO_FOLDER, no_store
 from histonic.core.settings import Flaw
 from histonic.core.units import Number
 from histonic.data.maps.codes import AGAIN, StoredCodes, damaged
@@ -345,9 +346,7 @@ class Store:
         """
         folder = Path(path)
         if not folder.is_dir():
-            raise StoreError(
-                f"Open the store {folder}.", "There is no such folder.", "Make it with 'histonic compress'."
-            )
+            raise StoreError(f"Open the store {folder}.", *(no_store(folder) or NO_FOLDER))
         maps = sorted(
             entry.name.removesuffix(MAP_SUFFIX)
             for entry in folder.iterdir()

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from histonic.core.errors import TileSetError
 from histonic.core.files import PARTIAL_PREFIX, output_error, replacing_file, replacing_folder, write_json
 from histonic.core.processes.cores import usable_cores
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, Silent, say_detail, warn
 from histonic.core.units import MOST_OVER_SCALE
 from histonic.data.tilesets.compose import Composer, background_stamp
 from histonic.data.tilesets.images import HASH_LETTERS, UInt8Array, colour_hash, pixel_hash
@@ -131,6 +131,9 @@ def packed_tiles(
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     folder = cache / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', plan.name).lstrip('.')}-{key}"
     found = _load(folder, tile_px, geometry)
+    say_detail(
+        progress, f"tile set {plan.name}: {'decoded before, ' if found else 'to be decoded '}in {folder}"
+    )
     if found is None:
         with _only_here(folder, progress):
             found = _load(folder, tile_px, geometry)
@@ -144,7 +147,7 @@ def packed_tiles(
             "Check the disk, or use another folder as cache.",
         )
     for failure in found.failures:
-        progress.say(f"skipped {failure['path']}: {failure['reason']}")
+        warn(progress, f"skipped {failure['path']}: {failure['reason']}")
     return found
 
 

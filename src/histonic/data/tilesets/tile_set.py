@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.task import Task
 from histonic.data.tilesets.cache import FORMAT, Packed, packed_tiles
 from histonic.data.tilesets.checks import (
@@ -127,7 +127,7 @@ def read_tile_set(
     tasks, targets = read_tile_targets(plan, listing)
     refuse_split_groups(plan.name, listing.split, listing.group)
     packed = packed_tiles(
-        plan, listing, tile_px=tile_px, mpp=mpp, cache=cache, progress=progress or Silent(), room=room
+        plan, listing, tile_px=tile_px, mpp=mpp, cache=cache, progress=heard(progress), room=room
     )
     return _checked(plan, listing, packed, tasks, targets, seed)
 

@@ -23,6 +23,7 @@ MOST_PIXELS = 178_000_000
 NO_MPP = HeaderMpp(
     refused="A picture does not say how many microns a pixel covers; its dots per inch are a screen's."
 )
+KINDS = {"CMYK": "print colours", "YCCK": "print colours", "LAB": "CIE L*a*b*"}
 SHOWN_MODES = ("RGB", "L", "P", "RGBA", "LA", "PA", "1")
 """Kinds of pixels with one meaning on a screen."""
 _WARNINGS = threading.Lock()
@@ -114,10 +115,12 @@ def _on_white(image: Image.Image) -> Image.Image:
 def _require_shown(path: Path, image: Any) -> None:
     asked = f"Open the picture {path}."
     if image.mode not in SHOWN_MODES:
+        kind = KINDS.get(image.mode, "more than 8 bits a colour")
         raise UnreadableSlideError(
             asked,
-            f"Its pixels are of the kind {image.mode} (print colours, or more than 8 bits a colour).",
-            "Save it again as RGB with 8 bits a colour, as a microscope shows it.",
+            f"Its pixels are of the kind {image.mode} ({kind}).",
+            "Save it again as RGB with 8 bits a colour, as a microscope shows it"
+            + (" (vips colourspace IN OUT.png srgb)." if image.mode in KINDS else "."),
         )
     width, height = image.size
     if width * height > MOST_PIXELS:

@@ -103,7 +103,7 @@ class TiffSlide(TiledSlide):
             slide._require_pixels()
         except UnshownError as error:
             tiff.close()
-            raise unshown(path, str(error)) from error
+            raise unshown(path, error) from error
         except BROKEN as error:
             tiff.close()
             raise damaged(path, f"its structure makes no sense ({said(error)})") from error

@@ -29,7 +29,26 @@ UPRIGHT = 1
 
 
 class UnshownError(Exception):
-    """Colours or samples of a kind that cannot be turned into RGB; the message says which."""
+    """Colours or samples of a kind that cannot be turned into RGB.
+
+    Args:
+        found: Of which kind.
+        todo: How RGB is made of it, where that is more than saving it in another format.
+    """
+
+    def __init__(self, found: str, todo: str = "") -> None:
+        super().__init__(found)
+        self.todo = todo
+
+
+SCALE = (
+    "Only who made it knows which values are black and white: scale it to 8 bits a channel there (ImageJ: "
+    "set Brightness/Contrast, then Image > Type > RGB Color), and save it as RGB."
+)
+CONVERT = (
+    "Convert its colours to RGB, for instance: vips colourspace IN 'OUT.tif[tile,pyramid,compression=jpeg,"
+    "bigtiff]' srgb. Compare it with what the scanner's own program shows."
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +109,15 @@ def colours_of(page: Any) -> Colours:
         raise UnshownError(f"its samples have {' and '.join(map(str, bits))} bits")
     if page.dtype is None or page.dtype.kind not in "ub" or int(bits) > MOST_BITS:
         kind = "no number" if page.dtype is None else f"{page.dtype}"
-        raise UnshownError(f"its samples are {kind} of {bits} bits; read are whole numbers of 1 to 16 bits")
+        raise UnshownError(
+            f"its samples are {kind} of {bits} bits; read are whole numbers without sign of 1 to 16 bits",
+            SCALE,
+        )
     photometric, samples = int(page.photometric), int(page.samplesperpixel)
     compression, bits = int(page.compression), int(bits)
     extra = tuple(int(each) for each in page.extrasamples or ())
     if photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR):
-        raise UnshownError(f"its colours are stored as {NAMES.get(photometric, photometric)}")
+        raise UnshownError(f"its colours are stored as {NAMES.get(photometric, photometric)}", CONVERT)
     if photometric == YCBCR and (compression not in JPEG_FAMILY or int(page.planarconfig) == 2):
         raise UnshownError("its colours are stored as YCbCr, but not compressed by JPEG")
     if compression in JPEG_FAMILY[:1] and bits != 8:

@@ -14,6 +14,7 @@ import tifffile
 from histonic.core.errors import UnreadableSlideError
 from histonic.slides.base import NotMine
 from histonic.slides.damage import BROKEN
+from histonic.slides.formats.tiff_colours import UnshownError
 from histonic.slides.formats.tiff_ome import ome_pixels, require_one_plane
 from histonic.slides.sources.places import Source, open_source, size_of
 from histonic.slides.sources.remote import RemoteFile
@@ -88,7 +89,7 @@ def find_levels(tiff: tifffile.TiffFile, path: Source) -> list[Any]:
             require_one_plane(pixels, int(first.samplesperpixel))
         _require_one_picture(first, pages)
     except ValueError as error:
-        raise unshown(path, str(error)) from error
+        raise unshown(path, UnshownError(str(error))) from error
     levels = [first]
     others = sorted(_candidates(first, pages), key=_pixels, reverse=True)
     for page in others:
@@ -114,12 +115,13 @@ def damaged(path: object, found: str) -> UnreadableSlideError:
     )
 
 
-def unshown(path: object, found: str) -> UnreadableSlideError:
+def unshown(path: object, error: UnshownError) -> UnreadableSlideError:
     """The refusal of pixels that would be shown wrong; no other reader is asked, as it may show others."""
     return UnreadableSlideError(
         f"Open the slide {path}.",
-        f"Its pixels cannot be read: {found}.",
-        "Export it as RGB with 8 bits a channel, for instance: vips tiffsave IN OUT.tif --tile --pyramid "
+        f"Its pixels cannot be read: {error}.",
+        error.todo
+        or "Export it as RGB with 8 bits a channel, for instance: vips tiffsave IN OUT.tif --tile --pyramid "
         "--compression jpeg --bigtiff. Or see what OpenSlide makes of it: --reader openslide.",
     )
 

@@ -9,11 +9,12 @@ from typing import Unpack
 import numpy as np
 
 from histonic.core.cohort import Cohort, Patient
-from histonic.core.errors import SettingsError, StoreError, TableError
+from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import require_writable_folder
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.core.task import parse_target
+from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import Store
 from histonic.data.tables.copies import store_copies, with_copies
 from histonic.data.tables.issues import list_names, suggest
@@ -69,12 +70,9 @@ def audit(
     """
     resolved = resolve(AuditSettings, settings, values)
     resolved = with_copies(resolved, resolved.out)
-    listener = progress or Silent()
+    listener = heard(progress)
     store = Store.open(resolved.store)
-    if not store.slide_ids:
-        raise StoreError(
-            f"Audit the store {resolved.store}.", "It holds no map.", "Make maps with 'histonic compress'."
-        )
+    require_maps(store, f"Audit the store {resolved.store}.")
     table = read_labels(resolved.labels, **resolved.reading())
     requests = [parse_target(text) for text in resolved.target]
     cohort = build_cohort(table, requests, store.slide_ids, **resolved.meaning())
@@ -131,7 +129,7 @@ def audit_cohort(
         seed: Of the permutations.
         progress: Listener to the progress.
     """
-    listener = progress or Silent()
+    listener = heard(progress)
     split = part or {}
     copies = list_copies(facts, patients_by_slide(cohort.patients))
     findings = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import HistonicError
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.task import Task
 from histonic.data.maps.store import Store
 from histonic.runs.documents import CohortPatient
@@ -40,7 +40,7 @@ def audit_run(
     """
     read = read_run(Path(run))
     return audit_read_run(
-        read, read_externals(read), permutations=permutations, seed=seed, progress=progress or Silent()
+        read, read_externals(read), permutations=permutations, seed=seed, progress=heard(progress)
     )
 
 

@@ -15,7 +15,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.footprint import Footprint
 from histonic.core.processes.memory import keep_memory
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, Silent, heard
 from histonic.core.settings import Precision, resolve
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import EncoderSpec, encoder_spec, load_encoder
@@ -61,7 +61,7 @@ def bench_compress(
         SlideError: The slide cannot be read, or has no tissue.
     """
     resolved = resolve(BenchCompressSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     keep_memory(heaps=HEAPS)
     row = _row(resolved)
     device, cores = pick_device(resolved.device), usable_cores()
@@ -235,7 +235,7 @@ def _compress_for(job: CompressSettings, seconds: float) -> Rate:
     return watch.rate() if len(watch.marks) > 2 else Rate(done.tiles, done.seconds)
 
 
-class _Enough(Exception):
+class _Enough(BaseException):  # what is an Exception in a listener would end nothing
     """The time that was asked for is over."""
 
 

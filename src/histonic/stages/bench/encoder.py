@@ -11,7 +11,7 @@ import numpy.typing as npt
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.footprint import Footprint
 from histonic.core.processes.memory import keep_memory
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, Silent, heard
 from histonic.core.settings import Precision, resolve
 from histonic.encoders.base import Encoder, encoder_spec, load_encoder
 from histonic.encoders.engines.choice import choose_precision, least_cosine, start_encoding
@@ -49,7 +49,7 @@ def bench_encoder(
         SettingsError: A setting is wrong, or the device does not exist.
     """
     resolved = resolve(BenchEncoderSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     keep_memory()
     device = pick_device(resolved.device)
     precision = choose_precision(resolved.precision, encoder_spec(resolved.encoder), device)

@@ -17,7 +17,7 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.footprint import Footprint
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, Silent, heard
 from histonic.core.settings import Precision, resolve
 from histonic.core.task import Task
 from histonic.data.maps.memory import Maps
@@ -70,7 +70,7 @@ def bench_train(
         StoreError: The store has fewer than four maps, or a map is damaged.
     """
     resolved = resolve(BenchTrainSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     bench = _Bench(resolved, listener)
     cores = usable_cores()
     listener.stage("bench", 3)

@@ -12,7 +12,7 @@ import numpy as np
 
 from histonic.core.errors import CohortError, SettingsError
 from histonic.core.files import require_writable_folder
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.core.task import Task, TaskKind
 from histonic.metrics.inference.comparisons import crossed_p, delong, holm, permutation_p
@@ -83,7 +83,7 @@ def compare_runs(
         OutputError: The folder cannot be written to.
     """
     resolved = resolve(CompareSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     names = _names(resolved.runs)
     tasks = _shared_tasks(resolved)
     if resolved.out is not None:

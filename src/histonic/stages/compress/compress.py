@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from histonic.core.notebooks.results import Result
 from histonic.core.processes.memory import keep_memory, release_memory
 from histonic.core.processes.owners import Owner
 from histonic.core.processes.prefetch import prefetched
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard, say_detail, tell_slide, warn
 from histonic.core.settings import plain_settings, resolve
 from histonic.data.maps.failures import Failure, failure_path, write_failure
 from histonic.data.maps.shares import (
@@ -56,6 +57,7 @@ from histonic.stages.compress.sharing import SharedSlides, require_same_maker
 from histonic.stages.compress.stains import settled_stain
 from histonic.training.devices import pick_device
 
+LOG = logging.getLogger(__name__)
 RUN = "run-"
 KEPT_OUT = {"shard", "sheet", "slides", "replace", "stale_after", "limit", "dry_run"}
 """Where and how a run stands does not change the maps, so the store's settings hold none of these."""
@@ -135,12 +137,18 @@ def compress(
         ['a']
     """
     resolved = resolve(CompressSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     keep_memory(heaps=HEAPS)
     rows = rows_of(resolved)
     resolved, encoder = settled(resolved)
     if resolved.stain.normalisation is not None:
         listener.say(f"the stains of every slide are normalised by {resolved.stain.normalisation.words}")
+    say_detail(
+        listener,
+        f"encoder {encoder.spec.name}: tiles of {encoder.spec.tile_px} px at {encoder.spec.mpp:g} µm/px, "
+        f"codes of {encoder.spec.code_size}, precision {resolved.precision}, fingerprint "
+        f"{encoder.fingerprint[:12]}, on {pick_device(resolved.device)}",
+    )
     if resolved.dry_run:
         plan = plan_compression(rows, resolved, encoder, listener)
         return CompressResult(resolved.out, plan=plan)
@@ -222,7 +230,7 @@ class _Job:
         self._run_name = RUN + hashlib.sha256(made_by.encode()).hexdigest()[:16]
         self._versions = {name: version(name) for name in ("histonic", "numpy", "torch", "zarr")}
         self._waited_s = 0.0
-        self._slides_left = 0
+        self._slides_left = self._slides = 0
 
     def begin(self) -> None:
         """Write encoder and settings beside the maps.
@@ -285,11 +293,11 @@ class _Job:
             result.outliers = tissue_outliers(result.shares)
             write_shares(self.folder, result.shares, result.outliers)
         except (OutputError, StoreError) as error:  # the maps are there all the same
-            progress.say(f"no table of the shares of tissue: {error}")
+            warn(progress, f"no table of the shares of tissue: {error}")
 
     def _encode_all(self, slides: SharedSlides, result: CompressResult, progress: Progress) -> None:
         """All slides that no other run holds at the moment."""
-        self._slides_left = len(slides.waiting)
+        self._slides_left = self._slides = len(slides.waiting)
         events = prefetched(read_slides(slides.take(), self.settings, self.encoder.spec), BATCHES_AHEAD)
         try:
             for event in events:
@@ -329,7 +337,8 @@ class _Job:
                     result.tiles += len(batch.cells)
                     steps = seen * STEPS_PER_SLIDE // total - shown
                     shown += steps
-                    progress.advance(steps, f"{slide_id} {seen}/{total} tiles")
+                    number = f"slide {self._slides - self._slides_left + 1} of {self._slides}"
+                    progress.advance(steps, f"{number}, {slide_id} {seen}/{total} tiles")
                 quality = opened.judged.quality(focus)
                 blurred = quality.is_spoilt("blur") if "blur" in self.settings.leave_out else focus > np.inf
                 # A slide's usual focus is known only when all its tiles were read.
@@ -354,6 +363,7 @@ class _Job:
             self._waited_s += batches.waited_s
         failure_path(self.folder, slide_id).unlink(missing_ok=True)
         result.done.append(slide_id)
+        tell_slide(progress, slide_id)
         if opened.grid.enlarged > 1:
             result.enlarged[slide_id] = opened.grid.enlarged
 
@@ -383,9 +393,12 @@ class _Job:
         except OutputError as unwritten:
             if unwritten.is_full:
                 raise
-            progress.say(str(unwritten))
+            warn(progress, str(unwritten))
         result.failures.append(failure)
         progress.advance(STEPS_PER_SLIDE - shown)
+        tell_slide(progress, failure.slide_id, failure.reason)
+        if not isinstance(error, HistonicError):
+            LOG.warning("%s failed at %s", failure.path, failure.stage, exc_info=error)
         progress.say(f"{failure.path}: failed at {failure.stage}: {failure.reason}")
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from histonic.core.compressed import ORIENTATIONS, EncodingDescription, orient
 from histonic.core.errors import EncoderError
 from histonic.core.files import write_json
-from histonic.core.progress import Progress
+from histonic.core.progress import Progress, say_detail
 from histonic.core.settings import Engine, Precision
 from histonic.data.maps.store import Store
 from histonic.encoders.base import Encoder, encoder_spec
@@ -134,6 +134,8 @@ class TileEncoding:
             first=first.tiles,
             progress=progress,
         )
+        description = self._pool.description
+        say_detail(progress, f"the encoder runs {description.engine}, {description.batch} tiles at once")
         if self._folder is not None and not (self._folder / ENGINE_FILE).exists():
             write_json(self._folder / ENGINE_FILE, {"engine": self._pool.description.engine})
         return self._pool

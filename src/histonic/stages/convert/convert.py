@@ -14,7 +14,7 @@ import tifffile
 from histonic.core.errors import HistonicError, OutputError, SettingsError, SlideError
 from histonic.core.files import require_writable_folder
 from histonic.core.notebooks.results import Result
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard, tell_slide
 from histonic.core.settings import resolve
 from histonic.data.maps.failures import MOST_ID_BYTES, Failure, names_a_file
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
@@ -80,7 +80,7 @@ def convert(
         (['a'], 0.5, WH(w=900, h=700))
     """
     resolved = resolve(ConvertSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     if not resolved.slides:
         raise SettingsError(
             "Convert slides.", "No slide was given.", "Give slide files, folders or a CSV with a path column."
@@ -109,11 +109,13 @@ def convert(
                     ome_xml=write_ome(row.slide_id, slide.size_wh, slide.mpp, facts),
                 )
             result.done.append(row.slide_id)
+            tell_slide(listener, row.slide_id)
         except Exception as error:
             if isinstance(error, OutputError) and error.is_full:
                 raise
             reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
             result.failures.append(Failure(row.slide_id, str(row.path), stage, reason))
+            tell_slide(listener, row.slide_id, reason)
             listener.say(f"{row.path}: failed at {stage}: {reason}")
     return result
 

@@ -11,7 +11,7 @@ from typing import Unpack
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.threads import mapped_by_threads
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import StainSettings, resolve
 from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
@@ -65,7 +65,7 @@ def doctor(
         (False, True)
     """
     resolved = resolve(DoctorSettings, settings, values)
-    return DoctorResult(tuple(_examine(resolved, progress or Silent())))
+    return DoctorResult(tuple(_examine(resolved, heard(progress))))
 
 
 def _examine(settings: DoctorSettings, progress: Progress) -> list[DoctorLine]:

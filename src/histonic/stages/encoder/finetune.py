@@ -16,7 +16,7 @@ from torch import Tensor
 from histonic.aggregators.base import SlideModel, build_model
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import EncoderError, SettingsError, TrainingError
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.task import Task
 from histonic.data.maps.memory import memory_for_maps
 from histonic.data.maps.store import Store
@@ -100,7 +100,7 @@ def finetune_encoder(
         StoreError: The store has no map of a slide.
         TrainingError: The loss is no longer finite.
     """
-    listener, place = progress or Silent(), pick_device(device)
+    listener, place = heard(progress), pick_device(device)
     loaded = load_encoder(encoder, device=place)
     if not isinstance(loaded, NetworkEncoder):
         raise EncoderError(ASKED, f"{loaded.spec.name!r} has no network of its own.", "Use histonic-mtl.")

@@ -17,7 +17,7 @@ from torch import Tensor
 from histonic.core.compressed import ProjectionDescription
 from histonic.core.errors import EncoderError, SettingsError
 from histonic.core.files import replacing_file
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec, encoder_spec, load_encoder
 from histonic.encoders.engines.choice import choose_precision, start_encoding
@@ -150,7 +150,7 @@ def feature_sets(
         facts = f"{each.fingerprint} {fingerprint} {how}"
         path = cache / f"features-{hashlib.sha256(facts.encode()).hexdigest()[:24]}.npy"
         if not path.is_file():
-            _encode_set(each, frozen, settings, path, progress or Silent())
+            _encode_set(each, frozen, settings, path, heard(progress))
         features: npt.NDArray[Any] = np.load(path, mmap_mode="r")
         found.append(replace(each, tiles=features, wide=None))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from histonic.core.errors import SettingsError
-from histonic.core.progress import Progress
+from histonic.core.progress import Progress, warn
 from histonic.data.tilesets.plan import TileSetSettings, declare
 from histonic.data.tilesets.tile_set import TileSet, check_across, read_tile_set, read_unlabelled
 from histonic.stages.encoder.settings import TrainEncoderSettings
@@ -83,5 +83,5 @@ def _from_slides(settings: TrainEncoderSettings, progress: Progress) -> TileSetS
         progress=progress,
     )
     for failure in result.failures:
-        progress.say(f"no tiles of {failure.path}: {failure.reason}")
+        warn(progress, f"no tiles of {failure.path}: {failure.reason}")
     return declare(out, settings.mpp)

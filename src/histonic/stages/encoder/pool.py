@@ -19,7 +19,7 @@ from histonic.core.errors import SettingsError, TableError, TileSetError
 from histonic.core.files import csv_text, require_writable_folder, write_text
 from histonic.core.notebooks.results import Result
 from histonic.core.places.urls import Place
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.tables.files import TextTable, read_table
 from histonic.data.tables.issues import list_names
@@ -83,7 +83,7 @@ def make_pool(
         OutputError: The pool cannot be written.
     """
     resolved = resolve(PoolSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     for source in resolved.sources:
         _require_complete(source)
     names = [source.name for source in resolved.sources]

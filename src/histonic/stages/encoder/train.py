@@ -18,7 +18,7 @@ from torch import nn
 from histonic.core.claims import sole_owner
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.files import write_json
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, Silent, heard, say_detail
 from histonic.core.settings import resolve
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec
@@ -152,7 +152,7 @@ def train_encoder(
         ['curves.png', 'encoder.safetensors', 'failures.json']
     """
     resolved = encoder_run.with_precision(resolve(TrainEncoderSettings, settings, values))
-    listener = progress or Silent()
+    listener = heard(progress)
     if resolved.augment not in AUGMENT_LEVELS:
         raise SettingsError(
             f"Augment tiles as {resolved.augment!r}.",
@@ -193,6 +193,12 @@ def train_encoder(
         return resolved.out
     plan = EncoderPlan(resolved, spec)
     fabric = make_fabric(resolved.device, resolved.devices, resolved.precision)
+    say_detail(
+        listener,
+        f"{spec.name}: {spec.architecture}, tiles of {spec.tile_px} px at {spec.mpp:g}"
+        f" µm/px to {spec.code_size} "
+        f"numbers; {resolved.devices} x {fabric.device.type}, precision {resolved.precision}",
+    )
     is_new = not resolved.out.exists()
     with sole_owner(resolved.out, f"Train an encoder into {resolved.out}."):
         # Looked at again: another process may have finished it just now.

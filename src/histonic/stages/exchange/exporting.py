@@ -11,10 +11,11 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import require_writable_folder
 from histonic.core.notebooks.results import Result
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.exchange.carried import upright_note
 from histonic.data.exchange.tools import anndata_files, clam, parquet_files, spatialdata, stamp, trident
+from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import MapFacts, Store, map_folder, read_checked_facts
 from histonic.stages.exchange.settings import ExportKeywords, ExportSettings
 from histonic.stages.exchange.tensors import TorchFiles
@@ -61,15 +62,12 @@ def export_features(
         OutputError: The folder cannot be written.
     """
     resolved = resolve(ExportSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     store = Store.open(resolved.store)
     if store.parts:
         found = f"It is a folder of {len(store.parts)} stores: {', '.join(store.parts)}."
         raise StoreError(f"Export the store {resolved.store}.", found, "Export one after the other.")
-    if not store.slide_ids:
-        raise StoreError(
-            f"Export the store {resolved.store}.", "It holds no map.", "Make maps with 'histonic compress'."
-        )
+    require_maps(store, f"Export the store {resolved.store}.")
     write = _writers()[resolved.to]
     require_writable_folder(resolved.out)
     result = ExportResult(resolved.out)

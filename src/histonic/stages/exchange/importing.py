@@ -20,7 +20,7 @@ from histonic.core.compressed import (
 from histonic.core.errors import HistonicError, OutputError, SlideError, StoreError
 from histonic.core.files import replacing_file, write_text
 from histonic.core.notebooks.results import Result
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard, tell_slide
 from histonic.core.settings import plain_settings, resolve
 from histonic.data.exchange.carried import require_same_rows
 from histonic.data.exchange.placing import Placed, place_tiles, require_same_code
@@ -120,7 +120,7 @@ def import_features(
         OutputError: The store cannot be written.
     """
     resolved = resolve(ImportFeaturesSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     entries = read_entries(resolved)
     request = Request(
         resolved.folder, TorchFiles(), resolved.features, resolved.coords, resolved.tile_px, resolved.names
@@ -203,6 +203,7 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
             stage = "write"
             _write_map(job.settings.out, facts, placed, rows)
             result.done.append(found.slide_id)
+            tell_slide(progress, found.slide_id)
             result.tiles += len(rows)
         drawn = known.drawn(placed.grid, placed.mask)
         if drawn is not None:
@@ -349,6 +350,7 @@ def _record(
 ) -> None:
     failure = Failure(found.slide_id, str(found.path), stage, error.reason)
     result.failures.append(failure)
+    tell_slide(progress, failure.slide_id, failure.reason)
     try:
         write_failure(result.store, failure)
     except OutputError as unwritten:

@@ -22,7 +22,7 @@ from histonic.aggregators.base import SlideModel
 from histonic.core.compressed import EncoderSpec
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.files import replacing_file
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.exchange.packages import needed
 from histonic.encoders.base import load_encoder
@@ -131,7 +131,7 @@ def export_onnx(
         OutputError: The file cannot be written.
     """
     resolved = resolve(OnnxSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     needed("onnxscript", "onnx", _ASKED)
     needed("onnxruntime", "onnx", _ASKED)
     path = resolved.model

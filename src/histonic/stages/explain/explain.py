@@ -20,7 +20,7 @@ from histonic.core.errors import HistonicError, SettingsError, TableError
 from histonic.core.files import hash_of, require_writable_folder
 from histonic.core.notebooks.results import Result
 from histonic.core.processes.memory import keep_memory
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.core.task import Task
 from histonic.data.maps.fusion import Fusion
@@ -147,7 +147,7 @@ def explain(
         OutputError: The folder cannot be written.
     """
     resolved = resolve(ExplainSettings, settings, values)
-    return explain_read_run(read_run(resolved.run), resolved, progress or Silent())
+    return explain_read_run(read_run(resolved.run), resolved, heard(progress))
 
 
 def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) -> ExplainResult:

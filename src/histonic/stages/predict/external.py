@@ -14,9 +14,10 @@ from histonic.core.documents import write_document
 from histonic.core.errors import BundleError, SettingsError, TableError
 from histonic.core.files import replacing_folder
 from histonic.core.places.frames import TablePlace
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import HIDDEN, plain_settings, resolve
 from histonic.core.task import TargetRequest, Task, parse_target
+from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import Store
 from histonic.data.tables.copies import store_copies, with_copies
 from histonic.data.tables.joins import table_patients
@@ -72,7 +73,7 @@ def external_test(
         StoreError: The store is empty or a map is damaged.
     """
     resolved = resolve(ExternalSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     facts, own = read_facts(resolved.run), read_settings(resolved.run)
     private = bool(read_kept_settings(resolved.run).get("private"))
     out = resolved.run / "external" / resolved.name
@@ -184,6 +185,7 @@ def _require_same_maps(bundle: Bundle, store: Store) -> None:
         else f"Compress the slides with --encoder {bundle.encoder_path} --precision {precision} and the "
         "other settings of the run's own maps."
     )
+    require_maps(store, asked)
     if store.encoder.fingerprint != bundle.encoder.fingerprint:
         found = f"They were made by {store.encoder.name!r}, those of the run by {bundle.encoder.name!r}"
         raise BundleError(asked, f"{found} (or the same name with other weights or precision).", todo)

@@ -18,7 +18,7 @@ from histonic.core.files import require_writable_folder
 from histonic.core.notebooks.results import Result
 from histonic.core.places.frames import FrameTable, TablePlace
 from histonic.core.places.urls import Place
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import MaskSettings, StainSettings, TissueSettings, resolve
 from histonic.data.maps.failures import Failure
 from histonic.data.maps.fusion import fuse_patient, maps_of
@@ -92,7 +92,7 @@ def predict(
         OutputError: The table cannot be written.
     """
     resolved = resolve(PredictSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     bundle = read_bundle(bundle_in(resolved.bundle))
     if not resolved.slides:
         raise SettingsError(

@@ -19,7 +19,7 @@ from histonic.core.documents import read_yaml
 from histonic.core.errors import EncoderError, StoreError
 from histonic.core.files import replacing_file, write_text
 from histonic.core.notebooks.results import Result
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.core.units import MPP_TOLERANCE
 from histonic.data.maps.quality import read_quality
@@ -88,7 +88,7 @@ def project(
         OutputError: It cannot be written.
     """
     resolved = resolve(ProjectSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     source = Store.open(resolved.store)
     encoder = _fitting(resolved, source)
     with sole_owner(resolved.out, f"Project {resolved.store} into {resolved.out}."):

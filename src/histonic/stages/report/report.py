@@ -14,7 +14,7 @@ from PIL import Image
 
 from histonic.core.documents import write_document
 from histonic.core.files import require_writable_folder, write_text
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard, warn
 from histonic.core.settings import resolve
 from histonic.metrics.inference.scores import Score
 from histonic.runs.ordered import FOLDER as ORDERED
@@ -70,7 +70,7 @@ def write_report(
         OutputError: The folder cannot be written to.
     """
     resolved = resolve(ReportSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     run = read_whole_run(resolved.run)
     require_writable_folder(run.folder)
     listener.stage("evaluate", len(run.tasks))
@@ -185,7 +185,7 @@ def _small_picture(run: Run, slide_id: str, progress: Progress) -> str:
         with Image.open(slide_picture(run, slide_id) or run.thumbnail(slide_id)) as picture:
             small = picture.convert("RGB")
     except OSError as error:
-        progress.say(f"The picture of slide {slide_id} cannot be read and is left out: {error}")
+        warn(progress, f"The picture of slide {slide_id} cannot be read and is left out: {error}")
         return ""
     small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
     small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY, optimize=True)

@@ -16,7 +16,7 @@ from histonic.core.errors import HistonicError, SettingsError, TileSetError
 from histonic.core.files import replacing_file, write_csv
 from histonic.core.grid import TileGrid
 from histonic.core.notebooks.results import Result
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.core.units import XY
 from histonic.data.annotations.finding import find_annotations
@@ -97,7 +97,7 @@ def simulate_crops(
         OutputError: A file cannot be written.
     """
     resolved = resolve(CropSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     bands = [parse_band(text) for text in resolved.bands]
     rows = read_slide_list(resolved.slides, resolved.slide_sheet, resolved.names)
     drawn, _ = find_annotations(resolved.masks, [row.slide_id for row in rows])

@@ -10,7 +10,7 @@ from typing import Unpack
 import numpy as np
 
 from histonic.core.files import replacing_file, write_csv
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.simulate.low_signal.digits import PARTS, Digits, Part, read_digits
 from histonic.simulate.low_signal.needles import NeedleImages, NeedlePlan
@@ -60,7 +60,7 @@ def simulate_needles(
         OutputError: A file cannot be written.
     """
     resolved = resolve(NeedleSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     plan = NeedlePlan(**{key: getattr(resolved, key) for key in DECIDES})
     digits = _digits(resolved.digits, plan.digit_px, plan.seed)
     counts = {part: getattr(resolved, part) for part in PARTS}

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from histonic.core.files import write_csv, write_json
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.simulate.low_signal.digits import PARTS, Digits, Part, read_digits
 from histonic.simulate.low_signal.rectangles import (
@@ -75,7 +75,7 @@ def simulate_rectangles(
         OutputError: A file cannot be written.
     """
     resolved = resolve(RectangleSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     plan = RectanglePlan(
         resolved.side_px,
         resolved.digit_px,

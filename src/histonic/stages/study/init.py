@@ -9,7 +9,7 @@ from typing import Unpack
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import write_text
 from histonic.core.processes.cores import usable_cores
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.tables.files import TABLE_EXTENSIONS
 from histonic.encoders.base import encoder_spec
@@ -71,7 +71,7 @@ def init_study(
         'no slides were found beside the file: fill in compress.slides'
     """
     resolved = resolve(InitStudySettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     if resolved.file.exists():
         raise SettingsError(
             f"Write the study {resolved.file}.", "It is there already.", "Give another name, or delete it."

@@ -12,7 +12,7 @@ from histonic.core.claims import sole_owner
 from histonic.core.errors import CohortError, SettingsError
 from histonic.core.files import require_writable_folder
 from histonic.core.notebooks.results import Result
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.stages.study.frame.cases import Survey
 from histonic.stages.study.frame.plan import Outcome, Place, Recipe, entered, write_settings
@@ -75,7 +75,7 @@ def recipe(
         OutputError: The folder cannot be written.
     """
     resolved = resolve(RecipeSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     chosen = find_recipe(resolved.name)
     entered(resolved, chosen.TARGETS)
     found = chosen.survey(resolved)

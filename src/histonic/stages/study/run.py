@@ -12,7 +12,7 @@ from histonic.core.claims import sole_owner
 from histonic.core.documents import read_document
 from histonic.core.errors import RunError
 from histonic.core.files import require_writable_folder, set_aside
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.maps.failures import Failure
 from histonic.data.maps.store import Store
@@ -92,7 +92,7 @@ def run_study(
         No such file or directory.
     """
     resolved = resolve(RunStudySettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     began = time.monotonic()
     study = read_study(resolved.study)
     if resolved.dry_run:

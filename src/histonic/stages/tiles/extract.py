@@ -26,7 +26,7 @@ from histonic.core.files import hash_of, require_writable_folder
 from histonic.core.grid import TileGrid
 from histonic.core.notebooks.results import Result
 from histonic.core.processes.prefetch import prefetched
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard, tell_slide
 from histonic.core.settings import resolve
 from histonic.core.units import WH, XY
 from histonic.data.annotations.shapes import Annotations
@@ -110,7 +110,7 @@ def extract_tiles(
     _require_sense(resolved)
     rows = selected(read_slide_list(resolved.slides, resolved.slide_sheet, resolved.names), resolved.only)
     require_sensible_masks(rows, resolved)
-    job = _Job(resolved, rows, progress or Silent())
+    job = _Job(resolved, rows, heard(progress))
     return job.run()
 
 
@@ -231,6 +231,7 @@ class _Job:
                 stage = "tiles"
                 self._write(row, slide, grid, choice)
             self.result.done.append(row.slide_id)
+            tell_slide(self.progress, row.slide_id)
         except OutputError:
             raise
         except Exception as error:  # noqa: BLE001 - listed with its stage; the run goes on
@@ -238,6 +239,7 @@ class _Job:
                 self.folder.forget(row.slide_id)
             reason = error.reason if isinstance(error, HistonicError) else f"{type(error).__name__}: {error}"
             self.result.failures.append(Failure(row.slide_id, str(row.path), stage, reason))
+            tell_slide(self.progress, row.slide_id, reason)
             self.progress.say(f"{row.path}: failed at {stage}: {reason}")
 
     def _choose(self, row: SlideRow, slide: Slide, grid: TileGrid, drawn: Annotations | None) -> Choice:

@@ -19,7 +19,7 @@ import torch
 from histonic.core.documents import Document, Part, read_document, write_document
 from histonic.core.errors import SettingsError
 from histonic.core.files import require_writable_folder, write_csv, write_json
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.tilesets.plan import TileSetSettings, declare
 from histonic.data.tilesets.tile_set import TileSet, read_tile_set
@@ -94,7 +94,7 @@ def simulate_mosaic(
         OutputError: A file cannot be written.
     """
     resolved = resolve(MosaicSettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     declared = _declared(resolved)
     require_writable_folder(resolved.out)
     cache = resolved.cache or resolved.out / "cache"

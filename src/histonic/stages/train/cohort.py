@@ -9,9 +9,10 @@ from typing import NamedTuple
 from histonic.aggregators.base import first_rate, require_parts, require_streaming
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.cohort import Cohort, Fold
-from histonic.core.errors import SettingsError, StoreError
+from histonic.core.errors import SettingsError
 from histonic.core.task import parse_target
 from histonic.data.maps.fusion import fuse_cohort
+from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import Store
 from histonic.data.tables.joins import table_patients
 from histonic.data.tables.split_files import split_by_files
@@ -106,12 +107,7 @@ def _require_one_process(settings: TrainSettings, aggregator: str) -> None:
 
 def _open_store(settings: TrainSettings) -> Store:
     store = Store.open(settings.store)
-    if not store.slide_ids:
-        raise StoreError(
-            f"Train on the store {settings.store}.",
-            f"It holds no map ({len(store.failures())} slides failed).",
-            "Make maps with 'histonic compress'.",
-        )
+    require_maps(store, f"Train on the store {settings.store}.")
     return store
 
 

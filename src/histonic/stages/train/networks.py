@@ -13,7 +13,7 @@ from torch import Tensor
 
 from histonic.aggregators.base import SlideModel, build_model, first_rate
 from histonic.core.cohort import Cohort, Fold
-from histonic.core.progress import Progress, Silent, end_part
+from histonic.core.progress import Progress, Silent, end_part, tell_measures
 from histonic.data.maps.memory import Maps
 from histonic.models.members import FloatArray, Member, Place
 from histonic.models.predicting import predict_patients
@@ -161,6 +161,8 @@ def _learn(
     name = plan.spoken(network)
     if model.is_linear:
         records, inner = fit_heads(data, fabric, svm=settings.linear_heads == "svm")
+        for record in records:
+            tell_measures(progress, record.measures(name, record.epoch))
         end_part(progress, None, settings.max_epochs, f"{name}: heads fitted")
         return {"history": [asdict(record) for record in records], "inner": _tensors(inner)}
     rate = first_rate(settings.aggregator, settings.learning_rate)

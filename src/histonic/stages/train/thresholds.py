@@ -11,7 +11,7 @@ from histonic.aggregators.base import is_fitted
 from histonic.core.calls import OperatingPoint, is_point
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.errors import CohortError
-from histonic.core.progress import Progress
+from histonic.core.progress import Progress, warn
 from histonic.core.task import Task
 from histonic.metrics.discrimination.operating_points import choose_threshold
 from histonic.metrics.ranks import BoolArray
@@ -58,7 +58,7 @@ def require_thresholds(cohort: Cohort, fold: Fold, settings: TrainSettings, prog
                 f"{found}: no threshold can be chosen on them.",
                 "Use --calls probable, fewer --folds, or another --split.",
             )
-        progress.say(f"{task.name}: {found}, so that {', '.join(absent)} has no threshold there")
+        warn(progress, f"{task.name}: {found}, so that {', '.join(absent)} has no threshold there")
 
 
 def choose_thresholds(

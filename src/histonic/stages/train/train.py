@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+import torch
 
 from histonic.aggregators.base import first_rate, wants_tile_heads
 from histonic.aggregators.registry import AGGREGATORS
@@ -17,7 +18,7 @@ from histonic.core.documents import write_document
 from histonic.core.errors import EncoderError, HistonicError, SettingsError
 from histonic.core.files import hash_of
 from histonic.core.processes.shared import CAN_SHARE
-from histonic.core.progress import Progress, Silent, say_may_end_early
+from histonic.core.progress import Progress, heard, say_detail, say_may_end_early, warn
 from histonic.core.registry import code_hash
 from histonic.core.settings import HIDDEN, resolve
 from histonic.data.maps.fusion import fuse_cohort
@@ -75,11 +76,16 @@ def train_slides(
     """
     resolved = for_first_look(resolve(TrainSettings, settings, values))
     resolved = with_copies(resolved, None if resolved.private else resolved.out)
-    listener = progress or Silent()
+    listener = heard(progress)
     if resolved.quick:
         listener.say(FIRST_LOOK)
     _, store, cohort, made, folds, described = cohort_of(resolved)
     parts = store.patient_parts
+    say_detail(
+        listener,
+        f"{store.path}: {len(store.slide_ids)} maps; {len(cohort.patients)} patients "
+        f"of {resolved.labels} have both",
+    )
     if _is_finished(resolved, described, listener):
         return resolved.out
     wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
@@ -152,9 +158,10 @@ def _tell_unseen_classes(cohort: Cohort, fold: Fold, progress: Progress) -> None
         found = cohort.targets(task, fold.train)
         unseen = [name for index, name in enumerate(task.classes) if not (found == index).any()]
         if unseen:
-            progress.say(
+            warn(
+                progress,
                 f"{task.name}: no training patient of fold {fold.number + 1} is {list_names(unseen)}, "
-                "which is therefore never predicted there"
+                "which is therefore never predicted there",
             )
 
 
@@ -170,6 +177,11 @@ def _train(
             f"They are processes on the CPU; asked for is {settings.devices} x {fabric.device.type}.",
             "Give --device cpu, or --workers 1.",
         )
+    say_detail(
+        progress,
+        f"{settings.aggregator} on {settings.devices} x {fabric.device.type}, precision "
+        f"{settings.precision}, {settings.workers} at a time, {torch.get_num_threads()} threads",
+    )
     several = settings.workers > 1 or settings.devices > 1
     maps = plan.read_maps(progress, shared=several)
     run_files.write_begin(settings.out, settings, described)
@@ -243,7 +255,7 @@ def _write_results(
             continue
         tool = own.encoder.spec.tool
         why = f"was run by {tool}" if tool else f"no longer lies in the store {own.path}"
-        progress.say(f"the encoder {own.encoder.name!r} {why}: the bundle will predict from maps only")
+        warn(progress, f"the encoder {own.encoder.name!r} {why}: the bundle will predict from maps only")
     first = next(iter(store.parts.values()), store)
     facts = BundleFacts(
         tasks=plan.cohort.tasks,
@@ -315,7 +327,7 @@ def find_tile_heads(store: Store, progress: Progress | None = None) -> Heads:
         )
     heads, left_out = load_slide_heads(path)
     for name, times in left_out.items():
-        (progress or Silent()).say(
+        heard(progress).warn(
             f"the head {name!r} is left out: the objects it learned from were {times:.1f} times as large as "
             "on a slide"
         )

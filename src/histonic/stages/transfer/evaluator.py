@@ -16,7 +16,7 @@ import yaml
 
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.files import hash_of, require_writable_folder, write_text
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import StainNormalisation, StainSettings, make_settings
 from histonic.data.tables.issues import list_names
 from histonic.data.tilesets.plan import TileSetSettings
@@ -75,7 +75,7 @@ class Evaluator:
         by_tiles: bool = True,
     ) -> None:
         self.settings = settings
-        self.progress = progress or Silent()
+        self.progress = heard(progress)
         self.cache = settings.cache or settings.out / "cache"
         self.given = encoder_names(settings, taken)
         _require_own_folder(settings)

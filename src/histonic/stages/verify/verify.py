@@ -12,7 +12,7 @@ import numpy as np
 from histonic.core.documents import is_changed, read_values
 from histonic.core.errors import HistonicError, RunError, SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, hash_of, remove
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.data.maps.failures import read_failure
@@ -95,7 +95,7 @@ def verify(
         [('encoder', ())]
     """
     resolved = resolve(VerifySettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     paths = [each for path in resolved.paths for each in _stores_of(path)]
     return [_verify(path, _kind(path), resolved.repair, listener) for path in paths]
 

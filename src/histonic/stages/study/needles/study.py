@@ -8,7 +8,7 @@ from typing import Unpack
 from histonic.core.documents import read_document, write_document
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.files import require_writable_folder, write_text
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.simulate.low_signal.digits import PARTS
 from histonic.stages.simulate.folder import make_all
@@ -71,7 +71,7 @@ def study_needles(
         OutputError: A file cannot be written.
     """
     resolved = resolve(NeedleStudySettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     cells = cells_of(resolved)
     _require_sense(resolved, cells)
     planned = [each.planned for each in comparisons(resolved)]

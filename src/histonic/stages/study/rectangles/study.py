@@ -10,7 +10,7 @@ import pandas as pd
 
 from histonic.core.documents import read_document, write_document
 from histonic.core.errors import RunError, SettingsError
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.runs.run import read_run
@@ -68,7 +68,7 @@ def study_rectangles(
         OutputError: A file cannot be written.
     """
     resolved = resolve(RectangleStudySettings, settings, values)
-    listener = progress or Silent()
+    listener = heard(progress)
     jobs = jobs_of(resolved)
     plan = _plan(resolved)
     source = read_digits(resolved.digits, resolved.digit_px, resolved.seed)["train"].source

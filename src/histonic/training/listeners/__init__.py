@@ -1,0 +1,1 @@
+"""Listeners to trainings that other packages show."""

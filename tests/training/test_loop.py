@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from histonic.core.errors import TrainingError
-from histonic.core.progress import Progress, Silent
+from histonic.core.progress import Measures, Progress, Silent
 from histonic.core.task import Task
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.losses import ValidationResult, cox_efron
@@ -482,3 +482,42 @@ def test_both_passes_drop_the_same() -> None:
     first, second = network.seen[:2], network.seen[2:4]
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert not torch.equal(first[0] == 0, first[1] == 0)
+
+
+class Numbers(Silent):
+    def __init__(self) -> None:
+        self.steps: list[Measures] = []
+        self.epochs: list[Measures] = []
+        self.shares: list[float] = []
+
+    def measured(self, measures: Measures) -> None:
+        (self.steps if measures.is_step else self.epochs).append(measures)
+
+    def doing(self, note: str, share: float = 0.0) -> None:
+        assert note.startswith("tiny, epoch ") and ", step " in note
+        self.shares.append(share)
+
+
+def test_losses_of_steps_and_epochs_are_told() -> None:
+    heard = Numbers()
+    state, _ = train(make_fabric("cpu"), progress=heard)
+    assert [each.epoch for each in heard.epochs] == [record.epoch for record in state.history]
+    assert [each.values["validation loss"] for each in heard.epochs] == [
+        record.validation_loss for record in state.history
+    ]
+    assert "training loss" not in heard.epochs[0].values
+    assert [each.step for each in heard.steps] == list(range(1, state.steps + 1))
+    assert heard.epochs[-1].step == state.steps == len(heard.shares)
+    for record in state.history[1:]:
+        losses = [each.values["loss"] for each in heard.steps if each.epoch == record.epoch]
+        assert record.train_loss == pytest.approx(np.mean(losses))
+
+
+def test_steps_are_counted_on_after_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_fabric("cpu"), tmp_path / "c", progress=Stop(2))
+    heard = Numbers()
+    whole, _ = train(make_fabric("cpu"), tmp_path / "c", progress=heard)
+    assert heard.epochs[0].epoch == 3
+    assert heard.steps[0].step == whole.steps // 3 + 1 and heard.steps[-1].step == whole.steps

@@ -200,7 +200,7 @@ def test_what_is_known_of_those_who_trained(run: Path) -> None:
 def test_a_foreign_folder_is_no_run(tmp_path: Path) -> None:
     for verb in ("report", "audit of a run", "explain", "evaluate", "external"):
         for folder in (tmp_path / "nowhere", tmp_path):
-            with pytest.raises(HistonicError, match=r"no such f(ile|older)") as error:
+            with pytest.raises(HistonicError, match=r"no such folder|an empty folder") as error:
                 VERBS[verb](folder)
             assert isinstance(error.value, RunError)
 

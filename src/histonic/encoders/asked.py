@@ -50,10 +50,10 @@ uni2-h.safetensors; then give that file.
     path = Path(text)
     if path.is_dir():
         return _of_folder(path)
-    if path.is_file():
-        return _of_file(path) if path.suffix.lower() in _WEIGHTS else None
-    if path.suffix == ".safetensors":
-        return None  # one of histonic's own that is not there
+    if path.suffix.lower() in _WEIGHTS:
+        return _of_file(path)
+    if path.is_file() or path.suffix == ".safetensors":
+        return None  # one of histonic's own, maybe absent or damaged
     prefix, colon, rest = text.partition(":")
     hub = colon and prefix.lower() in _HUBS
     name = re.split(r"[/:]", text)[-1].lower().replace("_", "-") if hub or "/" in text else text.lower()

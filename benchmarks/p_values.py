@@ -31,8 +31,11 @@ from histonic.metrics.survival import concordance as survival
 from histonic.metrics.survival.curves import log_rank
 from histonic.metrics.survival.outcome import Survival, check_survival
 from histonic.stages.evaluate.chance import judge
+from histonic.stages.evaluate.clinical.cox import schoenfeld_chi2
 from histonic.stages.evaluate.clinical.fits import Design, added_by_image
 from histonic.stages.evaluate.groups import evaluate_groups
+from histonic.stages.evaluate.outcome.missing import missing_labels
+from histonic.stages.evaluate.outcome.times import censoring_by_group
 
 Draw = Callable[[int, np.random.Generator], float | None]
 SIZES = (100, 300)
@@ -201,6 +204,59 @@ def sites(kind: str, n: int, rng: np.random.Generator) -> float | None:
     return p
 
 
+def missing_label(kind: str, n: int, rng: np.random.Generator) -> float | None:
+    """A fifth of the labels is missing by chance; a column that knows nothing of it."""
+    names = [str(k) for k in range(n)]
+    lacks = rng.random(n) < 0.2
+    cells = rng.normal(60, 10, n).round() if kind == "numbers" else rng.choice(["I", "II", "III"], n)
+    column = dict(zip(names, map(str, cells), strict=True))
+    who = np.array(names)
+    seed = int(rng.integers(1 << 31))
+    found = missing_labels(who[~lacks], who[lacks], [], {"column": column}, seed)
+    return None if found is None else found.columns[0].p
+
+
+def end_of_follow_up(as_given: bool, n: int, rng: np.random.Generator) -> float | None:
+    """Whether follow-up ends alike in risk groups of out-of-fold noise."""
+    outcome = followed(np.zeros(n), n, rng)
+    risk, part = noise_model(residuals(outcome), n, rng)
+    none = np.zeros(n, bool)
+    fold = part.astype(float) if as_given else np.zeros(n)
+    found = censoring_by_group(outcome, none, risk > np.median(risk), fold, 0.5)
+    return None if found is None else found.p
+
+
+def proportional(of: str, halved: bool, n: int, rng: np.random.Generator) -> float | None:
+    """Whether a ratio that is constant seems to change, beside an out-of-fold risk that learned noise.
+
+    ``of``: the risk, or a clinical column. Not corrected for the two covariates.
+    """
+    age = rng.normal(size=n)
+    outcome = followed(0.6 * age, n, rng)
+    risk, part = noise_model(residuals(outcome), n, rng)
+    frame = pd.DataFrame({"x0": risk, "x1": age})
+    fitted = hazard.fit_cox(outcome, frame, penalty=0.0, strata=part)
+    if fitted is None:
+        return None
+    chi2 = schoenfeld_chi2(outcome, frame, part.astype(float), fitted)
+    if chi2 is None:
+        return None
+    one = chi2[0] / compare.BOTH_WAYS if halved and of == "risk" else chi2[0 if of == "risk" else 1]
+    return float(stats.chi2.sf(one, 1))
+
+
+def clinical_wald(n: int, rng: np.random.Generator) -> float | None:
+    """Wald's p of a clinical column that tells nothing, beside an out-of-fold risk that learned noise."""
+    age, grade = rng.normal(size=(2, n))
+    outcome = followed(0.6 * age, n, rng)
+    risk, part = noise_model(residuals(outcome), n, rng)
+    frame = pd.DataFrame({"x0": risk, "x1": age, "x2": grade})
+    fitted = hazard.fit_cox(outcome, frame, penalty=0.0, strata=part)
+    if fitted is None:
+        return None
+    return float(2 * stats.norm.sf(abs(fitted.params_["x2"]) / fitted.standard_errors_["x2"]))
+
+
 TESTS: dict[str, Draw] = {
     "DeLong, two equal models": delong,
     "Permutation, AUROC": partial(permuted, "AUROC"),
@@ -242,6 +298,16 @@ TESTS: dict[str, Draw] = {
         for models, signal in (("models of noise", 0.0), ("equal trained models", 1.0))
         for test in ("DeLong", "Permutation")
     },
+    "Missing labels, column of numbers": partial(missing_label, "numbers"),
+    "Missing labels, column of words": partial(missing_label, "words"),
+    "End of follow-up by risk group, cross-validated noise, as it is": partial(end_of_follow_up, False),
+    "End of follow-up by risk group, cross-validated noise, as the report gives it": partial(
+        end_of_follow_up, True
+    ),
+    "Schoenfeld, risk, cross-validated noise, as it is": partial(proportional, "risk", False),
+    "Schoenfeld, risk, cross-validated noise, as the report gives it": partial(proportional, "risk", True),
+    "Schoenfeld, clinical column beside cross-validated noise": partial(proportional, "column", True),
+    "Cox, clinical column beside cross-validated noise (Wald)": clinical_wald,
     "AUROC: interval, cross-validated noise": partial(against_chance, False),
     "AUROC: conclusion, cross-validated noise": partial(against_chance, True),
 }

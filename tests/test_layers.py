@@ -51,8 +51,8 @@ INNER_FLOORS = {
     "stages/explain": [{"attribution"}, {""}],
     "stages/train": [{"splitting"}, {""}],
     "stages/transfer": [{"tiles"}, {""}],
-    "stages/evaluate": [{""}, {"clinical"}],
-    "stages/report": [{"cases"}, {"document"}, {"wording"}, {"figures"}, {""}],
+    "stages/evaluate": [{""}, {"clinical", "outcome", "networks", "calibration"}],
+    "stages/report": [{"cases"}, {"document"}, {"wording"}, {"figures", "checklists"}, {""}],
     "training": [{""}, {"listeners"}],
     "app": [{"terminal"}, {"view"}, {""}],
 }

@@ -27,7 +27,9 @@ class Trained:
         predictions: Per task ``(P, W)`` of the fold's test patients.
         unseen: Per binary task ``(P, W)`` of patients on whom thresholds may be chosen: the fold's validation
             patients, or of fitted heads its training and validation patients, predicted by heads that were
-            fitted to others of them.
+            fitted to others of them. Since the file ``networks/TASK.csv`` is written, of all tasks.
+        learned: Per task ``(P, W)`` of the patients it learned from: the fold's training patients, of fitted
+            heads its validation patients as well, after them.
     """
 
     member: Member
@@ -36,6 +38,7 @@ class Trained:
     history: tuple[EpochRecord, ...]
     predictions: dict[str, FloatArray]
     unseen: dict[str, FloatArray] = field(default_factory=dict)
+    learned: dict[str, FloatArray] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -58,6 +61,8 @@ def read_network(path: Path) -> Trained:
             tuple(EpochRecord(**record) for record in state["history"]),
             {name: values.numpy() for name, values in state["predictions"].items()},
             {name: values.numpy() for name, values in state["unseen"].items()},
+            # Networks of an interrupted run of an earlier version do not have them.
+            {name: values.numpy() for name, values in state.get("learned", {}).items()},
         )
     except (BundleError, TypeError, AttributeError) as error:
         found = error.found if isinstance(error, BundleError) else f"{type(error).__name__}: {error}."

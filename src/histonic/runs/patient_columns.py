@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from histonic.data.tables.styles import NO_SPLIT
 from histonic.data.tables.values import natural_key
 from histonic.runs.documents import RunSettings
 
+PERSON = (frozenset({"sex", "gender"}), frozenset({"age"}))
+"""Words in the names of columns that hold sex and age."""
 MOST_LEVELS = 6
 """A column of numbers with more different values than this is cut at its median for subgroups."""
 
@@ -46,10 +49,7 @@ def read_patient_columns(
     """
     if not columns:
         return {}
-    path = labels or settings.labels
-    copy = None if folder is None else folder / "labels.csv"
-    if labels is None and copy is not None and copy.is_file() and path in (copy, settings.out / copy.name):
-        path = copy
+    path = _table_of(settings, labels, folder)
     if isinstance(path, Path) and not path.is_file():
         raise SettingsError(
             f"Read the columns {', '.join(columns)} for the run {settings.out}.",
@@ -70,6 +70,54 @@ def read_patient_columns(
     }
     table = read_labels(path, **reading)
     return {column: _by_patient(table, column) for column in columns}
+
+
+def _table_of(settings: RunSettings, labels: TablePlace | None, folder: Path | None) -> TablePlace:
+    """The label table as it can be read now: the given one, the run's copy, or where it was in training."""
+    path = labels or settings.labels
+    copy = None if folder is None else folder / "labels.csv"
+    if labels is None and copy is not None and copy.is_file() and path in (copy, settings.out / copy.name):
+        return copy
+    return path
+
+
+def find_person_columns(
+    settings: RunSettings, labels: TablePlace | None = None, folder: Path | None = None
+) -> list[str]:
+    """Columns of the label table that hold sex and age, by their names: the first of each.
+
+    Args:
+        settings: Of the run.
+        labels: The table, if it is no longer where it was in training.
+        folder: The run's folder as it is now, where a copy may lie.
+
+    Returns:
+        Their names; none if the table has moved or cannot be read.
+    """
+    path = _table_of(settings, labels, folder)
+    if isinstance(path, Path) and not path.is_file():
+        return []
+    try:
+        table = read_labels(path, **{**settings.reading(), "columns": {**settings.columns, **NO_SPLIT}})
+    except (SettingsError, TableError):
+        return []
+    found = []
+    for words in PERSON:
+        named = [str(name) for name in table.frame.columns if _words_of(str(name)) & words]
+        filled = [name for name in named if any(column_cells(table, name))]
+        found += filled[:1]
+    return found
+
+
+def _words_of(name: str) -> set[str]:
+    """``ageAtDiagnosis`` and ``age_at_diagnosis`` hold the word ``age``; ``stage`` and ``image`` do not.
+
+    Example:
+        >>> sorted(_words_of("Age_at_diagnosis")), sorted(_words_of("patientAge"))
+        (['age', 'at', 'diagnosis'], ['age', 'patient'])
+    """
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return set(re.findall(r"[a-z]+", apart.casefold()))
 
 
 def _by_patient(table: LabelTable, column: str) -> dict[str, str]:

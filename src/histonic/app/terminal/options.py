@@ -214,7 +214,7 @@ def _option(model: type[Settings], key: str, field: FieldInfo) -> click.Option:
     )
 
 
-def _click_type(field: FieldInfo) -> click.ParamType:
+def _click_type(field: FieldInfo) -> click.Path | click.types.StringParamType:
     """Text that settings read; a shell completes the names of files where it may be a path."""
     return click.Path() if "Path" in str(field.annotation) or "Url" in str(field.annotation) else click.STRING
 

@@ -83,13 +83,13 @@ def smooth_calibration(positive: BoolArray, probability: FloatArray) -> SmoothCa
     rng = np.random.default_rng(NOISE_SEED)
     # In pieces: memory stays small with many patients.
     pieces = [rng.random((20, len(x))) < probability for _ in range(NOISE_DRAWS // 20)]
-    drawn = np.concatenate([_distances(_fitted(piece, design, start), probability) for piece in pieces])
+    drawn = np.concatenate([distances(_fitted(piece, design, start), probability) for piece in pieces])
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     if not len(drawn):
         return None
     return SmoothCalibration(
         observed,
-        SmoothErrors(*_distances(observed[None], probability)[0].tolist()),
+        SmoothErrors(*distances(observed[None], probability)[0].tolist()),
         SmoothErrors(*drawn.mean(axis=0).tolist()),
         SmoothErrors(*np.quantile(drawn, 0.95, axis=0).tolist()),
     )
@@ -141,7 +141,12 @@ def _fitted(positive: BoolArray, design: FloatArray, start: FloatArray) -> Float
     return np.where(found[:, None], special.expit(weights @ design.T), np.nan)
 
 
-def _distances(observed: FloatArray, probability: FloatArray) -> FloatArray:
-    """ICI, E50 and E90 in columns, a curve a row."""
+def distances(observed: FloatArray, probability: FloatArray) -> FloatArray:
+    """ICI, E50 and E90 in columns ``(B, 3)`` of curves ``(B, n)`` about predicted chances ``(n,)``.
+
+    Example:
+        >>> distances(np.array([[0.2, 0.4]]), np.array([0.1, 0.4])).round(2).tolist()
+        [[0.05, 0.05, 0.09]]
+    """
     apart = np.abs(observed - probability)
     return np.column_stack([apart.mean(axis=1), np.median(apart, axis=1), np.quantile(apart, 0.9, axis=1)])

@@ -24,6 +24,10 @@ from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.doctor.previews import Previews
 from histonic.stages.doctor.result import DoctorLine, DoctorResult
 from histonic.stages.doctor.settings import DoctorKeywords, DoctorSettings
+from histonic.stages.evaluate.outcome.expected import expected_words
+from histonic.stages.train.settings import TrainSettings
+
+FOLDS: int = TrainSettings.model_fields["folds"].default
 
 
 def doctor(
@@ -46,8 +50,8 @@ def doctor(
 
     Returns:
         One finding a slide, then the slides that stand out, heads of the encoder that do not hold on slides,
-        then how the labels of each target are taken, then one a problem in the table. Shown as a table in a
-        notebook; ``ok`` says whether nothing would fail.
+        then how the labels of each target are taken and how exactly a result could be known, then one a
+        problem in the table. Shown as a table in a notebook; ``ok`` says whether nothing would fail.
 
     Raises:
         SettingsError: Neither slides nor labels were given, the preview would lie among the slides, or the
@@ -201,6 +205,10 @@ def examine_table(settings: DoctorSettings, slide_ids: Sequence[str] | None) -> 
         DoctorLine("ok", f"{settings.labels}, target {name!r}", remark)
         for name, remark in found.remarks.items()
     ]
+    for name, (task, values) in found.known.items():
+        expected = expected_words(task, values, FOLDS)
+        if expected:
+            said.append(DoctorLine("ok", f"{settings.labels}, target {name!r}", expected))
     return [*said, *(findings or [DoctorLine("ok", str(settings.labels), "no problem found in the table")])]
 
 

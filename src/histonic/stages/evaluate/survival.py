@@ -143,6 +143,25 @@ def _follow_up(table: PredictionTable) -> Survival:
     return check_survival(time, event, target=table.task.name, patients=table.texts("patient_id"))
 
 
+def order_measures(table: PredictionTable) -> list[Measure]:
+    """The measures of order alone, which need no curve; see :func:`evaluate_survival`.
+
+    Args:
+        table: Predictions of patients with a known follow-up.
+
+    Raises:
+        CohortError: No two patients can be compared.
+    """
+    outcome = _follow_up(table)
+    require_patients(
+        table.task,
+        n=len(outcome.time),
+        varies=has_comparable_pair(outcome),
+        constant="No patient is known to have outlived another: no event, or all at the last time.",
+    )
+    return _order_measures(table, outcome, evaluated_times(outcome))
+
+
 def _order_measures(table: PredictionTable, outcome: Survival, times: Times) -> list[Measure]:
     risk, fold = table.numbers("risk"), table.numbers("fold")
     events = int(outcome.event.sum())

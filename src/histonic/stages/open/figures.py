@@ -128,9 +128,9 @@ def draw(picture: Picture, figure: Any = None) -> Any:
     from matplotlib import pyplot
 
     with mpl.rc_context(STYLE):
-        shown = figure or pyplot.figure(figsize=picture.uri.size_inches, layout="constrained")
+        shown = figure or pyplot.figure(figsize=picture.drawing.size_inches, layout="constrained")
         before = list(shown.axes)
-        picture.uri.draw(shown)
+        picture.drawing.draw(shown)
     axes = [each for each in shown.axes if each not in before]
     return axes[0] if len(axes) == 1 else axes
 

@@ -12,7 +12,6 @@ from histonic.core.errors import CohortError
 from histonic.core.progress import Progress
 from histonic.core.task import Coding
 from histonic.runs.documents import RunDocument
-from histonic.runs.patient_columns import read_patient_columns
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import split_repeats
 from histonic.runs.run import External, WholeRun
@@ -24,6 +23,7 @@ from histonic.stages.evaluate.groups import site_grouping
 from histonic.stages.report.audit import audit_content
 from histonic.stages.report.cases.content import list_cases
 from histonic.stages.report.commands import command_lines
+from histonic.stages.report.details import read_patient_facts, with_details, with_external_details
 from histonic.stages.report.document.report import Making, Report
 from histonic.stages.report.document.target import ExternalCohort, Target
 from histonic.stages.report.evidence import evidence_of, groups_of
@@ -31,7 +31,7 @@ from histonic.stages.report.folds import patient_groups
 from histonic.stages.report.maps import explained_places, report_explanations
 from histonic.stages.report.points import describe_points
 from histonic.stages.report.settings import ReportSettings
-from histonic.stages.report.slides import shown_slides, tissue_section
+from histonic.stages.report.slides import left_out_slides, shown_slides, slides_by_site, tissue_section
 from histonic.stages.report.training import network_histories, search_rows
 from histonic.stages.report.wording import cohort, words
 
@@ -60,13 +60,13 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
     full = run.tables
     tables = {name: split_repeats(table)[0] for name, table in full.items()}
     patients = [each for each in run.cohort.patients if each.tested_in]
-    wanted = (*settings.subgroups, *settings.clinical)
-    columns = read_patient_columns(run.settings, wanted, settings.labels, run.folder)
+    about = read_patient_facts(run, settings)
     targets = []
     for task in run.tasks:
         found = target_of(full[task.name], resamples, run.facts, alone=len(run.tasks) == 1)
         target = _with_coding(found, run.facts.codings.get(task.name))
-        targets.append(evidence_of(full[task.name], target, columns, settings, SEED, run.training(task)))
+        target = evidence_of(full[task.name], target, about, resamples, SEED, run.training(task))
+        targets.append(with_details(target, full[task.name], about, run, SEED))
         progress.advance(note=task.name)
     facts = run.facts
     moved = run_with_store(run, settings)
@@ -93,6 +93,8 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         sites=patient_groups(patients, tables, "site", lambda patient: patient.site),
         slides=shown_slides(run),
         tissue=tissue,
+        site_slides=slides_by_site(moved),
+        left_out=left_out_slides(moved),
         failures=run.failures,
         history=network_histories(run),
         commands=command_lines(run, settings),
@@ -127,6 +129,7 @@ def _external(external: External, run: WholeRun, resamples: int, overlap: Sequen
         if sites and not target.problem:
             groups = groups_of(table, {"site": sites}, resamples, SEED)
             target = target.model_copy(update={"groups": groups})
+        target = with_external_details(target, table, run.tables[name], SEED)
         targets.append(_with_coding(target, external.facts.codings.get(name)))
     return ExternalCohort(
         name=external.facts.name, about=external.facts, targets=_judged(targets), overlap=overlap

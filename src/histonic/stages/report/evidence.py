@@ -11,16 +11,16 @@ from histonic.runs.patient_columns import as_levels
 from histonic.runs.predictions import PredictionTable
 from histonic.stages.evaluate.clinical.models import Clinical, evaluate_clinical
 from histonic.stages.evaluate.groups import Grouping, evaluate_groups, site_grouping
+from histonic.stages.report.details import PatientFacts
 from histonic.stages.report.document.target import NoClinical, Target
-from histonic.stages.report.settings import ReportSettings
 from histonic.stages.report.wording import groups as group_words
 
 
 def evidence_of(
     table: PredictionTable,
     target: Target,
-    columns: Mapping[str, Mapping[str, str]],
-    settings: ReportSettings,
+    about: PatientFacts,
+    resamples: int,
     seed: int,
     training: pd.DataFrame | None = None,
 ) -> Target:
@@ -29,8 +29,8 @@ def evidence_of(
     Args:
         table: Its predictions.
         target: What the report says of it so far.
-        columns: Cell per column and patient of the label table.
-        settings: Which columns are for what.
+        about: Columns of the label table, and what they are for.
+        resamples: Of the patients.
         seed: Of the resamples.
         training: With a fixed split, the patients who trained; see
             :func:`histonic.stages.evaluate.clinical.models.evaluate_clinical`.
@@ -38,11 +38,11 @@ def evidence_of(
     if target.problem:
         return target
     sites = site_grouping(table)
-    groupings = {"site": sites} if sites and "site" not in settings.subgroups else {}
-    groupings |= {name: as_levels(columns[name]) for name in settings.subgroups}
-    clinical = {name: columns[name] for name in settings.clinical}
-    groups = groups_of(table, groupings, settings.resamples, seed)
-    beside = _clinical(table, clinical, settings.resamples, seed, training) if clinical else None
+    groupings = {"site": sites} if sites and "site" not in about.subgroups else {}
+    groupings |= {name: as_levels(about.cells[name]) for name in about.subgroups}
+    clinical = {name: about.cells[name] for name in about.clinical}
+    groups = groups_of(table, groupings, resamples, seed)
+    beside = _clinical(table, clinical, resamples, seed, training) if clinical else None
     return target.model_copy(update={"groups": groups, "clinical": beside})
 
 

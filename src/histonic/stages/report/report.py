@@ -24,15 +24,18 @@ from histonic.stages.report import points
 from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
 from histonic.stages.report.cases import page as case_page
 from histonic.stages.report.cases import plain
+from histonic.stages.report.checklists.writing import write_checklists
 from histonic.stages.report.content import ROWS_SHOWN, report_content, run_with_store
 from histonic.stages.report.document.report import Report
+from histonic.stages.report.figures.export import named_pictures, write_figures
 from histonic.stages.report.figures.forest import forest_picture
-from histonic.stages.report.figures.targets import target_pictures
+from histonic.stages.report.figures.targets import not_drawn, target_pictures
 from histonic.stages.report.figures.training import training_picture
 from histonic.stages.report.maps import explanation_pictures
+from histonic.stages.report.pdf import find_browser, print_pdf
 from histonic.stages.report.settings import ReportKeywords, ReportSettings
 from histonic.stages.report.slides import slide_picture
-from histonic.stages.report.wording import cohort, groups, outcome, words
+from histonic.stages.report.wording import cohort, details, groups, outcome, words
 from histonic.stages.report.wording.terms import RANGES
 
 THUMBNAIL_PX = 380
@@ -50,11 +53,12 @@ def write_report(
     """Write ``report.html`` and ``report.json`` into a finished run.
 
     The same run and settings give the same bytes. Nothing on the page is loaded from elsewhere. Beside it,
-    ``ordered/TARGET.png`` shows the slides in the order of what was predicted of them.
+    ``ordered/TARGET.png`` shows the slides in the order of what was predicted of them. On request also
+    ``report.pdf``, ``checklist-NAME.html``, ``.csv`` and ``.md``, and every figure with its numbers.
 
     Args:
-        settings: The run, resamples for the intervals, and columns of the label table for subgroups and for a
-            clinical model; None to give them as keywords.
+        settings: The run, resamples for the intervals, columns of the label table for subgroups and for a
+            clinical model, and what else is to be written; None to give them as keywords.
         progress: Advances once per target and per picture.
         **values: Settings by name, such as ``run="run"``.
 
@@ -63,7 +67,7 @@ def write_report(
 
     Raises:
         RunError: There is no such run, it is not finished, or a file of it is damaged.
-        SettingsError: Its label table has moved.
+        SettingsError: Its label table has moved, or there is no browser to print a PDF.
         TableError: A column or cell of a table of predictions cannot be used, or a column that was asked for
             is absent.
         CohortError: No target can be evaluated.
@@ -73,14 +77,29 @@ def write_report(
     listener = heard(progress)
     run = read_whole_run(resolved.run)
     require_writable_folder(run.folder)
+    # Before the minutes of the evaluation: whether what was asked for can be written.
+    browser = find_browser() if resolved.pdf else None
+    if resolved.figures is not None:
+        require_writable_folder(resolved.figures)
     listener.stage("evaluate", len(run.tasks))
     content = report_content(run, resolved, listener)
     moved = run_with_store(run, resolved)
-    page = render_page(content, _pictures(content, moved, listener))
+    pictures = _pictures(content, moved, listener)
+    page = render_page(content, pictures)
     write_document(run.folder / "report.json", content)
     case_page.write_pages(_environment(), moved, content.cases, content.report.histonic)
     path = run.folder / "report.html"
     write_text(path, page)
+    write_checklists(run.folder, content, resolved.checklist)
+    if resolved.figures is not None:
+        named = named_pictures(
+            [target.task.name for target in content.targets],
+            {each.name: [target.task.name for target in each.targets] for each in content.external},
+            pictures,
+        )
+        write_figures(resolved.figures, list(named))
+    if resolved.pdf:
+        print_pdf(path, path.with_suffix(".pdf"), browser)
     for task in run.tasks:
         if value_name(task) in run.tables[task.name].frame.columns:
             draw_ordered(run, task, run.folder / ORDERED / f"{task.name}.png")
@@ -114,9 +133,8 @@ def _environment() -> Environment:
     environment.filters.update(
         compact=words.compact, counted=lambda count, noun: words.counted(count, noun), yaml=_yaml
     )
-    environment.globals.update(
-        words=words, outcome=outcome, cohort_words=cohort, group_words=groups, points=points
-    )
+    environment.globals.update(words=words, outcome=outcome, cohort_words=cohort, points=points)
+    environment.globals.update(group_words=groups, detail_words=details, drawn_words=not_drawn)
     environment.globals.update(
         interval_drawing=interval_drawing, rows_shown=ROWS_SHOWN, audit_levels=LEVEL_WORDS
     )
@@ -151,6 +169,7 @@ def interval_drawing(score: Score) -> dict[str, float] | None:
 def _pictures(content: Report, run: Run, progress: Progress) -> dict[str, Any]:
     names = {each.slide_id for each in content.slides.shown}
     names |= {each.slide_id for each in content.tissue.outliers if each.pictured}
+    names |= {each.slide_id for each in content.left_out if each.pictured}
     progress.stage("draw", len(content.targets) + len(names))
     figures, forests = [], []
     for target in content.targets:

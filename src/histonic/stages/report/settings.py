@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from pydantic import Field
 
 from histonic.core.places.frames import GivenTableOrNone, TableLike
 from histonic.core.settings import GivenPath, Settings
+
+Checklist = Literal["tripod-ai", "claim", "stard-ai", "remark"]
 
 
 class ReportSettings(Settings):
@@ -30,6 +32,17 @@ class ReportSettings(Settings):
     store: Path | None = Field(
         default=None, description="Store of the maps, if it has moved since the training."
     )
+    figures: Path | None = Field(
+        default=None, description="Folder for every figure as SVG, and its numbers as CSV, for a paper."
+    )
+    checklist: tuple[Checklist, ...] = Field(
+        default=(),
+        description="Reporting checklist to fill in as far as the run knows, beside the report; repeatable.",
+    )
+    pdf: bool = Field(
+        default=False,
+        description="Write report.pdf as well, by a Chromium or Chrome that is found by its name.",
+    )
     labels: GivenTableOrNone = Field(
         default=None, description="Label table of --subgroups and --clinical, if it moved."
     )
@@ -43,4 +56,7 @@ class ReportKeywords(TypedDict, total=False):
     subgroups: str | Sequence[str]
     clinical: str | Sequence[str]
     store: GivenPath | None
+    figures: GivenPath | None
+    checklist: Checklist | Sequence[Checklist]
+    pdf: bool
     labels: TableLike | None

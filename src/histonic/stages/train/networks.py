@@ -194,28 +194,22 @@ def _judge(
     """
     settings, fold = network.settings, network.fold
     crop_cells = choose_crop(settings, maps)
-    kinds = {task.kind for task in plan.cohort.tasks}
-    found = {}
-    for role, patients, wanted in (
-        ("train", fold.train, "survival" in kinds),
-        ("validation", fold.validation, "binary" in kinds and not inner),
-        ("test", fold.test, True),
-    ):
-        # What nobody asks for takes its time.
-        found[role] = (
-            predict_patients(
-                model, maps, patients, fabric=fabric, crop_cells=crop_cells, crops=settings.test_crops
-            )
-            if wanted
-            else {}
+    found = {
+        role: predict_patients(
+            model, maps, patients, fabric=fabric, crop_cells=crop_cells, crops=settings.test_crops
         )
-    unseen = dict(inner) or _tensors(found["validation"])
-    binary = [task.name for task in plan.cohort.tasks if task.kind == "binary"]
+        for role, patients in (("train", fold.train), ("validation", fold.validation), ("test", fold.test))
+    }
+    learned = found["train"]
+    if inner:
+        both = (found["train"], found["validation"])
+        learned = {name: np.concatenate([each[name] for each in both]) for name in learned}
     place = Place(fold.repeat, fold.number, network.initialisation, settings.aggregator, crop_cells)
     return {
         "member": Member.of(place, model.heads, found["train"]).to_dict(),
         "predictions": _tensors(found["test"]),
-        "unseen": {name: unseen[name] for name in binary},
+        "unseen": dict(inner) or _tensors(found["validation"]),
+        "learned": _tensors(learned),
     }
 
 

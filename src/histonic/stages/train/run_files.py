@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from histonic.core.calls import Calls
+from histonic.aggregators.base import is_fitted
+from histonic.core.calls import Calls, is_point
 from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.documents import write_document
 from histonic.core.errors import TrainingError
 from histonic.core.files import replacing_file, write_json, write_text
 from histonic.core.settings import plain_settings
+from histonic.core.task import Task
 from histonic.data.maps.store import Store
 from histonic.data.tables.copies import store_copies
 from histonic.models.members import prediction_columns
@@ -145,6 +147,52 @@ def write_predictions(
         write_frame(out / "predictions" / f"{task.name}.csv", frame)
 
 
+def write_networks(
+    out: Path, cohort: Cohort, folds: Sequence[Fold], trained: Sequence[Trained], calls: Calls
+) -> None:
+    """Write ``networks/<task>.csv``: what each network says of its training, validation and test patients.
+
+    A row a network and patient, ``part`` says which. Of heads that are fitted, which learn from validation
+    patients too, ``train`` holds these as well, and ``validation`` all of both as the inner cross-validation
+    predicts them.
+
+    Args:
+        out: The run.
+        cohort: The patients.
+        folds: Of all repeats.
+        trained: The networks.
+        calls: By which rule a class is called.
+    """
+    for task in cohort.tasks:
+        frames = []
+        for fold in folds:
+            place = (fold.repeat, fold.number)
+            for each in trained:
+                if (each.member.repeat, each.member.fold) == place:
+                    frames += _of_network(task, cohort, fold, each, calls)
+        write_frame(out / "networks" / f"{task.name}.csv", pd.concat(frames))
+
+
+def _of_network(task: Task, cohort: Cohort, fold: Fold, network: Trained, calls: Calls) -> list[pd.DataFrame]:
+    both = (*fold.train, *fold.validation)
+    fitted = is_fitted(network.member.aggregator)
+    parts = {
+        "train": (both if fitted else fold.train, network.learned),
+        "validation": (both if fitted else fold.validation, network.unseen),
+        "test": (fold.test, network.predictions),
+    }
+    rule = "probable" if is_point(calls) else calls
+    found = []
+    for part, (patients, predictions) in parts.items():
+        if task.name not in predictions:
+            continue
+        truth = truth_columns(task, cohort, replace(fold, test=tuple(patients)))
+        columns = prediction_columns(task, [predictions[task.name]], [network.member], rule)
+        named = {"initialisation": network.member.initialisation, "part": part}
+        found.append(pd.DataFrame({**truth, **columns}).assign(**named))
+    return found
+
+
 def write_history(out: Path, trained: Sequence[Trained]) -> None:
     """Write ``history.csv``, one row an epoch; epoch 0 is the untrained network."""
     rows = [
@@ -198,5 +246,6 @@ def written(out: Path) -> list[Path]:
         "history.csv",
         "search.csv",
         "predictions/*.csv",
+        "networks/*.csv",
     )
     return sorted(path for name in names for path in out.glob(name))

@@ -272,6 +272,7 @@ def _write_results(
     alone = encoders.pop("", None)
     fingerprint = write_bundle(out / "bundle", facts, trained, alone, plan.tile_heads, familiar, encoders)
     run_files.write_predictions(out, plan.cohort, plan.folds, trained, settings.calls, points)
+    run_files.write_networks(out, plan.cohort, plan.folds, trained, settings.calls)
     run_files.write_history(out, trained)
     run_files.copy_from_store(out, store, plan.cohort)
     run = RunDocument(

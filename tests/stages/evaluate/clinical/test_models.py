@@ -218,7 +218,7 @@ def test_a_column_that_tells_nothing_outside_a_part_gives_everyone_the_same(kind
     stage = dict(zip(frame["patient_id"], cells.tolist(), strict=True))
     found = evaluate_clinical(task, frame, {"stage": stage}, resamples=100, seed=0)
     assert {row.name for row in found.models} == {"clinical", "image", "both"}
-    made = models._design(PredictionTable(task, frame), {"stage": stage})
+    made = models.clinical_design(PredictionTable(task, frame), {"stage": stage})
     scores = cross_fit(made, None, frame["fold"].to_numpy())
     assert np.isfinite(scores).all() and np.ptp(scores[first], axis=0) == pytest.approx(0)
 

@@ -187,13 +187,13 @@ def _clinic(
 ) -> _Clinic:
     """Columns and outcomes of the scored patients, and their clinical score if others trained."""
     if training is None:
-        return _Clinic(_design(table, columns), None, 0)
+        return _Clinic(clinical_design(table, columns), None, 0)
     needed = ["patient_id", *(("time", "event") if table.task.kind == "survival" else ("truth",))]
     others = PredictionTable(table.task, training)
     others = others.rows(others.has_truth())
     parts = [each.frame[needed].astype(object) for each in (table, others)]
     # Together, so that a column is of numbers or of words for both; then each must do by itself.
-    together = _design(PredictionTable(table.task, pd.concat(parts, ignore_index=True)), columns)
+    together = clinical_design(PredictionTable(table.task, pd.concat(parts, ignore_index=True)), columns)
     tested = np.arange(together.n) < len(parts[0])
     design, asked = together.only(tested), _asked(table.task, columns)
     for who, side in (("tested", design), ("training", together.only(~tested))):
@@ -222,7 +222,12 @@ def _require_outcomes(design: Design, asked: str, who: str) -> None:
         raise CohortError(asked, found, "Add patients, or leave this target out.")
 
 
-def _design(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) -> Design:
+def clinical_design(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) -> Design:
+    """Outcome and clinical columns of the patients of a table.
+
+    Raises:
+        CohortError: As :func:`evaluate_clinical`.
+    """
     task, patients = table.task, table.texts("patient_id")
     asked = _asked(task, columns)
     numbers, words = {}, {}

@@ -13,8 +13,10 @@ from histonic.stages.report.document.sections import (
     AuditSection,
     ChosenSettings,
     ExplanationsSection,
+    LeftOutSlide,
     NetworkHistory,
     PatientGroup,
+    SiteSlides,
     Slides,
     TissueSection,
 )
@@ -50,6 +52,8 @@ class Report(Document):
     sites: tuple[PatientGroup, ...]
     slides: Slides
     tissue: TissueSection
+    site_slides: tuple[SiteSlides, ...] = ()
+    left_out: tuple[LeftOutSlide, ...] = ()
     failures: tuple[Failure, ...]
     history: tuple[NetworkHistory, ...]
     explanations: ExplanationsSection

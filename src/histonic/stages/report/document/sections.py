@@ -100,6 +100,46 @@ class TissueSection(Part):
         }
 
 
+class Range(Part):
+    """Median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+
+class SiteSlides(Part):
+    """The slides of one site or cohort.
+
+    Attributes:
+        name: Of the site; empty where the table names none.
+        external: Name of the external cohort; empty for the run's own.
+        slides: Whose map is in the store.
+        tissue: Their share of tissue, of the area where that is known, else of the cells.
+        folds: Share of folds and dark spots; None if not known.
+        blurred: Share of cells that are less sharp; None if not known.
+        colour: Mean colour of their tissue, red, green and blue, 0 to 255; None if not known.
+        colour_spread: Standard deviation of the same over the slides; None with one.
+    """
+
+    name: str
+    external: str
+    slides: int
+    tissue: Range | None
+    folds: Range | None
+    blurred: Range | None
+    colour: tuple[int, int, int] | None
+    colour_spread: tuple[float, float, float] | None
+
+
+class LeftOutSlide(Part):
+    """A slide that was left out, why, and whether the page has its picture."""
+
+    slide_id: str
+    reason: str
+    pictured: bool
+
+
 class ShownSlide(Part):
     """A slide whose picture is on the page."""
 

@@ -10,11 +10,17 @@ from histonic.core.documents import Part, SparsePart
 from histonic.core.task import Task
 from histonic.metrics.inference.scores import Score
 from histonic.runs.documents import ExternalDocument
+from histonic.stages.evaluate.calibration.details import CalibrationDetails
+from histonic.stages.evaluate.calibration.subgroups import Fairness
 from histonic.stages.evaluate.chance import AgainstChance
+from histonic.stages.evaluate.clinical.cox import CoxModel
 from histonic.stages.evaluate.clinical.models import Clinical
 from histonic.stages.evaluate.curves import AnyCurves
 from histonic.stages.evaluate.groups import Grouping
+from histonic.stages.evaluate.networks.spread import TrainingSpread
 from histonic.stages.evaluate.operating_points import PointEvaluation
+from histonic.stages.evaluate.outcome.missing import MissingLabels
+from histonic.stages.evaluate.outcome.times import OutcomeTimes
 
 
 class NoClinical(Part):
@@ -63,6 +69,12 @@ class Target(SparsePart):
         doubt: What of this nothing says; empty if there is nothing.
         decided_by: The rule by which classes were called; empty where none are, or the table does not say.
         operating_points: What other calls are worth; None where the table has none.
+        times: Survival at some times, and how follow-up ends.
+        missing: Whose label is missing.
+        training: What the training adds to the uncertainty; None for runs of earlier versions.
+        calibration: By class, of survival, and after recalibration.
+        cox: Risk and clinical columns in one model.
+        fairness: Calibration and missed cases of sites and subgroups.
     """
 
     task: Annotated[Task, PlainSerializer(Task.to_dict)]
@@ -82,6 +94,12 @@ class Target(SparsePart):
     doubt: str = ""
     decided_by: str = ""
     operating_points: OperatingPoints | None = None
+    times: OutcomeTimes | None = None
+    missing: MissingLabels | None = None
+    training: TrainingSpread | None = None
+    calibration: CalibrationDetails | None = None
+    cox: CoxModel | NoClinical | None = None
+    fairness: Fairness | None = None
 
 
 class ExternalCohort(Part):

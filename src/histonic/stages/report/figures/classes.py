@@ -63,9 +63,24 @@ def roc_picture(target: Target, curves: ClassCurves) -> Picture:
     )
 
 
-def calibration_picture(target: Target, curves: ClassCurves) -> Picture:
-    """Predicted probability against observed share, in groups of equally many patients."""
-    lines = curves.calibration
+FEWEST_DRAWN = 20
+"""Patients with, and without, what is predicted, from which on calibration is drawn: fewer show noise."""
+
+
+def drawn_classes(curves: ClassCurves) -> set[str]:
+    """Classes with enough patients of the class and of the others for a figure of calibration."""
+    confusion = curves.confusion
+    sizes = {name: sum(row) for name, row in zip(confusion.classes, confusion.counts, strict=True)}
+    total = sum(sizes.values())
+    return {name for name, size in sizes.items() if min(size, total - size) >= FEWEST_DRAWN}
+
+
+def calibration_picture(target: Target, curves: ClassCurves) -> Picture | None:
+    """Predicted probability against observed share, in groups of equally many patients; None with few."""
+    enough = drawn_classes(curves)
+    lines = [curve for curve in curves.calibration if curve.name in enough]
+    if not lines:
+        return None
     width = name_width(len(lines))
 
     def draw(figure: Figure) -> None:

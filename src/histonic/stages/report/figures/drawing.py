@@ -16,6 +16,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from histonic.stages.evaluate.curves import Bins, IncidenceGroup, RiskGroup
+from histonic.stages.report.figures.marks import Mark, read_marks
 from histonic.stages.report.wording import words
 
 INK, PALE = "#333333", "#999999"
@@ -50,36 +51,46 @@ STYLE = {
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A drawn figure.
+
+    Attributes:
+        svg: Its file.
+        numbers: What is drawn in it.
+        draw: Fills another figure, or a part of one, with the same.
+        size_inches: Width and height that it is made for.
+    """
+
+    svg: bytes
+    numbers: tuple[Mark, ...]
+    draw: Callable[[Any], None]
+    size_inches: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Picture:
     """One figure of the page.
 
     Attributes:
         title: Heading above it.
-        uri: The picture as a data URI.
+        drawing: What is drawn.
         alt: What it shows, for readers who do not see it.
         caption: How to read it.
     """
 
     title: str
-    uri: FigureUri
+    drawing: Drawing
     alt: str
     caption: str
 
-
-class FigureUri(str):
-    """A figure as an SVG data URI, with what draws it again elsewhere.
-
-    Attributes:
-        draw: Fills a figure or a part of one.
-        size_inches: Width and height that it is made for.
-    """
-
-    draw: Callable[[Any], None]
-    size_inches: tuple[float, float]
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.drawing.svg).decode("ascii")
 
 
-def draw_figure(draw: Callable[[Figure], None], size_inches: tuple[float, float] = SIZE_INCHES) -> FigureUri:
-    """Draw on a fresh figure and return it as an SVG data URI, the same bytes each time.
+def draw_figure(draw: Callable[[Figure], None], size_inches: tuple[float, float] = SIZE_INCHES) -> Drawing:
+    """Draw on a fresh figure and return it as SVG, the same bytes each time, with the numbers drawn.
 
     Args:
         draw: Fills the figure.
@@ -91,9 +102,7 @@ def draw_figure(draw: Callable[[Figure], None], size_inches: tuple[float, float]
         FigureCanvasSVG(figure)
         draw(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, dpi=150)
-    uri = FigureUri("data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))
-    uri.draw, uri.size_inches = draw, size_inches
-    return uri
+    return Drawing(buffer.getvalue(), read_marks(figure), draw, size_inches)
 
 
 def line_style(index: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from histonic.stages.evaluate.curves import IncidenceGroup, RiskGroup, SurvivalCurves
 from histonic.stages.report.document.target import Target
+from histonic.stages.report.figures.classes import FEWEST_DRAWN
 from histonic.stages.report.figures.decision import event_by
 from histonic.stages.report.figures.drawing import (
     COLOURS,
@@ -184,10 +185,18 @@ def brier_over_time_picture(target: Target, curves: SurvivalCurves) -> Picture |
     )
 
 
+def events_by_horizon(target: Target) -> int:
+    """Events by the time of the calibration; of reports of earlier versions, all events."""
+    if target.calibration is not None and target.calibration.rows:
+        return target.calibration.rows[0].events
+    follow_up = target.curves.follow_up if isinstance(target.curves, SurvivalCurves) else None
+    return FEWEST_DRAWN if follow_up is None else follow_up.events
+
+
 def survival_calibration_picture(target: Target, curves: SurvivalCurves) -> Picture | None:
     """Predicted against observed share of events by the horizon, in groups of equally many patients."""
     bins = curves.calibration
-    if bins is None:
+    if bins is None or events_by_horizon(target) < FEWEST_DRAWN:
         return None
     predicted, observed = floats(bins.predicted), floats(bins.observed)
     ends = np.abs(np.stack([floats(bins.low), floats(bins.high)]) - observed)

@@ -1,0 +1,1 @@
+"""Calibration in detail: by class, of survival, in subgroups, and after recalibration."""

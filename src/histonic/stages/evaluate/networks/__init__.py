@@ -1,0 +1,1 @@
+"""What single networks, and patients they learned from, show of a result."""

@@ -1,0 +1,1 @@
+"""Who was followed for how long, and whose labels are missing."""

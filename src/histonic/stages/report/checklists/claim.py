@@ -1,0 +1,67 @@
+"""CLAIM: artificial intelligence in medical imaging. Tejani et al., Radiology: AI 6:e240300 (2024)."""
+
+from __future__ import annotations
+
+from histonic.stages.report.checklists.item import Item, Statement
+
+_T, _I, _M, _R, _D, _O = (
+    "Title and abstract",
+    "Introduction",
+    "Methods",
+    "Results",
+    "Discussion",
+    "Other information",
+)
+
+CLAIM = Statement(
+    "claim",
+    "CLAIM (2024)",
+    "Tejani et al., Radiology: Artificial Intelligence 6:e240300 (2024)",
+    "",
+    (
+        Item("1", _T, "Title or abstract name the method of AI", ("model",), "the title"),
+        Item("2", _T, "Abstract: design, methods, results, conclusions", (), "the abstract"),
+        Item("3", _I, "Background and intended use", (), "background"),
+        Item("4", _I, "Aims and hypotheses", ("aim",), "hypotheses"),
+        Item("5", _M, "Prospective or retrospective", (), "which"),
+        Item("6", _M, "Goal of the study", ("aim",), "goal"),
+        Item("7", _M, "Sources of the data", ("sites", "cohorts"), "origin and dates"),
+        Item("8", _M, "Inclusion and exclusion", ("exclusions",), "criteria before the label table"),
+        Item("9", _M, "Preprocessing", ("slides", "encoder")),
+        Item("10", _M, "Parts of the images that were used", ("cells",)),
+        Item("11", _M, "De-identification", (), "how, and by whom"),
+        Item("12", _M, "Missing data", ("missing", "filled")),
+        Item("13", _M, "How images were acquired", ("resolution",), "stain, scanner, protocol"),
+        Item("14", _M, "Reference standard: how it was obtained", ("outcome",), "how it was established"),
+        Item("15", _M, "Why this reference standard", (), "reasons"),
+        Item("16", _M, "Who annotated", (), "annotators and training"),
+        Item("17", _M, "How the test set was annotated", (), "annotation of tested patients"),
+        Item("18", _M, "Agreement of annotators", (), "agreement"),
+        Item("19", _M, "How data were assigned to parts", ("split",)),
+        Item("20", _M, "At which level parts are apart", ("disjoint",)),
+        Item("21", _M, "Intended sample size", ("sample", "precision"), "how it was planned"),
+        Item("22", _M, "The model in detail", ("model", "encoder")),
+        Item("23", _M, "Software", ("code",)),
+        Item("24", _M, "How weights began", ("start",)),
+        Item("25", _M, "Training", ("training",)),
+        Item("26", _M, "How the final model was selected", ("tuning",)),
+        Item("27", _M, "Ensembles", ("ensemble",)),
+        Item("28", _M, "Metrics", ("measures",)),
+        Item("29", _M, "Significance and uncertainty", ("intervals", "chance")),
+        Item("30", _M, "Robustness", ("training_spread", "by_site")),
+        Item("31", _M, "Explanation", ("explanation",)),
+        Item("32", _M, "Evaluation on internal data", ("split", "predicted")),
+        Item("33", _M, "Testing on external data", ("cohorts",)),
+        Item("34", _M, "Registration of a trial", (), "register and number, or that there is none"),
+        Item("35", _R, "Numbers included and excluded", ("flow", "exclusions")),
+        Item("36", _R, "Characteristics of patients in each part", ("sites", "events"), "demography"),
+        Item("37", _R, "Performance in all parts", ("training_spread", "performance")),
+        Item("38", _R, "Estimates and their precision", ("performance",)),
+        Item("39", _R, "Where and why the model fails", ("by_site", "fairness"), "cases that were wrong"),
+        Item("40", _D, "Limitations", ("limits",), "limitations of the study"),
+        Item("41", _D, "Implications for practice", (), "implications"),
+        Item("42", _O, "Where the full protocol is", (), "protocol"),
+        Item("43", _O, "Availability of software, model and data", ("code", "specification"), "data"),
+        Item("44", _O, "Funding", (), "funding"),
+    ),
+)

@@ -31,6 +31,8 @@ COMMANDS = dict(commands(histonic))
 
 def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
     flat = [
+        "init",
+        "run",
         "doctor",
         "convert",
         "compress",
@@ -44,6 +46,7 @@ def test_one_word_for_slides_and_runs_and_groups_for_the_rest() -> None:
         "project",
         "recipe",
         "report",
+        "view",
         "explain",
         "compare",
         "verify",

@@ -43,6 +43,9 @@ def run(settings: RunStudySettings) -> int:
     that. A changed line of STUDY redoes what depends on it, and nothing else; the same command goes on after
     an interruption. Exit code 1 if slides failed or the audit found errors.
     """
+    from histonic.stages.study.file.reading import read_study
+
+    read_study(settings.study)  # what is wrong in it is told before all else is imported
     from histonic.stages.study.run import run_study
 
     result = with_progress(run_study, settings)

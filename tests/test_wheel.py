@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import re
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -92,3 +93,12 @@ def test_the_source_archive_builds_and_has_no_junk(tmp_path: Path) -> None:
         "PKG-INFO", ".gitignore",
     }  # fmt: skip
     assert not [name for name in names if "_build" in name or name.endswith((".pyc", ".ipynb_checkpoints"))]
+
+
+def test_an_image_is_built_from_all_that_the_wheel_needs() -> None:
+    """``.dockerignore`` lets through what the source archive holds."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["only-include"]
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert {f"!{name}" for name in (*wanted, "pyproject.toml")} <= set(lines)
+    assert "docs/_build" in lines[lines.index("!docs") :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -76,3 +78,20 @@ def test_what_is_not_there_is_named(run: Run) -> None:
     with pytest.raises(RunError, match="Name one of them"):
         run.plot("roc")
     assert run.figures(SURVIVAL.name) == figure_names("survival")
+
+
+def test_a_figure_leaves_the_sessions_settings_as_a_backend_set_them(run: Run) -> None:
+    """As the first one of a session, too: a notebook shows no figure where it is not interactive."""
+    code = (
+        "import sys, matplotlib; matplotlib.use('agg', force=False); from matplotlib import pyplot\n"
+        "import histonic; made = pyplot.figure\n"
+        "def figure(**more):\n"
+        "    matplotlib.interactive(True)\n"
+        "    return made(**more)\n"
+        "pyplot.figure = figure\n"
+        "histonic.Run.open(sys.argv[1]).plot('roc', 'msi', resamples=20); print(matplotlib.is_interactive())"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(run.folder)], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "True"

@@ -127,8 +127,9 @@ def draw(picture: Picture, figure: Any = None) -> Any:
     """Draw a picture of the report on a figure; a new one of pyplot by default. Returns its axes."""
     from matplotlib import pyplot
 
+    # Made before the style is taken: what a backend sets as it is loaded would go with the style again.
+    shown = figure or pyplot.figure(figsize=picture.drawing.size_inches, layout="constrained")
     with mpl.rc_context(STYLE):
-        shown = figure or pyplot.figure(figsize=picture.drawing.size_inches, layout="constrained")
         before = list(shown.axes)
         picture.drawing.draw(shown)
     axes = [each for each in shown.axes if each not in before]

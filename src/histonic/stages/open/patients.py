@@ -94,10 +94,10 @@ def show(
         for slide_id in found.slide_ids
     ]
     columns = 1 if method is None or all(each.cells is None for each in shown) else 2
+    if figure is None:  # before the style is taken, see histonic.stages.open.figures.draw
+        size = (PANEL_INCHES * columns + 0.4, sum(map(_height, shown)) + 0.9)
+        figure = pyplot.figure(figsize=size, layout="constrained")
     with mpl.rc_context(STYLE):
-        if figure is None:
-            size = (PANEL_INCHES * columns + 0.4, sum(map(_height, shown)) + 0.9)
-            figure = pyplot.figure(figsize=size, layout="constrained")
         axes = figure.subplots(
             len(shown), columns, squeeze=False, height_ratios=[_height(each) for each in shown]
         )

@@ -874,6 +874,16 @@ def test_slides_whose_tissue_stands_out_are_shown_first(
     # Nothing is left out by it: the same patients stand in the table of slides and in the results.
     assert values["counts"]["slides_used"] == 30
     assert "P007-A P007 tissue 2.0 % of its cells (4)" in page.text
+    sites = {each["name"]: each for each in values["site_slides"]}
+    assert sum(each["slides"] for each in sites.values()) == 30 and set(sites) == {
+        "Bergen",
+        "Oslo",
+        "Utrecht",
+    }
+    assert all(each["tissue"]["median"] == pytest.approx(0.5) for each in sites.values())
+    assert "Slides by site and cohort" in page.text
+    (out,) = (each for each in values["left_out"] if each["pictured"])
+    assert out["slide_id"] == "P901-A" and out["reason"].startswith("tissue: ")
 
 
 def test_a_store_that_is_gone_leaves_the_share_unknown(tmp_path: Path, make_run: MakeRun) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -30,8 +30,6 @@ PENALTIES = tuple(float(10**power) for power in np.arange(1.5, -3.1, -0.5))
 """Weights of half the squared coefficients of standardised features, the strongest first."""
 PARTS = 5
 """Parts of the inner cross-validation that chooses the penalty."""
-FOLLOWING = 0.1
-"""Of parts of a patient that do not lead, what standardised features are multiplied by."""
 MAX_ITERATIONS = 200
 Losses = list[tuple[float | None, float]]
 
@@ -44,20 +42,17 @@ class Sample:
         features: ``(S, E)`` of slides, float64.
         patient_of: ``(S,)`` whose slide it is, sorted from 0 to P - 1.
         targets: ``(P,)`` or ``(P, 2)``.
-        weights: ``(E,)`` by which standardised features are multiplied before they are penalised; None: 1.
     """
 
     features: Tensor
     patient_of: IntArray
     targets: FloatArray
-    weights: Tensor | None = None
 
     def take(self, patients: IntArray) -> Sample:
         """Some of the patients."""
         slides = [np.flatnonzero(self.patient_of == patient) for patient in patients]
         patient_of = np.repeat(np.arange(len(patients)), [len(rows) for rows in slides])
-        features = self.features[np.concatenate(slides)]
-        return Sample(features, patient_of, self.targets[patients], self.weights)
+        return Sample(self.features[np.concatenate(slides)], patient_of, self.targets[patients])
 
     def mean(self, values: FloatArray) -> FloatArray:
         """Values of slides ``(S, W)`` averaged over each patient's."""
@@ -72,12 +67,10 @@ class FittedHead(NamedTuple):
         losses: For the baseline and then each penalty, the mean loss in fitting, and that of the validated
             patients in the inner cross-validation.
         unseen: ``(P, W)`` of all patients with the chosen penalty, predicted by heads fitted to the others.
-        inner: Their loss, by which the penalty was chosen.
     """
 
     losses: Losses
     unseen: FloatArray
-    inner: float
 
 
 def fit_heads(
@@ -120,12 +113,7 @@ def fit_heads(
             # Every patient counts once, so the classes are as common as they are.
             head.set_shares(head.prevalence, head.prevalence)
         validated = np.arange(len(data.train), len(patients))
-        sample = Sample(features, patient_of, targets)
-        fitted[task.name] = (
-            _fit_parts(head, sample, validated, model.aggregator.sizes, svm=svm)
-            if isinstance(model.aggregator, JoinedParts)
-            else fit_head(head, sample, validated, svm=svm)
-        )
+        fitted[task.name] = fit_head(head, Sample(features, patient_of, targets), validated, svm=svm)
     paths = [each.losses for each in fitted.values()]
     records = tuple(
         _record(data, number, [path[number] for path in paths]) for number in range(len(paths[0]))
@@ -181,29 +169,7 @@ def fit_head(head: Head, sample: Sample, validated: IntArray, *, svm: bool = Fal
     chosen = path[best][0]
     chosen.shrinkage.fill_(shrinkages[best])
     head.load_state_dict(chosen.state_dict())
-    return FittedHead(losses, unseen[best], float(inner[best]))
-
-
-def _fit_parts(
-    head: Head, sample: Sample, validated: IntArray, sizes: Sequence[int], *, svm: bool
-) -> FittedHead:
-    """The same for patients of several parts: the inner cross-validation also chooses which part leads.
-
-    A part of many numbers that say nothing would else cost one of few that say all. Either all count alike,
-    or one does and the penalty on the others is a hundred times as strong.
-    """
-    best: tuple[FittedHead, Head] | None = None
-    for leading in (None, *range(len(sizes))):
-        each = [1.0 if leading in (None, place) else FOLLOWING for place in range(len(sizes))]
-        weights = torch.tensor(each, dtype=torch.float64).repeat_interleave(torch.tensor(sizes))
-        trial = copy.deepcopy(head)
-        found = fit_head(trial, replace(sample, weights=weights), validated, svm=svm)
-        if best is None or found.inner < best[0].inner:
-            best = found, trial
-    if best is None:
-        raise ValueError("no part to fit heads to")
-    head.load_state_dict(best[1].state_dict())
-    return best[0]
+    return FittedHead(losses, unseen[best])
 
 
 def _assign(targets: FloatArray) -> IntArray:
@@ -221,8 +187,6 @@ def _path(base: Head, sample: Sample, svm: bool = False) -> list[tuple[Head, flo
     shift, spread = features.mean(dim=0), features.std(dim=0, unbiased=False)
     # What does not vary, but for rounding, counts for nothing.
     scale = torch.where(spread > 1e-6 * shift.abs().clamp_min(1e-6), spread, torch.inf)
-    if sample.weights is not None:
-        scale = scale / sample.weights
     trial = copy.deepcopy(base)
     targets = trial.standardise(torch.from_numpy(sample.targets))
     path = [(base, 0.0)]

@@ -18,6 +18,7 @@ export class Pane {
     this.moved = moved;
     this.chosen = chosen;
     this.slide = null;
+    this.wanted = undefined;
     this.facts = null;
     this.layer = null;
     this.numbers = null;
@@ -94,7 +95,7 @@ export class Pane {
       this.said.textContent = `A part of the slide could not be read (${event.message || "no answer"}).`;
     });
     this.slideSelect.addEventListener("change", () => this.chosen(this, Number(this.slideSelect.value)));
-    this.layerSelect.addEventListener("change", () => this.show(Number(this.layerSelect.value)));
+    this.layerSelect.addEventListener("change", () => this.choose(Number(this.layerSelect.value)));
     this.opacity.addEventListener("input", () => this.draw());
     this.threshold.addEventListener("input", () => this.repaint());
     this.grey.addEventListener("change", () => this.stage.classList.toggle("grey", this.grey.checked));
@@ -116,8 +117,6 @@ export class Pane {
   // Opens a slide; the layer with the same question as before is laid over it.
   async open(slide, choices) {
     const asked = (this.asked += 1);
-    const before = this.layer ? this.layer.match : null;
-    const group = this.layer ? this.layer.group : this.group;
     this.slide = slide;
     this.slideSelect.replaceChildren(...choices.map((choice) => make("option",
       { value: choice.number, textContent: choice.name, selected: choice.number === slide })));
@@ -159,16 +158,28 @@ export class Pane {
       this.unit = facts.width;
       source = facts.picture ? { type: "image", url: `${at}/large.jpg`, buildPyramid: false } : null;
     }
-    const wanted = facts.layers.findIndex((layer) => layer.match === before && (!group || layer.group === group));
-    const usable = wanted >= 0 ? wanted : facts.layers.findIndex((layer) => layer.match === before);
-    const first = before === null && this.fresh !== false ? this._firstLayer(group) : usable;
-    this.fresh = false;
+    const first = this._layerOf(this.wanted);
     const opened = source === null ? this._blank() : new Promise((done) => {
       this.viewer.addOnceHandler("open", () => done());
       this.viewer.addOnceHandler("open-failed", () => done());
       this.viewer.open(source);
     });
     await Promise.all([opened, this.show(first)]);
+  }
+
+  // What was chosen last, also after slides that lack it; before any choice an explanation.
+  _layerOf(wanted) {
+    if (wanted === undefined) { return this._firstLayer(this.group); }
+    if (wanted === null) { return -1; }
+    const layers = this.facts.layers;
+    const same = layers.findIndex((layer) => layer.match === wanted.match && layer.group === wanted.group);
+    return same >= 0 ? same : layers.findIndex((layer) => layer.match === wanted.match);
+  }
+
+  choose(number) {
+    const layer = number >= 0 ? this.facts.layers[number] : null;
+    this.wanted = layer && { match: layer.match, group: layer.group };
+    return this.show(number);
   }
 
   // An explanation comes first; else nothing lies over the slide.
@@ -418,7 +429,7 @@ export class Pane {
     if (!this.facts) { return; }
     const count = this.facts.layers.length + 1;
     const now = this.layer ? this.layerNumber + 1 : 0;
-    this.show(((now + by + count) % count) - 1);
+    this.choose(((now + by + count) % count) - 1);
   }
 
   // Middle in microns (or pixels, where none are known) and microns per screen pixel.

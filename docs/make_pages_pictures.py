@@ -22,7 +22,7 @@ def keep(picture: Image.Image, name: str) -> None:
     small = picture.convert("RGB").resize(
         (width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS
     )
-    small.quantize(128).save(DOCS / name, optimize=True)
+    small.quantize(256, Image.Quantize.MAXCOVERAGE).save(DOCS / name, optimize=True)
     size = (DOCS / name).stat().st_size
     assert size < MOST_BYTES, f"{name} has {size:,} bytes"  # noqa: S101 - a script of ours
     print(f"{name}: {small.width} x {small.height}, {size:,} bytes")  # noqa: T201

@@ -126,6 +126,10 @@ def stains(settings: TwoStainSettings) -> int:
     for part, folder in made.slides_dirs.items():
         click.echo(f"{folder}: slides, {len(made.missing[part])} patients lack one")
     click.echo(f"Labels: {made.labels_csv}")
+    answer(
+        paths={**{str(part): folder for part, folder in made.slides_dirs.items()}, "labels": made.labels_csv},
+        numbers={f"lack_{part}": len(missing) for part, missing in made.missing.items()},
+    )
     return 0
 
 

@@ -114,6 +114,16 @@ def part_of(slide_id: str) -> str:
     return slide_id.partition(MARK)[0] if MARK in slide_id else ""
 
 
+def folder_name(slide_id: str) -> str:
+    """What a folder of results of a slide is called; of several parts the name of the part comes first.
+
+    Example:
+        >>> folder_name("ki67/S1"), folder_name("S1")
+        ('ki67--S1', 'S1')
+    """
+    return slide_id.replace(MARK, "--")
+
+
 def bare_name(slide_id: str) -> str:
     """The name of a slide within its part.
 

@@ -235,10 +235,15 @@ def restore_cell(text: str) -> str:
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A CSV with a header; None is an empty cell, and no text a formula (:func:`guard_cell`)."""
+    lines = [[guard_cell(column) for column in columns]]
+    lines += [[guard_cell(value) for value in row] for row in rows]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([guard_cell(column) for column in columns])
-    writer.writerows([guard_cell(value) for value in row] for row in rows)
+    for line in lines:
+        # A writer whose lines end with \n alone leaves \r unquoted, which readers take for the end of a line.
+        odd = any(isinstance(cell, str) and "\r" in cell for cell in line)
+        csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL).writerow(
+            line
+        )
     return text.getvalue()
 
 

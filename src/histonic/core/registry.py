@@ -186,7 +186,19 @@ def code_hash(thing: Any) -> str:
     except (OSError, TypeError):
         text = getattr(subject, "__qualname__", repr(subject))
     digest = hashlib.sha256(text.encode())
-    found = getattr(thing, "__code__", None)
-    if found is not None:
-        digest.update(found.co_code + repr(found.co_consts).encode())
+    # Where there is no source, as of what was typed at a prompt, its methods tell.
+    methods = (
+        [] if inspect.isfunction(thing) else [value for _, value in sorted(vars(subject).items(), key=str)]
+    )
+    for found in (getattr(each, "__code__", None) for each in (thing, *methods)):
+        if found is not None:
+            digest.update(found.co_code + repr((_constants(found), found.co_names)).encode())
     return digest.hexdigest()[:12]
+
+
+def _constants(code: Any) -> list[Any]:
+    """Constants of code; of code within it the same, for its address is another in every session."""
+    return [
+        (each.co_code, each.co_names, _constants(each)) if inspect.iscode(each) else each
+        for each in code.co_consts
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -125,6 +126,15 @@ class SessionEncoderClass:
         return made
 
 
+def _hash_of(network: Any) -> str:
+    """Hash of code: of a network that of all modules in it, and of how they are put together."""
+    if not isinstance(network, nn.Module):
+        return code_hash(network)
+    kinds = sorted({type(module) for module in network.modules()}, key=lambda kind: kind.__qualname__)
+    told = "\n".join([repr(network), *(f"{kind.__qualname__} {code_hash(kind)}" for kind in kinds)])
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
 def register_encoder(
     name: str,
     network: nn.Module | Callable[[UInt8Tiles], Any],
@@ -161,7 +171,7 @@ def register_encoder(
         >>> ENCODERS.forget("brightness")
     """
     asked = f"Register the encoder {name!r}."
-    architecture = f"{name}:{code_hash(network)}"
+    architecture = f"{name}:{_hash_of(network)}"
     spec = EncoderSpec(name, architecture, tile_px, mpp, 1, "own", licence)
     tiles = np.random.default_rng(0).integers(0, 256, (TRIED, tile_px, tile_px, 3), np.uint8)
     try:
@@ -178,6 +188,10 @@ def register_encoder(
             f"For {TRIED} tiles it gave an array of shape {codes.shape}{finite}.",
             "Return one code a tile: finite numbers (N, D).",
         )
+    if not isinstance(network, nn.Module):
+        # What a function reaches (a network, a number of the session) shows in what it gives alone.
+        shown = hashlib.sha256(np.char.mod("%.4e", codes.astype(np.float64)).tobytes()).hexdigest()[:12]
+        architecture = f"{architecture}-{shown}"
     spec = EncoderSpec(name, architecture, tile_px, mpp, codes.shape[1], "own", licence)
     ENCODERS.register(name, SessionEncoderClass(spec, network))
     return spec

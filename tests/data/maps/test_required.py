@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from histonic.core.errors import StoreError
+from histonic.data.maps.failures import Failure, write_failure
 from histonic.data.maps.required import require_maps
-from histonic.data.maps.store import Failure, Store, write_failure
+from histonic.data.maps.store import Store
 
 
 def test_a_store_without_maps_is_refused(tmp_path: Path) -> None:

@@ -289,7 +289,7 @@ def test_a_store_that_is_gone_and_one_that_moved(run: Path, cohort_folder: Path,
 def test_no_run_at_all(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no such folder"):
         explain(run=tmp_path / "absent")
-    with pytest.raises(RunError, match="goes on with a run that is not"):
+    with pytest.raises(RunError, match="It is an empty folder"):
         explain(run=tmp_path)
 
 

@@ -32,9 +32,9 @@ def usage_error(error: click.ClickException) -> UsageError:
     path = context.command_path if context is not None else "histonic"
     found = "No words follow it." if is_help(error) else error.format_message()
     todo = ""
-    if isinstance(error, click.NoSuchOption) and context is not None:
+    if isinstance(error, click.NoSuchOption):
         found = f"No such option: {error.option_name}"
-        todo = _option_hint(error, context)
+        todo = "" if context is None else _option_hint(error, context)
     elif "unexpected extra argument" in found and ".y" in found:
         todo = "Give a settings file with --config FILE.yaml."
     return UsageError(f"Run '{path}'.", found, f"{todo} See '{path} --help'.".strip())

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from histonic.app.terminal.command import settings_command
+from histonic.app.terminal.command import answer, settings_command, with_progress
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from histonic.app.view.guard import Guard
     from histonic.app.view.settings import ViewSettings
+    from histonic.core.progress import Progress
 
 NEEDED = ("starlette", "uvicorn")
 
@@ -26,11 +29,15 @@ def view(settings: ViewSettings) -> int:
     from histonic.app.view.content import open_viewed
 
     if settings.export is not None:
-        from histonic.app.terminal.progress import TerminalProgress
         from histonic.app.view.export import export
 
-        with TerminalProgress() as progress:
-            path = export(open_viewed(settings), settings.export, settings, progress)
+        folder = settings.export
+
+        def write(settings: ViewSettings, *, progress: Progress) -> Path:
+            return export(open_viewed(settings), folder, settings, progress)
+
+        path = with_progress(write, settings)
+        answer(paths={"export": path})
         click.echo(f"Exported: {path}. Any web server shows it; opened as a file it stays empty.")
         return 0
     _require_packages()

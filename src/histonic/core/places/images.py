@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic_core import core_schema
 
+from histonic.core.errors import SettingsError
 from histonic.core.places.frames import FrameTable, table_of
 
 
@@ -38,6 +39,21 @@ class Pixels(Protocol):
         """Type of the numbers; a table has several."""
 
 
+def _number(mpp: Any, name: str) -> float:
+    """Microns per pixel as a number.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if isinstance(mpp, bool) or not hasattr(mpp, "__float__"):
+        raise SettingsError(
+            f"Take the image {name or 'without a name'} as a slide, at {mpp!r} microns per pixel.",
+            f"That is no number but {type(mpp).__name__}.",
+            "Give the mpp as a number, such as 0.5.",
+        )
+    return float(mpp)
+
+
 class HeldSlide:
     """An opened slide or an image in the place of a slide file.
 
@@ -58,7 +74,7 @@ class HeldSlide:
 
     def __init__(self, given: Any, mpp: float | None = None, name: str = "") -> None:
         self.given = given
-        self.mpp = mpp
+        self.mpp = mpp if mpp is None else _number(mpp, name)
         self._name = name
 
     @property

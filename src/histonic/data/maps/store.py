@@ -338,8 +338,12 @@ class Store:
         return self.first
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Store:
+    def open(cls, path: str | os.PathLike[str], *, joined: bool = False) -> Store:
         """Open a store and check that its maps belong together.
+
+        Args:
+            path: Its folder, or a folder of several stores (of one alone if ``joined``).
+            joined: Its patients can have several stains or scales.
 
         Raises:
             StoreError: No such folder, a damaged map, or maps of different encoders or settings.
@@ -365,7 +369,7 @@ class Store:
             first = first or facts
             _require_same(folder, (maps[0], first), (slide_id, facts))
             kept, cells = kept + facts.cells, cells + facts.grid.shape[0] * facts.grid.shape[1]
-        if not maps and len(stores := stores_in(folder)) > 1:
+        if not maps and len(stores := stores_in(folder)) > (0 if joined else 1):
             parts = {name: cls.open(folder / name) for name in stores}
             names = [f"{name}{MARK}{slide_id}" for name, part in parts.items() for slide_id in part.slide_ids]
             kept = sum(part.kept_cells for part in parts.values())
@@ -427,11 +431,7 @@ def _require_same(folder: Path, first: tuple[str, MapFacts], other: tuple[str, M
 
 def stores_in(folder: Path) -> list[str]:
     """Names of the folders in a folder that hold maps, sorted."""
-    return sorted(
-        entry.name
-        for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".") and any(entry.glob(f"*{MAP_SUFFIX}"))
-    )
+    return sorted({found.parent.name for found in folder.glob(f"[!.]*/*{MAP_SUFFIX}")})
 
 
 def map_folder(store: Path, slide_id: str) -> Path:

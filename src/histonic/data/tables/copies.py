@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
+from histonic.core.errors import OutputError
 from histonic.core.places.frames import FrameTable
 from histonic.core.settings import Settings
 from histonic.data.tables.files import store_table
 
 S = TypeVar("S", bound=Settings)
+RESULTS = ("settings.yaml", "run.json", "audit.json", "external.json")
+"""One of them lies in a folder where a result was made before."""
 
 
 def with_copies(settings: S, folder: Path | None) -> S:
@@ -49,6 +52,12 @@ def store_copies(settings: Settings, folder: Path | None = None) -> list[Path]:
         value = getattr(settings, name)
         if isinstance(value, FrameTable) and value.copy is not None:
             place = value.copy if folder is None else folder / value.copy.name
+            if place.exists() and not any((place.parent / each).exists() for each in RESULTS):
+                raise OutputError(
+                    f"Keep a copy of the table {name!r} as {place}.",
+                    "Another file of that name lies there, and no result of histonic beside it.",
+                    "Give another --out.",
+                )
             store_table(value.stored_at(place))
             written.append(place)
     return written

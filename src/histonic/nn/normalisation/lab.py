@@ -47,8 +47,8 @@ def to_lab(pixels: Tensor) -> Tensor:
     L is on 0..255, a and b have 128 added, as pictures of 8 bits hold them.
 
     Example:
-        >>> to_lab(torch.tensor([[255, 255, 255], [0, 0, 0]], dtype=torch.uint8)).round().tolist()
-        [[255.0, 128.0, 128.0], [0.0, 128.0, 128.0]]
+        >>> to_lab(torch.tensor([[255, 255, 255], [0, 0, 0]], dtype=torch.uint8)).round().int().tolist()
+        [[255, 128, 128], [0, 128, 128]]
     """
     found = roots(light_of_bytes()[pixels.long()] @ rgb_to_white().mT)
     matrix, added = roots_to_lab()

@@ -26,6 +26,7 @@ from histonic.nn.losses import joint_loss
 from histonic.nn.streaming.tiles import stream_tiles
 from histonic.slides.base import open_slide
 from histonic.slides.tiles import walk_tiles
+from histonic.stages.compress.stains import normaliser_of
 from histonic.training.devices import deterministic, pick_device
 from histonic.training.seeds import seeded, torch_seed
 
@@ -186,9 +187,12 @@ def _read_slides(store: Store, targets: Mapping[str, float], progress: Progress)
 
 def _read_tiles(compressed: CompressedSlide) -> SlideTiles:
     grid = compressed.grid
+    normalised = normaliser_of(compressed.slide.stain, compressed.settings.stain)
     with open_slide(compressed.slide.path, mpp=grid.slide_mpp) as slide:
+        slide.exact_averaging = compressed.settings.exact_averaging
         parts = list(walk_tiles(slide, grid, compressed.mask, TILES_AT_ONCE))
-    tiles = torch.from_numpy(np.concatenate([tiles for _, tiles in parts]))
+    found = [tiles if normalised is None else normalised(tiles) for _, tiles in parts]
+    tiles = torch.from_numpy(np.concatenate(found))
     return SlideTiles(
         tiles, np.concatenate([cells for cells, _ in parts]), (grid.shape.rows, grid.shape.cols)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from histonic.core.claims import sole_owner
-from histonic.core.errors import HistonicError, SettingsError
+from histonic.core.errors import EncoderError, HistonicError, SettingsError
 from histonic.core.files import write_json
 from histonic.core.progress import Progress, Silent, heard, say_detail
-from histonic.core.settings import resolve
+from histonic.core.settings import StainNormalisation, resolve
 from histonic.data.tilesets.tile_set import TileSet
-from histonic.encoders.base import EncoderSpec
+from histonic.encoders.base import EncoderSpec, encoder_spec
 from histonic.encoders.engines.halves import with_half_cosine
 from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.encoders.networks.lite import LiteAppearanceNetwork
@@ -185,7 +185,8 @@ def train_encoder(
             )
         resolved = resolved.model_copy(update={"stain": stain})
     else:
-        resolved = resolved.model_copy(update={"stain": settled_stain(asked, build_spec(resolved))})
+        stain = settled_stain(asked, replace(build_spec(resolved), stain=_stain_of_weights(resolved)))
+        resolved = resolved.model_copy(update={"stain": stain})
         spec = build_spec(resolved)
         # Built once to be refused now rather than after hours of training.
         encoder_class(spec).build(spec)
@@ -219,6 +220,16 @@ def train_encoder(
         holds = ("trunk", "heads", "history", "best_epoch", "picture")
         _write_results(plan, sets, load_state(plan.trained, holds=holds))
     return resolved.out
+
+
+def _stain_of_weights(settings: TrainEncoderSettings) -> StainNormalisation | None:
+    """What the tiles of the weights to begin with were normalised to; None of weights that are no encoder."""
+    if settings.weights is None:
+        return None
+    try:
+        return encoder_spec(settings.weights).stain
+    except (EncoderError, SettingsError):
+        return None  # bare weights of a trunk
 
 
 def _is_finished(settings: TrainEncoderSettings, progress: Progress) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.calls import Calls
-from histonic.core.cohort import MARK
+from histonic.core.cohort import folder_name
 from histonic.core.compressed import CellMap, CompressedSlide, PatientPart
 from histonic.core.documents import write_document
 from histonic.core.errors import HistonicError, SettingsError, TableError
@@ -187,7 +187,7 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
 def _folder_name(bench: _Bench, job: _Job, slide: CompressedSlide) -> str:
     """Of one explanation: other questions to the same slide lie beside the usual one, not in its place."""
     output = "" if bench.settings.output is None else "--" + re.sub(r"[^\w.+-]+", "_", bench.settings.output)
-    return slide.slide_id.replace(MARK, "--") + output + ("--by-path" if job.slide != slide.slide_id else "")
+    return folder_name(slide.slide_id) + output + ("--by-path" if job.slide != slide.slide_id else "")
 
 
 def _slide_name(name: str) -> str:

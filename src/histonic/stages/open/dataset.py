@@ -91,6 +91,12 @@ class MapDataset(Dataset[MapItem]):
         self.patients: tuple[CohortPatient, ...] = patients_of(run, fold, part, repeat)
         self.whole = whole
         self._store = Store.open(store or run.facts.store)
+        if self._store.parts:
+            raise SettingsError(
+                f"Give the maps of {self._store.path} to a model of your own.",
+                f"They are of several parts of a patient: {', '.join(self._store.parts)}.",
+                "Open the maps of one part: histonic.Store.open(FOLDER/PART).",
+            )
         self._items = [(patient, slide_id) for patient in self.patients for slide_id in patient.slide_ids]
 
     @property

@@ -18,7 +18,7 @@ from histonic.stages.evaluate.groups import site_grouping
 from histonic.stages.report.content import target_of
 from histonic.stages.report.document.target import Target
 from histonic.stages.report.evidence import groups_of
-from histonic.stages.report.figures import classes, decision, survival, training, values
+from histonic.stages.report.figures import classes, decision, smooth, survival, training, values
 from histonic.stages.report.figures.drawing import STYLE, Picture
 from histonic.stages.report.figures.forest import forest_picture
 from histonic.stages.report.training import network_histories
@@ -32,14 +32,15 @@ _CLASSES: dict[str, Draws] = {
 }
 FIGURES: dict[TaskKind, dict[str, Draws]] = {
     "binary": {**_CLASSES, "decision": decision.decision_picture},
-    "multiclass": _CLASSES,
-    "ordinal": {**_CLASSES, "score": classes.class_score_picture},
+    "multiclass": {**_CLASSES, "smooth": smooth.smooth_picture},
+    "ordinal": {**_CLASSES, "smooth": smooth.smooth_picture, "score": classes.class_score_picture},
     "regression": {"scatter": values.scatter_picture, "calibration": values.value_calibration_picture},
     "survival": {
         "km": survival.survival_picture,
         "auc": survival.auc_over_time_picture,
         "brier": survival.brier_over_time_picture,
         "calibration": survival.survival_calibration_picture,
+        "smooth": smooth.smooth_picture,
         "decision": decision.decision_picture,
     },
 }

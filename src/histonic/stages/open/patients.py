@@ -167,7 +167,9 @@ def _look_at(
     unseen = unseen_networks(run, networks, task, slide_id)
     if method is None or not unseen:
         return _Shown(slide_id, picture[::step, ::step], None, "", (wide, high))
-    seen = model_input_of(slide, patient, run.facts.fusion, lambda name: find_map(store, name))
+    seen = model_input_of(
+        slide, patient, run.facts.fusion, lambda name: find_map(store, name), run.facts.parts
+    )
     rows = rows_of(run.tables[task.name], patient.patient_id).frame
     called = str(rows.iloc[0]["predicted"]) if task.is_classification else None
     output = choose_output(task, None, called)

@@ -30,7 +30,7 @@ class Run(files.Run):
         ...         Run.open(folder)
         ...     except RunError as error:
         ...         print(error.found)
-        There is no such file.
+        It is an empty folder.
     """
 
     @classmethod

@@ -81,7 +81,7 @@ def external_test(
     codings = own_event_codings(facts, own)
     meaning = inherited_meaning(codings, resolved.event_coding, resolved.event_of_interest)
     bundle = read_bundle(resolved.run / "bundle")
-    store = Store.open(resolved.store)
+    store = Store.open(resolved.store, joined=bool(bundle.parts))
     asked = f"Test {bundle.folder.parent} on the maps of {store.path}."
     for own_bundle, own_store in pairs_of(bundle, store, asked):
         _require_same_maps(own_bundle, own_store)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from histonic.core.cohort import folder_name
 from histonic.core.errors import HistonicError
 from histonic.core.files import hash_of
 from histonic.core.progress import Progress
@@ -108,7 +109,7 @@ def _records(run: Run, task: Task, bundle: str) -> dict[str, Explanation]:
 
 
 def _folder(run: Run, record: Explanation) -> Path:
-    return run.folder / FOLDER / record.method / record.target / record.slide_id
+    return run.folder / FOLDER / record.method / record.target / folder_name(record.slide_id)
 
 
 def _shown(run: Run, record: Explanation, role: str, slides: int) -> ExplainedSlide:
@@ -133,7 +134,7 @@ def _shown(run: Run, record: Explanation, role: str, slides: int) -> ExplainedSl
         better=record.curves is not None and record.curves.is_better,
         above_baseline=record.shrinkage > 0,
         note=record.picture_note,
-        folder=f"{FOLDER}/{record.method}/{record.target}/{record.slide_id}",
+        folder=f"{FOLDER}/{record.method}/{record.target}/{folder_name(record.slide_id)}",
         greatest=greatest_value(_folder(run, record)),
         **{key: getattr(row, key) for key in NUMBERS},
     )

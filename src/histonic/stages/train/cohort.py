@@ -60,6 +60,12 @@ def cohort_of(settings: TrainSettings) -> FoundCohort:
     parts = store.patient_parts
     for choice in (resolved, *search_choices(resolved)):
         require_parts(choice.aggregator, len(parts))
+        if parts and resolved.devices > 1:
+            raise SettingsError(
+                f"Train on the {len(parts)} parts of {resolved.store} with {resolved.devices} devices.",
+                "A batch of one device may hold no patient with some part, and devices wait for each other.",
+                "Use --devices 1; --workers trains several networks side by side.",
+            )
         first_rate(choice.aggregator, None)
         _require_one_process(resolved, choice.aggregator)
         require_streaming(choice.aggregator, choice.stream_cells)

@@ -153,8 +153,8 @@ def spread_of(values: Sequence[float | None]) -> tuple[float, float, float] | No
     """Least, greatest and standard deviation of at least two values.
 
     Example:
-        >>> spread_of([0.5, 0.7, None])
-        (0.5, 0.7, 0.1414213562373095)
+        >>> [round(value, 3) for value in spread_of([0.5, 0.7, None])]
+        [0.5, 0.7, 0.141]
     """
     known = [value for value in values if value is not None]
     if len(known) < 2:

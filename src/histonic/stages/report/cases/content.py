@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
+from histonic.core.cohort import folder_name
 from histonic.core.task import Task
 from histonic.data.maps.store import thumbnail_path
 from histonic.runs.documents import CohortPatient
@@ -75,7 +76,7 @@ def explained_files(
         usual = record.unseen and record.inputs.output is None and not record.inputs.by_path
         if not usual or record.inputs.bundle != bundle:
             continue
-        own = f"{folder}/{record.target}/{record.slide_id}"
+        own = f"{folder}/{record.target}/{folder_name(record.slide_id)}"
         place = shown.get(own, "")
         found[record.target, record.slide_id] = f"#{place}" if place else quote(f"{own}/overlay.png")
     return found

@@ -17,6 +17,7 @@ from histonic.data.tilesets.tile_set import TileSet, read_tile_set
 from histonic.encoders.base import load_encoder
 from histonic.metrics.discrimination.labels import accuracy, confusion
 from histonic.metrics.ranks import FloatArray
+from histonic.stages.encoder.stains import with_normalised_stains
 from histonic.stages.study.frame.plan import Place, encoder_step
 from histonic.stages.study.frame.results import ScoreLine, score_by
 from histonic.stages.study.frame.settings import RecipeSettings
@@ -107,6 +108,9 @@ def coded_tiles(
         seed=seed,
         progress=progress,
     )
+    if loaded.spec.stain is not None:
+        wanted = loaded.spec.stain.model_copy(update={"otherwise": "leave"})
+        tiles = with_normalised_stains(tiles, wanted, place.out / "tiles", progress)
     for note in tiles.notes:
         progress.say(f"{plan.name}: {note}")
     for failure in tiles.failures:

@@ -37,7 +37,7 @@ def plain(settings: Settings, exclude: Iterable[str] = ()) -> dict[str, Any]:
 
     Example:
         >>> plain(ReportSettings(run="run", resamples=200))
-        {'resamples': 200, 'subgroups': [], 'clinical': []}
+        {'resamples': 200, 'subgroups': [], 'clinical': [], 'checklist': [], 'pdf': False}
     """
     paths = [
         key

@@ -115,6 +115,15 @@ def test_a_member_of_the_session_takes_no_name_of_others():
         family().register("a:b", list)
 
 
+def test_the_hash_of_a_class_without_source_follows_its_methods():
+    made = []
+    for text in ("a.mean()", "a.max()"):
+        space = {}
+        exec(f"class Own:\n    def forward(self, a):\n        return {text}\n", space)
+        made.append(code_hash(space["Own"]))
+    assert made[0] != made[1]
+
+
 def test_the_hash_of_code_follows_the_code():
     def one(x):
         return x + 1

@@ -46,6 +46,23 @@ def test_a_function_gives_codes_and_its_code_counts(name: str) -> None:
     assert load_encoder(name).fingerprint != before
 
 
+def test_what_a_function_reaches_counts_too(name: str) -> None:
+    found = set()
+    for factor in (1, 2):
+        register_encoder(name, lambda given, by=factor: given.mean((1, 2)) * by, tile_px=32)
+        found.add(load_encoder(name).fingerprint)
+    assert len(found) == 2
+
+
+def test_how_a_network_is_put_together_counts(name: str) -> None:
+    torch.manual_seed(0)
+    base, found = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), set()
+    for last in (nn.ReLU(), nn.Tanh()):
+        register_encoder(name, nn.Sequential(base, last), tile_px=32)
+        found.add(load_encoder(name).fingerprint)
+    assert len(found) == 2
+
+
 def test_a_network_runs_in_evaluation_mode_on_0_to_1(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Small()

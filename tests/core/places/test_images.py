@@ -51,3 +51,8 @@ def test_a_view_has_its_own_resolution() -> None:
     assert not slide.has_mpp and slide.name == "field"
     assert HeldSlide(ArraySlide(IMAGE, 0.25)).opened(None, 0.5).mpp == 0.25
     assert HeldSlide(ArraySlide(IMAGE, 0.25)).opened(1.0, 0.5).mpp == 1.0
+
+
+def test_a_resolution_as_text_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no number but str"):
+        HeldSlide(np.zeros((8, 8, 3), np.uint8), "0.5", "a")  # type: ignore[arg-type]

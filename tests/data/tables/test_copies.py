@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from histonic.core.errors import TableError
+from histonic.core.errors import OutputError, TableError
 from histonic.core.places.frames import FrameTable, GivenTable, GivenTableOrNone
 from histonic.core.settings import Settings, make_settings
 from histonic.data.tables.copies import store_copies, with_copies
@@ -54,3 +54,13 @@ def test_nothing_is_kept_where_there_is_no_folder(tmp_path: Path) -> None:
 def test_copies_go_first_where_the_result_is_made(tmp_path: Path) -> None:
     given = with_copies(make_settings(Reading, {"labels": AWKWARD}), Path("run/external/a"))
     assert store_copies(given, tmp_path) == [tmp_path / "labels.csv"]
+
+
+def test_a_table_of_the_user_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("patient_id,grade,more\n1,a,b\n")
+    given = with_copies(make_settings(Reading, {"labels": AWKWARD}), tmp_path)
+    with pytest.raises(OutputError, match="no result of histonic beside it"):
+        store_copies(given)
+    assert "more" in (tmp_path / "labels.csv").read_text()
+    (tmp_path / "settings.yaml").touch()
+    assert store_copies(given) == [tmp_path / "labels.csv"]

@@ -110,3 +110,18 @@ def test_an_encoder_carries_what_its_tiles_were_brought_to(tmp_path: Path) -> No
     assert spec.stain.same_colours(TO_HE)
     with pytest.raises(EncoderError, match="trained on tiles"):
         settled_stain(StainSettings(method="none"), spec)
+    later = train_encoder(
+        sets=[{"name": "set", "path": tmp_path / "set", "mpp": 1.0, "group_pattern": r"/(\w+)_\d+"}],
+        out=tmp_path / "later",
+        weights=run / "encoder.safetensors",
+        tile_px=32,
+        mpp=1.0,
+        code_size=4,
+        trunk="nic-small",
+        batch=8,
+        steps=1,
+        max_epochs=1,
+        device="cpu",
+    )
+    went_on = encoder_spec(later / "encoder.safetensors").stain
+    assert went_on is not None and went_on.same_colours(TO_HE)

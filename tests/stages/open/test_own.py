@@ -75,3 +75,12 @@ def test_another_cohort_is_refused_by_name(run: Run) -> None:
     odd = own.assign(predicted=["x" if name == gone else 1.0 for name in own["patient_id"]])
     with pytest.raises(TableError, match=f"'x' for patient {gone}"):
         run.evaluate(odd, SCORE.name)
+
+
+def test_a_cell_that_is_no_number_is_named(run: Run) -> None:
+    own = own_of(run, GRADE).reset_index(drop=True)
+    column = needed_columns(GRADE)[0]
+    own[column] = own[column].astype(object)
+    own.loc[3, column] = "abc"
+    with pytest.raises(TableError, match=rf"'{column}' is 'abc' for patient P\d+, no number"):
+        run.evaluate(own, GRADE.name, resamples=50)

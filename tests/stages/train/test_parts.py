@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -21,8 +24,9 @@ from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_run
 from histonic.stages.compress.compress import compress
 from histonic.stages.explain.explain import explain
+from histonic.stages.open.dataset import MapDataset
 from histonic.stages.predict.external import external_test
-from histonic.stages.predict.parts import patients_by_name
+from histonic.stages.predict.parts import masks_of_part, patients_by_name
 from histonic.stages.predict.predict import predict
 from histonic.stages.report.report import write_report
 from histonic.stages.train.train import train_slides
@@ -166,6 +170,10 @@ def test_external_knows_the_parts(two: Path, joint: Path, tmp_path: Path) -> Non
     assert len(table) == 16
     with pytest.raises(BundleError, match="one part alone"):
         external_test(run=joint, store=other / "maps" / "he", labels=other / "labels.csv", device="cpu")
+    alone = tmp_path / "alone"
+    shutil.copytree(other / "maps" / "he", alone / "he")
+    folder = external_test(run=joint, store=alone, labels=other / "labels.csv", device="cpu", name="alone")
+    assert 0 < len(pd.read_csv(folder / "predictions" / "target.csv")) < 16
     strange = tmp_path / "strange"
     shutil.copytree(other / "maps" / "he", strange / "he")
     shutil.copytree(other / "maps" / "he", strange / "ki67")
@@ -188,6 +196,18 @@ def test_audit_and_report_say_which_parts_were_there(two: Path, joint: Path) -> 
     write_report(run=joint, resamples=100)
     text = (joint / "report.html").read_text(encoding="utf-8")
     assert "ki67" in text
+    patient = next(each for each in read_run(joint).cohort.patients if len(each.slide_ids) == 2)
+    explain(run=joint, slide=list(patient.slide_ids), method="integrated-gradients")
+    write_report(run=joint, resamples=100)
+    page = (joint / "report.html").read_text(encoding="utf-8")
+    known = set(re.findall(r'id="([^"]+)"', page))
+    links = re.findall(r'href="(?:#(map[^"]*)|(explain/[^"]+))"', page)
+    assert links and all(
+        place in known if place else (joint / unquote(file)).is_file() for place, file in links
+    )
+    values = json.loads((joint / "report.json").read_text(encoding="utf-8"))
+    shown = values["explanations"]["targets"]["target"]
+    assert shown and all(each["greatest"] > 0 for each in shown)
 
 
 def test_a_folder_of_stores_is_no_store(two: Path, tmp_path: Path) -> None:
@@ -225,6 +245,24 @@ def test_the_same_slides_at_two_scales_share_their_names(tmp_path: Path) -> None
 def test_slides_of_one_name_are_one_patients() -> None:
     found = patients_by_name(["ki67/b", "he/a", "ki67/a"])
     assert {each.patient_id: each.slide_ids for each in found} == {"a": ("he/a", "ki67/a"), "b": ("ki67/b",)}
+
+
+def test_several_devices_are_refused(two: Path) -> None:
+    with pytest.raises(SettingsError, match="with 2 devices"):
+        run(two, "devices", devices=2)
+
+
+def test_maps_of_parts_are_given_part_by_part(two: Path, joint: Path) -> None:
+    with pytest.raises(SettingsError, match="several parts of a patient: he, ki67"):
+        MapDataset(joint, 0)
+
+
+def test_masks_lie_in_folders_of_parts(tmp_path: Path) -> None:
+    (tmp_path / "S1.png").touch()
+    with pytest.raises(SettingsError, match="no folder for each part"):
+        masks_of_part(tmp_path, "he")
+    (tmp_path / "he").mkdir()
+    assert masks_of_part(tmp_path, "he") == tmp_path / "he" and masks_of_part(tmp_path, "ki67") is None
 
 
 def test_votes_are_refused(two: Path) -> None:

@@ -65,10 +65,10 @@ def estimate_stains(pixels: Tensor) -> StainFacts:
     Example:
         >>> chance = torch.Generator().manual_seed(0)
         >>> amounts = torch.rand(9_000, 2, generator=chance) * torch.tensor([1.5, 1.0])
-        >>> stains = torch.tensor([[0.65, 0.70, 0.29], [0.10, 0.95, 0.28]])
+        >>> stains = torch.tensor([[0.65, 0.70, 0.29], [0.12, 0.95, 0.28]])
         >>> pixels = (WHITE_LIGHT * torch.exp(-amounts @ stains)).round().to(torch.uint8)
         >>> [[round(value, 1) for value in stain] for stain in estimate_stains(pixels).stains]
-        [[0.6, 0.7, 0.3], [0.1, 0.9, 0.3]]
+        [[0.6, 0.7, 0.3], [0.2, 0.9, 0.3]]
     """
     density = density_of(pixels)
     stained = density[(density >= LEAST_DENSITY).all(dim=1)]

@@ -48,7 +48,7 @@ def evaluate_own(
     own = run.tables[task.name].frame
     asked = f"Evaluate own predictions of {task.name!r}."
     wanted = needed_columns(task)
-    given = _with_both_shares(predictions, task)
+    given = _with_both_shares(_as_numbers(asked, predictions, wanted), task)
     if absent := [name for name in ("patient_id", *wanted) if name not in given.columns]:
         raise TableError(
             asked,
@@ -67,6 +67,29 @@ def evaluate_own(
         given[[*keys, *wanted, *(["high_risk"] if "high_risk" in given.columns else [])]], on=keys, how="left"
     )
     return evaluate_task(task, _called(joined, task), resamples=resamples, seed=seed)
+
+
+def _as_numbers(asked: str, predictions: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+    """The table with numbers where numbers are wanted; whole ones of repeats.
+
+    Raises:
+        TableError: A cell is no number.
+    """
+    found = predictions.copy()
+    for name in (*wanted, "repeat", "high_risk"):
+        if name not in found.columns:
+            continue
+        numbers = pd.to_numeric(found[name], errors="coerce")
+        if (wrong := numbers.isna() & found[name].notna()).any():
+            first = found[wrong].iloc[0]
+            whose = f" for patient {first['patient_id']}" if "patient_id" in found.columns else ""
+            raise TableError(
+                asked,
+                f"Column {name!r} is {first[name]!r}{whose}, no number.",
+                "Correct the cell.",
+            )
+        found[name] = numbers.astype(int) if name == "repeat" and numbers.notna().all() else numbers
+    return found
 
 
 def _with_both_shares(predictions: pd.DataFrame, task: Task) -> pd.DataFrame:

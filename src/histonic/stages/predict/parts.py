@@ -8,7 +8,7 @@ from pathlib import Path
 
 from histonic.core.cohort import MARK, Patient, bare_name, patients_without
 from histonic.core.compressed import CompressedSlide
-from histonic.core.errors import BundleError, StoreError
+from histonic.core.errors import BundleError, SettingsError, StoreError
 from histonic.core.places.frames import FrameTable
 from histonic.core.places.urls import Place
 from histonic.core.progress import Progress
@@ -17,7 +17,7 @@ from histonic.data.tables.issues import list_names
 from histonic.models.bundle import Bundle
 
 Given = Sequence[Place | FrameTable]
-Compress = Callable[[Bundle, Given, Path], Store]
+Compress = Callable[[Bundle, Given, Path, str], Store]
 
 
 def maps_of_parts(bundle: Bundle, given: Given, folder: Path, compress: Compress) -> list[CompressedSlide]:
@@ -47,10 +47,25 @@ def maps_of_parts(bundle: Bundle, given: Given, folder: Path, compress: Compress
             store = (
                 Store.open(inner)
                 if any(inner.glob(f"*{MAP_SUFFIX}"))
-                else compress(bundle.of_part(name), [inner], folder / str(place) / name)
+                else compress(bundle.of_part(name), [inner], folder / str(place) / name, name)
             )
             found += [_named(store.map(slide_id), name) for slide_id in store.slide_ids]
     return found
+
+
+def masks_of_part(masks: Path, part: str) -> Path | None:
+    """The folder of masks of a part; None for a part without any.
+
+    Raises:
+        SettingsError: The folder is not divided by parts, though slides of two parts may have one name.
+    """
+    if not masks.is_dir() or not any(each.is_dir() for each in masks.iterdir()):
+        raise SettingsError(
+            f"Take the masks in {masks} for slides of several parts.",
+            "It has no folder for each part, and slides of two parts may have one name.",
+            f"Put them into {masks}/{part} and so on.",
+        )
+    return masks / part if (masks / part).is_dir() else None
 
 
 def _named(slide: CompressedSlide, part: str) -> CompressedSlide:

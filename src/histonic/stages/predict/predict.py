@@ -38,7 +38,7 @@ from histonic.runs.documents import FIRST_LOOK
 from histonic.runs.files import write_frame
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.settings import CompressSettings
-from histonic.stages.predict.parts import maps_of_parts, patients_by_name, tell_missing
+from histonic.stages.predict.parts import maps_of_parts, masks_of_part, patients_by_name, tell_missing
 from histonic.stages.predict.settings import PredictKeywords, PredictSettings
 from histonic.training.devices import deterministic, make_fabric, pick_device
 
@@ -104,8 +104,11 @@ def predict(
     require_writable_folder(resolved.out.parent)
     result = PredictResult(resolved.out)
 
-    def made(own: Bundle, files: Sequence[Place | FrameTable], out: Path) -> Store:
-        return _compress(own, files, resolved, out, result, listener)
+    def made(own: Bundle, files: Sequence[Place | FrameTable], out: Path, part: str = "") -> Store:
+        settings = resolved
+        if part and resolved.masks is not None:
+            settings = resolved.model_copy(update={"masks": masks_of_part(resolved.masks, part)})
+        return _compress(own, files, settings, out, result, listener)
 
     with tempfile.TemporaryDirectory(prefix="histonic-") as folder:
         if bundle.parts:

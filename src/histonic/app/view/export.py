@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,19 @@ from histonic.app.view.pyramid import Pyramid
 from histonic.app.view.settings import ViewSettings
 from histonic.app.view.slides import SlidePool, jpeg_of
 from histonic.core.documents import read_values
-from histonic.core.errors import HistonicError, OutputError
+from histonic.core.errors import HistonicError, OutputError, UnreadableSlideError
 from histonic.core.files import (
     PARTIAL_PREFIX,
+    hash_of,
     output_error,
+    remove,
     replacing_file,
     replacing_folder,
     require_writable_folder,
     write_text,
 )
 from histonic.core.progress import Progress
+from histonic.slides.base import fingerprint_file
 
 MARKER = "histonic-view.json"
 """By which a folder is known as an export of the same, so that an interrupted one goes on."""
@@ -34,7 +39,9 @@ ENDING = "jpg"
 def export(viewed: Viewed, out: Path, settings: ViewSettings, progress: Progress) -> Path:
     """Write all slides as Deep Zoom images, with their layers and the list of cases.
 
-    What an interrupted export has finished is kept. Slides that cannot be read are left out and said.
+    A slide that an earlier export has finished is kept if it would be written the same again, and replaced if
+    not: the run may have been trained or explained anew, or slides have come to hand. Slides that cannot be
+    read are left out and said.
 
     Args:
         viewed: What is exported.
@@ -50,27 +57,31 @@ def export(viewed: Viewed, out: Path, settings: ViewSettings, progress: Progress
     """
     out = require_writable_folder(out)
     _claim(out, viewed, settings)
+    # The page comes last: it is the sign that all is there, and that all belongs together.
+    for path in (out / "index.html", out / "data" / "index.json"):
+        _remove(path)
     pool = SlidePool(ByteCache(settings.cache_mb * 1_000_000))
     progress.stage("export", len(viewed.slides))
     try:
         for number, slide in enumerate(viewed.slides):
             folder = out / "data" / "slides" / str(number)
-            if not (folder / "slide.json").is_file():
-                try:
-                    described = viewed.described(number)
-                    if described is not None:
-                        _write_slide(folder, described, pool, settings.export_mpp)
-                except OutputError:
-                    raise
-                except HistonicError as error:
-                    progress.say(f"{slide.slide_id}: left out: {error.reason}")
+            try:
+                described = viewed.described(number)
+                if described is not None:
+                    made_of = _made_of(described, settings.export_mpp)
+                    if _held(folder) != made_of:
+                        _write_slide(folder, described, pool, settings.export_mpp, made_of)
+            except OutputError:
+                raise
+            except HistonicError as error:
+                _remove(folder)
+                progress.say(f"{slide.slide_id}: left out: {error.reason}")
             progress.advance(note=slide.slide_id)
     finally:
         pool.close()
     for name in STATIC:
         _write_bytes(out / "static" / name, static_file(name))
     write_text(out / "data" / "index.json", json.dumps(viewed.index(notes=False), allow_nan=False))
-    # The page comes last: it is the sign that all is there.
     _write_bytes(out / "index.html", static_file("index.html"))
     return out / "index.html"
 
@@ -95,11 +106,62 @@ def _claim(out: Path, viewed: Viewed, settings: ViewSettings) -> None:
     write_text(out / MARKER, json.dumps(wanted, ensure_ascii=False))
 
 
-def _write_slide(folder: Path, described: Described, pool: SlidePool, finest_mpp: float | None) -> None:
+def _skipped(described: Described, finest_mpp: float | None) -> int:
+    """Finest levels that are finer than is wanted."""
+    if finest_mpp is None or described.mpp is None:
+        return 0
+    return max(0, math.floor(math.log2(finest_mpp / described.mpp) + 1e-9))
+
+
+def _made_of(described: Described, finest_mpp: float | None) -> str:
+    """Hash of all that decides what is written of a slide.
+
+    Raises:
+        HistonicError: A layer or the slide cannot be read.
+    """
+    source, picture = described.source, described.thumbnail
+    try:
+        parts = {
+            "histonic": version("histonic"),
+            "facts": answers.slide_facts(described, ENDING, _skipped(described, finest_mpp)),
+            "layers": [_digest([layer.numbers(), layer.tile_box(0, 0)]) for layer in described.layers],
+            "slide": source and [fingerprint_file(source.path), source.mpp, source.default_mpp],
+            "picture": picture and hash_of(picture),
+        }
+    except OSError as error:
+        raise UnreadableSlideError(
+            "Export a slide.",
+            f"{error.filename}: {error.strerror or error}.",
+            "Look at it, and export again.",
+        ) from error
+    return _digest(parts)
+
+
+def _digest(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _held(folder: Path) -> str | None:
+    """What the slide that lies in a folder was made of; None if there is none."""
+    try:
+        found = json.loads((folder / "slide.json").read_text(encoding="utf-8"))["made_of"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return str(found)
+
+
+def _remove(path: Path) -> None:
+    try:
+        remove(path)
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def _write_slide(
+    folder: Path, described: Described, pool: SlidePool, finest_mpp: float | None, made_of: str
+) -> None:
     """One slide, all or nothing."""
-    skipped = 0
-    if finest_mpp is not None and described.mpp is not None:
-        skipped = max(0, math.floor(math.log2(finest_mpp / described.mpp) + 1e-9))
+    skipped = _skipped(described, finest_mpp)
     with replacing_folder(folder) as partial:
         pyramid = Pyramid(described.size_wh, skipped)
         if described.source is not None:
@@ -120,7 +182,7 @@ def _write_slide(folder: Path, described: Described, pool: SlidePool, finest_mpp
                 (partial / f"{name}.jpg").write_bytes(picture)
         for number, layer in enumerate(described.layers):
             _write_layer(partial / "layers", number, layer.numbers(), described, pool)
-        facts = answers.slide_facts(described, ENDING, skipped)
+        facts = answers.slide_facts(described, ENDING, skipped) | {"made_of": made_of}
         (partial / "slide.json").write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
 
 

@@ -119,7 +119,8 @@ function choices(number) {
 }
 
 async function openCase(number) {
-  await saveNote();
+  // A note that is not saved stays in its field, and its patient on the page.
+  if (!(await saveNote())) { return; }
   current = number;
   const row = index.cases[number];
   history.replaceState(null, "", `#${number}`);
@@ -157,19 +158,24 @@ function line(item, model) {
 
 let noteOf = null;
 let noteBefore = "";
+// The note was changed elsewhere: nothing is saved over it before the field was looked at again.
+let noteClash = false;
 
 function drawNote(row) {
   if (!index.notes) { return; }
   byId("note-box").hidden = false;
   noteOf = row.patient_id;
   noteBefore = notes[noteOf] || "";
+  noteClash = false;
   byId("note-of").textContent = noteOf;
   byId("note").value = noteBefore;
   byId("note-state").textContent = noteBefore ? "saved" : "";
 }
 
+// Whether the field holds nothing that is not saved.
 async function saveNote() {
-  if (!index.notes || noteOf === null || byId("note").value === noteBefore) { return; }
+  if (!index.notes || noteOf === null || byId("note").value === noteBefore) { return true; }
+  if (noteClash) { return false; }
   const patient = noteOf, note = byId("note").value;
   let answer;
   try {
@@ -177,18 +183,23 @@ async function saveNote() {
       body: JSON.stringify({ patient_id: patient, note, before: noteBefore }) });
   } catch {
     tell("The note was not saved: the viewer has ended. Copy it before you close the page.");
-    return;
+    return false;
   }
   if (answer.status === 409) {
     const now = (await answer.json()).note;
+    notes[patient] = now;
+    if (noteOf !== patient) { return false; }
     noteBefore = now;
-    tell(`The note on ${patient} was changed elsewhere meanwhile and now says: "${now}". Yours is still in the field; leave the field again to save it in its place.`);
-    return;
+    noteClash = true;
+    tell(`The note on ${patient} was changed elsewhere meanwhile and now says: "${now}". Yours is still in the field; go into the field and leave it again to save it in its place.`);
+    return false;
   }
-  if (!answer.ok) { tell(`The note was not saved: ${await answer.text()}`); return; }
+  if (!answer.ok) { tell(`The note was not saved: ${await answer.text()}`); return false; }
   notes[patient] = note;
   if (noteOf === patient) { noteBefore = note; byId("note-state").textContent = `saved to ${index.notes_file}`; }
   tell("");
+  // More may have been typed meanwhile.
+  return noteOf !== patient || byId("note").value === note || saveNote();
 }
 
 // ------------------------------------------------------------------ two panes
@@ -329,7 +340,9 @@ async function begin() {
     byId("help").hidden = !byId("help").hidden;
     byId("keys").setAttribute("aria-expanded", String(!byId("help").hidden));
   });
-  byId("note").addEventListener("change", saveNote);
+  // Not when the whole window is left: the field is still the active one then.
+  byId("note").addEventListener("blur", () => { if (document.activeElement !== byId("note")) { saveNote(); } });
+  byId("note").addEventListener("focus", () => { noteClash = false; });
   byId("note").addEventListener("input", () => { byId("note-state").textContent = "not saved yet: leave the field to save"; });
   document.addEventListener("keydown", onKey);
   window.addEventListener("beforeunload", (event) => {

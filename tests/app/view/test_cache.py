@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histonic.app.view.cache import ByteCache
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12))))
 def test_it_never_holds_too_much(puts: list[tuple[int, int]]) -> None:
     cache, known = ByteCache(20), {}

@@ -91,7 +91,7 @@ def test_the_token_becomes_a_cookie_that_scripts_and_other_sites_do_not_get(guar
     answer = client.get("/", params={"token": guard.token})
     assert answer.status_code == 303 and answer.headers["location"] == "/"
     cookie = answer.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and guard.token not in cookie
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and guard.token not in cookie
     assert str(PORT) in cookie.split("=")[0]
     assert client.get("/").status_code == 200
 
@@ -105,6 +105,20 @@ def test_the_token_of_the_browser_holds_once(guard: Guard) -> None:
     assert [answer.status_code for answer in answers] == [303, 403]
     empty = TestClient(guard, base_url=BASE).get("/", params={"token": ""})
     assert empty.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "before", ['prefs={"a": "b, c"}', "a b=c", '{"x":1}', "=", "\u00e9=1", 'q="open', "a[]=1"]
+)
+def test_cookies_of_other_servers_do_not_lock_out(guard: Guard, before: str) -> None:
+    opened = TestClient(guard, base_url=BASE, follow_redirects=False).get("/", params={"token": guard.token})
+    mine = opened.headers["set-cookie"].partition(";")[0]
+    client = TestClient(guard, base_url=BASE)
+    old = f"{guard.cookie_name}=of-an-earlier-start"
+    for text in (f"{before}; {mine}", f"{before};{mine}; {before}", f"{old}; {before}; {mine}"):
+        assert client.get("/", headers={"cookie": text.encode("latin-1")}).status_code == 200
+    for text in (before, f"{before}; {old}", f"{before}; x{mine}", f"{before}; {mine}x"):
+        assert client.get("/", headers={"cookie": text.encode("latin-1")}).status_code == 403
 
 
 @pytest.mark.parametrize("host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1:1", "127.0.0.1", ""])
@@ -244,10 +258,23 @@ def test_notes_of_strangers_are_refused(own: tuple[TestClient, ViewedRun]) -> No
     assert post(client, {**note, "patient_id": "nobody"}).status_code == 404
     text = {"origin": BASE, "content-type": "text/plain"}
     assert client.post("/data/notes.json", content="{}", headers=text).status_code == 400
-    assert post(client, {**note, "note": "x" * 200_000}).status_code == 400
+    long = post(client, {**note, "note": "x" * 200_000})
+    assert long.status_code == 422 and "200000 letters" in long.text
+    longer = post(client, {**note, "note": "x" * 2_000_000})
+    assert longer.status_code == 413 and "20,000 letters" in longer.text
     assert post(client, {**note, "note": 5}).status_code == 400 and post(client, [1]).status_code == 400
     assert client.delete("/data/notes.json", headers={"origin": BASE}).status_code == 405
     assert not viewed.run.with_name("run.notes.csv").exists()
+
+
+@pytest.mark.parametrize("letter", ["\u75c5", "\U00010348", "\x01"])
+def test_long_notes_in_any_script_can_be_written_and_changed(
+    own: tuple[TestClient, ViewedRun], letter: str
+) -> None:
+    client, _ = own
+    first, second = letter * 19_999, letter * 20_000
+    assert post(client, {"patient_id": "P001", "note": first, "before": ""}).status_code == 200
+    assert post(client, {"patient_id": "P001", "note": second, "before": first}).json() == {"note": second}
 
 
 def test_a_file_of_notes_that_is_none_is_told(own: tuple[TestClient, ViewedRun]) -> None:

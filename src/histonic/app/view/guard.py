@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -38,9 +37,10 @@ REFUSED = (
 class Guard:
     """Stands before all pages: checks host and cookie, hands out the cookie for a token.
 
-    A page of another site cannot ask (the cookie is ``SameSite=Strict``), nor one that made its name point to
-    this machine (the host is checked). Another user of the machine does not know the token: that of the
-    printed address holds while the server runs, that of the browser's start, which stands in the list of
+    A page of another site cannot ask (the cookie is ``SameSite=Lax``: of what another site begins only links
+    bring it, and what changes something needs the viewer's own origin besides), nor one that made its name
+    point to this machine (the host is checked). Another user of the machine does not know the token: that of
+    the printed address holds while the server runs, that of the browser's start, which stands in the list of
     processes for a moment, can be used once.
 
     Args:
@@ -68,17 +68,20 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        headers = dict(pairs)
         hosts = {f"{name}:{self.port}" for name in NAMES} | (set(NAMES) if self.port == 80 else set())
         if headers.get("host", "").lower() not in hosts:
             await _answer(send, 421, "This viewer answers to this machine only.")
             return
         if self._opens(scope):
-            # The token leaves the address bar and the history of the page.
-            cookie = f"{self.cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Strict"
+            # The token leaves the address bar and the history of the page. 'Strict' would not do: a browser
+            # sends no such cookie on a redirect that a link in another site's page, as of mail, has begun.
+            cookie = f"{self.cookie_name}={self._cookie}; Path=/; HttpOnly; SameSite=Lax"
             await _answer(send, 303, "", (("location", "/"), ("set-cookie", cookie)))
             return
-        if not self._knows(headers.get("cookie", "")):
+        # Some clients give each cookie a header of its own.
+        if not self._knows(";".join(value for name, value in pairs if name == "cookie")):
             await _answer(send, 403, REFUSED)
             return
         origin = headers.get("origin")
@@ -100,13 +103,13 @@ class Guard:
         return False
 
     def _knows(self, text: str) -> bool:
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(text)
-        except CookieError:
-            return False
-        found = cookies.get(self.cookie_name)
-        return found is not None and secrets.compare_digest(found.value.encode(), self._cookie.encode())
+        # By hand: cookies of all other servers on this machine come along, and http.cookies gives up at the
+        # first that is not as it should be.
+        for part in text.split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == self.cookie_name and secrets.compare_digest(value.encode(), self._cookie.encode()):
+                return True
+        return False
 
 
 def _with_headers(send: Send) -> Send:

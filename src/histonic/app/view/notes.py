@@ -89,7 +89,8 @@ class Notes:
             return list(COLUMNS), []
         todo = "Save it as CSV with commas and UTF-8, or move it away; nothing was changed."
         try:
-            text = self.path.read_bytes().decode("utf-8-sig")  # text mode would change line ends in notes
+            # As bytes: carriage returns within notes stay what they are.
+            text = self.path.read_bytes().decode("utf-8-sig")
             lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
         except (OSError, ValueError, csv.Error) as error:
             raise TableError(f"Read the notes in {self.path}.", f"It is no table: {error}.", todo) from error

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from histonic.app.view import answers
 from histonic.app.view.content import Described, Viewed
 from histonic.app.view.guard import Guard
-from histonic.app.view.notes import NoteChanged, Notes
+from histonic.app.view.notes import MOST_LETTERS, NoteChanged, Notes
 from histonic.app.view.pages import STATIC, static_file
 from histonic.app.view.pyramid import Pyramid
 from histonic.app.view.slides import SlidePool
@@ -26,8 +26,9 @@ from histonic.core.errors import HistonicError, SettingsError
 HOST = "127.0.0.1"
 THREADS = 8
 """That answer requests; others wait for their turn."""
-MOST_BODY = 100_000
-"""Bytes of a note that are read."""
+MOST_BODY = 2 * 6 * MOST_LETTERS + 10_000
+"""Bytes of a request that are kept: it holds a note as it is and as it was, and JSON takes up to six bytes
+for a letter."""
 KEPT = {"cache-control": "private, max-age=3600"}
 FRESH = {"cache-control": "no-store"}
 
@@ -91,7 +92,11 @@ def make_app(viewed: Viewed, pool: SlidePool) -> Starlette:
         return JSONResponse(notes.read(), headers=FRESH)
 
     async def write_note(request: Request) -> Response:
-        body = await _body_of(request)
+        text = await _text_of(request)
+        if len(text) > MOST_BODY:
+            words = f"The note is too long: keep it below {MOST_LETTERS:,} letters."
+            return PlainTextResponse(words, status_code=413, headers=FRESH)
+        body = _json_of(text)
         names = ("patient_id", "note", "before")
         if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in names):
             return PlainTextResponse("A note is patient_id, note and before, as JSON.", status_code=400)
@@ -127,18 +132,21 @@ def make_app(viewed: Viewed, pool: SlidePool) -> Starlette:
     return Starlette(routes=routes, exception_handlers={HistonicError: _told}, lifespan=life)
 
 
-async def _body_of(request: Request) -> Any:
-    """The JSON of a request, if it is small and says that it is JSON."""
+async def _text_of(request: Request) -> bytes:
+    """What a request says, if it says that it is JSON; of what is too long a little more than is allowed."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        return None
-    parts = b""
+        return b""
+    text = b""
+    # The rest is read all the same: a browser that cannot send it all does not look at the answer.
     async for part in request.stream():
-        parts += part
-        if len(parts) > MOST_BODY:
-            return None
+        text += part[: max(0, MOST_BODY + 1 - len(text))]
+    return text
+
+
+def _json_of(text: bytes) -> Any:
     try:
-        return json.loads(parts)
-    except ValueError:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return None
 
 

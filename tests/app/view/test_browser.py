@@ -30,7 +30,7 @@ for name, extra in (("starlette", "viewer"), ("uvicorn", "viewer"), ("httpx", "d
 
 LOAD_S = float(os.environ.get("HISTONIC_LOAD_S", "60"))
 READERS = 20
-CACHE_MB = 32
+CACHE_MB = 128
 
 
 @pytest.fixture

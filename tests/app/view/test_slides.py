@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from fixtures.views import MPP, SIZE_WH, ViewedRun
 from histonic.app.view import slides as module
 from histonic.app.view.cache import ByteCache
 from histonic.app.view.pyramid import Pyramid
+from histonic.app.view.settings import ViewSettings
 from histonic.app.view.slides import SlidePool, SlideSource, png_of
 from histonic.slides.base import LevelSlide, open_slide
 from histonic.slides.formats.pyramid import write_pyramid
@@ -66,6 +68,13 @@ def test_coarse_tiles_of_a_slide_without_coarse_levels_are_read_once(
             assert np.abs(pool.tile(source, pyramid, box).astype(int) - expected).max() <= 1
     assert len(reads) == 1
     pool.close()
+
+
+def test_the_smallest_cache_holds_overviews_of_two_slides() -> None:
+    with pytest.raises(ValidationError):
+        ViewSettings(what=Path("a"), cache_mb=127)
+    smallest = ViewSettings(what=Path("a"), cache_mb=128).cache_mb * 1_000_000
+    assert smallest >= 2 * 3 * module.OVERVIEW_PX**2
 
 
 def test_few_slides_are_open_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ class ViewSettings(Settings):
     port: int = Field(0, ge=0, le=65535, description="Port on this machine; 0: any that is free.")
     browser: bool = Field(True, description="Open the browser; the address is printed in any case.")
     cache_mb: int = Field(
-        256, ge=16, le=65_536, description="Memory for tiles that were read, in MB; the oldest are dropped."
+        256, ge=128, le=65_536, description="Memory for tiles that were read, in MB; the oldest are dropped."
     )
     export: Path | None = Field(
         None, description="Write a folder of static files for any web server instead, and end."

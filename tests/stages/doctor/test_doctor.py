@@ -195,6 +195,16 @@ def test_problems_in_the_table_are_named(
     assert problems and any(words in line for line in problems), problems
 
 
+@pytest.mark.parametrize("target", ["grade", "grade:multiclass:grade", "age:regression:age"])
+@pytest.mark.parametrize("rows", ["1,x1,x,50\n2,x2,y,60\n3,x3,x,70\n", "1,a,,\n2,b,,\n3,c,,\n"])
+def test_a_table_of_which_no_label_is_known_is_told_of(
+    slides: Path, tmp_path: Path, rows: str, target: str
+) -> None:
+    (tmp_path / "labels.csv").write_text(f"patient_id,slide_id,grade,age\n{rows}")
+    findings = run(slides=[slides], labels=tmp_path / "labels.csv", target=[target])
+    assert [each for each in findings if each.severity == "error" and "labels.csv" in each.where], findings
+
+
 def test_how_the_labels_of_each_target_are_taken_is_said(slides: Path, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("patient_id,slide_id,er,arm\n1,a,ER+,left\n2,b,ER-,right\n3,c,ER+,left\n")

@@ -67,6 +67,37 @@ def test_ratios_and_intervals_are_those_of_statsmodels(folds: int) -> None:
     assert found.events_a_parameter == given.numbers("event").sum() / 4
 
 
+def test_alone_a_level_stands_against_the_reference_of_its_column() -> None:
+    rng = np.random.default_rng(3)
+    n = 600
+    stage = np.repeat(["I", "II", "III", "IV"], [180, 140, 140, 140])
+    log = np.repeat([0.0, 0.7, 1.4, 2.1], [180, 140, 140, 140])
+    age = rng.normal(60, 9, n)
+    time = rng.exponential(20 * np.exp(-log))
+    end = rng.uniform(5, 60, n)
+    event = (time <= end) * 1
+    frame = pd.DataFrame({"patient_id": [f"Q{k}" for k in range(n)], "site": "", "fold": 0})
+    frame = frame.assign(time=np.minimum(time, end), event=event, risk=rng.normal(size=n), high_risk=0)
+    names = list(frame["patient_id"])
+    cells = {
+        "age": dict(zip(names, age.astype(str), strict=True)),
+        "stage": dict(zip(names, stage, strict=True)),
+    }
+    found = {term.name: term.alone for term in cox_model(PredictionTable(TASK, frame), cells).terms}
+
+    def wanted(*columns: np.ndarray) -> np.ndarray:
+        design = np.column_stack(columns) * 1.0
+        fit = sm.PHReg(np.minimum(time, end), design, status=event, ties="efron").fit(tol=1e-12)
+        return np.asarray(np.exp(fit.params))
+
+    levels = ["II", "III", "IV"]
+    alone = [found[f"stage: {level} against I"] for level in levels]
+    assert alone == pytest.approx(list(wanted(*(stage == level for level in levels))), rel=1e-5)
+    assert alone == pytest.approx(list(np.exp([0.7, 1.4, 2.1])), rel=0.35)
+    assert found["age"] == pytest.approx(wanted((age - age.mean()) / age.std())[0], rel=1e-5)
+    assert found[RISK] == pytest.approx(wanted(within_folds(frame["risk"].to_numpy(), None))[0], rel=1e-5)
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_the_test_of_proportionality_is_that_of_grambsch_and_therneau(count: int) -> None:
     """By the definition of scaled Schoenfeld residuals, for one covariate without ties."""

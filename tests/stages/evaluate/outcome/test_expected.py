@@ -67,3 +67,8 @@ def test_more_patients_narrow_and_few_say_nothing() -> None:
     value = Task("k", "regression", ("k",))
     assert expected_of(value, [float(k) for k in range(18)], 5) is None
     assert "Spearman" in expected_words(value, [float(k) for k in range(60)], 5)
+
+
+@pytest.mark.parametrize("task", [BINARY, SURVIVAL, Task("age", "regression", ("age",))])
+def test_nothing_is_expected_of_nobody(task: Task) -> None:
+    assert expected_of(task, [], 5) is None and expected_words(task, [], 5) == ""

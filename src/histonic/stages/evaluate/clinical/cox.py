@@ -37,7 +37,8 @@ class CoxTerm(Part):
         low: Lower end of its 95 % interval.
         high: Upper end.
         p: Wald's, of clinical columns; None for the risk of a cross-validated model.
-        alone: Hazard ratio with no other covariate; None where it is not finite.
+        alone: Hazard ratio with no other column; a level of words is fitted with the other levels of its
+            column, so that it stands against the same reference. None where it is not finite.
         p_proportional: Of scaled Schoenfeld residuals that follow time by chance alone, corrected by Holm's
             method for all covariates; None where it cannot be tested.
     """
@@ -89,7 +90,7 @@ def cox_model(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) 
     design = clinical_design(table, columns)
     folds = fold_or_none(table.numbers("fold"))
     risk = within_folds(table.numbers("risk"), folds)
-    frame, names, per, filled = _covariates(design, risk)
+    frame, names, per, source, filled = _covariates(design, risk)
     outcome: Survival = design.outcome
     fitted = fit_cox(outcome, frame, penalty=0.0, strata=folds)
     if fitted is None:
@@ -100,6 +101,7 @@ def cox_model(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) 
         )
     proportional = dict(zip(frame.columns, schoenfeld_p(outcome, frame, folds, fitted), strict=True))
     reach = stats.norm.ppf(0.975)
+    alone = _alone(outcome, frame, source, folds)
     terms = []
     for column in frame.columns:
         mine = column == "x0"
@@ -107,7 +109,6 @@ def cox_model(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) 
         error *= float(np.sqrt(BOTH_WAYS)) if mine and folds is not None else 1.0
         finite = np.isfinite([log, error]).all() and 0 < error < STEEPEST
         ends = np.exp(log + reach * error * np.array([0.0, -1.0, 1.0])) if finite else [None] * 3
-        single = fit_cox(outcome, frame[[column]], penalty=0.0, strata=folds)
         hidden = (mine and folds is not None) or not finite
         terms.append(
             CoxTerm(
@@ -117,7 +118,7 @@ def cox_model(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) 
                 low=_float(ends[1]),
                 high=_float(ends[2]),
                 p=None if hidden else float(2 * stats.norm.sf(abs(log) / error)),
-                alone=None if single is None else float(np.exp(single.params_[column])),
+                alone=alone[column],
                 p_proportional=proportional[column],
             )
         )
@@ -130,6 +131,22 @@ def cox_model(table: PredictionTable, columns: Mapping[str, Mapping[str, str]]) 
         events_a_parameter=events / len(terms),
         filled=filled,
     )
+
+
+def _alone(
+    outcome: Survival,
+    frame: pd.DataFrame,
+    source: Mapping[str, str],
+    folds: npt.NDArray[np.float64] | None,
+) -> dict[str, float | None]:
+    """Per covariate its hazard ratio in a model of its column alone, with all levels of the column."""
+    found: dict[str, float | None] = dict.fromkeys(frame.columns)
+    for name in dict.fromkeys(source.values()):
+        mine = [key for key in frame.columns if source[key] == name]
+        fitted = fit_cox(outcome, frame[mine], penalty=0.0, strata=folds)
+        if fitted is not None:
+            found |= {key: float(np.exp(fitted.params_[key])) for key in mine}
+    return found
 
 
 def _float(value: object) -> float | None:
@@ -150,9 +167,12 @@ def within_folds(risk: FloatArray, folds: npt.NDArray[np.float64] | None) -> Flo
     return found
 
 
-def _covariates(design: Design, risk: FloatArray) -> tuple[pd.DataFrame, dict[str, str], dict[str, str], int]:
-    """Columns ``x0``, ``x1``, ... with their names and units, and how many cells were filled in."""
+def _covariates(
+    design: Design, risk: FloatArray
+) -> tuple[pd.DataFrame, dict[str, str], dict[str, str], dict[str, str], int]:
+    """Columns ``x0``, ``x1``, ... with names, units and clinical columns; and how many cells were filled in."""
     frame, names, per = {"x0": risk}, {"x0": RISK}, {"x0": "SD"}
+    source = {"x0": ""}  # the risk is of no clinical column
     filled = 0
     for name, column in design.numbers.items():
         values = column.to_numpy(np.float64)
@@ -160,7 +180,7 @@ def _covariates(design: Design, risk: FloatArray) -> tuple[pd.DataFrame, dict[st
         values = np.where(np.isnan(values), np.nanmedian(values), values)
         key = f"x{len(frame)}"
         frame[key] = (values - values.mean()) / (values.std() or 1.0)
-        names[key], per[key] = str(name), "SD"
+        names[key], per[key], source[key] = str(name), "SD", str(name)
     for name, column in design.words.items():
         filled += int(column.isna().sum())
         usual = column.mode().iloc[0]
@@ -170,7 +190,8 @@ def _covariates(design: Design, risk: FloatArray) -> tuple[pd.DataFrame, dict[st
             key = f"x{len(frame)}"
             frame[key] = (cells == level).to_numpy(np.float64)
             names[key], per[key] = f"{name}: {level} against {usual}", "level"
-    return pd.DataFrame(frame), names, per, filled
+            source[key] = str(name)
+    return pd.DataFrame(frame), names, per, source, filled
 
 
 def schoenfeld_p(  # type: ignore[no-untyped-def]

@@ -117,6 +117,8 @@ def expected_of(task: Task, values: Sequence[float | tuple[float, float]], folds
         error = concordance_error(Survival(time, event > 0), ASSUMED["C-index"], folds)
         return None if error is None else _expected("C-index", error, (0.0, 1.0))
     numbers = np.array([value for value in values if not isinstance(value, tuple)], dtype=np.float64)
+    if not len(numbers):
+        return None
     if task.kind in ("binary", "multiclass"):
         counts = np.bincount(numbers.astype(int), minlength=len(task.classes))
         smallest = int(counts[counts > 0].min())

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,13 @@ import pytest
 import yaml
 
 from histonic.core.task import Task
+from histonic.runs.predictions import PredictionTable
 from histonic.stages.evaluate.calibration.details import CalibrationDetails, CalibrationRow, SmoothRow
 from histonic.stages.evaluate.clinical.cox import CoxModel, CoxTerm
 from histonic.stages.evaluate.networks.spread import PartValue, TrainingSpread
 from histonic.stages.evaluate.outcome.missing import MissingColumn, MissingLabels
 from histonic.stages.evaluate.outcome.times import Censoring, ShareAt
+from histonic.stages.report import details as report_details
 from histonic.stages.report.document.target import Target
 from histonic.stages.report.figures.smooth import smooth_picture
 from histonic.stages.report.report import write_report
@@ -170,4 +173,33 @@ def test_smooth_curves_are_drawn_where_there_are_some(written: tuple[str, dict[s
     assert drawn is not None and "ICI 0.020" in drawn.alt
     none = curve.model_copy(update={"rows": (row.model_copy(update={"smooth": None}),)})
     assert smooth_picture(target.model_copy(update={"calibration": none}), None) is None
-    assert "100" in details.floor_words(none) and details.floor_words(curve) == ""
+    assert details.floor_words(none, "survival") == ""  # events enough, but no curve fits
+
+
+@pytest.mark.parametrize(
+    ("kind", "events", "words"),
+    [
+        ("survival", 60, "from 100 events by the time"),
+        ("survival", 120, ""),
+        ("multiclass", 120, "from 100 patients with and as many without"),
+    ],
+)
+def test_the_floor_of_smooth_curves_is_that_of_the_kind(kind: str, events: int, words: str) -> None:
+    row = CalibrationRow(
+        name="20", n=190, events=events, slope=1.0, low=0.8, high=1.2, floor=100, smooth=None
+    )
+    said = details.floor_words(CalibrationDetails(rows=(row,), recalibrated=None, crossed=True), kind)
+    assert words in said and bool(said) == bool(words)
+
+
+def test_a_patient_who_only_trains_may_lack_a_label() -> None:
+    """Of a fixed split the predictions tell of tested patients alone."""
+    shown = PredictionTable(MSI, pd.DataFrame({"patient_id": ["A", "B"], "truth": ["stable", "instable"]}))
+    known = {"msi": "stable"}
+    patients = [
+        SimpleNamespace(patient_id=name, targets=targets)
+        for name, targets in (("A", known), ("B", known), ("C", known), ("D", {}))
+    ]
+    run = SimpleNamespace(cohort=SimpleNamespace(patients=patients, exclusions=()))
+    found = report_details._missing(shown, SimpleNamespace(compared={}), run, 0)  # type: ignore[arg-type]
+    assert found is not None and (found.present, found.missing, found.unused) == (3, 1, 0)

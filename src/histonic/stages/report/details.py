@@ -92,7 +92,7 @@ def with_details(
     networks = read_networks(run.folder, target.task)
     return target.model_copy(
         update={
-            **_of_predictions(shown, site_grouping(shown), groups, seed),
+            **_of_predictions(shown, tables, site_grouping(shown), groups, seed),
             "training": None if networks is None else training_spread(networks),
             "missing": _missing(shown, facts, run, seed),
             "cox": _cox(shown, facts, target.task),
@@ -113,13 +113,15 @@ def with_external_details(
     """
     if target.problem:
         return target
-    shown, own = (mean_table(split_repeats(each)) for each in (table, reference))
-    found = _of_predictions(shown, site_grouping(shown), {}, seed)
+    tables = split_repeats(table)
+    shown, own = mean_table(tables), mean_table(split_repeats(reference))
+    found = _of_predictions(shown, tables, site_grouping(shown), {}, seed)
     return target.model_copy(update={**found, "calibration": calibration_details(shown, own)})
 
 
 def _of_predictions(
     shown: PredictionTable,
+    repeats: Sequence[PredictionTable],
     sites: Mapping[str, str],
     groups: Mapping[str, Mapping[str, str]],
     seed: int,
@@ -128,17 +130,19 @@ def _of_predictions(
     return {
         "times": outcome_times(shown) if shown.task.kind == "survival" else None,
         "calibration": calibration_details(shown),
-        "fairness": subgroup_calibration(shown, groupings, seed),
+        "fairness": subgroup_calibration(shown, groupings, seed, repeats),
     }
 
 
 def _missing(shown: PredictionTable, facts: PatientFacts, run: WholeRun, seed: int) -> MissingLabels | None:
-    known = shown.has_truth()
-    patients = shown.texts("patient_id")
+    # Those who only train are in no table of predictions: of them the cohort tells.
+    labelled = {each.patient_id for each in run.cohort.patients if shown.task.name in each.targets} | {
+        name for name, known in zip(shown.texts("patient_id"), shown.has_truth(), strict=True) if known
+    }
+    patients = sorted({each.patient_id for each in run.cohort.patients} | set(shown.texts("patient_id")))
     unused = [each.name for each in run.cohort.exclusions if _is_unlabelled(each.what, each.reason)]
     present, missing = (
-        [patient for patient, has in zip(patients, known, strict=True) if has == wanted]
-        for wanted in (True, False)
+        [patient for patient in patients if (patient in labelled) == wanted] for wanted in (True, False)
     )
     taken = set(shown.task.columns)
     columns = {name: cells for name, cells in facts.compared.items() if name not in taken}

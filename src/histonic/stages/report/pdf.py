@@ -79,7 +79,7 @@ def print_pdf(page: Path, path: Path, browser: str | None = None) -> None:
             page.resolve().as_uri(),
         ]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            # Chromium refuses to run as root with its sandbox; the page runs no script.
+            # Chromium refuses to run as root with its sandbox; the page runs its own script alone.
             command.insert(1, "--no-sandbox")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)

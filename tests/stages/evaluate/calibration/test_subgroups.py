@@ -10,6 +10,7 @@ from histonic.core.calls import call_column
 from histonic.core.task import Task
 from histonic.metrics.inference.shares import wilson
 from histonic.runs.predictions import PredictionTable
+from histonic.runs.repeats import mean_table
 from histonic.stages.evaluate.calibration.subgroups import subgroup_calibration
 
 BINARY = Task("msi", "binary", ("msi",), ("no", "yes"))
@@ -56,6 +57,28 @@ def test_the_operating_point_calls_where_there_is_one() -> None:
     assert [level.missed for level in found.groupings[0].levels] == [0.0, 0.0]
 
 
+def test_of_few_others_missed_cases_are_not_told_either() -> None:
+    frame = binary().frame
+    cases = frame.loc[frame["truth"] == "yes", "patient_id"]
+    groups = {name: "cases" if name in set(cases[:20]) else "rest" for name in NAMES}
+    found = subgroup_calibration(PredictionTable(BINARY, frame), {"g": groups}, 0)
+    assert found is not None
+    few = next(each for each in found.groupings[0].levels if each.name == "cases")
+    assert few.cases == 20 and few.few and few.missed is None
+
+
+def test_missed_cases_are_counted_in_all_repeats() -> None:
+    first = binary()
+    point = call_column("sensitivity=0.95")
+    tables = [PredictionTable(BINARY, first.frame.assign(**{point: call})) for call in ("yes", "no", "no")]
+    found = subgroup_calibration(mean_table(tables), {"sex": SEX}, 0, tables)
+    assert found is not None
+    for level in found.groupings[0].levels:
+        assert level.missed == pytest.approx(2 / 3)
+        ends = wilson(2 / 3 * level.cases, level.cases)
+        assert (level.missed_low, level.missed_high) == pytest.approx(tuple(ends))
+
+
 def test_survival_counts_events_by_the_horizon() -> None:
     rng = np.random.default_rng(1)
     risk = rng.normal(size=N)
@@ -76,4 +99,5 @@ def test_of_few_nothing_is_said() -> None:
     assert found is not None
     few, many = found.groupings[0].levels
     assert few.few and few.ratio is None and not many.few
+    assert few.missed is None and many.missed is not None
     assert subgroup_calibration(binary(), {}, 0) is None

@@ -21,11 +21,11 @@ from histonic.data.maps.cell_maps import write_cell_map
 from histonic.runs.run import read_run
 from histonic.stages.report.cases import content, page
 from histonic.stages.report.cases.content import explained_files, list_cases
-from histonic.stages.report.cases.document import Case, CaseList, CaseTarget
+from histonic.stages.report.cases.document import Case, CaseList, CaseTarget, ListedTarget
 from histonic.stages.report.cases.page import split_pages
 from histonic.stages.report.cases.pictures import case_pictures, common_scale, greatest_value, pair_picture
 from histonic.stages.report.cases.plain import check_words, fold_warning
-from histonic.stages.report.report import write_report
+from histonic.stages.report.report import _environment, write_report
 
 MakeRun = Callable[..., Path]
 EVIL = "<script>alert('P')</script>\" onload=\"x"
@@ -169,6 +169,33 @@ def test_pages_hold_all_patients_once() -> None:
     pages = split_pages(CaseList(cases=cases))
     assert [len(each.cases) for each in pages] == [content.PAGE_PATIENTS, 1]
     assert pages[1].words == "patients 301 to 301"
+
+
+def test_links_to_maps_of_the_report_lead_there_from_other_pages() -> None:
+    template = _environment().from_string(
+        '{% import "cases.html.j2" as lists with context %}{{ lists.list(cases, listed, {}, report) }}'
+    )
+
+    def links(explanation: str, report: str) -> list[str]:
+        target = CaseTarget(
+            target="t", verdict="right", verdict_words="right", truth="a", predicted="a", value=1.0,
+            value_words="", order=0.0, explanation=explanation,
+        )  # fmt: skip
+        case = Case(
+            patient_id="P", site="", slide_ids=("P",), pictured="", tissue=None, tissue_words="",
+            targets=(target,),
+        )  # fmt: skip
+        of = ListedTarget(name="t", kind="binary", label="t", classes=(), counted="", order_words="")
+        listed = CaseList(cases=(case,), targets=(of,))
+        text = template.render(
+            cases=listed.cases, listed=listed, report=report, pictures={}, numbers_of=page.numbers_of(listed)
+        )
+        return re.findall(r'class="look" href="([^"]+)"', text)
+
+    assert links("#map-1-1", "report.html") == ["report.html#map-1-1"]
+    assert links("#map-1-1", "") == ["#map-1-1"] and links("a.png", "report.html") == ["a.png"]
+    beside = _environment().loader.get_source(_environment(), "cases_page.html.j2")[0]  # type: ignore[union-attr]
+    assert 'lists.list(cases, listed, pictures, "report.html")' in beside
 
 
 def test_a_map_that_ranks_no_better_is_not_praised() -> None:

@@ -61,6 +61,7 @@ def test_values_come_by_the_size_of_their_error() -> None:
 
 def test_perfect_values_are_not_far() -> None:
     assert {each.verdict for each in ranked(SCORE, truth=[1, 2], predicted=[1.0, 2.0]).values()} == {"near"}
+    assert ranked(SCORE, truth=[1, 2], predicted=[1.0, 3.0])["P0"].verdict_words == "exact"
 
 
 def test_risks_come_by_their_pairs() -> None:

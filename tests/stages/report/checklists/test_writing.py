@@ -15,8 +15,10 @@ from histonic.core.task import Task
 from histonic.stages.report.checklists.facts import FACTS, facts_of
 from histonic.stages.report.checklists.writing import STATEMENTS, filled, markdown, write_checklists
 from histonic.stages.report.document.report import Report
+from histonic.stages.report.document.sections import ChosenSettings
 from histonic.stages.report.report import write_report
 from histonic.stages.report.settings import ReportSettings
+from histonic.stages.report.wording.cohort import folds_words
 
 MSI = Task("msi", "binary", ("msi",), ("stable", "instable"))
 SURVIVAL = Task("overall_survival", "survival", ("os_months", "os_event"))
@@ -94,3 +96,63 @@ def test_bars_in_names_do_not_break_the_table(report: Report) -> None:
 
 def test_the_report_writes_them(run: Path) -> None:
     assert (run / "checklist-tripod-ai.html").is_file() and (run / "checklist-tripod-ai.md").is_file()
+
+
+def with_run(report: Report, **update: object) -> Report:
+    return report.model_copy(update={"run": report.run.model_copy(update=update)})
+
+
+def said(report: Report, *names: str) -> str:
+    return " ".join(fact.text for fact in facts_of(report, names))
+
+
+def test_of_fitted_heads_no_training_in_epochs_is_told(report: Report) -> None:
+    names = ("start", "training", "tuning")
+    trained, fitted = said(report, *names), said(with_run(report, aggregator="mean"), *names)
+    for words in ("random weights", "Learning rate", "when training stopped"):
+        assert words in trained and words not in fitted
+    assert "training and validation patients together" in fitted and "penalty" in fitted
+    row = ChosenSettings(repeat=0, fold=0, chosen="crop_cells 20, aggregator mean", tried=2, differ=True)
+    other = row.model_copy(update={"fold": 1, "chosen": "crop_cells 20, aggregator convnet"})
+    searched = said(report.model_copy(update={"search": (row, other)}), *names)
+    assert "of aggregators without weights the heads were fitted" in searched and "Learning rate" in searched
+    assert "Learning rate" not in said(report.model_copy(update={"search": (row,)}), *names)
+
+
+@pytest.mark.parametrize("split", ["random", "site", "fixed", "given folds"])
+def test_the_page_tells_how_heads_were_fitted(report: Report, split: str) -> None:
+    trained, fitted = (
+        folds_words(with_run(report, split=split, aggregator=name).run, 60, 20) for name in ("convnet", "max")
+    )
+    assert "training stopped" not in fitted and "fitted to training and validation patients" in fitted
+    assert "fitted" not in trained
+
+
+def test_masks_from_outside_may_be_drawn_by_hand(report: Report) -> None:
+    assert "no region chosen by hand" in said(report, "cells") and said(report, "no_judgement")
+    given = with_run(report, slides_given=report.run.slides_given.model_copy(update={"masked": True}))
+    assert "by hand" not in said(given, "cells") and not said(given, "no_judgement")
+    assert "masks from outside" in said(given, "cells")
+    tissue = report.run.compress_settings.tissue
+    settings = report.run.compress_settings.model_copy(
+        update={"tissue": tissue.model_copy(update={"source": "all"})}
+    )
+    assert "All cells" in said(with_run(report, compress_settings=settings), "cells")
+
+
+def test_of_groups_only_what_was_computed_is_told(report: Report) -> None:
+    msi, survival = report.targets
+    text = said(report, "fairness")
+    assert text.startswith("Performance by site.")
+    assert "missed cases" not in text.partition(f"{survival.label}:")[2]
+    bare = tuple(each.model_copy(update={"fairness": None}) for each in (msi, survival))
+    assert said(report.model_copy(update={"targets": bare}), "fairness") == "Performance by site."
+
+
+def test_intervals_are_told_as_they_were_made(report: Report) -> None:
+    text = said(report, "intervals")
+    for words in ("within folds", "Hazard ratios and tests", "calibration error by simulated outcomes"):
+        assert words in text
+    msi = report.targets[0].model_copy(update={"crossed": False})
+    alone = said(report.model_copy(update={"targets": (msi,)}), "intervals")
+    assert "folds" not in alone and "twice" not in alone and "BCa" in alone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class SubgroupLevel(Part):
         ratio: Observed by expected; 1 is right, above 1 there were more than promised.
         low: Lower end of its 95 % interval, patients resampled.
         high: Upper end.
-        missed: Share of positive patients who were not called; None for survival.
+        missed: Share of positive patients who were not called, over all repeats; None for survival.
         missed_low: Lower end by Wilson.
         missed_high: Upper end.
     """
@@ -79,7 +79,10 @@ class Fairness(Part):
 
 
 def subgroup_calibration(
-    table: PredictionTable, groupings: Mapping[str, Mapping[str, str]], seed: int
+    table: PredictionTable,
+    groupings: Mapping[str, Mapping[str, str]],
+    seed: int,
+    repeats: Sequence[PredictionTable] = (),
 ) -> Fairness | None:
     """Observed by expected cases, and missed ones, of each group.
 
@@ -87,6 +90,8 @@ def subgroup_calibration(
         table: Predictions of one repeat, or their mean.
         groupings: Per name the group of each patient.
         seed: Of the resamples.
+        repeats: One table each, where ``table`` is their mean, with the same patients in the same order: a
+            patient is missed in the share of them in which it is not called. None: the calls of ``table``.
 
     Returns:
         None for targets other than binary and survival, with competing causes, or without groups.
@@ -94,7 +99,9 @@ def subgroup_calibration(
     kind = table.task.kind
     if kind not in ("binary", "survival") or not groupings:
         return None
-    table = table.rows(table.has_truth())
+    known = table.has_truth()
+    called = _share_called([each.rows(known) for each in repeats or (table,)])
+    table = table.rows(known)
     horizon = None
     if kind == "survival":
         if other_causes(table):
@@ -116,7 +123,7 @@ def subgroup_calibration(
     for name, levels in groupings.items():
         of = np.array([levels.get(patient, "") for patient in patients], dtype=object)
         rows = [
-            _level(table.rows(of == level), chance[of == level], level, horizon, seed)
+            _level(table.rows(of == level), chance[of == level], called[of == level], level, horizon, seed)
             for level in sorted_levels(levels)
             if (of == level).any()
         ]
@@ -130,11 +137,26 @@ def _rule(table: PredictionTable) -> str:
     return next(iter(table.points), table.decided_by)
 
 
+def _share_called(tables: Sequence[PredictionTable]) -> FloatArray:
+    """Of each patient the share of the repeats in which it is called; NaN where no call is known."""
+    first = tables[0]
+    if first.task.kind != "binary":
+        return np.full(len(first.frame), np.nan)
+    column = call_column(first.points[0]) if first.points else "predicted"
+    calls = np.stack([each.classes(column, missing=True) for each in tables])
+    some = (calls >= 0).sum(axis=0)
+    return np.where(some > 0, (calls == 1).sum(axis=0) / np.maximum(some, 1), np.nan)
+
+
 def _level(
-    table: PredictionTable, chance: FloatArray, name: str, horizon: float | None, seed: int
+    table: PredictionTable,
+    chance: FloatArray,
+    called: FloatArray,
+    name: str,
+    horizon: float | None,
+    seed: int,
 ) -> SubgroupLevel:
     n = len(chance)
-    missed: tuple[float, float, float] | None = None
     if horizon is None:
         positive = table.classes("truth") == 1
         cases = int(positive.sum())
@@ -143,13 +165,6 @@ def _level(
             return np.asarray(counts @ positive / counts.sum(axis=-1))
 
         others = n - cases
-        if cases >= FEWEST_CASES:
-            column = call_column(table.points[0]) if table.points else "predicted"
-            called = table.classes(column, missing=True)
-            known = positive & (called >= 0)
-            ends = wilson(float((known & (called == 0)).sum()), float(known.sum()))
-            if ends is not None:
-                missed = (float((called[known] == 0).mean()), ends.low, ends.high)
     else:
         outcome = check_survival(table.numbers("time"), table.numbers("event"))
         cases = int((outcome.event & (outcome.time <= horizon)).sum())
@@ -159,11 +174,14 @@ def _level(
             return np.asarray(1 - still_alive(outcome, np.array([horizon]), counts)[..., 0])
 
     row = SubgroupLevel(name=name, n=n, cases=cases, few=min(cases, others) < FEWEST_CASES)
-    if missed is not None:
-        keys = ("missed", "missed_low", "missed_high")
-        row = row.model_copy(update=dict(zip(keys, missed, strict=True)))
     if row.few:
         return row
+    if horizon is None:
+        not_called = 1 - called[positive & np.isfinite(called)]
+        ends = wilson(float(not_called.sum()), float(len(not_called)))
+        if ends is not None:
+            missed = {"missed": float(not_called.mean()), "missed_low": ends.low, "missed_high": ends.high}
+            row = row.model_copy(update=missed)
 
     def ratio(counts: FloatArray) -> FloatArray:
         return np.asarray(observed(counts) / (counts @ chance / counts.sum(axis=-1)))

@@ -170,7 +170,7 @@ def within_folds(risk: FloatArray, folds: npt.NDArray[np.float64] | None) -> Flo
 def _covariates(
     design: Design, risk: FloatArray
 ) -> tuple[pd.DataFrame, dict[str, str], dict[str, str], dict[str, str], int]:
-    """Columns ``x0``, ``x1``, ... with names, units and clinical columns; and how many cells were filled in."""
+    """Columns ``x0``, ``x1``, ... with names, units, clinical columns, and how many cells were filled in."""
     frame, names, per = {"x0": risk}, {"x0": RISK}, {"x0": "SD"}
     source = {"x0": ""}  # the risk is of no clinical column
     filled = 0

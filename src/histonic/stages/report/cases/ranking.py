@@ -127,12 +127,14 @@ def _values(table: PredictionTable) -> list[CaseTarget]:
     found = []
     for true, said, size in zip(truth, predicted, error, strict=True):
         is_known = math.isfinite(size)
-        off = "high" if said > true else "low"
+        words = "truth unknown"
+        if is_known:
+            words = f"{size:.3g} too {'high' if said > true else 'low'}" if size > 0 else "exact"
         found.append(
             CaseTarget(
                 target=table.task.name,
                 verdict="unknown" if not is_known else "far" if size >= far and size > 0 else "near",
-                verdict_words=f"{size:.3g} too {off}" if is_known else "truth unknown",
+                verdict_words=words,
                 truth=f"{true:.3g}".replace("-", MINUS) if is_known else "",
                 predicted=f"{said:.3g}".replace("-", MINUS),
                 value=float(said),

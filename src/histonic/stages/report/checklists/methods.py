@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from histonic.stages.report.checklists.participants import events
+from histonic.stages.report.checklists.participants import events, masked
 from histonic.stages.report.checklists.targets import of_targets
 from histonic.stages.report.document.report import Report
 from histonic.stages.report.wording import cohort as cohort_words
@@ -24,8 +24,10 @@ def predictors(report: Report) -> str:
     )
 
 
-def no_judgement(_: Report) -> str:
-    """Whether predictors need a human."""
+def no_judgement(report: Report) -> str:
+    """Whether predictors need a human; nothing is said where masks from outside may be somebody's work."""
+    if masked(report):
+        return ""
     return "Predictors are computed from pixels; nobody judged them."
 
 
@@ -63,25 +65,36 @@ def model(report: Report) -> str:
 
 def start(report: Report) -> str:
     """How weights began."""
-    return (
-        "Slide networks began with random weights by the seeds "
-        f"of the run ({report.run.seed}); the encoder was not trained further."
-    )
+    kept = "the encoder was not trained further."
+    fitted = cohort_words.fitted_of(report.run, report.search)
+    if fitted == "all":
+        return f"Heads have one solution, whatever they begin with; {kept}"
+    which = "Slide networks" if fitted == "none" else "Slide networks whose aggregator has weights"
+    return f"{which} began with random weights by the seeds of the run ({report.run.seed}); {kept}"
 
 
 def training(report: Report) -> str:
     """How networks were trained."""
     run = report.run
-    return (
-        f"Learning rate {run.learning_rate:g}, crops of {run.crop_cells} cells, precision {run.precision}, "
-        f"on {run.device}; validation patients decided when training stopped. All settings: settings.yaml."
+    rest = (
+        f"precision {run.precision}, on {run.device}; {cohort_words.stopping_words(run, report.search)}. "
+        "All settings: settings.yaml."
     )
+    if cohort_words.fitted_of(run, report.search) == "all":
+        return f"A convex problem, solved at once, {rest}"
+    searched = " (before the search)" if report.search else ""
+    return f"Learning rate {run.learning_rate:g}, crops of {run.crop_cells} cells{searched}, {rest}"
 
 
 def tuning(report: Report) -> str:
     """How settings were chosen."""
     if not report.search:
-        return "No setting was searched; validation patients decided when training stopped."
+        if cohort_words.fitted_of(report.run) == "all":
+            return (
+                "The penalty of each head was chosen in a cross-validation among training and validation "
+                "patients; nothing else was searched."
+            )
+        return f"No setting was searched; {cohort_words.stopping_words(report.run)}."
     counted = "; ".join(f"{chosen} in {times}" for chosen, times in details.search_counts(report.search))
     return (
         f"In each fold {report.search[0].tried} combinations were tried, that of least validation loss kept; "

@@ -136,9 +136,24 @@ def resolution(report: Report) -> str:
     return f"Slides were read at {report.run.encoder.spec.mpp:g} µm per pixel."
 
 
+def masked(report: Report) -> bool:
+    """Whether masks from outside told the tissue of some slides; somebody may have drawn them."""
+    tissue = report.run.compress_settings.tissue
+    return report.run.slides_given.masked or (tissue is not None and tissue.source == "masks")
+
+
 def cells(report: Report) -> str:
     """Which parts of slides were used."""
-    return f"Cells on tissue, no region chosen by hand. {report.tissue.summary}".strip()
+    tissue = report.run.compress_settings.tissue
+    if masked(report):
+        which = "Tissue was given by masks from outside; who or what made them the authors have to say."
+    elif tissue is not None and tissue.source == "all":
+        which = "All cells of a slide, glass as well; no region chosen by hand."
+    elif tissue is None:
+        which = ""
+    else:
+        which = "Cells on tissue, no region chosen by hand."
+    return f"{which} {report.tissue.summary}".strip()
 
 
 def differences(report: Report) -> str:

@@ -18,11 +18,27 @@ def measures(report: Report) -> str:
 
 def intervals(report: Report) -> str:
     """How intervals were made."""
-    return (
-        f"95 % intervals by {report.report.resamples} resamples of the patients, within folds (BCa); hazard "
-        "ratios and tests of cross-validated risks count the variance twice, because patients predict each "
-        "other."
-    )
+    done = evaluated(report)
+    if not done:
+        return ""
+    crossed = [target for target in done if target.crossed]
+    within = ", within folds" if crossed else ""
+    named = {score.name for target in done for score in target.scores if score.low is not None}
+    other = [f"of {name} by the jackknife" for name in ("AUPRC", "Spearman correlation") if name in named]
+    if "Expected calibration error" in named:
+        other.append("of the expected calibration error by simulated outcomes")
+    kinds = f"BCa; {words.joined(other)}" if other else "BCa"
+    said = [
+        f"95 % intervals of metrics by {report.report.resamples} resamples of the patients{within} ({kinds})."
+    ]
+    if crossed:
+        survival = any(target.task.kind == "survival" for target in crossed)
+        what = "Hazard ratios and tests" if survival else "Tests"
+        said.append(
+            f"{what} of cross-validated predictions count the variance twice, because patients predict each "
+            "other."
+        )
+    return " ".join(said)
 
 
 def chance(report: Report) -> str:
@@ -86,7 +102,23 @@ def fairness(report: Report) -> str:
     names = sorted({g.name for target in evaluated(report) for g in target.groups})
     if not names:
         return "No subgroup was looked at (--subgroups COLUMN)."
-    return f"Performance, calibration and missed cases by {words.joined(names)}."
+    looked = [f"Performance by {words.joined(names)}."]
+    for target in evaluated(report):
+        if target.fairness is None:
+            continue
+        levels = [level for grouping in target.fairness.groupings for level in grouping.levels]
+        what = [
+            name
+            for name, found in (
+                ("calibration", any(level.ratio is not None for level in levels)),
+                ("missed cases", any(level.missed is not None for level in levels)),
+            )
+            if found
+        ]
+        if what:
+            groups = words.joined([grouping.name for grouping in target.fairness.groupings])
+            looked.append(f"{target.label}: {words.joined(what)} by {groups}.")
+    return " ".join(looked)
 
 
 def recalibrated(report: Report) -> str:

@@ -64,6 +64,11 @@ def not_drawn(target: Target) -> str:
         few = ["survival"] if events_by_horizon(target) < FEWEST_DRAWN else []
     if not few:
         return ""
+    if isinstance(curves, SurvivalCurves):
+        return (
+            f"Calibration of survival is not drawn: {FEWEST_DRAWN} events by the time are needed, or it "
+            "would show noise."
+        )
     return (
         f"Calibration of {words.joined(few)} is not drawn: {FEWEST_DRAWN} patients with and as many without "
         "are needed, or it would show noise."

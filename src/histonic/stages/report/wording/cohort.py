@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Literal
 
+from histonic.aggregators.base import is_fitted
 from histonic.runs.documents import FIRST_LOOK, CohortCounts, RunDocument
+from histonic.stages.report.document.sections import ChosenSettings
 from histonic.stages.report.wording.words import counted, joined
 
 
@@ -39,12 +43,55 @@ def split_words(run: RunDocument) -> str:
     )
 
 
-def folds_words(run: RunDocument, used: int, tested: int, without: int = 0) -> str:
+def fitted_of(run: RunDocument, search: Sequence[ChosenSettings] = ()) -> Literal["all", "some", "none"]:
+    """Which networks of a run are heads that were fitted at once: those of aggregators without weights.
+
+    Args:
+        run: The run.
+        search: What each fold chose, where settings were searched; folds may differ in the aggregator.
+    """
+    chosen = [re.search(r"(?:^|, )aggregator ([^,]+)", each.chosen) for each in search]
+    names = {each[1] for each in chosen if each} or {run.aggregator}
+    fitted = [is_fitted(name) for name in names]
+    return "all" if all(fitted) else "some" if any(fitted) else "none"
+
+
+_FITTED_TOGETHER = (
+    "the heads were fitted to training and validation patients together, with a penalty from a "
+    "cross-validation among them"
+)
+
+
+def stopping_words(run: RunDocument, search: Sequence[ChosenSettings] = ()) -> str:
+    """What validation patients did in the training, as a clause.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> stopping_words(SimpleNamespace(aggregator="convnet"))
+        'validation patients decided when training stopped'
+    """
+    stopped = "validation patients decided when training stopped"
+    fitted = fitted_of(run, search)
+    if fitted == "some":
+        return f"{stopped}; of aggregators without weights {_FITTED_TOGETHER}"
+    return _FITTED_TOGETHER if fitted == "all" else stopped
+
+
+def folds_words(
+    run: RunDocument, used: int, tested: int, without: int = 0, search: Sequence[ChosenSettings] = ()
+) -> str:
     """How the folds of the tables below came about."""
+    fitted = fitted_of(run, search)
     if run.split == "fixed":
+        how = {
+            "all": f"of the rest {_FITTED_TOGETHER}",
+            "some": f"the rest trained the networks and decided when training stopped; of aggregators "
+            f"without weights {_FITTED_TOGETHER}",
+            "none": "the rest trained the networks and decided when training stopped",
+        }[fitted]
         return (
-            f"{counted(tested, 'patient')} of {used} were set aside by the label table and predicted; the "
-            "rest trained the networks and decided when training stopped. The tables count the tested ones."
+            f"{counted(tested, 'patient')} of {used} were set aside by the label table and predicted; {how}. "
+            "The tables count the tested ones."
         )
     if run.split == "given folds":
         rest = f"; {used - tested} of {used} are tested in none" if tested < used else ""
@@ -56,16 +103,22 @@ def folds_words(run: RunDocument, used: int, tested: int, without: int = 0) -> s
         return (
             f"The label table says who trains, who validates and who is tested in each of {run.folds} folds"
             f"{rest}. Where it names nobody who validates, a fifth of those who train did.{absent}"
+            + (f" {stopping_words(run, search).capitalize()}." if fitted != "none" else "")
         )
     how = {
         "site": "every site lies in one part, so that no network was tested on a site it had seen",
         "given parts": "the label table says who is in which",
     }.get(run.split, "they are alike in targets and sites as far as possible")
     first = " The tables show the first of the repeats." if run.repeats > 1 else ""
+    learned = {
+        "all": f"and of the others {_FITTED_TOGETHER}",
+        "some": "another one decided when training stopped, and the networks learned from the rest; of "
+        f"aggregators without weights {_FITTED_TOGETHER}",
+        "none": "another one decided when training stopped, and the networks learned from the rest",
+    }[fitted]
     return (
         f"The patients were divided into {run.folds} parts; all slides of a patient are in the same part, "
-        f"and {how}. In turn each part was set aside and predicted (its fold), another one decided when "
-        f"training stopped, and the networks learned from the rest.{first}"
+        f"and {how}. In turn each part was set aside and predicted (its fold), {learned}.{first}"
     )
 
 

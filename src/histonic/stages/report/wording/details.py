@@ -261,9 +261,18 @@ def smooth_texts(row: CalibrationRow) -> tuple[str, str, str, str]:
     return f"{found.ici:.3f}", f"{found.e50:.3f}", f"{found.e90:.3f}", noise
 
 
-def floor_words(found: CalibrationDetails) -> str:
-    """From how many events on there is a smooth curve, and who stays below."""
+def floor_words(found: CalibrationDetails, kind: str) -> str:
+    """From how many events on there is a smooth curve, where some row stays below; see :class:`Task`."""
     below = [row for row in found.rows if row.smooth is None]
+    if kind == "survival":
+        below = [row for row in below if row.events < row.floor]
+        return (
+            f"ICI, E50 and E90 are given from {below[0].floor} events by the time; below that they would "
+            "show noise."
+            if below
+            else ""
+        )
+    below = [row for row in below if min(row.events, row.n - row.events) < row.floor]
     if not below:
         return ""
     return (

@@ -31,10 +31,10 @@ from histonic.stages.study.commands import steps_of
 from histonic.stages.study.examining import FILE
 from histonic.stages.study.file.reading import read_study
 from histonic.stages.study.planning import plan_study
-from histonic.stages.study.run import run_study
+from histonic.stages.study.run import _drop_unasked, run_study
 from histonic.stages.study.steps.inputs import table_hash
 from histonic.stages.study.steps.maps import find_maps
-from histonic.stages.study.steps.records import read_record
+from histonic.stages.study.steps.records import StepRecord, keep_record, read_record
 from histonic.stages.study.steps.running import EARLIER, forget, look_at
 
 PATIENTS = 10
@@ -168,6 +168,22 @@ def test_a_changed_option_of_the_report_redoes_the_report(folder: Path) -> None:
     run_study(study=file)
     assert hash_of(folder / "study/run/report.json") != page and stands(file) == DONE
     assert before == times(folder, "study/store/**/*") | times(folder, "study/run/bundle/*")
+
+
+def test_corrected_ages_and_figures_for_a_paper_redo_the_report(folder: Path) -> None:
+    file = write_study(folder, SMALL)
+    run_study(study=file)
+    assert stands(file) == DONE
+    write_labels(folder / "labels.xlsx", scores(), remark="a column of which the report reads age and sex")
+    found = stands(file)
+    assert (found["train"], found["report"]) == ("done", "to do")
+    file = write_study(folder, changed(SMALL, "report", figures="figs", checklist=["claim"]))
+    run_study(study=file)
+    assert (folder / "figs/figures.csv").is_file() and stands(file) == DONE
+    (folder / "study/run/checklist-claim.csv").unlink()
+    assert stands(file) == {**DONE, "report": "to do"}
+    run_study(study=file)
+    assert stands(file) == DONE
 
 
 def test_a_changed_target_trains_again_and_compresses_nothing(folder: Path) -> None:
@@ -373,6 +389,18 @@ def test_another_cohort_is_tested_and_leaves_with_its_line(tmp_path: Path) -> No
     run_study(study=write_study(tmp_path, SMALL))
     assert not scored.exists() and "Ulm hospital" not in (tmp_path / "study/run/report.html").read_text()
     assert times(tmp_path, "study/run/bundle/*") == trained
+
+
+def test_cohorts_that_the_study_never_had_stay_in_the_run(tmp_path: Path) -> None:
+    study = read_study(prepare(tmp_path))
+    external = tmp_path / "study/run/external"
+    for name in ("left", "mine"):
+        (external / name).mkdir(parents=True)
+    record = StepRecord(settings={"name": "left"}, inputs={}, versions={})
+    keep_record(study.out, "external-left", record)
+    _drop_unasked(study)
+    assert [path.name for path in external.iterdir()] == ["mine"]
+    assert read_record(study.out, "external-left") is None
 
 
 def test_labels_with_errors_end_it_before_anything_is_computed(tmp_path: Path) -> None:

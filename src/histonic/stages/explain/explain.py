@@ -86,11 +86,13 @@ class ExplainResult(Result):
         folder: ``RUN/explain/METHOD``.
         records: What ``explanation.json`` says, one item per target and slide that was asked for.
         failures: Target, slide and reason of what could not be explained.
+        folders: Of each of ``records``: ``RUN/explain/METHOD/TARGET/SLIDE``.
     """
 
     folder: Path
     records: list[Explanation] = field(default_factory=list)
     failures: list[tuple[str, str, str]] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
     listener.stage("explain", len(jobs))
     for job in jobs:
         try:
-            result.records.append(_explain_one(bench, job, result.folder, listener))
+            _explain_one(bench, job, result, listener)
         except HistonicError as error:
             # A slide that was asked for by name must not fail silently; of many, the others go on.
             if len(jobs) == 1 or isinstance(error, SettingsError):
@@ -230,16 +232,18 @@ def _ordered(run: Run, task: Task, first: list[str], *, everyone: bool) -> list[
     return [patient for name, patient in by_name.items() if name in predicted]
 
 
-def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> Explanation:
+def _explain_one(bench: _Bench, job: _Job, result: ExplainResult, progress: Progress) -> None:
     slide = find_map(bench.store, job.slide)
     bench.require_own(slide)
-    target = folder / job.task.name / _folder_name(bench, job, slide)
+    target = result.folder / job.task.name / _folder_name(bench, job, slide)
     inputs = _inputs(bench, job, slide)
     if (kept := _finished(target, inputs, slide.knows_level0)) is not None:
         if kept.why != job.why and job.why != "asked":
             kept = kept.model_copy(update={"why": job.why})
             write_document(target / RECORD, kept)
-        return kept
+        result.records.append(kept)
+        result.folders.append(target)
+        return
     # A map given by its path is none of the cohort, even if it has the name of one that is.
     named_by_path = job.slide != slide.slide_id
     networks = (
@@ -297,7 +301,8 @@ def _explain_one(bench: _Bench, job: _Job, folder: Path, progress: Progress) -> 
             f"{job.task.name}, {slide.slide_id}: validation shrank the predictions to nothing, so that the "
             "prediction is the baseline and no cell speaks for anything"
         )
-    return record
+    result.records.append(record)
+    result.folders.append(target)
 
 
 def _stain_note(slide: CompressedSlide) -> str:

@@ -27,7 +27,14 @@ from histonic.stages.study.file.reading import Study, read_study
 from histonic.stages.study.file.settings import RunStudyKeywords, RunStudySettings
 from histonic.stages.study.planning import StudyPlan, plan_study, with_precision
 from histonic.stages.study.steps.records import read_record
-from histonic.stages.study.steps.running import StepState, drop_report, forget, look_at, run_step
+from histonic.stages.study.steps.running import (
+    StepState,
+    drop_explanations,
+    drop_report,
+    forget,
+    look_at,
+    run_step,
+)
 from histonic.stages.study.steps.step import Step
 
 
@@ -135,7 +142,7 @@ def _do(study: Study, step: Step, progress: Progress, known: StepState | None) -
     """Do a step if it is not done; what shows its earlier result goes first."""
     state = known or look_at(study.out, step)
     if state.kind != "done" and step.verb in ("explain", "external"):
-        drop_report(run_of(study))
+        drop_report(study.out, run_of(study))
     if state.kind != "done" and step.verb == "train":
         progress.say(f"  {train_time(step.settings, read_record(study.out, step.name)).line()}")
     return run_step(study.out, step, progress, state)
@@ -161,12 +168,16 @@ def _drop_unasked(study: Study) -> None:
     run = run_of(study)
     names = {each.name for each in study.externals}
     for folder in sorted((run / "external").glob("*")):
-        if folder.name not in names:
+        name = Step(folder.name, "external", {}).name
+        record = read_record(study.out, name)
+        # A cohort of which there is no record was tested by the single command, and stays.
+        if folder.name not in names and record is not None and record.settings.get("name") == folder.name:
             set_aside(folder)
-            forget(study.out, Step(folder.name, "external", {}).name)
+            forget(study.out, name)
     name = Step("", "explain", {}).name
-    if study.explain is None and read_record(study.out, name) is not None:
-        set_aside(run / "explain")  # the report makes those that it shows
+    record = read_record(study.out, name)
+    if study.explain is None and record is not None:
+        drop_explanations(study.out, record)  # the report makes those that it shows
         forget(study.out, name)
 
 

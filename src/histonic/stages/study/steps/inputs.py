@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from histonic.core.errors import HistonicError, RunError
+from histonic.core.errors import HistonicError, RunError, TableError
 from histonic.core.files import files_below, hash_of
 from histonic.core.settings import Settings
 from histonic.data.maps.store import Store, map_folder, read_map_facts
 from histonic.data.tables.files import read_table
-from histonic.runs.run import read_cohort, read_facts
+from histonic.runs.documents import RunSettings
+from histonic.runs.run import read_cohort, read_facts, read_settings
 from histonic.stages.audit.settings import AuditSettings
 from histonic.stages.explain.settings import ExplainSettings
 from histonic.stages.predict.settings import ExternalSettings, PredictSettings
@@ -175,9 +176,23 @@ def _of_report(settings: ReportSettings) -> MadeOf:
     inputs["other cohorts"] = hashed(
         [_files_hash(run, run.glob(f"external/*/{name}")) for name in ("external.json", "predictions/*.csv")]
     )
-    if (settings.subgroups or settings.clinical) and isinstance(settings.labels, Path):
-        inputs["labels"] = hash_of(settings.labels)
-    return MadeOf(plain(settings), inputs)
+    inputs["labels"] = _tables_of_run(read_settings(run), settings.labels)
+    figures = None if settings.figures is None else str(settings.figures)
+    return MadeOf({**plain(settings), "figures": figures}, inputs)
+
+
+def _tables_of_run(settings: RunSettings, moved: Any) -> str:
+    """Hash of the tables of a run, of which the report reads sex, age and site also where nobody asks."""
+    labels = settings.labels if moved is None else moved
+    places = [(labels, settings.label_sheet), (settings.slide_table, settings.slide_sheet)]
+    found = []
+    for path, sheet in places:
+        if isinstance(path, Path) and path.is_file():
+            try:
+                found.append(table_hash(path, sheet))
+            except TableError:  # the report says so, or does without it
+                found.append(hash_of(path))
+    return hashed(found)
 
 
 def _of_prediction(settings: PredictSettings) -> MadeOf:

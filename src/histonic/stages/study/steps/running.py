@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import pandas as pd
 
 from histonic.core.errors import HistonicError, RunError
 from histonic.core.files import hash_of, set_aside
@@ -23,6 +25,7 @@ from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
 from histonic.stages.explain.explain import explain
+from histonic.stages.explain.files import write_summary
 from histonic.stages.explain.settings import ExplainSettings
 from histonic.stages.predict.external import external_test
 from histonic.stages.predict.predict import predict
@@ -62,7 +65,9 @@ VERBS: Mapping[str, tuple[type[Any], Callable[..., Any]]] = {
 """What each verb takes, and does."""
 EARLIER = "earlier"
 """Folder of results that were finished and are no longer those of the study."""
-REPORT_FILES = ("report.html", "report.json")
+REPORT_FILES = ("report.html", "report.json", "report.pdf", "report-cases-*.html")
+"""Patterns of what a report writes into the run, beside checklists."""
+CHECKLIST_SUFFIXES = ("html", "csv", "md")
 Kind = Literal["done", "goes on", "to do"]
 
 
@@ -196,11 +201,56 @@ def tell_failures(step: Step, result: Any, progress: Progress) -> int:
     return len(failures)
 
 
-def drop_report(run: Path) -> None:
-    """Take a report away that shows what is made anew now."""
-    for name in REPORT_FILES:
-        (run / name).unlink(missing_ok=True)
+def drop_report(folder: Path, run: Path) -> None:
+    """Take a report away that shows what is made anew now; a checklist that was filled in is moved.
+
+    Args:
+        folder: Of the study.
+        run: Of the report.
+    """
+    for path in _written_files(run, REPORT_FILES):
+        path.unlink(missing_ok=True)
+    record = read_record(folder, "report")
+    for name, known in {} if record is None else dict(record.outputs).items():
+        path = folder / name
+        if path.name.startswith("checklist-") and path.is_file():
+            if hash_of(path) != known:
+                keep_aside(path, folder / EARLIER)
+            path.unlink(missing_ok=True)
     shutil.rmtree(run / "ordered", ignore_errors=True)
+
+
+def _written_files(run: Path, patterns: Iterable[str]) -> list[Path]:
+    found = (path for pattern in patterns for path in run.glob(pattern))
+    return sorted(path for path in found if path.is_file())
+
+
+def _of_report(settings: ReportSettings) -> list[Path]:
+    """What a report has written: its page, checklists, and figures for a paper."""
+    lists = (f"checklist-{name}.{suffix}" for name in settings.checklist for suffix in CHECKLIST_SUFFIXES)
+    found = _written_files(settings.run, (*REPORT_FILES, *lists))
+    if settings.figures is not None:
+        table = settings.figures / "figures.csv"
+        drawn = [settings.figures / name for name in pd.read_csv(table, dtype=str)["file"]]
+        found += [table, *drawn, *(path.with_suffix(".csv") for path in drawn)]
+    return found
+
+
+def drop_explanations(folder: Path, record: StepRecord) -> None:
+    """Delete the explanations that a step made; those of the single command stay.
+
+    Args:
+        folder: Of the study.
+        record: Of the step.
+    """
+    made = {(folder / name).parent for name in record.outputs}
+    for path in made:
+        set_aside(path)
+    for method in {path.parents[1] for path in made}:
+        if any(method.glob("*/*/explanation.json")):
+            write_summary(method)
+        else:
+            set_aside(method)
 
 
 def forget(folder: Path, name: str) -> None:
@@ -232,27 +282,33 @@ def _of_maps(found: MapsFound) -> MadeOf:
 
 
 def _clear(folder: Path, state: StepState) -> None:
-    """Take away what the step left before."""
+    """Take away what the step left before; what no record names is not the study's to delete."""
     settings: Any = state.settings
     verb = state.step.verb
     if verb == "compress" and state.maps is not None:
         clear_maps(state.maps, folder / EARLIER)
     elif verb == "train":
-        if (settings.out / "run.json").is_file():
-            keep_aside(settings.out, folder / EARLIER)
-        elif settings.out.exists():
-            set_aside(settings.out)
+        _take_away(settings.out, folder, state, is_finished=(settings.out / "run.json").is_file())
     elif verb == "explain" and state.record is not None:
-        # What was explained by the single command is kept by it where it is the same.
-        set_aside(settings.run / "explain")
+        drop_explanations(folder, state.record)
     elif verb == "external":
-        set_aside(settings.run / "external" / settings.name)
+        _take_away(settings.run / "external" / settings.name, folder, state)
     elif verb == "report":
-        drop_report(settings.run)
+        drop_report(folder, settings.run)
     elif verb == "audit" and settings.out is not None:
-        set_aside(settings.out)
+        _take_away(settings.out, folder, state)
     elif verb == "predict":
+        if state.record is None:
+            keep_aside(settings.out, folder / EARLIER)
         settings.out.unlink(missing_ok=True)
+
+
+def _take_away(path: Path, folder: Path, state: StepState, *, is_finished: bool = False) -> None:
+    """Delete what the study made itself and has to make anew; move all else to :data:`EARLIER`."""
+    if state.record is None or is_finished:
+        keep_aside(path, folder / EARLIER)
+    else:
+        set_aside(path)
 
 
 def _outputs(step: Step, settings: Any, result: Any) -> list[Path]:
@@ -261,9 +317,9 @@ def _outputs(step: Step, settings: Any, result: Any) -> list[Path]:
         names = [*read_facts(settings.out).files, "run.json", "bundle/bundle.json"]
         return [settings.out / name for name in names]
     if step.verb == "report":
-        return [settings.run / name for name in REPORT_FILES]
+        return _of_report(settings)
     if step.verb == "explain":
-        return sorted(result.folder.glob("**/explanation.json"))
+        return sorted({path / "explanation.json" for path in result.folders})
     if step.verb == "external":
         return [path for path in sorted(result.rglob("*")) if path.is_file()]
     if step.verb == "audit" and settings.out is not None:

@@ -104,3 +104,16 @@ def test_two_cohorts_of_one_name_are_refused(folder: Path) -> None:
 def test_lines_count_from_one(folder: Path) -> None:
     file = write(folder, GOOD)
     assert line_of(file, ["compress", "slides"]) == 4 and line_of(file, ["external", 0, "labels"]) == 19
+
+
+def test_cohorts_whose_records_would_be_one_file_are_refused(folder: Path) -> None:
+    second = GOOD[GOOD.index("- name") :].replace("Utrecht", "Ulm-A")
+    with pytest.raises(SettingsError, match=r"'Ulm A' and 'Ulm-A'"):
+        read_study(write(folder, GOOD.replace("Utrecht", "Ulm A") + second))
+
+
+def test_a_picture_of_stains_lies_beside_the_file(folder: Path) -> None:
+    for reference, read in (("he.png", str(folder / "he.png")), ("histonic-he", "histonic-he")):
+        stain = f"  stain: {{method: macenko, reference: {reference}}}\n"
+        study = read_study(write(folder, GOOD.replace("  encoder: colour\n", f"  encoder: colour\n{stain}")))
+        assert study.compress["stain"]["reference"] == read

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from histonic.core.documents import read_yaml
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import is_url
-from histonic.core.settings import Settings, make_settings
+from histonic.core.settings import HE_REFERENCE, Settings, make_settings
 from histonic.data.tables.settings import TableSettings
 from histonic.stages.audit.settings import AuditSettings
 from histonic.stages.compress.settings import CompressSettings
@@ -23,6 +23,7 @@ from histonic.stages.predict.settings import ExternalSettings
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.study.file.lines import Place, line_of
 from histonic.stages.study.file.settings import StudySettings
+from histonic.stages.study.steps.step import Step
 from histonic.stages.train.settings import TrainSettings
 
 TODO = "Write it as 'histonic init' does."
@@ -155,6 +156,10 @@ def _named(file: Path, externals: Sequence[dict[str, Any]]) -> list[dict[str, An
         if names.index(name) < number:
             found = f"Two cohorts are called {name!r}."
             raise _error(file, ("external", number, "name"), found, "Give each a name of its own.")
+        records = [Step(each, "external", {}).name for each in names]
+        if (first := records.index(records[number])) < number:
+            found = f"The cohorts {names[first]!r} and {name!r} would have the same files of records."
+            raise _error(file, ("external", number, "name"), found, "Let them differ in letters or digits.")
     return list(externals)
 
 
@@ -258,6 +263,11 @@ def _with_paths(file: Path, place: Place, model: type[Settings], values: Mapping
         kind = str(model.model_fields[key].annotation) if key in model.model_fields else ""
         if key == "encoder" and isinstance(value, str) and _is_file_name(file, value):
             found[key] = str(_absolute(file, value))
+        elif key == "stain" and isinstance(value, dict) and isinstance(value.get("reference"), str):
+            reference = value["reference"]
+            if reference != HE_REFERENCE:
+                where = [*place, key, "reference"]
+                found[key] = {**value, "reference": _there(file, where, "reference", reference)}
         elif key == "other" and isinstance(value, dict):
             found[key] = {name: str(_absolute(file, str(path))) for name, path in value.items()}
         elif "Path" not in kind or not value:

@@ -193,7 +193,10 @@ def _write_compress(
                 text.comment(f"  {reason}", 2)
     if settings.sheet:
         text.key("sheet", list(settings.sheet))
-    text.key("encoder", settings.encoder, why="tiles to codes; 'histonic list' names others")
+    encoder = settings.encoder
+    if Path(encoder).is_file():
+        encoder = _path(settings.file, Path(encoder))  # the study reads it from its own folder
+    text.key("encoder", encoder, why="tiles to codes; 'histonic list' names others")
     if settings.masks is not None:
         text.key("masks", _path(settings.file, settings.masks))
     _more(text, CompressSettings, [key for key in COMPRESS_MORE if key != "masks" or settings.masks is None])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from histonic.stages.study.steps.records import StepRecord
 
 BESIDE_MAPS = ("reader", "private")
 """Settings on which maps depend, though no map says so."""
+MOST_NAMED = 3
 WORDS = {
     "absent": "its file is no longer there",
     "outdated": "damaged, or made with another resolution or mask",
@@ -86,7 +86,8 @@ def find_maps(settings: CompressSettings, record: StepRecord | None) -> MapsFoun
         record: Of the compression before; None if there was none.
 
     Raises:
-        SettingsError: A setting is wrong, or not one of the slides is where it should be.
+        SettingsError: A setting is wrong, not one of the slides is where it should be, or some that have a
+            map cannot be reached.
         TableError: A table of slides is wrong.
         EncoderError: The encoder cannot be loaded.
     """
@@ -103,14 +104,28 @@ def find_maps(settings: CompressSettings, record: StepRecord | None) -> MapsFoun
     if maker:
         return MapsFound(resolved, rows, waiting=rows, maker=maker)
     ready, waiting, wrong = [], [], {}
+    unreached: list[str] = []
     for row in rows:
-        state = "outdated" if row.slide_id in damaged else _state(row, resolved)
+        try:
+            state = "outdated" if row.slide_id in damaged else _state(row, resolved)
+        except (SlideError, OSError) as error:
+            if row.slide_id in facts:
+                unreached.append(f"{row.slide_id} ({getattr(error, 'found', None) or error})")
+            state = "absent"  # compressing it will say what is wrong
         if state == "done":
             ready.append(row.slide_id)
             continue
         waiting.append(row)
         if row.slide_id in facts or row.slide_id in damaged:
             wrong[row.slide_id] = WORDS[state]
+    if unreached:
+        more = f" and {len(unreached) - MOST_NAMED} more" if len(unreached) > MOST_NAMED else ""
+        raise SettingsError(
+            f"Compare the maps in {resolved.out} with their slides.",
+            f"{len(unreached)} slides that have a map cannot be read now: "
+            f"{', '.join(unreached[:MOST_NAMED])}{more}.",
+            "Check network, server and permissions, or take them off the list; their maps are kept.",
+        )
     listed = {row.slide_id for row in rows}
     unlisted = tuple(sorted({*facts, *damaged} - listed))
     waits = {row.slide_id for row in waiting} - set(wrong)
@@ -189,10 +204,14 @@ def _facts_of(store: Path) -> tuple[dict[str, MapFacts], set[str]]:
 
 
 def _state(row: SlideRow, settings: CompressSettings) -> str:
-    with suppress(SlideError, OSError):
-        require_usable_id(row)
-        return state_of(row, settings)
-    return "absent"  # compressing it will say what is wrong
+    """How a map stands to its slide.
+
+    Raises:
+        SlideError: The slide cannot be asked now, which does not say that it is gone.
+        OSError: Likewise.
+    """
+    require_usable_id(row)
+    return state_of(row, settings)
 
 
 def _other_maker(

@@ -98,3 +98,8 @@ def test_what_a_ring_runs_around_belongs_to_the_area(ring: np.ndarray) -> None:
     steps = (angles[1] - angles[0] + np.pi) % (2 * np.pi) - np.pi
     winding = np.rint(steps.sum(axis=1) / (2 * np.pi)).astype(int)
     assert np.array_equal(inside, winding != 0)
+
+
+def test_a_corner_beyond_every_slide_is_refused() -> None:
+    with pytest.raises(ValueError, match="pixels away"):
+        repair([np.array([[0.0, 0.0], [1e200, 0.0], [0.0, 4.0]])])

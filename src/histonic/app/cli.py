@@ -99,7 +99,12 @@ def _run() -> int:
     with Output(sys.argv[1:]) as output:
         code = _ended(output)
         if code != PIPE_CODE:
-            output.end(code)
+            try:
+                output.end(code)
+            except OSError as error:
+                told, code = unforeseen(error, output.log)
+                if told is not None:
+                    click.echo(f"histonic: {told}", err=True)
     return code
 
 

@@ -43,6 +43,10 @@ class Repaired:
     lost: str = ""
 
 
+MOST_PX = 2.0**31
+"""Farther away no corner of a slide lies; areas of such polygons would be lost in rounding."""
+
+
 def repair(rings: Sequence[Ring]) -> Repaired:
     """Make the rings of a polygon valid.
 
@@ -67,6 +71,8 @@ def repair(rings: Sequence[Ring]) -> Repaired:
     for place, ring in enumerate(rings):
         if not np.isfinite(ring).all():
             raise ValueError("a corner is no number")
+        if len(ring) and np.abs(ring).max() > MOST_PX:
+            raise ValueError(f"a corner lies {np.abs(ring).max():.3g} pixels away")
         single = ring[np.concatenate([[True], (ring[1:] != ring[:-1]).any(axis=1)])] if len(ring) else ring
         if len(np.unique(single, axis=0)) >= 3:
             repaired[DOUBLED] += len(single) < len(ring)

@@ -147,3 +147,16 @@ def test_nohup_is_respected() -> None:
     began = time.monotonic()
     process.communicate(timeout=20)
     assert process.returncode == 0 and time.monotonic() - began > 0.2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_object_that_cannot_be_printed_is_told() -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", RAISING.format("pass").replace('"go"]', '"go", "--json"]')],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr

@@ -233,3 +233,8 @@ def test_a_quiet_progress_tells_only_the_log(tmp_path: Path, capsys: pytest.Capt
     kinds = [line.split()[2] for line in (tmp_path / "a.log").read_text().splitlines()]
     assert kinds[3:] == ["progress", "note", "detail", "warning", "detail", "end"]
     assert output.answer.notes == ["a note"] and output.answer.warnings == ["odd"]
+
+
+def test_help_is_no_object(tmp_path: Path) -> None:
+    shown = typed("list", "--json", "--help", cwd=tmp_path)
+    assert shown.code == 0 and "Usage" in shown.out and "exit_code" not in shown.out

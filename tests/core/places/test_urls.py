@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from histonic.core.places.urls import GivenPlace, Url, is_url, place_of
+from histonic.core.places.urls import GivenPlace, Url, is_url, place_of, without_secrets
 from histonic.core.settings import Settings, plain_settings
 
 
@@ -52,3 +52,9 @@ def test_settings_take_both_and_store_no_query() -> None:
     assert given.model_copy().slides == Given.model_validate(given.model_dump()).slides == given.slides
     assert "KKK" not in given.model_dump_json() + json.dumps(plain_settings(given)) + repr(given)
     assert plain_settings(given, private=True) == {"slides": ["(private)"] * 3}
+
+
+def test_words_of_a_command_line_show_no_secrets() -> None:
+    words = "http://u:p,w'd@h/x.svs?y=1,https://me:pw@host.org/case 1.svs?sig=token"
+    assert without_secrets(words) == "http://h/x.svshttps://host.org/case 1.svs"
+    assert without_secrets("C:/slides/a.svs") == "C:/slides/a.svs"

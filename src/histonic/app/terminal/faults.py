@@ -19,6 +19,7 @@ import click
 from histonic.app.terminal.logs import LogFile
 from histonic.core.errors import HistonicError
 from histonic.core.files import output_error
+from histonic.core.places.urls import without_secrets
 
 FAULT_CODE = 70
 """A fault of histonic itself, or no memory left (``EX_SOFTWARE`` of ``sysexits.h``)."""
@@ -79,7 +80,7 @@ def end_quietly(code: int) -> int:
 
 
 def _described(error: Exception, given: LogFile | None) -> HistonicError:
-    asked = f"Run '{' '.join(['histonic', *sys.argv[1:]])}'."
+    asked = f"Run '{' '.join(['histonic', *map(without_secrets, sys.argv[1:])])}'."
     if given is not None:
         given.write("fault", "".join(traceback.format_exception(error)))
     log = _write_log(error) if given is None else given.path
@@ -118,7 +119,7 @@ def _write_log(error: Exception) -> str | None:
 
     lines = [
         f"histonic {version('histonic')}",
-        f"command: {sys.argv}",
+        f"command: {[without_secrets(word) for word in sys.argv]}",
         f"folder: {os.getcwd()}",
         f"Python {sys.version}",
         f"platform: {platform.platform()}, {os.cpu_count()} processors",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from histonic.core.files import output_error
+from histonic.core.places.urls import without_secrets
 
 
 class LogFile(logging.Handler):
@@ -55,7 +56,7 @@ class LogFile(logging.Handler):
             f"histonic {version('histonic')}, Python {platform.python_version()}, {platform.platform()}, "
             f"{os.cpu_count()} processors",
         )
-        self.write("begin", f"command: {sys.argv}")
+        self.write("begin", f"command: {[without_secrets(word) for word in sys.argv]}")
         self.write("begin", f"folder: {os.getcwd()}")
         logging.getLogger().addHandler(self)
         self._own_level = logging.getLogger("histonic").level

@@ -20,6 +20,7 @@ import click
 from histonic.app.terminal.faults import stop_printing
 from histonic.app.terminal.logs import LogFile
 from histonic.core.errors import HistonicError
+from histonic.core.places.urls import without_secrets
 
 
 @dataclass
@@ -177,7 +178,7 @@ class Output:
             return
         self._error = {
             "kind": kind or type(error).__name__,
-            "asked": error.asked,
+            "asked": " ".join(map(without_secrets, error.asked.split(" "))),
             "found": error.found,
             "todo": error.todo,
         }
@@ -191,11 +192,13 @@ class Output:
 
     def end(self, code: int) -> None:
         """Print the JSON object, if it was asked for, and close the log."""
-        if self.json:
-            print_object = json.dumps(self.told(code), ensure_ascii=False, allow_nan=False)
-            click.echo(print_object)
-        if self.log is not None:
-            self.log.end(code)
+        try:
+            if self.json and (self.command or self._error or code):  # no command: help or version was printed
+                # Names need not be text that the terminal's encoding has.
+                click.echo(json.dumps(self.told(code), ensure_ascii=True, allow_nan=False))
+        finally:
+            if self.log is not None:
+                self.log.end(code)
 
     def told(self, code: int) -> dict[str, Any]:
         """The JSON object, as plain values; docs/how-to/scripts.md says what its keys mean."""

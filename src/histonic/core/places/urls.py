@@ -15,6 +15,7 @@ from histonic.core.places.frames import Frame, FrameTable, table_of
 from histonic.core.places.images import HeldSlide, OpenedSlide, Pixels, held_slide, held_slides
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_URL_IN_WORD = re.compile(rf"{_URL.pattern}(?:(?!{_URL.pattern}).)*", re.DOTALL)
 
 
 class Url:
@@ -85,6 +86,18 @@ class Url:
         return core_schema.is_instance_schema(
             cls, serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json")
         )
+
+
+def without_secrets(word: str) -> str:
+    """A word of a command line in which every URL is as it may be shown: without password and query.
+
+    A URL goes on to the end of the word or to the next URL, since names and passwords may hold anything.
+
+    Example:
+        >>> without_secrets("--slides=https://me:secret@host.org/case 1.svs?signature=xyz")
+        '--slides=https://host.org/case 1.svs'
+    """
+    return _URL_IN_WORD.sub(lambda found: str(Url(found.group())), word)
 
 
 def is_url(given: object) -> bool:

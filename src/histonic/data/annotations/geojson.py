@@ -35,7 +35,7 @@ def read_geojson(file: Path, asked: str) -> Annotations:
         found = _collect(content)
     except RecursionError as error:
         raise MaskError(asked, "Its lists are nested too deeply.", "Export it from QuPath again.") from error
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise MaskError(
             asked, f"It is no GeoJSON: {error!r}.", "Export it from QuPath as GeoJSON."
         ) from error

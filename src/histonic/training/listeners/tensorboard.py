@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import warnings
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -85,14 +86,20 @@ class TensorBoard(Listener):
         return self._writers[network]
 
     def close(self) -> None:
-        """Write what is still to be written, and close the files."""
+        """Write what is still to be written, and close the files; a disk that is full is warned of once."""
+        lost: list[OSError] = []
         with self._lock:
             for writer in self._writers.values():
-                writer.close()
+                try:
+                    writer.close()
+                except OSError as error:
+                    lost.append(error)
             if self._is_new and not self._writers:
                 with suppress(OSError):  # another one writes there
                     self.folder.rmdir()
             self._writers.clear()
+        if lost:  # what was trained is whole all the same
+            warnings.warn(f"What TensorBoard shows in {self.folder} lacks its end: {lost[0]}", stacklevel=2)
 
     def __enter__(self) -> Self:
         return self

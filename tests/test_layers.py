@@ -47,7 +47,7 @@ INNER_FLOORS = {
         {"study"},
     ],
     "simulate": [{""}, {"low_signal", "challenges"}],
-    "stages/study": [{"steps", "file"}, {"frame"}, {"recipes", "needles", "rectangles"}, {""}],
+    "stages/study": [{"steps"}, {"file"}, {"frame"}, {"recipes", "needles", "rectangles"}, {""}],
     "stages/explain": [{"attribution"}, {""}],
     "stages/train": [{"splitting"}, {""}],
     "stages/transfer": [{"tiles"}, {""}],

@@ -55,4 +55,4 @@ def test_a_view_has_its_own_resolution() -> None:
 
 def test_a_resolution_as_text_is_refused() -> None:
     with pytest.raises(SettingsError, match="no number but str"):
-        HeldSlide(np.zeros((8, 8, 3), np.uint8), "0.5", "a")  # type: ignore[arg-type]
+        make_settings(Reading, {"slides": {"a": (np.zeros((8, 8, 3), np.uint8), "0.5")}})

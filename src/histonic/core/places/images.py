@@ -10,7 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic_core import core_schema
 
-from histonic.core.errors import SettingsError
 from histonic.core.places.frames import FrameTable, table_of
 
 
@@ -43,14 +42,11 @@ def _number(mpp: Any, name: str) -> float:
     """Microns per pixel as a number.
 
     Raises:
-        SettingsError: It is none.
+        ValueError: It is none.
     """
     if isinstance(mpp, bool) or not hasattr(mpp, "__float__"):
-        raise SettingsError(
-            f"Take the image {name or 'without a name'} as a slide, at {mpp!r} microns per pixel.",
-            f"That is no number but {type(mpp).__name__}.",
-            "Give the mpp as a number, such as 0.5.",
-        )
+        kind = type(mpp).__name__
+        raise ValueError(f"microns per pixel of the image {name!r} are {mpp!r}, no number but {kind}")
     return float(mpp)
 
 

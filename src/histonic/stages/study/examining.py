@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from histonic.core.errors import TableError
 from histonic.core.files import hash_of, write_text
 from histonic.core.progress import Progress
 from histonic.core.settings import make_settings
+from histonic.data.tables.settings import TableSettings
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.stages.doctor.doctor import examine_slides, examine_table
 from histonic.stages.doctor.result import DoctorLine
@@ -61,9 +64,11 @@ def look_for_doctor(folder: Path, step: Step, maps: MapsFound) -> ToExamine:
     settings: DoctorSettings = make_settings(DoctorSettings, step.settings, "the settings of the doctor")
     record = read_record(folder, step.name)
     record = record if record is not None and record.is_finished else None
-    seen = {} if record is None else record.inputs
-    waiting = {_key(row): _state(row) for row in maps.waiting}
     settings_now = plain(settings)
+    # Slides that were seen for another encoder or resolution are not seen for this one.
+    is_same = record is not None and _of_slides(record.settings) == _of_slides(settings_now)
+    seen = record.inputs if record is not None and is_same else {}
+    waiting = {_key(row): _state(row) for row in maps.waiting}
     inputs = {"labels": tables_hash(settings), **waiting}
     slides = tuple(row for row in maps.waiting if seen.get(_key(row)) != waiting[_key(row)])
     reasons = []
@@ -116,6 +121,12 @@ def examine_study(
     )
     keep_record(folder, step.name, record)
     return [*lines, *table]
+
+
+def _of_slides(settings: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Those settings on which what is said of a slide depends: all but the label table's."""
+    of_labels = {*TableSettings.model_fields, "target"}
+    return {key: value for key, value in settings.items() if key not in of_labels}
 
 
 def _key(row: SlideRow) -> str:

@@ -10,7 +10,11 @@ import pytest
 from histonic.core.errors import RunError
 from histonic.core.files import hash_of
 from histonic.core.progress import Silent
+from histonic.data.tables.slide_lists import SlideRow
+from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.study.examining import ToExamine, look_for_doctor
 from histonic.stages.study.steps import running
+from histonic.stages.study.steps.maps import MapsFound
 from histonic.stages.study.steps.records import MadeOf, StepRecord, keep_record
 from histonic.stages.study.steps.running import (
     EARLIER,
@@ -80,6 +84,27 @@ def test_explanations_of_the_single_command_stay(tmp_path: Path, monkeypatch: py
     drop_explanations(tmp_path, StepRecord.begun(MADE_OF).model_copy(update={"outputs": outputs}))
     assert [path.parent for path in explain.rglob("explanation.json")] == [mine]
     assert summed == [explain / "occlusion"] and not (explain / "hires-cam").exists()
+
+
+def test_slides_are_examined_again_for_another_resolution(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("patient_id,slide_id,score\nP1,s1,2.0\n")
+    row = SlideRow("s1", tmp_path / "s1.svs")
+    compress = CompressSettings(slides=(str(row.path),), encoder="colour", out=tmp_path / "store")
+    maps = MapsFound(compress, (row,), waiting=(row,))
+    values: dict[str, Any] = {
+        "slides": [str(row.path)],
+        "labels": str(labels),
+        "target": ["score:regression"],
+    }
+
+    def looked(**more: Any) -> ToExamine:
+        return look_for_doctor(tmp_path, Step("", "doctor", {**values, **more}), maps)
+
+    record = StepRecord.begun(looked().made_of).model_copy(update={"is_finished": True})
+    keep_record(tmp_path, "doctor", record)
+    assert looked().is_done and looked(target=["score:ordinal"]).slides == ()
+    assert looked(mpp=0.25).slides == (row,)
 
 
 def test_all_that_a_report_wrote_goes_with_it_but_not_what_was_filled_in(tmp_path: Path) -> None:

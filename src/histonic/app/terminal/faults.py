@@ -17,9 +17,9 @@ from types import FrameType
 import click
 
 from histonic.app.terminal.logs import LogFile
+from histonic.app.terminal.secrets import without_secrets
 from histonic.core.errors import HistonicError
 from histonic.core.files import output_error
-from histonic.core.places.urls import without_secrets
 
 FAULT_CODE = 70
 """A fault of histonic itself, or no memory left (``EX_SOFTWARE`` of ``sysexits.h``)."""

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from histonic.app.terminal.secrets import without_secrets
 from histonic.core.files import output_error
-from histonic.core.places.urls import without_secrets
 
 
 class LogFile(logging.Handler):

@@ -19,8 +19,8 @@ import click
 
 from histonic.app.terminal.faults import stop_printing
 from histonic.app.terminal.logs import LogFile
+from histonic.app.terminal.secrets import without_secrets
 from histonic.core.errors import HistonicError
-from histonic.core.places.urls import without_secrets
 
 
 @dataclass

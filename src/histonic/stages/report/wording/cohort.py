@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from histonic.aggregators.base import is_fitted
+from histonic.core.errors import SettingsError
 from histonic.runs.documents import FIRST_LOOK, CohortCounts, RunDocument
 from histonic.stages.report.document.sections import ChosenSettings
 from histonic.stages.report.wording.words import counted, joined
@@ -52,8 +53,15 @@ def fitted_of(run: RunDocument, search: Sequence[ChosenSettings] = ()) -> Litera
     """
     chosen = [re.search(r"(?:^|, )aggregator ([^,]+)", each.chosen) for each in search]
     names = {each[1] for each in chosen if each} or {run.aggregator}
-    fitted = [is_fitted(name) for name in names]
+    fitted = [_is_known_fitted(name) for name in names]
     return "all" if all(fitted) else "some" if any(fitted) else "none"
+
+
+def _is_known_fitted(aggregator: str) -> bool:
+    try:
+        return is_fitted(aggregator)
+    except SettingsError:
+        return False  # of a package, or of a session, that is not here: such have weights
 
 
 _FITTED_TOGETHER = (

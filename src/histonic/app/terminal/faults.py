@@ -16,8 +16,7 @@ from types import FrameType
 
 import click
 
-from histonic.app.terminal.logs import LogFile
-from histonic.app.terminal.secrets import without_secrets
+from histonic.app.terminal.logs import LogFile, shown_words
 from histonic.core.errors import HistonicError
 from histonic.core.files import output_error
 
@@ -80,7 +79,7 @@ def end_quietly(code: int) -> int:
 
 
 def _described(error: Exception, given: LogFile | None) -> HistonicError:
-    asked = f"Run '{' '.join(['histonic', *map(without_secrets, sys.argv[1:])])}'."
+    asked = f"Run '{' '.join(['histonic', *shown_words(sys.argv[1:])])}'."
     if given is not None:
         given.write("fault", "".join(traceback.format_exception(error)))
     log = _write_log(error) if given is None else given.path
@@ -119,7 +118,7 @@ def _write_log(error: Exception) -> str | None:
 
     lines = [
         f"histonic {version('histonic')}",
-        f"command: {[without_secrets(word) for word in sys.argv]}",
+        f"command: {shown_words(sys.argv)}",
         f"folder: {os.getcwd()}",
         f"Python {sys.version}",
         f"platform: {platform.platform()}, {os.cpu_count()} processors",

@@ -9,13 +9,24 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from histonic.app.terminal.secrets import without_secrets
 from histonic.core.files import output_error
+
+
+def shown_words(words: Sequence[str]) -> list[str]:
+    """Words of a command as they may be shown: URLs without passwords and keys.
+
+    Example:
+        >>> shown_words(["doctor", "https://me:secret@host.org/a.svs?key=xyz"])
+        ['doctor', 'https://host.org/a.svs']
+    """
+    from histonic.core.places.urls import without_secrets  # settings come with it, which help needs not
+
+    return [without_secrets(word) for word in words]
 
 
 class LogFile(logging.Handler):
@@ -56,7 +67,7 @@ class LogFile(logging.Handler):
             f"histonic {version('histonic')}, Python {platform.python_version()}, {platform.platform()}, "
             f"{os.cpu_count()} processors",
         )
-        self.write("begin", f"command: {[without_secrets(word) for word in sys.argv]}")
+        self.write("begin", f"command: {shown_words(sys.argv)}")
         self.write("begin", f"folder: {os.getcwd()}")
         logging.getLogger().addHandler(self)
         self._own_level = logging.getLogger("histonic").level

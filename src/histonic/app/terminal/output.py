@@ -18,8 +18,7 @@ from typing import Any, Self, TextIO
 import click
 
 from histonic.app.terminal.faults import stop_printing
-from histonic.app.terminal.logs import LogFile
-from histonic.app.terminal.secrets import without_secrets
+from histonic.app.terminal.logs import LogFile, shown_words
 from histonic.core.errors import HistonicError
 
 
@@ -178,7 +177,7 @@ class Output:
             return
         self._error = {
             "kind": kind or type(error).__name__,
-            "asked": " ".join(map(without_secrets, error.asked.split(" "))),
+            "asked": " ".join(shown_words(error.asked.split(" "))),
             "found": error.found,
             "todo": error.todo,
         }

@@ -402,7 +402,7 @@ def test_the_encoder_of_a_store_is_found_beside_its_maps(cohort_folder: Path, tm
 def test_maps_of_another_stride_are_refused() -> None:
     own = make_map("a")
     made = SimpleNamespace(folder=Path("bundle"), encoder=own.encoder, compress_settings=own.settings)
-    made.of_part = lambda part: made
+    made.of_part, made.how_to_make_maps = lambda part: made, lambda ours="": ours
     require_own_maps(cast(Bundle, made), [own])
     other = dataclasses.replace(own, settings=own.settings.model_copy(update={"stride_px": 64}))
     with pytest.raises(BundleError, match="Its stride is 64 px, that of the training maps as wide as a tile"):

@@ -190,15 +190,19 @@ class Bundle:
             "Give a folder of stores with these names.",
         )
 
-    def how_to_make_maps(self) -> str:
-        """What to do to have maps that it predicts, for messages."""
+    def how_to_make_maps(self, ours: str = "") -> str:
+        """What to do to have maps that it predicts, for messages.
+
+        Args:
+            ours: What is said where histonic itself makes them, if not the usual.
+        """
         spec = self.encoder.spec
         if spec.tool:
             return (
                 f"Extract features with {spec.tool} by the encoder {spec.name!r}, {spec.tile_px} px at "
                 f"{spec.mpp:g} µm/px, and import them: histonic import DIR --out STORE."
             )
-        return (
+        return ours or (
             "Give the slide itself, or compress it with the bundle's encoder.safetensors and --precision "
             f"{self.compress_settings.precision}."
         )

@@ -34,9 +34,7 @@ def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
             raise BundleError(
                 f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
                 f"Its stride is {own}, that of the training maps {wanted}.",
-                bundle.how_to_make_maps()
-                if bundle.encoder.spec.tool
-                else "Give the slide itself, or compress it with the same --stride-px.",
+                bundle.how_to_make_maps("Give the slide itself, or compress it with the same --stride-px."),
             )
         own_stain, stain = slide.settings.stain, bundle.compress_settings.stain
         if own_stain != stain and not (stain is not None and stain.same_colours(own_stain)):
@@ -44,9 +42,7 @@ def require_own_maps(bundle: Bundle, maps: Sequence[CompressedSlide]) -> None:
             raise BundleError(
                 f"Predict the map {slide.slide_id!r} with {bundle.folder}.",
                 f"Its stains were taken {said[0]}, those of the training maps {said[1]}.",
-                bundle.how_to_make_maps()
-                if bundle.encoder.spec.tool
-                else "Give the slide itself, or compress it with the same --stain.",
+                bundle.how_to_make_maps("Give the slide itself, or compress it with the same --stain."),
             )
         if names.count(slide.slide_id) > 1:
             raise SettingsError(

@@ -14,6 +14,7 @@ from histonic.core.files import replacing_file
 from histonic.core.task import Task
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.run import Run
+from histonic.slides.thumbnail import read_small
 
 FOLDER = "ordered"
 MOST_SHOWN = 300
@@ -131,7 +132,7 @@ def draw_ordered(run: Run, task: Task, path: Path) -> int:
     for place, patient in enumerate(shown):
         row, col = divmod(place, columns)
         left, top = GAP_PX + col * cell, HEAD_PX + row * (cell + TEXT_PX)
-        picture = _thumbnail(run.thumbnail(patient.slide_id))
+        picture = read_small(run.thumbnail(patient.slide_id), THUMBNAIL_PX)
         if picture is not None:
             sheet.paste(
                 picture,
@@ -144,13 +145,3 @@ def draw_ordered(run: Run, task: Task, path: Path) -> int:
     with replacing_file(path) as partial:
         sheet.save(partial, optimize=True)
     return len(shown)
-
-
-def _thumbnail(path: Path) -> Image.Image | None:
-    try:
-        with Image.open(path) as picture:
-            small = picture.convert("RGB")
-    except OSError:
-        return None
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    return small

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from scipy import ndimage
 
 from histonic.core.grid import TileGrid
@@ -34,6 +37,17 @@ def thumbnail(slide: Slide, side_px: int = 1024) -> UInt8Image:
     scale = stored[-1] * factor / slide.mpp
     wh = (max(1, int(slide.size_wh.w / scale)), max(1, int(slide.size_wh.h / scale)))
     return slide.read((0, 0), wh, slide.mpp * scale)
+
+
+def read_small(path: Path, side_px: int) -> Image.Image | None:
+    """A stored picture in RGB, at most so many pixels a side; None where it is absent or damaged."""
+    try:
+        with Image.open(path) as picture:
+            small = picture.convert("RGB")
+    except OSError:
+        return None
+    small.thumbnail((side_px, side_px))
+    return small
 
 
 def draw_cells(picture: UInt8Image, grid: TileGrid, mask: npt.NDArray[np.bool_]) -> UInt8Image:

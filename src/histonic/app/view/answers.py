@@ -6,11 +6,10 @@ import io
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from histonic.app.view.content import Described
 from histonic.app.view.pyramid import OVERLAP_PX, TILE_PX, Pyramid
 from histonic.app.view.slides import SlidePool, jpeg_of
+from histonic.slides.thumbnail import read_small
 
 THUMBNAILS_PX = {"small": 220, "large": 1400}
 """Longer side of a small picture: in the list, and in place of a slide that is not at hand."""
@@ -94,12 +93,9 @@ def cell_picture(described: Described, pool: SlidePool, layer: int, row: int, co
 
 
 def _shrunk(path: Path, side_px: int) -> bytes | None:
-    try:
-        with Image.open(path) as picture:
-            small = picture.convert("RGB")
-    except OSError:
+    small = read_small(path, side_px)
+    if small is None:
         return None
-    small.thumbnail((side_px, side_px))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()

@@ -75,13 +75,7 @@ def evaluate_survival(table: PredictionTable, reference: PredictionTable | None 
             it, the model of each part of ``table`` is fitted to the other parts.
     """
     table = table.rows(table.has_truth())
-    outcome = _follow_up(table)
-    require_patients(
-        table.task,
-        n=len(outcome.time),
-        varies=has_comparable_pair(outcome),
-        constant="No patient is known to have outlived another: no event, or all at the last time.",
-    )
+    outcome = _comparable(table)
     risk, fold = table.numbers("risk"), table.numbers("fold")
     high = table.numbers("high_risk") > 0.5
     model = None if reference is None else _risk_model(reference)
@@ -143,6 +137,22 @@ def _follow_up(table: PredictionTable) -> Survival:
     return check_survival(time, event, target=table.task.name, patients=table.texts("patient_id"))
 
 
+def _comparable(table: PredictionTable) -> Survival:
+    """The follow-up of patients of whom two at least can be compared.
+
+    Raises:
+        CohortError: There are no two.
+    """
+    outcome = _follow_up(table)
+    require_patients(
+        table.task,
+        n=len(outcome.time),
+        varies=has_comparable_pair(outcome),
+        constant="No patient is known to have outlived another: no event, or all at the last time.",
+    )
+    return outcome
+
+
 def order_measures(table: PredictionTable) -> list[Measure]:
     """The measures of order alone, which need no curve; see :func:`evaluate_survival`.
 
@@ -152,13 +162,7 @@ def order_measures(table: PredictionTable) -> list[Measure]:
     Raises:
         CohortError: No two patients can be compared.
     """
-    outcome = _follow_up(table)
-    require_patients(
-        table.task,
-        n=len(outcome.time),
-        varies=has_comparable_pair(outcome),
-        constant="No patient is known to have outlived another: no event, or all at the last time.",
-    )
+    outcome = _comparable(table)
     return _order_measures(table, outcome, evaluated_times(outcome))
 
 

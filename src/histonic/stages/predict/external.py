@@ -179,10 +179,8 @@ def _tell_differences(bundle: Bundle, store: Store, progress: Progress) -> None:
 def _require_same_maps(bundle: Bundle, store: Store) -> None:
     asked = f"Test {bundle.folder.parent} on the maps of {store.path}."
     precision = bundle.compress_settings.precision
-    todo = (
-        bundle.how_to_make_maps()
-        if bundle.encoder.spec.tool
-        else f"Compress the slides with --encoder {bundle.encoder_path} --precision {precision} and the "
+    todo = bundle.how_to_make_maps(
+        f"Compress the slides with --encoder {bundle.encoder_path} --precision {precision} and the "
         "other settings of the run's own maps."
     )
     require_maps(store, asked)

@@ -158,9 +158,9 @@ def _compress(
         raise BundleError(
             f"Predict from slides with {bundle.folder}.",
             f"It holds no encoder; its maps were made by {bundle.encoder.name!r}.",
-            bundle.how_to_make_maps()
-            if bundle.encoder.spec.tool
-            else "Compress the slides with that encoder first, and predict from the maps.",
+            bundle.how_to_make_maps(
+                "Compress the slides with that encoder first, and predict from the maps."
+            ),
         )
     made = bundle.compress_settings
     listed = read_slide_list(files, settings.slide_sheet, settings.names)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from PIL import Image
 
 from histonic.core.documents import write_document
@@ -36,6 +36,7 @@ from histonic.stages.report.pdf import find_browser, print_pdf
 from histonic.stages.report.settings import ReportKeywords, ReportSettings
 from histonic.stages.report.slides import slide_picture
 from histonic.stages.report.wording import cohort, details, groups, outcome, words
+from histonic.stages.report.wording.pages import template_environment
 from histonic.stages.report.wording.terms import RANGES
 
 THUMBNAIL_PX = 380
@@ -123,13 +124,7 @@ def render_page(content: Report, pictures: Mapping[str, Any]) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("histonic.stages.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment()
     environment.filters.update(
         compact=words.compact, counted=lambda count, noun: words.counted(count, noun), yaml=_yaml
     )

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from histonic.core.compressed import CellMap
 from histonic.core.errors import StoreError
 from histonic.data.maps.cell_maps import read_cell_map
-from histonic.slides.thumbnail import bar_length_um, length_words
+from histonic.slides.thumbnail import bar_length_um, length_words, read_small
 from histonic.stages.explain.pictures import colour_scale, paint_overlay
 
 CASE_PX = 150
@@ -37,7 +37,9 @@ def case_pictures(paths: Mapping[str, Path]) -> dict[str, str]:
     Args:
         paths: Where the picture of each slide lies.
     """
-    small = {slide: picture for slide, path in paths.items() if (picture := _read(path, CASE_PX)) is not None}
+    small = {
+        slide: picture for slide, path in paths.items() if (picture := read_small(path, CASE_PX)) is not None
+    }
     found: dict[str, str] = {}
     for quality in CASE_QUALITIES:
         found = {slide: data_uri(picture, quality) for slide, picture in small.items()}
@@ -82,7 +84,7 @@ def pair_picture(folder: Path, thumbnail: Path | None, scale: float, *, signed: 
         cells = read_cell_map(folder / "values.zarr")
     except StoreError:
         return ""
-    picture = None if thumbnail is None else _read(thumbnail, PANEL_PX)
+    picture = None if thumbnail is None else read_small(thumbnail, PANEL_PX)
     if picture is None:
         wide, high = cells.grid.slide_wh
         ratio = PANEL_PX / max(wide, high)
@@ -103,16 +105,6 @@ def data_uri(picture: Image.Image, quality: int) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _read(path: Path, side_px: int) -> Image.Image | None:
-    try:
-        with Image.open(path) as picture:
-            small = picture.convert("RGB")
-    except OSError:
-        return None
-    small.thumbnail((side_px, side_px))
-    return small
 
 
 def _scale_bar(sheet: Image.Image, cells: CellMap, panel_wh: tuple[int, int]) -> None:

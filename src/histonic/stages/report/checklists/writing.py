@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from histonic.core.files import csv_text, write_text
 from histonic.stages.report.checklists.claim import CLAIM
 from histonic.stages.report.checklists.facts import facts_of
@@ -16,6 +14,7 @@ from histonic.stages.report.checklists.remark import REMARK
 from histonic.stages.report.checklists.stard_ai import STARD_AI
 from histonic.stages.report.checklists.tripod_ai import TRIPOD_AI
 from histonic.stages.report.document.report import Report
+from histonic.stages.report.wording.pages import template_environment
 
 STATEMENTS = {each.key: each for each in (TRIPOD_AI, CLAIM, STARD_AI, REMARK)}
 AUTHORS = "Authors to supply"
@@ -66,14 +65,7 @@ def write_checklists(folder: Path, report: Report, names: Sequence[str]) -> list
     Raises:
         OutputError: A file cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("histonic.stages.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("checklist.html.j2")
+    template = template_environment().get_template("checklist.html.j2")
     written = []
     for name in dict.fromkeys(names):
         statement = STATEMENTS[name]

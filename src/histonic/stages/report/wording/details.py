@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from histonic.stages.evaluate.calibration.details import CalibrationDetails, CalibrationRow
 from histonic.stages.evaluate.calibration.subgroups import Fairness, SubgroupLevel
@@ -54,13 +54,19 @@ def colour_text(row: SiteSlides) -> str:
     return f"{mean} (± {', '.join(f'{value:.0f}' for value in row.colour_spread)})"
 
 
+def _with_interval(
+    value: float | None, low: float | None, high: float | None, written: Callable[[float], str]
+) -> str:
+    if value is None:
+        return "–"
+    if low is None or high is None:
+        return written(value)
+    return f"{written(value)} ({written(low)} to {written(high)})"
+
+
 def share_words(share: ShareAt) -> str:
     """``71 % (60 % to 80 %)``, or a dash beyond the follow-up."""
-    if share.share is None:
-        return "–"
-    if share.low is None or share.high is None:
-        return percent(share.share)
-    return f"{percent(share.share)} ({percent(share.low)} to {percent(share.high)})"
+    return _with_interval(share.share, share.low, share.high, percent)
 
 
 def censoring_words(found: Censoring) -> str:
@@ -245,11 +251,7 @@ def calibration_name(row: CalibrationRow, kind: str) -> str:
 
 def slope_text(row: CalibrationRow) -> str:
     """``0.92 (0.60 to 1.24)``."""
-    if row.slope is None:
-        return "–"
-    if row.low is None or row.high is None:
-        return significant(row.slope)
-    return f"{significant(row.slope)} ({significant(row.low)} to {significant(row.high)})"
+    return _with_interval(row.slope, row.low, row.high, significant)
 
 
 def smooth_texts(row: CalibrationRow) -> tuple[str, str, str, str]:

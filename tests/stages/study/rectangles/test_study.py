@@ -61,16 +61,18 @@ def test_jaccard_by_hand() -> None:
     assert jaccard(np.zeros((3, 3)), lesion) == (0.0, 0.0)
 
 
-def result(objective: str, right: int, code_size: int = 16) -> EncoderResult:
+def result(objective: str, right: int, code_size: int = 16, stride_share: float = 1.0) -> EncoderResult:
     hits = np.arange(100) < right
     return EncoderResult(
-        objective=objective, code_size=code_size, accuracies=tuple(accuracies(hits, np.full(100, 0.2))),
+        objective=objective, code_size=code_size, stride_share=stride_share,
+        accuracies=tuple(accuracies(hits, np.full(100, 0.2))),
         localisation=Localisation(images=2, jaccard=0.5, sd=0.1, best=0.6),
     )  # fmt: skip
 
 
 def test_the_order_of_encoders_is_judged_by_intervals() -> None:
-    found = order_outcome([result("bigan", 90), result("multitask", 95), result("contrastive", 60), result("vae", 62)])  # fmt: skip  # noqa: E501
+    others = [result("vae", 99, 4), result("vae", 99, stride_share=0.5)]
+    found = order_outcome([result("bigan", 90), result("multitask", 95), result("contrastive", 60), result("vae", 62), *others])  # fmt: skip  # noqa: E501
     assert found == [
         ("supervised", "contrastive", "reproduced"),
         ("contrastive", "VAE", "undecided"),
@@ -82,30 +84,30 @@ def test_which_encoders_are_trained() -> None:
     settings = RectangleStudySettings(
         out="x", objectives=("contrastive", "vae"), code_sizes=(8, 2), varied="vae"
     )
-    assert jobs_of(settings) == [("contrastive", 8), ("vae", 8), ("vae", 2)]
+    assert [job.name for job in jobs_of(settings)] == ["contrastive-8", "vae-8", "vae-2", "vae-8-stride-0.5"]
     with pytest.raises(SettingsError, match="named twice"):
         jobs_of(settings.model_copy(update={"code_sizes": (8, 8)}))
 
 
 def test_the_study_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[tuple[str, int]] = []
+    done: list[study_module.Job] = []
 
-    def run(settings: Any, plan: Any, objective: str, code_size: int, progress: Any) -> None:
-        done.append((objective, code_size))
-        path = study_module._result_path(settings.out, objective, code_size)
-        study_module.write_document(path, result(objective, 70, code_size))
+    def run(settings: Any, plan: Any, job: study_module.Job, progress: Any) -> None:
+        done.append(job)
+        path = study_module._result_path(settings.out, job)
+        study_module.write_document(path, result(job.objective, 70, job.code_size, job.stride_share))
 
     monkeypatch.setattr(study_module, "_run", run)
     out = tmp_path / "study"
     study_rectangles(out=out, steps_at_most=2, **TINY)
     assert len(done) == 2 and not (out / "rectangles.json").exists()
     study_rectangles(out=out, **TINY)
-    assert len(done) == len(set(done)) == 5
+    assert len(done) == len(set(done)) == 6
     facts = json.loads((out / "rectangles.json").read_text())
-    assert len(facts["results"]) == 5 and (out / "rectangles.png").stat().st_size > 5000
+    assert len(facts["results"]) == 6 and (out / "rectangles.png").stat().st_size > 5000
     page = (out / "rectangles.md").read_text()
     assert "0.612" in page and page.count("**undecided**") == 3
-    assert len(pd.read_csv(out / "rectangles.csv")) == 10
+    assert len(pd.read_csv(out / "rectangles.csv")) == 12
     with pytest.raises(SettingsError, match="different: train"):
         study_rectangles(out=out, **{**TINY, "train": 21})
 
@@ -114,6 +116,7 @@ def test_the_study_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.
 def test_the_whole_at_a_tiny_size(tmp_path: Path) -> None:
     out = study_rectangles(out=tmp_path / "study", objectives=("multitask",), code_sizes=(4,), varied="multitask", **TINY)  # fmt: skip  # noqa: E501
     facts = json.loads((out / "rectangles.json").read_text())
-    (found,) = facts["results"]
-    assert found["accuracies"][0]["images"] == 8 and found["localisation"]["images"] == 2
+    assert [found["stride_share"] for found in facts["results"]] == [1.0, 0.5]
+    for found in facts["results"]:
+        assert found["accuracies"][0]["images"] == 8 and found["localisation"]["images"] == 2
     assert (out / "encoders" / "multitask-4" / "encoder.safetensors").is_file()

@@ -12,6 +12,7 @@ from histonic.core.settings import GivenPath, Settings
 
 Objective = Literal["multitask", "contrastive", "ntxent", "vae", "bigan"]
 CodeSize = Annotated[int, Field(ge=1, le=65_536)]
+StrideShare = Annotated[float, Field(gt=0, le=1)]
 
 
 class RectangleStudySettings(Settings):
@@ -61,7 +62,12 @@ class RectangleStudySettings(Settings):
         min_length=1,
         description="Numbers in a code: all encoders have the first, 'varied' has every one.",
     )
-    varied: Objective = Field(default="vae", description="Encoder whose code size is varied.")
+    stride_shares: tuple[StrideShare, ...] = Field(
+        default=(1.0, 0.5),
+        min_length=1,
+        description="Steps between tiles by their side: all encoders have the first, 'varied' has every one.",
+    )
+    varied: Objective = Field(default="vae", description="Encoder whose code size and stride are varied.")
     augment: str = Field(
         default="morphology",
         description="Augmentation of the contrastive methods; others see tiles as they are.",
@@ -99,6 +105,7 @@ class RectangleStudyKeywords(TypedDict, total=False):
     tiles: int
     objectives: Sequence[Objective]
     code_sizes: Sequence[CodeSize]
+    stride_shares: Sequence[StrideShare]
     varied: Objective
     augment: str
     encoder_epochs: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,35 @@ TARGET = "digit"
 AGAIN = "Delete it and give the same command again; only this encoder's results are made anew."
 ELSEWHERE_SEED = 1_000_003
 """Images for the encoders are drawn by a seed apart from those that are classified."""
+
+
+class Job(NamedTuple):
+    """What is trained, compressed and classified once.
+
+    Attributes:
+        objective: What the encoder is trained by.
+        code_size: Numbers in a code.
+        stride_share: Step between tiles by their side.
+    """
+
+    objective: Objective
+    code_size: int
+    stride_share: float = 1.0
+
+    @property
+    def encoder(self) -> str:
+        """Name of the encoder's folder."""
+        return f"{self.objective}-{self.code_size}"
+
+    @property
+    def name(self) -> str:
+        """Name of store, run and result.
+
+        Example:
+            >>> Job("vae", 16).name, Job("vae", 16, 0.5).name
+            ('vae-16', 'vae-16-stride-0.5')
+        """
+        return self.encoder + ("" if self.stride_share == 1 else f"-stride-{self.stride_share:g}")
 
 
 def study_rectangles(
@@ -74,16 +103,16 @@ def study_rectangles(
     source = read_digits(resolved.digits, resolved.digit_px, resolved.seed)["train"].source
     facts = {**_deciding(resolved), "source": source}
     claim(resolved.out, "a study of rectangles", facts)
-    waiting = [job for job in jobs if not _result_path(resolved.out, *job).is_file()]
-    for objective, code_size in waiting[: resolved.steps_at_most]:
-        listener.say(f"{objective}, codes of {code_size}")
-        _run(resolved, plan, objective, code_size, listener)
+    waiting = [job for job in jobs if not _result_path(resolved.out, job).is_file()]
+    for job in waiting[: resolved.steps_at_most]:
+        listener.say(f"{job.objective}, codes of {job.code_size}, stride of {job.stride_share:g} tiles")
+        _run(resolved, plan, job, listener)
     left = len(waiting) - len(waiting[: resolved.steps_at_most])
     if left:
-        listener.say(f"{left} encoders are left; the same command goes on")
+        listener.say(f"{left} trainings are left; the same command goes on")
         return resolved.out
     results = tuple(
-        read_document(EncoderResult, _result_path(resolved.out, *job), RunError, AGAIN) for job in jobs
+        read_document(EncoderResult, _result_path(resolved.out, job), RunError, AGAIN) for job in jobs
     )
     findings = RectangleFindings(settings=_deciding(resolved), source=source, results=results)
     write_findings(resolved.out, findings)
@@ -91,25 +120,27 @@ def study_rectangles(
     return resolved.out
 
 
-def jobs_of(settings: RectangleStudySettings) -> list[tuple[Objective, int]]:
-    """Encoders by objective and code size.
+def jobs_of(settings: RectangleStudySettings) -> list[Job]:
+    """Encoders by objective, code size and stride.
 
     Raises:
         SettingsError: A value is named twice.
 
     Example:
-        >>> jobs_of(RectangleStudySettings(out="study"))
-        [('multitask', 16), ('contrastive', 16), ('vae', 16), ('bigan', 16), ('vae', 4)]
+        >>> [job.name for job in jobs_of(RectangleStudySettings(out="study", objectives=("bigan", "vae")))]
+        ['bigan-16', 'vae-16', 'vae-4', 'vae-16-stride-0.5']
     """
-    for name in ("objectives", "code_sizes"):
+    for name in ("objectives", "code_sizes", "stride_shares"):
         given = getattr(settings, name)
         if len(set(given)) < len(given):
             raise SettingsError(
                 f"Study {name} {', '.join(map(str, given))}.", "One is named twice.", "Name each once."
             )
-    jobs: list[tuple[Objective, int]] = [(each, settings.code_sizes[0]) for each in settings.objectives]
-    more = [(settings.varied, size) for size in settings.code_sizes]
-    return [*jobs, *(job for job in more if job not in jobs)]
+    size, share = settings.code_sizes[0], settings.stride_shares[0]
+    jobs = [Job(each, size, share) for each in settings.objectives]
+    jobs += [Job(settings.varied, each, share) for each in settings.code_sizes]
+    jobs += [Job(settings.varied, size, each) for each in settings.stride_shares]
+    return list(dict.fromkeys(jobs))
 
 
 def _plan(settings: RectangleStudySettings) -> RectanglePlan:
@@ -128,30 +159,24 @@ def _deciding(settings: RectangleStudySettings) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude=apart)
 
 
-def _result_path(out: Path, objective: Objective, code_size: int) -> Path:
-    return out / "results" / f"{objective}-{code_size}.json"
+def _result_path(out: Path, job: Job) -> Path:
+    return out / "results" / f"{job.name}.json"
 
 
-def _run(
-    settings: RectangleStudySettings,
-    plan: RectanglePlan,
-    objective: Objective,
-    code_size: int,
-    progress: Progress,
-) -> None:
-    """One encoder from its training to its result."""
-    out, name = settings.out, f"{objective}-{code_size}"
+def _run(settings: RectangleStudySettings, plan: RectanglePlan, job: Job, progress: Progress) -> None:
+    """One job from the training of its encoder to its result."""
+    out, name = settings.out, job.name
     images = simulate_rectangles(
         out=out / "images", digits=settings.digits, train=settings.train, val=settings.val,
         test=settings.test, side_px=plan.side_px, digit_px=plan.digit_px, density=plan.density,
         least_side=plan.long_sides[0], greatest_side=plan.long_sides[1], classes=plan.classes,
         mpp=MPP, seed=plan.seed, processes=settings.workers, progress=progress,
     )  # fmt: skip
-    encoder = _encoder(settings, plan, objective, code_size, progress)
+    encoder = _encoder(settings, plan, job, progress)
     store = out / "stores" / name
     result = compress(
         slides=(images / "slides",), encoder=str(encoder), out=store, tissue={"source": "all"},
-        device="cpu", progress=progress,
+        stride_share=job.stride_share, device="cpu", progress=progress,
     )  # fmt: skip
     if result.failures:
         raise RunError(
@@ -163,17 +188,10 @@ def _run(
         max_epochs=settings.max_epochs, workers=settings.workers or 1, device="cpu", seed=settings.seed,
         progress=progress,
     )  # fmt: skip
-    found = measure(settings, objective, code_size, run, store, images)
-    write_document(_result_path(out, objective, code_size), found)
+    write_document(_result_path(out, job), measure(settings, job, run, store, images))
 
 
-def _encoder(
-    settings: RectangleStudySettings,
-    plan: RectanglePlan,
-    objective: Objective,
-    code_size: int,
-    progress: Progress,
-) -> Path:
+def _encoder(settings: RectangleStudySettings, plan: RectanglePlan, job: Job, progress: Progress) -> Path:
     """Train an encoder on tiles of images of its own, or find it finished."""
     digits = read_digits(settings.digits, settings.digit_px, settings.seed)["train"]
     own = RectanglePlan(
@@ -188,16 +206,16 @@ def _encoder(
     )
     declared = TileSetSettings(name="digits", path=table, mpp=MPP, duplicates="drop", licence="of the digits")
     folder = train_encoder(
-        objective=objective, out=settings.out / "encoders" / f"{objective}-{code_size}", sets=(declared,),
-        trunk="nic-small", code_size=code_size, tile_px=settings.digit_px, mpp=MPP,
-        augment=settings.augment if objective in PAIRS else "none", steps=settings.encoder_steps,
+        objective=job.objective, out=settings.out / "encoders" / job.encoder, sets=(declared,),
+        trunk="nic-small", code_size=job.code_size, tile_px=settings.digit_px, mpp=MPP,
+        augment=settings.augment if job.objective in PAIRS else "none", steps=settings.encoder_steps,
         max_epochs=settings.encoder_epochs, device="cpu", seed=settings.seed, progress=progress,
     )  # fmt: skip
     return folder / "encoder.safetensors"
 
 
 def measure(
-    settings: RectangleStudySettings, objective: str, code_size: int, run: Path, store: Path, images: Path
+    settings: RectangleStudySettings, job: Job, run: Path, store: Path, images: Path
 ) -> EncoderResult:
     """What a finished run is worth."""
     trained = read_run(run)
@@ -208,8 +226,9 @@ def measure(
     names = table["patient_id"].tolist()[: settings.explained]
     found = localise(run, store, images / "masks", names) if names else None
     return EncoderResult(
-        objective=objective,
-        code_size=code_size,
+        objective=job.objective,
+        code_size=job.code_size,
+        stride_share=job.stride_share,
         accuracies=tuple(accuracies(right, shares)),
         localisation=found,
     )

@@ -84,6 +84,7 @@ def test_another_study_or_a_damaged_cell_is_refused(quick: list[str], tmp_path: 
         ({"digits": Path("nowhere")}, "no train-images"),
         ({"blocks": (0, 0, 0, 0)}, "at least one block"),
         ({"device": "tpu"}, "no such device"),
+        ({"canvases": (28, 112), "norm": "instance"}, "canvas 28.*\\n.*more than 1 spatial"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_written(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
+import torch
+
 from histonic.core.documents import read_document, write_document
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.files import require_writable_folder, write_text
@@ -23,7 +25,7 @@ from histonic.stages.study.needles.cells import (
     do_job,
 )
 from histonic.stages.study.needles.claims import comparisons, judge
-from histonic.stages.study.needles.network import receptive_px
+from histonic.stages.study.needles.network import NeedleNetwork, receptive_px, spatial_blocks
 from histonic.stages.study.needles.results import (
     Findings,
     Plan,
@@ -122,11 +124,34 @@ def _require_sense(settings: NeedleStudySettings, cells: list[Cell]) -> None:
     pick_device(settings.device)
     if receptive_px(settings.blocks, settings.blocks) < 5:
         raise SettingsError("Study needles.", f"blocks are {settings.blocks}.", "Give at least one block.")
+    _require_maps(settings, cells)
     for part in PARTS:
         count = {"train": settings.sizes[-1], "val": settings.val, "test": settings.test}[part]
         cell = cells[0]
         # Made once as a whole: whether target digits and canvas allow it.
         ImageBatches(settings, cell, part, min(count, 4))
+
+
+def _require_maps(settings: NeedleStudySettings, cells: list[Cell]) -> None:
+    """Refuse canvases that leave a network nothing to look at.
+
+    Raises:
+        SettingsError: Filters do not fit into a map, or a map to be normalised has a single pixel.
+    """
+    for cell in {(each.canvas, each.stages): each for each in cells}.values():
+        side = ImageBatches(settings, cell, "test", min(settings.test, 4)).images.plan.side_px
+        with torch.device("meta"):
+            spatial = spatial_blocks(settings.blocks, cell.stages)
+            network = NeedleNetwork(cell.width, settings.blocks, spatial, cell.pooling, settings.norm)
+            try:
+                network(torch.zeros(2, 1, side, side))
+            except (RuntimeError, ValueError) as error:
+                raise SettingsError(
+                    f"Study images of {side} px (canvas {cell.canvas}) with {cell.stages} stages of 3x3 "
+                    f"convolutions and {settings.norm} normalisation.",
+                    f"Maps become too small: {error}".splitlines()[0],
+                    "Give larger canvases or digits (--digit-px), fewer blocks, or --norm batch.",
+                ) from error
 
 
 def _keep_plan(out: Path, plan: Plan) -> None:

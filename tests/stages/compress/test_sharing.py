@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,54 @@ def test_states(rows: list[SlideRow], settings: CompressSettings, tmp_path: Path
     assert state_of(SlideRow("a", b.path), settings) == "other file"
     (settings.out / "a.zarr/mask/c/0/0").unlink()
     assert state_of(a, settings) == "outdated"
+
+
+def test_runs_that_come_later_begin_elsewhere_in_the_list(
+    rows: list[SlideRow], settings: CompressSettings
+) -> None:
+    orders = []
+    with Claims(settings.out) as mine, Claims(settings.out) as other:
+        for number in range(4):
+            orders.append(names(SharedSlides(rows, settings, mine).waiting))
+            assert other.take(f"{sharing.RUN}{number}") and other.take(f"{sharing.SLIDE}{number}")
+    assert orders == [["a", "b", "c"], ["b", "c", "a"], ["a", "b", "c"], ["c", "a", "b"]]
+
+
+def test_a_map_that_another_run_made_meanwhile_costs_neither_a_claim_nor_the_slide(
+    rows: list[SlideRow], settings: CompressSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Claims(settings.out) as mine:
+        slides = SharedSlides(rows, settings, mine)
+        elsewhere = SharedSlides([replace(rows[1], path=rows[0].path)], settings, mine)
+        compress(slides=[row.path for row in rows[:2]], encoder="mean-rgb", out=settings.out)
+        claimed: list[str] = []
+        assert slides.settled_by_others() == 0
+        monkeypatch.setattr(mine, "take", lambda name: claimed.append(name) or True)
+        monkeypatch.setattr(sharing, "fingerprint_file", lambda path: pytest.fail(f"{path} was read"))
+        assert names(list(slides.take())) == ["c"] and claimed == ["slide-c"]
+        assert slides.settled_by_others() == 2 and slides.settled_by_others() == 0
+        monkeypatch.undo()
+        # Of the same name, but made of another file: refused, as ever.
+        assert list(elsewhere.take()) == [] and names([each.row for each in elsewhere.refused]) == ["b"]
+
+
+def test_a_map_made_meanwhile_is_not_enough_where_the_slide_is_to_be_read_otherwise(
+    rows: list[SlideRow], settings: CompressSettings
+) -> None:
+    with Claims(settings.out) as mine:
+        slides = SharedSlides([replace(rows[0], mpp=0.25)], settings, mine)
+        compress(slides=[rows[0].path], encoder="mean-rgb", out=settings.out)
+        assert names(list(slides.take())) == ["a"]
+
+
+def test_many_that_wait_look_more_rarely(
+    rows: list[SlideRow], settings: CompressSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(sharing.time, "sleep", slept.append)
+    with Claims(settings.out) as mine:
+        slides = SharedSlides(rows, settings, mine)
+        for count in (1, 3, 1000):
+            slides.waiting = [rows[0]] * count
+            slides.wait(Silent())
+    assert slept == pytest.approx([1.1, 1.3, 10])

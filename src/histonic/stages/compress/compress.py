@@ -53,12 +53,11 @@ from histonic.stages.compress.reading import (
     write_thumbnail,
 )
 from histonic.stages.compress.settings import CompressKeywords, CompressSettings
-from histonic.stages.compress.sharing import SharedSlides, require_same_maker
+from histonic.stages.compress.sharing import RUN, SharedSlides, require_same_maker
 from histonic.stages.compress.stains import settled_stain
 from histonic.training.devices import pick_device
 
 LOG = logging.getLogger(__name__)
-RUN = "run-"
 KEPT_OUT = {"shard", "sheet", "slides", "replace", "stale_after", "limit", "dry_run"}
 """Where and how a run stands does not change the maps, so the store's settings hold none of these."""
 BATCHES_AHEAD = 3
@@ -309,8 +308,15 @@ class _Job:
                     slides.release(event.row)
                     release_memory()
                 self._slides_left -= isinstance(event, Failed | Opened)
+                self._count_others(slides, progress)
+            self._count_others(slides, progress)
         finally:
             events.close()  # type: ignore[attr-defined]
+
+    def _count_others(self, slides: SharedSlides, progress: Progress) -> None:
+        if settled := slides.settled_by_others():
+            self._slides_left -= settled
+            progress.advance(settled * STEPS_PER_SLIDE)
 
     def _encode_slide(
         self, opened: Opened, events: Iterator[Event], result: CompressResult, progress: Progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from histonic.core.claims import Claims
 from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.errors import MaskError, SlideError, StoreError
+from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.progress import Progress
 from histonic.data.maps.failures import Failure, failure_path, read_failure
 from histonic.data.maps.store import Store, map_folder, read_checked_facts, read_map_facts
@@ -19,13 +21,29 @@ from histonic.stages.compress.reading import Failed, mask_hash_of, require_usabl
 from histonic.stages.compress.settings import CompressSettings
 
 State = Literal["absent", "outdated", "done", "other file"]
+RUN = "run-"
+"""Before the name of the claim that a run holds to its end,"""
 SLIDE = "slide-"
+"""and of those on slides."""
 WAIT_S = 1.0
-"""Between two looks at slides that other runs hold."""
+"""Between two looks at slides that other runs hold, and"""
+WAIT_EACH_S = 0.1
+"""so much more for each of them,"""
+MOST_WAIT_S = 10.0
+"""at most: a hundred runs that wait for the last slides shall not keep the disk busy."""
+LOOKS_AT_ONCE = 8
+"""Looking at what is there is waiting for the disk, of a network most of all."""
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def state_of(row: SlideRow, settings: CompressSettings) -> State:
+def state_of(row: SlideRow, settings: CompressSettings, just_made: bool = False) -> State:
     """Whether the store holds the map of a slide.
+
+    Args:
+        row: The slide.
+        settings: Of the compression.
+        just_made: The map came while this run was at work: it is whole, and if it was made of the file at the
+            same absolute path, that is not read again.
 
     Returns:
         ``done``: made of the same file, mpp and mask, and whole; encoder and settings were compared before.
@@ -36,12 +54,14 @@ def state_of(row: SlideRow, settings: CompressSettings) -> State:
     if not folder.is_dir():
         return "absent"
     try:
-        found = read_checked_facts(folder).slide
+        found = (read_map_facts(folder) if just_made else read_checked_facts(folder)).slide
     except StoreError:
         return "outdated"
     if isinstance(row.path, Path) and not row.path.exists():
         return "absent"  # reading it will say so
-    if found.fingerprint != fingerprint_file(row.path):
+    # From another folder a relative path leads elsewhere.
+    is_known = just_made and Path(found.path).is_absolute() and found.path == str(row.path)
+    if not is_known and found.fingerprint != fingerprint_file(row.path):
         return "other file"
     try:
         same_mask = found.mask == mask_hash_of(row, settings)
@@ -110,6 +130,9 @@ def other_file(row: SlideRow, store: Path) -> SlideError:
 class SharedSlides:
     """Hands out slides that no other run on the same store works on, and keeps the others for later.
 
+    Runs that come to a store at which others work begin at other places of the list, as far from each other
+    as can be, so that they rarely meet; what is done meanwhile costs each of the others one look at its map.
+
     Args:
         rows: The slides of this run.
         settings: Of the compression.
@@ -127,24 +150,39 @@ class SharedSlides:
         self._claims = claims
         self._began = claims.now()
         self._told: set[str] = set()
+        self._absent: set[str] = set()
         self.waiting: list[SlideRow] = []
         self.skipped: list[SlideRow] = []
         self.refused: list[Failed] = []
         self.elsewhere: list[Failure] = []
-        for row in rows:
-            try:
-                require_usable_id(row)
-                if state_of(row, settings) == "done":
-                    self.skipped.append(row)
-                else:
-                    self.waiting.append(row)
-            except (SlideError, OSError) as error:
-                self.refused.append(Failed(row, "open", error))
+        for row, state in zip(rows, mapped_by_threads(self._first_look, rows, LOOKS_AT_ONCE), strict=True):
+            if isinstance(state, Failed):
+                self.refused.append(state)
+            elif state == "done":
+                self.skipped.append(row)
+            else:
+                self.waiting.append(row)
+                if state == "absent":
+                    self._absent.add(row.slide_id)
+        self._counted = len(self.skipped)
+        others = sum(other.name.startswith(RUN) for other in claims.others())
+        first = int(len(self.waiting) * (others * GOLDEN % 1))
+        self.waiting = [*self.waiting[first:], *self.waiting[:first]]
+
+    def _first_look(self, row: SlideRow) -> State | Failed:
+        try:
+            require_usable_id(row)
+            return state_of(row, self._settings)
+        except (SlideError, OSError) as error:
+            return Failed(row, "open", error)
 
     def take(self) -> Iterator[SlideRow]:
         """Claim one slide after the other; those that other runs hold go on waiting."""
         waiting, self.waiting = self.waiting, []
         for row in waiting:
+            if self._was_made_meanwhile(row):
+                self.skipped.append(row)
+                continue
             if not self._claims.take(SLIDE + row.slide_id):
                 self.waiting.append(row)
                 continue
@@ -157,6 +195,19 @@ class SharedSlides:
                 self.release(row)
             else:
                 yield row
+
+    def _was_made_meanwhile(self, row: SlideRow) -> bool:
+        """Whether another run has made the map since this one began; what is in doubt is claimed and seen."""
+        try:
+            return row.slide_id in self._absent and state_of(row, self._settings, just_made=True) == "done"
+        except (SlideError, OSError):
+            return False
+
+    def settled_by_others(self) -> int:
+        """How many slides other runs have done since this was asked last."""
+        settled = len(self.skipped) + len(self.elsewhere)
+        new, self._counted = settled - self._counted, settled
+        return new
 
     def release(self, row: SlideRow) -> None:
         """Give a slide back when its map is published, or it failed."""
@@ -191,4 +242,4 @@ class SharedSlides:
             if held is not None and str(held) not in self._told:
                 self._told.add(str(held))
                 progress.say(f"waiting for {row.slide_id}, on which {held} works")
-        time.sleep(WAIT_S)
+        time.sleep(min(WAIT_S + len(self.waiting) * WAIT_EACH_S, MOST_WAIT_S))

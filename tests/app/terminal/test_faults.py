@@ -136,6 +136,25 @@ def test_signals_say_the_same(number: signal.Signals) -> None:
     assert said.strip() == "interrupted; the same command goes on where it stopped"
 
 
+def test_a_second_signal_does_not_break_off_the_clearing_away() -> None:
+    body = (
+        "import time\n    try:\n        print('begun', flush=True); time.sleep(60)\n"
+        "    finally:\n        print('clearing', flush=True); time.sleep(0.5); print('cleared', flush=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", RAISING.format(body)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "clearing\n"
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=20)
+    assert (process.returncode, told) == (130, "cleared\n")
+
+
 def test_nohup_is_respected() -> None:
     body = "import time; print('begun', flush=True); time.sleep(0.4)"
     process = subprocess.Popen(

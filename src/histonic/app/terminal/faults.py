@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import platform
 import select
@@ -10,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -24,6 +26,8 @@ FAULT_CODE = 70
 """A fault of histonic itself, or no memory left (``EX_SOFTWARE`` of ``sysexits.h``)."""
 PIPE_CODE = 141
 """Nobody reads the output any more: 128 and the number of SIGPIPE, as of other programs."""
+CLEARING_S = 10.0
+"""So long after a signal another one is taken for the same."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OF_TORCH = "DefaultCPUAllocator"
 """Names torch's allocator in the error it raises where Python would raise MemoryError."""
@@ -32,18 +36,23 @@ OF_TORCH = "DefaultCPUAllocator"
 def end_like_an_interruption() -> None:
     """Let SIGTERM and SIGHUP do what Ctrl-C does, so that what was begun is ended and cleared away.
 
-    A signal that is ignored already stays so: ``nohup`` asks for that.
+    A signal that is ignored already stays so: ``nohup`` asks for that. One that comes again while things are
+    cleared away is passed over, since a scheduler tells the process and then all of the job.
     """
     if threading.current_thread() is not threading.main_thread():
         return
+    begun = -math.inf
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal begun
+        if time.monotonic() - begun > CLEARING_S:
+            begun = time.monotonic()
+            raise KeyboardInterrupt
+
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _interrupt)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+            signal.signal(number, interrupt)
 
 
 def unforeseen(error: Exception, log: LogFile | None = None) -> tuple[HistonicError | None, int]:

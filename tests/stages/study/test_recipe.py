@@ -50,6 +50,11 @@ def test_a_check_writes_nothing_and_a_plan_is_written(name: str, bare: Bare, tmp
     assert head[-6:] == ["site", "scanner", "split", "mpp", "group_source", "left_out"]
     for line in commands[:-1]:
         assert Path(line.split()[-1]).is_file()
+    # Tile sets are no study of slides.
+    of_slides = name not in ("patchcamelyon", "nct-crc", "breakhis", "midog")
+    assert any(line.startswith("histonic run ") for line in commands) is of_slides
+    if of_slides:
+        assert typed("run", "out/study.yaml", "--dry-run", cwd=tmp_path).code == 0
 
 
 @pytest.mark.parametrize(
@@ -123,6 +128,20 @@ def test_what_is_finished_is_not_repeated(finished: Path) -> None:
     assert "report is done already" in shown.err and "predict is done already" in shown.err
     assert "all 9 slides are done" in shown.err
     assert before == {path: path.stat().st_mtime_ns for path in kept}
+
+
+def test_its_study_is_the_one_that_run_does(finished: Path) -> None:
+    shown = typed("run", "out/study.yaml", "--dry-run", cwd=finished)
+    assert shown.code == 0, shown.err
+    assert "nothing is to do" in shown.out, shown.out
+    study = finished / "out" / "study.yaml"
+    text = study.read_text()
+    study.write_text(text.replace("resamples: 100", "resamples: 110"))
+    shown = typed("run", "out/study.yaml", "--dry-run", cwd=finished)
+    study.write_text(text)
+    lines = shown.out.splitlines()
+    assert [line.split()[:3] for line in lines[:2]] == [["done", "compress", "9"], ["done", "train"]], lines
+    assert lines[2].startswith("to do    report")
 
 
 @pytest.mark.long

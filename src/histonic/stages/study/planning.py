@@ -7,7 +7,7 @@ from typing import Literal
 
 from histonic.data.maps.store import Store
 from histonic.stages.compress.plan import duration_words
-from histonic.stages.study.commands import run_of, steps_of, store_of
+from histonic.stages.study.file.commands import run_of, steps_of, store_of
 from histonic.stages.study.estimates import Estimate, compress_time, train_time
 from histonic.stages.study.examining import ToExamine, look_for_doctor
 from histonic.stages.study.file.reading import Study

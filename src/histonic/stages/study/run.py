@@ -20,7 +20,7 @@ from histonic.runs.primary import primary_of
 from histonic.runs.run import read_facts
 from histonic.stages.audit.findings import AuditFile, AuditResult
 from histonic.stages.report.document.report import Report
-from histonic.stages.study.commands import run_of, steps_of, store_of, store_of_external
+from histonic.stages.study.file.commands import run_of, steps_of, store_of, store_of_external
 from histonic.stages.study.estimates import train_time
 from histonic.stages.study.examining import examine_study, look_for_doctor
 from histonic.stages.study.file.reading import Study, read_study

@@ -157,7 +157,7 @@ def froc_scores(
     files = detection_files(folder, kinds)
     found = []
     for slide, kind in kinds.items():
-        grid = read_map_facts(map_folder(place.maps("test"), slide)).grid
+        grid = read_map_facts(map_folder(place.test_maps, slide)).grid
         lesions = None
         if kind == "tumor":
             annotations = apply_rule(read_annotations(drawn[slide]), CAMELYON)

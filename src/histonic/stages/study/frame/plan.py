@@ -1,4 +1,4 @@
-"""A study: where its files lie, and the commands that lead from slides to a submission."""
+"""A recipe: where its files lie, and the commands that lead from slides to a submission."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import yaml
+
 from histonic.core.errors import SettingsError
 from histonic.core.files import write_text
 from histonic.core.progress import Progress
 from histonic.runs.files import settings_text
+from histonic.stages.study.file.commands import steps_of
+from histonic.stages.study.file.reading import PARTS, Study
 from histonic.stages.study.frame.cases import Case, Survey, write_cases
 from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.study.steps.step import Step
@@ -20,13 +24,18 @@ from histonic.stages.study.steps.step import Step
 
 @dataclass(frozen=True)
 class Place:
-    """Where everything of a study lies.
+    """Where everything of a recipe lies.
 
     Attributes:
-        out: Its folder.
+        out: Its folder, and that of the study of the slides to learn from.
     """
 
     out: Path
+
+    @property
+    def study(self) -> Path:
+        """File of that study, for 'histonic run'."""
+        return self.out / "study.yaml"
 
     @property
     def run(self) -> Path:
@@ -52,9 +61,10 @@ class Place:
         """A table of cases."""
         return self.out / "tables" / f"{name}.csv"
 
-    def maps(self, name: str) -> Path:
-        """A store."""
-        return self.out / "maps" / name
+    @property
+    def test_maps(self) -> Path:
+        """Store of the test slides; that of the others is the study's."""
+        return self.out / "maps" / "test"
 
 
 @dataclass
@@ -118,13 +128,32 @@ def write_tables(place: Place, found: Survey, **tables: Sequence[Case]) -> None:
             write_cases(place.table(name), cases)
 
 
+STUDY_HEAD = """\
+# The study of the slides with labels, as 'histonic recipe {name}' does it and 'histonic run {file}' does it, too:
+# the one goes on where the other stopped. The recipe writes this file anew: to change it, copy it, and give
+# the copy an 'out' of its own. What it leaves out, histonic explains: 'histonic init --help'.
+{before}# The report audits the run, and explains the patients that it shows.
+"""
+
+
+STUDY_PARTS = ("doctor", "compress", "audit", "train", "explain", "report")
+
+
 def write_settings(place: Place, settings: RecipeSettings, steps: Sequence[Step]) -> list[str]:
     """Write the settings of each step and of the recipe itself; the commands in their order.
 
-    The last of them is the recipe again, which then has but the scores and the submission to do.
+    Steps without a title are those of a study, and stand in its file. The last command is the recipe again,
+    which then has but the scores and the submission to do.
     """
-    commands = []
+    commands: list[str] = []
+    study = [step for step in steps if not step.title]
+    if study:
+        write_text(place.study, study_text(place, settings, steps))
     for number, step in enumerate(steps, start=1):
+        if not step.title:
+            if step is study[0]:
+                commands.append(f"histonic run {shlex.quote(str(place.study))}")
+            continue
         write_text(step.file(place.out, number), settings_text(step.settings))
         commands.append(step.command(place.out, number))
     own = {
@@ -136,6 +165,35 @@ def write_settings(place: Place, settings: RecipeSettings, steps: Sequence[Step]
     commands.append(f"histonic recipe --config {shlex.quote(str(last))}")
     write_text(place.out / "commands.txt", "\n".join(commands) + "\n")
     return commands
+
+
+def study_text(place: Place, settings: RecipeSettings, steps: Sequence[Step]) -> str:
+    """The file of the study that stands in some steps; its paths start at its folder.
+
+    Args:
+        place: Of the recipe.
+        settings: Of the recipe.
+        steps: Those without a title are the study's.
+    """
+    # In the order in which they are done; what no step fills stays left out.
+    values: dict[str, Any] = {"out": ".", **dict.fromkeys(STUDY_PARTS, False)}
+    for step in steps:
+        if not step.title:
+            own = PARTS[step.verb][1]
+            said = {key: value for key, value in step.settings.items() if key not in own}
+            values[step.verb] = {key: _beside(place, value) for key, value in said.items()}
+    is_first = steps[0].title and steps[0].verb == "encoder train"
+    before = "# The encoder is trained before it: the first line of commands.txt.\n" if is_first else ""
+    head = STUDY_HEAD.format(name=settings.name, file=place.study.name, before=before)
+    return head + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _beside(place: Place, value: Any) -> Any:
+    """A value, and of a path in the recipe's folder that from there, so that the folder can be moved."""
+    if isinstance(value, list):
+        return [_beside(place, each) for each in value]
+    is_inside = isinstance(value, str) and value.startswith(f"{place.out}{os.sep}")
+    return Path(value).relative_to(place.out).as_posix() if is_inside else value
 
 
 def encoder_step(settings: RecipeSettings, place: Place) -> tuple[list[Step], str]:
@@ -181,24 +239,19 @@ def slide_steps(
     """
     steps, encoder = encoder_step(settings, place)
 
-    def compressed(name: str) -> Step:
+    def compressed(name: str) -> dict[str, Any]:
         values: dict[str, Any] = {
             "slides": [str(place.table(name))],
             "encoder": encoder,
-            "out": str(place.maps(name)),
             "orientations": settings.orientations,
             "device": settings.device,
             **(compress_more or {}),
         }
-        return Step(name, "compress", values if settings.mpp is None else {**values, "mpp": settings.mpp})
+        return values if settings.mpp is None else {**values, "mpp": settings.mpp}
 
-    steps.append(compressed("train"))
-    steps += [compressed("test")] if test else []
     training: dict[str, Any] = {
-        "store": str(place.maps("train")),
         "labels": str(place.table("train")),
         "target": list(targets),
-        "out": str(place.run),
         "split": split,
         "folds": settings.folds,
         "initialisations": settings.initialisations,
@@ -208,12 +261,24 @@ def slide_steps(
         "device": settings.device,
         **(train_more or {}),
     }
-    steps.append(Step("slide networks", "train", training))
-    steps.append(Step("of the run", "report", {"run": str(place.run), "resamples": settings.resamples}))
+    study = Study(
+        file=place.study,
+        out=place.out,
+        doctor=False,
+        compress=compressed("train"),
+        train=training,
+        audit=None,
+        explain=None,
+        report={"resamples": settings.resamples},
+        externals=(),
+    )
+    steps += steps_of(study)
     if test:
+        maps = str(place.test_maps)
+        steps.append(Step("test", "compress", {**compressed("test"), "out": maps}))
         values = {
             "bundle": str(place.run / "bundle"),
-            "slides": [str(place.maps("test"))],
+            "slides": [maps],
             "out": str(place.predictions),
             "device": settings.device,
         }

@@ -186,7 +186,7 @@ def require_all(place: Place, predictions: pd.DataFrame, wanted: Sequence[str], 
     """
     absent = [name for name in wanted if name not in predictions.index]
     if absent:
-        reasons = _failures(place.maps("test"))
+        reasons = _failures(place.test_maps)
         why = next((f" ({reasons[name]})" for name in absent if name in reasons), "")
         raise RunError(
             f"Write {what}.",

@@ -183,7 +183,7 @@ def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
     if tested and settings.detections is None:
         values = {
             "run": str(place.run),
-            "store": str(place.maps("test")),
+            "store": str(place.test_maps),
             "slide": [case.slide_id for case in tested],
             "target": ["tumour"],
             "method": METHOD,

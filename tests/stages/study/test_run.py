@@ -27,8 +27,8 @@ from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.report import content, report
 from histonic.stages.report.document.sections import ExplanationsSection
 from histonic.stages.report.maps import METHOD
-from histonic.stages.study.file.commands import steps_of
 from histonic.stages.study.examining import FILE
+from histonic.stages.study.file.commands import steps_of
 from histonic.stages.study.file.reading import read_study
 from histonic.stages.study.planning import plan_study
 from histonic.stages.study.run import _drop_unasked, run_study

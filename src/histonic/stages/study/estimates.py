@@ -87,15 +87,15 @@ def compress_estimate(step: Step) -> str:
     """
     settings = make_settings(CompressSettings, step.settings, "the settings of compress")
     if not _is_there(settings.encoder):
-        return f"compress {step.title}: measured once the encoder is trained"
+        return f"{step.words}: measured once the encoder is trained"
     rows = read_slide_list(settings.slides)
     there = set(Store.open(settings.out).slide_ids) if settings.out.is_dir() else set()
     waiting = [row for row in rows if row.slide_id not in there]
     if not waiting:
-        return f"compress {step.title}: all {len(rows)} slides are done"
+        return f"{step.words}: all {len(rows)} slides are done"
     found = compress_time(settings, waiting)
     done = f", {len(rows) - len(waiting)} done" if len(waiting) < len(rows) else ""
-    return f"compress {step.title}: {len(waiting)} slides{done}: {found.line()}"
+    return f"{step.words}: {len(waiting)} slides{done}: {found.line()}"
 
 
 def train_time(values: Mapping[str, Any], record: StepRecord | None = None) -> Estimate:

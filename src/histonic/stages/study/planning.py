@@ -7,9 +7,9 @@ from typing import Literal
 
 from histonic.data.maps.store import Store
 from histonic.stages.compress.plan import duration_words
-from histonic.stages.study.file.commands import run_of, steps_of, store_of
 from histonic.stages.study.estimates import Estimate, compress_time, train_time
 from histonic.stages.study.examining import ToExamine, look_for_doctor
+from histonic.stages.study.file.commands import run_of, steps_of, store_of
 from histonic.stages.study.file.reading import Study
 from histonic.stages.study.steps.maps import MapsFound
 from histonic.stages.study.steps.records import StepRecord, read_record, reason_words
@@ -88,7 +88,7 @@ def plan_study(study: Study) -> StudyPlan:
         if step.verb == "doctor":
             doctor = step  # what it has to look at depends on the maps that are there
             continue
-        name = f"{step.verb} {step.title}".strip()
+        name = step.words
         first = next((each for each in _needs(step, pending) if each in pending), None)
         if first is not None:
             planned.append(_waits(study, step, name, first))

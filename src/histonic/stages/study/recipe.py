@@ -146,7 +146,7 @@ def _run(
     if not any(step.verb == "compress" for step in steps):
         progress.say("  tiles are not measured before: the progress tells the time left")
     for number, step in enumerate(steps, start=1):
-        progress.say(f"step {number} of {len(steps)}: {step.verb} ({step.title})")
+        progress.say(f"step {number} of {len(steps)}: {step.words}")
         if step.verb == "train":
             progress.say(f"  {train_estimate(step)}")
         run_step(place.out, step, progress)

@@ -20,9 +20,9 @@ from histonic.runs.primary import primary_of
 from histonic.runs.run import read_facts
 from histonic.stages.audit.findings import AuditFile, AuditResult
 from histonic.stages.report.document.report import Report
-from histonic.stages.study.file.commands import run_of, steps_of, store_of, store_of_external
 from histonic.stages.study.estimates import train_time
 from histonic.stages.study.examining import examine_study, look_for_doctor
+from histonic.stages.study.file.commands import run_of, steps_of, store_of, store_of_external
 from histonic.stages.study.file.reading import Study, read_study
 from histonic.stages.study.file.settings import RunStudyKeywords, RunStudySettings
 from histonic.stages.study.planning import StudyPlan, plan_study, with_precision
@@ -119,7 +119,7 @@ def _run(study: Study, result: StudyResult, progress: Progress) -> None:
     steps = steps_of(study)
     known: StepState | None = None
     for number, step in enumerate(steps, start=1):
-        progress.say(f"step {number} of {len(steps)}: {f'{step.verb} {step.title}'.strip()}")
+        progress.say(f"step {number} of {len(steps)}: {step.words}")
         if step.verb == "doctor":
             known = _examine(study, step, steps, progress)
             continue

@@ -194,7 +194,7 @@ def tell_failures(step: Step, result: Any, progress: Progress) -> int:
     there = [*getattr(result, "done", []), *getattr(result, "skipped", [])]
     if failures and step.verb in ("compress", "tiles extract") and not there:
         raise RunError(
-            f"Go on after {step.verb} {step.title}".rstrip() + ".",
+            f"Go on after {step.words}.",
             f"Not one of {len(failures)} slides could be used.",
             "Look at the reasons above.",
         )

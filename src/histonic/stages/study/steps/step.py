@@ -27,7 +27,7 @@ class Step:
     """One command.
 
     Attributes:
-        title: What it does.
+        title: What it is of; empty for what a study does with its own slides.
         verb: Its words.
         settings: Its settings.
     """
@@ -37,6 +37,11 @@ class Step:
     settings: dict[str, Any]
 
     @property
+    def words(self) -> str:
+        """Verb and title, to be read."""
+        return f"{self.verb} {self.title}".strip()
+
+    @property
     def name(self) -> str:
         """Verb and title as the name of a file.
 
@@ -44,7 +49,7 @@ class Step:
             >>> Step("slide networks", "train", {}).name
             'train-slide-networks'
         """
-        return re.sub(r"[^\w.-]+", "-", f"{self.verb} {self.title}".strip())
+        return re.sub(r"[^\w.-]+", "-", self.words)
 
     def file(self, out: Path, number: int) -> Path:
         """Where its settings are written in the folder of a study."""

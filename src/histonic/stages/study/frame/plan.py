@@ -131,7 +131,7 @@ def write_tables(place: Place, found: Survey, **tables: Sequence[Case]) -> None:
 STUDY_HEAD = """\
 # The study of the slides with labels. 'histonic recipe {name}' and 'histonic run {file}' do it in the same
 # way, and the one goes on where the other stopped. The recipe writes this file anew: to change it, copy it,
-# and give the copy an 'out' of its own. Each part has the settings of its command ('histonic compress --help').
+# and give the copy an 'out' of its own. Each part has the settings of the command of its name.
 {before}# The report audits the run, and explains the patients that it shows.
 """
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -140,3 +142,44 @@ def test_none_is_silent_and_what_is_guarded_is_guarded_once() -> None:
     assert isinstance(heard(None), Silent)
     listener = heard(Broken())
     assert heard(listener) is listener
+
+
+class _Kernel:
+    """What stands for IPython in a notebook."""
+
+    class display:  # a module there
+        HTML = str
+        shown: ClassVar[list[str]] = []
+
+        @classmethod
+        def display(cls, html: str, display_id: bool) -> Any:
+            cls.shown.append(html)
+            return SimpleNamespace(update=cls.shown.append)
+
+    @staticmethod
+    def get_ipython() -> Any:
+        return SimpleNamespace(kernel=object())
+
+
+def test_in_a_notebook_a_bar_is_drawn_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert type(heard(None)) is Silent
+    monkeypatch.setitem(sys.modules, "IPython", _Kernel)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "IPython.display", _Kernel.display)  # type: ignore[arg-type]
+    shown = _Kernel.display.shown
+    listener = heard(None)
+    listener.stage("compress", 2)
+    listener.ended(1, 2)
+    listener.advance()
+    assert "compress" in shown[0] and "100 %" in shown[-1]
+    shown.clear()
+    for chosen in (Listener(), Silent(), Least()):
+        listener = heard(chosen)
+        listener.stage("compress", 2)
+        listener.advance(2)
+    assert not shown
+
+
+def test_in_a_terminal_with_ipython_none_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(colors="linux"))
+    monkeypatch.setitem(sys.modules, "IPython", shell)  # type: ignore[arg-type]
+    assert type(heard(None)) is Silent

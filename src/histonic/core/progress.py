@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+from histonic.core.notebooks.progress import NotebookProgress, in_notebook
+
 
 class Progress(Protocol):
     """The least that a listener to long work can be; :class:`Listener` hears of more."""
@@ -194,7 +196,9 @@ class _Heard(_Whole):
 
 
 def heard(progress: Progress | None) -> Listener:
-    """A listener as a verb takes it: none becomes a silent one, and exceptions of others end no run.
+    """A listener as a verb takes it: exceptions of those that were given end no run.
+
+    None becomes a bar in the cell of a notebook, and elsewhere a listener that says nothing.
 
     Args:
         progress: What the user gave: any object with some of the methods of :class:`Listener`.
@@ -210,7 +214,7 @@ def heard(progress: Progress | None) -> Listener:
         ['The listener Broken failed in advance() (Value']
     """
     if progress is None:
-        return Silent()
+        return _Heard(NotebookProgress()) if in_notebook() else Silent()
     if isinstance(progress, Listener) and (progress.is_vital or isinstance(progress, _Heard | Listeners)):
         return progress
     return _Heard(progress)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -69,3 +70,22 @@ def test_outside_of_a_notebook_nothing_is_drawn(capsys: pytest.CaptureFixture[st
     bar.advance(2)
     bar.say("done")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.long
+def test_a_verb_in_a_real_kernel_draws_a_bar_unless_it_is_told_otherwise() -> None:
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is part of the extra long")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is part of the extra long")
+    pytest.importorskip("ipykernel", reason="ipykernel is part of the extra long")
+    verb = "simulate_cohort(Path({0!r}), patients=2, seed=1, side_px=256, processes=1{1});"
+    cells = [
+        "import histonic\nfrom pathlib import Path\nfrom histonic.simulate.slides import simulate_cohort",
+        verb.format("a", ""),
+        verb.format("b", ", progress=histonic.Listener()"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with tempfile.TemporaryDirectory() as folder:
+        nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()
+    first, bar, none = (cell["outputs"] for cell in notebook.cells)
+    assert first == [] and none == []
+    assert len(bar) == 1 and "100 %" in bar[0]["data"]["text/html"]

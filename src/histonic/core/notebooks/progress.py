@@ -15,9 +15,10 @@ LINES_SHOWN = 8
 
 
 class NotebookProgress:
-    """Draws how long work goes on in the output of a cell: ``compress(..., progress=NotebookProgress())``.
+    """Draws how long work goes on in the output of a cell.
 
-    Outside of a notebook nothing is shown.
+    In a notebook every verb does so unless it is given another listener: ``progress=histonic.Listener()``
+    shows nothing. Outside of a notebook nothing is shown.
 
     Args:
         display: Shows HTML for the first time and returns what updates it; IPython's by default.

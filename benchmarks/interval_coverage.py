@@ -2,11 +2,14 @@
 
     python benchmarks/interval_coverage.py [--cohorts 1000] [--resamples 1000] [--only NAME]
     python benchmarks/interval_coverage.py --few
+    python benchmarks/interval_coverage.py --sites
 
 Draws cohorts whose true metric is known from large samples, makes the interval of each from its own
 patients alone, as histonic reports it, and prints how often it holds the truth, how often it lies above and
 below it, and its mean width. With 1000 cohorts the share itself is known to +-1.4 %. ``--few`` asks the same
-of an AUROC of 40 patients of whom hardly any are positive, where histonic reports no interval.
+of an AUROC of 40 patients of whom hardly any are positive, where histonic reports no interval. ``--sites``
+draws sites that differ in level and in the rate of the outcome, 5 to 40 patients each, and sets the intervals
+by resampling patients beside those by resampling sites.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ SIZES = (100, 300)
 FOLDS = 4
 FEW, OF = (1, 2, 3, 4, 5, 8), 40
 LARGE, TIMES = 4000, 40
+SITES = (4, 5, 6, 8, 10, 15, 20, 40)
+SITE_SIZES = (5, 40)
 
 
 # -------------------------------------------------------------- classes and values
@@ -314,6 +319,55 @@ def cover_few(positives: int, cohorts: int, resamples: int) -> float:
     return float(np.mean(held))
 
 
+# --------------------------------------------------------------------------- sites
+
+
+def of_sites(
+    what: str, spread: float, sites: int, rng: np.random.Generator
+) -> tuple[Measure, npt.NDArray[np.int64]]:
+    """Patients of so many sites, which differ in level and rate by ``spread`` standard deviations."""
+    sizes = rng.integers(SITE_SIZES[0], SITE_SIZES[1] + 1, sites)
+    site = np.repeat(np.arange(sites), sizes)
+    n, (level, rate) = len(site), spread * rng.normal(size=(2, sites))
+    if what == "AUROC":
+        positive = rng.random(n) < special.expit(-0.8 + rate)[site]
+        score = rng.normal(size=n) + 0.95 * positive + level[site]
+        units = int(min(positive.sum(), (~positive).sum()))
+        return Measure("", partial(labels.auroc, positive, score), None, units=units), site
+    if what == "MAE":
+        truth = rng.normal(size=n)
+        predicted = 0.5 * truth + level[site] + np.sqrt(0.75) * rng.normal(size=n)
+        return Measure("", partial(regression.mean_absolute_error, truth, predicted), None), site
+    if what == "Spearman":
+        truth = rng.normal(size=n) + rate[site]
+        predicted = 0.5 * truth + level[site] + np.sqrt(0.75) * rng.normal(size=n)
+        return Measure("", partial(regression.spearman, truth, predicted), None, scale="fisher"), site
+    outcome, risk = follow_up(0.7, 1.0, n, rng)
+    outcome = check_survival(outcome.time * np.exp(rate)[site], outcome.event)
+    statistic = partial(survival.concordance, outcome, risk + level[site])
+    return Measure("", statistic, None, units=int(outcome.event.sum())), site
+
+
+def cover_sites(what: str, spread: float, sites: int, cohorts: int, resamples: int) -> list[str]:
+    """Cells of one row: truth, and how often and how widely patients and sites hold it."""
+    rng = np.random.default_rng(7)
+    large = [of_sites(what, spread, 1000, rng) for _ in range(8)]
+    truth = float(np.mean([measure.statistic(np.ones((1, len(site))))[0] for measure, site in large]))
+    held: dict[str, list[tuple[bool, float]]] = {"patients": [], "sites": []}
+    for cohort in range(cohorts):
+        measure, site = of_sites(what, spread, sites, np.random.default_rng([sites, cohort]))
+        for by, cluster in (("patients", None), ("sites", site)):
+            rng_of = np.random.default_rng(cohort)
+            score = score_measures([measure], len(site), resamples=resamples, rng=rng_of, cluster=cluster)[0]
+            if score.low is not None and score.high is not None:
+                held[by].append((score.low <= truth <= score.high, score.high - score.low))
+    cells = [f"{truth:.3f}"]
+    for rows in held.values():
+        inside, width = np.mean(rows, axis=0)
+        cells += [f"{inside:.1%}", f"{width:.2f}"]
+    return cells
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -321,7 +375,17 @@ def main() -> int:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--only", default="", help="metrics whose name contains this")
     parser.add_argument("--few", action="store_true")
+    parser.add_argument("--sites", action="store_true")
     options = parser.parse_args()
+    if options.sites:
+        print("| metric | spread | sites | truth | by patients | width | by sites | width |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+        for what in ("AUROC", "Spearman", "MAE", "C"):
+            for spread in (0.0, 0.7):
+                for sites in SITES:
+                    cells = cover_sites(what, spread, sites, options.cohorts, options.resamples)
+                    print(f"| {what} | {spread} | {sites} | {' | '.join(cells)} |", flush=True)
+        return 0
     if options.few:
         print(f"| positive of {OF} | held |\n| --- | --- |")
         for positives in FEW:

@@ -203,3 +203,32 @@ def test_a_patient_who_only_trains_may_lack_a_label() -> None:
     run = SimpleNamespace(cohort=SimpleNamespace(patients=patients, exclusions=()))
     found = report_details._missing(shown, SimpleNamespace(compared={}), run, 0)  # type: ignore[arg-type]
     assert found is not None and (found.present, found.missing, found.unused) == (3, 1, 0)
+
+
+def test_intervals_by_sites_stand_beside_those_by_patients(tmp_path: Path, make_run: MakeRun) -> None:
+    sites = ("Bergen", "Graz", "Lyon", "Oslo", "Turin", "Utrecht")
+    run = make_run(tmp_path / "run", [MSI, SURVIVAL], patients=120, sites=sites)
+    with_labels(run, 120)
+    plain = write_report(run=run, resamples=100).read_text(encoding="utf-8")
+    assert "by sites" not in plain
+    page = write_report(run=run, resamples=100, site_intervals=True, checklist=["tripod-ai"]).read_text(
+        encoding="utf-8"
+    )
+    values = json.loads((run / "report.json").read_text())
+    for target in values["targets"]:
+        found = target["by_sites"]
+        assert (found["sites"], found["problem"]) == (6, "")
+        assert [each["name"] for each in found["intervals"]] == [each["name"] for each in target["scores"]]
+        leading = found["intervals"][0]
+        assert f'data-name="by sites">{leading["low"]:.2f} to {leading["high"]:.2f}</td>' in page
+    assert "By sites: the 6 sites" in page and "take the interval as a rough one" in page
+    listed = (run / "checklist-tripod-ai.md").read_text(encoding="utf-8")
+    assert "intervals by resampling the 6 sites" in listed
+
+
+def test_too_few_sites_are_told(tmp_path: Path, make_run: MakeRun) -> None:
+    run = make_run(tmp_path / "run", [MSI], patients=60)
+    with_labels(run, 60)
+    page = write_report(run=run, resamples=100, site_intervals=True).read_text(encoding="utf-8")
+    assert "No intervals by resampling sites: 3 sites are too few, 5 are needed." in page
+    assert 'data-name="by sites"' not in page

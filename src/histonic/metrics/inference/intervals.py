@@ -98,12 +98,12 @@ def bootstrap(
     for start in range(0, resamples, step):
         counts = np.zeros((min(step, resamples - start), n))
         for rows in rows_of_groups(strata, n):
-            counts[:, rows] = _draw_counts(len(rows), len(counts), rng)
+            counts[:, rows] = draw_counts(len(rows), len(counts), rng)
         parts.append(np.stack([statistic(counts) for statistic in statistics]))
     return np.concatenate(parts, axis=1)
 
 
-def _draw_counts(n: int, resamples: int, rng: np.random.Generator) -> FloatArray:
+def draw_counts(n: int, resamples: int, rng: np.random.Generator) -> FloatArray:
     """``(resamples, n)``: how often each patient was drawn; rows sum to ``n``."""
     cell = rng.integers(0, n, (resamples, n)) + n * np.arange(resamples)[:, None]
     drawn = np.bincount(cell.ravel(), minlength=resamples * n)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from histonic.metrics.inference.clusters import cluster_bootstrap, leave_cluster_out
 from histonic.metrics.inference.intervals import (
     Interval,
     Scale,
@@ -92,6 +93,7 @@ def score_measures(
     resamples: int,
     rng: np.random.Generator,
     fold: npt.NDArray[Any] | None = None,
+    cluster: npt.NDArray[Any] | None = None,
 ) -> tuple[Score, ...]:
     """Score the same ``n`` patients by several measures, on the same resamples.
 
@@ -101,6 +103,8 @@ def score_measures(
         resamples: Of the patients.
         rng: The only source of randomness.
         fold: ``(n,)``, the fold of each patient, within which patients are resampled; None for all at once.
+        cluster: ``(n,)``, such as the site of each patient: whole clusters are resampled, in the place of
+            patients, and folds are not minded.
 
     Example:
         >>> right = np.array([1.0, 1.0, 0.0, 1.0])
@@ -109,16 +113,29 @@ def score_measures(
         0.75
     """
     values = [float(measure.statistic(np.ones((1, n)))[0]) for measure in measures]
+    if cluster is not None:
+        measures = [_by_clusters(measure) for measure in measures]
+        fold = None
     strata = None if fold is None or len(np.unique(fold)) < 2 else resampling_strata(fold)
     number = 1 if strata is None else int(strata.max()) + 1
     asked = [k for k, measure in enumerate(measures) if measure.ends is None]
-    left_out = dict(zip(asked, leave_out([measures[k].statistic for k in asked], n, strata), strict=True))
+    statistics = [measures[k].statistic for k in asked]
+    without = leave_out(statistics, n, strata) if cluster is None else leave_cluster_out(statistics, cluster)
+    left_out = dict(zip(asked, without, strict=True))
     straight = {k: _without_resamples(measures[k], values[k], left_out.get(k)) for k in range(len(measures))}
+    if cluster is not None:
+        straight |= {
+            k: _HANGS for k in asked if np.isfinite(values[k]) and not np.isfinite(left_out[k]).all()
+        }
     # Only what takes resamples is computed on them.
     drawn = [k for k in asked if straight[k] is None]
-    resampled = bootstrap([measures[k].statistic for k in drawn], n, resamples, rng, strata)
+    statistics = [measures[k].statistic for k in drawn]
+    if cluster is None:
+        resampled = bootstrap(statistics, n, resamples, rng, strata)
+    else:
+        resampled = cluster_bootstrap(statistics, cluster, resamples, rng)
     by_resamples = {
-        k: _by_resamples(measures[k], values[k], found, left_out[k], number)
+        k: _by_resamples(measures[k], values[k], found, left_out[k], number, exact=cluster is None)
         for k, found in zip(drawn, resampled, strict=True)
     }
     found = [straight[k] or by_resamples[k] for k in range(len(measures))]
@@ -127,6 +144,12 @@ def score_measures(
 
 _Ends = tuple[Interval | None, str]
 """An interval, or none, and what the reader should know of it."""
+_HANGS: _Ends = None, "No interval: undefined without one of the groups that are resampled."
+
+
+def _by_clusters(measure: Measure) -> Measure:
+    """The same without ends that were made for single patients, who vary less than clusters do."""
+    return measure if measure.ends is None else replace(measure, ends=lambda: None)
 
 
 def _score(measure: Measure, value: float, ends: _Ends) -> Score:
@@ -156,12 +179,14 @@ def _without_resamples(measure: Measure, value: float, left_out: FloatArray | No
 
 
 def _by_resamples(
-    measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray, strata: int
+    measure: Measure, value: float, resampled: FloatArray, left_out: FloatArray, strata: int, *, exact: bool
 ) -> _Ends:
     interval = bca_interval(value, resampled, left_out, reach_of(left_out, strata))
     if interval is None:
         return None, "No interval: undefined on every resample."
     if measure.units is not None and interval.low == interval.high and value in (0.0, 1.0):
+        if not exact:
+            return None, "No interval: no resample differs."
         bound = exact_bound(measure.units)
         ends = Interval(bound, 1.0) if value == 1.0 else Interval(0.0, 1 - bound)
         return ends, f"No resample differs; interval as for {measure.units} out of {measure.units}."

@@ -111,10 +111,7 @@ def evaluate_task(
         ('Spearman correlation', 1.0)
     """
     tables = split_repeats(PredictionTable(task, predictions))
-    evaluate = EVALUATORS[task.kind]
-    if task.kind == "survival" and reference is not None:
-        own = mean_table(split_repeats(PredictionTable(task, reference)))
-        evaluate = partial(evaluate_survival, reference=own)
+    evaluate = evaluator_of(task, reference)
     each = [evaluate(table) for table in tables]
     shown = each[0] if len(each) == 1 else evaluate(mean_table(tables))
     n = len(shown.fold)
@@ -179,6 +176,19 @@ EVALUATORS: dict[TaskKind, Callable[[PredictionTable], Evaluated]] = {
     "survival": evaluate_survival,
 }
 """One evaluator per kind of target."""
+
+
+def evaluator_of(task: Task, reference: pd.DataFrame | None = None) -> Callable[[PredictionTable], Evaluated]:
+    """The evaluator of a target's kind.
+
+    Args:
+        task: The target.
+        reference: As for :func:`evaluate_task`.
+    """
+    if task.kind != "survival" or reference is None:
+        return EVALUATORS[task.kind]
+    own = mean_table(split_repeats(PredictionTable(task, reference)))
+    return partial(evaluate_survival, reference=own)
 
 
 def evaluate_target(

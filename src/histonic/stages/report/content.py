@@ -20,6 +20,7 @@ from histonic.stages.evaluate.chance import Verdict, judge
 from histonic.stages.evaluate.curves import Curves
 from histonic.stages.evaluate.evaluate import evaluate_target
 from histonic.stages.evaluate.groups import site_grouping
+from histonic.stages.evaluate.site_intervals import site_intervals
 from histonic.stages.report.audit import audit_content
 from histonic.stages.report.cases.content import list_cases
 from histonic.stages.report.commands import command_lines
@@ -66,6 +67,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         found = target_of(full[task.name], resamples, run.facts, alone=len(run.tasks) == 1)
         target = _with_coding(found, run.facts.codings.get(task.name))
         target = evidence_of(full[task.name], target, about, resamples, SEED, run.training(task))
+        target = _by_sites(target, full[task.name], settings)
         targets.append(with_details(target, full[task.name], about, run, SEED))
         progress.advance(note=task.name)
     facts = run.facts
@@ -82,7 +84,7 @@ def report_content(run: WholeRun, settings: ReportSettings, progress: Progress) 
         targets=_judged(targets),
         audit=audited,
         external=[
-            _external(external, run, resamples, _overlap(external.facts.name, audited.findings))
+            _external(external, run, settings, _overlap(external.facts.name, audited.findings))
             for external in run.externals
         ],
         tested=len(patients),
@@ -120,15 +122,31 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _external(external: External, run: WholeRun, resamples: int, overlap: Sequence[str]) -> ExternalCohort:
+def _by_sites(
+    target: Target,
+    table: PredictionTable,
+    settings: ReportSettings,
+    reference: PredictionTable | None = None,
+) -> Target:
+    """The target with intervals by resampling sites, if they were asked for."""
+    if target.problem or not settings.site_intervals:
+        return target
+    found = site_intervals(table, resamples=settings.resamples, seed=SEED, reference=reference)
+    return target.model_copy(update={"by_sites": found})
+
+
+def _external(
+    external: External, run: WholeRun, settings: ReportSettings, overlap: Sequence[str]
+) -> ExternalCohort:
     """A cohort from elsewhere, its targets evaluated by what was fitted to the run's own patients."""
-    targets = []
+    targets, resamples = [], settings.resamples
     for name, table in external.tables.items():
         target = target_of(table, resamples, run.facts, alone=False, reference=run.tables[name])
         sites = site_grouping(table)
         if sites and not target.problem:
             groups = groups_of(table, {"site": sites}, resamples, SEED)
             target = target.model_copy(update={"groups": groups})
+        target = _by_sites(target, table, settings, run.tables[name])
         target = with_external_details(target, table, run.tables[name], SEED)
         targets.append(_with_coding(target, external.facts.codings.get(name)))
     return ExternalCohort(

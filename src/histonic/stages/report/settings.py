@@ -21,6 +21,10 @@ class ReportSettings(Settings):
     resamples: int = Field(
         default=2000, ge=100, le=1_000_000, description="Resamples of the patients for the 95 % intervals."
     )
+    site_intervals: bool = Field(
+        default=False,
+        description="Beside the intervals by patients also those by resampling whole sites (5 at least).",
+    )
     subgroups: tuple[str, ...] = Field(
         default=(),
         description="Column of the label table by whose values patients are also scored apart; repeatable.",
@@ -53,6 +57,7 @@ class ReportKeywords(TypedDict, total=False):
 
     run: GivenPath
     resamples: int
+    site_intervals: bool
     subgroups: str | Sequence[str]
     clinical: str | Sequence[str]
     store: GivenPath | None

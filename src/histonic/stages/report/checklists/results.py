@@ -31,6 +31,9 @@ def intervals(report: Report) -> str:
     said = [
         f"95 % intervals of metrics by {report.report.resamples} resamples of the patients{within} ({kinds})."
     ]
+    by_sites = [target.by_sites for target in done if target.by_sites and target.by_sites.intervals]
+    if by_sites:
+        said.append(f"Beside them, intervals by resampling the {by_sites[0].sites} sites.")
     if crossed:
         survival = any(target.task.kind == "survival" for target in crossed)
         what = "Hazard ratios and tests" if survival else "Tests"

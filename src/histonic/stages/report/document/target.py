@@ -21,6 +21,7 @@ from histonic.stages.evaluate.networks.spread import TrainingSpread
 from histonic.stages.evaluate.operating_points import PointEvaluation
 from histonic.stages.evaluate.outcome.missing import MissingLabels
 from histonic.stages.evaluate.outcome.times import OutcomeTimes
+from histonic.stages.evaluate.site_intervals import SiteIntervals
 
 
 class NoClinical(Part):
@@ -58,6 +59,7 @@ class Target(SparsePart):
         problem: Why it could not be evaluated; else empty.
         crossed: The predictions are cross-validated.
         scores: Metrics, the leading one first; none with a problem, nor curves.
+        by_sites: Their intervals by resampling sites, if those were asked for.
         against_chance: How the leading metric stands to chance, all targets of the cohort counted together.
         p_chance: The p-value behind it, corrected for these; None without an interval.
         curves: Data of the figures.
@@ -83,6 +85,7 @@ class Target(SparsePart):
     problem: str
     crossed: bool
     scores: tuple[Score, ...]
+    by_sites: SiteIntervals | None = None
     against_chance: AgainstChance = "unknown"
     p_chance: float | None = None
     curves: AnyCurves

@@ -10,7 +10,8 @@ from histonic.stages.evaluate.chance import CROSSED_REACH
 from histonic.stages.evaluate.clinical.fits import AddedByImage
 from histonic.stages.evaluate.clinical.models import Clinical
 from histonic.stages.evaluate.groups import Grouping, GroupScore
-from histonic.stages.report.wording.words import counted, joined, p_words, score_words, signed
+from histonic.stages.evaluate.site_intervals import FEW_SITES, FEWEST_SITES, SiteInterval, SiteIntervals
+from histonic.stages.report.wording.words import counted, joined, p_words, score_number, score_words, signed
 
 
 def few_words(level: GroupScore, kind: TaskKind) -> str:
@@ -44,6 +45,44 @@ def spread_words(groups: Sequence[Grouping]) -> str:
         amount = "no more than chance makes them differ" if p >= 0.05 else "more than chance makes likely"
         sentences.append(f"Values by {name} differ {amount} ({p_words(p)}{correction}).")
     return " ".join(sentences)
+
+
+def site_interval_words(found: SiteInterval) -> str:
+    """``0.70 to 0.90``, or that there is none.
+
+    Example:
+        >>> site_interval_words(SiteInterval(name="AUROC", low=0.7, high=0.9, note=""))
+        '0.70 to 0.90'
+    """
+    if found.low is None or found.high is None:
+        return "none"
+    return f"{score_number(found.name, found.low)} to {score_number(found.name, found.high)}"
+
+
+def site_resampling_words(found: SiteIntervals) -> str:
+    """What intervals by resampling sites are, how far they can be trusted, or why there are none.
+
+    Example:
+        >>> site_resampling_words(SiteIntervals(sites=3, unnamed=0, problem="few sites"))
+        'No intervals by resampling sites: 3 sites are too few, 5 are needed.'
+    """
+    if found.problem == "no sites":
+        return "No intervals by resampling sites: the label table names no site."
+    if found.problem:
+        sites = counted(found.sites, "site")
+        are = "is" if found.sites == 1 else "are"
+        return f"No intervals by resampling sites: {sites} {are} too few, {FEWEST_SITES} are needed."
+    low, high = found.patients
+    said = (
+        f"By sites: the {counted(found.sites, 'site')} ({low} to {high} patients each) are drawn with "
+        "replacement, each with all of its patients, which shows how a number would vary with other sites, "
+        "too; the interval beside it only with other patients of these sites."
+    )
+    if found.unnamed:
+        said += f" {counted(found.unnamed, 'patient')} without a site stand each for themselves."
+    if found.sites < FEW_SITES:
+        said += " So few sites hardly show how much sites differ: take the interval as a rough one."
+    return said
 
 
 def difference_words(score: Score) -> str:

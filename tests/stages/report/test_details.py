@@ -130,7 +130,8 @@ def test_training_says_what_is_known() -> None:
 
 def test_censoring_that_differs_warns() -> None:
     alike = Censoring(time=12.0, low_risk=0.8, high_risk=0.78, p=0.6, crossed=True)
-    assert "is not shown" in details.censoring_words(alike) and "variance" in details.censoring_words(alike)
+    said = details.censoring_words(alike)
+    assert "is not shown" in said and "within folds" in said and "variance" not in said
     apart = alike.model_copy(update={"p": 0.001, "crossed": False})
     assert "read them with care" in details.censoring_words(apart)
     assert "variance" not in details.censoring_words(apart)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines.statistics import logrank_test
+from statsmodels.duration.survfunc import survdiff
 
 from histonic.core.task import Task
 from histonic.metrics.survival.outcome import Survival
@@ -98,8 +99,13 @@ def test_follow_up_that_ends_with_risk_is_seen() -> None:
     assert found.p is not None and found.p < 1e-6 and found.high_risk < found.low_risk
     lost = (outcome.time[high], outcome.time[~high], ~outcome.event[high], ~outcome.event[~high])
     assert found.p == pytest.approx(logrank_test(*lost).p_value, abs=1e-6)
-    crossed = censoring_by_group(outcome, none, high, np.arange(n) // 2 % 4, 10.0)
-    assert crossed is not None and crossed.crossed and crossed.p is not None and crossed.p > found.p
+    # Out of folds patients are compared within theirs; nothing else changes.
+    fold = np.arange(n) // 2 % 4
+    crossed = censoring_by_group(outcome, none, high, fold, 10.0)
+    assert crossed is not None and crossed.crossed and crossed.p != found.p
+    assert crossed.p == pytest.approx(
+        survdiff(outcome.time, (~outcome.event).astype(int), high, strata=fold)[1], rel=1e-6
+    )
     assert censoring_by_group(outcome, none, np.ones(n, bool), np.zeros(n), 10.0) is None
 
 

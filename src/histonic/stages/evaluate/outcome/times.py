@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.documents import Part
-from histonic.metrics.inference.comparisons import BOTH_WAYS
 from histonic.metrics.survival.curves import kaplan_meier, log_rank, numbers_at_risk
 from histonic.metrics.survival.incidence import aalen_johansen
 from histonic.metrics.survival.outcome import Survival, check_survival
@@ -54,8 +53,8 @@ class Censoring(Part):
         low_risk: Share of the low-risk group whose follow-up had not ended by then without an event, by
             reverse Kaplan-Meier.
         high_risk: The same of the high-risk group.
-        p: Log-rank test of the ends of follow-up; patients are compared within their fold and the variance
-            counts twice where predictions are cross-validated. None where it cannot be computed.
+        p: Log-rank test of the ends of follow-up; patients are compared within their fold where predictions
+            are cross-validated. None where it cannot be computed.
         crossed: Whether they are.
     """
 
@@ -157,7 +156,9 @@ def censoring_by_group(
     """Whether follow-up ends alike in the low- and the high-risk group.
 
     Weights for censoring take the same curve for all patients (Uno et al., Statistics in Medicine 30:1105,
-    2011). If patients of one group are lost sooner, that curve is neither group's.
+    2011). If patients of one group are lost sooner, that curve is neither group's. Ends of follow-up are not
+    what the networks learned from: the variance counts once in cross-validation, too
+    (``benchmarks/p_values.md``).
 
     Args:
         outcome: Follow-up.
@@ -174,7 +175,7 @@ def censoring_by_group(
         curve = kaplan_meier(Survival(lost.time[rows], lost.event[rows]))
         shares.append(float(curve.survival[int(np.searchsorted(curve.time, time, side="right")) - 1]))
     strata = fold_or_none(fold)
-    test = log_rank(lost, high, strata=strata, inflation=1.0 if strata is None else BOTH_WAYS)
+    test = log_rank(lost, high, strata=strata)
     return Censoring(
         time=float(time),
         low_risk=shares[0],

@@ -81,12 +81,8 @@ def censoring_words(found: Censoring) -> str:
     )
     if found.p is None:
         return f"{shares}. {why}; that could not be tested."
-    twice = (
-        ", compared within folds, the variance counted twice because patients predict each other"
-        if found.crossed
-        else ""
-    )
-    test = f"log-rank {p_words(found.p)}{twice}"
+    within = ", compared within folds" if found.crossed else ""
+    test = f"log-rank {p_words(found.p)}{within}"
     if found.p < 0.05:
         return (
             f"{shares}; that differs by more than chance makes likely ({test}). {why}: read them with care."

@@ -281,6 +281,10 @@ def _draw(axis: Any, points: Sequence[CurvePoint], name: Any, title: str) -> Non
         )
     axis.axhline(0.5, color="0.6", linewidth=0.8, linestyle=":")
     axis.set_xscale("log")
+    # The logarithmic axis's own labels, 3 x 10^0 and the like, run into each other.
+    ratios = sorted({100 * point.ratio for point in points})
+    axis.set_xticks(ratios, [f"{ratio:.2g}" for ratio in ratios])
+    axis.set_xticks([], minor=True)
     axis.set_xlabel("object to image, %")
     axis.set_title(title, fontsize=9)
     axis.set_ylim(0.4, 1.02)

@@ -74,6 +74,22 @@ def test_a_flipped_bit_is_found_and_its_map_removed(cohort: Path, member: str, w
     assert "s03a" not in Store.open(cohort / "store").slide_ids
 
 
+def test_quick_finds_what_is_absent_or_exchanged_and_reads_no_chunk(cohort: Path) -> None:
+    store = cohort / "store"
+    assert verify(paths=[store], quick=True)[0] == verify(paths=[store])[0]
+    (store / "s03a.zarr/features/c/0/0/0").unlink()
+    flip(store / "s04a.zarr/zarr.json")
+    shutil.copy(store / "s06a.zarr/mask/c/0/0", store / "s05a.zarr/features/c/0/0/0")
+    cut = store / "s07a.zarr/features/c/0/0/0"
+    cut.write_bytes(cut.read_bytes()[:-1])
+    flip(store / "s08a.zarr/features/c/0/0/0")  # in the midst of a chunk: for this every byte is read
+    damaged = [f"s0{number}a.zarr" for number in range(3, 9)]
+    damaged.remove("s06a.zarr")
+    (quick,), (whole,) = verify(paths=[store], quick=True), verify(paths=[store])
+    assert [fault.path.name for fault in quick.faults] == damaged[:-1]
+    assert [fault.path.name for fault in whole.faults] == damaged
+
+
 def test_a_byte_that_no_checksum_covers_is_found_by_the_hash(cohort: Path) -> None:
     """A changed fact whose digest was made to fit, as by a careless script."""
     path = cohort / "store" / "s03a.zarr" / "zarr.json"

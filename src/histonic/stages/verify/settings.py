@@ -17,6 +17,10 @@ class VerifySettings(Settings):
     paths: tuple[Path, ...] = Field(
         min_length=1, description="Stores, runs, bundles, or .safetensors files of encoders."
     )
+    quick: bool = Field(
+        default=False,
+        description="Of maps compare facts and files with their checksums, but do not read every byte.",
+    )
     repair: bool = Field(
         default=False,
         description="Remove what is damaged and can be made anew by the same command as before.",
@@ -27,4 +31,5 @@ class VerifyKeywords(TypedDict, total=False):
     """The fields of :class:`VerifySettings`, as keywords of a Python call."""
 
     paths: GivenPath | Sequence[GivenPath]
+    quick: bool
     repair: bool

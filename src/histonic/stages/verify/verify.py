@@ -17,7 +17,15 @@ from histonic.core.settings import resolve
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.data.maps.failures import read_failure
 from histonic.data.maps.integrity import content_hash
-from histonic.data.maps.store import MAP_SUFFIX, MapFacts, encoder_path, read_map, read_map_facts, stores_in
+from histonic.data.maps.store import (
+    MAP_SUFFIX,
+    MapFacts,
+    encoder_path,
+    read_checked_facts,
+    read_map,
+    read_map_facts,
+    stores_in,
+)
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_facts, read_whole_run
@@ -73,7 +81,8 @@ def verify(
 ) -> list[Verified]:
     """Compare stores, runs, bundles and encoders with the hashes that were written with them.
 
-    Opening a map compares its facts and the checksums of its chunks; here every byte is read.
+    Opening a map compares its facts and the checksums of its chunks; here every byte is read, with ``quick``
+    of maps only what opening them compares: their facts, and which files there are with which checksums.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -97,7 +106,7 @@ def verify(
     resolved = resolve(VerifySettings, settings, values)
     listener = heard(progress)
     paths = [each for path in resolved.paths for each in _stores_of(path)]
-    return [_verify(path, _kind(path), resolved.repair, listener) for path in paths]
+    return [_verify(path, _kind(path), resolved, listener) for path in paths]
 
 
 def _stores_of(path: Path) -> list[Path]:
@@ -125,15 +134,15 @@ def _kind(path: Path) -> str:
     )
 
 
-def _verify(path: Path, kind: str, repair: bool, progress: Progress) -> Verified:
-    checks = {"store": _store, "run": _run, "bundle": _bundle, "encoder": _encoder}[kind]
+def _verify(path: Path, kind: str, settings: VerifySettings, progress: Progress) -> Verified:
+    checks = {"run": _run, "bundle": _bundle, "encoder": _encoder}
     progress.stage(f"verify {path}", None)
     checked, faults = 0, []
-    for found in checks(path):
+    for found in _store(path, settings.quick) if kind == "store" else checks[kind](path):
         checked += 1
         progress.advance(1, str(found.path if found is not None else path))
         if found is not None:
-            faults.append(_remove(found) if repair and found.can_be_made_anew else found)
+            faults.append(_remove(found) if settings.repair and found.can_be_made_anew else found)
     return Verified(path, kind, checked, tuple(faults))
 
 
@@ -149,47 +158,51 @@ Findings = Iterator[Fault | None]
 """One item a thing looked at: None where it is as written."""
 
 
-def _store(folder: Path) -> Findings:
+def _store(folder: Path, quick: bool) -> Findings:
     again = "Run the same 'histonic compress' command again."
-    whole: list[MapFacts] = []
+    first: MapFacts | None = None
+    made = set()
     for path in sorted(folder.glob(f"*{MAP_SUFFIX}")):
         if path.name.startswith(PARTIAL_PREFIX):
             continue
-        found = _fault_of_map(path)
-        if found is None:
-            whole.append(read_map_facts(path))
-            yield None
+        facts = _facts_if_whole(path, quick)
+        if isinstance(facts, str):
+            yield Fault(path, facts, again, can_be_made_anew=True)
         else:
-            yield Fault(path, found, again, can_be_made_anew=True)
+            first = first or facts
+            made.add((facts.encoder.fingerprint, facts.settings.model_dump_json()))
+            yield None
     for path in sorted((folder / "failures").glob("*.json")):
         try:
             read_failure(path)
             yield None
         except StoreError as error:
             yield Fault(path, error.found, again, can_be_made_anew=True)
-    encoders = {(each.encoder.fingerprint, each.settings.model_dump_json()) for each in whole}
-    if len(encoders) > 1:
+    if len(made) > 1:
         apart = "Keep one encoder and one set of settings per store: compress into separate folders."
-        yield Fault(folder, f"Its maps were made in {len(encoders)} ways.", apart)
+        yield Fault(folder, f"Its maps were made in {len(made)} ways.", apart)
     elif encoder_path(folder).is_file():
-        yield _fault_of_store_encoder(encoder_path(folder), whole, again)
+        yield _fault_of_store_encoder(encoder_path(folder), first, again)
 
 
-def _fault_of_store_encoder(path: Path, maps: list[MapFacts], again: str) -> Fault | None:
+def _fault_of_store_encoder(path: Path, made: MapFacts | None, again: str) -> Fault | None:
     try:
-        encoder = load_encoder(path, precision=maps[0].settings.precision if maps else "32")
+        encoder = load_encoder(path, precision=made.settings.precision if made else "32")
     except HistonicError as error:
         return Fault(path, error.found, again, can_be_made_anew=True)
-    if maps and encoder.fingerprint != maps[0].encoder.fingerprint:
+    if made and encoder.fingerprint != made.encoder.fingerprint:
         return Fault(path, "It is not the encoder that made the maps.", again, can_be_made_anew=True)
     return None
 
 
-def _fault_of_map(path: Path) -> str | None:
+def _facts_if_whole(path: Path, quick: bool) -> MapFacts | str:
+    """The facts of a map that is as it was written, else what is wrong with it."""
     try:
-        facts = read_map_facts(path)
+        facts = read_checked_facts(path) if quick else read_map_facts(path)
         if facts.slide_id != path.name.removesuffix(MAP_SUFFIX):
             return f"It is the map of the slide {facts.slide_id!r}."
+        if quick:
+            return facts
         slide = read_map(path)
         if content_hash(path) != facts.content:
             return "Its bytes are not those that were written (their hash differs)."
@@ -200,7 +213,7 @@ def _fault_of_map(path: Path) -> str | None:
         return error.found
     except OSError as error:
         return f"It cannot be read: {error}."
-    return None
+    return facts
 
 
 def _run(folder: Path) -> Findings:

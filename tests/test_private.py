@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from histonic.core.errors import SettingsError
+from histonic.core.progress import Listener
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.explain.explain import explain
 from histonic.stages.predict.external import external_test
 from histonic.stages.report.report import write_report
+from histonic.stages.study.run import run_study
 from histonic.stages.train.train import train_slides
 
 SECRET = ("hannover", "ward", "mustermann")
@@ -58,6 +61,39 @@ def test_nothing_written_names_a_path(cohort: Path) -> None:
         content = path.read_bytes().lower() if path.is_file() else b""
         for word in (*SECRET, str(cohort)):
             assert word not in named and word.encode() not in content, f"{path} names {word}"
+
+
+def test_nor_does_a_study_in_one_file(cohort: Path) -> None:
+    file = cohort / "hannover" / "study.yaml"
+    train = {"labels": "ward.csv", "target": ["msi"], "aggregator": "mean", "folds": 3, "initialisations": 1}
+    study = {
+        "out": "../study",
+        "compress": {"slides": ["ward.csv"], "encoder": "colour", "private": True},
+        "train": {**train, "max_epochs": 2, "private": True},
+        **dict.fromkeys(("explain", "report"), False),
+    }
+    file.write_text(yaml.safe_dump(study))
+    said = Lines()
+    run_study(study=file, progress=said)
+    run_study(study=file, progress=said)  # tries the slide again that is none, and looks at all that is kept
+    out = cohort / "study"
+    doctor = (out / "doctor.txt").read_text()
+    assert "error    s12  " in doctor and "ok       s0  " in doctor
+    for path in out.rglob("*"):
+        content = path.read_bytes().lower() if path.is_file() else b""
+        for word in (*SECRET, str(cohort)):
+            assert word not in str(path.relative_to(cohort)).lower(), path
+            assert word.encode() not in content, f"{path} names {word}"
+    told = [line for line in said.lines if "s12" in line or "error" in line]
+    assert told and not any(word in line.lower() for line in told for word in SECRET)
+
+
+class Lines(Listener):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def test_nor_do_the_lines_of_a_dry_run(cohort: Path, tmp_path: Path) -> None:

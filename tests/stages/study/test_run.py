@@ -247,6 +247,22 @@ def test_slides_that_come_change_and_go(folder: Path) -> None:
     patients = pd.read_csv(folder / "study/run/predictions/score.csv").patient_id
     assert "P10" in set(patients) and "P01" not in set(patients)
     assert stands(file) == DONE
+    # What the doctor said of slides that he did not look at again stays.
+    said = (folder / "study" / FILE).read_text().splitlines()
+    names = [Path(line.split()[1]).name for line in said if ".tif" in line]
+    assert names == sorted(path.name for path in (folder / "slides").iterdir())
+    assert not any("not examined" in line for line in said)
+
+
+def test_what_the_doctor_said_and_is_gone_is_said_so(folder: Path) -> None:
+    file = write_study(folder, SMALL)
+    run_study(study=file)
+    (folder / "study" / FILE).unlink()
+    assert stands(file)["doctor"] == "to do"
+    run_study(study=file)
+    said = (folder / "study" / FILE).read_text().splitlines()
+    count = sum("has its map, and was not examined" in line for line in said)
+    assert count == len(list((folder / "slides").iterdir())) and stands(file) == DONE
 
 
 def test_a_training_by_the_single_command_is_taken(folder: Path) -> None:

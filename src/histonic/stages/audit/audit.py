@@ -12,7 +12,7 @@ from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import require_writable_folder
 from histonic.core.progress import Progress, heard
-from histonic.core.settings import resolve
+from histonic.core.settings import plain_settings, resolve
 from histonic.core.task import parse_target
 from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import Store
@@ -92,7 +92,7 @@ def audit(
     )
     if resolved.out is not None:
         store_copies(resolved)
-        write_audit(resolved.out, result, resolved.model_dump(mode="json"))
+        write_audit(resolved.out, result, plain_settings(resolved, private=resolved.private))
     return result.model_copy(update={"out": resolved.out})
 
 

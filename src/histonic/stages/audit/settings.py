@@ -35,6 +35,7 @@ class AuditSettings(TableSettings):
         default=2000, ge=200, le=1_000_000, description="Permutations of the targets, for the p-values."
     )
     seed: int = Field(default=0, ge=0, description="Seed of the permutations.")
+    private: bool = Field(default=False, description="Keep the paths of store and tables out of the result.")
 
 
 class AuditKeywords(TableKeywords, total=False):
@@ -48,3 +49,4 @@ class AuditKeywords(TableKeywords, total=False):
     other: Mapping[str, str]
     permutations: int
     seed: int
+    private: bool

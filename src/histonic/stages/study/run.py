@@ -159,7 +159,7 @@ def _examine(study: Study, step: Step, steps: Sequence[Step], progress: Progress
     if found.is_done:
         progress.say("doctor is done already")
         return state
-    examine_study(study.out, step, found, [row.slide_id for row in maps.rows], progress)
+    examine_study(study.out, step, found, progress)
     return state
 
 

@@ -38,7 +38,8 @@ def steps_of(study: Study) -> list[Step]:
     steps = [Step("", "doctor", doctor_settings(study))] if study.doctor else []
     steps.append(Step("", "compress", {**study.compress, "out": store, "replace": True}))
     if study.audit is not None:
-        shared = {key: study.train[key] for key in ("labels", "target", *TABLE_KEYS) if key in study.train}
+        keys = ("labels", "target", "private", *TABLE_KEYS)
+        shared = {key: study.train[key] for key in keys if key in study.train}
         out = str(study.out / "audit")
         steps.append(Step("", "audit", {**shared, **study.audit, "store": store, "out": out}))
     steps.append(Step("", "train", {**study.train, "store": store, "out": run}))

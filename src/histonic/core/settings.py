@@ -271,6 +271,8 @@ def _hide(value: Any, plain: Any) -> Any:
         return HIDDEN
     if isinstance(value, tuple | list):
         return [_hide(each, other) for each, other in zip(value, plain, strict=True)]
+    if isinstance(value, dict):
+        return {key: _hide(each, plain[key]) for key, each in value.items()}
     return plain
 
 

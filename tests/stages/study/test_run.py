@@ -154,7 +154,8 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     file = prepare(tmp_path)
     shown = typed("run", str(file), "--dry-run", cwd=tmp_path)
     assert shown.code == 0 and "10 slides have no map" in shown.out and "measured on 3" in shown.out
-    assert "train" in shown.out and "after compress" in shown.out
+    why = {line.split()[2]: line for line in shown.out.splitlines() if line.startswith("to do")}
+    assert "after compress" in why["train"] and "after train" in why["report"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["labels.xlsx", "slides", "study.yaml"]
 
 
@@ -202,6 +203,12 @@ def test_a_changed_target_trains_again_and_compresses_nothing(folder: Path) -> N
     assert sorted(path.name for path in (folder / "study/run/predictions").iterdir()) == ["other.csv"]
     kept = folder / "study" / EARLIER / "run-1"
     assert (kept / "report.html").is_file() and (kept / "predictions/score.csv").is_file()
+    plan = run_study(study=file, dry_run=True, clear_earlier=True).plan
+    size = sum(path.stat().st_size for path in kept.rglob("*") if path.is_file())
+    assert (plan.earlier, plan.earlier_bytes) == (1, size) and kept.is_dir()
+    assert "1 results of before" in plan.lines()[-2]
+    run_study(study=file, clear_earlier=True)
+    assert not kept.parent.exists() and run_study(study=file, dry_run=True).plan.earlier == 0
 
 
 def test_corrected_labels_train_again_and_remarks_do_not(folder: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from histonic.data.maps.store import Store
-from histonic.stages.compress.plan import duration_words
+from histonic.stages.compress.plan import duration_words, size_words
 from histonic.stages.study.estimates import Estimate, compress_time, train_time
 from histonic.stages.study.examining import ToExamine, look_for_doctor
 from histonic.stages.study.file.commands import run_of, steps_of, store_of
@@ -47,9 +48,13 @@ class StudyPlan:
 
     Attributes:
         steps: In their order.
+        earlier: How many results of before are kept in :data:`EARLIER`.
+        earlier_bytes: What they take.
     """
 
     steps: tuple[PlannedStep, ...]
+    earlier: int = 0
+    earlier_bytes: int = 0
 
     @property
     def seconds(self) -> float:
@@ -64,6 +69,9 @@ class StudyPlan:
     def lines(self) -> list[str]:
         """A line a step, and the time in all."""
         found = [step.line() for step in self.steps]
+        if self.earlier:
+            size = size_words(self.earlier_bytes)
+            found.append(f"kept in {EARLIER}: {self.earlier} results of before, {size} (--clear-earlier)")
         if self.is_done:
             return [*found, "nothing is to do: all of it is done, from the same slides, labels and settings"]
         unknown = [step.name for step in self.steps if step.time is not None and step.time.seconds is None]
@@ -89,9 +97,10 @@ def plan_study(study: Study) -> StudyPlan:
             doctor = step  # what it has to look at depends on the maps that are there
             continue
         name = step.words
-        first = next((each for each in _needs(step, pending) if each in pending), None)
-        if first is not None:
-            planned.append(_waits(study, step, name, first))
+        needs = _needs(step, pending)
+        last = next((each for each in reversed(pending) if each in needs), None)
+        if last is not None:
+            planned.append(_waits(study, step, name, last))
             pending.append(name)
             continue
         state = look_at(study.out, with_precision(study, step))
@@ -100,7 +109,16 @@ def plan_study(study: Study) -> StudyPlan:
         planned.append(_planned(study, step, name, state))
         if state.kind != "done" and not (state.maps and only_tried_again(state.maps)):
             pending.append(name)
-    return StudyPlan(tuple(planned))
+    kept = _earlier(study.out / EARLIER)
+    sizes = (path.lstat().st_size for place in kept for path in (place, *place.rglob("*")) if path.is_file())
+    return StudyPlan(tuple(planned), len(kept), sum(sizes))
+
+
+def _earlier(folder: Path) -> list[Path]:
+    """Results that were replaced: runs, stores, and single maps."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    maps = folder / "maps"
+    return [path for path in found if path != maps] + (sorted(maps.iterdir()) if maps.is_dir() else [])
 
 
 def with_precision(study: Study, step: Step) -> Step:
@@ -138,11 +156,11 @@ def _doctor(found: ToExamine) -> PlannedStep:
     return PlannedStep("doctor", "to do", why)
 
 
-def _waits(study: Study, step: Step, name: str, first: str) -> PlannedStep:
+def _waits(study: Study, step: Step, name: str, last: str) -> PlannedStep:
     """A step of which is known only that what it reads will be another."""
     record = read_record(study.out, step.name)
     before = record is not None and record.is_finished
-    why = f"anew, if what {first} gives is another" if before else f"after {first}"
+    why = f"anew, if what {last} gives is another" if before else f"after {last}"
     if step.verb == "train":
         time = _train_time(study, step)
     else:

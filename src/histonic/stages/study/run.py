@@ -28,6 +28,7 @@ from histonic.stages.study.file.settings import RunStudyKeywords, RunStudySettin
 from histonic.stages.study.planning import StudyPlan, plan_study, with_precision
 from histonic.stages.study.steps.records import read_record
 from histonic.stages.study.steps.running import (
+    EARLIER,
     StepState,
     drop_explanations,
     drop_report,
@@ -76,8 +77,8 @@ def run_study(
 
     What is done already is not done again, as long as it was made from the same slides, labels and settings;
     what depends on something that has changed is done anew, and nothing else. Runs and stores that no
-    longer fit are kept in ``OUT/earlier``. An interrupted study goes on with the same call, and ends with the
-    same results as an undisturbed one.
+    longer fit are kept in ``OUT/earlier`` until a call with ``clear_earlier=True``. An interrupted study goes
+    on with the same call, and ends with the same results as an undisturbed one.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -111,6 +112,8 @@ def run_study(
             listener.say(line)
         result = StudyResult(study.out, plan, run_of(study))
         _run(study, result, listener)
+        if resolved.clear_earlier:
+            set_aside(study.out / EARLIER)
     result.seconds = time.monotonic() - began
     return result
 

@@ -41,6 +41,9 @@ class RunStudySettings(Settings):
     dry_run: bool = Field(
         False, description="Say what is done, what will be done and why, and about how long it takes."
     )
+    clear_earlier: bool = Field(
+        False, description="At the end delete OUT/earlier: runs and maps that were replaced."
+    )
 
 
 class RunStudyKeywords(TypedDict, total=False):
@@ -48,6 +51,7 @@ class RunStudyKeywords(TypedDict, total=False):
 
     study: GivenPath
     dry_run: bool
+    clear_earlier: bool
 
 
 class InitStudySettings(SlideListSettings, TableSettings):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 
 from histonic.core.errors import MaskError
 from histonic.core.units import WH
@@ -96,6 +97,32 @@ def test_holes_stay_empty() -> None:
     hole = np.array([(20, 20), (60, 20), (60, 60), (20, 60)], float)
     mask = rasterise([(ring, hole)], WH(100, 100))
     assert mask.sum() == pytest.approx(80 * 80 - 40 * 40, rel=0.03) and not mask[40, 40]
+
+
+def test_pixels_are_those_whose_centre_lies_inside() -> None:
+    rng = np.random.default_rng(0)
+    angles = np.sort(rng.random(40)) * 2 * np.pi
+    ring = 50 + (20 + 25 * rng.random((40, 1))) * np.stack([np.cos(angles), np.sin(angles)], 1)
+    hole = np.array([[48, 44], [57.3, 50], [50, 61.5], [41, 52]], float)
+    polygon = shapely.Polygon(ring, [hole])
+    assert polygon.is_valid
+    mask = rasterise([(ring, hole)], WH(100, 90))
+    x, y = np.meshgrid(np.arange(100) + 0.5, np.arange(90) + 0.5)
+    assert np.array_equal(mask, shapely.contains_xy(polygon, x, y)) and mask.any()
+
+
+def test_many_small_holes_take_no_more_than_their_area() -> None:
+    ring = np.array([[0, 0], [300, 0], [300, 300], [0, 300]], float)
+    corners = np.array([[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]])
+    holes = [corners + (x, y) for x in np.arange(2.1, 298, 2.3) for y in np.arange(2.1, 298, 2.3)]
+    share = rasterise([(ring, *holes)], WH(300, 300)).mean()
+    assert share == pytest.approx(1 - len(holes) * 0.25 / 300**2, abs=0.005)
+
+
+def test_what_is_narrower_than_a_pixel_does_not_vanish() -> None:
+    sliver = np.array([[10.1, 20.1], [60, 20.1], [60, 20.3], [10.1, 20.3]])
+    mask = rasterise([(sliver,)], WH(100, 100))
+    assert mask[19:21, 12:58].any(0).all() and mask.sum() == mask[19:21].sum() <= 2 * 52
 
 
 def test_outlines_that_are_not_valid_are_repaired_with_a_word(tmp_path: Path) -> None:

@@ -192,6 +192,36 @@ def test_explanations_are_of_one_part_each(two: Path, joint: Path) -> None:
         assert record.cells == int(store.map(record.slide_id).mask.sum())
 
 
+def test_annotations_lie_in_the_folders_of_the_parts(two: Path, joint: Path, tmp_path: Path) -> None:
+    patient = next(each for each in read_run(joint).cohort.patients if len(each.slide_ids) == 2)
+    he, ki67 = patient.slide_ids
+    (tmp_path / "ki67").mkdir()
+    ring = [[0, 0], [500, 0], [500, 500], [0, 500], [0, 0]]
+    shape = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    text = json.dumps({"type": "FeatureCollection", "features": [shape]})
+    (tmp_path / f"{ki67}.geojson").write_text(text)
+    result = explain(run=joint, slide=[he, ki67], masks=tmp_path, method="occlusion")
+    assert [each.lesion is not None for each in result.records] == [False, True]
+    (tmp_path / "ki67").rename(tmp_path / "cd3")
+    with pytest.raises(SettingsError, match="is named like one of"):
+        explain(run=joint, slide=[he], masks=tmp_path)
+
+
+def test_a_map_by_its_path_is_of_the_part_of_its_folder(two: Path, joint: Path, tmp_path: Path) -> None:
+    store = Store.open(two / "maps")
+    name = next(each for each in store.slide_ids if each.startswith("ki67/"))
+    path = map_folder(two / "maps", name)
+    (record,) = explain(run=joint, slide=[str(path)], method="occlusion", checks=False).records
+    assert record.slide_id == name and not record.patient_id and not record.unseen
+    assert record.cells == int(store.map(name).mask.sum())
+    moved = shutil.copytree(path, tmp_path / "new" / path.name)
+    with pytest.raises(SettingsError, match="parts he, ki67; the folder of the map, 'new', is none"):
+        explain(run=joint, slide=[str(moved)])
+    he = shutil.copytree(path, tmp_path / "he" / path.name)
+    with pytest.raises(BundleError, match="The map was made by"):
+        explain(run=joint, slide=[str(he)])
+
+
 def test_audit_and_report_say_which_parts_were_there(two: Path, joint: Path) -> None:
     write_report(run=joint, resamples=100)
     text = (joint / "report.html").read_text(encoding="utf-8")

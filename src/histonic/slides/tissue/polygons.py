@@ -230,8 +230,30 @@ def _draw(rings: list[npt.NDArray[np.float64]], mask: npt.NDArray[np.bool_]) -> 
     high = np.clip(np.ceil(rings[0].max(0)).astype(int) + 2, 0, mask.shape[::-1])
     if (high <= low).any():
         return
-    canvas = Image.new("1", (int(high[0] - low[0]), int(high[1] - low[1])))
-    draw = ImageDraw.Draw(canvas)
-    for index, ring in enumerate(rings):
-        draw.polygon([(float(x), float(y)) for x, y in ring - low], fill=0 if index else 1)
-    mask[low[1] : high[1], low[0] : high[0]] |= np.asarray(canvas)
+    size = WH(int(high[0] - low[0]), int(high[1] - low[1]))
+    inside = _filled([ring - low for ring in rings], size)
+    if not inside.any():  # narrower than a pixel, and yet drawn
+        canvas = Image.new("1", size)
+        ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in rings[0] - low], fill=1)
+        inside = np.asarray(canvas)
+    mask[low[1] : high[1], low[0] : high[0]] |= inside
+
+
+def _filled(rings: Sequence[npt.NDArray[np.float64]], size: WH) -> npt.NDArray[np.bool_]:
+    """Pixels whose centre, at whole numbers, lies in a polygon.
+
+    Image libraries fill borders, too: of a tissue with thousands of small holes little would be left.
+    """
+    width, height = size
+    starts = np.concatenate(rings)
+    ends = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    first = np.clip(np.ceil(np.minimum(starts[:, 1], ends[:, 1])), 0, height).astype(int)
+    last = np.clip(np.ceil(np.maximum(starts[:, 1], ends[:, 1])), 0, height).astype(int)
+    counts = last - first  # rows of centres that an edge crosses
+    edge = np.repeat(np.arange(len(starts)), counts)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+    (x0, y0), (x1, y1) = starts[edge].T, ends[edge].T
+    column = np.clip(np.ceil(x0 + (row - y0) * (x1 - x0) / (y1 - y0)), 0, width).astype(int)
+    crossed = np.zeros((height, width + 1), np.uint8)  # whether a number is odd outlives its overflow
+    np.add.at(crossed, (row, column), 1)
+    return np.cumsum(crossed, axis=1, dtype=np.uint8)[:, :width] % 2 == 1

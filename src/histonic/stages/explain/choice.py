@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from histonic.core.cohort import MARK, part_of
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.task import Task
@@ -52,15 +53,53 @@ def require_store(store: Path, names: Sequence[str]) -> None:
         )
 
 
-def find_map(store: Path, name: str) -> CompressedSlide:
-    """The map of a slide: by its path, or by its name in the store.
+def slide_of(name: str, parts: Sequence[str] = ()) -> str:
+    """The slide that is asked for by its name or by the path of its map.
+
+    Args:
+        name: Name or path.
+        parts: Of the run's patients: a path tells by its folder of which of them the map is.
 
     Raises:
-        SettingsError: The store has no such map.
+        SettingsError: The folder of the path is none of the parts.
+
+    Example:
+        >>> slide_of("S1"), slide_of("new/ki67/S1.zarr"), slide_of("new/ki67/S1.zarr", ["he", "ki67"])
+        ('S1', 'S1', 'ki67/S1')
+    """
+    if not name.rstrip("/").endswith(MAP_SUFFIX):
+        return name
+    path = Path(name)
+    slide_id = path.name.removesuffix(MAP_SUFFIX)
+    if not parts:
+        return slide_id
+    part = path.absolute().parent.name
+    if part not in parts:
+        raise SettingsError(
+            f"Explain the map {name}.",
+            f"The run's patients have the parts {', '.join(parts)}; the folder of the map, {part!r}, is none "
+            "of them.",
+            f"Put it into a folder called like its part, such as {parts[0]}/{path.name}.",
+        )
+    return f"{part}{MARK}{slide_id}"
+
+
+def find_map(store: Path, name: str, parts: Sequence[str] = ()) -> CompressedSlide:
+    """The map of a slide: by its path, or by its name in the store.
+
+    Args:
+        store: With the maps.
+        name: Name or path.
+        parts: See :func:`slide_of`.
+
+    Raises:
+        SettingsError: The store has no such map, or its path does not say of which part it is.
         StoreError: The map is damaged.
     """
     if name.rstrip("/").endswith(MAP_SUFFIX):
-        return read_map(name.rstrip("/"))
+        slide_id = slide_of(name, parts)
+        found = read_map(name.rstrip("/"))
+        return replace(found, slide_id=f"{part_of(slide_id)}{MARK}{found.slide_id}") if parts else found
     folder = map_folder(store, name)
     if not folder.is_dir():
         known = Store.open(store).slide_ids

@@ -51,6 +51,7 @@ from histonic.stages.explain.choice import (
     require_store,
     require_unseen,
     rows_of,
+    slide_of,
     unseen_networks,
 )
 from histonic.stages.explain.files import RECORD, TILES, write_explanation, write_summary
@@ -156,7 +157,9 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
     """The same of a run that is read already; see :func:`explain`."""
     bundle = read_bundle(run.folder / "bundle")
     names = [slide_id for patient in run.cohort.patients for slide_id in patient.slide_ids]
-    lesions = find_lesions(settings.masks, sorted({*names, *map(_slide_name, settings.slide)}))
+    parts = [part.name for part in bundle.parts]
+    asked = [slide_of(name, parts) for name in settings.slide]
+    lesions = find_lesions(settings.masks, sorted({*names, *asked}))
     bench = _Bench(
         settings=settings,
         run=run,
@@ -181,7 +184,7 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
             if len(jobs) == 1 or isinstance(error, SettingsError):
                 raise
             result.failures.append((job.task.name, job.slide, error.reason))
-        listener.advance(note=f"{job.task.name} {_slide_name(job.slide)}")
+        listener.advance(note=f"{job.task.name} {slide_of(job.slide)}")
     write_summary(result.folder)
     return result
 
@@ -190,10 +193,6 @@ def _folder_name(bench: _Bench, job: _Job, slide: CompressedSlide) -> str:
     """Of one explanation: other questions to the same slide lie beside the usual one, not in its place."""
     output = "" if bench.settings.output is None else "--" + re.sub(r"[^\w.+-]+", "_", bench.settings.output)
     return folder_name(slide.slide_id) + output + ("--by-path" if job.slide != slide.slide_id else "")
-
-
-def _slide_name(name: str) -> str:
-    return Path(name).name.removesuffix(".zarr")
 
 
 def _jobs(bench: _Bench) -> list[_Job]:
@@ -233,7 +232,7 @@ def _ordered(run: Run, task: Task, first: list[str], *, everyone: bool) -> list[
 
 
 def _explain_one(bench: _Bench, job: _Job, result: ExplainResult, progress: Progress) -> None:
-    slide = find_map(bench.store, job.slide)
+    slide = find_map(bench.store, job.slide, [part.name for part in bench.parts])
     bench.require_own(slide)
     target = result.folder / job.task.name / _folder_name(bench, job, slide)
     inputs = _inputs(bench, job, slide)

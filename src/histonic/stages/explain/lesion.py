@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.cohort import MARK
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import MaskError
 from histonic.core.progress import Progress
@@ -29,7 +30,9 @@ def find_lesions(masks: Path | None, slide_ids: Sequence[str]) -> dict[str, Path
     Raises:
         SettingsError: The folder is absent, or none of its files is named like a slide.
     """
-    return {} if masks is None else find_annotations(masks, slide_ids, areas=True)[0]
+    # Slides of parts lie in the folders of these.
+    places = {name: name for name in slide_ids if MARK in name}
+    return {} if masks is None else find_annotations(masks, slide_ids, places, areas=True)[0]
 
 
 def lesion_shares(

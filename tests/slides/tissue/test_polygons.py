@@ -114,7 +114,7 @@ def test_pixels_are_those_whose_centre_lies_inside() -> None:
 def test_many_small_holes_take_no_more_than_their_area() -> None:
     ring = np.array([[0, 0], [300, 0], [300, 300], [0, 300]], float)
     corners = np.array([[0, 0], [0.5, 0], [0.5, 0.5], [0, 0.5]])
-    holes = [corners + (x, y) for x in np.arange(2.1, 298, 2.3) for y in np.arange(2.1, 298, 2.3)]
+    holes = [corners + np.array([x, y]) for x in np.arange(2.1, 298, 2.3) for y in np.arange(2.1, 298, 2.3)]
     share = rasterise([(ring, *holes)], WH(300, 300)).mean()
     assert share == pytest.approx(1 - len(holes) * 0.25 / 300**2, abs=0.005)
 

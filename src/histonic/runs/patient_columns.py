@@ -69,7 +69,7 @@ def read_patient_columns(
         "slide_table": slide_table if isinstance(slide_table, Path) and slide_table.is_file() else None,
     }
     table = read_labels(path, **reading)
-    return {column: _by_patient(table, column) for column in columns}
+    return {column: cells_by_patient(table, column) for column in columns}
 
 
 def _table_of(settings: RunSettings, labels: TablePlace | None, folder: Path | None) -> TablePlace:
@@ -120,7 +120,12 @@ def _words_of(name: str) -> set[str]:
     return set(re.findall(r"[a-z]+", apart.casefold()))
 
 
-def _by_patient(table: LabelTable, column: str) -> dict[str, str]:
+def cells_by_patient(table: LabelTable, column: str) -> dict[str, str]:
+    """A column by patient, empty where missing.
+
+    Raises:
+        TableError: It is absent, or two rows of a patient disagree.
+    """
     name = column if column in table.frame.columns else table.columns.get(column, column)
     if name not in table.frame.columns:
         near = difflib.get_close_matches(column, table.frame.columns, n=1)

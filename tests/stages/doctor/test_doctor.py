@@ -290,3 +290,25 @@ def test_a_sheet_has_room_for_so_many(slides: Path, tmp_path: Path, monkeypatch:
         run(slides=[slides], preview=tmp_path / "sheet.png")
     with pytest.raises(SettingsError, match="No slide was given"):
         run(labels=tmp_path / "labels.csv", preview=tmp_path / "sheet.png")
+
+
+def test_events_for_each_coefficient_of_clinical_columns_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        f"P{number:02d},{rng.exponential(20):.1f},{number % 3 == 0:d},{rng.normal(60, 9):.0f},"
+        f"{['I', 'II', 'III'][number % 3 if number % 7 else 1]},{['a', 'b'][number % 2]}"
+        for number in range(60)
+    ]
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(["patient_id,months,event,age,stage,grade", *rows]) + "\n")
+    target = ["os:survival:months,event", "grade:binary"]
+    found = run(labels=table, target=target, clinical=["age", "stage"])
+    said = [line for line in found if "clinical columns" in line.where]
+    assert [line.severity for line in said] == ["warning"]
+    assert "target 'os'" in said[0].where
+    assert "4 coefficients for 20 events in 60 patients: 5.0 events each" in said[0].text
+    enough = [line for line in run(labels=table, target=target, clinical="age") if "clinical" in line.where]
+    assert [line.severity for line in enough] == ["ok"] and "10.0 events each" in enough[0].text
+    absent = [line for line in run(labels=table, target=target, clinical="stag") if "clinical" in line.where]
+    assert [line.severity for line in absent] == ["error"] and "'stage'" in absent[0].text
+    assert not [line for line in run(labels=table, target=target) if "clinical" in line.where]

@@ -51,13 +51,13 @@ class LabelCheck:
         issues: Errors first, each kind once and in the order of the table.
         codings: How the labels of each usable target were taken, by its name.
         remarks: What the checks of a target cannot see, by its name.
-        known: Each usable target with what is known of its patients: class, value, or time and event.
+        known: Each usable target with what is known of each patient: class, value, or time and event.
     """
 
     issues: list[Issue]
     codings: Mapping[str, Coding]
     remarks: Mapping[str, str] = field(default_factory=dict)
-    known: Mapping[str, tuple[Task, tuple[Number, ...]]] = field(default_factory=dict)
+    known: Mapping[str, tuple[Task, Mapping[str, Number]]] = field(default_factory=dict)
 
 
 def check_labels(table_path: str | TablePlace, **options: Any) -> list[Issue]:
@@ -137,7 +137,7 @@ def examine_labels(
         issues += _targets_together(table, requests, meant)
     codings: dict[str, Coding] = {}
     remarks: dict[str, str] = {}
-    known: dict[str, tuple[Task, tuple[Number, ...]]] = {}
+    known: dict[str, tuple[Task, Mapping[str, Number]]] = {}
     for request in requests:
         issues += _target_issues(table, request, meant, used, folds, codings, remarks, known)
     if requests and table.classes:
@@ -313,7 +313,7 @@ def _target_issues(
     folds: int,
     codings: dict[str, Coding],
     remarks: dict[str, str],
-    known: dict[str, tuple[Task, tuple[Number, ...]]],
+    known: dict[str, tuple[Task, Mapping[str, Number]]],
 ) -> list[Issue]:
     """What is wrong with one target; its coding and what no check can see go into the mappings."""
     try:
@@ -334,7 +334,7 @@ def _target_issues(
         issues.append(Issue("warning", "Missing target", table.where(target.columns[0]), found, todo))
     if numbers or all(issue.severity == "warning" for issue in issues):
         issues += one_outcome(table, task, numbers.values())
-    known[request.name] = (task, tuple(numbers.values()))
+    known[request.name] = (task, dict(numbers))
     looked_at = coding_issues(table, target, list(numbers.values()))
     remark = "" if looked_at else power_words(list(numbers.values()))
     if remark:

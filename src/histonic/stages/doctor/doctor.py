@@ -14,9 +14,11 @@ from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import StainSettings, resolve
 from histonic.data.maps.shares import TissueShare, tissue_outliers
+from histonic.data.tables.label_table import read_labels
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
-from histonic.data.targets.checks import examine_labels
+from histonic.data.targets.checks import LabelCheck, examine_labels
 from histonic.encoders.base import ENCODERS, EncoderSpec, encoder_spec
+from histonic.runs.patient_columns import cells_by_patient
 from histonic.stages.compress.inspection import Inspected, inspect_slide
 from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.reading import no_tissue
@@ -24,6 +26,7 @@ from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.doctor.previews import Previews
 from histonic.stages.doctor.result import DoctorLine, DoctorResult
 from histonic.stages.doctor.settings import DoctorKeywords, DoctorSettings
+from histonic.stages.evaluate.clinical.planned import planned_cox
 from histonic.stages.evaluate.outcome.expected import expected_words
 from histonic.stages.train.settings import TrainSettings
 
@@ -51,7 +54,8 @@ def doctor(
     Returns:
         One finding a slide, then the slides that stand out, heads of the encoder that do not hold on slides,
         then how the labels of each target are taken and how exactly a result could be known, then one a
-        problem in the table. Shown as a table in a notebook; ``ok`` says whether nothing would fail.
+        problem in the table, and for survival and clinical columns the events for each coefficient.
+        Shown as a table in a notebook; ``ok`` says whether nothing would fail.
 
     Raises:
         SettingsError: Neither slides nor labels were given, the preview would lie among the slides, or the
@@ -206,10 +210,35 @@ def examine_table(settings: DoctorSettings, slide_ids: Sequence[str] | None) -> 
         for name, remark in found.remarks.items()
     ]
     for name, (task, values) in found.known.items():
-        expected = expected_words(task, values, FOLDS)
+        expected = expected_words(task, list(values.values()), FOLDS)
         if expected:
             said.append(DoctorLine("ok", f"{settings.labels}, target {name!r}", expected))
+    findings += _examine_clinical(settings, found)
     return [*said, *(findings or [DoctorLine("ok", str(settings.labels), "no problem found in the table")])]
+
+
+def _examine_clinical(settings: DoctorSettings, found: LabelCheck) -> list[DoctorLine]:
+    """Events for each coefficient of the Cox model of a report, and columns that cannot be used."""
+    if not settings.clinical or not found.known:
+        return []
+    where = f"{settings.labels}, clinical columns"
+    try:
+        table = read_labels(settings.labels, **settings.reading())
+        columns = {name: cells_by_patient(table, name) for name in settings.clinical}
+    except HistonicError as error:
+        return [DoctorLine("error", where, _one_line(f"{error.asked} {error.reason}"))]
+    lines = []
+    for name, (task, values) in found.known.items():
+        if task.kind != "survival":
+            continue
+        where = f"{settings.labels}, clinical columns for target {name!r}"
+        try:
+            planned = planned_cox(task, values, columns)
+        except HistonicError as error:
+            lines.append(DoctorLine("warning", where, _one_line(f"{error.asked} {error.reason}")))
+            continue
+        lines.append(DoctorLine("ok" if planned.enough else "warning", where, planned.words()))
+    return lines
 
 
 def _one_line(text: str) -> str:

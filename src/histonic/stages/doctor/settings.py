@@ -26,6 +26,10 @@ class DoctorSettings(SlideListSettings, TableSettings):
     target: tuple[str, ...] = Field(
         default=(), max_length=MOST_TARGETS, description="Targets to check, as for 'histonic train'."
     )
+    clinical: tuple[str, ...] = Field(
+        default=(),
+        description="Column of the label table that 'histonic report --clinical' will be given; repeatable.",
+    )
     mpp: float | None = Field(
         default=None, gt=0, description="Microns per pixel of slides whose header does not say."
     )
@@ -58,6 +62,7 @@ class DoctorKeywords(SlideListKeywords, TableKeywords, total=False):
     slides: SlidesLike
     labels: TableLike | None
     target: str | Sequence[str]
+    clinical: str | Sequence[str]
     mpp: float | None
     most_enlargement: float
     encoder: str

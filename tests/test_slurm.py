@@ -1,4 +1,4 @@
-"""The SLURM script of the docs, run as it stands there, by a small cluster of processes in the place of nodes."""
+"""The SLURM script of the docs, run as it stands there, by a small cluster of processes in place of nodes."""
 
 from __future__ import annotations
 

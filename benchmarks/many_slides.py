@@ -4,12 +4,12 @@
 
 Slides of one tile are written that have one colour each, so that the codes of a right map are known without
 compressing anything, and the spreading of the work weighs most; one in a hundred is bad (cut off, empty, or
-no image). The workers run ``histonic compress`` on the whole list, as a scheduler would start them; at random moments one of them is
-killed (SIGKILL) and started again. Then every map is compared with the codes and the fingerprint that it must
-have, and the list of failures with the bad slides. The first slides are also compressed undisturbed by one
-process, with which their maps are compared byte by byte, and which tells the work that a slide takes. Times
-of the processor are those of all processes, killed ones included; the wall time depends on what else the
-machine does. Exit code 1 if a map is wrong or lost, or a failure is not listed.
+no image). The workers run ``histonic compress`` on the whole list, as a scheduler would start them; at random
+moments one of them is killed (SIGKILL) and started again. Then every map is compared with the codes and the
+fingerprint that it must have, and the list of failures with the bad slides. The first slides are also
+compressed undisturbed by one process, with which their maps are compared byte by byte, and which tells the
+work that a slide takes. Times of the processor are those of all processes, killed ones included; the wall
+time depends on what else the machine does. Exit code 1 if a map is wrong or lost, or a failure is not listed.
 
 Another way to spread the slides is a function in ``WAYS``.
 """

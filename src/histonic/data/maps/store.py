@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -252,7 +253,11 @@ class Store:
         return True  # a store without maps, too: nothing may take it for none
 
     def __contains__(self, slide_id: object) -> bool:
-        return slide_id in self.slide_ids
+        return slide_id in self._known
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.slide_ids)
 
     def __iter__(self) -> Iterator[CompressedSlide]:
         return (self.map(slide_id) for slide_id in self.slide_ids)
@@ -351,11 +356,8 @@ class Store:
         folder = Path(path)
         if not folder.is_dir():
             raise StoreError(f"Open the store {folder}.", *(no_store(folder) or NO_FOLDER))
-        maps = sorted(
-            entry.name.removesuffix(MAP_SUFFIX)
-            for entry in folder.iterdir()
-            if entry.name.endswith(MAP_SUFFIX) and not entry.name.startswith(PARTIAL_PREFIX)
-        )
+        found = (path.name for path in folder.glob(f"*{MAP_SUFFIX}"))
+        maps = sorted(name.removesuffix(MAP_SUFFIX) for name in found if not name.startswith(PARTIAL_PREFIX))
         first: MapFacts | None = None
         kept = cells = 0
         for slide_id in maps:
@@ -382,7 +384,7 @@ class Store:
         Raises:
             StoreError: The store has no such map (the nearest name is told), or it is damaged.
         """
-        if slide_id not in self.slide_ids:
+        if slide_id not in self:
             near = difflib.get_close_matches(str(slide_id), self.slide_ids, n=1)
             meant = f"Did you mean {near[0]!r}? " if near else ""
             raise StoreError(
@@ -402,11 +404,8 @@ class Store:
         if self.parts:
             found = [(name, each) for name, part in self.parts.items() for each in part.failures()]
             return [replace(each, slide_id=f"{name}{MARK}{each.slide_id}") for name, each in found]
-        return [
-            read_failure(path)
-            for path in sorted((self.path / "failures").glob("*.json"))
-            if not path.name.startswith(PARTIAL_PREFIX)
-        ]
+        paths = sorted((self.path / "failures").glob("*.json"))
+        return [read_failure(path) for path in paths if not path.name.startswith(PARTIAL_PREFIX)]
 
     def thumbnail(self, slide_id: str) -> Path | None:
         """Picture of the slide with its kept cells, if there is one."""

@@ -118,8 +118,8 @@ def main() -> None:
         "| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
         f"Two processes were {walls[one] / walls[two]:.2f} times as fast as one on one core, and "
         f"{walls[both] / walls[two]:.2f} times as fast as one on both cores, whose threads use both. In "
-        f"seconds of the processor the work took two processes {cpus[two] / cpus[one]:.2f} times what it took one on "
-        f"one core; where nothing else ran, that would be a ratio of {2 * cpus[one] / cpus[two]:.2f}.\n"
+        f"seconds of the processor two took {cpus[two] / cpus[one]:.2f} times what one took on one core; "
+        f"where nothing else ran, that would be a ratio of {2 * cpus[one] / cpus[two]:.2f}.\n"
     )
     print(text)
     if options.write:

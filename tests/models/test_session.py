@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +11,13 @@ from torch import nn
 
 from histonic.aggregators.base import build_model
 from histonic.aggregators.registry import AGGREGATORS
-from histonic.core.errors import SettingsError
+from histonic.core.compressed import EncoderDescription, EncoderSpec, MapSettings
+from histonic.core.errors import BundleError, SettingsError
 from histonic.core.task import Task
+from histonic.models.bundle import BundleFacts, read_bundle, write_bundle
+from histonic.models.members import Member
 from histonic.models.session import register_aggregator
+from histonic.models.trained import Trained
 
 
 class Middle(nn.Module):
@@ -65,6 +70,34 @@ def test_slips_are_named_when_it_is_registered(name: str, member: type[nn.Module
     with pytest.raises(SettingsError, match=found):
         register_aggregator(name)(member)
     assert name not in AGGREGATORS
+
+
+class Other(Middle):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return codes.amax((2, 3))
+
+
+def test_a_bundle_is_not_read_with_a_class_of_its_name_that_does_something_else(
+    name: str, tmp_path: Path
+) -> None:
+    register_aggregator(name)(Middle)
+    task = Task("age", "regression", ("age",))
+    model = build_model(name, code_size=5, crop_cells=16, tasks=[task])
+    spec = EncoderSpec("uni", "elsewhere:TRIDENT", 224, 0.5, 5)
+    facts = BundleFacts(
+        tasks=(task,), fusion="late", test_crops=3, compress_settings=MapSettings(),
+        encoder=EncoderDescription(name="uni", fingerprint="f", spec=spec),
+    )  # fmt: skip
+    trained = Trained(Member(0, 0, 0, name, 16, {}, {}), 5, model.state_dict(), (), {}, {})
+    write_bundle(tmp_path / "bundle", facts, [trained], None)
+    register_aggregator(name)(Other)
+    with pytest.raises(BundleError, match="has other code than that of the training"):
+        read_bundle(tmp_path / "bundle")
+    register_aggregator(name)(Middle)
+    assert isinstance(read_bundle(tmp_path / "bundle").models[0].aggregator, Middle)
+    AGGREGATORS.forget(name)
+    with pytest.raises(BundleError, match="not known here"):
+        read_bundle(tmp_path / "bundle")
 
 
 def test_names_of_histonic_are_taken() -> None:

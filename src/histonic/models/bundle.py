@@ -40,6 +40,7 @@ from histonic.models.familiarity import (
     save_familiarity,
 )
 from histonic.models.members import Member
+from histonic.models.session import code_of_session
 from histonic.models.trained import Trained, network_name
 from histonic.nn.heads import Heads
 from histonic.nn.weights_files import hash_of_weights, misfit, system_errors
@@ -89,6 +90,7 @@ class BundleContent(BundleFacts, SealedDocument):
         networks: What each network is, and what it knows of its training patients.
         weights: Hash of each network's weights, by its name; empty in bundles of earlier versions.
         files: Hash of every other file.
+        own_code: Hash of the code of each aggregator that was registered in the session of the training.
     """
 
     FORMAT = "histonic-bundle-1"
@@ -98,6 +100,7 @@ class BundleContent(BundleFacts, SealedDocument):
     networks: tuple[Member, ...] = Field(min_length=1)
     weights: Mapping[str, str] = {}
     files: Mapping[str, str]
+    own_code: Mapping[str, str] = {}
 
     @model_validator(mode="after")
     def _name_files_of_their_own(self) -> Self:
@@ -260,6 +263,7 @@ def write_bundle(
             networks=tuple(each.member for each in trained),
             weights={each.name: hash_of_weights(each.weights) for each in trained},
             files={path.name: hash_of(path) for path in sorted(partial.iterdir())},
+            own_code=code_of_session(each.member.aggregator for each in trained),
         )
         write_document(partial / "bundle.json", content)
         return hash_of(partial / "bundle.json")
@@ -391,6 +395,13 @@ def _build(
             f"Its networks are of the aggregator {member.aggregator!r}, which is not known here.",
             "If it was registered in a notebook (register_aggregator), register the same class first; else "
             "install the package that brings it.",
+        )
+    now = code_of_session([member.aggregator]).get(member.aggregator)
+    if now is not None and content.own_code.get(member.aggregator, now) != now:
+        raise BundleError(
+            f"Read the bundle {folder}.",
+            f"The aggregator {member.aggregator!r} of this session has other code than that of the training.",
+            "Register the class as it was, or train again; a changed one needs another name.",
         )
     asked = f"{WEIGHTS_FILE} does not hold the network {_name(member)} that it names"
     try:

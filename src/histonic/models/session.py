@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import torch
 
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
+from histonic.core.registry import code_hash
 
 A = TypeVar("A", bound=Callable[..., Any])
 CODE_SIZE, CROP_CELLS, MAPS = 6, 24, 2
@@ -22,8 +23,9 @@ def register_aggregator(name: str) -> Callable[[A], A]:
     ``(B, D, R, K)`` and a mask ``(B, R, K)`` into slide vectors ``(B, E)``; see
     :class:`histonic.aggregators.registry.AggregatorClass` for what else it may say. It is tried on two small
     maps now. Other processes know nothing of it: ``workers`` and ``devices`` above 1 are refused, and who
-    reads the run's bundle in another session, or by the command line, has to register it there, too. For
-    more, put the class into a package with the entry point ``histonic.aggregators``.
+    reads the run's bundle in another session, or by the command line, has to register it there, too: the
+    same one, for a bundle refuses a class of this name with other code. For more, put the class into a
+    package with the entry point ``histonic.aggregators``.
 
     Args:
         name: What it is called; a name of this session is replaced.
@@ -50,6 +52,15 @@ def register_aggregator(name: str) -> Callable[[A], A]:
         return member
 
     return register
+
+
+def code_of_session(names: Iterable[str]) -> dict[str, str]:
+    """Hashes of the code of those aggregators that were registered in this session, by name."""
+    return {
+        name: code_hash(AGGREGATORS.get(name))
+        for name in sorted(set(names))
+        if AGGREGATORS.is_of_session(name)
+    }
 
 
 def _try(name: str, member: Callable[..., Any]) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from histonic.aggregators.base import first_rate, wants_tile_heads
-from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.claims import sole_owner
 from histonic.core.cohort import Cohort, Fold, patients_without
 from histonic.core.compressed import PatientPart
@@ -19,7 +18,6 @@ from histonic.core.errors import EncoderError, HistonicError, SettingsError
 from histonic.core.files import hash_of
 from histonic.core.processes.shared import CAN_SHARE
 from histonic.core.progress import Progress, heard, say_detail, say_may_end_early, warn
-from histonic.core.registry import code_hash
 from histonic.core.settings import HIDDEN, resolve
 from histonic.data.maps.fusion import fuse_cohort
 from histonic.data.maps.store import Store, encoder_path, map_folder, read_map_facts
@@ -30,6 +28,7 @@ from histonic.encoders.shipped import MULTITASK, SHIPPED
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_slide_heads
 from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.familiarity import Familiarity, familiarity_of
+from histonic.models.session import code_of_session
 from histonic.models.trained import Trained, read_network
 from histonic.nn.heads import Heads
 from histonic.runs.documents import FIRST_LOOK, CohortDocument, RunDocument, SlidesGiven
@@ -233,7 +232,7 @@ def _origin(plan: Plan, store: Store) -> dict[str, Any]:
 def _own_code(plan: Plan) -> dict[str, Any]:
     """Hashes of aggregators of this session, whose code may have changed since a run was interrupted."""
     used = {choice.aggregator for choice in (plan.settings, *search_choices(plan.settings))}
-    own = {name: code_hash(AGGREGATORS.get(name)) for name in sorted(used) if AGGREGATORS.is_of_session(name)}
+    own = code_of_session(used)
     return {"aggregators of the session": own} if own else {}
 
 

@@ -151,6 +151,15 @@ class CohortPatient(SlidesOfPatient, SparsePart):
     targets: dict[str, Target]
     causes: Mapping[str, str] = {}
 
+    def part_in(self, repeat: int, fold: int) -> Literal["train", "validation", "test", "unused"]:
+        """What the patient is in a fold."""
+        place = (repeat, fold)
+        if place in self.tested_in:
+            return "test"
+        if place in self.validates_in:
+            return "validation"
+        return "unused" if place in self.unused_in else "train"
+
 
 class Counts(Part):
     """How many slides and patients there were, and how many were used."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from histonic.core.errors import SettingsError
@@ -29,6 +30,18 @@ def test_one_slide_is_a_list_of_one() -> None:
     assert isinstance(image, HeldSlide) and image.given is IMAGE and image.mpp is None
     (pair,) = given((IMAGE, 0.5))
     assert isinstance(pair, HeldSlide) and pair.mpp == 0.5
+
+
+def test_a_column_of_paths_is_a_list_of_them() -> None:
+    paths = ["a.svs", Path("b.tif")]
+    for column in (
+        pd.Series(paths, index=["x", "y"]),
+        pd.Index(paths, dtype=object),
+        np.array(paths, object),
+    ):
+        assert given(column) == (Path("a.svs"), Path("b.tif"))
+    with pytest.raises(SettingsError, match="slides"):
+        given(np.zeros(3, np.uint8))
 
 
 def test_names_come_with_a_mapping_else_from_the_pixels() -> None:

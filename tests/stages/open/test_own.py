@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from histonic.core.errors import TableError
 from histonic.core.task import Task
 from histonic.stages.open.own import needed_columns
 from histonic.stages.open.run import Run
+from histonic.stages.train.train import train_slides
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +86,35 @@ def test_a_cell_that_is_no_number_is_named(run: Run) -> None:
     own.loc[3, column] = "abc"
     with pytest.raises(TableError, match=rf"'{column}' is 'abc' for patient P\d+, no number"):
         run.evaluate(own, GRADE.name, resamples=50)
+
+
+@pytest.fixture(scope="module")
+def unequal(trained: Path, labels: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of two classes, one of them rarer, whose calls are not those of the most probable class."""
+    late = labels.assign(late=["yes" if score > 22 else "no" for score in labels["proliferation_score"]])
+    out = tmp_path_factory.mktemp("unequal") / "run"
+    values = {"store": trained.parent / "store", "labels": late, "target": "late:binary"}
+    return Run.open(train_slides(**values, out=out, aggregator="mean", folds=3, calls="balanced"))
+
+
+def test_classes_are_called_by_the_rule_of_the_run(unequal: Run) -> None:
+    task = unequal.find_task(None)
+    assert unequal.facts.calls == "balanced"
+    own = own_of(unequal, task)
+    pd.testing.assert_frame_equal(unequal.evaluate(own, resamples=50), unequal.metrics(resamples=50))
+    told = unequal.predictions(task.name)
+    assert (told["predicted"] != np.where(told["p_yes"] > 0.5, "yes", "no")).any()  # another rule than that
+    given = replace(unequal, facts=unequal.facts.model_copy(update={"calls": "threshold=0.9999"}))
+    none = given.evaluate(own, resamples=50).set_index("metric")["value"]
+    called = own.assign(predicted="no")
+    pd.testing.assert_series_equal(none, unequal.evaluate(called, resamples=50).set_index("metric")["value"])
+
+
+def test_a_threshold_chosen_for_other_probabilities_is_not_taken(unequal: Run) -> None:
+    own = own_of(unequal, unequal.find_task(None))
+    chosen = replace(unequal, facts=unequal.facts.model_copy(update={"calls": "youden"}))
+    with pytest.raises(TableError, match="chose for the probabilities of its own networks"):
+        chosen.evaluate(own)
+    assert len(chosen.evaluate(own.assign(predicted="yes"), resamples=50))
+    with pytest.raises(TableError, match="'maybe' for patient"):
+        chosen.evaluate(own.assign(predicted="maybe"))

@@ -136,7 +136,7 @@ def held_slide(given: Any) -> Any:
 
 
 def held_slides(given: Any) -> Any:
-    """What stands for a list of slides as such a list: one slide, or a mapping of names to slides."""
+    """What stands for a list of slides as such a list: one slide, a column of paths, names to slides."""
     if isinstance(given, Mapping):
         named = []
         for name, each in given.items():
@@ -145,9 +145,11 @@ def held_slides(given: Any) -> Any:
                 raise ValueError(f"{name!r} names no opened slide and no image; give files in a table")
             named.append(HeldSlide(slide.given, slide.mpp, str(name)))
         return tuple(named)
+    if isinstance(given, Pixels) and len(given.shape) == 1 and hasattr(given, "tolist"):
+        return tuple(given.tolist())  # a column of a table, such as a pandas Series of paths
     one = table_of(held_slide(given))
     return (one,) if isinstance(one, HeldSlide | FrameTable) else given
 
 
 def _is_image(given: Any) -> bool:
-    return isinstance(given, Pixels)
+    return isinstance(given, Pixels) and len(given.shape) != 1

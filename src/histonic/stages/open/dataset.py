@@ -148,14 +148,7 @@ def patients_of(run: Run, fold: int, part: Part, repeat: int = 0) -> tuple[Cohor
             "Give one of them, from 0.",
         )
 
-    def role(patient: CohortPatient) -> str:
-        if place in patient.tested_in:
-            return "test"
-        if place in patient.validates_in:
-            return "validation"
-        return "unused" if place in patient.unused_in else "train"
-
-    return tuple(patient for patient in everyone if role(patient) == part)
+    return tuple(patient for patient in everyone if patient.part_in(repeat, fold) == part)
 
 
 def target_tensor(task: Task, patient: CohortPatient) -> Tensor:

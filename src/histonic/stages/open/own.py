@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from histonic.core.calls import OperatingPoint, is_point
 from histonic.core.errors import TableError
 from histonic.core.task import Task
 from histonic.data.tables.issues import list_names
 from histonic.metrics.discrimination.labels import CALLED
+from histonic.metrics.discrimination.operating_points import is_called
+from histonic.metrics.ranks import FloatArray, IntArray
 from histonic.runs.run import Run
 from histonic.stages.evaluate.evaluate import TaskEvaluation, evaluate_task
 
@@ -63,10 +66,12 @@ def evaluate_own(
     else:
         base = base[base["repeat"].isin(set(given["repeat"]))]
     _require_same_patients(asked, base, given, keys)
+    calls = "high_risk" if task.kind == "survival" else "predicted"
+    own_calls = [calls] if calls in given.columns and calls not in wanted else []
     joined = base[[name for name in TRUTH if name in base.columns]].merge(
-        given[[*keys, *wanted, *(["high_risk"] if "high_risk" in given.columns else [])]], on=keys, how="left"
+        given[[*keys, *wanted, *own_calls]], on=keys, how="left"
     )
-    return evaluate_task(task, _called(joined, task), resamples=resamples, seed=seed)
+    return evaluate_task(task, _called(asked, joined, run, task), resamples=resamples, seed=seed)
 
 
 def _as_numbers(asked: str, predictions: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
@@ -129,14 +134,16 @@ def _require_same_patients(asked: str, base: pd.DataFrame, given: pd.DataFrame, 
         )
 
 
-def _called(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
+def _called(asked: str, frame: pd.DataFrame, run: Run, task: Task) -> pd.DataFrame:
     """The table with the columns that follow from the predictions."""
     more: dict[str, Any] = {}
     if task.is_classification:
         shares = frame[[f"p_{name}" for name in task.classes]].to_numpy(float)
-        rule = "median" if task.kind == "ordinal" else "most probable"
-        more["predicted"] = [task.classes[index] for index in CALLED[rule](np.nan_to_num(shares))]
-        more["decided_by"] = rule
+        if "predicted" in frame.columns:
+            more["predicted"] = _own_classes(asked, frame, task)
+        else:
+            called = _by_the_rule(asked, frame, np.nan_to_num(shares), run, task)
+            more["predicted"] = [task.classes[index] for index in called]
         if task.kind == "ordinal":
             more["score"] = shares @ np.array(task.class_values)
     elif task.kind == "survival" and "high_risk" not in frame.columns:
@@ -145,3 +152,58 @@ def _called(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
         median = risk.groupby([frame["repeat"], frame["fold"]]).transform("median")
         more["high_risk"] = (risk > median).astype(int)
     return frame.assign(**more)
+
+
+def _own_classes(asked: str, frame: pd.DataFrame, task: Task) -> list[str]:
+    """Classes that the table calls itself.
+
+    Raises:
+        TableError: A cell is none of them.
+    """
+    called = [str(cell) for cell in frame["predicted"]]
+    for patient, cell in zip(frame["patient_id"], called, strict=True):
+        if cell not in task.classes:
+            raise TableError(
+                asked,
+                f"Column 'predicted' is {cell!r} for patient {patient}; the classes are "
+                f"{', '.join(task.classes)}.",
+                "Correct the cell, or leave the column out: classes are then called by the run's rule.",
+            )
+    return called
+
+
+def _by_the_rule(asked: str, frame: pd.DataFrame, shares: FloatArray, run: Run, task: Task) -> IntArray:
+    """The class that the rule of the run calls, as a number.
+
+    Raises:
+        TableError: The rule is a threshold that the run has chosen for the probabilities of its own networks.
+    """
+    calls = run.facts.calls
+    if calls == "balanced":
+        places = list(zip(frame["repeat"].astype(int), frame["fold"].astype(int), strict=True))
+        trained = {place: _class_shares(run, task, *place) for place in set(places)}
+        seen_by = np.array([trained[place] for place in places])
+        against = np.divide(shares, seen_by, out=np.full(shares.shape, -np.inf), where=seen_by > 0)
+        return np.asarray(np.argmax(against, axis=1), np.int64)
+    if task.kind == "binary" and is_point(calls):
+        threshold = OperatingPoint.parse(calls).threshold
+        if threshold is None:
+            raise TableError(
+                asked,
+                f"The run calls classes at {calls}, by thresholds that it chose for the probabilities of "
+                "its own networks.",
+                "Give a column 'predicted' with the class that your model calls.",
+            )
+        return np.asarray(is_called(shares[:, 1], threshold), np.int64)
+    return CALLED["median" if task.kind == "ordinal" else "most probable"](shares)
+
+
+def _class_shares(run: Run, task: Task, repeat: int, fold: int) -> FloatArray:
+    """Shares of the classes among the training patients of a fold, as the run's networks know them."""
+    labels = [
+        each.targets[task.name]
+        for each in run.cohort.patients
+        if task.name in each.targets and each.part_in(repeat, fold) == "train"
+    ]
+    counts = np.array([labels.count(name) for name in task.classes], float)
+    return counts / counts.sum() if labels else np.full(len(counts), 1 / len(counts))

@@ -86,7 +86,8 @@ class Run(files.Run):
 
         Args:
             predictions: A row a patient: ``patient_id`` and, of classes, ``p_CLASS`` each (of two classes one
-                is enough); of a value ``predicted``; of survival ``risk`` (higher is worse), and
+                is enough) and, if your model calls classes itself, ``predicted``: they are called by the
+                run's rule else; of a value ``predicted``; of survival ``risk`` (higher is worse), and
                 ``high_risk`` (0 or 1; by default above the fold's median). With ``repeat`` a row a patient
                 and repeat.
             target: The name of one target; not needed where there is but one.
@@ -98,7 +99,8 @@ class Run(files.Run):
 
         Raises:
             TableError: A column or patient is absent, a patient has several rows or is none of the run's, or
-                a cell cannot be used.
+                a cell cannot be used; or the run's rule is a threshold chosen for its own networks, and there
+                is no ``predicted``.
             RunError: There is no such target.
             CohortError: The target cannot be evaluated.
         """

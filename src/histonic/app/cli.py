@@ -22,7 +22,13 @@ from histonic.app.installation import demo, list_
 from histonic.app.model import external, predict, recipe, train
 from histonic.app.result import compare, explain, export, export_onnx, report, verify
 from histonic.app.study import init, run
-from histonic.app.terminal.faults import PIPE_CODE, end_like_an_interruption, end_quietly, unforeseen
+from histonic.app.terminal.faults import (
+    PIPE_CODE,
+    end_like_an_interruption,
+    end_quietly,
+    print_any_text,
+    unforeseen,
+)
 from histonic.app.terminal.output import Output, command_name
 from histonic.app.terminal.usage import is_help, usage_error
 from histonic.app.tiles import simulate, tiles
@@ -91,6 +97,7 @@ click.version_option(package_name="histonic", prog_name="histonic")(histonic)
 def main() -> None:
     """Entry point of the ``histonic`` command."""
     end_like_an_interruption()
+    print_any_text()
     sys.exit(end_quietly(_run()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -99,6 +100,38 @@ def test_a_closed_reader_is_code_141(tmp_path: Path) -> None:
     )
     os.close(write)
     assert (shown.returncode, shown.stderr) == (141, "")
+
+
+def test_so_it_is_where_the_output_is_an_object(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    shown = subprocess.run(
+        [sys.executable, "-m", "histonic", "verify", str(tmp_path / "none"), "--json"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert shown.returncode == 141 and "Traceback" not in shown.stderr and "fault" not in shown.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_letters_that_the_terminal_has_no_code_for_are_printed_as_numbers(
+    more: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "\u0141.csv").write_text("patient_id,grade\n1,\u0142\u00f3w\n", encoding="utf-8")
+    shown = subprocess.run(
+        [sys.executable, "-m", "histonic", "doctor", "--labels", "\u0141.csv", *more],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "1"},
+        check=False,
+        cwd=tmp_path,
+    )
+    assert shown.returncode in (0, 1, 2), shown.stderr
+    assert b"\\u0141.csv" in shown.stdout + shown.stderr and b"fault" not in shown.stderr
+    if more:
+        assert json.loads(shown.stdout)["exit_code"] == shown.returncode
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

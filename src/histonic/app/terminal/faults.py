@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import math
 import os
 import platform
@@ -53,6 +54,13 @@ def end_like_an_interruption() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupt)
+
+
+def print_any_text() -> None:
+    """Let names with letters that the terminal or file has no code for be printed as their numbers."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def unforeseen(error: Exception, log: LogFile | None = None) -> tuple[HistonicError | None, int]:

@@ -36,7 +36,7 @@ from histonic.stages.evaluate.clinical.models import Clinical, NamedScore
 from histonic.stages.evaluate.curves import ClassCurves, ClassLine, FollowUp, RestrictedMeanRow
 from histonic.stages.evaluate.groups import Grouping
 from histonic.stages.report.document.report import Report
-from histonic.stages.report.document.sections import NetworkHistory
+from histonic.stages.report.document.sections import ChosenSettings, NetworkHistory
 from histonic.stages.report.figures.classes import calibration_picture
 from histonic.stages.report.figures.targets import PICTURES
 from histonic.stages.report.figures.training import training_picture
@@ -799,9 +799,30 @@ def test_a_search_and_repeats_are_shown(tmp_path: Path, make_run: MakeRun) -> No
     path = write_report(run=run, resamples=100)
     page, values = Page(path.read_text(encoding="utf-8")), json.loads((run / "report.json").read_text())
     assert "Fold 1: aggregator abmil, learning_rate 0.01" in page.text
-    assert "Fold 4: aggregator convnet" in page.text and "chose differently" in page.text
+    assert "Fold 4: aggregator convnet" in page.text
+    assert "The folds do not agree: these patients do not settle the choice." in page.text
     assert len(values["history"]) == 8
     assert all(np.diff(network["epoch"]).tolist() == [1] * 23 for network in values["history"])
+
+
+def test_by_what_a_combination_was_kept_follows_from_its_aggregator() -> None:
+    """Heads of aggregators without weights are fitted, and validated in a cross-validation of their own."""
+    run = run_document([MSI])
+
+    def said(*names: str) -> str:
+        rows = [
+            ChosenSettings(
+                repeat=0, fold=fold, chosen=f"aggregator {name}", tried=2, differ=len(set(names)) > 1
+            )
+            for fold, name in enumerate(names)
+        ]
+        return cohort.search_words(run, rows)
+
+    assert "that its networks reached was kept" in said("convnet", "convnet")
+    fitted = said("mean", "mean")
+    assert "any penalty of its heads" in fitted and "its networks" not in fitted and "agree" not in fitted
+    both = said("mean", "convnet")
+    assert "its networks reached (of aggregators without weights" in both and "do not agree" in both
 
 
 def test_competing_causes_have_cumulative_incidences(tmp_path: Path, make_run: MakeRun) -> None:

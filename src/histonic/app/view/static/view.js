@@ -3,7 +3,7 @@
 import { Pane } from "./pane.js";
 
 const byId = (id) => document.getElementById(id);
-const MARKS = { right: "\u2713", near: "\u2713", wrong: "\u2717", far: "\u2717", unknown: "?" };
+const MARKS = { right: "\u2713", near: "\u2248", wrong: "\u2717", far: "\u2717", unknown: "?" };
 let index = null;
 let notes = {};
 let panes = [];

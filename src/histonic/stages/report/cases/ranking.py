@@ -128,12 +128,14 @@ def _values(table: PredictionTable) -> list[CaseTarget]:
     for true, said, size in zip(truth, predicted, error, strict=True):
         is_known = math.isfinite(size)
         words = "truth unknown"
+        is_far = is_known and size >= far and size > 0
         if is_known:
             words = f"{size:.3g} too {'high' if said > true else 'low'}" if size > 0 else "exact"
+            words += ", one of the largest errors" if is_far else ""
         found.append(
             CaseTarget(
                 target=table.task.name,
-                verdict="unknown" if not is_known else "far" if size >= far and size > 0 else "near",
+                verdict="unknown" if not is_known else "far" if is_far else "near",
                 verdict_words=words,
                 truth=f"{true:.3g}".replace("-", MINUS) if is_known else "",
                 predicted=f"{said:.3g}".replace("-", MINUS),

@@ -96,10 +96,8 @@ def tuning(report: Report) -> str:
             )
         return f"No setting was searched; {cohort_words.stopping_words(report.run)}."
     counted = "; ".join(f"{chosen} in {times}" for chosen, times in details.search_counts(report.search))
-    return (
-        f"In each fold {report.search[0].tried} combinations were tried, that of least validation loss kept; "
-        f"chosen: {counted} of {len(report.search)} folds."
-    )
+    searched = cohort_words.search_words(report.run, report.search)
+    return f"{searched} Chosen: {counted} of {len(report.search)} folds."
 
 
 def ensemble(report: Report) -> str:

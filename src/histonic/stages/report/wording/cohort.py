@@ -130,6 +130,28 @@ def folds_words(
     )
 
 
+def search_words(run: RunDocument, search: Sequence[ChosenSettings]) -> str:
+    """How many combinations each fold tried, by what one was kept, and whether all folds agree.
+
+    Args:
+        run: The run.
+        search: What each fold chose; one at least.
+    """
+    networks = "the lowest loss of validation patients that its networks reached"
+    heads = (
+        "the lowest loss of validation patients that any penalty of its heads reached, in the "
+        "cross-validation among training and validation patients by which they are fitted"
+    )
+    reached = {
+        "none": networks,
+        "all": heads,
+        "some": f"{networks} (of aggregators without weights, {heads})",
+    }[fitted_of(run, search)]
+    tried = f"In each fold {search[0].tried} combinations were tried, and the one with {reached} was kept"
+    differ = " The folds do not agree: these patients do not settle the choice." if search[0].differ else ""
+    return f"{tried}; tested patients had no say.{differ}"
+
+
 def missing_words(used: int, n: int) -> str:
     """How many of the patients a target's label is missing for; empty if none."""
     if n == used:

@@ -18,8 +18,10 @@ from histonic.app.view.cache import ByteCache
 from histonic.app.view.pyramid import Pyramid
 from histonic.app.view.settings import ViewSettings
 from histonic.app.view.slides import SlidePool, SlideSource, png_of
+from histonic.core.units import WH
 from histonic.slides.base import LevelSlide, open_slide
 from histonic.slides.formats.pyramid import write_pyramid
+from histonic.slides.formats.tiled import RESTING_BYTES, TiledSlide
 
 
 def source_of(viewed: ViewedRun) -> SlideSource:
@@ -39,6 +41,28 @@ def test_every_tile_of_every_level_is_what_the_slide_gives(viewed_run: ViewedRun
                         png = pool.png(source_of(viewed_run), pyramid, box)
                         found = np.asarray(Image.open(io.BytesIO(png)))
                         assert np.abs(found.astype(int) - expected).max() <= (0 if box.factor <= 8 else 1)
+    pool.close()
+
+
+def test_open_slides_keep_few_decoded_tiles(tmp_path: Path) -> None:
+    """A reader's own memory is made for one pass over a slide; the viewer has several slides open."""
+    pixels = np.zeros((2048, 6144, 3), np.uint8)  # 38 MB decoded
+    write_pyramid(tmp_path / "a.tif", pixels, mpp=1.0)
+    pool, source, pyramid = (
+        SlidePool(ByteCache(10**8)),
+        SlideSource(tmp_path / "a.tif"),
+        Pyramid(WH(6144, 2048)),
+    )
+    held = []
+    for col in range(pyramid.tiles(pyramid.last)[0]):
+        for row in range(pyramid.tiles(pyramid.last)[1]):
+            box = pyramid.box(pyramid.last, col, row)
+            assert box is not None
+            pool.png(source, pyramid, box)
+            (_, (slide,)) = next(iter(pool._open.values()))
+            assert isinstance(slide, TiledSlide)
+            held.append(slide.cache._bytes)
+    assert 0 < max(held) <= RESTING_BYTES
     pool.close()
 
 

@@ -108,7 +108,7 @@ class SlidePool:
         with lock:
             slide = self._opened(source, opened)
             with self._turn:
-                return slide.read(xy, wh, mpp)
+                return _rested(slide, slide.read(xy, wh, mpp))
 
     def close(self) -> None:
         """Close all slides."""
@@ -142,7 +142,7 @@ class SlidePool:
         with self._turn:
             if self._is_costly(slide, pyramid, box):
                 return self._of_overview(source, slide, pyramid, box)
-            return slide.read(box.xy, box.wh, slide.mpp * box.factor)
+            return _rested(slide, slide.read(box.xy, box.wh, slide.mpp * box.factor))
 
     @staticmethod
     def _is_costly(slide: LevelSlide, pyramid: Pyramid, box: TileBox) -> bool:
@@ -162,13 +162,23 @@ class SlidePool:
         key = (source, "overview")
         held = self.cache.get(key)
         if held is None:
-            held = slide.read((0, 0), (wide, high), slide.mpp * factor).tobytes()
+            held = _rested(slide, slide.read((0, 0), (wide, high), slide.mpp * factor)).tobytes()
             self.cache.put(key, held)
         whole = np.frombuffer(held, np.uint8).reshape(high, wide, 3)
         step = box.factor // factor
         left, top = box.xy[0] // factor, box.xy[1] // factor
         part = whole[top : top + box.wh[1] * step, left : left + box.wh[0] * step]
         return _averaged(part, step, WH(*box.wh))
+
+
+def _rested(slide: LevelSlide, pixels: UInt8Image) -> UInt8Image:
+    """What was read, once the slide has given up most of its decoded tiles.
+
+    Made for one pass, a reader keeps some hundred megabytes of them; here several slides lie open, and what
+    is shown again comes from the cache of the viewer.
+    """
+    slide.rest()
+    return pixels
 
 
 def png_of(pixels: UInt8Image) -> bytes:

@@ -67,6 +67,12 @@ def test_cells_that_stand_out_are_those_of_the_values(viewed_run: ViewedRun) -> 
     assert layer.tile_box(1, 2) == ((256.0, 128.0), 128, 0.5)
 
 
+def test_a_mask_has_no_cells_that_stand_out(viewed_run: ViewedRun) -> None:
+    layer: Layer = described(view(viewed_run.run), "P000-A").layers[1]
+    numbers = layer.numbers()
+    assert layer.kind == "mask" and numbers["most"] == numbers["least"] == []
+
+
 def test_without_the_file_the_thumbnail_is_shown(viewed_run: ViewedRun) -> None:
     found = described(view(viewed_run.run), "P002-A")
     assert found.source is None and found.thumbnail is not None and "not at hand" in found.notes[0]

@@ -23,7 +23,8 @@ from histonic.stages.explain.record import Explanation
 if TYPE_CHECKING:
     from histonic.nn.heads import Heads
 
-Kind = Literal["signed", "unsigned", "classes"]
+Kind = Literal["signed", "unsigned", "classes", "mask"]
+"""How a layer is coloured; a mask is an even tint, without a threshold or cells that stand out."""
 MOST_CELLS = 12
 """Cells of highest, and of lowest, value that can be jumped to."""
 CELLS_AT_ONCE = 65_536
@@ -103,7 +104,7 @@ class Layer:
         found = self.read()
         most: Sequence[tuple[int, int]] = ()
         least: Sequence[tuple[int, int]] = ()
-        if self.kind != "classes":
+        if self.kind not in ("classes", "mask"):
             most, least = choose_cells(found.values, MOST_CELLS, signed=self.kind == "signed")
         return {
             "values": _packed(found.values),
@@ -172,7 +173,7 @@ def store_layers(store: Store, slide_id: str, grid: TileGrid, quality: CellQuali
 
     layers = [
         Layer(
-            group, "tissue that was used", "unsigned", grid, mask, 1.0, "1: the cell holds a code",
+            group, "tissue that was used", "mask", grid, mask, 1.0, "1: the cell holds a code",
             ends=("", "used"), match="tissue",
         )
     ]  # fmt: skip

@@ -5,6 +5,9 @@ const UNSIGNED = ["#f7f7f7", "#fee0b6", "#f1a340", "#b35806", "#662506"];
 // After Okabe and Ito; classes are named in the legend and under the pointer, too.
 const CLASSES = ["#56b4e9", "#d55e00", "#009e73", "#8a5a9e", "#f0e442", "#0072b2", "#cc79a7", "#333333"];
 const LEAST_ALPHA = 0.12;
+// A mask is a thin tint: what lies under it is what it is about.
+const MASK = "#009e73";
+const MASK_ALPHA = 0.45;
 
 function rgb(hex) {
   return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
@@ -24,6 +27,7 @@ export function unpack(text) {
 }
 
 export function colourOf(layer, value) {
+  if (layer.kind === "mask") { return rgb(MASK); }
   if (layer.kind === "classes") { return rgb(CLASSES[value % CLASSES.length]); }
   if (layer.kind === "signed") { return between(SIGNED, 0.5 + value / (2 * layer.scale)); }
   return between(UNSIGNED, value / layer.scale);
@@ -47,7 +51,7 @@ export function paintCells(layer, numbers, threshold) {
     if (Number.isNaN(value)) { continue; }
     const strength = strengthOf(layer, numbers, at);
     if (strength < threshold || (layer.kind === "classes" && strength === 0)) { continue; }
-    const alpha = layer.kind === "classes" ? 1 : LEAST_ALPHA + (1 - LEAST_ALPHA) * strength;
+    const alpha = layer.kind === "mask" ? MASK_ALPHA : layer.kind === "classes" ? 1 : LEAST_ALPHA + (1 - LEAST_ALPHA) * strength;
     image.data.set([...colourOf(layer, value), Math.round(255 * alpha)], 4 * at);
     shown += 1;
   }
@@ -62,20 +66,29 @@ export function number(value) {
   return text.replace("-", "\u2212");
 }
 
+function swatch(colour, words) {
+  const item = document.createElement("span");
+  item.className = "swatch";
+  const mark = document.createElement("i");
+  mark.style.background = colour;
+  item.append(mark, words);
+  return item;
+}
+
 export function drawLegend(box, layer, numbers) {
   box.replaceChildren();
+  if (layer.kind === "mask") {
+    const count = numbers.values.filter((value) => !Number.isNaN(value)).length;
+    box.append(swatch(MASK, `${layer.ends[1]} (${count} cells)`));
+    return;
+  }
   if (layer.kind === "classes") {
     const counts = new Map();
     numbers.values.forEach((value) => {
       if (!Number.isNaN(value)) { counts.set(value, (counts.get(value) || 0) + 1); }
     });
     layer.classes.forEach((name, k) => {
-      const item = document.createElement("span");
-      item.className = "swatch";
-      const mark = document.createElement("i");
-      mark.style.background = CLASSES[k % CLASSES.length];
-      item.append(mark, `${name} (${counts.get(k) || 0})`);
-      box.append(item);
+      box.append(swatch(CLASSES[k % CLASSES.length], `${name} (${counts.get(k) || 0})`));
     });
     return;
   }

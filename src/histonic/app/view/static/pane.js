@@ -220,7 +220,9 @@ export class Pane {
     this.legend.replaceChildren();
     this.strip.hidden = this.warning.hidden = this.words.hidden = true;
     this.threshold.value = 0;
-    this.ofLayer.forEach((label) => { label.hidden = !this.layer; });
+    const [colour, threshold] = this.ofLayer;
+    colour.hidden = !this.layer;
+    threshold.hidden = !this.layer || this.layer.kind === "mask"; // all of its cells are alike
     this.draw();
     if (!this.layer) { this.thresholdWords.textContent = ""; return; }
     const layer = this.layer;
@@ -245,9 +247,8 @@ export class Pane {
 
   _drawStrip() {
     const { most, least } = this.numbers;
-    const isMask = this.layer.match === "tissue";
     this.strip.replaceChildren();
-    this.strip.hidden = isMask || !(most.length + least.length);
+    this.strip.hidden = !(most.length + least.length);
     if (this.strip.hidden) { return; }
     for (const [which, cells, words] of [["most", most, this.layer.ends[1]], ["least", least, this.layer.ends[0]]]) {
       if (!cells.length) { continue; }
@@ -390,7 +391,7 @@ export class Pane {
           if (!Number.isNaN(value)) {
             parts.push(`cell r${row} c${col}: ` + (this.layer.kind === "classes"
               ? `${this.layer.classes[value]}${this.numbers.strength && this.layer.group === "encoder" ? ` (${number(strengthOf(this.layer, this.numbers, at))})` : ""}`
-              : number(value)));
+              : this.layer.kind === "mask" ? this.layer.ends[1] : number(value)));
           }
         }
       }

@@ -151,7 +151,7 @@ function drawCase(row) {
 
 function line(item, model) {
   const target = index.targets.find((each) => each.name === item.target);
-  return make("li", {}, `${model ? `${model}: ` : ""}${target ? target.label : item.target}: `, verdict(item), ` ${resultWords(item)}`);
+  return make("li", {}, `${model ? `${model}: ` : ""}${target ? target.label : item.target}: `, verdict(item), `: ${resultWords(item)}`);
 }
 
 // ------------------------------------------------------------------ notes

@@ -81,7 +81,10 @@ def site_resampling_words(found: SiteIntervals) -> str:
     if found.unnamed:
         said += f" {counted(found.unnamed, 'patient')} without a site stand each for themselves."
     if found.sites < FEW_SITES:
-        said += " So few sites hardly show how much sites differ: take the interval as a rough one."
+        said += (
+            " So few sites hardly show how much sites differ: take the interval as a rough one, somewhat too "
+            "narrow."
+        )
     return said
 
 

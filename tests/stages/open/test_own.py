@@ -109,7 +109,7 @@ def test_classes_are_called_by_the_rule_of_the_run(unequal: Run) -> None:
         ((repeat, fold),) = patient.tested_in
         others = [each for each in unequal.cohort.patients if each.part_in(repeat, fold) == "train"]
         shares[patient.patient_id] = np.mean([each.targets["late"] == "yes" for each in others])
-    by_hand = ["yes" if 0.49 > shares[name] else "no" for name in low["patient_id"]]
+    by_hand = ["yes" if shares[name] < 0.49 else "no" for name in low["patient_id"]]
     assert "yes" in by_hand
     found = unequal.evaluate(low, resamples=50)
     pd.testing.assert_frame_equal(found, unequal.evaluate(low.assign(predicted=by_hand), resamples=50))

@@ -1,7 +1,7 @@
 """Claims in an object store: by conditional writes, kept alive by a bounded number of requests.
 
-A claim is one small object ``claims/NAME`` that says whose it is and how often it was renewed. It is made by a
-write that fails where there is one already, renewed and taken over by writes that fail where it changed
+A claim is one small object ``claims/NAME`` that says whose it is and how often it was renewed. It is made by
+a write that fails where there is one already, renewed and taken over by writes that fail where it changed
 meanwhile. As on a disk, a claim saves work and no result depends on it. Each held claim costs one request
 every ``stale_s / BEATS`` seconds, one to make it and one to give it back.
 """
@@ -114,7 +114,7 @@ class ObjectClaims:
 
     def _silence(self, name: str) -> float:
         """Seconds since the claim was written, both told by the server's clock."""
-        listed = [each for each in self._objects.list(self._key(name)) if each.key == self._key(name)]
+        listed = [each for each in self._objects.listed(self._key(name)) if each.key == self._key(name)]
         return self._objects.now() - listed[0].modified if listed else 0.0
 
     def holds(self, name: str) -> bool:
@@ -137,7 +137,7 @@ class ObjectClaims:
     def others(self) -> list[Held]:
         """Living claims of other processes; those whose owners have ended are taken and given back."""
         prefix, found = self._key(""), []
-        for each in self._objects.list(prefix):
+        for each in self._objects.listed(prefix):
             name = each.key.removeprefix(prefix)
             if name in self._own:
                 continue

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from histonic.core.errors import HistonicError, OutputError, StoreError
 from histonic.core.objects.answers import (
@@ -18,7 +18,7 @@ from histonic.core.objects.answers import (
     kind_of_error,
     status_of,
 )
-from histonic.core.objects.systems import SILENCE_S, ConditionFailed, Found, Listed, System, system_of
+from histonic.core.objects.systems import ConditionFailed, Found, Listed, System, system_of
 from histonic.core.places.urls import Url
 
 TRIES, WAIT_S, MOST_WAIT_S = 7, 0.25, 8.0
@@ -51,7 +51,7 @@ class Objects:
         >>> objects = Objects(Url("memory://example/store"))
         >>> objects.put("maps/a.json", b"1"); objects.read("maps/a.json"), objects.find("b")
         (b'1', None)
-        >>> [each.key for each in objects.list("maps/")]
+        >>> [each.key for each in objects.listed("maps/")]
         ['maps/a.json']
     """
 
@@ -171,7 +171,7 @@ class Objects:
         self.sent += len(data)
         return self._patiently("put", attempt)
 
-    def list(self, prefix: str = "", *, deep: bool = True) -> list[Listed]:
+    def listed(self, prefix: str = "", *, deep: bool = True) -> list[Listed]:
         """Objects whose keys begin with a prefix, sorted; those with a further slash only if ``deep``.
 
         Raises:
@@ -179,7 +179,7 @@ class Objects:
         """
         if not self.can_list:
             raise self._refused("list", "A web server does not say what it holds.", "Give an s3:// URL.")
-        found = self._patiently("list", lambda _: self._system.list(prefix, deep=deep))
+        found = self._patiently("list", lambda _: self._system.listed(prefix, deep=deep))
         return sorted(found, key=lambda each: each.key)
 
     def delete(self, *keys: str) -> None:
@@ -229,7 +229,7 @@ class Objects:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _patiently(self, kind: str, ask: Callable[[int], Any]) -> Any:
+    def _patiently(self, kind: str, ask: Callable[[int], A]) -> A:
         """An answer, asked for again where the failure may pass; errors hold neither URL nor key."""
         for attempt in range(TRIES):
             with self._lock:
@@ -263,7 +263,7 @@ class Objects:
             return self._refused(
                 kind,
                 "No credentials were found.",
-                "Set them as for other tools of the service, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say.",
+                "Set them as for other tools of the service: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.",
             )
         if code == "NoSuchBucket":
             return self._refused(

@@ -1,4 +1,4 @@
-"""Object stores by one small interface over fsspec: S3 with conditional writes, others without, http to read."""
+"""Object stores by one small interface over fsspec: S3, others without conditional writes, http to read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Listed:
-    """An object in a listing: its key below the place, size, tag, and when it was written (server's clock)."""
+    """An object in a listing: key below the place, size, tag, and when it was written (server's clock)."""
 
     key: str
     size: int
@@ -65,7 +65,7 @@ class System(Protocol):
             ConditionFailed: The condition does not hold.
         """
 
-    def list(self, prefix: str, *, deep: bool) -> list[Listed]:
+    def listed(self, prefix: str, *, deep: bool) -> list[Listed]:
         """The objects whose keys begin with ``prefix``; those with a further slash only if ``deep``."""
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -132,7 +132,7 @@ class S3:
             raise
         return _plain_tag(answer)
 
-    def list(self, prefix: str, *, deep: bool) -> list[Listed]:
+    def listed(self, prefix: str, *, deep: bool) -> list[Listed]:
         """See :class:`System`."""
         found: list[Listed] = []
         more: dict[str, str] = {} if deep else {"Delimiter": "/"}
@@ -211,7 +211,7 @@ class Files:
         self._system.invalidate_cache()
         return _tag_of(self._system.info(path))
 
-    def list(self, prefix: str, *, deep: bool) -> list[Listed]:
+    def listed(self, prefix: str, *, deep: bool) -> list[Listed]:
         """See :class:`System`."""
         self._system.invalidate_cache()
         folder = (self._root + prefix.rpartition("/")[0]).rstrip("/")
@@ -276,7 +276,7 @@ class Web:
         """See :class:`System`."""
         raise NotImplementedError("http is only read")
 
-    def list(self, prefix: str, *, deep: bool) -> list[Listed]:
+    def listed(self, prefix: str, *, deep: bool) -> list[Listed]:
         """See :class:`System`."""
         raise NotImplementedError("http lists nothing")
 

@@ -119,6 +119,11 @@ def _slide_of(given: Any) -> Any:
     return place_of(table_of(held_slide(given)))
 
 
+def with_whole_path(place: Path | Url) -> Path | Url:
+    """A place as another process finds it, whatever folder it works in."""
+    return place if isinstance(place, Url) else place.resolve()
+
+
 Place = Path | Url | HeldSlide
 GivenPlace = Annotated[Path | Url, BeforeValidator(place_of)]
 """In settings: a path, or a text with a scheme such as https:// for a URL."""

@@ -1,9 +1,10 @@
-"""The copy of a remote store on this machine: a store like any other, of which only what is new is fetched."""
+"""The copy of a remote store on this machine: a store like any other; only what is new is fetched."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Collection, Iterable
@@ -36,7 +37,8 @@ STATE = ".remote"
 """In the copy: what the remote store said, by object."""
 LISTING = "maps.json"
 """Names of the maps, for servers that list nothing."""
-BESIDE = ("encoder.safetensors", "heads.safetensors", "settings.yaml", "tissue.csv")
+BESIDE = ("encoder.safetensors", "heads.safetensors", "settings.yaml", "engine.json", "tissue.csv")
+"""What lies beside the maps."""
 CACHE = Path(".cache") / "histonic" / "stores"
 """Below the home folder: where copies are kept."""
 MAPS_AT_A_TIME = 4
@@ -83,7 +85,7 @@ class Mirror:
             made.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def refresh(self, *, beside: bool = True) -> None:
-        """Look at what is there: facts of maps and failures that are new are fetched, what is gone is removed.
+        """Look at what is there: new facts of maps and failures are fetched, what is gone is removed.
 
         Args:
             beside: Fetch encoder, settings and tables, too.
@@ -97,7 +99,7 @@ class Mirror:
         else:
             tags = {
                 each.key.removeprefix(MAPS).removesuffix(".json"): each.tag
-                for each in self.objects.list(MAPS)
+                for each in self.objects.listed(MAPS)
                 if each.key.endswith(".json")
             }
             found = self.objects.together(lambda name: self._map(name, tags[name]), _usable(tags))
@@ -151,6 +153,12 @@ class Mirror:
             write_facts(published, folder)
             thumbnail_path(self.folder, published.slide_id).unlink(missing_ok=True)  # of another version
             write_text(known, published.version + FACTS_ONLY)
+
+    def adopt(self, published: PublishedMap) -> None:
+        """Take note of a map that was just published; the copy then holds its facts alone."""
+        self.maps[published.slide_id] = published
+        write_text(map_folder(self.folder, published.slide_id) / VERSION_FILE, "")
+        self._show(published)
 
     def look(self, slide_id: str) -> PublishedMap | None:
         """Look at one map alone.
@@ -231,7 +239,7 @@ class Mirror:
             partial.write_bytes(data)
 
     def _refresh_failures(self) -> None:
-        listed = {each.key.removeprefix(FAILURES): each for each in self.objects.list(FAILURES)}
+        listed = {each.key.removeprefix(FAILURES): each for each in self.objects.listed(FAILURES)}
         folder = self.folder / FAILURES
 
         def have(name: str) -> None:
@@ -241,6 +249,8 @@ class Mirror:
                 if found is not None:
                     _write(folder / name, found.data)
                     write_text(kept, listed[name].tag)
+                    # By the server's clock, as claims are judged.
+                    os.utime(folder / name, (listed[name].modified, listed[name].modified))
 
         names = [name for name in listed if name.endswith(".json") and names_a_file(name)]
         self.objects.together(have, names)
@@ -250,7 +260,9 @@ class Mirror:
 
     def _refresh_beside(self) -> None:
         tags = (
-            {each.key: each.tag for each in self.objects.list(deep=False)} if self.objects.can_list else None
+            {each.key: each.tag for each in self.objects.listed(deep=False)}
+            if self.objects.can_list
+            else None
         )
         for name in BESIDE:
             kept, here = self._state / f"{name}.tag", self.folder / name

@@ -68,6 +68,34 @@ def open_store(place: str | os.PathLike[str] | Url, *, joined: bool = False) -> 
     )
 
 
+def have_copy(
+    place: Path | Url,
+    *,
+    maps: Collection[str] | None = (),
+    pictures: Collection[str] = (),
+    progress: Progress | None = None,
+) -> Path:
+    """The folder of a store; of a remote one its copy, brought up to date.
+
+    Args:
+        place: Of the store.
+        maps: Slides whose maps are needed beside the facts of all; None: all of them.
+        pictures: Slides whose pictures are needed.
+        progress: Told of each map that is fetched.
+
+    Raises:
+        StoreError: It cannot be read, or is damaged.
+        OutputError: The disk of this machine refuses.
+    """
+    if not isinstance(place, Url):
+        return place
+    mirror = Mirror(Objects(place))
+    mirror.refresh()
+    mirror.fetch(maps, progress)
+    mirror.fetch_pictures(pictures)
+    return mirror.folder
+
+
 def fetch_maps(store: Store, slide_ids: Collection[str], progress: Progress | None = None) -> None:
     """Have maps of a store on this machine; nothing happens where they are.
 

@@ -1,4 +1,4 @@
-"""A map in an object store: its files first, then the one object by which it is there, written at once or not.
+"""A map in an object store: its files first, then the one object by which it is there.
 
 What lies below the URL of a store:
 
@@ -113,6 +113,18 @@ def read_pointer(objects: Objects, slide_id: str) -> tuple[PublishedMap, str] | 
     return parse_pointer(found.data, f"{objects}/{pointer_key(slide_id)}"), found.tag
 
 
+def first_facts(objects: Objects) -> MapFacts | None:
+    """The facts of one map of a store, by which the others were made, too; None if there is none.
+
+    Raises:
+        StoreError: It cannot be read, or is damaged.
+    """
+    for each in objects.listed(MAPS)[:1]:
+        read = read_pointer(objects, each.key.removeprefix(MAPS).removesuffix(".json"))
+        return None if read is None else read[0].read_facts()
+    return None
+
+
 def publish_map(objects: Objects, folder: Path, picture: bytes | None = None) -> PublishedMap:
     """Write a finished map into an object store: all its files, then at once that it is there.
 
@@ -136,12 +148,16 @@ def publish_map(objects: Objects, folder: Path, picture: bytes | None = None) ->
     prefix = version_prefix(slide_id, version)
     files = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
 
+    names = [*sorted(files), *([PICTURE] if picture is not None else [])]
+
     def send(name: str) -> tuple[str, tuple[int, str]]:
         data = picture if name == PICTURE and picture is not None else files[name].read_bytes()
         objects.put(prefix + name, data)
         return name, (len(data), hashlib.sha256(data).hexdigest())
 
-    sent = dict(objects.together(send, [*sorted(files), *([PICTURE] if picture is not None else [])]))
+    sent: dict[str, tuple[int, str]] = dict(
+        objects.together(send, [*sorted(files), *([PICTURE] if picture is not None else [])])
+    )
     attributes = json.loads((folder / FACTS_FILE).read_bytes())["attributes"]
     mine = PublishedMap(
         slide_id=slide_id, version=version, files=dict(sorted(sent.items())), facts=attributes
@@ -219,7 +235,7 @@ def fetch_map(objects: Objects, published: PublishedMap, folder: Path) -> bytes 
         The picture of the slide, if there is one.
 
     Raises:
-        StoreError: A file is not there any more (the map may have been replaced), or is not as it was written.
+        StoreError: A file is gone (the map may have been replaced), or is not as it was written.
         OutputError: The disk refuses.
     """
     asked = f"Read the map of {published.slide_id!r} from {objects}."
@@ -235,7 +251,7 @@ def fetch_map(objects: Objects, published: PublishedMap, folder: Path) -> bytes 
             raise StoreError(asked, f"Its file {name} is not what was written (its hash differs).", AGAIN)
         return name, found.data
 
-    got = dict(objects.together(get, published.files))
+    got: dict[str, bytes] = dict(objects.together(get, published.files))
     picture = got.pop(PICTURE, None)
     with replacing_folder(folder) as partial:
         for name, data in got.items():
@@ -252,7 +268,7 @@ def leftovers(objects: Objects, older_than_s: float) -> list[str]:
     Raises:
         StoreError: The store cannot be listed or read.
     """
-    listed = objects.list(DATA)
+    listed = objects.listed(DATA)
     # The maps are read after the list was made: a version published meanwhile is then named.
     names = sorted({each.key.removeprefix(DATA).split("/")[0] for each in listed})
     used = set()

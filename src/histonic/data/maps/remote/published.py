@@ -155,9 +155,7 @@ def publish_map(objects: Objects, folder: Path, picture: bytes | None = None) ->
         objects.put(prefix + name, data)
         return name, (len(data), hashlib.sha256(data).hexdigest())
 
-    sent: dict[str, tuple[int, str]] = dict(
-        objects.together(send, [*sorted(files), *([PICTURE] if picture is not None else [])])
-    )
+    sent: dict[str, tuple[int, str]] = dict(objects.together(send, names))
     attributes = json.loads((folder / FACTS_FILE).read_bytes())["attributes"]
     mine = PublishedMap(
         slide_id=slide_id, version=version, files=dict(sorted(sent.items())), facts=attributes

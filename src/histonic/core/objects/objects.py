@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from histonic.core.errors import HistonicError, OutputError, StoreError
+from histonic.core.errors import HistonicError, ObjectStoreError, OutputError, StoreError
 from histonic.core.objects.answers import (
     LASTING,
     code_of,
@@ -96,7 +96,7 @@ class Objects:
         """An object, or None.
 
         Raises:
-            StoreError: It cannot be had.
+            ObjectStoreError: It cannot be had.
         """
         found = self._patiently("get", lambda _: self._system.get(key))
         self.got += len(found.data) if found else 0
@@ -106,11 +106,11 @@ class Objects:
         """The bytes of an object.
 
         Raises:
-            StoreError: It is not there, or cannot be had.
+            StoreError: It is not there, or (ObjectStoreError) cannot be had.
         """
         found = self.find(key)
         if found is None:
-            raise self._refused("get", f"There is no object {key!r} below it.", "Check the URL.")
+            raise StoreError(f"Read {self.url}.", f"There is no object {key!r} below it.", "Check the URL.")
         return found.data
 
     def put(self, key: str, data: bytes) -> str:
@@ -175,7 +175,7 @@ class Objects:
         """Objects whose keys begin with a prefix, sorted; those with a further slash only if ``deep``.
 
         Raises:
-            StoreError: They cannot be listed.
+            ObjectStoreError: They cannot be listed.
         """
         if not self.can_list:
             raise self._refused("list", "A web server does not say what it holds.", "Give an s3:// URL.")
@@ -296,7 +296,7 @@ class Objects:
 
     def _refused(self, kind: str, found: str, todo: str) -> HistonicError:
         if kind in ("get", "list"):
-            return StoreError(f"Read {self.url}.", found, todo)
+            return ObjectStoreError(f"Read {self.url}.", found, todo)
         made = OutputError(f"Write to {self.url}.", found, todo)
         # Slide after slide would be computed and lost.
         made.is_full = True

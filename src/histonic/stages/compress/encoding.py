@@ -44,7 +44,9 @@ def precision_of(settings: CompressSettings) -> Precision:
         StoreError: The store is mixed or damaged.
     """
     if settings.precision == "auto" and isinstance(settings.out, Url):
-        there = first_facts(Objects(settings.out))
+        objects = Objects(settings.out)
+        objects.require_writable()
+        there = first_facts(objects)
         if there is not None:
             return there.settings.precision
     elif settings.precision == "auto" and settings.folder.is_dir():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -12,39 +13,22 @@ import numpy as np
 from histonic.core.documents import is_changed, read_values
 from histonic.core.errors import HistonicError, RunError, SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, hash_of, remove
+from histonic.core.objects.objects import Objects
+from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.data.maps.failures import read_failure
-from histonic.data.maps.integrity import content_hash
-from histonic.data.maps.store import MAP_SUFFIX, MapFacts, encoder_path, read_map, read_map_facts, stores_in
+from histonic.data.maps.remote.mirror import Mirror
+from histonic.data.maps.store import MAP_SUFFIX, MapFacts, encoder_path, read_map_facts, stores_in
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_facts, read_whole_run
 from histonic.stages.explain.files import RECORD
 from histonic.stages.explain.record import read_explanation
+from histonic.stages.verify.maps import AGAIN, Fault, fault_of_map
+from histonic.stages.verify.remote import look_at_maps
 from histonic.stages.verify.settings import VerifyKeywords, VerifySettings
-
-BAND_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is not as it was written.
-
-    Attributes:
-        path: Where it lies.
-        found: What is wrong.
-        todo: What the user can do.
-        can_be_made_anew: Whether the command that wrote it makes it again once it is removed.
-        was_removed: Whether it was.
-    """
-
-    path: Path
-    found: str
-    todo: str
-    can_be_made_anew: bool = False
-    was_removed: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,13 +36,13 @@ class Verified:
     """What was found under one path.
 
     Attributes:
-        path: As given.
+        path: As given, a URL of a store too.
         kind: ``store``, ``run``, ``bundle`` or ``encoder``.
         checked: Number of maps, files or networks that were looked at.
         faults: What is damaged; empty if nothing is.
     """
 
-    path: Path
+    path: Path | Url
     kind: str
     checked: int
     faults: tuple[Fault, ...]
@@ -100,14 +84,18 @@ def verify(
     return [_verify(path, _kind(path), resolved.repair, listener) for path in paths]
 
 
-def _stores_of(path: Path) -> list[Path]:
+def _stores_of(path: Path | Url) -> list[Path | Url]:
     """The stores of a folder that holds several, else the path itself."""
+    if isinstance(path, Url):
+        return [path]
     is_store = not path.is_dir() or any(path.glob(f"*{MAP_SUFFIX}"))
     names = [] if is_store or (path / "run.json").is_file() else stores_in(path)
     return [path / name for name in names] if len(names) > 1 else [path]
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path | Url) -> str:
+    if isinstance(path, Url):
+        return "store"
     if path.is_file():
         return "encoder"
     if (path / "bundle.json").is_file():
@@ -125,11 +113,11 @@ def _kind(path: Path) -> str:
     )
 
 
-def _verify(path: Path, kind: str, repair: bool, progress: Progress) -> Verified:
+def _verify(path: Path | Url, kind: str, repair: bool, progress: Progress) -> Verified:
     checks = {"store": _store, "run": _run, "bundle": _bundle, "encoder": _encoder}[kind]
     progress.stage(f"verify {path}", None)
     checked, faults = 0, []
-    for found in checks(path):
+    for found in _remote_store(path, repair, progress) if isinstance(path, Url) else checks(path):
         checked += 1
         progress.advance(1, str(found.path if found is not None else path))
         if found is not None:
@@ -138,6 +126,8 @@ def _verify(path: Path, kind: str, repair: bool, progress: Progress) -> Verified
 
 
 def _remove(fault: Fault) -> Fault:
+    if isinstance(fault.path, Url):
+        return fault  # removed where it was found
     try:
         remove(fault.path)
     except OSError as error:
@@ -150,56 +140,58 @@ Findings = Iterator[Fault | None]
 
 
 def _store(folder: Path) -> Findings:
-    again = "Run the same 'histonic compress' command again."
     whole: list[MapFacts] = []
     for path in sorted(folder.glob(f"*{MAP_SUFFIX}")):
         if path.name.startswith(PARTIAL_PREFIX):
             continue
-        found = _fault_of_map(path)
+        found = fault_of_map(path)
         if found is None:
             whole.append(read_map_facts(path))
             yield None
         else:
-            yield Fault(path, found, again, can_be_made_anew=True)
+            yield Fault(path, found, AGAIN, can_be_made_anew=True)
+    yield from _beside_maps(folder, whole)
+
+
+def _remote_store(url: Url, repair: bool, progress: Progress) -> Findings:
+    whole: list[MapFacts] = []
+    with tempfile.TemporaryDirectory(prefix="histonic-") as folder:
+        mirror = Mirror(Objects(url), Path(folder))
+        yield from look_at_maps(mirror, whole, repair, progress)
+        # What lies beside the maps can be looked at in the copy; where the maps lie it was removed.
+        yield from (_there(found, mirror) for found in _beside_maps(mirror.folder, whole))
+
+
+def _there(found: Fault | None, mirror: Mirror) -> Fault | None:
+    """The same fault where it lies."""
+    if found is None or not isinstance(found.path, Path):
+        return found
+    name = found.path.relative_to(mirror.folder).as_posix()
+    return Fault(Url(f"{mirror.objects}/{name}"), found.found, "Remove that object. " + found.todo)
+
+
+def _beside_maps(folder: Path, whole: Sequence[MapFacts]) -> Findings:
     for path in sorted((folder / "failures").glob("*.json")):
         try:
             read_failure(path)
             yield None
         except StoreError as error:
-            yield Fault(path, error.found, again, can_be_made_anew=True)
+            yield Fault(path, error.found, AGAIN, can_be_made_anew=True)
     encoders = {(each.encoder.fingerprint, each.settings.model_dump_json()) for each in whole}
     if len(encoders) > 1:
         apart = "Keep one encoder and one set of settings per store: compress into separate folders."
         yield Fault(folder, f"Its maps were made in {len(encoders)} ways.", apart)
     elif encoder_path(folder).is_file():
-        yield _fault_of_store_encoder(encoder_path(folder), whole, again)
+        yield _fault_of_store_encoder(encoder_path(folder), whole)
 
 
-def _fault_of_store_encoder(path: Path, maps: list[MapFacts], again: str) -> Fault | None:
+def _fault_of_store_encoder(path: Path, maps: Sequence[MapFacts]) -> Fault | None:
     try:
         encoder = load_encoder(path, precision=maps[0].settings.precision if maps else "32")
     except HistonicError as error:
-        return Fault(path, error.found, again, can_be_made_anew=True)
+        return Fault(path, error.found, AGAIN, can_be_made_anew=True)
     if maps and encoder.fingerprint != maps[0].encoder.fingerprint:
-        return Fault(path, "It is not the encoder that made the maps.", again, can_be_made_anew=True)
-    return None
-
-
-def _fault_of_map(path: Path) -> str | None:
-    try:
-        facts = read_map_facts(path)
-        if facts.slide_id != path.name.removesuffix(MAP_SUFFIX):
-            return f"It is the map of the slide {facts.slide_id!r}."
-        slide = read_map(path)
-        if content_hash(path) != facts.content:
-            return "Its bytes are not those that were written (their hash differs)."
-        for top in range(0, slide.mask.shape[0], BAND_ROWS):
-            if not np.isfinite(np.asarray(slide.features[:, top : top + BAND_ROWS])).all():
-                return "It holds codes that are NaN or infinite."
-    except HistonicError as error:
-        return error.found
-    except OSError as error:
-        return f"It cannot be read: {error}."
+        return Fault(path, "It is not the encoder that made the maps.", AGAIN, can_be_made_anew=True)
     return None
 
 

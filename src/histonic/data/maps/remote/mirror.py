@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from histonic.core.errors import StoreError
+from histonic.core.errors import ObjectStoreError, StoreError
 from histonic.core.files import replacing_file, write_json, write_text
 from histonic.core.objects.objects import Objects
 from histonic.core.places.urls import Url
@@ -107,6 +107,16 @@ class Mirror:
             self._refresh_failures()
         if beside:
             self._refresh_beside()
+
+    def refresh_beside(self) -> None:
+        """Fetch what lies beside the maps, and records of failures.
+
+        Raises:
+            StoreError: It cannot be read.
+            OutputError: The disk of this machine refuses.
+        """
+        self._refresh_failures()
+        self._refresh_beside()
 
     def _refresh_unlisted(self) -> None:
         found = self.objects.find(LISTING)
@@ -209,6 +219,8 @@ class Mirror:
             try:
                 picture = fetch_map(self.objects, published, map_folder(self.folder, slide_id))
                 break
+            except ObjectStoreError:
+                raise
             except StoreError:
                 now = self.look(slide_id)
                 if now is None or now.version == published.version or not left:

@@ -55,9 +55,8 @@ class Destination:
         """
         return read_checked_facts(folder)
 
-    def has_news(self, slide_id: str) -> bool:
-        """Whether another run published the map of a slide, as far as can be told for little."""
-        return False
+    def glance(self) -> None:
+        """Let the folder hold what other runs made, now and then."""
 
     def look(self, slide_id: str) -> None:
         """Let the folder hold what other runs made of a slide."""
@@ -102,11 +101,10 @@ class RemoteDestination(Destination):
         """The facts of a map, which came with a hash of their own."""
         return read_map_facts(folder)
 
-    def has_news(self, slide_id: str) -> bool:
+    def glance(self) -> None:
         """See :class:`Destination`; the store is listed once a minute."""
         if time.monotonic() - self._looked > GLANCE_S:
             self.gather()
-        return slide_id in self._mirror.maps
 
     def look(self, slide_id: str) -> None:
         """See :class:`Destination`."""

@@ -192,7 +192,7 @@ class Objects:
             self._patiently("delete", lambda _: self._system.delete(keys))
 
     def look_for_conditions(self, key: str) -> bool:
-        """Whether the server keeps to the conditions of writes, found by writing an object four times.
+        """Whether the server keeps to the conditions of writes, found by writing an object three times.
 
         Args:
             key: Of an object that nobody else writes; it is removed.
@@ -201,20 +201,29 @@ class Objects:
             OutputError: Nothing can be written.
         """
         self.require_writable()
-        if not self._has_conditions:
-            self.put(key, b"1")  # so that what cannot be written to is known before any compute
-        else:
-            try:
-                tag = self.create(key, b"1")
-                taken = self.create(key, b"2")
-                stale = self.exchange(key, b"3", "0" * 32)
-                self._has_conditions = tag is not None and taken is None and stale is None
-            except OutputError as error:
-                if status_of(error) not in (400, 501):
-                    raise
-                self._has_conditions = False
+        self.put(key, b"1")
+        if self._has_conditions:
+            self._has_conditions = self._refuses(
+                lambda: self._system.put(key, b"2", absent=True)
+            ) and self._refuses(lambda: self._system.put(key, b"3", tag="0" * 32))
         self.delete(key)
         return self._has_conditions
+
+    def _refuses(self, write: Callable[[], str]) -> bool:
+        """Whether a write whose condition does not hold is refused for that, not made or not understood."""
+
+        def attempt(_: int) -> bool:
+            try:
+                write()
+            except ConditionFailed:
+                return True
+            except Exception as error:
+                if status_of(error) in (400, 501):
+                    return False
+                raise
+            return False
+
+        return self._patiently("put", attempt)
 
     def together(self, work: Callable[[A], B], items: Iterable[A]) -> list[B]:
         """Results of work on items in their order, several at a time; the first error ends it."""
@@ -251,7 +260,6 @@ class Objects:
                     "tries).",
                     "Check the network and the server, and run it again: what is done is kept.",
                 )
-                said.__dict__["status"] = status_of(error)
             raise said from None
         raise AssertionError
 

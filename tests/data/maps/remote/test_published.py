@@ -108,22 +108,19 @@ def test_a_writer_killed_at_any_request_leaves_nothing_that_is_seen(tmp_path: Pa
             }
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_hundred_faults_lose_nothing_and_mix_nothing(
-    system: HeldObjects, tmp_path: Path, seed: int
-) -> None:
-    rng, faults = np.random.default_rng(seed), [0]
+def test_a_hundred_faults_lose_nothing_and_mix_nothing(system: HeldObjects, tmp_path: Path) -> None:
+    rng, faults = np.random.default_rng(0), [0]
 
     def fault(method: str, key: str) -> str:
-        what = str(rng.choice(["", "before", "after"], p=[0.7, 0.15, 0.15]))
+        what = str(rng.choice(["", "before", "after"], p=[0.78, 0.11, 0.11]))
         faults[0] += bool(what)
         return what
 
-    folders = [made(tmp_path / f"{number}", f"s{number}", seed=number) for number in range(25)]
+    folders = [made(tmp_path / f"{number}", f"s{number}", seed=number) for number in range(40)]
     system.fault = fault
     for folder in folders:
         publish_map(objects_in(system), folder, b"picture")
-    for number in range(25):
+    for number in range(40):
         found = codes_of(system, tmp_path / "copies", f"s{number}")
         assert np.array_equal(found, np.asarray(read_map(folders[number]).features[:]))
     assert faults[0] >= 100

@@ -22,7 +22,7 @@ FLOORS = [
 ]
 """Rooms by floor, from the ground; rooms side by side do not know each other."""
 INNER_FLOORS = {
-    "core": [{"processes", "places", "notebooks"}, {""}],
+    "core": [{"processes", "places", "notebooks"}, {""}, {"objects"}],
     "slides": [{"sources"}, {""}, {"formats", "tissue"}],
     "slides/formats": [{""}, {"dicom"}],
     "nn": [{""}, {"augmentation", "streaming", "normalisation"}],
@@ -35,6 +35,7 @@ INNER_FLOORS = {
         {"targets", "annotations", "maps", "tilesets"},
         {"exchange"},
     ],
+    "data/maps": [{""}, {"remote"}],
     "data/tables": [{"formats"}, {""}],
     "data/exchange": [{""}, {"tools"}],
     "stages": [

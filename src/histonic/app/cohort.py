@@ -72,6 +72,7 @@ def compress(settings: CompressSettings) -> int:
     from histonic.stages.compress.compress import compress as run
 
     result = with_progress(run, settings)
+    shares = f"{result.store}/{SHARES_FILE}"
     if result.plan is not None:
         return _show_plan(result.plan)
     click.echo(
@@ -93,7 +94,7 @@ def compress(settings: CompressSettings) -> int:
         )
     rate = result.tiles / result.seconds if result.tiles else None
     answer(
-        paths={"store": result.store, "tissue": result.store / SHARES_FILE if result.shares else None},
+        paths={"store": str(result.store), "tissue": shares if result.shares else None},
         numbers={
             **_counts(result),
             "tiles": result.tiles,
@@ -105,7 +106,7 @@ def compress(settings: CompressSettings) -> int:
         rows=[vars(each) for each in result.outliers],
     )
     if words := cohort_words(result.shares):
-        click.echo(f"{words} Of each: {result.store / SHARES_FILE}")
+        click.echo(f"{words} Of each: {shares}")
     if words := quality_words(result.shares):
         click.echo(words)
     _show_outliers(result.outliers)
@@ -176,7 +177,7 @@ def _show_plan(plan: CompressPlan) -> int:
         click.echo(line)
     _show_outliers(plan.outliers)
     answer(
-        paths={"store": plan.store},
+        paths={"store": str(plan.store)},
         numbers={
             **{state.replace(" ", "_"): plan.count(state) for state in ("to do", "there", "fails")},
             "cells": plan.cells,

@@ -13,6 +13,7 @@ HistonicError
 ├── TileSetError           a set of labelled tiles cannot be used; names set, class or file
 ├── EncoderError           an encoder is unknown, damaged or does not fit the tiles
 ├── StoreError             a store of compressed slides is mixed, damaged or empty
+│   └── ObjectStoreError       an object store does not answer, or refuses to
 ├── NetworkError           a network cannot be run as asked; names the layer
 ├── TrainingError          training cannot start or has left the finite numbers
 ├── BundleError            a model bundle is damaged or belongs to another encoder
@@ -96,6 +97,10 @@ class EncoderError(HistonicError):
 
 class StoreError(HistonicError):
     """A store of compressed slides is mixed, damaged or empty."""
+
+
+class ObjectStoreError(StoreError):
+    """An object store does not answer, or refuses to; that says nothing of what it holds."""
 
 
 class NetworkError(HistonicError):

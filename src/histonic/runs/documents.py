@@ -12,6 +12,7 @@ from histonic.core.calls import Calls, PointName, PointNames
 from histonic.core.cohort import Exclusion
 from histonic.core.compressed import EncoderDescription, MapSettings, PatientPart, SlideDescription
 from histonic.core.documents import Document, Part, SealedDocument, SparsePart
+from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Precision
 from histonic.core.task import Coding, Tasks
 from histonic.core.units import Number
@@ -115,7 +116,7 @@ class RunDocument(SealedDocument):
     histonic: str
     versions: dict[str, str]
     seed: int
-    store: Path
+    store: GivenPlace
     code_size: int
     crop_cells: int
     folds: int
@@ -201,7 +202,7 @@ class ExternalDocument(Document):
     FORMAT = "histonic-external-1"
 
     name: str
-    store: Path
+    store: GivenPlace
     labels: Path
     settings: dict[str, JsonValue]
     patients: tuple[SlidesOfPatient, ...]
@@ -215,6 +216,6 @@ class RunSettings(TableSettings):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    store: Path
+    store: GivenPlace
     labels: Path
     out: Path

@@ -15,6 +15,7 @@ from histonic.data.tables.slide_lists import SlideRow
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress import sharing
 from histonic.stages.compress.compress import compress
+from histonic.stages.compress.destination import Destination
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.compress.sharing import SharedSlides, state_of
 
@@ -36,6 +37,10 @@ def settings(tmp_path: Path) -> CompressSettings:
     return CompressSettings(out=tmp_path / "store", encoder="mean-rgb")
 
 
+def into(claims: Claims, settings: CompressSettings) -> Destination:
+    return Destination(settings.folder, settings.folder, claims)
+
+
 def names(rows: list[SlideRow]) -> list[str]:
     return [row.slide_id for row in rows]
 
@@ -52,7 +57,7 @@ def test_what_another_run_holds_waits_until_it_is_given_back(
     monkeypatch.setattr(sharing, "WAIT_S", 0)
     with Claims(settings.out) as mine, Claims(settings.out) as other:
         other.take("slide-b")
-        slides = SharedSlides(rows, settings, mine)
+        slides = SharedSlides(rows, settings, into(mine, settings))
         assert names(list(slides.take())) == ["a", "c"] and names(slides.waiting) == ["b"]
         slides.wait(Listener())
         slides.wait(Listener())
@@ -66,7 +71,7 @@ def test_maps_and_failures_of_other_runs_are_taken_over(
 ) -> None:
     write_failure(settings.out, Failure("c", "c.tif", "open", "from an earlier run"))
     with Claims(settings.out) as mine:
-        slides = SharedSlides(rows, settings, mine)
+        slides = SharedSlides(rows, settings, into(mine, settings))
         compress(slides=[rows[0].path], encoder="mean-rgb", out=settings.out)
         write_failure(settings.out, Failure("b", "b.tif", "tiles", "damaged"))
         assert names(list(slides.take())) == ["c"], "an earlier failure is tried again"
@@ -93,7 +98,7 @@ def test_runs_that_come_later_begin_elsewhere_in_the_list(
     orders = []
     with Claims(settings.out) as mine, Claims(settings.out) as other:
         for number in range(4):
-            orders.append(names(SharedSlides(rows, settings, mine).waiting))
+            orders.append(names(SharedSlides(rows, settings, into(mine, settings)).waiting))
             assert other.take(f"{sharing.RUN}{number}") and other.take(f"{sharing.SLIDE}{number}")
     assert orders == [["a", "b", "c"], ["b", "c", "a"], ["a", "b", "c"], ["c", "a", "b"]]
 
@@ -102,8 +107,8 @@ def test_a_map_that_another_run_made_meanwhile_costs_neither_a_claim_nor_the_sli
     rows: list[SlideRow], settings: CompressSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Claims(settings.out) as mine:
-        slides = SharedSlides(rows, settings, mine)
-        elsewhere = SharedSlides([replace(rows[1], path=rows[0].path)], settings, mine)
+        slides = SharedSlides(rows, settings, into(mine, settings))
+        elsewhere = SharedSlides([replace(rows[1], path=rows[0].path)], settings, into(mine, settings))
         compress(slides=[row.path for row in rows[:2]], encoder="mean-rgb", out=settings.out)
         claimed: list[str] = []
         assert slides.settled_by_others() == 0
@@ -120,7 +125,7 @@ def test_a_map_made_meanwhile_is_not_enough_where_the_slide_is_to_be_read_otherw
     rows: list[SlideRow], settings: CompressSettings
 ) -> None:
     with Claims(settings.out) as mine:
-        slides = SharedSlides([replace(rows[0], mpp=0.25)], settings, mine)
+        slides = SharedSlides([replace(rows[0], mpp=0.25)], settings, into(mine, settings))
         compress(slides=[rows[0].path], encoder="mean-rgb", out=settings.out)
         assert names(list(slides.take())) == ["a"]
 
@@ -131,7 +136,7 @@ def test_many_that_wait_look_more_rarely(
     slept: list[float] = []
     monkeypatch.setattr(sharing.time, "sleep", slept.append)
     with Claims(settings.out) as mine:
-        slides = SharedSlides(rows, settings, mine)
+        slides = SharedSlides(rows, settings, into(mine, settings))
         for count in (1, 3, 1000):
             slides.waiting = [rows[0]] * count
             slides.wait(Silent())

@@ -18,6 +18,7 @@ from histonic.app.view.slides import SlideSource
 from histonic.core.errors import HistonicError, SettingsError, StoreError, TableError
 from histonic.core.units import WH
 from histonic.data.maps.quality import read_quality
+from histonic.data.maps.remote.opening import have_copy
 from histonic.data.maps.shares import read_shares
 from histonic.data.maps.store import Store, map_folder, read_map, thumbnail_path
 from histonic.data.tables.slide_lists import read_slide_list
@@ -157,9 +158,9 @@ def _of_run(settings: ViewSettings) -> Viewed:
         other = read_run(settings.beside)
         name = settings.beside.resolve().name
         explained.append(ExplainedRun(other, name if name != explained[0].name else f"{name} (2)"))
-    store_path = settings.store or run.facts.store
-    store = _store(store_path)
     slides = [slide for patient in run.cohort.patients for slide in patient.slide_ids]
+    store_path = have_copy(settings.store or run.facts.store, maps=slides, pictures=slides)
+    store = _store(store_path)
     shares = {}
     if store is not None:
         held = [slide for slide in slides if slide in store.slide_ids]

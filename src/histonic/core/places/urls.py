@@ -56,7 +56,7 @@ class Url:
     @property
     def name(self) -> str:
         """File name: the last part of the path."""
-        return unquote(self._path.rstrip("/").rpartition("/")[2])
+        return unquote(self.path.rstrip("/").rpartition("/")[2])
 
     @property
     def suffix(self) -> str:
@@ -64,13 +64,13 @@ class Url:
         return Path(self.name).suffix
 
     @property
-    def _path(self) -> str:
+    def path(self) -> str:
         """What lies between the host and the query, with its first slash."""
         rest = re.split(r"[?#]", self._full.partition("://")[2], maxsplit=1)[0]
         return "".join(rest.partition("/")[1:])
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.host}{self._path}"
+        return f"{self.scheme}://{self.host}{self.path}"
 
     def __repr__(self) -> str:
         return f"Url({str(self)!r})"
@@ -117,6 +117,11 @@ def place_of(given: Any) -> Any:
 
 def _slide_of(given: Any) -> Any:
     return place_of(table_of(held_slide(given)))
+
+
+def with_whole_path(place: Path | Url) -> Path | Url:
+    """A place as another process finds it, whatever folder it works in."""
+    return place if isinstance(place, Url) else place.resolve()
 
 
 Place = Path | Url | HeldSlide

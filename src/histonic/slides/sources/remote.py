@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, Self, cast
 
 from histonic.core.errors import UnreadableSlideError
+from histonic.core.objects.answers import is_named, is_of_connection, kind_of_error, status_of
 from histonic.core.places.urls import Url
 
 CACHE_BYTES = 64_000_000
@@ -296,7 +297,7 @@ def _patiently(url: Url, ask: Callable[[], Any]) -> Any:
 
 def _final(url: Url, error: BaseException) -> UnreadableSlideError | None:
     """What is no use to ask again; None where it may help."""
-    status = _status(error)
+    status = status_of(error)
     if status in (401, 403) or isinstance(error, PermissionError):
         code = f" ({status})" if status else ""
         return _refused(
@@ -306,7 +307,7 @@ def _final(url: Url, error: BaseException) -> UnreadableSlideError | None:
         )
     if status in (404, 410) or (status is None and isinstance(error, FileNotFoundError)):
         # fsspec says so too where nothing was reached at all.
-        if status is None and _is_of_connection(error):
+        if status is None and is_of_connection(error):
             return None
         return _refused(url, f"There is no such file{f' ({status})' if status else ''}.", "Check the URL.")
     if status is not None and 400 <= status < 500 and status not in (408, 425, 429):
@@ -315,7 +316,7 @@ def _final(url: Url, error: BaseException) -> UnreadableSlideError | None:
         return _without_extra(url, error.name or PACKAGES.get(url.scheme, "a package"))
     if isinstance(error, ValueError) and "range requests" in str(error):
         return _without_ranges(url)
-    if type(error).__name__ == "NoCredentialsError":
+    if is_named(error, "NoCredentialsError"):
         return _refused(
             url,
             "No credentials were found.",
@@ -324,35 +325,9 @@ def _final(url: Url, error: BaseException) -> UnreadableSlideError | None:
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _status(error: BaseException) -> int | None:
-    """The answer's number, if there was an answer."""
-    for each in _chain(error):
-        status = getattr(each, "status", None)
-        if isinstance(status, int) and status >= 400:
-            return status
-    return None
-
-
-def _is_of_connection(error: BaseException) -> bool:
-    kinds = (TimeoutError, ConnectionError)
-    return any(
-        isinstance(each, kinds) or type(each).__module__.startswith("aiohttp") for each in _chain(error)
-    )
-
-
 def _name_of(error: BaseException) -> str:
     """The kind of the deepest error; its words may hold the URL. Of our own the words too."""
-    deepest = list(_chain(error))[-1] if not isinstance(error, _CutOff) else error
-    status = _status(error)
-    if status is not None:
-        return f"answer {status}"
-    return str(error) if isinstance(error, _CutOff) else type(deepest).__name__
+    return str(error) if isinstance(error, _CutOff) else kind_of_error(error)
 
 
 def _refused(url: Url, found: str, todo: str) -> UnreadableSlideError:

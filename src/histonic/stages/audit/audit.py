@@ -11,9 +11,11 @@ import numpy as np
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import require_writable_folder
+from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import plain_settings, resolve
 from histonic.core.task import parse_target
+from histonic.data.maps.remote.opening import fetch_maps, open_store
 from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import Store
 from histonic.data.tables.copies import store_copies, with_copies
@@ -71,7 +73,7 @@ def audit(
     resolved = resolve(AuditSettings, settings, values)
     resolved = with_copies(resolved, resolved.out)
     listener = heard(progress)
-    store = Store.open(resolved.store)
+    store = open_store(resolved.store)
     require_maps(store, f"Audit the store {resolved.store}.")
     table = read_labels(resolved.labels, **resolved.reading())
     requests = [parse_target(text) for text in resolved.target]
@@ -80,6 +82,7 @@ def audit(
         require_writable_folder(resolved.out)
     columns = {name: _column(table, name) for name in resolved.confounder}
     others = [_other(name, Path(path), resolved, listener) for name, path in sorted(resolved.other.items())]
+    fetch_maps(store, sorted(patients_by_slide(cohort.patients)), listener)
     result = audit_cohort(
         cohort,
         read_slide_facts(store, sorted(patients_by_slide(cohort.patients)), listener),
@@ -255,8 +258,9 @@ def _other_run(name: str, run: Path, progress: Progress) -> OtherCohort:
     facts: dict[str, SlideFacts] = {}
     if (run / "run.json").is_file():
         store = read_facts(run).store
-        if store.is_dir():
-            opened = Store.open(store)
+        if isinstance(store, Url) or store.is_dir():
+            opened = open_store(store)
             held = sorted(set(patient_of) & set(opened.slide_ids))
+            fetch_maps(opened, held, progress)
             facts = read_slide_facts(opened, held, progress, stage=f"facts of {name}")
     return OtherCohort(name, tuple(patient.patient_id for patient in patients), facts, patient_of)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.errors import HistonicError
+from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, heard
 from histonic.core.task import Task
-from histonic.data.maps.store import Store
+from histonic.data.maps.remote.opening import fetch_maps, open_store
 from histonic.runs.documents import CohortPatient
 from histonic.runs.run import External, Run, read_externals, read_run
 from histonic.stages.audit.audit import audit_cohort
@@ -83,16 +84,18 @@ def _part(patient: CohortPatient) -> str:
     return f"fold {patient.tested_in[0][1] + 1}" if patient.tested_in else "training"
 
 
-def _facts_of(store: Path, slides: Sequence[str], progress: Progress) -> dict[str, SlideFacts]:
+def _facts_of(place: Path | Url, slides: Sequence[str], progress: Progress) -> dict[str, SlideFacts]:
     """Facts of the slides whose maps are there; none if the store is gone or damaged."""
-    if not store.is_dir():
+    if isinstance(place, Path) and not place.is_dir():
         return {}
     try:
-        opened = Store.open(store)
-        held = set(opened.slide_ids)
-        return read_slide_facts(opened, [name for name in slides if name in held], progress)
+        opened = open_store(place)
+        known = set(opened.slide_ids)
+        held = [name for name in slides if name in known]
+        fetch_maps(opened, held, progress)
+        return read_slide_facts(opened, held, progress)
     except HistonicError as error:
-        progress.say(f"the store {store} cannot be read, so its slides are not audited: {error.reason}")
+        progress.say(f"the store {place} cannot be read, so its slides are not audited: {error.reason}")
         return {}
 
 

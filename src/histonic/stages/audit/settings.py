@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from histonic.core.places.frames import GivenTable, TableLike
+from histonic.core.places.urls import GivenPlace, PlaceLike
 from histonic.core.settings import GivenPath
 from histonic.core.task import MOST_TARGETS
 from histonic.data.tables.settings import TableKeywords, TableSettings
@@ -16,7 +17,7 @@ from histonic.data.tables.settings import TableKeywords, TableSettings
 class AuditSettings(TableSettings):
     """Maps and a label table to what but the tissue could explain the labels."""
 
-    store: Path = Field(description="Store made by 'histonic compress'.")
+    store: GivenPlace = Field(description="Store made by 'histonic compress': a folder, or s3://... .")
     labels: GivenTable = Field(description="Label table: CSV, TSV, Excel or Parquet.")
     target: tuple[str, ...] = Field(
         min_length=1, max_length=MOST_TARGETS, description="NAME[:KIND[:COLUMNS]]; repeat for several."
@@ -41,7 +42,7 @@ class AuditSettings(TableSettings):
 class AuditKeywords(TableKeywords, total=False):
     """The fields of :class:`AuditSettings`, as keywords of a Python call."""
 
-    store: GivenPath
+    store: PlaceLike
     labels: TableLike
     target: str | Sequence[str]
     out: GivenPath | None

@@ -15,16 +15,16 @@ from typing import Unpack
 import numpy as np
 import yaml
 
-from histonic.core.claims import Claims
 from histonic.core.errors import HistonicError, OutputError, SettingsError, StoreError
-from histonic.core.files import replacing_file, require_writable_folder, write_text
+from histonic.core.files import replacing_file, write_text
 from histonic.core.notebooks.results import Result
+from histonic.core.places.urls import Url
 from histonic.core.processes.memory import keep_memory, release_memory
 from histonic.core.processes.owners import Owner
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, heard, say_detail, tell_slide, warn
 from histonic.core.settings import plain_settings, resolve
-from histonic.data.maps.failures import Failure, failure_path, write_failure
+from histonic.data.maps.failures import Failure, write_failure
 from histonic.data.maps.shares import (
     TissueOutlier,
     TissueShare,
@@ -37,6 +37,7 @@ from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
+from histonic.stages.compress.destination import Destination, destination_of
 from histonic.stages.compress.encoding import TileEncoding, precision_of
 from histonic.stages.compress.judging import stored_quality
 from histonic.stages.compress.masks import require_sensible_masks
@@ -71,7 +72,7 @@ class CompressResult(Result):
     """What a compression did.
 
     Attributes:
-        store: The folder of the maps.
+        store: The folder of the maps, or its URL.
         done: Slides compressed now.
         skipped: Slides whose maps were there already.
         failures: Slides that could not be compressed.
@@ -84,7 +85,7 @@ class CompressResult(Result):
         plan: With ``dry_run`` what would be done; nothing was done then.
     """
 
-    store: Path
+    store: Path | Url
     done: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -149,14 +150,12 @@ def compress(
         f"{encoder.fingerprint[:12]}, on {pick_device(resolved.device)}",
     )
     if resolved.dry_run:
-        plan = plan_compression(rows, resolved, encoder, listener)
-        return CompressResult(resolved.out, plan=plan)
-    folder = require_writable_folder(resolved.out)
+        return CompressResult(resolved.out, plan=plan_compression(rows, resolved, encoder, listener))
     with (
-        Claims(folder, resolved.stale_after) as claims,
-        TileEncoding(encoder, resolved, folder) as encoding,
+        destination_of(resolved, listener) as destination,
+        TileEncoding(encoder, resolved, destination.folder) as encoding,
     ):
-        job = _Job(resolved, encoder, encoding, folder, claims)
+        job = _Job(resolved, encoder, encoding, destination)
         job.begin()
         return job.run(rows, listener)
 
@@ -215,14 +214,14 @@ class _Job:
         settings: CompressSettings,
         encoder: Encoder,
         encoding: TileEncoding,
-        folder: Path,
-        claims: Claims,
+        destination: Destination,
     ) -> None:
-        self.settings = settings
+        self.given = settings
+        self.settings = settings.model_copy(update={"out": destination.folder})
         self.encoder = encoder
         self.encoding = encoding
-        self.folder = folder
-        self.claims = claims
+        self.destination = destination
+        self.folder = destination.folder
         self.described = describe(encoder)
         self.map_settings = map_settings_of(settings)
         made_by = f"{self.described.fingerprint} {self.map_settings.model_dump_json()}"
@@ -238,19 +237,20 @@ class _Job:
             StoreError: The store holds maps of another encoder or other settings, or another run makes such.
         """
         # Held to the end: it tells others that a run of this encoder is at work, before any map is there.
-        self.claims.take(f"{self._run_name}-{Owner.this().token()}")
+        self.destination.claims.take(f"{self._run_name}-{Owner.this().token()}")
         self._require_own_store()
         self.encoder.save(encoder_path(self.folder))
         heads = heads_beside(self.settings.encoder)
         if heads is not None:
             with replacing_file(self.folder / HEADS_FILE) as partial:
                 shutil.copyfile(heads, partial)
-        kept = plain_settings(self.settings, private=self.settings.private, exclude=KEPT_OUT)
+        kept = plain_settings(self.given, private=self.given.private, exclude=KEPT_OUT)
         write_text(self.folder / "settings.yaml", yaml.safe_dump(kept, sort_keys=True, allow_unicode=True))
+        self.destination.share()
 
     def _require_own_store(self) -> None:
-        asked = f"Compress with {self.described.name!r} into {self.folder}."
-        for other in self.claims.others():
+        asked = f"Compress with {self.described.name!r} into {self.destination.place}."
+        for other in self.destination.claims.others():
             if other.name.startswith(RUN) and not other.name.startswith(self._run_name):
                 raise StoreError(
                     asked,
@@ -261,8 +261,8 @@ class _Job:
         require_same_maker(self.folder, self.described, self.map_settings)
 
     def run(self, rows: Sequence[SlideRow], progress: Progress) -> CompressResult:
-        result = CompressResult(self.folder)
-        slides = SharedSlides(rows, self.settings, self.claims)
+        result = CompressResult(self.destination.place)
+        slides = SharedSlides(rows, self.settings, self.destination)
         progress.stage("compress", (len(slides.waiting) + len(slides.refused)) * STEPS_PER_SLIDE)
         if slides.skipped:
             progress.say(f"{len(slides.skipped)} slide(s) are compressed already and skipped")
@@ -276,7 +276,7 @@ class _Job:
             self._record(failed, result, progress)
         for row in slides.skipped:
             result.skipped.append(row.slide_id)
-            failure_path(self.folder, row.slide_id).unlink(missing_ok=True)
+            self.destination.forget_failure(row.slide_id)
         result.skipped.sort()
         result.failures += slides.elsewhere
         result.seconds = time.perf_counter() - began
@@ -287,10 +287,12 @@ class _Job:
     def _look_at_shares(self, result: CompressResult, progress: Progress) -> None:
         """Write how much of each slide in the store is tissue, and find those that stand out."""
         try:
+            self.destination.gather()
             store = Store.open(self.folder)
             result.shares = read_shares(self.folder, store.slide_ids, store.failures())
             result.outliers = tissue_outliers(result.shares)
             write_shares(self.folder, result.shares, result.outliers)
+            self.destination.finish()
         except (OutputError, StoreError) as error:  # the maps are there all the same
             warn(progress, f"no table of the shares of tissue: {error}")
 
@@ -356,6 +358,7 @@ class _Job:
                 writer.finish(self._facts(opened, stored))
                 # Now, so that the picture never shows other cells than the map beside it.
                 write_thumbnail(self.folder, slide_id, opened.draw())
+            self.destination.publish(slide_id)
         except _SlideEnded as ended:
             self._record(ended.failed, result, progress, shown)
             return
@@ -367,7 +370,7 @@ class _Job:
             return
         finally:
             self._waited_s += batches.waited_s
-        failure_path(self.folder, slide_id).unlink(missing_ok=True)
+        self.destination.forget_failure(slide_id)
         result.done.append(slide_id)
         tell_slide(progress, slide_id)
         if opened.grid.enlarged > 1:
@@ -396,6 +399,7 @@ class _Job:
             failure = without_path(failure, failed.row, self.settings.masks)
         try:
             write_failure(self.folder, failure)
+            self.destination.publish_failure(failure.slide_id)
         except OutputError as unwritten:
             if unwritten.is_full:
                 raise

@@ -16,8 +16,11 @@ import numpy.typing as npt
 from histonic.core.compressed import ORIENTATIONS, EncodingDescription, orient
 from histonic.core.errors import EncoderError
 from histonic.core.files import write_json
+from histonic.core.objects.objects import Objects
+from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, say_detail
 from histonic.core.settings import Engine, Precision
+from histonic.data.maps.remote.published import first_facts
 from histonic.data.maps.store import Store
 from histonic.encoders.base import Encoder, encoder_spec
 from histonic.encoders.engines.choice import choose_precision, start_encoding
@@ -40,8 +43,14 @@ def precision_of(settings: CompressSettings) -> Precision:
         EncoderError: The encoder's file is absent or damaged.
         StoreError: The store is mixed or damaged.
     """
-    if settings.precision == "auto" and settings.out.is_dir():
-        store = Store.open(settings.out)
+    if settings.precision == "auto" and isinstance(settings.out, Url):
+        objects = Objects(settings.out)
+        objects.require_writable()
+        there = first_facts(objects)
+        if there is not None:
+            return there.settings.precision
+    elif settings.precision == "auto" and settings.folder.is_dir():
+        store = Store.open(settings.folder)
         if store.slide_ids and not store.parts:
             return store.settings.precision
     return choose_precision(settings.precision, encoder_spec(settings.encoder), pick_device(settings.device))

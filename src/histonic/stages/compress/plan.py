@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from histonic.core.compressed import ORIENTATIONS, MapSettings
 from histonic.core.errors import HistonicError
 from histonic.core.files import output_error
+from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import Precision
 from histonic.data.maps.failures import Failure
@@ -29,6 +30,7 @@ from histonic.encoders.engines.choice import start_encoding
 from histonic.encoders.engines.pool import EncodingPool
 from histonic.slides.base import open_slide
 from histonic.slides.tiles import walk_tiles
+from histonic.stages.compress.destination import working_copy
 from histonic.stages.compress.inspection import Inspected, inspect_slide
 from histonic.stages.compress.reading import no_tissue, require_usable_id, without_path
 from histonic.stages.compress.settings import CompressSettings
@@ -99,23 +101,23 @@ class CompressPlan:
     """What a compression would do.
 
     Attributes:
-        store: The folder that it would write to.
+        store: The folder or URL that it would write to.
         slides: In the order of the list.
         cells: Tiles that would be encoded.
         opening_s: Seconds it took to open the slides and find their tissue, which would be done again.
         pace: As measured; None if no tile could be read and encoded.
         bytes: Room that the new maps take, at most.
-        free_bytes: Room on that disk.
+        free_bytes: Room on that disk; None in an object store.
         outliers: Slides whose share of tissue stands out.
     """
 
-    store: Path
+    store: Path | Url
     slides: tuple[PlannedSlide, ...]
     cells: int
     opening_s: float
     pace: Pace | None
     bytes: int
-    free_bytes: int
+    free_bytes: int | None
     outliers: tuple[TissueOutlier, ...]
 
     def count(self, state: State) -> int:
@@ -146,6 +148,8 @@ class CompressPlan:
                 f"time: about {duration_words(self.seconds)} on this machine alone (measured on "
                 f"{self.pace.tiles} tiles of {slides}: {reads:,} tiles/s are read, {encodes:,} encoded)"
             )
+        if self.free_bytes is None:
+            return [*found, f"up to {size_words(self.bytes)} would be written to {self.store}"]
         free = f"{size_words(self.free_bytes)} are free"
         short = "; that may be too little" if self.bytes > self.free_bytes else ""
         return [*found, f"disk: up to {size_words(self.bytes)} in {self.store}, where {free}{short}"]
@@ -182,9 +186,14 @@ def plan_compression(
         StoreError: The store holds maps of another encoder or other settings.
         EncoderError: The encoder cannot be used.
     """
-    free_bytes = _free_bytes(settings.out)
-    if settings.out.is_dir():
-        require_same_maker(settings.out, describe(encoder), map_settings_of(settings))
+    if isinstance(settings.out, Url):
+        with working_copy(settings.out) as mirror:
+            local = settings.model_copy(update={"out": mirror.folder})
+            plan = plan_compression(rows, local, encoder, progress)
+        return replace(plan, store=settings.out, free_bytes=None)
+    free_bytes = _free_bytes(settings.folder)
+    if settings.folder.is_dir():
+        require_same_maker(settings.folder, describe(encoder), map_settings_of(settings))
     progress.stage("plan", len(rows))
     slides: list[PlannedSlide] = []
     opening_s = 0.0
@@ -221,10 +230,10 @@ def _planned(
         require_usable_id(row)
         state = state_of(row, settings)
         if state == "done":
-            there = TissueShare.of_map(read_map_facts(map_folder(settings.out, row.slide_id)))
+            there = TissueShare.of_map(read_map_facts(map_folder(settings.folder, row.slide_id)))
             return PlannedSlide(row.slide_id, _name(row, settings), "there", there), None
         if state == "other file" and not settings.replace:
-            raise other_file(row, settings.out)
+            raise other_file(row, settings.folder)
         looked = inspect_slide(row, settings, encoder.spec)
         share = looked.share
         if not looked.mask.any():

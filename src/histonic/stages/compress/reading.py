@@ -205,8 +205,8 @@ def _look_at(slide: Slide, row: SlideRow, grid: TileGrid, settings: CompressSett
     )
     if not judged.kept.any():
         # Beside a map that is there already lies the picture of the tissue that it was made of.
-        if not map_folder(settings.out, row.slide_id).is_dir():
-            write_thumbnail(settings.out, row.slide_id, opened.draw())
+        if not map_folder(settings.folder, row.slide_id).is_dir():
+            write_thumbnail(settings.folder, row.slide_id, opened.draw())
         raise no_tissue(row, judged)
     return opened
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, field_validator
 
 from histonic.core.claims import STALE_S
-from histonic.core.places.urls import GivenSlides, SlidesLike
+from histonic.core.places.urls import GivenPlace, GivenSlides, PlaceLike, SlidesLike, Url
 from histonic.core.settings import (
     DEFAULT_ENCODER,
     Flaw,
@@ -34,7 +34,9 @@ class CompressSettings(SlideListSettings):
     encoder: str = Field(
         default=DEFAULT_ENCODER, description="Encoder: a name from 'histonic list' or a .safetensors file."
     )
-    out: Path = Field(description="Store: the folder that will hold one map per slide.")
+    out: GivenPlace = Field(
+        description="Store that will hold one map per slide: a folder, or a URL such as s3://bucket/store."
+    )
     mpp: float | None = Field(
         default=None, gt=0, description="Microns per pixel of slides whose header does not say."
     )
@@ -108,6 +110,13 @@ class CompressSettings(SlideListSettings):
     mask: MaskSettings = MaskSettings()
     stain: StainSettings = StainSettings()
 
+    @property
+    def folder(self) -> Path:
+        """Where this run writes: ``out``, in whose place a run into an object store has put a folder."""
+        if isinstance(self.out, Url):
+            raise TypeError("a URL has no folder")
+        return self.out
+
     @field_validator("leave_out", mode="before")
     @classmethod
     def _in_one_order(cls, value: Any) -> Any:
@@ -125,7 +134,7 @@ class CompressKeywords(SlideListKeywords, total=False):
 
     slides: SlidesLike
     encoder: str
-    out: GivenPath
+    out: PlaceLike
     mpp: float | None
     most_enlargement: float
     stride_px: int | None

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from histonic.core.claims import Claims
 from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.errors import MaskError, SlideError, StoreError
 from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.progress import Progress
 from histonic.data.maps.failures import Failure, failure_path, read_failure
-from histonic.data.maps.store import Store, map_folder, read_checked_facts, read_map_facts
+from histonic.data.maps.store import MapFacts, Store, map_folder, read_checked_facts, read_map_facts
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.slides.base import fingerprint_file
+from histonic.stages.compress.destination import Destination
 from histonic.stages.compress.reading import Failed, mask_hash_of, require_usable_id
 from histonic.stages.compress.settings import CompressSettings
 
@@ -36,12 +36,18 @@ LOOKS_AT_ONCE = 8
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
-def state_of(row: SlideRow, settings: CompressSettings, just_made: bool = False) -> State:
+def state_of(
+    row: SlideRow,
+    settings: CompressSettings,
+    read_facts: Callable[[Path], MapFacts] = read_checked_facts,
+    just_made: bool = False,
+) -> State:
     """Whether the store holds the map of a slide.
 
     Args:
         row: The slide.
         settings: Of the compression.
+        read_facts: Reads the facts of a map and refuses one that is not whole.
         just_made: The map came while this run was at work: it is whole, and if it was made of the file at the
             same absolute path, that is not read again.
 
@@ -50,11 +56,11 @@ def state_of(row: SlideRow, settings: CompressSettings, just_made: bool = False)
         ``outdated``: damaged, or made of the same file with another mpp or mask.
         ``other file``: made of a file with other content. ``absent``: there is none.
     """
-    folder = map_folder(settings.out, row.slide_id)
+    folder = map_folder(settings.folder, row.slide_id)
     if not folder.is_dir():
         return "absent"
     try:
-        found = (read_map_facts(folder) if just_made else read_checked_facts(folder)).slide
+        found = (read_map_facts(folder) if just_made else read_facts(folder)).slide
     except StoreError:
         return "outdated"
     if isinstance(row.path, Path) and not row.path.exists():
@@ -136,7 +142,7 @@ class SharedSlides:
     Args:
         rows: The slides of this run.
         settings: Of the compression.
-        claims: On the store.
+        destination: The store.
 
     Attributes:
         waiting: Slides that are still to be done.
@@ -145,10 +151,13 @@ class SharedSlides:
         elsewhere: Failures that other runs met since this one began.
     """
 
-    def __init__(self, rows: Sequence[SlideRow], settings: CompressSettings, claims: Claims) -> None:
+    def __init__(
+        self, rows: Sequence[SlideRow], settings: CompressSettings, destination: Destination
+    ) -> None:
         self._settings = settings
-        self._claims = claims
-        self._began = claims.now()
+        self._destination = destination
+        self._claims = destination.claims
+        self._began = self._claims.now()
         self._told: set[str] = set()
         self._absent: set[str] = set()
         self.waiting: list[SlideRow] = []
@@ -165,14 +174,14 @@ class SharedSlides:
                 if state == "absent":
                     self._absent.add(row.slide_id)
         self._counted = len(self.skipped)
-        others = sum(other.name.startswith(RUN) for other in claims.others())
+        others = sum(other.name.startswith(RUN) for other in self._claims.others())
         first = int(len(self.waiting) * (others * GOLDEN % 1))
         self.waiting = [*self.waiting[first:], *self.waiting[:first]]
 
     def _first_look(self, row: SlideRow) -> State | Failed:
         try:
             require_usable_id(row)
-            return state_of(row, self._settings)
+            return self._state_of(row)
         except (SlideError, OSError) as error:
             return Failed(row, "open", error)
 
@@ -180,6 +189,7 @@ class SharedSlides:
         """Claim one slide after the other; those that other runs hold go on waiting."""
         waiting, self.waiting = self.waiting, []
         for row in waiting:
+            self._destination.glance()
             if self._was_made_meanwhile(row):
                 self.skipped.append(row)
                 continue
@@ -213,13 +223,17 @@ class SharedSlides:
         """Give a slide back when its map is published, or it failed."""
         self._claims.release(SLIDE + row.slide_id)
 
+    def _state_of(self, row: SlideRow) -> State:
+        return state_of(row, self._settings, self._destination.read_facts)
+
     def _is_settled(self, row: SlideRow) -> bool:
         """Whether nothing is to be done: it is compressed, or refused, or failed in another run."""
-        state = state_of(row, self._settings)
+        self._destination.look(row.slide_id)
+        state = self._state_of(row)
         if state == "done":
             self.skipped.append(row)
         elif state == "other file" and not self._settings.replace:
-            self.refused.append(Failed(row, "open", other_file(row, self._settings.out)))
+            self.refused.append(Failed(row, "open", other_file(row, self._settings.folder)))
         else:
             failure = self._failure_elsewhere(row)
             if failure is None:
@@ -229,7 +243,7 @@ class SharedSlides:
 
     def _failure_elsewhere(self, row: SlideRow) -> Failure | None:
         """What another run met since this one began."""
-        record = failure_path(self._settings.out, row.slide_id)
+        record = failure_path(self._settings.folder, row.slide_id)
         try:
             return read_failure(record) if record.stat().st_mtime > self._began else None
         except (OSError, StoreError):

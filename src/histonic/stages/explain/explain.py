@@ -24,7 +24,9 @@ from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.core.task import Task
 from histonic.data.maps.fusion import Fusion
-from histonic.data.maps.store import thumbnail_path
+from histonic.data.maps.remote.mirror import local_folder
+from histonic.data.maps.remote.opening import have_copy
+from histonic.data.maps.store import MAP_SUFFIX, thumbnail_path
 from histonic.data.tables.issues import list_names
 from histonic.models.bundle import read_bundle
 from histonic.models.members import prediction_columns
@@ -160,18 +162,21 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
     parts = [part.name for part in bundle.parts]
     asked = [slide_of(name, parts) for name in settings.slide]
     lesions = find_lesions(settings.masks, sorted({*names, *asked}))
+    place = settings.store or run.facts.store
     bench = _Bench(
         settings=settings,
         run=run,
         networks=networks_of(bundle),
         fusion=bundle.fusion,
         parts=bundle.parts,
-        store=settings.store or run.facts.store,
+        store=local_folder(place),
         lesions=lesions,
         bundle_fingerprint=hash_of(run.folder / "bundle" / "bundle.json"),
         require_own=lambda slide: require_own_maps(bundle, [slide]),
     )
     jobs = _jobs(bench)
+    needed = _slides_of(run, jobs)
+    have_copy(place, maps=needed, pictures=needed, progress=listener)
     require_store(bench.store, [job.slide for job in jobs])
     result = ExplainResult(require_writable_folder(run.folder / FOLDER / settings.method))
     keep_memory()
@@ -187,6 +192,13 @@ def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) ->
         listener.advance(note=f"{job.task.name} {slide_of(job.slide)}")
     write_summary(result.folder)
     return result
+
+
+def _slides_of(run: Run, jobs: Sequence[_Job]) -> list[str]:
+    """The slides of all jobs, and those that their patients have besides."""
+    names = {job.slide for job in jobs if not job.slide.rstrip("/").endswith(MAP_SUFFIX)}
+    patients = [patient for name in names if (patient := run.cohort.patient_of(name)) is not None]
+    return sorted(names.union(*(patient.slide_ids for patient in patients)))
 
 
 def _folder_name(bench: _Bench, job: _Job, slide: CompressedSlide) -> str:

@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 
 from pydantic import Field
 
+from histonic.core.places.urls import GivenPlace, PlaceLike
 from histonic.core.settings import GivenPath, Settings
 
 
@@ -35,7 +36,7 @@ class ExplainSettings(Settings):
         le=100_000,
         description="Most certain, and as many least certain, patients of each target.",
     )
-    store: Path | None = Field(
+    store: GivenPlace | None = Field(
         default=None, description="Store of the maps, if it has moved since the training."
     )
     slides_at: Path | None = Field(default=None, description="Folder of the slide files, if they have moved.")
@@ -63,7 +64,7 @@ class ExplainKeywords(TypedDict, total=False):
     method: Literal["integrated-gradients", "grad-cam", "hires-cam", "occlusion", "attention"]
     output: str | None
     patients: int
-    store: GivenPath | None
+    store: PlaceLike | None
     slides_at: GivenPath | None
     masks: GivenPath | None
     lesion: str | Sequence[str]

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.task import Task
 from histonic.core.tissue_box import TissueBox
-from histonic.data.maps.store import Store
+from histonic.data.maps.remote.opening import open_store
 from histonic.runs.documents import CohortPatient
 from histonic.runs.run import Run
 
@@ -90,7 +90,7 @@ class MapDataset(Dataset[MapItem]):
         self.tasks: tuple[Task, ...] = run.tasks
         self.patients: tuple[CohortPatient, ...] = patients_of(run, fold, part, repeat)
         self.whole = whole
-        self._store = Store.open(store or run.facts.store)
+        self._store = open_store(store or run.facts.store)
         if self._store.parts:
             raise SettingsError(
                 f"Give the maps of {self._store.path} to a model of your own.",

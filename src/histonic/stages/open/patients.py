@@ -15,6 +15,7 @@ import pandas as pd
 from histonic.core.compressed import CellMap
 from histonic.core.errors import RunError
 from histonic.core.task import Task
+from histonic.data.maps.remote.opening import have_copy
 from histonic.data.maps.store import thumbnail_path
 from histonic.models.bundle import read_bundle
 from histonic.runs.documents import CohortPatient
@@ -86,7 +87,7 @@ def show(
             "There is no such method.",
             f"Give one of {', '.join(METHODS)}, or method=None.",
         )
-    place = store or run.facts.store
+    place = have_copy(store or run.facts.store, maps=found.slide_ids, pictures=found.slide_ids)
     require_store(place, found.slide_ids)
     networks = networks_of(read_bundle(run.folder / "bundle")) if method is not None else []
     shown = [

@@ -14,9 +14,11 @@ from histonic.core.documents import write_document
 from histonic.core.errors import BundleError, SettingsError, TableError
 from histonic.core.files import replacing_folder
 from histonic.core.places.frames import TablePlace
+from histonic.core.places.urls import with_whole_path
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import HIDDEN, plain_settings, resolve
 from histonic.core.task import TargetRequest, Task, parse_target
+from histonic.data.maps.remote.opening import fetch_maps, open_store
 from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import Store
 from histonic.data.tables.copies import store_copies, with_copies
@@ -81,7 +83,7 @@ def external_test(
     codings = own_event_codings(facts, own)
     meaning = inherited_meaning(codings, resolved.event_coding, resolved.event_of_interest)
     bundle = read_bundle(resolved.run / "bundle")
-    store = Store.open(resolved.store, joined=bool(bundle.parts))
+    store = open_store(resolved.store, joined=bool(bundle.parts))
     asked = f"Test {bundle.folder.parent} on the maps of {store.path}."
     for own_bundle, own_store in pairs_of(bundle, store, asked):
         _require_same_maps(own_bundle, own_store)
@@ -108,6 +110,7 @@ def external_test(
     if not resolved.times_differ:
         require_same_time_scale(read_cohort(resolved.run), cohort, resolved.labels)
     tell_missing(bundle, cohort.patients, listener)
+    fetch_maps(store, [name for each in cohort.patients for name in each.slide_ids], listener)
     predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener).values
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
     with replacing_folder(out) as partial:
@@ -243,7 +246,7 @@ def _facts(
 ) -> ExternalDocument:
     return ExternalDocument(
         name=settings.name,
-        store=Path(HIDDEN) if private else settings.store.resolve(),
+        store=Path(HIDDEN) if private else with_whole_path(settings.store),
         labels=Path(HIDDEN) if private else Path(str(settings.labels)),
         settings=plain_settings(settings, private=private),
         patients=tuple(

@@ -17,12 +17,13 @@ from histonic.core.errors import BundleError, CohortError, SettingsError
 from histonic.core.files import require_writable_folder
 from histonic.core.notebooks.results import Result
 from histonic.core.places.frames import FrameTable, TablePlace
-from histonic.core.places.urls import Place
+from histonic.core.places.urls import Place, Url
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import MaskSettings, StainSettings, TissueSettings, resolve
 from histonic.data.maps.failures import Failure
 from histonic.data.maps.fusion import fuse_patient, maps_of
 from histonic.data.maps.memory import Maps, memory_for_one_look
+from histonic.data.maps.remote.opening import fetch_maps, open_store
 from histonic.data.maps.store import MAP_SUFFIX, Store, read_map
 from histonic.data.tables.issues import raise_first
 from histonic.data.tables.joins import join_slides
@@ -132,7 +133,11 @@ def _sort_out(
     maps: list[CompressedSlide] = []
     files: list[Place | FrameTable] = []
     for path in paths:
-        if not isinstance(path, Path):
+        if isinstance(path, Url) and not path.suffix:  # files of slides have an ending
+            store = open_store(path)
+            fetch_maps(store, store.slide_ids)
+            maps += [store.map(slide_id) for slide_id in store.slide_ids]
+        elif not isinstance(path, Path):
             files.append(path)
         elif path.is_dir() and path.name.endswith(MAP_SUFFIX):
             maps.append(read_map(path))

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from histonic.core.places.frames import GivenTable, GivenTableOrNone, TableLike
-from histonic.core.places.urls import GivenSlides, SlidesLike
+from histonic.core.places.urls import GivenPlace, GivenSlides, PlaceLike, SlidesLike
 from histonic.core.settings import GivenPath
 from histonic.core.task import MOST_TARGETS, EventCodes
 from histonic.core.units import LARGEST_ENLARGEMENT
@@ -26,7 +26,7 @@ class ExternalSettings(LabelSettings):
     """A finished run tested on another cohort."""
 
     run: Path = Field(description="Run folder made by 'histonic train'.")
-    store: Path = Field(description="Store of the other cohort, compressed by the same encoder.")
+    store: GivenPlace = Field(description="Store of the other cohort, compressed by the same encoder.")
     labels: GivenTable = Field(description="Its label table: CSV, TSV, Excel or Parquet.")
     name: str = Field(
         default="external", pattern=r"^[\w][\w .-]*$", description="What the report calls the cohort."
@@ -98,7 +98,7 @@ class ExternalKeywords(LabelKeywords, total=False):
     """The fields of :class:`ExternalSettings`, as keywords of a Python call."""
 
     run: GivenPath
-    store: GivenPath
+    store: PlaceLike
     labels: TableLike
     name: str
     target: str | Sequence[str]

@@ -8,9 +8,10 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from histonic.core.errors import CohortError
+from histonic.core.errors import CohortError, StoreError
 from histonic.core.progress import Progress
 from histonic.core.task import Coding
+from histonic.data.maps.remote.opening import have_copy
 from histonic.runs.documents import RunDocument
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.repeats import split_repeats
@@ -111,6 +112,21 @@ def run_with_store(run: WholeRun, settings: ReportSettings) -> WholeRun:
     if settings.store is None:
         return run
     return replace(run, facts=run.facts.model_copy(update={"store": settings.store}))
+
+
+def have_stores(run: WholeRun, progress: Progress) -> None:
+    """Bring the copies of remote stores up to date, as far as these can be reached."""
+    cohorts = [(run.facts.store, [name for each in run.cohort.patients for name in each.slide_ids])]
+    cohorts += [
+        (each.facts.store, [name for patient in each.facts.patients for name in patient.slide_ids])
+        for each in run.externals
+    ]
+    for store, names in cohorts:
+        slides = [name for name in names if not run.thumbnail(name).is_file()]
+        try:
+            have_copy(store, pictures=[*slides, *(each.slide_id for each in run.failures)])
+        except StoreError as error:
+            progress.say(f"the store {store} cannot be read, the report does without it: {error.reason}")
 
 
 def _plain(value: Any) -> Any:

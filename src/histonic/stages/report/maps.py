@@ -13,6 +13,7 @@ from histonic.core.errors import HistonicError
 from histonic.core.files import hash_of
 from histonic.core.progress import Progress
 from histonic.core.task import Task
+from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.store import thumbnail_path
 from histonic.runs.run import Run
 from histonic.stages.explain.attribution.methods import UNSIGNED
@@ -174,7 +175,10 @@ def explanation_pictures(run: Run, explanations: ExplanationsSection) -> dict[st
     for name, target in explanations.targets.items():
         for shown in target:
             folder = run.folder / shown.folder
-            places = (run.thumbnail(shown.slide_id), thumbnail_path(run.facts.store, shown.slide_id))
+            places = (
+                run.thumbnail(shown.slide_id),
+                thumbnail_path(local_folder(run.facts.store), shown.slide_id),
+            )
             picture = next((place for place in places if place.is_file()), None)
             pair = pair_picture(folder, picture, explanations.scales.get(name, 1.0), signed=signed)
             found[shown.folder] = {"overlay": pair, "tiles": _small(folder / "tiles.png", TILES_PX)}

@@ -25,7 +25,7 @@ from histonic.stages.report.audit import LEVEL_WORDS, audit_pictures
 from histonic.stages.report.cases import page as case_page
 from histonic.stages.report.cases import plain
 from histonic.stages.report.checklists.writing import write_checklists
-from histonic.stages.report.content import ROWS_SHOWN, report_content, run_with_store
+from histonic.stages.report.content import ROWS_SHOWN, have_stores, report_content, run_with_store
 from histonic.stages.report.document.report import Report
 from histonic.stages.report.figures.export import named_pictures, write_figures
 from histonic.stages.report.figures.forest import forest_picture
@@ -82,6 +82,7 @@ def write_report(
     browser = find_browser() if resolved.pdf else None
     if resolved.figures is not None:
         require_writable_folder(resolved.figures)
+    have_stores(run_with_store(run, resolved), listener)
     listener.stage("evaluate", len(run.tasks))
     content = report_content(run, resolved, listener)
     moved = run_with_store(run, resolved)

@@ -9,6 +9,7 @@ from typing import Literal, TypedDict
 from pydantic import Field
 
 from histonic.core.places.frames import GivenTableOrNone, TableLike
+from histonic.core.places.urls import GivenPlace, PlaceLike
 from histonic.core.settings import GivenPath, Settings
 
 Checklist = Literal["tripod-ai", "claim", "stard-ai", "remark"]
@@ -33,7 +34,7 @@ class ReportSettings(Settings):
         default=(),
         description="Column of the label table for a clinical model to compare with; repeat for several.",
     )
-    store: Path | None = Field(
+    store: GivenPlace | None = Field(
         default=None, description="Store of the maps, if it has moved since the training."
     )
     figures: Path | None = Field(
@@ -60,7 +61,7 @@ class ReportKeywords(TypedDict, total=False):
     site_intervals: bool
     subgroups: str | Sequence[str]
     clinical: str | Sequence[str]
-    store: GivenPath | None
+    store: PlaceLike | None
     figures: GivenPath | None
     checklist: Checklist | Sequence[Checklist]
     pdf: bool

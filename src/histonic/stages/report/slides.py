@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from histonic.core.errors import StoreError
+from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.shares import TissueShare, cohort_words, read_shares, tissue_outliers, unknown_words
 from histonic.data.maps.store import map_folder, read_map_facts, thumbnail_path
 from histonic.runs.run import Run, WholeRun
@@ -42,7 +43,7 @@ def shown_slides(run: WholeRun) -> Slides:
 
 def tissue_section(run: WholeRun) -> TissueSection:
     """How much of each slide is tissue, by the maps in the store, and which slides stand out."""
-    store = run.facts.store
+    store = local_folder(run.facts.store)
     patient_of = {slide: patient.patient_id for patient in run.cohort.patients for slide in patient.slide_ids}
     held = [slide for slide in patient_of if map_folder(store, slide).is_dir()]
     shares: list[TissueShare] = []
@@ -83,7 +84,7 @@ def tissue_section(run: WholeRun) -> TissueSection:
 
 def slide_picture(run: Run, slide_id: str) -> Path | None:
     """The picture of a slide in the run, or in its store, where slides without tissue have one too."""
-    places = (run.thumbnail(slide_id), thumbnail_path(run.facts.store, slide_id))
+    places = (run.thumbnail(slide_id), thumbnail_path(local_folder(run.facts.store), slide_id))
     return next((path for path in places if path.is_file()), None)
 
 
@@ -102,8 +103,8 @@ def slides_by_site(run: WholeRun) -> list[SiteSlides]:
     """Tissue, flaws and colour of the slides of each site, and of each external cohort."""
     rows = []
     for external, store, patients in (
-        ("", run.facts.store, run.cohort.patients),
-        *((each.facts.name, each.facts.store, each.facts.patients) for each in run.externals),
+        ("", local_folder(run.facts.store), run.cohort.patients),
+        *((each.facts.name, local_folder(each.facts.store), each.facts.patients) for each in run.externals),
     ):
         slides: dict[str, list[str]] = {}
         for patient in patients:

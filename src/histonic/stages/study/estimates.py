@@ -11,6 +11,7 @@ from typing import Any
 from histonic.core.errors import HistonicError
 from histonic.core.progress import Silent
 from histonic.core.settings import make_settings
+from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.store import Store
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.stages.bench.settings import BenchTrainSettings
@@ -67,7 +68,7 @@ def compress_time(
     paths = tuple(row.path for row in probes)
     default = settings.mpp or next((row.mpp for row in probes if row.mpp), None)
     # Apart from the store: what lies there may be of another encoder.
-    changes = {"slides": paths, "dry_run": True, "mpp": default, "out": _nowhere(settings.out)}
+    changes = {"slides": paths, "dry_run": True, "mpp": default, "out": _nowhere(settings.folder)}
     changes["private"] = False  # nothing is kept, and these have no names of a table
     try:
         plan = compress(settings.model_copy(update=changes), progress=Silent()).plan
@@ -89,7 +90,7 @@ def compress_estimate(step: Step) -> str:
     if not _is_there(settings.encoder):
         return f"{step.words}: measured once the encoder is trained"
     rows = read_slide_list(settings.slides)
-    there = set(Store.open(settings.out).slide_ids) if settings.out.is_dir() else set()
+    there = set(Store.open(settings.folder).slide_ids) if settings.folder.is_dir() else set()
     waiting = [row for row in rows if row.slide_id not in there]
     if not waiting:
         return f"{step.words}: all {len(rows)} slides are done"
@@ -106,9 +107,10 @@ def train_time(values: Mapping[str, Any], record: StepRecord | None = None) -> E
         record: Of an earlier one: its pace is taken, for as many networks and slides as there are now.
     """
     settings = make_settings(TrainSettings, values, "the settings of train")
-    if not settings.store.is_dir():
+    store = local_folder(settings.store)
+    if not store.is_dir():
         return Estimate(None, "measured once the maps are there")
-    slides = len(Store.open(settings.store).slide_ids)
+    slides = len(Store.open(store).slide_ids)
     if settings.quick:
         return Estimate(None, "a first look: about as long as the maps take to read")
     networks = settings.folds * settings.repeats * settings.initialisations
@@ -122,7 +124,7 @@ def train_time(values: Mapping[str, Any], record: StepRecord | None = None) -> E
     if steps <= FEW_STEPS:
         return Estimate(None, f"{head}: not measured, since it is short")
     bench = BenchTrainSettings(
-        store=settings.store,
+        store=store,
         seconds=MEASURE_S,
         batch=settings.batch,
         aggregator=settings.aggregator,

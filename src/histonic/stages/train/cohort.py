@@ -12,6 +12,7 @@ from histonic.core.cohort import Cohort, Fold
 from histonic.core.errors import SettingsError
 from histonic.core.task import parse_target
 from histonic.data.maps.fusion import fuse_cohort
+from histonic.data.maps.remote.opening import open_store
 from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import Store
 from histonic.data.tables.joins import table_patients
@@ -112,7 +113,7 @@ def _require_one_process(settings: TrainSettings, aggregator: str) -> None:
 
 
 def _open_store(settings: TrainSettings) -> Store:
-    store = Store.open(settings.store)
+    store = open_store(settings.store)
     require_maps(store, f"Train on the store {settings.store}.")
     return store
 

@@ -12,6 +12,7 @@ from histonic.core.compressed import PatientPart
 from histonic.core.progress import Progress
 from histonic.data.maps.fusion import Fusion, fuse_cohort, maps_of
 from histonic.data.maps.memory import Maps
+from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.store import Store
 from histonic.models.trained import network_name
 from histonic.nn.heads import Heads
@@ -144,7 +145,8 @@ class Plan:
         Raises:
             StoreError: A map is damaged or holds bad numbers.
         """
-        store = Store.open(self.settings.store)
+        # What lies elsewhere was fetched before; processes beside this one ask for nothing.
+        store = Store.open(local_folder(self.settings.store))
         maps = maps_of(self.cohort.patients, self.fusion, store.map, self.parts)
         return Maps(maps, progress, shared=shared)
 

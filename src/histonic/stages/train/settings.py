@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from histonic.core.calls import Calls, PointNames
 from histonic.core.places.frames import GivenTable, TableLike
+from histonic.core.places.urls import GivenPlace, PlaceLike
 from histonic.core.settings import GivenPath, Precision
 from histonic.core.task import MOST_TARGETS
 from histonic.data.tables.settings import TableKeywords, TableSettings
@@ -31,7 +32,7 @@ SEARCHABLE = ("aggregator", "learning_rate", "weight_decay", "batch", "crop_cell
 class TrainSettings(TableSettings):
     """Maps and a label table to a cross-validated model."""
 
-    store: Path = Field(description="Store made by 'histonic compress'.")
+    store: GivenPlace = Field(description="Store made by 'histonic compress': a folder, or s3://... .")
     labels: GivenTable = Field(description="Label table: CSV, TSV, Excel or Parquet.")
     target: tuple[str, ...] = Field(
         min_length=1,
@@ -159,7 +160,7 @@ class TrainSettings(TableSettings):
 class TrainKeywords(TableKeywords, total=False):
     """The fields of :class:`TrainSettings`, as keywords of a Python call."""
 
-    store: GivenPath
+    store: PlaceLike
     labels: TableLike
     target: str | Sequence[str]
     out: GivenPath

@@ -16,10 +16,12 @@ from histonic.core.compressed import PatientPart
 from histonic.core.documents import write_document
 from histonic.core.errors import EncoderError, HistonicError, SettingsError
 from histonic.core.files import hash_of
+from histonic.core.places.urls import with_whole_path
 from histonic.core.processes.shared import CAN_SHARE
 from histonic.core.progress import Progress, heard, say_detail, say_may_end_early, warn
 from histonic.core.settings import HIDDEN, resolve
 from histonic.data.maps.fusion import fuse_cohort
+from histonic.data.maps.remote.opening import fetch_maps
 from histonic.data.maps.store import Store, encoder_path, map_folder, read_map_facts
 from histonic.data.tables.copies import with_copies
 from histonic.data.tables.issues import list_names
@@ -182,6 +184,7 @@ def _train(
         f"{settings.precision}, {settings.workers} at a time, {torch.get_num_threads()} threads",
     )
     several = settings.workers > 1 or settings.devices > 1
+    fetch_maps(store, _used(plan), progress)
     maps = plan.read_maps(progress, shared=several)
     run_files.write_begin(settings.out, settings, described)
     require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
@@ -282,7 +285,7 @@ def _write_results(
         histonic=versions()["histonic"],
         versions=versions(),
         seed=settings.seed,
-        store=Path(HIDDEN) if settings.private else settings.store.resolve(),
+        store=Path(HIDDEN) if settings.private else with_whole_path(settings.store),
         code_size=trained[0].code_size,
         crop_cells=max(each.member.crop_cells for each in trained),
         folds=len({fold.number for fold in plan.folds}),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypedDict
 
 from pydantic import Field
 
-from histonic.core.settings import GivenPath, Settings
+from histonic.core.places.urls import GivenPlace, PlaceLike
+from histonic.core.settings import Settings
 
 
 class VerifySettings(Settings):
     """Stores, runs, bundles or encoders to what is damaged in them."""
 
-    paths: tuple[Path, ...] = Field(
-        min_length=1, description="Stores, runs, bundles, or .safetensors files of encoders."
+    paths: tuple[GivenPlace, ...] = Field(
+        min_length=1, description="Stores (s3://... too), runs, bundles, or .safetensors files of encoders."
     )
     quick: bool = Field(
         default=False,
@@ -30,6 +30,6 @@ class VerifySettings(Settings):
 class VerifyKeywords(TypedDict, total=False):
     """The fields of :class:`VerifySettings`, as keywords of a Python call."""
 
-    paths: GivenPath | Sequence[GivenPath]
+    paths: PlaceLike | Sequence[PlaceLike]
     quick: bool
     repair: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,47 +13,22 @@ import numpy as np
 from histonic.core.documents import is_changed, read_values
 from histonic.core.errors import HistonicError, RunError, SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, hash_of, remove
+from histonic.core.objects.objects import Objects
+from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.data.maps.failures import read_failure
-from histonic.data.maps.integrity import content_hash
-from histonic.data.maps.store import (
-    MAP_SUFFIX,
-    MapFacts,
-    encoder_path,
-    read_checked_facts,
-    read_map,
-    read_map_facts,
-    stores_in,
-)
+from histonic.data.maps.remote.mirror import Mirror
+from histonic.data.maps.store import MAP_SUFFIX, MapFacts, encoder_path, stores_in
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_facts, read_whole_run
 from histonic.stages.explain.files import RECORD
 from histonic.stages.explain.record import read_explanation
+from histonic.stages.verify.maps import AGAIN, Fault, Makers, facts_if_whole
+from histonic.stages.verify.remote import look_at_maps
 from histonic.stages.verify.settings import VerifyKeywords, VerifySettings
-
-BAND_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that is not as it was written.
-
-    Attributes:
-        path: Where it lies.
-        found: What is wrong.
-        todo: What the user can do.
-        can_be_made_anew: Whether the command that wrote it makes it again once it is removed.
-        was_removed: Whether it was.
-    """
-
-    path: Path
-    found: str
-    todo: str
-    can_be_made_anew: bool = False
-    was_removed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,13 +36,13 @@ class Verified:
     """What was found under one path.
 
     Attributes:
-        path: As given.
+        path: As given, a URL of a store too.
         kind: ``store``, ``run``, ``bundle`` or ``encoder``.
         checked: Number of maps, files or networks that were looked at.
         faults: What is damaged; empty if nothing is.
     """
 
-    path: Path
+    path: Path | Url
     kind: str
     checked: int
     faults: tuple[Fault, ...]
@@ -109,14 +85,18 @@ def verify(
     return [_verify(path, _kind(path), resolved, listener) for path in paths]
 
 
-def _stores_of(path: Path) -> list[Path]:
+def _stores_of(path: Path | Url) -> list[Path | Url]:
     """The stores of a folder that holds several, else the path itself."""
+    if isinstance(path, Url):
+        return [path]
     is_store = not path.is_dir() or any(path.glob(f"*{MAP_SUFFIX}"))
     names = [] if is_store or (path / "run.json").is_file() else stores_in(path)
     return [path / name for name in names] if len(names) > 1 else [path]
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path | Url) -> str:
+    if isinstance(path, Url):
+        return "store"
     if path.is_file():
         return "encoder"
     if (path / "bundle.json").is_file():
@@ -134,11 +114,10 @@ def _kind(path: Path) -> str:
     )
 
 
-def _verify(path: Path, kind: str, settings: VerifySettings, progress: Progress) -> Verified:
-    checks = {"run": _run, "bundle": _bundle, "encoder": _encoder}
+def _verify(path: Path | Url, kind: str, settings: VerifySettings, progress: Progress) -> Verified:
     progress.stage(f"verify {path}", None)
     checked, faults = 0, []
-    for found in _store(path, settings.quick) if kind == "store" else checks[kind](path):
+    for found in _findings(path, kind, settings, progress):
         checked += 1
         progress.advance(1, str(found.path if found is not None else path))
         if found is not None:
@@ -147,6 +126,8 @@ def _verify(path: Path, kind: str, settings: VerifySettings, progress: Progress)
 
 
 def _remove(fault: Fault) -> Fault:
+    if isinstance(fault.path, Url):
+        return fault  # removed where it was found
     try:
         remove(fault.path)
     except OSError as error:
@@ -158,62 +139,67 @@ Findings = Iterator[Fault | None]
 """One item a thing looked at: None where it is as written."""
 
 
+def _findings(path: Path | Url, kind: str, settings: VerifySettings, progress: Progress) -> Findings:
+    if isinstance(path, Url):
+        return _remote_store(path, settings, progress)
+    if kind == "store":
+        return _store(path, settings.quick)
+    return {"run": _run, "bundle": _bundle, "encoder": _encoder}[kind](path)
+
+
 def _store(folder: Path, quick: bool) -> Findings:
-    again = "Run the same 'histonic compress' command again."
-    first: MapFacts | None = None
-    made = set()
+    makers = Makers()
     for path in sorted(folder.glob(f"*{MAP_SUFFIX}")):
         if path.name.startswith(PARTIAL_PREFIX):
             continue
-        facts = _facts_if_whole(path, quick)
+        facts = facts_if_whole(path, quick)
         if isinstance(facts, str):
-            yield Fault(path, facts, again, can_be_made_anew=True)
+            yield Fault(path, facts, AGAIN, can_be_made_anew=True)
         else:
-            first = first or facts
-            made.add((facts.encoder.fingerprint, facts.settings.model_dump_json()))
+            makers.add(facts)
             yield None
+    yield from _beside_maps(folder, makers)
+
+
+def _remote_store(url: Url, settings: VerifySettings, progress: Progress) -> Findings:
+    makers = Makers()
+    with tempfile.TemporaryDirectory(prefix="histonic-") as folder:
+        mirror = Mirror(Objects(url), Path(folder))
+        yield from look_at_maps(mirror, makers, settings, progress)
+        # What lies beside the maps can be looked at in the copy; where the maps lie it was removed.
+        yield from (_there(found, mirror) for found in _beside_maps(mirror.folder, makers))
+
+
+def _there(found: Fault | None, mirror: Mirror) -> Fault | None:
+    """The same fault where it lies."""
+    if found is None or not isinstance(found.path, Path):
+        return found
+    name = found.path.relative_to(mirror.folder).as_posix()
+    return Fault(Url(f"{mirror.objects}/{name}"), found.found, "Remove that object. " + found.todo)
+
+
+def _beside_maps(folder: Path, makers: Makers) -> Findings:
     for path in sorted((folder / "failures").glob("*.json")):
         try:
             read_failure(path)
             yield None
         except StoreError as error:
-            yield Fault(path, error.found, again, can_be_made_anew=True)
-    if len(made) > 1:
+            yield Fault(path, error.found, AGAIN, can_be_made_anew=True)
+    if len(makers.made) > 1:
         apart = "Keep one encoder and one set of settings per store: compress into separate folders."
-        yield Fault(folder, f"Its maps were made in {len(made)} ways.", apart)
+        yield Fault(folder, f"Its maps were made in {len(makers.made)} ways.", apart)
     elif encoder_path(folder).is_file():
-        yield _fault_of_store_encoder(encoder_path(folder), first, again)
+        yield _fault_of_store_encoder(encoder_path(folder), makers.first)
 
 
-def _fault_of_store_encoder(path: Path, made: MapFacts | None, again: str) -> Fault | None:
+def _fault_of_store_encoder(path: Path, made: MapFacts | None) -> Fault | None:
     try:
         encoder = load_encoder(path, precision=made.settings.precision if made else "32")
     except HistonicError as error:
-        return Fault(path, error.found, again, can_be_made_anew=True)
+        return Fault(path, error.found, AGAIN, can_be_made_anew=True)
     if made and encoder.fingerprint != made.encoder.fingerprint:
-        return Fault(path, "It is not the encoder that made the maps.", again, can_be_made_anew=True)
+        return Fault(path, "It is not the encoder that made the maps.", AGAIN, can_be_made_anew=True)
     return None
-
-
-def _facts_if_whole(path: Path, quick: bool) -> MapFacts | str:
-    """The facts of a map that is as it was written, else what is wrong with it."""
-    try:
-        facts = read_checked_facts(path) if quick else read_map_facts(path)
-        if facts.slide_id != path.name.removesuffix(MAP_SUFFIX):
-            return f"It is the map of the slide {facts.slide_id!r}."
-        if quick:
-            return facts
-        slide = read_map(path)
-        if content_hash(path) != facts.content:
-            return "Its bytes are not those that were written (their hash differs)."
-        for top in range(0, slide.mask.shape[0], BAND_ROWS):
-            if not np.isfinite(np.asarray(slide.features[:, top : top + BAND_ROWS])).all():
-                return "It holds codes that are NaN or infinite."
-    except HistonicError as error:
-        return error.found
-    except OSError as error:
-        return f"It cannot be read: {error}."
-    return facts
 
 
 def _run(folder: Path) -> Findings:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from histonic.core.cohort import folder_name
 from histonic.core.task import Task
+from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.store import thumbnail_path
 from histonic.runs.documents import CohortPatient
 from histonic.runs.run import Run
@@ -96,7 +97,7 @@ def _case(
     pictured = [
         slide
         for slide in patient.slide_ids
-        if run.thumbnail(slide).is_file() or thumbnail_path(run.facts.store, slide).is_file()
+        if run.thumbnail(slide).is_file() or thumbnail_path(local_folder(run.facts.store), slide).is_file()
     ]
     return Case(
         patient_id=patient.patient_id,

@@ -13,6 +13,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from histonic.core.files import write_text
+from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.store import thumbnail_path
 from histonic.runs.run import Run
 from histonic.stages.report.cases.content import PAGE_PATIENTS
@@ -71,7 +72,7 @@ def pictures_of(run: Run, cases: Sequence[Case]) -> dict[str, str]:
     for case in cases:
         if case.pictured:
             own = run.thumbnail(case.pictured)
-            stored = thumbnail_path(run.facts.store, case.pictured)
+            stored = thumbnail_path(local_folder(run.facts.store), case.pictured)
             paths[case.pictured] = own if own.is_file() else stored
     return case_pictures(paths)
 

@@ -11,6 +11,7 @@ from typing import Any
 from histonic.core.errors import HistonicError, RunError, TableError
 from histonic.core.files import files_below, hash_of
 from histonic.core.settings import Settings
+from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.store import Store, map_folder, read_map_facts
 from histonic.data.tables.files import read_table
 from histonic.runs.documents import RunSettings
@@ -121,7 +122,7 @@ def _of_training(settings: TrainSettings) -> MadeOf:
             "slides of patients": of("slide_ids"),
             "split": hashed([told["split"], of("site", "tested_in", "validates_in", "unused_in")]),
             "who is left out": hashed([told["exclusions"], told["counts"]]),
-            "maps": maps_hash(settings.store, used),
+            "maps": maps_hash(local_folder(settings.store), used),
         },
     )
 
@@ -132,7 +133,7 @@ def _of_audit(settings: AuditSettings) -> MadeOf:
         plain(settings, exclude={"other"}),
         {
             "labels": tables_hash(settings),
-            "maps": maps_hash(settings.store),
+            "maps": maps_hash(local_folder(settings.store)),
             "other cohorts": hashed(others),
         },
     )
@@ -148,7 +149,7 @@ def _chief_file(path: Path) -> Path:
 
 def _of_explanation(settings: ExplainSettings) -> MadeOf:
     inputs = {"the run": run_hash(settings.run), "annotations": folder_hash(settings.masks)}
-    store = settings.store or read_facts(settings.run).store
+    store = local_folder(settings.store or read_facts(settings.run).store)
     return MadeOf(plain(settings), {**inputs, "maps": maps_hash(store)})
 
 
@@ -158,7 +159,7 @@ def _of_external(settings: ExternalSettings) -> MadeOf:
         {
             "the run": run_hash(settings.run),
             "labels": tables_hash(settings),
-            "maps": maps_hash(settings.store),
+            "maps": maps_hash(local_folder(settings.store)),
         },
     )
 
@@ -167,7 +168,7 @@ def _of_report(settings: ReportSettings) -> MadeOf:
     run = settings.run
     facts = read_facts(run)
     inputs = {"the run": run_hash(run)}
-    store = settings.store or facts.store
+    store = local_folder(settings.store or facts.store)
     if store.is_dir():
         inputs["maps"] = maps_hash(store)
     cohort = {slide_id for patient in read_cohort(run).patients for slide_id in patient.slide_ids}

@@ -93,14 +93,14 @@ def find_maps(settings: CompressSettings, record: StepRecord | None) -> MapsFoun
     """
     rows = tuple(rows_of(settings))
     _require_some(settings, rows)
-    facts, damaged = _facts_of(settings.out)
+    facts, damaged = _facts_of(settings.folder)
     first = next(iter(facts.values()), None)
     if first is not None and settings.precision == "auto":
         # As a compression does: a store goes on with its own.
         settings = settings.model_copy(update={"precision": first.settings.precision})
     resolved, encoder = settled(settings)
     maker = "" if first is None else _other_maker(first, describe(encoder).fingerprint, resolved, record)
-    failed = tuple(row.slide_id for row in rows if failure_path(settings.out, row.slide_id).is_file())
+    failed = tuple(row.slide_id for row in rows if failure_path(settings.folder, row.slide_id).is_file())
     if maker:
         return MapsFound(resolved, rows, waiting=rows, maker=maker)
     ready, waiting, wrong = [], [], {}
@@ -144,7 +144,7 @@ def clear_maps(found: MapsFound, keep: Path) -> None:
     Raises:
         OutputError: A map cannot be moved.
     """
-    store = found.settings.out
+    store = found.settings.folder
     if found.maker:
         keep_aside(store, keep)
         return

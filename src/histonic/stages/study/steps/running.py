@@ -16,6 +16,7 @@ from histonic.core.files import hash_of, set_aside
 from histonic.core.progress import Progress
 from histonic.core.settings import Settings, make_settings
 from histonic.data.maps.integrity import FACTS_FILE
+from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.store import Store, map_folder
 from histonic.runs.run import read_facts
 from histonic.stages.audit.audit import audit
@@ -272,7 +273,7 @@ def _fits(settings: TrainSettings) -> bool:
     if not run.is_file():
         return True  # the training itself compares the maps with those it began with
     used = [slide_id for patient in found.cohort.patients for slide_id in patient.slide_ids]
-    made = (map_folder(settings.store, slide_id) / FACTS_FILE for slide_id in used)
+    made = (map_folder(local_folder(settings.store), slide_id) / FACTS_FILE for slide_id in used)
     return max(path.stat().st_mtime_ns for path in made) < run.stat().st_mtime_ns
 
 

@@ -1,0 +1,93 @@
+"""Maps in an object store: each fetched anew, compared byte by byte, and not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from histonic.core.errors import HistonicError, ObjectStoreError
+from histonic.core.files import PARTIAL_LASTS_S, remove
+from histonic.core.places.urls import Url
+from histonic.core.progress import Progress
+from histonic.data.maps.failures import names_a_file
+from histonic.data.maps.remote.mirror import Mirror
+from histonic.data.maps.remote.published import DATA, MAPS, fetch_map, leftovers, pointer_key, read_pointer
+from histonic.data.maps.store import MapFacts, map_folder
+from histonic.stages.verify.maps import AGAIN, Fault, Makers, facts_if_whole
+from histonic.stages.verify.settings import VerifySettings
+
+
+def look_at_maps(
+    mirror: Mirror, makers: Makers, settings: VerifySettings, progress: Progress
+) -> Iterator[Fault | None]:
+    """Every map of a remote store, one at a time, and what writers that ended have left.
+
+    Args:
+        mirror: Of the store, in a folder that is empty; holds what lies beside the maps afterwards.
+        makers: Is told of the maps that are as they were written.
+        settings: Whether every byte is read, and whether damaged maps, and what was left and is a day old,
+            are removed.
+        progress: Is told of what was left.
+
+    Yields:
+        One item a map: None where it is as written.
+
+    Raises:
+        StoreError: The store cannot be reached.
+        OutputError: Nothing can be removed there.
+    """
+    if mirror.objects.can_list:
+        names = [each.key.removeprefix(MAPS).removesuffix(".json") for each in mirror.objects.listed(MAPS)]
+    else:
+        mirror.refresh(beside=False)
+        names = sorted(mirror.maps)
+    for name in names:
+        found = _facts(mirror, name, settings.quick)
+        if not isinstance(found, str):
+            makers.add(found)
+            yield None
+        else:
+            yield Fault(
+                Url(f"{mirror.objects}/{pointer_key(name)}"),
+                found,
+                AGAIN,
+                can_be_made_anew=True,
+                was_removed=settings.repair and _remove(mirror, name),
+            )
+        if map_folder(mirror.folder, name).is_dir():
+            remove(map_folder(mirror.folder, name))
+    if mirror.objects.can_list:
+        _tell_left(mirror, settings.repair, progress)
+        mirror.refresh_beside()
+
+
+def _facts(mirror: Mirror, name: str, quick: bool) -> MapFacts | str:
+    if not names_a_file(name):
+        return "It cannot be the name of a map."
+    folder = map_folder(mirror.folder, name)
+    try:
+        read = read_pointer(mirror.objects, name)
+        if read is None:
+            return "It was removed just now."
+        fetch_map(mirror.objects, read[0], folder)
+    except ObjectStoreError:
+        raise  # says nothing of the map, which must not be removed for it
+    except HistonicError as error:
+        return error.found
+    return facts_if_whole(folder, quick)
+
+
+def _remove(mirror: Mirror, name: str) -> bool:
+    """First that the map is there, then its files."""
+    mirror.objects.delete(pointer_key(name))
+    if names_a_file(name):
+        mirror.objects.delete(*(each.key for each in mirror.objects.listed(f"{DATA}{name}/")))
+    return True
+
+
+def _tell_left(mirror: Mirror, repair: bool, progress: Progress) -> None:
+    left = leftovers(mirror.objects, PARTIAL_LASTS_S)
+    if left and repair:
+        mirror.objects.delete(*left)
+    if left:
+        done = "they were removed" if repair else "--repair removes them"
+        progress.say(f"{len(left)} files were left by writers that ended, and belong to no map: {done}")

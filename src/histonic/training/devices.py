@@ -5,15 +5,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
-import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
@@ -125,103 +120,6 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
                 process.join()
         messages.put(None)
         listener.join()
-
-
-def run_side_by_side(work: Work[A], arguments: Sequence[A], precision: str, progress: Progress) -> None:
-    """Do pieces of work at the same time on the CPU, each in a new process with its share of the cores.
-
-    The processes' results have to be left on the disk. The progress of all of them comes back here, where
-    the stage has been announced already: theirs is not heard.
-
-    Args:
-        work: A function of a module, called with fabric, argument and progress.
-        arguments: What each process works on; picklable.
-        precision: Of the arithmetic.
-        progress: Listener to the progress.
-
-    Raises:
-        HistonicError: Of the first process that raised one; the others are ended.
-        WorkError: The same of an error that nobody foresaw.
-        TrainingError: A process was killed, such as for want of memory.
-    """
-    context = multiprocessing.get_context("spawn")
-    messages = context.SimpleQueue()
-    errors: list[Exception] = []
-    unstaged = _Unstaged(heard(progress))
-    listener = threading.Thread(target=_relay, args=(messages, unstaged, errors), daemon=True)
-    listener.start()
-    threads = max(1, torch.get_num_threads() // len(arguments))
-    processes = [
-        context.Process(target=_work_beside, args=(work, argument, precision, threads, messages), daemon=True)
-        for argument in arguments
-    ]
-    try:
-        for process in processes:
-            process.start()
-        while any(process.is_alive() for process in processes) and not _failed(processes):
-            wait([process.sentinel for process in processes if process.is_alive()], timeout=1.0)
-        failed = _failed(processes)
-    finally:
-        for process in processes:
-            if process.is_alive():
-                process.terminate()
-            if process.pid is not None:
-                process.join()
-        messages.put(None)
-        listener.join()
-    if errors:
-        raise errors[0]
-    if failed:
-        raise TrainingError(
-            f"Train in {len(arguments)} processes.",
-            f"One of them ended with exit code {failed[0].exitcode}.",
-            "If memory ran out, give the same command with fewer --workers; it goes on from there.",
-        )
-
-
-def _failed(processes: Sequence[SpawnProcess]) -> list[SpawnProcess]:
-    return [process for process in processes if process.exitcode not in (None, 0)]
-
-
-def _end_with_parent() -> None:
-    """Wait for the parent process to end, however it does, and end this one."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work_beside(work: Work[A], argument: A, precision: str, threads: int, messages: Any) -> None:
-    # A parent that was killed cannot end its processes; they would go on and write into its run.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    # An interruption reaches all processes of a terminal; the parent tells it to the user.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        work(make_fabric("cpu", precision=precision), argument, _Sender(messages))
-    except (HistonicError, MemoryError) as error:
-        messages.put(("error", (error,)))
-        sys.exit(1)
-    except Exception:  # noqa: BLE001 - told by the parent process, which has a log for it
-        messages.put(("error", (WorkError(traceback.format_exc()),)))
-        sys.exit(1)
-
-
-class WorkError(Exception):
-    """An unforeseen error in another process; its text is the traceback there."""
-
-
-class _Unstaged(Forwarding):
-    """Passes on all but new stages, of several processes at work on the parts of one."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    def pass_on(self, name: str, *words: Any) -> None:
-        if name == "doing":
-            self._listener.doing(words[0])  # shares of several steps are not one share
-        elif name not in ("stage", "may_end_early"):
-            getattr(self._listener, name)(*words)
 
 
 class _Sender(Forwarding):

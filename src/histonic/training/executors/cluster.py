@@ -222,7 +222,7 @@ def _plugin() -> Any:
     """Gives every worker of now and later the resource of which a piece takes all."""
     from distributed import WorkerPlugin
 
-    class OneAtATime(WorkerPlugin):
+    class OneAtATime(WorkerPlugin):  # type: ignore[misc]
         name = ONE
 
         async def setup(self, worker: Any) -> None:

@@ -24,15 +24,13 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from histonic.app.terminal.faults import end_like_an_interruption
-from histonic.core.progress import Silent
-from histonic.training.devices import make_fabric, run_on
 from histonic.training.executors.base import Job
 from histonic.training.executors.local import LocalProcesses
 
 def prepare(device):
     return nullcontext()
 
-def work(fabric, folder, progress):
+def work(opened, folder, listener):
     Path(folder, str(os.getpid())).touch()
     time.sleep(60)
 
@@ -44,7 +42,7 @@ if __name__ == "__main__":
     end_like_an_interruption()
     folder = sys.argv[1]
     try:
-        {}
+        beside(folder)
     except KeyboardInterrupt:
         sys.exit(130)
 """
@@ -54,9 +52,9 @@ def test_an_unforeseen_error_comes_back_with_its_place(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     job = Job("Do pieces.", partial(prepare, tmp_path), do)
-    with pytest.raises(WorkError, match="LookupError: no such thing") as raised:
-        with LocalProcesses(job, None, 1) as executor:
-            list(executor.results(["odd"]))
+    raising = pytest.raises(WorkError, match="LookupError: no such thing")
+    with raising as raised, LocalProcesses(job, None, 1) as executor:
+        list(executor.results(["odd"]))
     assert "in do\n" in str(raised.value)
     assert "Traceback" not in capfd.readouterr().err
 
@@ -77,14 +75,9 @@ def test_a_killed_process_is_told_of(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize(
-    "call",
-    ["beside(folder)", "run_on(make_fabric('cpu', 2), 2, work, folder, Silent())"],
-    ids=["workers", "devices"],
-)
-def test_processes_end_with_a_terminated_parent(call: str, tmp_path: Path) -> None:
+def test_processes_end_with_a_terminated_parent(tmp_path: Path) -> None:
     script, folder = tmp_path / "script.py", tmp_path / "begun"
-    script.write_text(WORK.format(call))
+    script.write_text(WORK)
     folder.mkdir()
     parent = subprocess.Popen([sys.executable, script, folder], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

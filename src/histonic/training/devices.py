@@ -17,7 +17,9 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
 from histonic.core.processes.memory import keep_memory
+from histonic.core.processes.ranks import Ranks, launched
 from histonic.core.progress import Forwarding, Listener, Progress, Silent, heard
+from histonic.training.ranks import lead_work
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -38,6 +40,8 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
     from lightning_fabric import Fabric  # More than a second.
 
     kind, _, number = pick_device(device).partition(":")
+    if (ranks := launched()) is not None and devices == ranks.world:
+        return _fabric_of_ranks(ranks, kind, precision)
     there = torch.cuda.device_count() if kind == "cuda" else devices
     if devices > there or (number and devices > 1):
         raise SettingsError(
@@ -49,6 +53,26 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
         accelerator=kind,
         devices=[int(number)] if number else devices,
         strategy="ddp_spawn" if devices > 1 else "auto",
+        precision=PRECISIONS[precision],
+    )
+
+
+def _fabric_of_ranks(ranks: Ranks, kind: str, precision: str) -> Fabric:
+    """The fabric of a process among those that torchrun started, each with a device of its own."""
+    from lightning_fabric import Fabric
+
+    if kind == "cuda" and torch.cuda.device_count() < ranks.here:
+        raise SettingsError(
+            f"Train with {ranks.here} processes of torchrun on this host.",
+            f"It has {torch.cuda.device_count()} GPUs.",
+            "Lower --nproc-per-node.",
+        )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    return Fabric(
+        accelerator=kind,
+        devices=ranks.here,
+        num_nodes=ranks.hosts,
+        strategy="ddp",
         precision=PRECISIONS[precision],
     )
 
@@ -75,8 +99,9 @@ class SingleDevice:
 def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: Progress) -> None:
     """Do work on the devices of a fabric.
 
-    On several devices ``work`` runs in one new process each, so it and its argument must be picklable,
-    and its results have to be left on the disk. The progress of the first process comes back here.
+    On several devices ``work`` runs in the processes that torchrun started, or in one new process each, so it
+    and its argument must be picklable, and its results have to be left on the disk. The progress of the first
+    process comes back here.
 
     Args:
         fabric: From :func:`make_fabric`.
@@ -91,6 +116,9 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
     """
     if devices == 1:
         work(fabric, argument, progress)
+        return
+    if launched() is not None:
+        lead_work(fabric, work, argument, progress)
         return
     messages = multiprocessing.get_context("spawn").SimpleQueue()
     errors: list[Exception] = []

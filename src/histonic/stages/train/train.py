@@ -17,8 +17,9 @@ from histonic.core.compressed import PatientPart
 from histonic.core.documents import write_document
 from histonic.core.errors import SettingsError
 from histonic.core.files import hash_of
+from histonic.core.processes.ranks import launched
 from histonic.core.processes.shared import CAN_SHARE
-from histonic.core.progress import Progress, heard, say_detail, say_may_end_early, warn
+from histonic.core.progress import Listener, Progress, heard, say_detail, say_may_end_early, warn
 from histonic.core.registry import code_hash
 from histonic.core.settings import HIDDEN, resolve
 from histonic.data.maps.fusion import fuse_cohort
@@ -40,6 +41,7 @@ from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainKeywords, TrainSettings
 from histonic.stages.train.thresholds import choose_thresholds, require_thresholds, wanted_points
 from histonic.training.devices import make_fabric, run_on
+from histonic.training.ranks import led
 
 
 def train_slides(
@@ -76,6 +78,16 @@ def train_slides(
     resolved = with_copies(resolved, None if resolved.private else resolved.out)
     listener = heard(progress)
     require_sendable(resolved)
+    return led(
+        resolved.devices,
+        lambda devices: make_fabric(resolved.device, devices, resolved.precision),
+        lambda devices: _train_slides(resolved.model_copy(update={"devices": devices}), listener),
+        lambda: resolved.out,
+    )
+
+
+def _train_slides(resolved: TrainSettings, listener: Listener) -> Path:
+    """The training of the process that leads."""
     if resolved.quick:
         listener.say(FIRST_LOOK)
     found = cohort_of(resolved)
@@ -190,7 +202,8 @@ def _train(
     progress.stage("train", plan.epochs)
     say_may_end_early(progress)
     # Where memory cannot be shared, processes of their own read the maps for themselves.
-    given = maps if CAN_SHARE or not several else None
+    # Nor can those that torchrun started.
+    given = maps if (CAN_SHARE and launched() is None) or not several else None
 
     def train_all(train: Callable[[Sequence[Network]], None]) -> list[Network]:
         if settings.search:

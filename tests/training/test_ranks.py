@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -98,6 +97,7 @@ def test_two_ranks_train_an_encoder_as_two_devices_do(tmp_path: Path) -> None:
     left, right = (load_encoder(tmp_path / name / "encoder.safetensors") for name in ("ranks", "devices"))
     assert left.fingerprint == right.fingerprint
     one = train_encoder(**given, out=tmp_path / "one")
-    facts = [json.loads((run / "run.json").read_text()) for run in (one, tmp_path / "ranks")]
-    first = [each["history"][0]["validation_loss"] for each in facts] if "history" in facts[0] else []
-    assert not first or np.allclose(*first, rtol=RTOL)
+    history = [pd.read_csv(run / "history.csv") for run in (one, tmp_path / "ranks")]
+    # Of the untrained network: while it learns, each rank draws augmentations of its own.
+    assert np.allclose(*(each["validation_loss"][:1] for each in history), rtol=RTOL)
+    assert np.isfinite(history[1]["validation_loss"]).all()

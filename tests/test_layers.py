@@ -54,7 +54,7 @@ INNER_FLOORS = {
     "stages/transfer": [{"tiles"}, {""}],
     "stages/evaluate": [{""}, {"clinical", "outcome", "networks", "calibration"}],
     "stages/report": [{"cases"}, {"document"}, {"wording"}, {"figures", "checklists"}, {""}],
-    "training": [{""}, {"listeners"}],
+    "training": [{""}, {"listeners", "executors"}],
     "app": [{"terminal"}, {"view"}, {""}],
 }
 """The same within a room; "" stands for the files that lie in it beside its folders."""

@@ -8,6 +8,7 @@ printed.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from histonic.app.terminal.usage import is_help, usage_error
 from histonic.app.tiles import simulate, tiles
 from histonic.app.view.command import view
 from histonic.core.errors import HistonicError
+from histonic.core.processes.ranks import is_follower
 
 INTERRUPTED = HistonicError(
     "Go on to the end.", "The command was interrupted.", "Give it again: it goes on where it stopped."
@@ -103,6 +105,9 @@ def main() -> None:
 
 def _run() -> int:
     """Run what the command line says, and say how it ended; the exit code."""
+    if is_follower():
+        # Of many processes with one command one speaks; what is wrong with this one goes to stderr.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
     with Output(sys.argv[1:]) as output:
         code = _ended(output)
         if code != PIPE_CODE:

@@ -17,6 +17,7 @@ HistonicError
 ├── NetworkError           a network cannot be run as asked; names the layer
 ├── TrainingError          training cannot start or has left the finite numbers
 ├── BundleError            a model bundle is damaged or belongs to another encoder
+├── ExecutorError          processes or the workers of a cluster cannot be had, or were lost
 ├── RunError               a run is not finished, or a file of it is damaged
 └── OutputError            a result cannot be written: read-only folder, full disk
 ```
@@ -113,6 +114,10 @@ class TrainingError(HistonicError):
 
 class BundleError(HistonicError):
     """A model bundle is damaged or belongs to another encoder."""
+
+
+class ExecutorError(HistonicError):
+    """The processes or the workers of a cluster that should do the work cannot be had, or were lost."""
 
 
 class RunError(HistonicError):

@@ -41,6 +41,14 @@ Flaw = Literal["pen", "folds", "blur"]
 """What spoils a cell of tissue, by which cells can be left out."""
 GivenPath = str | Path
 """How a path may be given in Python."""
+Cluster = str | None
+CLUSTER: Any = Field(
+    default=None,
+    description="Work on the workers of a Dask cluster: address of its scheduler, or the file that it wrote.",
+)
+"""The field of verbs whose work can be done on a cluster."""
+NEVER_KEPT = frozenset({"cluster"})
+"""Who did the work changes no result, and the same run may go on elsewhere."""
 DEFAULT_ENCODER = "histonic-mtl"
 """Encoder of ``compress``, ``bench``, ``doctor`` and ``demo`` where none is named; in the package."""
 MOST_BITS = 63
@@ -250,7 +258,7 @@ def plain_settings(
     Args:
         settings: The settings.
         private: Put :data:`HIDDEN` in the place of every path.
-        exclude: Fields that are left out.
+        exclude: Fields that are left out, beside :data:`NEVER_KEPT`.
 
     Example:
         >>> class Copy(Settings):
@@ -259,7 +267,7 @@ def plain_settings(
         >>> plain_settings(Copy(out="ward/a"), private=True)
         {'out': '(private)', 'mpp': 0.5}
     """
-    plain = settings.model_dump(mode="json", exclude=set(exclude))
+    plain = settings.model_dump(mode="json", exclude={*exclude, *NEVER_KEPT})
     if private:
         for key in plain:
             plain[key] = _hide(getattr(settings, key), plain[key])

@@ -5,15 +5,10 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
-import sys
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
@@ -22,7 +17,9 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from histonic.core.errors import HistonicError, SettingsError, TrainingError
 from histonic.core.processes.memory import keep_memory
+from histonic.core.processes.ranks import Ranks, launched
 from histonic.core.progress import Forwarding, Listener, Progress, Silent, heard
+from histonic.training.ranks import lead_work
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -43,6 +40,8 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
     from lightning_fabric import Fabric  # More than a second.
 
     kind, _, number = pick_device(device).partition(":")
+    if (ranks := launched()) is not None and devices == ranks.world:
+        return _fabric_of_ranks(ranks, kind, precision)
     there = torch.cuda.device_count() if kind == "cuda" else devices
     if devices > there or (number and devices > 1):
         raise SettingsError(
@@ -54,6 +53,26 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
         accelerator=kind,
         devices=[int(number)] if number else devices,
         strategy="ddp_spawn" if devices > 1 else "auto",
+        precision=PRECISIONS[precision],
+    )
+
+
+def _fabric_of_ranks(ranks: Ranks, kind: str, precision: str) -> Fabric:
+    """The fabric of a process among those that torchrun started, each with a device of its own."""
+    from lightning_fabric import Fabric
+
+    if kind == "cuda" and torch.cuda.device_count() < ranks.here:
+        raise SettingsError(
+            f"Train with {ranks.here} processes of torchrun on this host.",
+            f"It has {torch.cuda.device_count()} GPUs.",
+            "Lower --nproc-per-node.",
+        )
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    return Fabric(
+        accelerator=kind,
+        devices=ranks.here,
+        num_nodes=ranks.hosts,
+        strategy="ddp",
         precision=PRECISIONS[precision],
     )
 
@@ -80,8 +99,9 @@ class SingleDevice:
 def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: Progress) -> None:
     """Do work on the devices of a fabric.
 
-    On several devices ``work`` runs in one new process each, so it and its argument must be picklable,
-    and its results have to be left on the disk. The progress of the first process comes back here.
+    On several devices ``work`` runs in the processes that torchrun started, or in one new process each, so it
+    and its argument must be picklable, and its results have to be left on the disk. The progress of the first
+    process comes back here.
 
     Args:
         fabric: From :func:`make_fabric`.
@@ -96,6 +116,9 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
     """
     if devices == 1:
         work(fabric, argument, progress)
+        return
+    if launched() is not None:
+        lead_work(fabric, work, argument, progress)
         return
     messages = multiprocessing.get_context("spawn").SimpleQueue()
     errors: list[Exception] = []
@@ -125,103 +148,6 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
                 process.join()
         messages.put(None)
         listener.join()
-
-
-def run_side_by_side(work: Work[A], arguments: Sequence[A], precision: str, progress: Progress) -> None:
-    """Do pieces of work at the same time on the CPU, each in a new process with its share of the cores.
-
-    The processes' results have to be left on the disk. The progress of all of them comes back here, where
-    the stage has been announced already: theirs is not heard.
-
-    Args:
-        work: A function of a module, called with fabric, argument and progress.
-        arguments: What each process works on; picklable.
-        precision: Of the arithmetic.
-        progress: Listener to the progress.
-
-    Raises:
-        HistonicError: Of the first process that raised one; the others are ended.
-        WorkError: The same of an error that nobody foresaw.
-        TrainingError: A process was killed, such as for want of memory.
-    """
-    context = multiprocessing.get_context("spawn")
-    messages = context.SimpleQueue()
-    errors: list[Exception] = []
-    unstaged = _Unstaged(heard(progress))
-    listener = threading.Thread(target=_relay, args=(messages, unstaged, errors), daemon=True)
-    listener.start()
-    threads = max(1, torch.get_num_threads() // len(arguments))
-    processes = [
-        context.Process(target=_work_beside, args=(work, argument, precision, threads, messages), daemon=True)
-        for argument in arguments
-    ]
-    try:
-        for process in processes:
-            process.start()
-        while any(process.is_alive() for process in processes) and not _failed(processes):
-            wait([process.sentinel for process in processes if process.is_alive()], timeout=1.0)
-        failed = _failed(processes)
-    finally:
-        for process in processes:
-            if process.is_alive():
-                process.terminate()
-            if process.pid is not None:
-                process.join()
-        messages.put(None)
-        listener.join()
-    if errors:
-        raise errors[0]
-    if failed:
-        raise TrainingError(
-            f"Train in {len(arguments)} processes.",
-            f"One of them ended with exit code {failed[0].exitcode}.",
-            "If memory ran out, give the same command with fewer --workers; it goes on from there.",
-        )
-
-
-def _failed(processes: Sequence[SpawnProcess]) -> list[SpawnProcess]:
-    return [process for process in processes if process.exitcode not in (None, 0)]
-
-
-def _end_with_parent() -> None:
-    """Wait for the parent process to end, however it does, and end this one."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work_beside(work: Work[A], argument: A, precision: str, threads: int, messages: Any) -> None:
-    # A parent that was killed cannot end its processes; they would go on and write into its run.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    # An interruption reaches all processes of a terminal; the parent tells it to the user.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        work(make_fabric("cpu", precision=precision), argument, _Sender(messages))
-    except (HistonicError, MemoryError) as error:
-        messages.put(("error", (error,)))
-        sys.exit(1)
-    except Exception:  # noqa: BLE001 - told by the parent process, which has a log for it
-        messages.put(("error", (WorkError(traceback.format_exc()),)))
-        sys.exit(1)
-
-
-class WorkError(Exception):
-    """An unforeseen error in another process; its text is the traceback there."""
-
-
-class _Unstaged(Forwarding):
-    """Passes on all but new stages, of several processes at work on the parts of one."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    def pass_on(self, name: str, *words: Any) -> None:
-        if name == "doing":
-            self._listener.doing(words[0])  # shares of several steps are not one share
-        elif name not in ("stage", "may_end_early"):
-            getattr(self._listener, name)(*words)
 
 
 class _Sender(Forwarding):

@@ -13,7 +13,9 @@ from histonic.core.objects.answers import (
 
 
 class _OfService(Exception):
-    response = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
+    def __init__(self) -> None:
+        super().__init__("slow down")
+        self.response = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
 
 
 def test_the_answer_is_found_behind_other_errors() -> None:

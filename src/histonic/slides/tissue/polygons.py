@@ -256,4 +256,5 @@ def _filled(rings: Sequence[npt.NDArray[np.float64]], size: WH) -> npt.NDArray[n
     column = np.clip(np.ceil(x0 + (row - y0) * (x1 - x0) / (y1 - y0)), 0, width).astype(int)
     crossed = np.zeros((height, width + 1), np.uint8)  # whether a number is odd outlives its overflow
     np.add.at(crossed, (row, column), 1)
-    return np.cumsum(crossed, axis=1, dtype=np.uint8)[:, :width] % 2 == 1
+    inside: npt.NDArray[np.bool_] = np.cumsum(crossed, axis=1, dtype=np.uint8)[:, :width] % 2 == 1
+    return inside

@@ -36,8 +36,8 @@ from histonic.stages.bench.figures import (
 from histonic.stages.bench.settings import BenchTrainSettings
 from histonic.stages.train.draws import BalancedDraws
 from histonic.stages.train.networks import choose_crop
+from histonic.stages.train.own_encoder import find_tile_heads
 from histonic.stages.train.settings import TrainSettings
-from histonic.stages.train.train import find_tile_heads
 from histonic.stages.train.training_data import SlideTrainingData, Targets
 from histonic.training.devices import deterministic, make_fabric, pick_device
 from histonic.training.loop import Chunks, Inputs, Training

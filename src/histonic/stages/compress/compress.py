@@ -7,6 +7,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -38,16 +39,15 @@ from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe, load_encoder
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
 from histonic.stages.compress.destination import Destination, destination_of
-from histonic.stages.compress.encoding import TileEncoding, precision_of
+from histonic.stages.compress.encoding import Batches, SlideEnded, TileEncoding, precision_of
 from histonic.stages.compress.judging import stored_quality
 from histonic.stages.compress.masks import require_sensible_masks
+from histonic.stages.compress.pieces import STEPS_PER_SLIDE, compress_on_cluster
 from histonic.stages.compress.plan import CompressPlan, map_settings_of, plan_compression
 from histonic.stages.compress.reading import (
-    Closed,
     Event,
     Failed,
     Opened,
-    Tiles,
     read_slides,
     stride_of,
     without_path,
@@ -64,7 +64,6 @@ KEPT_OUT = {"shard", "sheet", "slides", "replace", "stale_after", "limit", "dry_
 BATCHES_AHEAD = 3
 HEAPS = 2
 """With a heap a thread, memory at the peak is a quarter higher, and twice as high where cores are busy."""
-STEPS_PER_SLIDE = 100
 
 
 @dataclass(repr=False)
@@ -140,6 +139,10 @@ def compress(
     listener = heard(progress)
     keep_memory(heaps=HEAPS)
     rows = rows_of(resolved)
+    if resolved.cluster is not None and not resolved.dry_run:
+        result = CompressResult(resolved.out)
+        compress_on_cluster(result, resolved, rows, listener, settled, _open_job)
+        return result
     resolved, encoder = settled(resolved)
     if resolved.stain.normalisation is not None:
         listener.say(f"the stains of every slide are normalised by {resolved.stain.normalisation.words}")
@@ -206,6 +209,13 @@ def rows_of(settings: CompressSettings) -> list[SlideRow]:
     return rows[part - 1 :: parts][: settings.limit]
 
 
+def _open_job(
+    settings: CompressSettings, encoder: Encoder, destination: Destination, stack: ExitStack
+) -> _Job:
+    encoding = stack.enter_context(TileEncoding(encoder, settings, destination.folder))
+    return _Job(settings, encoder, encoding, destination)
+
+
 class _Job:
     """One run of the stage: a thread reads slides ahead, others encode, this one writes."""
 
@@ -261,12 +271,18 @@ class _Job:
         require_same_maker(self.folder, self.described, self.map_settings)
 
     def run(self, rows: Sequence[SlideRow], progress: Progress) -> CompressResult:
-        result = CompressResult(self.destination.place)
         slides = SharedSlides(rows, self.settings, self.destination)
         progress.stage("compress", (len(slides.waiting) + len(slides.refused)) * STEPS_PER_SLIDE)
         if slides.skipped:
             progress.say(f"{len(slides.skipped)} slide(s) are compressed already and skipped")
-        began = time.perf_counter()
+        result = self.compress(slides, progress)
+        self.look_at_shares(result, progress)
+        return result
+
+    def compress(self, slides: SharedSlides, progress: Progress) -> CompressResult:
+        """Do all slides; what is said of the whole store comes after."""
+        result = CompressResult(self.destination.place)
+        began, self._waited_s = time.perf_counter(), 0.0
         while slides.waiting:
             before = len(slides.waiting)
             self._encode_all(slides, result, progress)
@@ -281,10 +297,9 @@ class _Job:
         result.failures += slides.elsewhere
         result.seconds = time.perf_counter() - began
         result.encoder_share = max(0.0, 1 - self._waited_s / result.seconds)
-        self._look_at_shares(result, progress)
         return result
 
-    def _look_at_shares(self, result: CompressResult, progress: Progress) -> None:
+    def look_at_shares(self, result: CompressResult, progress: Progress) -> None:
         """Write how much of each slide in the store is tissue, and find those that stand out."""
         try:
             self.destination.gather()
@@ -325,7 +340,7 @@ class _Job:
     ) -> None:
         slide_id = opened.row.slide_id
         total, seen, shown = int(opened.mask.sum()), 0, 0
-        batches = _Batches(events)
+        batches = Batches(events)
         focus = np.full(opened.mask.shape, np.nan, np.float32)
         target = map_folder(self.folder, slide_id)
         for note in filter(None, (opened.reader.note, opened.note)):
@@ -359,7 +374,7 @@ class _Job:
                 # Now, so that the picture never shows other cells than the map beside it.
                 write_thumbnail(self.folder, slide_id, opened.draw())
             self.destination.publish(slide_id)
-        except _SlideEnded as ended:
+        except SlideEnded as ended:
             self._record(ended.failed, result, progress, shown)
             return
         except (OutputError, StoreError) as error:
@@ -410,41 +425,3 @@ class _Job:
         if not isinstance(error, HistonicError):
             LOG.warning("%s failed at %s", failure.path, failure.stage, exc_info=error)
         progress.say(f"{failure.path}: failed at {failure.stage}: {failure.reason}")
-
-
-class _Batches:
-    """The tiles of one slide among the events of all, and how long they were waited for."""
-
-    def __init__(self, events: Iterator[Event]) -> None:
-        self.waited_s = 0.0
-        self._events = events
-        self._is_over = False
-
-    def __iter__(self) -> Iterator[Tiles]:
-        return self
-
-    def __next__(self) -> Tiles:
-        if self._is_over:
-            raise StopIteration
-        began = time.perf_counter()
-        event = next(self._events)
-        self.waited_s += time.perf_counter() - began
-        if isinstance(event, Tiles):
-            return event
-        self._is_over = True
-        if isinstance(event, Failed):
-            raise _SlideEnded(event)
-        raise StopIteration
-
-    def pass_over(self) -> None:
-        """Drop what is left of this slide; the events of the next one are not its own."""
-        while not self._is_over:
-            self._is_over = isinstance(next(self._events), Closed | Failed)
-
-
-class _SlideEnded(Exception):
-    """A slide broke off in the middle of its tiles; its half-written map is dropped."""
-
-    def __init__(self, failed: Failed) -> None:
-        super().__init__(failed.row.slide_id)
-        self.failed = failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from histonic.data.maps.store import Store
 from histonic.encoders.base import Encoder, encoder_spec
 from histonic.encoders.engines.choice import choose_precision, start_encoding
 from histonic.encoders.engines.pool import Before, EncodingPool, PendingCodes
-from histonic.stages.compress.reading import Tiles
+from histonic.stages.compress.reading import Closed, Event, Failed, Tiles
 from histonic.stages.compress.settings import CompressSettings
 from histonic.training.devices import pick_device
 
@@ -181,3 +182,41 @@ class TileEncoding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Batches:
+    """The tiles of one slide among the events of all, and how long they were waited for."""
+
+    def __init__(self, events: Iterator[Event]) -> None:
+        self.waited_s = 0.0
+        self._events = events
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[Tiles]:
+        return self
+
+    def __next__(self) -> Tiles:
+        if self._is_over:
+            raise StopIteration
+        began = time.perf_counter()
+        event = next(self._events)
+        self.waited_s += time.perf_counter() - began
+        if isinstance(event, Tiles):
+            return event
+        self._is_over = True
+        if isinstance(event, Failed):
+            raise SlideEnded(event)
+        raise StopIteration
+
+    def pass_over(self) -> None:
+        """Drop what is left of this slide; the events of the next one are not its own."""
+        while not self._is_over:
+            self._is_over = isinstance(next(self._events), Closed | Failed)
+
+
+class SlideEnded(Exception):
+    """A slide broke off in the middle of its tiles; its half-written map is dropped."""
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.row.slide_id)
+        self.failed = failed

@@ -11,7 +11,9 @@ from pydantic import Field, field_validator
 from histonic.core.claims import STALE_S
 from histonic.core.places.urls import GivenPlace, GivenSlides, PlaceLike, SlidesLike, Url
 from histonic.core.settings import (
+    CLUSTER,
     DEFAULT_ENCODER,
+    Cluster,
     Flaw,
     GivenPath,
     MaskSettings,
@@ -106,6 +108,7 @@ class CompressSettings(SlideListSettings):
         default=False,
         description="Say what would be done, how long it takes and how large it gets; write nothing.",
     )
+    cluster: Cluster = CLUSTER
     tissue: TissueSettings = TissueSettings()
     mask: MaskSettings = MaskSettings()
     stain: StainSettings = StainSettings()
@@ -154,6 +157,7 @@ class CompressKeywords(SlideListKeywords, total=False):
     shard: str
     limit: int | None
     dry_run: bool
+    cluster: str | None
     tissue: TissueSettings | Mapping[str, Any] | str
     mask: MaskSettings | Mapping[str, Any]
     stain: StainSettings | Mapping[str, Any] | str

@@ -219,7 +219,7 @@ def examine_table(settings: DoctorSettings, slide_ids: Sequence[str] | None) -> 
 
 def _examine_clinical(settings: DoctorSettings, found: LabelCheck) -> list[DoctorLine]:
     """Events for each coefficient of the Cox model of a report, and columns that cannot be used."""
-    if not settings.clinical or not found.known:
+    if not settings.clinical or not found.known or settings.labels is None:
         return []
     where = f"{settings.labels}, clinical columns"
     try:

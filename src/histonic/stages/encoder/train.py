@@ -18,7 +18,7 @@ from torch import nn
 from histonic.core.claims import sole_owner
 from histonic.core.errors import EncoderError, HistonicError, SettingsError
 from histonic.core.files import write_json
-from histonic.core.progress import Progress, Silent, heard, say_detail
+from histonic.core.progress import Listener, Progress, Silent, heard, say_detail
 from histonic.core.settings import StainNormalisation, resolve
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec, encoder_spec
@@ -64,6 +64,7 @@ from histonic.stages.encoder.training_data import (
 from histonic.stages.encoder.trunk_weights import load_weights
 from histonic.training.devices import deterministic, make_fabric, run_on
 from histonic.training.loop import Training
+from histonic.training.ranks import led
 from histonic.training.seeds import torch_seed
 
 if TYPE_CHECKING:
@@ -153,6 +154,16 @@ def train_encoder(
     """
     resolved = encoder_run.with_precision(resolve(TrainEncoderSettings, settings, values))
     listener = heard(progress)
+    return led(
+        resolved.devices,
+        lambda devices: make_fabric(resolved.device, devices, resolved.precision),
+        lambda devices: _train_encoder(resolved.model_copy(update={"devices": devices}), listener),
+        lambda: resolved.out,
+    )
+
+
+def _train_encoder(resolved: TrainEncoderSettings, listener: Listener) -> Path:
+    """The training of the process that leads."""
     if resolved.augment not in AUGMENT_LEVELS:
         raise SettingsError(
             f"Augment tiles as {resolved.augment!r}.",

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from histonic.core.calls import Calls
 from histonic.core.cohort import folder_name
 from histonic.core.compressed import CellMap, CompressedSlide, PatientPart
 from histonic.core.documents import write_document
 from histonic.core.errors import HistonicError, SettingsError, TableError
 from histonic.core.files import hash_of, require_writable_folder
 from histonic.core.notebooks.results import Result
+from histonic.core.places.urls import Url
 from histonic.core.processes.memory import keep_memory
-from histonic.core.progress import Progress, heard
+from histonic.core.progress import Listener, Progress, heard
 from histonic.core.settings import resolve
 from histonic.core.task import Task
 from histonic.data.maps.fusion import Fusion
@@ -29,12 +31,8 @@ from histonic.data.maps.remote.opening import have_copy
 from histonic.data.maps.store import MAP_SUFFIX, thumbnail_path
 from histonic.data.tables.issues import list_names
 from histonic.models.bundle import read_bundle
-from histonic.models.members import prediction_columns
 from histonic.models.own_maps import require_own_maps
-from histonic.models.predicting import predict_slides
 from histonic.runs.documents import CohortPatient
-from histonic.runs.predictions import PredictionTable
-from histonic.runs.repeats import called_together
 from histonic.runs.run import Run, read_run
 from histonic.stages.explain.attribution.checks import (
     LESION_SHARE,
@@ -52,23 +50,24 @@ from histonic.stages.explain.choice import (
     find_task,
     require_store,
     require_unseen,
-    rows_of,
     slide_of,
     unseen_networks,
 )
 from histonic.stages.explain.files import RECORD, TILES, write_explanation, write_summary
 from histonic.stages.explain.lesion import find_lesions, lesion_shares
+from histonic.stages.explain.predictions import of_patient, predict_seen
 from histonic.stages.explain.record import (
     Explanation,
     Inputs,
     LesionCheck,
     NetworkName,
-    Prediction,
     read_explanation,
 )
 from histonic.stages.explain.settings import ExplainKeywords, ExplainSettings
 from histonic.stages.explain.slide import find_slide_file, slide_picture
-from histonic.training.devices import SingleDevice
+from histonic.training.executors.base import Job
+from histonic.training.executors.choice import open_executor
+from histonic.training.executors.sending import sendable
 
 FOLDER = "explain"
 NO_LEVEL0 = "pixels of level 0 are not known: no GeoJSON"
@@ -116,6 +115,7 @@ class _Bench:
     networks: Sequence[ExplainedNetwork]
     fusion: Fusion
     parts: Sequence[PatientPart]
+    place: Path | Url
     store: Path
     lesions: Mapping[str, Path]
     bundle_fingerprint: str
@@ -157,41 +157,82 @@ def explain(
 
 def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) -> ExplainResult:
     """The same of a run that is read already; see :func:`explain`."""
+    bench = _bench_of(run, settings)
+    jobs = _jobs(bench)
+    _have_maps(bench, jobs, listener)
+    require_store(bench.store, [job.slide for job in jobs])
+    result = ExplainResult(require_writable_folder(run.folder / FOLDER / settings.method))
+    listener.stage("explain", len(jobs))
+    sent = None if settings.cluster is None else sendable(settings, f"Explain {run.folder}.")
+    work = Job(
+        f"Explain {run.folder}.", partial(_prepare, sent, bench if sent is None else None), _do, _spoken
+    )
+    reads = [run.folder, *([bench.place] if isinstance(bench.place, Path) else [])]
+    with open_executor(
+        work, listener, cluster=settings.cluster, device="cpu", reads=reads, writes=result.folder
+    ) as executor:
+        for job, found in zip(jobs, executor.results(jobs), strict=True):
+            if isinstance(found, HistonicError):
+                # A slide that was asked for by name must not fail silently; of many, the others go on.
+                if len(jobs) == 1 or isinstance(found, SettingsError):
+                    raise found
+                result.failures.append((job.task.name, job.slide, found.reason))
+            else:
+                result.records.append(found[0])
+                result.folders.append(result.folder / found[1])
+            listener.advance(note=_spoken(job))
+    write_summary(result.folder)
+    return result
+
+
+def _bench_of(run: Run, settings: ExplainSettings) -> _Bench:
     bundle = read_bundle(run.folder / "bundle")
     names = [slide_id for patient in run.cohort.patients for slide_id in patient.slide_ids]
     parts = [part.name for part in bundle.parts]
     asked = [slide_of(name, parts) for name in settings.slide]
     lesions = find_lesions(settings.masks, sorted({*names, *asked}))
     place = settings.store or run.facts.store
-    bench = _Bench(
+    return _Bench(
         settings=settings,
         run=run,
         networks=networks_of(bundle),
         fusion=bundle.fusion,
         parts=bundle.parts,
+        place=place,
         store=local_folder(place),
         lesions=lesions,
         bundle_fingerprint=hash_of(run.folder / "bundle" / "bundle.json"),
         require_own=lambda slide: require_own_maps(bundle, [slide]),
     )
-    jobs = _jobs(bench)
-    needed = _slides_of(run, jobs)
-    have_copy(place, maps=needed, pictures=needed, progress=listener)
-    require_store(bench.store, [job.slide for job in jobs])
-    result = ExplainResult(require_writable_folder(run.folder / FOLDER / settings.method))
+
+
+def _have_maps(bench: _Bench, jobs: Sequence[_Job], listener: Progress | None = None) -> None:
+    """Have copies here of the maps that jobs look at, where the store is a remote one."""
+    needed = _slides_of(bench.run, jobs)
+    have_copy(bench.place, maps=needed, pictures=needed, progress=listener)
+
+
+@contextmanager
+def _prepare(sent: ExplainSettings | None, bench: _Bench | None, device: str) -> Iterator[_Bench]:
+    """What pieces share: here already, or on a worker read from the paths in the settings."""
     keep_memory()
-    listener.stage("explain", len(jobs))
-    for job in jobs:
-        try:
-            _explain_one(bench, job, result, listener)
-        except HistonicError as error:
-            # A slide that was asked for by name must not fail silently; of many, the others go on.
-            if len(jobs) == 1 or isinstance(error, SettingsError):
-                raise
-            result.failures.append((job.task.name, job.slide, error.reason))
-        listener.advance(note=f"{job.task.name} {slide_of(job.slide)}")
-    write_summary(result.folder)
-    return result
+    if bench is None and sent is not None:
+        bench = _bench_of(read_run(sent.run), sent)
+        _have_maps(bench, _jobs(bench))
+    yield bench  # type: ignore[misc]  # one of the two is given
+
+
+def _do(bench: _Bench, job: _Job, listener: Listener) -> tuple[Explanation, str] | HistonicError:
+    """The record of an explanation and the name of its folder, or why there is none."""
+    listener.doing(_spoken(job))
+    try:
+        return _explain_one(bench, job, listener)
+    except HistonicError as error:
+        return error
+
+
+def _spoken(job: _Job) -> str:
+    return f"{job.task.name} {slide_of(job.slide)}"
 
 
 def _slides_of(run: Run, jobs: Sequence[_Job]) -> list[str]:
@@ -243,18 +284,17 @@ def _ordered(run: Run, task: Task, first: list[str], *, everyone: bool) -> list[
     return [patient for name, patient in by_name.items() if name in predicted]
 
 
-def _explain_one(bench: _Bench, job: _Job, result: ExplainResult, progress: Progress) -> None:
+def _explain_one(bench: _Bench, job: _Job, progress: Progress) -> tuple[Explanation, str]:
     slide = find_map(bench.store, job.slide, [part.name for part in bench.parts])
     bench.require_own(slide)
-    target = result.folder / job.task.name / _folder_name(bench, job, slide)
+    name = f"{job.task.name}/{_folder_name(bench, job, slide)}"
+    target = bench.run.folder / FOLDER / bench.settings.method / name
     inputs = _inputs(bench, job, slide)
     if (kept := _finished(target, inputs, slide.knows_level0)) is not None:
         if kept.why != job.why and job.why != "asked":
             kept = kept.model_copy(update={"why": job.why})
             write_document(target / RECORD, kept)
-        result.records.append(kept)
-        result.folders.append(target)
-        return
+        return kept, name
     # A map given by its path is none of the cohort, even if it has the name of one that is.
     named_by_path = job.slide != slide.slide_id
     networks = (
@@ -267,7 +307,7 @@ def _explain_one(bench: _Bench, job: _Job, result: ExplainResult, progress: Prog
     model_input = model_input_of(
         slide, patient, bench.fusion, lambda name: find_map(bench.store, name), bench.parts
     )
-    prediction = _predict(networks, model_input, job.task, bench.run.facts.calls)
+    prediction = predict_seen(networks, model_input, job.task, bench.run.facts.calls)
     output = choose_output(job.task, bench.settings.output, prediction.get("predicted"))
     seen = explain_map(networks, model_input.maps, model_input.name, output, METHODS[bench.settings.method])
     values = model_input.on_slide(seen)
@@ -292,7 +332,7 @@ def _explain_one(bench: _Bench, job: _Job, result: ExplainResult, progress: Prog
         output=output.name,
         meaning=cells.meaning,
         prediction=prediction,
-        patient_prediction=_of_patient(bench.run.tables[job.task.name], patient),
+        patient_prediction=of_patient(bench.run.tables[job.task.name], patient),
         joined=model_input.is_joined,
         truth=patient.targets.get(job.task.name) if patient else None,
         networks=[_network_name(each) for each in networks],
@@ -312,8 +352,7 @@ def _explain_one(bench: _Bench, job: _Job, result: ExplainResult, progress: Prog
             f"{job.task.name}, {slide.slide_id}: validation shrank the predictions to nothing, so that the "
             "prediction is the baseline and no cell speaks for anything"
         )
-    result.records.append(record)
-    result.folders.append(target)
+    return record, name
 
 
 def _stain_note(slide: CompressedSlide) -> str:
@@ -365,48 +404,6 @@ def _finished(target: Path, inputs: Inputs, with_tiles: bool) -> Explanation | N
     except TableError:
         return None
     return record if record.inputs == inputs else None
-
-
-def _of_patient(table: PredictionTable, patient: CohortPatient | None) -> Prediction | None:
-    """The patient's prediction in the run's table, of repeats the mean; None if there is none."""
-    if patient is None:
-        return None
-    rows = rows_of(table, patient.patient_id)
-    if not len(rows.frame):
-        return None
-    numbers = ("risk", "score", *(() if table.task.is_classification else ("predicted",)))
-    found: Prediction = {}
-    for name in map(str, rows.frame.columns):
-        if name in numbers or name.startswith("p_"):
-            found[name] = float(rows.numbers(name).mean())
-        elif name == "high_risk":
-            found[name] = float(rows.numbers(name).mean() > 0.5)
-        elif name == "decided_by":
-            found[name] = rows.texts(name)[0]
-        elif name == "predicted":
-            places = np.arange(len(rows.frame))
-            found[name] = called_together([rows.rows(places == place) for place in places])[0]
-    return found
-
-
-def _predict(
-    networks: Sequence[ExplainedNetwork], model_input: ModelInput, task: Task, calls: Calls
-) -> dict[str, Any]:
-    """The prediction of what the networks see, in the columns of the run's tables."""
-    found = [
-        predict_slides(
-            network.model,
-            model_input.maps,
-            [model_input.name],
-            fabric=SingleDevice(),
-            crop_cells=network.crop_cells,
-            crops=network.test_crops,
-            orientations=network.orientations,
-        )[task.name]
-        for network in networks
-    ]
-    columns = prediction_columns(task, found, [network.member for network in networks], calls)
-    return {name: cells[0] for name, cells in columns.items()}
 
 
 def _meaning(bench: _Bench, output: ExplainedOutput) -> str:

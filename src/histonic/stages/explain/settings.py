@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 from pydantic import Field
 
 from histonic.core.places.urls import GivenPlace, PlaceLike
-from histonic.core.settings import GivenPath, Settings
+from histonic.core.settings import CLUSTER, Cluster, GivenPath, Settings
 
 
 class ExplainSettings(Settings):
@@ -52,6 +52,7 @@ class ExplainSettings(Settings):
         default=16, ge=1, le=64, description="Cells of highest, and of lowest, value that are shown."
     )
     seed: int = Field(default=0, ge=0, description="Seed of the random orders and the randomised weights.")
+    cluster: Cluster = CLUSTER
 
 
 class ExplainKeywords(TypedDict, total=False):
@@ -71,3 +72,4 @@ class ExplainKeywords(TypedDict, total=False):
     checks: bool
     tiles: int
     seed: int
+    cluster: str | None

@@ -103,11 +103,13 @@ def for_first_look(settings: TrainSettings) -> TrainSettings:
 
 def _require_one_process(settings: TrainSettings, aggregator: str) -> None:
     """Refuse processes that would not know an aggregator of this session."""
-    if AGGREGATORS.is_of_session(aggregator) and settings.workers * settings.devices > 1:
+    several = settings.workers * settings.devices > 1
+    if AGGREGATORS.is_of_session(aggregator) and (several or settings.cluster is not None):
+        where = f"{settings.workers} workers on {settings.devices} devices"
         raise SettingsError(
-            f"Train {aggregator!r} with {settings.workers} workers on {settings.devices} devices.",
+            f"Train {aggregator!r} with {where if several else 'a cluster'}.",
             "It was registered in this session, and other processes do not know it.",
-            "Use workers=1 and devices=1, or put the class into a package with the entry point "
+            "Use workers=1, devices=1 and no cluster, or put the class into a package with the entry point "
             f"{AGGREGATORS.group}.",
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -164,13 +163,3 @@ class Plan:
         elif network.settings.initialisations > 1:
             name += f", network {network.initialisation + 1} of {network.settings.initialisations}"
         return name
-
-
-def assign(networks: Sequence[Network], processes: int) -> list[list[Network]]:
-    """Networks assigned to processes in turn; none gets nothing.
-
-    Args:
-        networks: To be trained.
-        processes: Processes, at most.
-    """
-    return [list(networks[k::processes]) for k in range(min(processes, len(networks)))]

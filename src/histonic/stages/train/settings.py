@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from histonic.core.calls import Calls, PointNames
 from histonic.core.places.frames import GivenTable, TableLike
 from histonic.core.places.urls import GivenPlace, PlaceLike
-from histonic.core.settings import GivenPath, Precision
+from histonic.core.settings import CLUSTER, Cluster, GivenPath, Precision
 from histonic.core.task import MOST_TARGETS
 from histonic.data.tables.settings import TableKeywords, TableSettings
 
@@ -155,6 +155,7 @@ class TrainSettings(TableSettings):
         le=256,
         description="Networks trained side by side, each in a process of its own (CPU only).",
     )
+    cluster: Cluster = CLUSTER
 
 
 class TrainKeywords(TableKeywords, total=False):
@@ -194,3 +195,4 @@ class TrainKeywords(TableKeywords, total=False):
     devices: int
     precision: Precision
     workers: int
+    cluster: str | None

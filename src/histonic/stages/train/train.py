@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 import torch
 
-from histonic.aggregators.base import first_rate, wants_tile_heads
+from histonic.aggregators.base import first_rate
 from histonic.core.claims import sole_owner
 from histonic.core.cohort import Cohort, Fold, patients_without
 from histonic.core.compressed import PatientPart
 from histonic.core.documents import write_document
-from histonic.core.errors import EncoderError, HistonicError, SettingsError
+from histonic.core.errors import SettingsError
 from histonic.core.files import hash_of
 from histonic.core.places.urls import with_whole_path
+from histonic.core.processes.ranks import launched
 from histonic.core.processes.shared import CAN_SHARE
-from histonic.core.progress import Progress, heard, say_detail, say_may_end_early, warn
+from histonic.core.progress import Listener, Progress, heard, say_detail, say_may_end_early, warn
 from histonic.core.settings import HIDDEN, resolve
 from histonic.data.maps.fusion import fuse_cohort
 from histonic.data.maps.remote.opening import fetch_maps
-from histonic.data.maps.store import Store, encoder_path, map_folder, read_map_facts
+from histonic.data.maps.store import Store, map_folder, read_map_facts
 from histonic.data.tables.copies import with_copies
 from histonic.data.tables.issues import list_names
-from histonic.encoders.base import Encoder, load_encoder
-from histonic.encoders.shipped import MULTITASK, SHIPPED
-from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_slide_heads
 from histonic.models.bundle import BundleFacts, write_bundle
 from histonic.models.familiarity import Familiarity, familiarity_of
 from histonic.models.session import code_of_session
 from histonic.models.trained import Trained, read_network
-from histonic.nn.heads import Heads
 from histonic.runs.documents import FIRST_LOOK, CohortDocument, RunDocument, SlidesGiven
 from histonic.runs.files import clear_leftovers, require_same_origin, versions
 from histonic.stages.train import run_files
 from histonic.stages.train.cohort import cohort_of, for_first_look
 from histonic.stages.train.networks import read_losses, train_networks
-from histonic.stages.train.plan import Network, Plan, assign
+from histonic.stages.train.own_encoder import find_encoder
+from histonic.stages.train.pieces import open_networks, plan_of, require_sendable, train_pieces
+from histonic.stages.train.plan import Network, Plan
 from histonic.stages.train.search import search_choices
 from histonic.stages.train.settings import TrainKeywords, TrainSettings
 from histonic.stages.train.thresholds import choose_thresholds, require_thresholds, wanted_points
-from histonic.training.devices import make_fabric, run_on, run_side_by_side
+from histonic.training.devices import make_fabric, run_on
+from histonic.training.ranks import led
 
 
 def train_slides(
@@ -78,9 +78,21 @@ def train_slides(
     resolved = for_first_look(resolve(TrainSettings, settings, values))
     resolved = with_copies(resolved, None if resolved.private else resolved.out)
     listener = heard(progress)
+    require_sendable(resolved)
+    return led(
+        resolved.devices,
+        lambda devices: make_fabric(resolved.device, devices, resolved.precision),
+        lambda devices: _train_slides(resolved.model_copy(update={"devices": devices}), listener),
+        lambda: resolved.out,
+    )
+
+
+def _train_slides(resolved: TrainSettings, listener: Listener) -> Path:
+    """The training of the process that leads."""
     if resolved.quick:
         listener.say(FIRST_LOOK)
-    _, store, cohort, made, folds, described = cohort_of(resolved)
+    found = cohort_of(resolved)
+    _, store, cohort, made, folds, described = found
     parts = store.patient_parts
     say_detail(
         listener,
@@ -89,9 +101,7 @@ def train_slides(
     )
     if _is_finished(resolved, described, listener):
         return resolved.out
-    wanted = any(wants_tile_heads(choice.aggregator) for choice in search_choices(resolved))
-    heads = find_tile_heads(store, listener) if wanted else None
-    plan = Plan(resolved, cohort, made, folds, resolved.out / "checkpoints", heads, parts)
+    plan = plan_of(found, listener)
     for fold in folds:
         # Before hours of training: whether the inner folds can be made, and hazards have events.
         plan.trials(fold)
@@ -171,41 +181,48 @@ def _train(
 ) -> tuple[list[Trained], Familiarity | None]:
     """All networks, trained now or before, and what their maps look like."""
     settings = plan.settings
-    fabric = make_fabric(settings.device, settings.devices, settings.precision)
-    if settings.workers > 1 and (fabric.device.type != "cpu" or settings.devices > 1):
-        raise SettingsError(
-            f"Train with {settings.workers} workers.",
-            f"They are processes on the CPU; asked for is {settings.devices} x {fabric.device.type}.",
-            "Give --device cpu, or --workers 1.",
-        )
-    say_detail(
-        progress,
-        f"{settings.aggregator} on {settings.devices} x {fabric.device.type}, precision "
-        f"{settings.precision}, {settings.workers} at a time, {torch.get_num_threads()} threads",
-    )
     several = settings.workers > 1 or settings.devices > 1
     fetch_maps(store, _used(plan), progress)
+    fabric = None
+    if settings.cluster is None:
+        fabric = make_fabric(settings.device, settings.devices, settings.precision)
+        kind = fabric.device.type
+        if settings.workers > 1 and (kind != "cpu" or settings.devices > 1):
+            raise SettingsError(
+                f"Train with {settings.workers} workers.",
+                f"They are processes on the CPU; asked for is {settings.devices} x {kind}.",
+                "Give --device cpu, or --workers 1.",
+            )
+        say_detail(
+            progress,
+            f"{settings.aggregator} on {settings.devices} x {kind}, precision {settings.precision}, "
+            f"{settings.workers} at a time, {torch.get_num_threads()} threads",
+        )
     maps = plan.read_maps(progress, shared=several)
     run_files.write_begin(settings.out, settings, described)
     require_same_origin(plan.checkpoints / "origin.json", _origin(plan, store))
     progress.stage("train", plan.epochs)
     say_may_end_early(progress)
     # Where memory cannot be shared, processes of their own read the maps for themselves.
-    given = maps if CAN_SHARE or not several else None
+    # Nor can those that torchrun started.
+    given = maps if (CAN_SHARE and launched() is None) or not several else None
 
-    def train(networks: Sequence[Network]) -> None:
-        if settings.workers > 1:
-            work = [(plan, part, given) for part in assign(networks, settings.workers)]
-            run_side_by_side(train_networks, work, settings.precision, progress)
-        else:
-            run_on(fabric, settings.devices, train_networks, (plan, networks, given), progress)
+    def train_all(train: Callable[[Sequence[Network]], None]) -> list[Network]:
+        if settings.search:
+            train(plan.all_trials())
+        losses = read_losses(plan)
+        run_files.write_search(settings.out, settings, losses)
+        kept = plan.all_networks(losses)
+        train(kept)
+        return kept
 
-    if settings.search:
-        train(plan.all_trials())
-    losses = read_losses(plan)
-    run_files.write_search(settings.out, settings, losses)
-    kept = plan.all_networks(losses)
-    train(kept)
+    if settings.workers > 1 or fabric is None:
+        with open_networks(plan, given, progress) as executor:
+            kept = train_all(lambda some: train_pieces(executor, some, plan))
+    else:
+        kept = train_all(
+            lambda some: run_on(fabric, settings.devices, train_networks, (plan, some, given), progress)
+        )
     trained = [read_network(plan.path(network)) for network in kept]
     if plan.parts:
         # The mean code of a joined map says more of how much there is of each part than of its stain.
@@ -302,45 +319,3 @@ def _write_results(
     )
     write_document(out / "run.json", run)
     clear_leftovers(out)
-
-
-def find_tile_heads(store: Store, progress: Progress | None = None) -> Heads:
-    """The heads of the encoder of a store's maps, but those that learned from enlarged objects.
-
-    Args:
-        store: The maps.
-        progress: Is told which heads are left out.
-
-    Raises:
-        EncoderError: There are none, or none that holds on slides.
-        TrainingError: Their file is damaged.
-    """
-    path = heads_beside(encoder_path(store.path))
-    name = store.encoder.name
-    if path is None and name in SHIPPED and find_encoder(store, name) is not None:
-        # Made before stores kept heads.
-        path = heads_beside(name)
-    if path is None:
-        raise EncoderError(
-            f"Look at the tiles of the store {store.path} by its encoder's heads.",
-            f"The encoder {store.encoder.name!r} has none that belong to it: no multitask encoder, or its "
-            f"{HEADS_FILE} was not beside it when the slides were compressed.",
-            f"Copy the {HEADS_FILE} of the encoder's own training into the store, compress with "
-            f"{MULTITASK}, or use another --aggregator.",
-        )
-    heads, left_out = load_slide_heads(path)
-    for name, times in left_out.items():
-        heard(progress).warn(
-            f"the head {name!r} is left out: the objects it learned from were {times:.1f} times as large as "
-            "on a slide"
-        )
-    return heads
-
-
-def find_encoder(store: Store, name: str | None = None) -> Encoder | None:
-    """The encoder of a store's maps, from beside them or by a name; None if it is gone or another one."""
-    try:
-        encoder = load_encoder(name or encoder_path(store.path), precision=store.settings.precision)
-    except HistonicError:
-        return None
-    return encoder if encoder.fingerprint == store.encoder.fingerprint else None

@@ -293,5 +293,5 @@ def _draw(axis: Any, points: Sequence[CurvePoint], name: Any, title: str) -> Non
 
 def deciding(settings: NeedleStudySettings) -> dict[str, Any]:
     """Settings that decide about results, as plain values."""
-    apart = {"out", "digits", "processes", "device", "cells_at_most"}
+    apart = {"out", "digits", "processes", "device", "cells_at_most", "cluster"}
     return settings.model_dump(mode="json", exclude=apart)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field
 
-from histonic.core.settings import GivenPath, Settings
+from histonic.core.settings import CLUSTER, Cluster, GivenPath, Settings
 
 Canvas = Annotated[int, Field(ge=28, le=100_000)]
 Size = Annotated[int, Field(ge=4, le=10_000_000)]
@@ -90,6 +90,7 @@ class NeedleStudySettings(Settings):
         default=None, ge=1, description="End after so many trainings; the same command goes on with the rest."
     )
     seed: int = Field(default=0, ge=0, description="Seed of images and trainings.")
+    cluster: Cluster = CLUSTER
 
 
 class NeedleStudyKeywords(TypedDict, total=False):
@@ -118,3 +119,4 @@ class NeedleStudyKeywords(TypedDict, total=False):
     device: str
     cells_at_most: int | None
     seed: int
+    cluster: str | None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 
 from histonic.core.documents import read_document, write_document
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.files import require_writable_folder, write_text
-from histonic.core.progress import Progress, heard
+from histonic.core.progress import Listener, Progress, heard
 from histonic.core.settings import resolve
 from histonic.simulate.low_signal.digits import PARTS
 from histonic.stages.simulate.folder import make_all
@@ -37,6 +40,9 @@ from histonic.stages.study.needles.results import (
 )
 from histonic.stages.study.needles.settings import NeedleStudyKeywords, NeedleStudySettings
 from histonic.training.devices import pick_device
+from histonic.training.executors.base import Job
+from histonic.training.executors.choice import open_executor
+from histonic.training.executors.sending import paths_of, sendable
 
 AGAIN = "Delete it and give the same command again; only this training is made anew."
 OTHER = "Choose another folder, or delete this one."
@@ -85,8 +91,11 @@ def study_needles(
     now = waiting[: resolved.cells_at_most]
     listener.stage("needle study", len(cells))
     listener.advance(len(cells) - len(waiting), "kept")
-    given = resolved.model_dump()
-    make_all(do_job, [CellJob(given, cell) for cell in now], resolved.processes, listener, at_once=1)
+    if resolved.cluster is None:
+        given = resolved.model_dump()
+        make_all(do_job, [CellJob(given, cell) for cell in now], resolved.processes, listener, at_once=1)
+    else:
+        _do_on_cluster(resolved, now, listener)
     if len(now) < len(waiting):
         listener.say(f"{len(waiting) - len(now)} trainings are left; the same command goes on")
         return resolved.out
@@ -106,6 +115,36 @@ def study_needles(
     return resolved.out
 
 
+def _do_on_cluster(settings: NeedleStudySettings, cells: Sequence[Cell], listener: Listener) -> None:
+    sent = sendable(settings, f"Study needles in {settings.out}.")
+    job = Job(f"Study needles in {settings.out}.", partial(_prepare, sent), _do_cell, _name)
+    executor = open_executor(
+        job,
+        listener,
+        cluster=settings.cluster,
+        device=settings.device,
+        reads=paths_of(sent, "digits"),
+        writes=settings.out,
+    )
+    with executor:
+        for name in executor.results(cells):
+            listener.advance(note=name)
+
+
+def _name(cell: Cell) -> str:
+    return cell.name
+
+
+@contextmanager
+def _prepare(settings: NeedleStudySettings, device: str) -> Iterator[dict[str, Any]]:
+    yield settings.model_copy(update={"device": device}).model_dump()
+
+
+def _do_cell(given: dict[str, Any], cell: Cell, listener: Listener) -> str:
+    listener.doing(cell.name)
+    return do_job(CellJob(given, cell))
+
+
 def _require_sense(settings: NeedleStudySettings, cells: list[Cell]) -> None:
     """Refuse, before any training, what could not be learned from or compared.
 
@@ -121,7 +160,8 @@ def _require_sense(settings: NeedleStudySettings, cells: list[Cell]) -> None:
                 "A value is named twice." if ordered else "They do not rise.",
                 "Name each value once; canvases and sizes from small to large.",
             )
-    pick_device(settings.device)
+    if settings.cluster is None:
+        pick_device(settings.device)
     if receptive_px(settings.blocks, settings.blocks) < 5:
         raise SettingsError("Study needles.", f"blocks are {settings.blocks}.", "Give at least one block.")
     _require_maps(settings, cells)

@@ -17,6 +17,7 @@ from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.models.bundle import BundleFacts, bundle_in, read_bundle, write_bundle
 from histonic.models.members import Member, RiskScale
 from histonic.models.trained import Trained
+from histonic.nn.heads import Heads
 from histonic.stages.exchange.onnx_files import export_onnx
 
 TASKS = (
@@ -26,11 +27,17 @@ TASKS = (
     Task("os", "survival", ("time", "event")),
 )
 SIZE, SIDE = 6, 20
+NETWORKS = ("convnet", "abmil", "mean", "max", "clam", "dsmil", "transmil", "votes")
+"""All aggregators but 'streaming'."""
 
 
 def a_bundle(folder: Path, aggregator: str) -> Path:
     torch.manual_seed(0)
-    model = build_model(aggregator, code_size=SIZE, crop_cells=SIDE, tasks=TASKS)
+    heads = Heads([Task("mitosis", "binary", ("label",), ("no", "yes"))], SIZE)
+    for weight in heads.parameters():
+        torch.nn.init.normal_(weight)
+    own = heads if aggregator == "votes" else None
+    model = build_model(aggregator, code_size=SIZE, crop_cells=SIDE, tasks=TASKS, tile_heads=own)
     for weight in model.heads.parameters():
         torch.nn.init.normal_(weight)
     member = Member(
@@ -42,12 +49,14 @@ def a_bundle(folder: Path, aggregator: str) -> Path:
         tasks=TASKS, fusion="late", test_crops=3, compress_settings=MapSettings(),
         encoder=EncoderDescription(name="uni", fingerprint="f", spec=spec),
     )  # fmt: skip
-    write_bundle(folder, facts, [Trained(member, SIZE, model.state_dict(), (), {}, {})], None)
+    write_bundle(folder, facts, [Trained(member, SIZE, model.state_dict(), (), {}, {})], None, own)
     return folder
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("aggregator", ["convnet", "abmil", "mean", "max", "clam", "dsmil", "transmil"])
+@pytest.mark.parametrize(
+    "aggregator", ["convnet", "abmil", "mean", "max", "clam", "dsmil", "transmil", "votes"]
+)
 def test_onnxruntime_gives_the_numbers_of_a_slide_network(aggregator: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -82,6 +91,15 @@ def test_onnxruntime_gives_the_codes_of_an_encoder(tmp_path: Path) -> None:
     tiles = np.random.default_rng(3).integers(0, 256, (5, 128, 128, 3), dtype=np.uint8)
     (found,) = session.run(None, {"tiles": tiles})
     np.testing.assert_allclose(found, encoder.encode(tiles), rtol=1e-5, atol=1e-5)
+
+
+def test_an_aggregator_that_a_graph_cannot_say_is_refused_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    bundle = a_bundle(tmp_path / "bundle", "streaming")
+    with pytest.raises(SettingsError, match="'streaming' cuts a frame around the tissue of each map"):
+        export_onnx(model=bundle, out=tmp_path / "onnx")
+    assert not list(tmp_path.glob("onnx/*"))
 
 
 def test_what_is_no_network_is_refused(tmp_path: Path) -> None:

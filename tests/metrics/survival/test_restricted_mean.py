@@ -24,7 +24,18 @@ def test_equals_lifelines(seed: int, until: float) -> None:
     outcome = check_survival(np.round(outcome.time, 1), outcome.event)
     fitter = KaplanMeierFitter().fit(outcome.time, outcome.event)
     expected = restricted_mean_survival_time(fitter, t=until)
-    assert restricted_mean(outcome, until).value == pytest.approx(expected, abs=1e-6)
+    found = restricted_mean(outcome, until)
+    assert found.value == pytest.approx(expected, abs=1e-6)
+    # The variance by its definition, from lifelines' curve and table: the area after each event, squared.
+    table = fitter.event_table
+    parts = [
+        (expected - restricted_mean_survival_time(fitter, t=time)) ** 2
+        * row["observed"]
+        / (row["at_risk"] * (row["at_risk"] - row["observed"]))
+        for time, row in table[(table["observed"] > 0) & (table.index <= until)].iterrows()
+        if row["at_risk"] > row["observed"]
+    ]
+    assert found.variance == pytest.approx(sum(parts), abs=1e-6)
 
 
 @pytest.mark.parametrize("until", [5.0, 20.0, 500.0])

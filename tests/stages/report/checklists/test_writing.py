@@ -13,9 +13,11 @@ from histonic.core.documents import read_document
 from histonic.core.errors import TableError
 from histonic.core.task import Task
 from histonic.stages.report.checklists.facts import FACTS, facts_of
+from histonic.stages.report.checklists.results import performance
 from histonic.stages.report.checklists.writing import STATEMENTS, filled, markdown, write_checklists
 from histonic.stages.report.document.report import Report
 from histonic.stages.report.document.sections import ChosenSettings
+from histonic.stages.report.document.target import ExternalCohort
 from histonic.stages.report.report import write_report
 from histonic.stages.report.settings import ReportSettings
 from histonic.stages.report.wording.cohort import folds_words
@@ -156,3 +158,11 @@ def test_intervals_are_told_as_they_were_made(report: Report) -> None:
     msi = report.targets[0].model_copy(update={"crossed": False})
     alone = said(report.model_copy(update={"targets": (msi,)}), "intervals")
     assert "folds" not in alone and "twice" not in alone and "BCa" in alone
+
+
+def test_few_external_patients_are_told_before_their_number(report: Report) -> None:
+    target = report.targets[0].model_copy(update={"n": 12})
+    graz = ExternalCohort.model_construct(name="Graz", targets=(target,), overlap=())
+    said = performance(report.model_copy(update={"external": (graz,)}))
+    assert said.index("Too few to tell: 12 patients") < said.index("in Graz: AUROC")
+    assert "Too few" not in performance(report)

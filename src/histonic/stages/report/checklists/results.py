@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from histonic.stages.evaluate.clinical.cox import CoxModel
 from histonic.stages.evaluate.curves import ClassCurves, SurvivalCurves
+from histonic.stages.report.cases.plain import too_few_words
 from histonic.stages.report.checklists.targets import evaluated, of_targets
 from histonic.stages.report.document.report import Report
 from histonic.stages.report.document.target import Target
@@ -55,6 +56,8 @@ def performance(report: Report) -> str:
     for cohort in report.external:
         for target in cohort.targets:
             if not target.problem:
+                few = too_few_words(target.task.kind, target.n, target.curves)
+                found += f" {few.partition('. ')[0]}." if few else ""
                 found += f" {target.label} in {cohort.name}: {words.score_words(target.scores[0])}."
     return found
 

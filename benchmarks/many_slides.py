@@ -4,12 +4,14 @@
 
 Slides of one tile are written that have one colour each, so that the codes of a right map are known without
 compressing anything, and the spreading of the work weighs most; one in a hundred is bad (cut off, empty, or
-no image). The workers run ``histonic compress`` on the whole list, as a scheduler would start them; at random
-moments one of them is killed (SIGKILL) and started again. Then every map is compared with the codes and the
-fingerprint that it must have, and the list of failures with the bad slides. The first slides are also
-compressed undisturbed by one process, with which their maps are compared byte by byte, and which tells the
-work that a slide takes. Times of the processor are those of all processes, killed ones included; the wall
-time depends on what else the machine does. Exit code 1 if a map is wrong or lost, or a failure is not listed.
+no image). The workers run ``histonic compress`` on the whole list, as a scheduler would start them; at
+random moments one of them is killed (SIGKILL) and started again. With ``--way dask`` they are workers of a
+Dask cluster, to which one ``histonic compress --cluster`` hands out the slides; that client is killed twice,
+too, and its command given again. Then every map is compared with the codes and the fingerprint that it must
+have, and the list of failures with the bad slides. The first slides are also compressed undisturbed by one
+process, with which their maps are compared byte by byte, and which tells the work that a slide takes. Times
+of the processor are those of all processes, killed ones included; the wall time depends on what else the
+machine does. Exit code 1 if a map is wrong or lost, or a failure is not listed.
 
 Another way to spread the slides is a function in ``WAYS``.
 """
@@ -21,6 +23,7 @@ import hashlib
 import os
 import platform
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,6 +50,7 @@ FEW = 300
 """Slides that one process compresses undisturbed."""
 POLL_S = 0.2
 MOST_S = 6 * 3600
+CLIENT_KILLS = 2
 OPTIONS = ["--encoder", "mean-rgb", "--tissue", "all"]
 
 
@@ -73,6 +77,7 @@ class Played:
         kills: How many of them were killed.
         codes: Exit codes of those that ended by themselves.
         memory: Share of the maps that were there, and MB that the largest worker held then.
+        client: The same of the client of a cluster.
     """
 
     wall_s: float = 0.0
@@ -81,6 +86,7 @@ class Played:
     kills: int = 0
     codes: list[int] = field(default_factory=list)
     memory: list[tuple[float, float]] = field(default_factory=list)
+    client: list[tuple[float, float]] = field(default_factory=list)
 
 
 # --- slides
@@ -197,7 +203,71 @@ def by_claims(job: Job) -> Played:
     return played
 
 
-WAYS: dict[str, Callable[[Job], Played]] = {"claims": by_claims}
+def by_dask(job: Job) -> Played:
+    """Workers of a Dask cluster, and a client that hands out the slides."""
+    played, began = Played(), time.monotonic()
+    cluster = job.store.with_name("cluster")
+    shutil.rmtree(cluster, ignore_errors=True)
+    cluster.mkdir()
+    file = cluster / "scheduler.json"
+    here = ["--host", "127.0.0.1", "--scheduler-file", str(file), "--no-dashboard"]
+    scheduler = start(dask("scheduler", *here, "--port", "0", "--no-show")).pid
+    while not file.exists():
+        time.sleep(POLL_S)
+    # Without nannies: what is killed is started again here, as a batch system would.
+    command = dask("worker", *here, "--nthreads", "1", "--no-nanny", "--memory-limit", "0")
+    command += ["--local-directory", str(cluster)]
+    told = words(job.slides, job.store, "--cluster", str(file))
+    working = [start(command).pid for _ in range(job.workers)]
+    client = start(told).pid
+    played.starts = job.workers
+    moments = sorted(
+        [
+            *((job.rng.uniform(0.02, 0.98), "worker") for _ in range(job.kills)),
+            *((job.rng.uniform(0.1, 0.9), "client") for _ in range(CLIENT_KILLS)),
+        ],
+        reverse=True,
+    )
+    looked = 0.0
+    try:
+        while (ended := reap(client, os.WNOHANG)) is None:
+            time.sleep(POLL_S)
+            if time.monotonic() - began > MOST_S:
+                raise TimeoutError("The client does not come to an end.")
+            share = done(job.store) / job.count
+            if share >= looked + 0.05:
+                looked = share
+                played.memory.append((share, max(resident_mb(pid) for pid in working)))
+                played.client.append((share, resident_mb(client)))
+            while moments and share >= moments[-1][0]:
+                _, kind = moments.pop()
+                at = job.rng.randrange(len(working))
+                victim = client if kind == "client" else working.pop(at)
+                os.kill(victim, signal.SIGKILL)
+                gone = reap(victim)
+                played.cpu_s += gone[1] if gone else 0.0
+                played.kills += 1
+                if kind == "client":
+                    client = start(told).pid
+                else:
+                    working.append(start(command).pid)
+                    played.starts += 1
+        played.codes.append(ended[0])
+        played.cpu_s += ended[1]
+    finally:
+        for pid in (*working, scheduler):
+            os.kill(pid, signal.SIGTERM)
+            gone = reap(pid)
+            played.cpu_s += gone[1] if gone else 0.0
+    played.wall_s = time.monotonic() - began
+    return played
+
+
+def dask(kind: str, *more: str) -> list[str]:
+    return [sys.executable, "-c", f"from distributed.cli.dask_{kind} import main; main()", *more]
+
+
+WAYS: dict[str, Callable[[Job], Played]] = {"claims": by_claims, "dask": by_dask}
 
 
 # --- what came out
@@ -319,6 +389,11 @@ def main() -> int:
     return 1 if any(found.values()) or set(played.codes) - {0, 1} else 0
 
 
+def memory_words(found: list[tuple[float, float]]) -> str:
+    some = found[:: max(1, len(found) // 6)]
+    return ", ".join(f"{mb:.0f} at {100 * share:.0f} %" for share, mb in some)
+
+
 def told(
     options: argparse.Namespace,
     job: Job,
@@ -335,9 +410,7 @@ def told(
     whole = timed(lambda: verify(paths=[store]))
     again_wall = timed(lambda: again.append((reap(start(words(job.slides, store)).pid) or (0, 0.0))[1]))
     working_s = played.cpu_s - played.starts * start_s
-    memory = ", ".join(
-        f"{mb:.0f} at {100 * share:.0f} %" for share, mb in played.memory[:: max(1, len(played.memory) // 6)]
-    )
+    memory = memory_words(played.memory)
     rows = [
         ("slides, bad ones among them", f"{job.count:,}, {sum(map(is_bad, range(job.count))):,}"),
         ("workers; kills and restarts", f"{job.workers}; {played.kills}"),
@@ -354,6 +427,7 @@ def told(
             f"{claim_ms(job.store.with_name('claim')):.2f} ms of the processor",
         ),
         ("memory of the largest worker, MB", memory),
+        *([("memory of the client, MB", memory_words(played.client))] if played.client else []),
         ("listing the store", f"{listing:.1f} s"),
         ("`verify --quick`", f"{quick:.1f} s"),
         ("`verify`, every byte", f"{whole:.0f} s"),

@@ -101,7 +101,7 @@ def test_a_lost_worker_s_piece_is_done_again_and_a_lost_scheduler_is_told(
     killed = False
 
     def pieces() -> Iterator[str]:
-        for number in range(40):
+        for number in range(24):
             yield f"slow {number}"
 
     with opened(tmp_path, str(cluster.file), heard) as executor:
@@ -111,7 +111,7 @@ def test_a_lost_worker_s_piece_is_done_again_and_a_lost_scheduler_is_told(
             if len(found) == 5 and not killed:
                 cluster.workers[0].kill()
                 killed = True
-        assert found == [f"SLOW {number}" for number in range(40)]
+        assert found == [f"SLOW {number}" for number in range(24)]
         assert any("was lost, and it is begun again on worker tcp" in line for line in heard.lines)
         cluster.scheduler.kill()
         with pytest.raises(ExecutorError, match=r"scheduler of the cluster .* was lost"):

@@ -285,6 +285,8 @@ class _Post:
             raise KeyboardInterrupt
         with self._lock:
             self._waiting.append(message)
+        if message.name == "begun":
+            self._flush()  # whoever loses this worker shall know what it was at
 
     def close(self) -> None:
         """Post what is left."""

@@ -18,7 +18,7 @@ from histonic.core.places.urls import with_whole_path
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import HIDDEN, plain_settings, resolve
 from histonic.core.task import TargetRequest, Task, parse_target
-from histonic.data.maps.remote.opening import fetch_maps, open_store
+from histonic.data.maps.remote.opening import open_store
 from histonic.data.maps.required import require_maps
 from histonic.data.maps.store import Store
 from histonic.data.tables.copies import store_copies, with_copies
@@ -35,7 +35,7 @@ from histonic.runs.files import truth_columns, write_frame
 from histonic.runs.run import read_cohort, read_facts, read_kept_settings, read_settings
 from histonic.stages.predict.inherited import inherited_meaning, own_event_codings, require_same_follow_up
 from histonic.stages.predict.parts import pairs_of, tell_missing
-from histonic.stages.predict.predict import predict_by_bundle
+from histonic.stages.predict.pieces import predict_external
 from histonic.stages.predict.settings import ExternalKeywords, ExternalSettings
 from histonic.stages.predict.time_scale import require_same_time_scale
 
@@ -110,8 +110,7 @@ def external_test(
     if not resolved.times_differ:
         require_same_time_scale(read_cohort(resolved.run), cohort, resolved.labels)
     tell_missing(bundle, cohort.patients, listener)
-    fetch_maps(store, [name for each in cohort.patients for name in each.slide_ids], listener)
-    predictions = predict_by_bundle(bundle, cohort.patients, store.map, resolved.device, listener).values
+    predictions = predict_external(resolved, bundle, store, cohort.patients, listener)
     fold = Fold(EXTERNAL_FOLD, (), (), cohort.patients)
     with replacing_folder(out) as partial:
         store_copies(resolved, partial)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from histonic.core.places.frames import GivenTable, GivenTableOrNone, TableLike
 from histonic.core.places.urls import GivenPlace, GivenSlides, PlaceLike, SlidesLike
-from histonic.core.settings import GivenPath
+from histonic.core.settings import CLUSTER, Cluster, GivenPath
 from histonic.core.task import MOST_TARGETS, EventCodes
 from histonic.core.units import LARGEST_ENLARGEMENT
 from histonic.data.tables.settings import (
@@ -49,6 +49,7 @@ class ExternalSettings(LabelSettings):
         description="Its survival times are meant to be more than ten times those of the run, or a tenth.",
     )
     device: str = Field(default="auto", description="auto, cpu or cuda.")
+    cluster: Cluster = CLUSTER
 
 
 class PredictSettings(SlideListSettings):
@@ -106,3 +107,4 @@ class ExternalKeywords(LabelKeywords, total=False):
     event_of_interest: str | Sequence[str]
     times_differ: bool
     device: str
+    cluster: str | None

@@ -6,10 +6,10 @@ prints the addresses of the server (moto) and of the proxy, and serves until its
 proxy is asked under ``/-/`` is for itself: ``/-/rate?0.1`` sets the share of requests that go wrong,
 ``/-/counts`` answers what it did so far, as JSON.
 
-Faults, each as likely as the others: ``503`` SlowDown and ``cut before``: nothing done; ``cut in the upload``:
-the connection ends while the body is read; ``half stored``: half of the body is written and the connection
-ends, which S3 itself never does; ``lost answer``: done, but no answer comes; ``cut answer``: done, and half of
-the answer comes; ``slow``: a pause before the answer.
+Faults, each as likely as the others: ``503`` SlowDown and ``cut before``: nothing done; ``cut in the
+upload``: the connection ends while the body is read; ``half stored``: half of the body is written and the
+connection ends, which S3 itself never does; ``lost answer``: done, but no answer comes; ``cut answer``: done,
+and half of the answer comes; ``slow``: a pause before the answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stores in an S3 server that fails: is anything lost, half-published or published twice, and what is its cost?
+"""Stores in an S3 server that fails: is anything lost, half-published or published twice? What does it cost?
 
     python benchmarks/object_store.py [--slides 40] [--rate 0.15] [--kills 4] [--write]
 

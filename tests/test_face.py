@@ -67,6 +67,7 @@ NAMES = [
     "load_encoder",
     "make_pool",
     "open_slide",
+    "open_store",
     "predict",
     "project",
     "recipe",

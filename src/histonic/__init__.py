@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from histonic.core.notebooks.progress import NotebookProgress
     from histonic.core.progress import Listener, Listeners, Measures
     from histonic.core.task import Task
+    from histonic.data.maps.remote.opening import open_store
     from histonic.data.maps.store import Store
     from histonic.encoders.base import load_encoder
     from histonic.encoders.session import register_encoder
@@ -140,6 +141,7 @@ _HOMES = {
     "load_encoder": "histonic.encoders.base",
     "make_pool": "histonic.stages.encoder.pool",
     "open_slide": "histonic.slides.base",
+    "open_store": "histonic.data.maps.remote.opening",
     "predict": "histonic.stages.predict.predict",
     "project": "histonic.stages.project.project",
     "recipe": "histonic.stages.study.recipe",
@@ -223,6 +225,7 @@ __all__ = [
     "load_encoder",
     "make_pool",
     "open_slide",
+    "open_store",
     "predict",
     "project",
     "recipe",

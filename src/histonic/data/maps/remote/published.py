@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from histonic.core.documents import SealedDocument, is_changed, parse_document
-from histonic.core.errors import OutputError, StoreError
+from histonic.core.errors import ObjectStoreError, OutputError, StoreError
 from histonic.core.files import replacing_folder
 from histonic.core.objects.objects import Objects
 from histonic.core.processes.owners import Owner
@@ -269,14 +269,21 @@ def leftovers(objects: Objects, older_than_s: float) -> list[str]:
     listed = objects.listed(DATA)
     # The maps are read after the list was made: a version published meanwhile is then named.
     names = sorted({each.key.removeprefix(DATA).split("/")[0] for each in listed})
-    used = set()
-    for published in objects.together(lambda name: read_pointer(objects, name), names):
-        if published is not None:
-            used.add(published[0].prefix())
+
+    def prefix_of(name: str) -> str | None:
+        try:
+            read = read_pointer(objects, name)
+        except ObjectStoreError:
+            raise
+        except StoreError:
+            return f"{DATA}{name}/"  # it may be any of its versions
+        return None if read is None else read[0].prefix()
+
+    used = tuple(filter(None, objects.together(prefix_of, names)))
     newest: dict[str, float] = {}
     for each in listed:
         prefix = "/".join(each.key.split("/")[:3]) + "/"
         newest[prefix] = max(newest.get(prefix, 0.0), each.modified)
     late = objects.now() - older_than_s
-    dropped = {prefix for prefix, at in newest.items() if prefix not in used and at < late}
+    dropped = {prefix for prefix, at in newest.items() if not prefix.startswith(used) and at < late}
     return [each.key for each in listed if "/".join(each.key.split("/")[:3]) + "/" in dropped]

@@ -1,0 +1,95 @@
+"""Every byte in an object store is looked at; damage can be removed, a silent server is not damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fixtures.objects import HeldObjects, objects_in
+from fixtures.stores import fake_slide
+from histonic.app.cli import histonic
+from histonic.core.errors import ObjectStoreError
+from histonic.core.objects import objects as module
+from histonic.data.maps.remote.published import publish_map, read_pointer
+from histonic.data.maps.writer import write_map
+from histonic.encoders.base import load_encoder
+from histonic.stages.verify.verify import verify
+
+URL = "s3://bucket/store"
+
+
+@pytest.fixture(autouse=True)
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HeldObjects:
+    held = HeldObjects()
+    monkeypatch.setattr(module, "system_of", lambda url: held)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    for number, name in enumerate(("a", "b")):
+        codes = np.random.default_rng(number).normal(size=(3, 4, 4)).astype(np.float16)
+        write_map(tmp_path / f"{name}.zarr", fake_slide(name, codes, np.ones((4, 4), bool)))
+        publish_map(objects_in(held), tmp_path / f"{name}.zarr")
+    load_encoder("colour").save(tmp_path / "encoder.safetensors")
+    held.put("encoder.safetensors", (tmp_path / "encoder.safetensors").read_bytes())
+    return held
+
+
+def flip(system: HeldObjects, key: str) -> None:
+    data, at = system.held[key]
+    system.held[key] = data[:9] + bytes([data[9] ^ 1]) + data[10:], at
+
+
+def test_a_store_as_written_has_no_fault_and_is_left_alone(system: HeldObjects, tmp_path: Path) -> None:
+    before = dict(system.held)
+    (found,) = verify(paths=[URL], repair=True)
+    assert (str(found.path), found.kind, found.checked, found.faults) == (URL, "store", 3, ())
+    assert system.held == before and not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("what", ["a chunk", "that it is there", "a file that is gone"])
+def test_damage_is_named_and_removed_if_asked(system: HeldObjects, what: str) -> None:
+    read = read_pointer(objects_in(system), "a")
+    assert read is not None
+    chunk = read[0].prefix() + "features/c/0/0/0"
+    if what == "a chunk":
+        flip(system, chunk)
+    elif what == "that it is there":
+        flip(system, "maps/a.json")
+    else:
+        del system.held[chunk]
+    shown = CliRunner().invoke(histonic, ["verify", URL])
+    assert shown.exit_code == 1 and f"damaged  {URL}/maps/a.json" in shown.output, shown.output
+    shown = CliRunner().invoke(histonic, ["verify", URL, "--repair"])
+    assert shown.exit_code == 0 and "removed" in shown.output
+    assert not [key for key in system.held if "/a/" in key or key == "maps/a.json"]
+    assert verify(paths=[URL])[0].faults == ()
+
+
+def test_a_damaged_encoder_is_named(system: HeldObjects) -> None:
+    system.put("encoder.safetensors", b"no encoder")
+    (fault,) = verify(paths=[URL], repair=True)[0].faults
+    assert str(fault.path) == f"{URL}/encoder.safetensors" and not fault.was_removed
+
+
+def test_what_writers_left_is_told_and_removed_a_day_later(system: HeldObjects) -> None:
+    system.put("data/a/v-killed/features/c/0/0/0", b"half")
+    system.put("data/c/v-killed/zarr.json", b"{}")
+    assert "left by writers" not in CliRunner().invoke(histonic, ["verify", URL, "--repair"]).output
+    assert len([key for key in system.held if "v-killed" in key]) == 2, "they may be at work"
+    system.ahead_s = 90_000
+    shown = CliRunner().invoke(histonic, ["verify", URL])
+    assert shown.exit_code == 0 and "2 files were left by writers that ended" in shown.output
+    CliRunner().invoke(histonic, ["verify", URL, "--repair"])
+    assert not [key for key in system.held if "v-killed" in key]
+
+
+def test_a_server_that_does_not_answer_is_no_damage(
+    system: HeldObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_WAIT_S", 0.0)
+    before = dict(system.held)
+    system.fault = lambda method, key: "before" if method == "get" else ""
+    with pytest.raises(ObjectStoreError):
+        verify(paths=[URL], repair=True)
+    assert system.held == before

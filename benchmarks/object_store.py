@@ -89,7 +89,11 @@ class Service:
             "AWS_DEFAULT_REGION": "us-east-1",
         }
         home.mkdir(exist_ok=True)
-        place = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "HOME": str(home), "OMP_NUM_THREADS": "1"}
+        place = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "HISTONIC_CACHE": str(home),
+            "OMP_NUM_THREADS": "1",
+        }
         return {**os.environ, **keys, **place}
 
     def end(self) -> None:
@@ -104,7 +108,7 @@ def command(*words: str) -> list[str]:
 
 
 def compress(slides: Path, out: str, *more: str) -> list[str]:
-    return command("compress", str(slides), "--encoder", "colour", "--out", out, *more)
+    return command("compress", str(slides), "--encoder", "colour", "--engine", "eager", "--out", out, *more)
 
 
 def timed(words: Sequence[str], environment: dict[str, str], count: int) -> float:
@@ -121,7 +125,7 @@ def timed(words: Sequence[str], environment: dict[str, str], count: int) -> floa
 def run_with_kills(
     words: list[str], environment: dict[str, str], kills: int, log: Path, rng: random.Random
 ) -> tuple[int, int]:
-    """Two runs at a time, killed and started again until both have ended by themselves; kills and failures."""
+    """Two runs at a time, killed and started again until both have ended; kills, and runs that gave up."""
     killed = failed = 0
     with log.open("wb") as file:
 
@@ -166,8 +170,8 @@ def published(environment: dict[str, str], url: str) -> dict[str, str]:
         "from histonic.core.places.urls import Url; "
         "from histonic.data.maps.remote.published import MAPS, leftovers, read_pointer; "
         "o = Objects(Url(sys.argv[1])); names = [e.key[5:-5] for e in o.listed(MAPS)]; "
-        "print(json.dumps([{n: read_pointer(o, n)[0].facts['content'] for n in names}, len(leftovers(o, -1)), "
-        "[e.key for e in o.listed('claims/')]]))"
+        "maps = {n: read_pointer(o, n)[0].facts['content'] for n in names}; "
+        "print(json.dumps([maps, len(leftovers(o, -1)), [e.key for e in o.listed('claims/')]]))"
     )
     said = subprocess.run(
         [sys.executable, "-c", code, url], env=environment, capture_output=True, text=True, check=True
@@ -269,6 +273,7 @@ def measure(
         wrong.append(f"only {killed} kills")
     if sum(faults.values()) < LEAST_FAULTS:
         wrong.append(f"only {sum(faults.values())} faults")
+    lost = sum(found.get(name) != wanted[name] for name in wanted)
     kinds = [f"{number} {name}" for name, number in sorted(faults.items())]
     per_map = {kind: number / count for kind, number in sorted(before["requests"].items())}
     lines = [
@@ -279,7 +284,7 @@ def measure(
         "| | |",
         "|---|---|",
         f"| faults | {sum(faults.values())}: {', '.join(kinds)} |",
-        f"| maps lost, wrong or other than in the folder | {sum(found.get(n) != wanted[n] for n in wanted)} |",
+        f"| maps lost, wrong or other than in the folder | {lost} |",
         f"| maps published twice | {len(twice)} |",
         f"| reads of maps meanwhile, and of them half-published | {seen}, {half} |",
         f"| faults found by `histonic verify` | {verified.stdout.strip().rsplit(', ', 1)[-1]} |",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from histonic.core.objects.answers import (
     LASTING,
     code_of,
@@ -13,9 +15,7 @@ from histonic.core.objects.answers import (
 
 
 class _OfService(Exception):
-    def __init__(self) -> None:
-        super().__init__("slow down")
-        self.response = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
+    response: ClassVar = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
 
 
 def test_the_answer_is_found_behind_other_errors() -> None:

@@ -41,7 +41,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HeldObjects:
         return held if url.scheme == "s3" else original(url)
 
     monkeypatch.setattr(module, "system_of", found)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "home"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return held
 

@@ -25,7 +25,7 @@ URL = "s3://bucket/store"
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HeldObjects:
     held = HeldObjects()
     monkeypatch.setattr(module, "system_of", lambda url: held)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "home"))
     for number, name in enumerate(("a", "b")):
         codes = np.random.default_rng(number).normal(size=(3, 4, 4)).astype(np.float16)
         write_map(tmp_path / f"{name}.zarr", fake_slide(name, codes, np.ones((4, 4), bool)))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from histonic.core.places.cache import kept_in
 from histonic.encoders.base import Encoder, EncoderSpec
 from histonic.encoders.engines.machine import machine_kind
 from histonic.encoders.engines.pool import Codes, Encode, Tiles
@@ -28,11 +29,7 @@ class CannotCompile(Exception):
 
 def cache_folder() -> Path:
     """Where compiled encoders are kept: ``HISTONIC_CACHE``, or the user's cache folder."""
-    given = os.environ.get("HISTONIC_CACHE")
-    if given:
-        return Path(given) / "compiled"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "histonic" / "compiled"
+    return kept_in("compiled")
 
 
 def library_path(fingerprint: str, batch: int) -> Path:

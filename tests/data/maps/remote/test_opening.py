@@ -25,7 +25,7 @@ pytest.importorskip("fsspec")
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "home"))
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 from histonic.core.errors import ObjectStoreError, StoreError
 from histonic.core.files import replacing_file, write_json, write_text
 from histonic.core.objects.objects import Objects
+from histonic.core.places.cache import kept_in
 from histonic.core.places.urls import Url
 from histonic.core.progress import Progress
 from histonic.data.maps.failures import names_a_file
@@ -39,8 +40,6 @@ LISTING = "maps.json"
 """Names of the maps, for servers that list nothing."""
 BESIDE = ("encoder.safetensors", "heads.safetensors", "settings.yaml", "engine.json", "tissue.csv")
 """What lies beside the maps."""
-CACHE = Path(".cache") / "histonic" / "stores"
-"""Below the home folder: where copies are kept."""
 MAPS_AT_A_TIME = 4
 CHANGES = 3
 """So often a map may be replaced while it is read."""
@@ -55,7 +54,7 @@ def copy_folder(url: Url) -> Path:
     """
     shown = str(url).rstrip("/")
     name = re.sub(r"[^\w.-]+", "_", shown.rpartition("/")[2])[:60].lstrip(".") or "store"
-    return Path.home() / CACHE / f"{name}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
+    return kept_in("stores") / f"{name}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
 
 
 def local_folder(place: Path | Url) -> Path:

@@ -42,7 +42,8 @@ def open_store(place: str | os.PathLike[str] | Url, *, joined: bool = False) -> 
     """Open a store in a folder, in an object store or behind a web server.
 
     Of a remote store the facts of all maps are read; a map itself is fetched once, when it is asked for,
-    compared with its hashes, and kept in ``~/.cache/histonic/stores``.
+    compared with its hashes, and kept in ``~/.cache/histonic/stores`` (``HISTONIC_CACHE`` names another
+    place).
 
     Args:
         place: A folder, or ``s3://bucket/prefix``, ``gs://...``, ``https://...``.

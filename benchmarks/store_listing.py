@@ -93,8 +93,8 @@ def main() -> None:
     where = "--store STORE" if options.store else f"--maps {options.maps}"
     text = (
         f"# Listing and verifying {count:,} maps\n\nMade by `python benchmarks/store_listing.py {where} "
-        f"--write` on {os.cpu_count()} cores ({platform.machine()}), on which much else was running; maps of a few "
-        "tiles, on a local disk.\n\n"
+        f"--write` on {os.cpu_count()} cores ({platform.machine()}), on which much else ran; "
+        "maps of a few tiles, on a local disk.\n\n"
         "| what | processor, s | on the clock, s | processor, ms a map |\n| --- | --- | --- | --- |\n"
     ) + "".join(f"{line}\n" for line in lines)
     if options.write:

@@ -16,6 +16,8 @@ from histonic.core.errors import SettingsError, StoreError
 from histonic.core.grid import TileGrid
 from histonic.data.maps.store import Store
 from histonic.data.maps.writer import write_map
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.compress import compress
 from histonic.stages.exchange.exporting import export_features
 from histonic.stages.exchange.importing import import_features
 
@@ -146,3 +148,22 @@ def test_spatialdata_reads_what_is_written(store: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(read.shapes["tiles"].geometry.bounds["minx"], cells[:, 1] * 64 / 0.2431)
     matched = spatialdata.match_element_to_table(read, "tiles", "example_tiles")
     assert len(matched[1]) == len(cells)
+
+
+@pytest.mark.long
+def test_wsidata_opens_what_is_written_beside_its_slide(tmp_path: Path) -> None:
+    wsidata = pytest.importorskip("wsidata", reason="wsidata is part of the extra long")
+    image = np.random.default_rng(0).integers(100, 200, (900, 1100, 3)).astype(np.uint8)
+    write_pyramid(tmp_path / "slides" / "a.tif", image, mpp=0.5)
+    values = {"slides": [tmp_path / "slides"], "encoder": "colour", "tissue": "all"}
+    compress(**values, out=tmp_path / "store")
+    export_features(store=tmp_path / "store", to="spatialdata", out=tmp_path / "out")
+    opened = wsidata.open_wsi(tmp_path / "slides" / "a.tif", store=str(tmp_path / "out" / "a.zarr"))
+    slide = Store.open(tmp_path / "store").map("a")
+    cells = np.argwhere(slide.mask)
+    spec = opened.tile_spec("tiles")
+    assert (spec.width, spec.mpp) == (128, 0.5)
+    found = opened.fetch.features_anndata("colour")  # what LazySlide's tools begin with
+    np.testing.assert_array_equal(found.X, slide.features[:][:, cells[:, 0], cells[:, 1]].T)
+    tile = next(iter(opened.iter.tile_images("tiles")))
+    assert (tile.x, tile.y) == (cells[0, 1] * 128, cells[0, 0] * 128) and tile.image.shape == (128, 128, 3)

@@ -186,7 +186,20 @@ def test_what_another_run_did_meanwhile_is_not_done_again(
 
     monkeypatch.setattr(system, "put", meanwhile)
     result = compress(slides=[slides], encoder="mean-rgb", out=URL)
-    assert (result.done, result.skipped) == ([], ["s0", "s1", "s2", "s3"]), (result, system.asked)
+    assert (result.done, result.skipped) == ([], ["s0", "s1", "s2", "s3"]), result
+
+
+def test_looks_at_the_store_harm_no_map_that_is_being_written(
+    slides: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = destination.RemoteDestination.publish
+
+    def publish(self: destination.RemoteDestination, slide_id: str) -> None:
+        self.gather()
+        original(self, slide_id)
+
+    monkeypatch.setattr(destination.RemoteDestination, "publish", publish)
+    assert len(compress(slides=[slides], encoder="mean-rgb", out=URL).done) == 4
 
 
 def test_over_http_nothing_is_written(slides: Path) -> None:

@@ -342,7 +342,7 @@ class _Job:
         total, seen, shown = int(opened.mask.sum()), 0, 0
         batches = Batches(events)
         focus = np.full(opened.mask.shape, np.nan, np.float32)
-        target = map_folder(self.folder, slide_id)
+        target = map_folder(self.destination.own, slide_id)
         for note in filter(None, (opened.reader.note, opened.note)):
             progress.say(f"{slide_id}: {note}")
         if opened.slide.stain is not None and opened.slide.stain.left:
@@ -372,7 +372,7 @@ class _Job:
                 stored = stored_quality(opened.judged, quality, int(blurred.sum()))
                 writer.finish(self._facts(opened, stored))
                 # Now, so that the picture never shows other cells than the map beside it.
-                write_thumbnail(self.folder, slide_id, opened.draw())
+                write_thumbnail(self.destination.own, slide_id, opened.draw())
             self.destination.publish(slide_id)
         except SlideEnded as ended:
             self._record(ended.failed, result, progress, shown)

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from histonic.core.claims import Claims
@@ -24,6 +24,8 @@ from histonic.data.maps.remote.published import FAILURES, MAPS, ROUNDS, THUMBNAI
 from histonic.data.maps.store import MapFacts, map_folder, read_checked_facts, read_map_facts, thumbnail_path
 from histonic.stages.compress.settings import CompressSettings
 
+OWN = ".own"
+"""In the copy of an object store: what this run writes."""
 GLANCE_S = 60.0
 """Between two looks at all that other runs have published."""
 
@@ -33,18 +35,19 @@ class Destination:
 
     Args:
         place: As given.
-        folder: Where this run writes.
+        folder: Of it.
         claims: On the store.
 
     Attributes:
         place: As given.
-        folder: Where this run writes: the store itself.
+        folder: What is there already.
+        own: Where this run writes maps and their pictures: the store itself.
         claims: On the store.
     """
 
     def __init__(self, place: Path | Url, folder: Path, claims: Claiming) -> None:
         self.place = place
-        self.folder = folder
+        self.folder = self.own = folder
         self.claims = claims
 
     def read_facts(self, folder: Path) -> MapFacts:
@@ -62,7 +65,7 @@ class Destination:
         """Let the folder hold what other runs made of a slide."""
 
     def publish(self, slide_id: str) -> None:
-        """Let others see the map that was written into the folder."""
+        """Let others see a map that was written."""
 
     def publish_failure(self, slide_id: str) -> None:
         """Let others see the record of a slide that failed, and its picture."""
@@ -92,6 +95,8 @@ class RemoteDestination(Destination):
 
     def __init__(self, place: Url, mirror: Mirror, claims: Claiming) -> None:
         super().__init__(place, mirror.folder, claims)
+        # Apart from the copy, which may change while a map is written.
+        self.own = mirror.folder / OWN
         self._mirror = mirror
         self._objects = mirror.objects
         self._looked = time.monotonic()
@@ -112,15 +117,20 @@ class RemoteDestination(Destination):
 
     def publish(self, slide_id: str) -> None:
         """See :class:`Destination`."""
-        picture = thumbnail_path(self.folder, slide_id)
-        drawn = picture.read_bytes() if picture.is_file() else None
-        self._mirror.adopt(publish_map(self._objects, map_folder(self.folder, slide_id), drawn))
+        picture, written = thumbnail_path(self.own, slide_id), map_folder(self.own, slide_id)
+        try:
+            drawn = picture.read_bytes() if picture.is_file() else None
+            self._mirror.adopt(publish_map(self._objects, written, drawn))
+        finally:
+            shutil.rmtree(written, ignore_errors=True)
+            picture.unlink(missing_ok=True)
 
     def publish_failure(self, slide_id: str) -> None:
         """See :class:`Destination`."""
-        picture = thumbnail_path(self.folder, slide_id)
-        if slide_id not in self._mirror.maps and picture.is_file():
-            self._objects.put(f"{THUMBNAILS}{slide_id}.jpg", picture.read_bytes())
+        if slide_id not in self._mirror.maps:
+            with suppress(FileNotFoundError):
+                drawn = thumbnail_path(self.folder, slide_id).read_bytes()
+                self._objects.put(f"{THUMBNAILS}{slide_id}.jpg", drawn)
         record = failure_path(self.folder, slide_id)
         if record.is_file():
             self._objects.put(FAILURES + record.name, record.read_bytes())

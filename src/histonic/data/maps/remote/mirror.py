@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -63,7 +64,7 @@ def local_folder(place: Path | Url) -> Path:
 
 
 class Mirror:
-    """A remote store and its copy.
+    """A remote store and its copy; threads, and processes with one copy, may share it.
 
     Args:
         objects: The store.
@@ -80,6 +81,7 @@ class Mirror:
         self.folder = copy_folder(objects.url) if folder is None else folder
         self.maps: dict[str, PublishedMap] = {}
         self._state = self.folder / STATE
+        self._lock = threading.RLock()
         for made in (self.folder, self._state / MAPS, self._state / FAILURES):
             made.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -93,19 +95,23 @@ class Mirror:
             StoreError: It cannot be read, or is damaged.
             OutputError: The disk of this machine refuses.
         """
-        if not self.objects.can_list:
-            self._refresh_unlisted()
-        else:
-            tags = {
-                each.key.removeprefix(MAPS).removesuffix(".json"): each.tag
-                for each in self.objects.listed(MAPS)
-                if each.key.endswith(".json")
-            }
-            found = self.objects.together(lambda name: self._map(name, tags[name]), _usable(tags))
-            self._take(each for each in found if each is not None)
-            self._refresh_failures()
-        if beside:
-            self._refresh_beside()
+        with self._lock:
+            if self.objects.can_list:
+                self._refresh_listed()
+            else:
+                self._refresh_unlisted()
+            if beside:
+                self._refresh_beside()
+
+    def _refresh_listed(self) -> None:
+        tags = {
+            each.key.removeprefix(MAPS).removesuffix(".json"): each.tag
+            for each in self.objects.listed(MAPS)
+            if each.key.endswith(".json")
+        }
+        found = self.objects.together(lambda name: self._map(name, tags[name]), _usable(tags))
+        self._take(each for each in found if each is not None)
+        self._refresh_failures()
 
     def refresh_beside(self) -> None:
         """Fetch what lies beside the maps, and records of failures.
@@ -150,7 +156,7 @@ class Mirror:
         self.maps = {each.slide_id: each for each in found}
         for each in self.maps.values():
             self._show(each)
-        for folder in self.folder.glob("*.zarr"):
+        for folder in self.folder.glob("[!.]*.zarr"):  # others may be at work on what begins with a point
             if folder.name.removesuffix(".zarr") not in self.maps:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -164,10 +170,10 @@ class Mirror:
             write_text(known, published.version + FACTS_ONLY)
 
     def adopt(self, published: PublishedMap) -> None:
-        """Take note of a map that was just published; the copy then holds its facts alone."""
-        self.maps[published.slide_id] = published
-        write_text(map_folder(self.folder, published.slide_id) / VERSION_FILE, "")
-        self._show(published)
+        """Take note of a map that was just published."""
+        with self._lock:
+            self.maps[published.slide_id] = published
+            self._show(published)
 
     def look(self, slide_id: str) -> PublishedMap | None:
         """Look at one map alone.
@@ -175,14 +181,15 @@ class Mirror:
         Raises:
             StoreError: It cannot be read, or is damaged.
         """
-        read = read_pointer(self.objects, slide_id)
-        if read is None:
-            self.maps.pop(slide_id, None)
-            shutil.rmtree(map_folder(self.folder, slide_id), ignore_errors=True)
-            return None
-        self.maps[slide_id] = read[0]
-        self._show(read[0])
-        return read[0]
+        with self._lock:
+            read = read_pointer(self.objects, slide_id)
+            if read is None:
+                self.maps.pop(slide_id, None)
+                shutil.rmtree(map_folder(self.folder, slide_id), ignore_errors=True)
+                return None
+            self.maps[slide_id] = read[0]
+            self._show(read[0])
+            return read[0]
 
     def fetch(self, slide_ids: Collection[str] | None = None, progress: Progress | None = None) -> None:
         """Fetch the files of maps that the copy has not yet.

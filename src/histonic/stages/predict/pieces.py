@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from histonic.stages.predict.predict import predict_by_bundle
 from histonic.stages.predict.settings import ExternalSettings
 from histonic.training.executors.base import Job
 from histonic.training.executors.choice import open_executor
+from histonic.training.executors.pieces import Unstepped
 from histonic.training.executors.sending import paths_of, sendable
 
 MOST_PATIENTS = 32
@@ -94,31 +95,10 @@ def _predict_some(
     opened: _Opened, patients: tuple[Patient, ...], listener: Listener
 ) -> list[dict[str, FloatArray]]:
     listener.doing(_spoken(patients))
-    found = predict_by_bundle(opened.bundle, patients, opened.store.map, opened.device, _Quiet(listener))
+    found = predict_by_bundle(opened.bundle, patients, opened.store.map, opened.device, Unstepped(listener))
     listener.advance(len(patients))
     return found.values
 
 
 def _spoken(patients: tuple[Patient, ...]) -> str:
     return f"patients {patients[0].patient_id} to {patients[-1].patient_id}"
-
-
-class _Quiet(Listener):
-    """Passes on what is said; steps are of networks here, and of patients there."""
-
-    is_vital: ClassVar[bool] = True
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-
-    def advance(self, steps: int = 1, note: str = "") -> None:
-        """Tell that it goes on, by which a piece that nobody wants any more ends."""
-        self._listener.doing(note)
-
-    def say(self, line: str) -> None:
-        """Pass it on."""
-        self._listener.say(line)
-
-    def warn(self, line: str) -> None:
-        """Pass it on."""
-        self._listener.warn(line)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import yaml
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.files import hash_of, require_writable_folder, write_text
 from histonic.core.progress import Progress, heard
-from histonic.core.settings import StainNormalisation, StainSettings, make_settings
+from histonic.core.settings import StainNormalisation, StainSettings, make_settings, plain_settings
 from histonic.data.tables.issues import list_names
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.data.tilesets.tile_set import TileSet, check_across
@@ -28,6 +28,7 @@ from histonic.runs.run import read_kept_settings
 from histonic.stages.encoder.inputs import read_set
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
+from histonic.stages.transfer.pieces import open_trainings, train_all
 from histonic.stages.transfer.selection import with_changes
 from histonic.stages.transfer.settings import EvaluatorSettings
 from histonic.stages.transfer.tiles.encoding import encode_tiles
@@ -40,6 +41,7 @@ from histonic.stages.transfer.tiles.evaluated import (
     save_evaluated,
 )
 from histonic.training.devices import pick_device
+from histonic.training.executors.sending import sendable
 
 GIVEN = ("out", "sets", "tiles", "slides", "cache")
 """Settings of a training that the evaluator gives itself; a seed in base is the first of the seeds."""
@@ -75,12 +77,13 @@ class Evaluator:
         by_tiles: bool = True,
     ) -> None:
         self.settings = settings
+        self._wanted: dict[str, TrainEncoderSettings] | None = None
         self.progress = heard(progress)
         self.cache = settings.cache or settings.out / "cache"
         self.given = encoder_names(settings, taken)
         _require_own_folder(settings)
         require_writable_folder(settings.out)
-        kept = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=True, allow_unicode=True)
+        kept = yaml.safe_dump(plain_settings(settings), sort_keys=True, allow_unicode=True)
         write_text(settings.out / "settings.yaml", kept)
         if given := [key for key in settings.base if key in GIVEN]:
             raise SettingsError(
@@ -95,7 +98,8 @@ class Evaluator:
             raise SettingsError("Read 'sets'.", f"Two are named {twice[0]!r}.", "Give each its own name.")
         plain = self.training({}, seed=settings.base.get("seed", 0))
         self.first_seed = plain.seed
-        self.device = pick_device(plain.device)
+        # Of a cluster only the trainings: codes are made here.
+        self.device = pick_device(plain.device if settings.cluster is None else "auto")
         ready = [self.tiles(each, plain.tile_px, plain.mpp) for each in settings.sets]
         check_across(ready)
         for tiles in ready if by_tiles else ():
@@ -133,7 +137,8 @@ class Evaluator:
             "seed": seed,
             "cache": self.cache,
         }
-        return make_settings(TrainEncoderSettings, {**values, **given}, "the settings under 'base'")
+        made = make_settings(TrainEncoderSettings, {**values, **given}, "the settings under 'base'")
+        return made if self.settings.cluster is None else sendable(made, f"Train into {made.out}.")
 
     def train(
         self, changes: Mapping[str, Any], sets: Sequence[TileSetSettings], folder: str, seed: int
@@ -150,10 +155,51 @@ class Evaluator:
             The encoder's file.
         """
         out = self.settings.out / "runs" / slug(folder) / f"seed-{seed}"
+        if self._wanted is not None:
+            if not (out / "run.json").is_file():
+                self._wanted[str(out)] = self.training(changes, sets, out, seed)
+            return str(out / "encoder.safetensors")
         if not (out / "run.json").is_file():
             self.progress.say(f"{folder}, seed {seed}: training on {', '.join(each.name for each in sets)}")
         run = train_encoder(self.training(changes, sets, out, seed), progress=self.progress)
         return str(run / "encoder.safetensors")
+
+    def train_ahead(self, outcomes: Callable[[], Iterable[object]]) -> None:
+        """Train on a cluster, where one is named, what outcomes will need: found by taking them without.
+
+        Args:
+            outcomes: Gives them; while they are only rehearsed, encoders that are not there yet are awaited,
+                and evaluations empty but for those by which something is chosen.
+
+        Raises:
+            SettingsError: There is no such cluster.
+            ExecutorError: Nobody answers, or workers were lost again and again.
+        """
+        cluster = self.settings.cluster
+        if cluster is None:
+            return
+        device = self.training({}, seed=self.first_seed).device
+        with open_trainings(train_encoder, self.settings.out, cluster, device, self.progress) as executor:
+            while wanted := self._rehearse(outcomes):
+                train_all(executor, wanted, self.progress)
+
+    def _rehearse(self, outcomes: Callable[[], Iterable[object]]) -> dict[str, TrainEncoderSettings]:
+        wanted = self._wanted = {}
+        try:
+            for _ in outcomes():
+                pass
+        finally:
+            self._wanted = None
+        return wanted
+
+    @property
+    def awaited(self) -> int:
+        """How many encoders a rehearsal has found missing so far; 0 when it is earnest."""
+        return len(self._wanted or ())
+
+    def awaits(self, encoder: str) -> bool:
+        """Whether an encoder is still to be trained, in a rehearsal."""
+        return self._wanted is not None and str(Path(encoder).parent) in self._wanted
 
     def tiles(
         self, declared: TileSetSettings, tile_px: int, mpp: float, stain: StainNormalisation | None = None
@@ -211,6 +257,8 @@ class Evaluator:
         evaluate: Callable[[TileSet, npt.NDArray[np.float32]], list[Evaluated]],
     ) -> list[Evaluated]:
         """Predictions from the file of an earlier run with the same encoder, tiles and settings, or now."""
+        if self.awaits(encoder) or (self._wanted is not None and how.get("split") != "val"):
+            return []
         loaded = load_encoder(encoder, device=self.device)
         spec = loaded.spec
         tiles = self.tiles(declared, spec.tile_px, spec.mpp, spec.stain)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 from pydantic import Field, field_validator
 
 from histonic.core.places.urls import GivenPlace
-from histonic.core.settings import GivenPath, Settings
+from histonic.core.settings import CLUSTER, Cluster, GivenPath, Settings
 from histonic.data.tilesets.plan import TileSetSettings
 
 
@@ -38,6 +38,7 @@ class EvaluatorSettings(Settings):
         default=2000, ge=100, le=1_000_000, description="Resamples of the groups for 95 % intervals."
     )
     cache: Path | None = Field(default=None, description="Folder for decoded tiles; by default inside --out.")
+    cluster: Cluster = CLUSTER
 
 
 class TransferSettings(EvaluatorSettings):
@@ -141,6 +142,7 @@ class EvaluatorKeywords(TypedDict, total=False):
     equal_code_size: int | None
     resamples: int
     cache: GivenPath | None
+    cluster: str | None
 
 
 class TransferKeywords(EvaluatorKeywords, total=False):

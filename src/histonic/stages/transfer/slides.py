@@ -98,6 +98,8 @@ def study_slides(settings: StudyTasksSettings, progress: Progress | None = None)
     began = time.monotonic()
     evaluator = Evaluator(settings, progress, by_tiles=False)
     trials = list(_trials(evaluator, settings))
+    if settings.cohort.minutes is None:
+        evaluator.train_ahead(lambda: map(partial(_encoder_of, evaluator), trials))
     judged: list[Judged] = []
     waiting: list[Trial] = []
     for trial in trials:
@@ -237,6 +239,10 @@ def _of_count(
         yield Trial(Arm("curve", count, label), tuple(by_name[name] for name in names), {}, seed)
 
 
+def _encoder_of(evaluator: Evaluator, trial: Trial) -> str:
+    return trial.given or evaluator.train(trial.changes, trial.sets, trial.folder, trial.seed)
+
+
 def _judge(
     evaluator: Evaluator, settings: StudyTasksSettings, trial: Trial, *, only_finished: bool
 ) -> list[Judged] | None:
@@ -244,7 +250,7 @@ def _judge(
     kept = settings.out / "runs" / slug(trial.folder) / f"seed-{trial.seed}" / "encoder.safetensors"
     if only_finished and not trial.given and not kept.is_file():
         return None
-    encoder = trial.given or evaluator.train(trial.changes, trial.sets, trial.folder, trial.seed)
+    encoder = _encoder_of(evaluator, trial)
     cohort = settings.cohort
     store = settings.out / "stores" / _key(settings, trial, encoder, evaluator.first_seed)
     runs = {

@@ -89,6 +89,7 @@ def study_tasks(
         return study_slides(resolved, progress)
     evaluator = Evaluator(resolved, progress)
     subsets = _subsets(evaluator, resolved)
+    evaluator.train_ahead(lambda: _outcomes(evaluator, subsets))
     table = Table([*_outcomes(evaluator, subsets)], resolved.resamples)
     points = [make_point(table, row) for row in table.rows]
     trials = [

@@ -63,6 +63,7 @@ def transfer(
     resolved = resolve(TransferSettings, settings, values)
     evaluator = Evaluator(resolved, progress, [*resolved.variants, SCRATCH])
     design = _LeaveOut(resolved, evaluator)
+    evaluator.train_ahead(design.outcomes)
     table = Table([*design.outcomes()], resolved.resamples)
     rows, differences = table.outcome_facts(), compare_rows(table)
     reference = next(iter(resolved.variants), table.cells[0].row.encoder)
@@ -114,7 +115,9 @@ class _LeaveOut:
             for declared in self.settings.sets:
                 yield from self._outcomes(name, given, declared, "", seeds)
         for variant in self.settings.variants:
-            self.chosen[variant] = self._choose(variant)
+            if (chosen := self._choose(variant)) is None:
+                continue
+            self.chosen[variant] = chosen
             for declared in self.settings.sets:
                 label = self.chosen[variant][declared.name]["settings"]
                 for seed in seeds:
@@ -153,17 +156,21 @@ class _LeaveOut:
         folder = "/".join(part for part in (variant, label, f"without-{away}") if part)
         return self.evaluator.train(changes, self._others(declared), folder, seed)
 
-    def _choose(self, variant: str) -> dict[str, Any]:
+    def _choose(self, variant: str) -> dict[str, Any] | None:
         """Settings of a variant for each left-out set, by ranks on the tasks unrelated to it.
 
         Returns:
-            Set name -> ``{"settings": label, "mean_ranks": {label: rank}}``.
+            Set name -> ``{"settings": label, "mean_ranks": {label: rank}}``; None in a rehearsal, as long as
+            an encoder is missing by which it is chosen.
         """
         labels = list(self.grid)
         names = [declared.name for declared in self.settings.sets]
         if len(labels) == 1:
             return {name: {"settings": labels[0], "mean_ranks": {}} for name in names}
+        awaited = self.evaluator.awaited
         scores = {label: self._validation(variant, label) for label in labels}
+        if self.evaluator.awaited > awaited:
+            return None
         chosen = {}
         for declared in self.settings.sets:
             away = {each.name for each in self.evaluator.relatives(declared)}
@@ -188,7 +195,11 @@ class _LeaveOut:
         self, name: str, encoder: str, declared: TileSetSettings, label: str, seeds: Sequence[int]
     ) -> Iterator[Outcome]:
         """Outcomes of one encoder on one set, its codes frozen and its weights fine-tuned."""
-        tune = "finetuned" in self.settings.modes and can_be_tuned(encoder)
+        tune = (
+            "finetuned" in self.settings.modes
+            and not self.evaluator.awaits(encoder)
+            and can_be_tuned(encoder)
+        )
         for seed in seeds:
             if "frozen" in self.settings.modes:
                 for each in self.evaluator.frozen(encoder, declared, seed):

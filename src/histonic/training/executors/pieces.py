@@ -11,7 +11,7 @@ from logging.handlers import QueueHandler
 from typing import Any, ClassVar, TypeVar
 
 from histonic.core.errors import HistonicError
-from histonic.core.progress import Forwarding
+from histonic.core.progress import Forwarding, Listener
 from histonic.training.executors.base import Job, Message
 
 A = TypeVar("A")
@@ -68,6 +68,22 @@ class _Speaking(Forwarding):
 
     def pass_on(self, name: str, *words: Any) -> None:
         self._say(name, *words)
+
+
+class Unstepped(Forwarding):
+    """Passes on all but steps, where those of a piece are others than those of the whole job."""
+
+    is_vital: ClassVar[bool] = True
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def pass_on(self, name: str, *words: Any) -> None:
+        """As what is being worked on, by which a piece that nobody wants any more ends, too."""
+        if name in ("stage", "advance", "ended", "may_end_early"):
+            self._listener.doing(str(words[-1]) if name == "advance" else "")
+        else:
+            getattr(self._listener, name)(*words)
 
 
 class _Logging(QueueHandler):

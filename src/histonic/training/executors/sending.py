@@ -30,6 +30,8 @@ def sendable(settings: S, asked: str) -> S:
 def _sent(value: Any, name: str, asked: str) -> Any:
     if isinstance(value, Path):
         return value.resolve()
+    if isinstance(value, Settings):
+        return sendable(value, asked)
     if isinstance(value, tuple):
         return tuple(_sent(each, name, asked) for each in value)
     if isinstance(value, FrameTable) and value.copy is not None:

@@ -58,6 +58,18 @@ def test_the_extra_is_named_where_it_is_absent(monkeypatch: pytest.MonkeyPatch) 
     assert "histonic[cluster]" in raised.value.todo
 
 
+def test_the_sign_of_a_client_that_was_killed_is_taken_away(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from histonic.training.executors.connection import Sign; "
+    code += "Sign(Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    (left,) = tmp_path.iterdir()
+    sign, other = connection.Sign(tmp_path), connection.Sign(tmp_path)
+    assert set(tmp_path.iterdir()) == {sign.path, other.path} and left not in (sign.path, other.path)
+    sign.remove()
+    other.remove()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.long
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "CONNECT_S", 1.0)

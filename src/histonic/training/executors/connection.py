@@ -25,6 +25,7 @@ PACKAGES = ("histonic", "torch", "numpy", "scipy", "lightning-fabric", "distribu
 """The numbers depend on their versions, or the talk with the cluster does."""
 CONNECT_S = 10.0
 WAIT_S = 2.0
+SIGN = "-sign"
 GPU = "GPU"
 """The resource by which workers with a GPU are known: ``dask worker --resources GPU=1``."""
 ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?[^/\\\s]+:\d+/?|[a-z][a-z0-9+.-]*://\S+")
@@ -141,9 +142,13 @@ class Sign:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder.resolve() / f"{PARTIAL_PREFIX}{Owner.this().token()}"
+        self.path = folder.resolve() / f"{PARTIAL_PREFIX}{Owner.this().token()}{SIGN}"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            for left in folder.glob(f"{PARTIAL_PREFIX}*{SIGN}"):
+                owner = Owner.of(left.name.removeprefix(PARTIAL_PREFIX))
+                if owner is not None and owner.has_ended:
+                    left.unlink(missing_ok=True)
             self.path.touch()
         except OSError as error:
             raise output_error(self.path, error) from error

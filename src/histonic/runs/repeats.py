@@ -143,6 +143,7 @@ def _mean_measure(group: Sequence[Measure]) -> Measure:
         first.units,
         first.scale,
         partial(_mean_ends, group) if first.ends is not None else None,
+        first.undefined,
     )
 
 

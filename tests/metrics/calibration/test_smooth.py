@@ -7,6 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import special
 
+from histonic.metrics.calibration.probabilities import logits
 from histonic.metrics.calibration.smooth import FEWEST_OF_A_CLASS, smooth_calibration, spline_basis
 
 
@@ -89,3 +90,17 @@ def test_where_knots_fall_together_the_curve_is_straight() -> None:
     # A line through two places goes through the observed share at both.
     shares = np.where(chance < 0.5, positive[chance < 0.5].mean(), positive[chance > 0.5].mean())
     assert found.observed == pytest.approx(shares, abs=1e-9)
+
+
+def test_predictions_that_promise_far_too_much_have_a_curve() -> None:
+    """Newton's method would begin at their own slope, which is many times the one that fits."""
+    rng = np.random.default_rng(4)
+    x = 1.5 * rng.normal(size=300)
+    positive = rng.random(300) < special.expit(x)
+    chance = special.expit(8 * x)
+    found = smooth_calibration(positive, chance)
+    assert found is not None
+    fitted = sm.GLM(positive * 1.0, spline_basis(logits(chance)), family=sm.families.Binomial()).fit(
+        tol=1e-12
+    )
+    assert found.observed == pytest.approx(fitted.fittedvalues, abs=1e-6)

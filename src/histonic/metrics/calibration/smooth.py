@@ -122,7 +122,20 @@ def spline_basis(x: FloatArray) -> FloatArray:
 
 
 def _fitted(positive: BoolArray, design: FloatArray, start: FloatArray) -> FloatArray:
-    """Chances ``(B, n)`` of logistic regressions of ``positive`` ``(B, n)``; NaN without convergence."""
+    """Chances ``(B, n)`` of logistic regressions of ``positive`` ``(B, n)``; NaN without convergence.
+
+    Predictions that promise far too much begin so far from their curve that Newton's method loses its way;
+    it begins anew from no slope at all.
+    """
+    found = _from(positive, design, start)
+    lost = ~np.isfinite(found).all(axis=1)
+    if lost.any():
+        found[lost] = _from(positive[lost], design, np.zeros_like(start))
+    return found
+
+
+def _from(positive: BoolArray, design: FloatArray, start: FloatArray) -> FloatArray:
+    """The same by Newton's method from one place."""
     width = design.shape[1]
     weights = np.tile(start, (len(positive), 1))
     products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)

@@ -47,6 +47,7 @@ class Measure:
         scale: Where an interval by the jackknife is symmetric; None for one by the bootstrap.
         ends: The interval itself, or that there is none, for a metric that resampling does not suit; None for
             the others.
+        undefined: Why there may be no value.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Measure:
     units: int | None = None
     scale: Scale | None = None
     ends: Callable[[], Interval | None] | None = None
+    undefined: str = "predictions or outcomes do not vary"
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def _by_clusters(measure: Measure) -> Measure:
 
 def _score(measure: Measure, value: float, ends: _Ends) -> Score:
     if not np.isfinite(value):
-        note = _join(measure.note, "Undefined: predictions or outcomes do not vary.")
+        note = _join(measure.note, f"Undefined: {measure.undefined}.")
         return Score(measure.name, None, None, None, measure.chance, measure.higher_is_better, note)
     low, high = (None, None) if ends[0] is None else ends[0]
     note = _join(measure.note, ends[1])

@@ -159,7 +159,12 @@ def _smooth_measures(cases: _Labelled, found: SmoothCalibration | None) -> list[
                 f"noise alone, and in 95 of 100 cases no more than {found.by_noise_most[place]:.3f}."
             )
         statistic = partial(_same_for_all, value)
-        measures.append(Measure(name, statistic, None, higher_is_better=False, note=note, ends=lambda: None))
+        measures.append(
+            Measure(
+                name, statistic, None, higher_is_better=False, note=note, ends=lambda: None,
+                undefined="no smooth curve fits best, as where chances do not vary or separate the classes",
+            )
+        )  # fmt: skip
     return measures
 
 

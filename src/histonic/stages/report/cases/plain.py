@@ -149,10 +149,12 @@ def _number(value: float) -> str:
     """Two digits, without an exponent where that can be read.
 
     Example:
-        >>> _number(0.2), _number(12.34), _number(-0.00012)
-        ('0.20', '12', '-0.00012')
+        >>> _number(0.2), _number(12.34), _number(-0.00012), _number(123.4)
+        ('0.20', '12', '-0.00012', '123')
     """
     if value == 0:
         return "0"
+    if abs(value) >= 99.5:
+        return f"{value:.0f}"
     text = f"{value:#.2g}"
     return text.rstrip(".") if "e" not in text else f"{value:.2g}"

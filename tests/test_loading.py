@@ -12,7 +12,7 @@ import pytest
 
 THIRD_PARTY = {
     *("PIL", "aiohttp", "click", "filelock", "fsspec", "h5py", "imagecodecs", "jinja2", "lifelines"),
-    *("lightning_fabric", "pydicom", "s3fs", "starlette", "uvicorn", "wsidicom"),
+    *("dask", "distributed", "lightning_fabric", "pydicom", "s3fs", "starlette", "uvicorn", "wsidicom"),
     *("matplotlib", "numpy", "openpyxl", "openslide", "pandas", "pyarrow", "pydantic", "rich", "safetensors"),
     *("scipy", "simplejpeg", "sklearn", "tensorboard", "tifffile", "timm", "torch", "torchvision", "yaml"),
     *("zarr",),

@@ -334,8 +334,8 @@ def test_twenty_readers_for_a_minute_take_no_more_memory(
     half = len(memory) // 2
     print(
         f"{sum(counts)} tiles; {filling[0]:.0f} MB at first, {filling[-1]:.0f} after {full - began:.0f} s "
-        f"with a full cache, {memory[half]:.0f} and {memory[-1]:.0f} after {LOAD_S / 2:.0f} and {LOAD_S:.0f} s "
-        "more"
+        f"with a full cache, {memory[half]:.0f} and {memory[-1]:.0f} after {LOAD_S / 2:.0f} and {LOAD_S:.0f} "
+        "s more"
     )
     assert not failed and min(counts) > 0
     assert max(memory[half:]) <= max(memory[:half]) + 30, memory

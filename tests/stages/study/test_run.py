@@ -494,7 +494,7 @@ def killed(file: Path, is_time: Callable[[], bool]) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "histonic", "run", str(file)], stderr=subprocess.DEVNULL
     ) as run:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while not is_time() and run.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert run.poll() is None, "it ended before it could be killed"

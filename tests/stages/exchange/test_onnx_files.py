@@ -27,8 +27,8 @@ TASKS = (
     Task("os", "survival", ("time", "event")),
 )
 SIZE, SIDE = 6, 20
-NETWORKS = ("convnet", "abmil", "mean", "max", "clam", "dsmil", "transmil", "votes")
-"""All aggregators but 'streaming'."""
+NETWORKS = ("convnet", "abmil", "mean", "max", "clam", "dsmil", "transmil")
+"""All aggregators but 'votes' and 'streaming', which are refused."""
 
 
 def a_bundle(folder: Path, aggregator: str) -> Path:
@@ -91,6 +91,15 @@ def test_onnxruntime_gives_the_codes_of_an_encoder(tmp_path: Path) -> None:
     tiles = np.random.default_rng(3).integers(0, 256, (5, 128, 128, 3), dtype=np.uint8)
     (found,) = session.run(None, {"tiles": tiles})
     np.testing.assert_allclose(found, encoder.encode(tiles), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.long
+def test_votes_of_which_onnxruntime_gives_other_numbers_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(SettingsError, match="onnxruntime gives other numbers"):
+        export_onnx(model=a_bundle(tmp_path / "bundle", "votes"), out=tmp_path / "onnx")
+    assert not list((tmp_path / "onnx").glob("*.onnx"))
 
 
 def test_an_aggregator_that_a_graph_cannot_say_is_refused_by_name(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from histonic.core.places.urls import Url
 from histonic.core.processes.owners import Owner
 from histonic.core.progress import Progress, warn
 from histonic.data.maps.failures import failure_path
-from histonic.data.maps.remote.mirror import BESIDE, LISTING, Mirror
+from histonic.data.maps.remote.mirror import BESIDE, ENGINE_FILE, LISTING, Mirror
 from histonic.data.maps.remote.published import FAILURES, MAPS, ROUNDS, THUMBNAILS, publish_map
 from histonic.data.maps.store import MapFacts, map_folder, read_checked_facts, read_map_facts, thumbnail_path
 from histonic.stages.compress.settings import CompressSettings
@@ -101,6 +101,7 @@ class RemoteDestination(Destination):
         self._objects = mirror.objects
         self._looked = time.monotonic()
         self._shared: dict[str, str] = {}
+        self._shares_engine = False
 
     def read_facts(self, folder: Path) -> MapFacts:
         """The facts of a map, which came with a hash of their own."""
@@ -117,6 +118,8 @@ class RemoteDestination(Destination):
 
     def publish(self, slide_id: str) -> None:
         """See :class:`Destination`."""
+        if not self._shares_engine:  # known since the first tiles, and wanted by runs that begin now
+            self.share()
         picture, written = thumbnail_path(self.own, slide_id), map_folder(self.own, slide_id)
         try:
             drawn = picture.read_bytes() if picture.is_file() else None
@@ -152,6 +155,7 @@ class RemoteDestination(Destination):
                 if self._shared.get(name) != digest:
                     self._objects.put(name, data)
                     self._shared[name] = digest
+        self._shares_engine = ENGINE_FILE in self._shared
 
     def gather(self) -> None:
         """See :class:`Destination`."""

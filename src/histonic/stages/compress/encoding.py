@@ -21,6 +21,7 @@ from histonic.core.objects.objects import Objects
 from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, say_detail
 from histonic.core.settings import Engine, Precision
+from histonic.data.maps.remote.mirror import ENGINE_FILE
 from histonic.data.maps.remote.published import first_facts
 from histonic.data.maps.store import Store
 from histonic.encoders.base import Encoder, encoder_spec
@@ -30,8 +31,6 @@ from histonic.stages.compress.reading import Closed, Event, Failed, Tiles
 from histonic.stages.compress.settings import CompressSettings
 from histonic.training.devices import pick_device
 
-ENGINE_FILE = "engine.json"
-"""In a store: the engine that its first run chose, so that others go on with it."""
 PARTS_A_WORKER = 2
 """Parts that lie ready for each thread, so that none waits for the next batch."""
 Codes = npt.NDArray[np.float32]

@@ -39,7 +39,9 @@ STATE = ".remote"
 """In the copy: what the remote store said, by object."""
 LISTING = "maps.json"
 """Names of the maps, for servers that list nothing."""
-BESIDE = ("encoder.safetensors", "heads.safetensors", "settings.yaml", "engine.json", "tissue.csv")
+ENGINE_FILE = "engine.json"
+"""In a store: the engine that its first run chose, so that others go on with it."""
+BESIDE = ("encoder.safetensors", "heads.safetensors", "settings.yaml", ENGINE_FILE, "tissue.csv")
 """What lies beside the maps."""
 MAPS_AT_A_TIME = 4
 CHANGES = 3

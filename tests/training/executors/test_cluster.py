@@ -125,6 +125,14 @@ def test_a_lost_worker_s_piece_is_done_again_and_a_lost_scheduler_is_told(
                 killed = True
         assert found == [f"SLOW {number}" for number in range(24)]
         assert any("was lost, and it is begun again on worker tcp" in line for line in heard.lines)
+        # All workers are lost, and then another one comes.
+        waiting = executor.submit("slow again")
+        while not any(task for task in executor._client.processing().values()):
+            time.sleep(0.02)
+        for each in cluster.workers[1:]:
+            each.kill()
+        cluster.start_worker()
+        assert waiting.result(timeout=120) == "SLOW AGAIN"
         cluster.scheduler.kill()
         with pytest.raises(ExecutorError, match=r"scheduler of the cluster .* was lost"):
             list(executor.results(["slow"]))
@@ -136,7 +144,7 @@ def test_gpus_are_asked_for_by_worker_resources(tmp_path: Path) -> None:
         job = Job("Do pieces.", partial(prepare, tmp_path), do)
         with ClusterWorkers(job, None, str(cluster.file), "auto", [], tmp_path) as executor:
             assert executor._device == "cuda"
-            assert executor._resources == {"histonic": 1, "GPU": 1}
+            assert executor._resources == {"GPU": 1}
 
 
 def kill_when(there: str, folder: Path, process: subprocess.Popen[bytes], number: int) -> None:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 R = TypeVar("R")
-ONE = "histonic"
-"""Resource of a worker, of which a piece takes all: torch's threads, seeds and modes are of a process."""
 COUNT_S = 5.0
 """Between two looks at how many workers there are."""
 POST_S = 0.3
@@ -81,7 +79,6 @@ class ClusterWorkers(Executor[A, R]):
             paths = [path.resolve() for path in reads]
             connection.require_seen(self._client, asked, paths, self._sign.path)
             self._device = connection.device_of(self._client, device, asked)
-            self._client.register_plugin(_plugin(), name=ONE)
             self._client.subscribe_topic(self._topic, self._hear_of)
             self._order = _Order(
                 asked,
@@ -97,7 +94,7 @@ class ClusterWorkers(Executor[A, R]):
         except BaseException:
             self._end()
             raise
-        self._resources = {ONE: 1, **({connection.GPU: 1} if self._device == "cuda" else {})}
+        self._resources = {connection.GPU: 1} if self._device == "cuda" else None
         say_detail(listener, f"{self.slots} workers of the cluster {cluster}, on {self._device}")
 
     @property
@@ -216,19 +213,8 @@ class _Order:
 
 _PREPARED = Prepared()
 _ONE_AT_A_TIME = threading.Lock()
-
-
-def _plugin() -> Any:
-    """Gives every worker of now and later the resource of which a piece takes all."""
-    from distributed import WorkerPlugin
-
-    class OneAtATime(WorkerPlugin):  # type: ignore[misc]
-        name = ONE
-
-        async def setup(self, worker: Any) -> None:
-            await worker.set_resources(**{ONE: 1})
-
-    return OneAtATime()
+"""Torch's threads, seeds and modes are of a process. No resource of Dask's does this: one that is given to a
+worker after it has joined is not looked at for pieces that were waiting for any worker."""
 
 
 def _do_on_worker(order: _Order, number: int, piece: Any) -> Any:

@@ -230,9 +230,9 @@ def working_copy(url: Url) -> Iterator[Mirror]:
     folder = partial_path(above / "histonic-store")
     try:
         clear_partials(above)
-        mirror = Mirror(objects, folder)
     except OSError as error:
         raise output_error(folder, error) from error
+    mirror = Mirror(objects, folder)
     try:
         mirror.refresh()
         yield mirror

@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.objects import HeldObjects, objects_in
 from fixtures.stores import fake_slide
-from histonic.core.errors import ObjectStoreError, StoreError
+from histonic.core.errors import ObjectStoreError, OutputError, StoreError
 from histonic.core.places.urls import Url
 from histonic.data.maps.remote.mirror import Mirror, copy_folder, local_folder
 from histonic.data.maps.remote.published import PublishedMap, pointer_key, publish_map
@@ -181,6 +181,12 @@ def test_copies_lie_apart_by_url_and_hold_no_secret() -> None:
     assert copy_folder(Url("https://me:secret@host/store?key=1")) == copy_folder(Url("https://host/store"))
     assert local_folder(Path("store")) == Path("store")
     assert copy_folder(Url("s3://bucket")).name.startswith("bucket-")
+
+
+def test_a_copy_that_cannot_be_written_is_said(system: HeldObjects, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="A file stands where a folder is needed"):
+        Mirror(objects_in(system), tmp_path / "file" / "copy")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of its own")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from histonic.core.errors import ObjectStoreError, StoreError
-from histonic.core.files import replacing_file, write_json, write_text
+from histonic.core.files import output_error, replacing_file, write_json, write_text
 from histonic.core.objects.objects import Objects
 from histonic.core.places.cache import kept_in
 from histonic.core.places.urls import Url
@@ -76,6 +76,9 @@ class Mirror:
         objects: The store.
         folder: The copy.
         maps: What is there, by slide, since it was last looked at.
+
+    Raises:
+        OutputError: The copy cannot be written.
     """
 
     def __init__(self, objects: Objects, folder: Path | None = None) -> None:
@@ -84,8 +87,11 @@ class Mirror:
         self.maps: dict[str, PublishedMap] = {}
         self._state = self.folder / STATE
         self._lock = threading.RLock()
-        for made in (self.folder, self._state / MAPS, self._state / FAILURES):
-            made.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            for made in (self.folder, self._state / MAPS, self._state / FAILURES):
+                made.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise output_error(self.folder, error) from error
 
     def refresh(self, *, beside: bool = True) -> None:
         """Look at what is there: new facts of maps and failures are fetched, what is gone is removed.

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fixtures.objects import HeldObjects, objects_in
 from fixtures.stores import fake_slide
 from histonic.app.cli import histonic
-from histonic.core.errors import ObjectStoreError
+from histonic.core.errors import ObjectStoreError, StoreError
 from histonic.core.objects import objects as module
 from histonic.data.maps.remote.published import publish_map, read_pointer
 from histonic.data.maps.writer import write_map
@@ -72,16 +72,34 @@ def test_a_damaged_encoder_is_named(system: HeldObjects) -> None:
     assert str(fault.path) == f"{URL}/encoder.safetensors" and not fault.was_removed
 
 
+@pytest.mark.parametrize("foreign", [True, False])
+def test_what_is_no_store_is_refused_and_left_alone(system: HeldObjects, foreign: bool) -> None:
+    keys = ("data/slides/a.svs", "data/readme.txt", "data/p1/x/y.svs", "maps/germany.json") if foreign else ()
+    system.held = {key: (b"mine", 0.0) for key in keys}
+    before = dict(system.held)
+    with pytest.raises(StoreError, match="It is no store"):
+        verify(paths=[URL], repair=True)
+    assert system.held == before
+
+
+def test_what_others_keep_in_a_store_is_left_alone(system: HeldObjects) -> None:
+    others = ("data/slides/a.svs", "data/readme.txt", "data/p1/x/y.svs", "data/a/v-mine/x", "maps/notes.txt")
+    for key in (*others, "maps/of/b.json"):
+        system.held[key] = b"mine", 0.0
+    before = dict(system.held)
+    assert verify(paths=[URL], repair=True)[0].faults == () and system.held == before
+
+
 def test_what_writers_left_is_told_and_removed_a_day_later(system: HeldObjects) -> None:
-    system.put("data/a/v-killed/features/c/0/0/0", b"half")
-    system.put("data/c/v-killed/zarr.json", b"{}")
+    system.put("data/a/v-00000000-1-2-0123abcd/features/c/0/0/0", b"half")
+    system.put("data/c/v-00000000-1-2-0123abcd/zarr.json", b"{}")
     assert "left by writers" not in CliRunner().invoke(histonic, ["verify", URL, "--repair"]).output
-    assert len([key for key in system.held if "v-killed" in key]) == 2, "they may be at work"
+    assert len([key for key in system.held if "v-00000000" in key]) == 2, "they may be at work"
     system.ahead_s = 90_000
     shown = CliRunner().invoke(histonic, ["verify", URL])
     assert shown.exit_code == 0 and "2 files were left by writers that ended" in shown.output
     CliRunner().invoke(histonic, ["verify", URL, "--repair"])
-    assert not [key for key in system.held if "v-killed" in key]
+    assert not [key for key in system.held if "v-00000000" in key]
 
 
 def test_a_server_that_does_not_answer_is_no_damage(

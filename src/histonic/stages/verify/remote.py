@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from histonic.core.errors import HistonicError, ObjectStoreError
+from histonic.core.errors import HistonicError, ObjectStoreError, StoreError
 from histonic.core.files import PARTIAL_LASTS_S, remove
+from histonic.core.objects.objects import Objects
 from histonic.core.places.urls import Url
 from histonic.core.progress import Progress
 from histonic.data.maps.failures import names_a_file
-from histonic.data.maps.remote.mirror import Mirror
+from histonic.data.maps.remote.mirror import ENCODER, Mirror
 from histonic.data.maps.remote.published import DATA, MAPS, fetch_map, leftovers, pointer_key, read_pointer
 from histonic.data.maps.store import MapFacts, map_folder
 from histonic.stages.verify.maps import AGAIN, Fault, Makers, facts_if_whole
@@ -32,11 +33,11 @@ def look_at_maps(
         One item a map: None where it is as written.
 
     Raises:
-        StoreError: The store cannot be reached.
+        StoreError: It is no store, or cannot be reached.
         OutputError: Nothing can be removed there.
     """
     if mirror.objects.can_list:
-        names = [each.key.removeprefix(MAPS).removesuffix(".json") for each in mirror.objects.listed(MAPS)]
+        names = _names(mirror.objects)
     else:
         mirror.refresh(beside=False)
         names = sorted(mirror.maps)
@@ -60,9 +61,21 @@ def look_at_maps(
         mirror.refresh_beside()
 
 
+def _names(objects: Objects) -> list[str]:
+    """Names of the maps of what is a store: of anything else nothing is judged, let alone removed."""
+    if not any(each.key == ENCODER for each in objects.listed(ENCODER)):
+        raise StoreError(
+            f"Verify {objects}.",
+            f"It is no store: it holds no {ENCODER}.",
+            "Give the URL that 'histonic compress --out' was given; of a store that lost that object the "
+            "same 'histonic compress' command writes it anew.",
+        )
+    keys = [each.key for each in objects.listed(MAPS) if each.key.endswith(".json")]
+    names = [key.removeprefix(MAPS).removesuffix(".json") for key in keys]
+    return [name for name in names if names_a_file(name)]
+
+
 def _facts(mirror: Mirror, name: str, quick: bool) -> MapFacts | str:
-    if not names_a_file(name):
-        return "It cannot be the name of a map."
     folder = map_folder(mirror.folder, name)
     try:
         read = read_pointer(mirror.objects, name)
@@ -79,8 +92,7 @@ def _facts(mirror: Mirror, name: str, quick: bool) -> MapFacts | str:
 def _remove(mirror: Mirror, name: str) -> bool:
     """First that the map is there, then its files."""
     mirror.objects.delete(pointer_key(name))
-    if names_a_file(name):
-        mirror.objects.delete(*(each.key for each in mirror.objects.listed(f"{DATA}{name}/")))
+    mirror.objects.delete(*(each.key for each in mirror.objects.listed(f"{DATA}{name}/")))
     return True
 
 

@@ -41,7 +41,9 @@ LISTING = "maps.json"
 """Names of the maps, for servers that list nothing."""
 ENGINE_FILE = "engine.json"
 """In a store: the engine that its first run chose, so that others go on with it."""
-BESIDE = ("encoder.safetensors", "heads.safetensors", "settings.yaml", ENGINE_FILE, "tissue.csv")
+ENCODER = "encoder.safetensors"
+"""Every run of 'histonic compress' writes it before its first map, so that by it a store is known."""
+BESIDE = (ENCODER, "heads.safetensors", "settings.yaml", ENGINE_FILE, "tissue.csv")
 """What lies beside the maps."""
 MAPS_AT_A_TIME = 4
 CHANGES = 3

@@ -39,6 +39,8 @@ VERSION_FILE = ".version"
 """In the copy of a map: which version its files are."""
 _FILE = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*")
 """Names of files in a map; nothing that leads out of its folder."""
+_OF_VERSION = re.compile(rf"({DATA}[^/]+/v-[0-9a-f]{{8}}-\d+-\d+-[0-9a-f]{{8}}/).+", re.DOTALL)
+"""Keys that :func:`publish_map` makes, and their prefix; what else lies there is somebody else's."""
 ROUNDS = 5
 AGAIN = (
     "Run it again; if it stays, remove that map with 'histonic verify URL --repair' and compress it again."
@@ -266,9 +268,10 @@ def leftovers(objects: Objects, older_than_s: float) -> list[str]:
     Raises:
         StoreError: The store cannot be listed or read.
     """
-    listed = objects.listed(DATA)
+    found = [(_OF_VERSION.fullmatch(each.key), each) for each in objects.listed(DATA)]
+    listed = [(match[1], each) for match, each in found if match is not None]
     # The maps are read after the list was made: a version published meanwhile is then named.
-    names = sorted({each.key.removeprefix(DATA).split("/")[0] for each in listed})
+    names = sorted({prefix.split("/")[1] for prefix, _ in listed})
 
     def prefix_of(name: str) -> str | None:
         try:
@@ -281,9 +284,8 @@ def leftovers(objects: Objects, older_than_s: float) -> list[str]:
 
     used = tuple(filter(None, objects.together(prefix_of, names)))
     newest: dict[str, float] = {}
-    for each in listed:
-        prefix = "/".join(each.key.split("/")[:3]) + "/"
+    for prefix, each in listed:
         newest[prefix] = max(newest.get(prefix, 0.0), each.modified)
     late = objects.now() - older_than_s
     dropped = {prefix for prefix, at in newest.items() if not prefix.startswith(used) and at < late}
-    return [each.key for each in listed if "/".join(each.key.split("/")[:3]) + "/" in dropped]
+    return [each.key for prefix, each in listed if prefix in dropped]

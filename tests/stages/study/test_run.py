@@ -27,13 +27,14 @@ from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.report import content, report
 from histonic.stages.report.document.sections import ExplanationsSection
 from histonic.stages.report.maps import METHOD
+from histonic.stages.study import run
 from histonic.stages.study.examining import FILE
 from histonic.stages.study.file.commands import steps_of
-from histonic.stages.study.file.reading import read_study
+from histonic.stages.study.file.reading import Study, read_study
 from histonic.stages.study.planning import plan_study
 from histonic.stages.study.run import _drop_unasked, run_study
 from histonic.stages.study.steps.inputs import table_hash
-from histonic.stages.study.steps.maps import find_maps
+from histonic.stages.study.steps.maps import find_maps, keep_aside
 from histonic.stages.study.steps.records import StepRecord, keep_record, read_record
 from histonic.stages.study.steps.running import EARLIER, forget, look_at
 
@@ -209,6 +210,26 @@ def test_a_changed_target_trains_again_and_compresses_nothing(folder: Path) -> N
     assert "1 results of before" in plan.lines()[-2]
     run_study(study=file, clear_earlier=True)
     assert not kept.parent.exists() and run_study(study=file, dry_run=True).plan.earlier == 0
+
+
+def test_only_what_calls_before_have_moved_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path)
+    file = write_study(tmp_path, {**SMALL, "out": ".", "doctor": False})
+    earlier = tmp_path / EARLIER
+    for name in ("store-1", "run-2", "maps/s-P01-1.zarr", "run-of-mine", "slides-2", "maps/notes"):
+        (earlier / name).mkdir(parents=True)
+
+    def replaces(study: Study, *_: Any) -> None:
+        keep_aside(study.file.parent / "run", earlier)
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(run, "_run", replaces)
+    plan = run_study(study=file, clear_earlier=True).plan
+    left = sorted(path.relative_to(earlier).as_posix() for path in earlier.rglob("*"))
+    assert left == ["maps", "maps/notes", "run-1", "run-of-mine", "slides-2"]
+    assert plan.earlier == 3
 
 
 def test_corrected_labels_train_again_and_remarks_do_not(folder: Path) -> None:

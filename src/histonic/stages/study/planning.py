@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from histonic.data.maps.store import Store
+from histonic.data.maps.store import MAP_SUFFIX, Store
 from histonic.stages.compress.plan import duration_words, size_words
 from histonic.stages.study.estimates import Estimate, compress_time, train_time
 from histonic.stages.study.examining import ToExamine, look_for_doctor
@@ -109,16 +110,32 @@ def plan_study(study: Study) -> StudyPlan:
         planned.append(_planned(study, step, name, state))
         if state.kind != "done" and not (state.maps and only_tried_again(state.maps)):
             pending.append(name)
-    kept = _earlier(study.out / EARLIER)
+    kept = earlier_results(study)
     sizes = (path.lstat().st_size for place in kept for path in (place, *place.rglob("*")) if path.is_file())
     return StudyPlan(tuple(planned), len(kept), sum(sizes))
 
 
-def _earlier(folder: Path) -> list[Path]:
-    """Results that were replaced: runs, stores, and single maps."""
+def earlier_results(study: Study) -> list[Path]:
+    """Results that were replaced, by the names that they get: runs, stores, and single maps.
+
+    All else in :data:`EARLIER` is not the study's: where ``out: .``, it may be a folder of the user's own.
+    """
+    steps = steps_of(study)
+    outs = [
+        *(step.settings["out"] for step in steps if "out" in step.settings),
+        *(each.name for each in study.externals),
+    ]
+    stems = "|".join([*(re.escape(Path(out).stem) for out in outs), "checklist-.+"])
+    folder = study.out / EARLIER
+    return [
+        *_matching(folder, rf"(?:{stems})-\d+(?:\..+)?"),
+        *_matching(folder / "maps", rf".+-\d+{re.escape(MAP_SUFFIX)}"),
+    ]
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
     found = sorted(folder.iterdir()) if folder.is_dir() else []
-    maps = folder / "maps"
-    return [path for path in found if path != maps] + (sorted(maps.iterdir()) if maps.is_dir() else [])
+    return [path for path in found if re.fullmatch(pattern, path.name)]
 
 
 def with_precision(study: Study, step: Step) -> Step:

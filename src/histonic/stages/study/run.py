@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
@@ -11,7 +12,7 @@ from typing import Any, Unpack
 from histonic.core.claims import sole_owner
 from histonic.core.documents import read_document
 from histonic.core.errors import RunError
-from histonic.core.files import require_writable_folder, set_aside
+from histonic.core.files import output_error, remove, require_writable_folder, set_aside
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.maps.failures import Failure
@@ -25,7 +26,7 @@ from histonic.stages.study.examining import examine_study, look_for_doctor
 from histonic.stages.study.file.commands import run_of, steps_of, store_of, store_of_external
 from histonic.stages.study.file.reading import Study, read_study
 from histonic.stages.study.file.settings import RunStudyKeywords, RunStudySettings
-from histonic.stages.study.planning import StudyPlan, plan_study, with_precision
+from histonic.stages.study.planning import StudyPlan, earlier_results, plan_study, with_precision
 from histonic.stages.study.steps.records import read_record
 from histonic.stages.study.steps.running import (
     EARLIER,
@@ -77,8 +78,8 @@ def run_study(
 
     What is done already is not done again, as long as it was made from the same slides, labels and settings;
     what depends on something that has changed is done anew, and nothing else. Runs and stores that no
-    longer fit are kept in ``OUT/earlier`` until a call with ``clear_earlier=True``. An interrupted study goes
-    on with the same call, and ends with the same results as an undisturbed one.
+    longer fit are kept in ``OUT/earlier`` until a later call with ``clear_earlier=True``. An interrupted
+    study goes on with the same call, and ends with the same results as an undisturbed one.
 
     Args:
         settings: The settings, or None to give them as keywords.
@@ -111,9 +112,10 @@ def run_study(
         for line in plan.lines():
             listener.say(line)
         result = StudyResult(study.out, plan, run_of(study))
+        earlier = earlier_results(study)  # what this very call replaces is not yet among them
         _run(study, result, listener)
         if resolved.clear_earlier:
-            set_aside(study.out / EARLIER)
+            _clear_earlier(study, earlier)
     result.seconds = time.monotonic() - began
     return result
 
@@ -139,6 +141,17 @@ def _run(study: Study, result: StudyResult, progress: Progress) -> None:
     if study.report is not None:
         result.report = run_of(study) / "report.html"
         result.scores = _scores(run_of(study))
+
+
+def _clear_earlier(study: Study, earlier: Sequence[Path]) -> None:
+    for path in earlier:
+        try:
+            remove(path)
+        except OSError as error:
+            raise output_error(path, error) from error
+    for folder in (study.out / EARLIER / "maps", study.out / EARLIER):
+        with suppress(OSError):  # it holds something else, or is not there
+            folder.rmdir()
 
 
 def _do(study: Study, step: Step, progress: Progress, known: StepState | None) -> Any:

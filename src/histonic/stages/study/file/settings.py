@@ -42,7 +42,8 @@ class RunStudySettings(Settings):
         False, description="Say what is done, what will be done and why, and about how long it takes."
     )
     clear_earlier: bool = Field(
-        False, description="At the end delete OUT/earlier: runs and maps that were replaced."
+        False,
+        description="At the end delete what calls before moved to OUT/earlier: replaced runs and maps.",
     )
 
 

@@ -125,6 +125,13 @@ def test_what_is_narrower_than_a_pixel_does_not_vanish() -> None:
     assert mask[19:21, 12:58].any(0).all() and mask.sum() == mask[19:21].sum() <= 2 * 52
 
 
+def test_what_is_narrower_than_a_pixel_keeps_its_hole() -> None:
+    ring = np.array([[10.6, 10.6], [50.4, 10.6], [50.4, 50.4], [10.6, 50.4]])
+    hole = np.array([[11.4, 11.4], [49.6, 11.4], [49.6, 49.6], [11.4, 49.6]])
+    mask = rasterise([(ring, hole)], WH(60, 60))
+    assert mask.any() and not mask[12:49, 12:49].any()
+
+
 def test_outlines_that_are_not_valid_are_repaired_with_a_word(tmp_path: Path) -> None:
     crossed = square(0, "Tissue")
     crossed["geometry"]["coordinates"] = [[[0, 0], [80, 0], [0, 80], [80, 80], [0, 0]]]

@@ -236,6 +236,8 @@ def _draw(rings: list[npt.NDArray[np.float64]], mask: npt.NDArray[np.bool_]) -> 
         canvas = Image.new("1", size)
         ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in rings[0] - low], fill=1)
         inside = np.asarray(canvas)
+        if len(rings) > 1:
+            inside = inside & ~_filled([ring - low for ring in rings[1:]], size)
     mask[low[1] : high[1], low[0] : high[0]] |= inside
 
 

@@ -25,6 +25,19 @@ HistonicError
 
 from __future__ import annotations
 
+import re
+
+_SCHEME = r"\b(?:(?:https?|s?ftp|s3a?|gc?s|memory):/{1,2}|[a-z][a-z0-9+.-]+://)"
+"""A path writes one slash of two."""
+_PASSWORD = re.compile(rf"({_SCHEME})[^/\s?#]*@", re.IGNORECASE)
+# Names of files may hold blanks; what follows the question mark of a sentence stays.
+_SIGNATURE = re.compile(rf"({_SCHEME}[^?\n]*)\?\S+?(?=[.,;:)'\"]*(?:\s|$))", re.IGNORECASE)
+
+
+def _without_secrets(text: str) -> str:
+    """A URL in the place of a path comes as a plain text, whose secrets no ``Url`` hides."""
+    return _SIGNATURE.sub(r"\1", _PASSWORD.sub(r"\1", text))
+
 
 class HistonicError(Exception):
     """Base of all errors that a user can cause.
@@ -42,6 +55,7 @@ class HistonicError(Exception):
     """
 
     def __init__(self, asked: str, found: str, todo: str) -> None:
+        asked, found, todo = map(_without_secrets, (asked, found, todo))
         super().__init__(asked, found, todo)
         self.asked = asked
         self.found = found

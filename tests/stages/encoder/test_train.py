@@ -24,11 +24,16 @@ from histonic.encoders.networks.lite import LiteAppearanceEncoder
 from histonic.encoders.objectives.multitask import MultitaskObjective
 from histonic.encoders.tile_heads import load_heads
 from histonic.nn.losses import ValidationResult
+from histonic.runs.files import settings_text
+from histonic.stages.encoder import run_files
 from histonic.stages.encoder import train as stage
 from histonic.stages.encoder.imported import import_encoder
+from histonic.stages.encoder.run_files import saved_settings, with_precision
+from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
 from histonic.stages.encoder.training_data import TileTrainingData
 from histonic.training import loop
+from histonic.training.executors.sending import sendable
 
 COLOURS = {"pale": (220, 180, 210), "dark": (120, 60, 130), "red": (200, 80, 90)}
 QUICK = {
@@ -324,6 +329,22 @@ def test_another_run_in_the_folder_is_refused_and_a_finished_one_left(
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     with pytest.raises(TrainingError, match="seed was 0, now 3"):
         run(tmp_path, sets, seed=3)
+
+
+def test_what_a_worker_with_a_gpu_trained_by_absolute_paths_is_found_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"sets": [{"name": "tint", "path": "tint", "mpp": 1.0}], "out": "run", "device": "cpu"}
+    here = TrainEncoderSettings(**given)
+    sent = sendable(here, "Train.")
+    (tmp_path / "run").mkdir()
+    for kept, again in ((sent, here), (here, sent), (here, here)):
+        worker = kept.model_copy(update={"precision": "bf16"})
+        (tmp_path / "run" / "settings.yaml").write_text(settings_text(saved_settings(worker)))
+        run_files.require_same(with_precision(again), "Again.")
+        with pytest.raises(TrainingError, match=r"other settings \(seed\)"):
+            run_files.require_same(with_precision(again.model_copy(update={"seed": 1})), "Again.")
 
 
 def test_two_processes_learn_as_one_does(tmp_path: Path, sets: list[dict[str, Any]]) -> None:

@@ -12,25 +12,38 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from PIL import Image
+from pydantic import ValidationError
 
+from histonic.core.errors import SettingsError
 from histonic.core.files import csv_text, replacing_file, write_json, write_text
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder, describe
 from histonic.encoders.engines.machine import is_half_fast
 from histonic.metrics.discrimination.variance import VarianceShares
-from histonic.runs.files import require_same_origin, settings_text, versions
+from histonic.runs.files import require_same_origin, require_same_settings, settings_text, versions
+from histonic.runs.run import read_kept_settings
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.training_data import pair_words
-from histonic.training.devices import pick_device
+from histonic.training.devices import PRECISIONS, pick_device
+from histonic.training.executors.sending import sendable
 
 SETTINGS_APART = ("cache",)
 """Settings that change no number."""
 
 
 def with_precision(settings: TrainEncoderSettings) -> TrainEncoderSettings:
-    """The settings with ``auto`` made plain: bf16 where the device computes it fast, else 32."""
+    """The settings with ``auto`` made plain: as a run was begun, else bf16 where that is fast, else 32.
+
+    Raises:
+        RunError: The settings of a run that is there cannot be read.
+    """
     if settings.precision != "auto":
         return settings
+    if (settings.out / "settings.yaml").is_file():
+        # A worker with a GPU may have trained what is looked at here without one.
+        kept = read_kept_settings(settings.out).get("precision")
+        if kept in PRECISIONS:
+            return settings.model_copy(update={"precision": kept})
     fast = is_half_fast(pick_device(settings.device))
     return settings.model_copy(update={"precision": "bf16" if fast else "32"})
 
@@ -38,6 +51,32 @@ def with_precision(settings: TrainEncoderSettings) -> TrainEncoderSettings:
 def saved_settings(settings: TrainEncoderSettings) -> dict[str, Any]:
     """The settings as they are kept beside the result."""
     return settings.model_dump(mode="json", exclude=set(SETTINGS_APART))
+
+
+def require_same(settings: TrainEncoderSettings, todo: str) -> None:
+    """Refuse a folder that holds a run with other settings; relative paths are the absolute ones meant.
+
+    Args:
+        settings: Of the training.
+        todo: What the user can do about it.
+
+    Raises:
+        TrainingError: The settings differ; says which.
+        RunError: The settings of the run cannot be read.
+    """
+    require_same_settings(settings.out, saved_settings(settings), todo, free=_written_otherwise(settings))
+
+
+def _written_otherwise(settings: TrainEncoderSettings) -> list[str]:
+    """Settings that are those kept, however their paths are written."""
+    if not (settings.out / "settings.yaml").is_file():
+        return []
+    try:
+        kept = TrainEncoderSettings.model_validate(read_kept_settings(settings.out))
+        before, now = (saved_settings(sendable(each, "")) for each in (kept, settings))
+    except (ValidationError, SettingsError):
+        return []  # of another version, or in memory
+    return [key for key, value in now.items() if before[key] == value]
 
 
 def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet], frozen: str = "") -> None:

@@ -35,7 +35,7 @@ from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
 from histonic.nn.norms import refit_norms
 from histonic.nn.pixels import unit_pixels
-from histonic.runs.files import clear_leftovers, require_same_settings
+from histonic.runs.files import clear_leftovers
 from histonic.stages.compress.stains import settled_stain
 from histonic.stages.encoder import run_files as encoder_run
 from histonic.stages.encoder.frozen import (
@@ -245,7 +245,7 @@ def _stain_of_weights(settings: TrainEncoderSettings) -> StainNormalisation | No
 
 def _is_finished(settings: TrainEncoderSettings, progress: Progress) -> bool:
     """Whether the run is finished; a run of other settings is refused."""
-    require_same_settings(settings.out, encoder_run.saved_settings(settings), SAME_AGAIN)
+    encoder_run.require_same(settings, SAME_AGAIN)
     finished = (settings.out / "run.json").is_file()
     if finished:
         progress.say(f"{settings.out} is finished already")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from histonic.core.errors import OutputError
 from histonic.core.files import (
     PARTIAL_PREFIX,
+    SIGN,
     files_below,
     guard_cell,
     hash_of,
@@ -125,11 +126,13 @@ def test_what_living_writers_and_other_hosts_have_in_hand_stays(tmp_path):
     mine = tmp_path / f"{PARTIAL_PREFIX}{Owner.this().token()}-a.txt"
     theirs = tmp_path / f"{PARTIAL_PREFIX}{Owner('0' * 8, 1, 1).token()}-a.txt"
     old = tmp_path / f"{PARTIAL_PREFIX}{Owner('0' * 8, 1, 1).token()}-b.txt"
-    for path in (mine, theirs, old):
+    sign = tmp_path / f"{PARTIAL_PREFIX}{Owner('0' * 8, 1, 1).token()}{SIGN}"
+    for path in (mine, theirs, old, sign):
         path.write_text("half")
-    os.utime(old, (0, 0))
+    for path in (old, sign):
+        os.utime(path, (0, 0))
     write_text(tmp_path / "a.txt", "whole")
-    assert sorted(os.listdir(tmp_path)) == sorted([mine.name, theirs.name, "a.txt"])
+    assert sorted(os.listdir(tmp_path)) == sorted([mine.name, theirs.name, sign.name, "a.txt"])
 
 
 def test_two_writers_of_one_file_never_meet(tmp_path):

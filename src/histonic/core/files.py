@@ -22,6 +22,8 @@ from histonic.core.processes.owners import Owner
 PARTIAL_PREFIX = ".partial-"
 PARTIAL_LASTS_S = 86_400
 """So long a half-written result of another host may be silent before it counts as left behind."""
+SIGN = "-sign"
+"""At the end of a partial name: a file that shows others the folder as long as its owner lives."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _cleared: set[Path] = set()
 
@@ -153,7 +155,8 @@ def clear_partials(folder: Path) -> None:
         owner = Owner.of(path.name.removeprefix(PARTIAL_PREFIX))
         with suppress(OSError):
             old = time.time() - path.stat().st_mtime > PARTIAL_LASTS_S
-            if owner is not None and (owner.has_ended or (old and not owner.is_here)):
+            may_go = old and not path.name.endswith(SIGN)
+            if owner is not None and (owner.has_ended or (may_go and not owner.is_here)):
                 remove(path)
 
 

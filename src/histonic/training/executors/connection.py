@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histonic.core.errors import ExecutorError, HistonicError, SettingsError
-from histonic.core.files import PARTIAL_PREFIX, output_error
+from histonic.core.files import PARTIAL_PREFIX, SIGN, output_error
 from histonic.core.processes.owners import Owner
 from histonic.core.progress import Progress
 
@@ -25,7 +25,6 @@ PACKAGES = ("histonic", "torch", "numpy", "scipy", "lightning-fabric", "distribu
 """The numbers depend on their versions, or the talk with the cluster does."""
 CONNECT_S = 10.0
 WAIT_S = 2.0
-SIGN = "-sign"
 GPU = "GPU"
 """The resource by which workers with a GPU are known: ``dask worker --resources GPU=1``."""
 ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?[^/\\\s]+:\d+/?|[a-z][a-z0-9+.-]*://\S+")
@@ -142,7 +141,7 @@ class Sign:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder.resolve() / f"{PARTIAL_PREFIX}{Owner.this().token()}{SIGN}"
+        self.path = folder.absolute() / f"{PARTIAL_PREFIX}{Owner.this().token()}{SIGN}"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(f"{PARTIAL_PREFIX}*{SIGN}"):

@@ -6,12 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from lightning_fabric.strategies import DDPStrategy
 from PIL import Image
 
 from histonic.core.errors import SettingsError
@@ -19,7 +21,7 @@ from histonic.encoders.base import load_encoder
 from histonic.stages.encoder.train import train_encoder
 from histonic.stages.train.train import train_slides
 from histonic.training.devices import make_fabric
-from histonic.training.ranks import led
+from histonic.training.ranks import WAIT, led
 
 RTOL = 1e-3
 """Of losses: sums of two halves are rounded otherwise than that of the whole."""
@@ -39,6 +41,13 @@ def test_another_number_of_devices_is_refused(monkeypatch: pytest.MonkeyPatch) -
     of_rank(monkeypatch, 0, 4)
     with pytest.raises(SettingsError, match="torchrun has started 4 processes"):
         led(2, lambda devices: make_fabric("cpu"), lambda devices: devices, lambda: 0)
+
+
+def test_others_wait_for_days_until_the_first_one_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_rank(monkeypatch, 1, 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    strategy = make_fabric("cpu", 2).strategy
+    assert isinstance(strategy, DDPStrategy) and strategy._timeout == WAIT > timedelta(days=1)
 
 
 def torchrun(*words: str) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ from histonic.core.errors import HistonicError, SettingsError, TrainingError
 from histonic.core.processes.memory import keep_memory
 from histonic.core.processes.ranks import Ranks, launched
 from histonic.core.progress import Forwarding, Listener, Progress, Silent, heard
-from histonic.training.ranks import lead_work
+from histonic.training.ranks import WAIT, lead_work
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -60,6 +60,7 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
 def _fabric_of_ranks(ranks: Ranks, kind: str, precision: str) -> Fabric:
     """The fabric of a process among those that torchrun started, each with a device of its own."""
     from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
 
     if kind == "cuda" and torch.cuda.device_count() < ranks.here:
         raise SettingsError(
@@ -72,7 +73,8 @@ def _fabric_of_ranks(ranks: Ranks, kind: str, precision: str) -> Fabric:
         accelerator=kind,
         devices=ranks.here,
         num_nodes=ranks.hosts,
-        strategy="ddp",
+        # The others meet the first one when it has read its tiles, perhaps hours later.
+        strategy=DDPStrategy(timeout=WAIT),
         precision=PRECISIONS[precision],
     )
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pytest
 
+from histonic.core.errors import SettingsError
 from histonic.core.task import Task
 from histonic.runs.predictions import PredictionTable
-from histonic.stages.explain.choice import chosen_patients
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.compress import compress
+from histonic.stages.explain.choice import chosen_patients, require_slides_for_workers, settings_for_workers
+from histonic.stages.explain.settings import ExplainSettings
 
 TASK = Task("msi", "binary", ("msi",), ("no", "yes"))
 
@@ -40,3 +49,24 @@ def test_nobody_is_most_and_least_certain() -> None:
     for count in (1, 2, 5):
         roles = chosen_patients(table_of([0.9, 0.1, 0.5]), count)
         assert len(roles) == 2
+
+
+def test_workers_are_sent_places_that_are_the_same_from_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run: Any = SimpleNamespace(folder=Path("run"), facts=SimpleNamespace(store=Path("store")))
+    write_pyramid("S1.tif", np.full((300, 400, 3), (200, 120, 180), np.uint8), mpp=0.5)
+    compress(slides=["S1.tif"], encoder="colour", out="store", device="cpu")
+    given = ExplainSettings(run="run", slide=("S1", "store/S1.zarr"), masks="masks")
+    sent = settings_for_workers(given, run)
+    assert sent.slide == ("S1", str(tmp_path / "store/S1.zarr"))
+    assert (sent.run, sent.store, sent.masks) == tuple(tmp_path / name for name in ("run", "store", "masks"))
+    for name in (*sent.slide, "S2"):
+        moved = sent.model_copy(update={"slides_at": tmp_path})
+        require_slides_for_workers(moved, tmp_path / "store", [name])
+        if name != "S2":
+            with pytest.raises(SettingsError, match="Explain S1 on a cluster") as raised:
+                require_slides_for_workers(sent, tmp_path / "store", [name])
+            assert "relative path S1.tif" in raised.value.found and "--slides-at" in raised.value.todo
+    require_slides_for_workers(sent, tmp_path / "store", ["S2"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -15,10 +15,12 @@ from histonic.core.cohort import MARK, part_of
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.task import Task
-from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map
+from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map, read_map_facts
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.run import Run
 from histonic.stages.explain.attribution.views import ExplainedNetwork
+from histonic.stages.explain.settings import ExplainSettings
+from histonic.training.executors.sending import sendable
 
 Role = Literal["most certain", "least certain"]
 
@@ -51,6 +53,48 @@ def require_store(store: Path, names: Sequence[str]) -> None:
             "There is no such folder; maps are explained, not slides.",
             "Say where the store lies with --store, or make it again with 'histonic compress'.",
         )
+
+
+def settings_for_workers(settings: ExplainSettings, run: Run) -> ExplainSettings:
+    """The settings with absolute paths, those of single maps and of the run's store among them.
+
+    Args:
+        settings: Of an explanation on a cluster.
+        run: What is explained.
+    """
+    placed = {
+        "store": settings.store or run.facts.store,
+        "slide": tuple(
+            str(Path(name).absolute()) if name.rstrip("/").endswith(MAP_SUFFIX) else name
+            for name in settings.slide
+        ),
+    }
+    return sendable(settings.model_copy(update=placed), f"Explain {run.folder}.")
+
+
+def require_slides_for_workers(settings: ExplainSettings, store: Path, names: Iterable[str]) -> None:
+    """Refuse maps whose slide files are found here, but from the folder of a worker are not.
+
+    Args:
+        settings: Of the explanation.
+        store: With the maps.
+        names: Of slides, or paths of maps; what is wrong with a map is told by who explains it.
+
+    Raises:
+        SettingsError: A map knows its slide by a relative path.
+    """
+    for name in () if settings.slides_at is not None else sorted(set(names)):
+        folder = Path(name) if name.rstrip("/").endswith(MAP_SUFFIX) else map_folder(store, name)
+        try:
+            path = read_map_facts(folder).slide.path
+        except StoreError:
+            continue
+        if path and not Path(path).is_absolute() and Path(path).is_file():
+            raise SettingsError(
+                f"Explain {slide_of(name)} on a cluster.",
+                f"Its map knows the slide by the relative path {path}, which leads elsewhere from workers.",
+                "Say with --slides-at in which folder the slides are.",
+            )
 
 
 def slide_of(name: str, parts: Sequence[str] = ()) -> str:

@@ -48,8 +48,10 @@ from histonic.stages.explain.choice import (
     chosen_patients,
     find_map,
     find_task,
+    require_slides_for_workers,
     require_store,
     require_unseen,
+    settings_for_workers,
     slide_of,
     unseen_networks,
 )
@@ -67,7 +69,7 @@ from histonic.stages.explain.settings import ExplainKeywords, ExplainSettings
 from histonic.stages.explain.slide import find_slide_file, slide_picture
 from histonic.training.executors.base import Job
 from histonic.training.executors.choice import open_executor
-from histonic.training.executors.sending import sendable
+from histonic.training.executors.sending import paths_of
 
 FOLDER = "explain"
 NO_LEVEL0 = "pixels of level 0 are not known: no GeoJSON"
@@ -157,17 +159,19 @@ def explain(
 
 def explain_read_run(run: Run, settings: ExplainSettings, listener: Progress) -> ExplainResult:
     """The same of a run that is read already; see :func:`explain`."""
-    bench = _bench_of(run, settings)
+    sent = None if settings.cluster is None else settings_for_workers(settings, run)
+    bench = _bench_of(run, sent or settings)
     jobs = _jobs(bench)
     _have_maps(bench, jobs, listener)
     require_store(bench.store, [job.slide for job in jobs])
+    if sent is not None:
+        require_slides_for_workers(sent, bench.store, [job.slide for job in jobs])
     result = ExplainResult(require_writable_folder(run.folder / FOLDER / settings.method))
     listener.stage("explain", len(jobs))
-    sent = None if settings.cluster is None else sendable(settings, f"Explain {run.folder}.")
     work = Job(
         f"Explain {run.folder}.", partial(_prepare, sent, bench if sent is None else None), _do, _spoken
     )
-    reads = [run.folder, *([bench.place] if isinstance(bench.place, Path) else [])]
+    reads = [run.folder, *paths_of(bench.settings, "store", "slides_at", "masks")]
     with open_executor(
         work, listener, cluster=settings.cluster, device="cpu", reads=reads, writes=result.folder
     ) as executor:

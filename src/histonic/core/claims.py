@@ -235,11 +235,12 @@ class Claims:
 
 
 class NoClaims(Claims):
-    """Gives every part to whoever asks, where something else sees to it that two rarely do the same."""
+    """Claims nothing, where something else sees to it that two rarely do the same; heeds claims of others."""
 
     def take(self, name: str) -> bool:
-        """Yes."""
-        return True
+        """Yes, unless a living process has claimed it."""
+        held = self.holder(name)
+        return held is None or not self._lives(held)
 
     def holds(self, name: str) -> bool:
         """Yes."""

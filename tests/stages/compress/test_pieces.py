@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from histonic.core.errors import SettingsError
+from histonic.core.claims import Claims
+from histonic.core.errors import SettingsError, StoreError
 from histonic.core.progress import Listener
+from histonic.data.maps.store import read_map
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress import pieces
 from histonic.stages.compress.compress import compress
+from histonic.stages.compress.encoding import TileEncoding
+from histonic.stages.compress.sharing import RUN
 from histonic.training.executors.inline import ThisProcess
 
 
@@ -73,3 +77,41 @@ def test_slides_in_memory_are_no_work_for_others(asked: list[dict[str, Any]], tm
     with pytest.raises(SettingsError, match="in the memory of this process"):
         compress(slides={"a": (image, 0.5)}, encoder="colour", out=tmp_path / "s", cluster="tcp://a:1")
     assert not (tmp_path / "s").exists() and not asked
+
+
+def test_a_store_that_another_run_compresses_into_is_refused(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_pyramid(tmp_path / "s.tif", np.full((300, 400, 3), (200, 120, 180), np.uint8), mpp=0.5)
+    given = {"slides": [tmp_path / "s.tif"], "encoder": "colour", "device": "cpu", "cluster": "tcp://a:1"}
+    (tmp_path / "store").mkdir()
+    monkeypatch.setattr("histonic.stages.compress.compress._Job._require_own_store", lambda job: None)
+    with Claims(tmp_path / "store") as other:
+        assert other.take(f"{RUN}of-another")
+        with pytest.raises(StoreError, match=r"process \d+ on .* compresses into the store"):
+            compress(**given, out=tmp_path / "store")
+    assert not list((tmp_path / "store").glob("*.zarr"))
+
+
+def test_pieces_know_of_all_slides_and_their_given_names(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("colour").mkdir()  # no encoder file
+    for number in range(2):
+        image = np.full((300, 400, 3), (200 - number, 120, 180), np.uint8)
+        write_pyramid(tmp_path / f"blob{number}.tif", image, mpp=0.5)
+        Path(f"s{number}.tif").symlink_to(f"blob{number}.tif")
+    left: list[int] = []
+    encode = TileEncoding.encode
+
+    def encoded(encoding: TileEncoding, batches: Any, name: str, tiles: int, *more: Any) -> Any:
+        left.append(tiles)
+        return encode(encoding, batches, name, tiles, *more)
+
+    monkeypatch.setattr(TileEncoding, "encode", encoded)
+    given = {"slides": ["s0.tif", "s1.tif"], "encoder": "colour", "out": "store", "device": "cpu"}
+    done = compress(**given, cluster="tcp://a:1")
+    assert done.done == ["s0", "s1"] and left == [done.tiles, done.tiles]
+    paths = [read_map(tmp_path / f"store/{name}.zarr").slide.path for name in done.done]
+    assert paths == [str(tmp_path / "s0.tif"), str(tmp_path / "s1.tif")]

@@ -23,6 +23,9 @@ def test_paths_are_absolute_and_frames_are_their_copies(
     sent = sendable(given, "Train.")
     assert (sent.store, sent.out) == (tmp_path / "store", tmp_path / "run")
     assert paths_of(sent, "store", "labels", "splits") == [tmp_path / "store", tmp_path / "a.csv"]
+    (tmp_path / "named").symlink_to(tmp_path / "run")
+    link = given.model_copy(update={"out": Path("named")})
+    assert sendable(link, "Train.").out == tmp_path / "named"
     table = FrameTable(pd.DataFrame(), Path("run/labels.csv"))
     framed = given.model_copy(update={"labels": table})
     assert sendable(framed, "Train.").labels == tmp_path / "run/labels.csv"

@@ -238,7 +238,7 @@ class _Job:
         self._run_name = RUN + hashlib.sha256(made_by.encode()).hexdigest()[:16]
         self._versions = {name: version(name) for name in ("histonic", "numpy", "torch", "zarr")}
         self._waited_s = 0.0
-        self._slides_left = self._slides = 0
+        self._slides_left = self._slides = self.slides_in_all = 0
 
     def begin(self) -> None:
         """Write encoder and settings beside the maps.
@@ -351,7 +351,8 @@ class _Job:
             with writing_map(
                 target, opened.mask, self.encoder.spec.code_size, self.settings.orientations
             ) as writer:
-                left = total * max(1, self._slides_left)  # as if the others were as large
+                # As if the others were as large; which engine is worth its start depends on all of them.
+                left = total * max(1, self._slides_left, self.slides_in_all)
                 name = str(opened.row.path)
                 for batch, codes in self.encoding.encode(batches, name, left, progress, opened.normaliser):
                     writer.put(batch.cells, codes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from histonic.core.claims import Claims, NoClaims
-from histonic.core.errors import SettingsError
+from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import require_writable_folder
 from histonic.core.places.urls import Url
 from histonic.core.progress import Forwarding, Listener, Progress
@@ -19,7 +20,7 @@ from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.stages.compress.destination import Destination
 from histonic.stages.compress.settings import CompressSettings
-from histonic.stages.compress.sharing import SharedSlides
+from histonic.stages.compress.sharing import RUN, SharedSlides
 from histonic.training.executors.base import Job
 from histonic.training.executors.choice import open_executor
 from histonic.training.executors.sending import paths_of, sendable
@@ -46,9 +47,15 @@ class Done(Protocol):
 
 
 class SlideJob(Protocol):
-    """A compression with its encoder at work."""
+    """A compression with its encoder at work.
+
+    Attributes:
+        destination: The store.
+        slides_in_all: Of the whole job, where this process does a few of them; else 0.
+    """
 
     destination: Destination
+    slides_in_all: int
 
     def begin(self) -> None:
         """Write encoder and settings beside the maps."""
@@ -65,10 +72,11 @@ OpenJob = Callable[[CompressSettings, Encoder, Destination, ExitStack], SlideJob
 
 
 class SomeSlides(NamedTuple):
-    """A piece: slides; without settings the question how these are settled on a worker."""
+    """A piece: slides, of so many in all; without settings the question how these are settled on a worker."""
 
     settings: CompressSettings | None = None
     rows: tuple[SlideRow, ...] = ()
+    of: int = 0
 
 
 class SomeDone(NamedTuple):
@@ -88,8 +96,9 @@ def compress_on_cluster(
 ) -> None:
     """Compress slides by the workers of a cluster; this process writes what stands beside the maps.
 
-    No worker claims a slide, because the cluster gave it to that worker alone. Where one is thought lost and
-    another does the same, one of two equal maps is thrown away.
+    No worker claims a slide, because the cluster gave it to that worker alone; slides that runs without a
+    cluster claim meanwhile are waited for. Where a worker is thought lost and another does the same, one of
+    two equal maps is thrown away.
 
     Args:
         result: Is told what was done.
@@ -102,7 +111,7 @@ def compress_on_cluster(
     Raises:
         SettingsError: There is no such cluster, slides are in memory only, or maps go to an object store.
         ExecutorError: Nobody answers, or a worker cannot do the work.
-        StoreError: The store holds other maps, or another run makes such.
+        StoreError: The store holds other maps, or another run is at work on it.
     """
     asked = f"Compress on the cluster {settings.cluster}."
     if isinstance(settings.out, Url):
@@ -115,8 +124,8 @@ def compress_on_cluster(
     given = [each for each in sent.slides if isinstance(each, Path)][:LOOKED_AT]
     # A list of many thousand slides is sent in pieces only.
     sent = sent.model_copy(update={"slides": (), "slide_sheet": None})
-    if (path := Path(settings.encoder)).exists():
-        sent = sent.model_copy(update={"encoder": str(path.resolve())})
+    if (path := Path(settings.encoder)).is_file():
+        sent = sent.model_copy(update={"encoder": str(path.absolute())})
     folder = require_writable_folder(settings.out)
     work = partial(_opening, sent, settled, open_job)
     executor = open_executor(
@@ -135,10 +144,13 @@ def compress_on_cluster(
         destination = Destination(folder, folder, claims)
         job = open_job(settings.model_copy(update=update), encoder, destination, stack)
         job.begin()
+        _require_sole(claims, asked)
         listener.stage("compress", len(rows) * STEPS_PER_SLIDE)
         many = max(1, min(MOST_SLIDES, len(rows) // (PIECES_A_WORKER * executor.slots)))
-        pieces = (SomeSlides(known, _placed(rows[k : k + many])) for k in range(0, len(rows), many))
-        busy = spent = 0.0
+        pieces = (
+            SomeSlides(known, _placed(rows[k : k + many]), len(rows)) for k in range(0, len(rows), many)
+        )
+        began, busy, spent = time.perf_counter(), 0.0, 0.0
         for _, found in executor.results(pieces):
             if found is not None:
                 result.done += found.done
@@ -149,11 +161,26 @@ def compress_on_cluster(
                 busy += found.seconds * found.encoder_share
                 spent += found.seconds
         result.skipped.sort()
-        result.seconds = spent / executor.slots
+        result.seconds = time.perf_counter() - began
         result.encoder_share = busy / spent if spent else 0.0
         if result.skipped:
             listener.say(f"{len(result.skipped)} slide(s) are compressed already and skipped")
         job.look_at_shares(result, listener)
+
+
+def _require_sole(claims: Claims, asked: str) -> None:
+    """Refuse a store that another run compresses into: it would do the same slides.
+
+    Raises:
+        StoreError: Says which.
+    """
+    for other in claims.others():
+        if other.name.startswith(RUN):
+            raise StoreError(
+                asked,
+                f"{other} compresses into the store, and workers of a cluster claim no slides.",
+                "Wait until it has ended, or leave --cluster out: such runs share a store by claims.",
+            )
 
 
 def _placed(rows: Sequence[SlideRow]) -> tuple[SlideRow, ...]:
@@ -161,8 +188,8 @@ def _placed(rows: Sequence[SlideRow]) -> tuple[SlideRow, ...]:
     return tuple(
         replace(
             row,
-            path=row.path.resolve() if isinstance(row.path, Path) else row.path,
-            mask=row.mask and row.mask.resolve(),
+            path=row.path.absolute() if isinstance(row.path, Path) else row.path,
+            mask=row.mask and row.mask.absolute(),
         )
         for row in rows
     )
@@ -185,7 +212,7 @@ class _Opening:
         if self._job is None:
             settings, encoder = self.settled(known)
             folder = require_writable_folder(Path(str(settings.out)))
-            destination = Destination(folder, folder, NoClaims(folder))
+            destination = Destination(folder, folder, NoClaims(folder, settings.stale_after))
             self._job = self._open_job(settings, encoder, destination, self._stack)
         return self._job
 
@@ -202,6 +229,7 @@ def _compress_some(opening: _Opening, some: SomeSlides, listener: Listener) -> S
     if some.settings is None:
         return SomeDone(opening.settled(opening.settings)[0])
     job = opening.job(some.settings)
+    job.slides_in_all = some.of
     counted = _Counted(listener)
     slides = SharedSlides(some.rows, some.settings, job.destination)
     result = job.compress(slides, counted)

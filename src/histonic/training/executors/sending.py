@@ -29,13 +29,14 @@ def sendable(settings: S, asked: str) -> S:
 
 def _sent(value: Any, name: str, asked: str) -> Any:
     if isinstance(value, Path):
-        return value.resolve()
+        # Links are not followed: a slide is known by the name that it was given.
+        return value.absolute()
     if isinstance(value, Settings):
         return sendable(value, asked)
     if isinstance(value, tuple):
         return tuple(_sent(each, name, asked) for each in value)
     if isinstance(value, FrameTable) and value.copy is not None:
-        return value.copy.resolve()
+        return value.copy.absolute()
     if isinstance(value, FrameTable | HeldSlide):
         raise SettingsError(
             asked,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from histonic import compress, explain, train_slides
 from histonic.core.errors import ExecutorError, HistonicError, SettingsError
 from histonic.core.progress import Listener
 from histonic.slides.formats.pyramid import write_pyramid
+from histonic.training.executors import cluster as workers
 from histonic.training.executors import connection
 from histonic.training.executors.base import Job
 from histonic.training.executors.choice import open_executor
@@ -68,6 +72,28 @@ def test_the_sign_of_a_client_that_was_killed_is_taken_away(tmp_path: Path) -> N
     sign.remove()
     other.remove()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_piece_held_that_nobody_waits_for_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="extra 'cluster' is not installed")
+    closed: list[str] = []
+
+    @contextmanager
+    def opening(device: str) -> Iterator[Path]:
+        yield tmp_path
+        closed.append(device)
+
+    state = SimpleNamespace(tasks={}, nthreads=torch.get_num_threads())
+    worker = SimpleNamespace(
+        state=state, address="a", get_current_task=lambda: "k", log_event=lambda *_: None
+    )
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker)
+    order = workers._Order("Do pieces.", "token", "topic", b"", "cpu", (), tmp_path, {}, logging.WARNING)
+    workers._PREPARED.of("token", lambda: Job("Do pieces.", opening, do), "cpu")
+    assert not closed and workers._do_on_worker(order, 0, "a") is None
+    assert closed == ["cpu"]
 
 
 @pytest.mark.long

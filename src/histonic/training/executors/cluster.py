@@ -76,7 +76,7 @@ class ClusterWorkers(Executor[A, R]):
         try:
             connection.wait_for_workers(self._client, cluster, listener)
             connection.require_same_versions(self._client, asked)
-            paths = [path.resolve() for path in reads]
+            paths = [path.absolute() for path in reads]
             connection.require_seen(self._client, asked, paths, self._sign.path)
             self._device = connection.device_of(self._client, device, asked)
             self._client.subscribe_topic(self._topic, self._hear_of)
@@ -226,16 +226,19 @@ def _do_on_worker(order: _Order, number: int, piece: Any) -> Any:
         with _ONE_AT_A_TIME:
             # The threads of a worker are its cores; by itself Dask lets each of them compute with one.
             torch.set_num_threads(worker.state.nthreads)
-            return do_piece(
-                lambda: _PREPARED.of(order.token, lambda: order.open(worker.address), order.device),
-                number,
-                piece,
-                post.send,
-                f"worker {worker.address}",
-                order.log_level,
-            )
-    except KeyboardInterrupt:
-        return None  # nobody waits for it
+            try:
+                return do_piece(
+                    lambda: _PREPARED.of(order.token, lambda: order.open(worker.address), order.device),
+                    number,
+                    piece,
+                    post.send,
+                    f"worker {worker.address}",
+                    order.log_level,
+                )
+            except KeyboardInterrupt:
+                # Nobody waits for it; and who ended the job could close nothing while a piece was at work.
+                _PREPARED.close_of(order.token)
+                return None
     finally:
         post.close()
 

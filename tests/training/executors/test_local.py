@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_an_unforeseen_error_comes_back_with_its_place(
         list(executor.results(["odd"]))
     assert "in do\n" in str(raised.value)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_process_that_is_ended_while_it_speaks_is_not_waited_for(tmp_path: Path) -> None:
+    executor = LocalProcesses(Job("Do pieces.", partial(prepare, tmp_path), do), None, 1)
+    executor.submit("speaking")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "speaking").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    ending = threading.Thread(target=executor._end, daemon=True)
+    ending.start()
+    ending.join(60)
+    assert (tmp_path / "speaking").exists() and not ending.is_alive()
 
 
 @pytest.mark.long

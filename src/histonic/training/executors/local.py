@@ -90,8 +90,10 @@ class LocalProcesses(Executor[A, R]):
         self._pool.shutdown(cancel_futures=True)
         for each in self._children:
             each.join()
-        self._messages.put(None)
-        self._listening.join()
+        # A process that was ended while it spoke keeps the lock of the queue; the thread is a daemon.
+        if not any(each.exitcode for each in self._children):
+            self._messages.put(None)
+            self._listening.join()
 
     def _listen(self) -> None:
         while (message := self._messages.get()) is not None:

@@ -12,6 +12,8 @@ import yaml
 
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.task import Task
+from histonic.stages.transfer.evaluator import Evaluator
+from histonic.stages.transfer.settings import TransferSettings
 from histonic.stages.transfer.tasks import study_tasks
 from histonic.stages.transfer.tiles.evaluated import Evaluated, load_evaluated, save_evaluated
 from histonic.stages.transfer.tiles.scores import TilePredictions
@@ -79,6 +81,20 @@ def test_a_folder_of_fewer_settings_goes_on(fake_world: Any, tmp_path: Path) -> 
     file.write_bytes(b"\xff")
     with pytest.raises(SettingsError, match=r"settings\.yaml cannot tell"):
         study_tasks(out=tmp_path, **given)
+
+
+def test_codes_are_made_on_a_cpu_where_that_is_asked_for(
+    fake_world: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("histonic.stages.transfer.evaluator.pick_device", lambda device: device)
+    given = {"out": tmp_path, "sets": SETS}
+    for device, cluster, here in (
+        ("cpu", "tcp://a:1", "cpu"),
+        ("cuda", "tcp://a:1", "auto"),
+        ("cuda", None, "cuda"),
+    ):
+        settings = TransferSettings(**given, base={"device": device}, cluster=cluster)
+        assert Evaluator(settings, None).device == here
 
 
 def kept_predictions(path: Path) -> Path:

@@ -174,6 +174,7 @@ def test_a_store_of_a_frozen_encoder_is_projected(
         ({"train": {"fold": 5}}, {}, "fold"),
         ({"compress": {"precison": "32"}}, {}, "precision"),
         ({}, {"counts": [4]}, "there are 3 sets"),
+        ({"minutes": 5}, {"cluster": "tcp://a:1"}, "--cohort-minutes and --cluster"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_trained(

@@ -98,8 +98,9 @@ class Evaluator:
             raise SettingsError("Read 'sets'.", f"Two are named {twice[0]!r}.", "Give each its own name.")
         plain = self.training({}, seed=settings.base.get("seed", 0))
         self.first_seed = plain.seed
-        # Of a cluster only the trainings: codes are made here.
-        self.device = pick_device(plain.device if settings.cluster is None else "auto")
+        # Of a cluster only the trainings: codes are made here, where its GPUs may not be.
+        is_for_all = settings.cluster is None or plain.device == "cpu"
+        self.device = pick_device(plain.device if is_for_all else "auto")
         ready = [self.tiles(each, plain.tile_px, plain.mpp) for each in settings.sets]
         check_across(ready)
         for tiles in ready if by_tiles else ():

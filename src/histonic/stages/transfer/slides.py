@@ -147,6 +147,12 @@ def _require_sense(settings: StudyTasksSettings) -> None:
         raise SettingsError(asked, f"{lacking} is missing.", f"Give {lacking}, as for 'histonic train'.")
     if not cohort.labels.is_file():
         raise SettingsError(asked, f"There is no label table {cohort.labels}.", "Correct --cohort-labels.")
+    if cohort.minutes is not None and settings.cluster is not None:
+        raise SettingsError(
+            asked,
+            "--cohort-minutes and --cluster are given; on a cluster all encoders are trained at first.",
+            "Give one of them.",
+        )
     if cohort.slides and cohort.store is not None:
         raise SettingsError(asked, "Slides and a store are given.", "Give one of them.")
     frozen = bool(settings.base.get("freeze_trunk"))

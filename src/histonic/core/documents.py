@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -223,11 +223,17 @@ def _wrong_fields(error: ValidationError) -> str:
     details = error.errors(include_url=False)
     named = []
     for detail in details[:MOST_FIELDS_NAMED]:
-        field = ".".join(str(part) for part in detail["loc"]) or "its content"
+        field = _field_of(detail["loc"])
         given = "absent" if detail["type"] == "missing" else f"{_short(detail['input'])}: {detail['msg']}"
         named.append(f"{field} is {given}")
     more = f" ({len(details) - len(named)} more)" if len(details) > len(named) else ""
     return f"It is damaged: {'; '.join(named)}{more}."
+
+
+def _field_of(place: Sequence[int | str]) -> str:
+    """Names and numbers that lead to a value, without the kinds of values that were tried there."""
+    known = [str(part) for part in place if isinstance(part, int) or "[" not in part]
+    return ".".join(known) or "its content"
 
 
 def _short(value: Any, most: int = 60) -> str:

@@ -60,7 +60,7 @@ def make_fabric(device: str, devices: int = 1, precision: str = "32") -> Fabric:
 def _fabric_of_ranks(ranks: Ranks, kind: str, precision: str) -> Fabric:
     """The fabric of a process among those that torchrun started, each with a device of its own."""
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     if kind == "cuda" and torch.cuda.device_count() < ranks.here:
         raise SettingsError(

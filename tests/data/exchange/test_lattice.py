@@ -74,7 +74,9 @@ def test_every_tile_comes_to_its_nearest_cell_and_the_larger_overlap_stays(
     away = np.abs(xy - corners) / SIDE
     # No cell of the lattice lies nearer.
     assert away.max() <= 0.5 + 1e-9
-    assert found.shifted == int((away > 0.01).any(axis=1).sum())
+    # One that lies off by the tolerance to the last digit may count or not.
+    least, most = (int((away > limit).any(axis=1).sum()) for limit in (0.01 + 1e-9, 0.01 - 1e-9))
+    assert least <= found.shifted <= most
     assert found.largest_shift == pytest.approx(float(away.max()), abs=1e-9)
     # One tile a cell, and it is one of those that overlap it most.
     overlap = np.prod(1 - away, axis=1)

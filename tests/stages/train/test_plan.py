@@ -10,7 +10,7 @@ import pytest
 from histonic.core.cohort import Cohort, Patient
 from histonic.core.settings import make_settings
 from histonic.core.task import Task
-from histonic.stages.train.plan import Plan, assign
+from histonic.stages.train.plan import Plan
 from histonic.stages.train.settings import TrainSettings
 from histonic.stages.train.splitting.folds import make_folds
 
@@ -58,15 +58,3 @@ def test_kept_networks_have_the_settings_that_their_trials_chose(search_folds: i
     # A single inner fold is known by the number of its outer one.
     first = [f"repeat-0-fold-{fold}-init-0-trial-{number}-{fold}" for fold, number in enumerate((1, 0, 0))]
     assert twins == ([None] * 6 if search_folds > 1 else [first[0], None, first[1], None, first[2], None])
-
-
-def test_processes_share_all_networks() -> None:
-    made = plan(search={"batch": "4,8"})
-    every = [network.name for network in made.all_trials()]
-    parts = [[each.name for each in part] for part in assign(made.all_trials(), 4)]
-    assert sorted(name for part in parts for name in part) == sorted(every) and len(every) == 6
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    kept = [[each.name for each in part] for part in assign(plan().all_networks({}), 2)]
-    together = [name for part in kept for name in part]
-    assert sorted(together) == sorted(each.name for each in plan().all_networks({}))
-    assert len(assign(plan().all_networks({}), 99)) == 6

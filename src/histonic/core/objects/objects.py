@@ -49,7 +49,8 @@ class Objects:
 
     Example:
         >>> objects = Objects(Url("memory://example/store"))
-        >>> objects.put("maps/a.json", b"1"); objects.read("maps/a.json"), objects.find("b")
+        >>> tag = objects.put("maps/a.json", b"1")
+        >>> objects.read("maps/a.json"), objects.find("b")
         (b'1', None)
         >>> [each.key for each in objects.listed("maps/")]
         ['maps/a.json']

@@ -54,8 +54,10 @@ def copy_folder(url: Url) -> Path:
     """Where the copy of a remote store lies on this machine, whether it is there or not.
 
     Example:
-        >>> copy_folder(Url("s3://bucket/lung/store")).name
-        'store-f92bf90ffce8'
+        >>> copy_folder(Url("s3://bucket/lung/store")) == copy_folder(Url("s3://bucket/lung/store/"))
+        True
+        >>> copy_folder(Url("s3://bucket/lung/store")) == copy_folder(Url("s3://bucket/liver/store"))
+        False
     """
     shown = str(url).rstrip("/")
     name = re.sub(r"[^\w.-]+", "_", shown.rpartition("/")[2])[:60].lstrip(".") or "store"

@@ -38,8 +38,9 @@ def plain(settings: Settings, exclude: Iterable[str] = ()) -> dict[str, Any]:
     """Settings as plain values without paths, of which the content counts.
 
     Example:
-        >>> plain(ReportSettings(run="run", resamples=200))
-        {'resamples': 200, 'subgroups': [], 'clinical': [], 'checklist': [], 'pdf': False}
+        >>> found = plain(ReportSettings(run="run", resamples=200))
+        >>> "run" in found, found["resamples"], found["subgroups"]
+        (False, 200, [])
     """
     paths = [
         key

@@ -215,10 +215,10 @@ def test_a_task_that_is_cancelled_stays_away(cluster) -> None:
     assert (task.starts, task.codes) == (1, [130])
 
 
-@pytest.mark.parametrize("code", [0, 1, 2, 70])
+@pytest.mark.parametrize("code", [0, 1, 70])
 def test_a_task_that_ended_by_itself_does_not_come_again(cluster, code: int) -> None:
-    made = cluster(8.0, 7.9)
-    made.tool("histonic", f"trap : TERM; sleep 0.3; exit {code}")  # while the walltime comes near
+    made = cluster(20.0, 19.2)
+    made.tool("histonic", f"trap : TERM; sleep 1.2; exit {code}")  # while the walltime comes near
     (task,) = made.submit(1)
     run(made, 20)
     assert (task.starts, task.codes) == (1, [code])

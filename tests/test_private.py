@@ -63,6 +63,7 @@ def test_nothing_written_names_a_path(cohort: Path) -> None:
             assert word not in named and word.encode() not in content, f"{path} names {word}"
 
 
+@pytest.mark.long
 def test_nor_does_a_study_in_one_file(cohort: Path) -> None:
     file = cohort / "hannover" / "study.yaml"
     train = {"labels": "ward.csv", "target": ["msi"], "aggregator": "mean", "folds": 3, "initialisations": 1}

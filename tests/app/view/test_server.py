@@ -320,6 +320,7 @@ def test_without_the_extra_it_is_named(
     assert done.code == 2 and "histonic[viewer]" in done.err and "no_such_package" in done.err
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_it_cleanly(viewed_run: ViewedRun, tmp_path: Path) -> None:
     slide = shutil.copy(viewed_run.slides / "P000-A.tif", tmp_path / "a.tif")
     words = [sys.executable, "-m", "histonic", "view", str(slide), "--no-browser"]

@@ -44,6 +44,7 @@ def audit_mosaic(folder: Path, tiles: Path, site_effect: float) -> AuditResult:
     return audit(store=out / "store", labels=out / "labels.csv", target=["lesion"], permutations=500)
 
 
+@pytest.mark.long
 def test_a_planted_site_is_raised(tmp_path: Path, tiles: Path) -> None:
     result = audit_mosaic(tmp_path, tiles, 0.9)
     site = next(each for each in result.confounders if each.confounder == "site")
@@ -51,6 +52,7 @@ def test_a_planted_site_is_raised(tmp_path: Path, tiles: Path) -> None:
     assert "The site alone predicts lesion" in [finding.what for finding in result.findings]
 
 
+@pytest.mark.long
 def test_an_absent_one_is_not(tmp_path: Path, tiles: Path) -> None:
     result = audit_mosaic(tmp_path, tiles, 0.0)
     assert not any(each.alarm for each in result.confounders if each.confounder != "colour")

@@ -139,6 +139,7 @@ def test_one_slides_fault_does_not_end_the_run_for_the_others(slides: Path, tmp_
     assert "300 characters" in reasons["x" * 300] and "s1.jpg" not in reasons["s2"]
 
 
+@pytest.mark.long
 def test_three_runs_share_a_store_and_one_is_killed(slides: Path, tmp_path: Path) -> None:
     many = tmp_path / "slides"
     many.mkdir()

@@ -347,6 +347,7 @@ def test_what_a_worker_with_a_gpu_trained_by_absolute_paths_is_found_without_one
             run_files.require_same(with_precision(again.model_copy(update={"seed": 1})), "Again.")
 
 
+@pytest.mark.long
 def test_two_processes_learn_as_one_does(tmp_path: Path, sets: list[dict[str, Any]]) -> None:
     run(tmp_path, sets, "two", devices=2, steps=2, max_epochs=1, trunk="nic")
     facts = json.loads((tmp_path / "two" / "run.json").read_text())

@@ -206,6 +206,7 @@ def test_a_patient_who_only_trains_may_lack_a_label() -> None:
     assert found is not None and (found.present, found.missing, found.unused) == (3, 1, 0)
 
 
+@pytest.mark.long
 def test_intervals_by_sites_stand_beside_those_by_patients(tmp_path: Path, make_run: MakeRun) -> None:
     sites = ("Bergen", "Graz", "Lyon", "Oslo", "Turin", "Utrecht")
     run = make_run(tmp_path / "run", [MSI, SURVIVAL], patients=120, sites=sites)

@@ -379,6 +379,7 @@ def results(place: Path) -> dict[str, str]:
 NETWORKS = changed(SMALL, "train", max_epochs=2)
 
 
+@pytest.mark.long
 def test_an_interrupted_study_goes_on_to_the_same_results(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     prepare(tmp_path / "a")

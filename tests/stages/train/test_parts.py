@@ -88,6 +88,7 @@ def joint(two: Path) -> Path:
     return run(two, "joint", aggregator="mean")
 
 
+@pytest.mark.long
 def test_joined_is_as_good_as_the_right_part_and_better_than_the_wrong_one(tmp_path: Path) -> None:
     """By the closed form of linear heads on mean codes, so that many patients cost little."""
     whole = write_parts(tmp_path, 48, "ki67", seed=1, shift=1.6)
@@ -222,6 +223,7 @@ def test_a_map_by_its_path_is_of_the_part_of_its_folder(two: Path, joint: Path, 
         explain(run=joint, slide=[str(he)])
 
 
+@pytest.mark.long
 def test_audit_and_report_say_which_parts_were_there(two: Path, joint: Path) -> None:
     write_report(run=joint, resamples=100)
     text = (joint / "report.html").read_text(encoding="utf-8")

@@ -492,6 +492,7 @@ def test_risk_sets_of_a_batch_are_another_training(cohort_folder: Path, tmp_path
     assert not np.allclose(losses[0].train_loss.dropna(), losses[1].train_loss.dropna())
 
 
+@pytest.mark.long
 def test_an_aggregator_with_a_loss_of_its_own_trains_on_two_processes(
     cohort_folder: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import StoreError
+from histonic.data.maps.integrity import FACTS_FILE
 
 AGAIN = "Delete it and run the same 'histonic compress' command again."
 
@@ -17,6 +18,14 @@ AGAIN = "Delete it and run the same 'histonic compress' command again."
 def damaged(folder: Path, found: str) -> StoreError:
     """The error of a map that cannot be read."""
     return StoreError(f"Read the map {folder}.", found, AGAIN)
+
+
+def written_ns(folder: Path) -> int:
+    """When the map at a place was written, by which another in its place is noticed; 0 if there is none."""
+    try:
+        return (folder / FACTS_FILE).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,10 +39,12 @@ class StoredCodes:
     Attributes:
         array: The Zarr array.
         folder: The map it belongs to.
+        written_ns: Of the map that was opened, see :func:`written_ns`; None: not to be compared.
     """
 
     array: Any
     folder: Path
+    written_ns: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -136,9 +147,21 @@ class StoredCodes:
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         try:
-            return self.array[key or slice(None)]
+            found = self.array[key or slice(None)]
         except (OSError, ValueError, RuntimeError) as error:
+            self._require_same()
             raise damaged(self.folder, f"Its codes cannot be read: {error}.") from error
+        self._require_same()
+        return found
+
+    def _require_same(self) -> None:
+        """Zarr takes chunks that are gone for zeros, and those of another map for this one's."""
+        if self.written_ns is not None and written_ns(self.folder) != self.written_ns:
+            raise StoreError(
+                f"Read the map {self.folder}.",
+                "It was replaced or removed after it was opened.",
+                "Open it again: run the same command again.",
+            )
 
 
 def _is_mask(part: Any) -> bool:

@@ -93,6 +93,24 @@ def test_a_replaced_map_takes_the_place_of_the_old_with_its_picture(
     assert (mirror.folder / "thumbnails" / "a.jpg").read_bytes() == b"another"
 
 
+@pytest.mark.parametrize("fetched", [True, False])
+def test_a_map_that_another_replaces_in_the_copy_is_not_read_as_zeros(
+    publish: Publish, mirror: Mirror, fetched: bool
+) -> None:
+    publish("a", 1)
+    mirror.refresh(), mirror.fetch()
+    opened = read_map(mirror.folder / "a.zarr")
+    assert opened.features[:, 0].any()
+    publish("a", 2)
+    other = Mirror(mirror.objects, mirror.folder)
+    other.refresh(beside=False)
+    if fetched:
+        other.fetch()
+    for read in (lambda: opened.features[:], lambda: opened.features[:, opened.mask]):
+        with pytest.raises(StoreError, match="replaced or removed after it was opened"):
+            read()
+
+
 def test_a_map_that_is_replaced_while_it_is_fetched_is_the_new_one(
     system: HeldObjects, publish: Publish, mirror: Mirror, tmp_path: Path
 ) -> None:

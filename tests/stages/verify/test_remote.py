@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fixtures.objects import HeldObjects, objects_in
 from fixtures.stores import fake_slide
 from histonic.app.cli import histonic
-from histonic.core.errors import ObjectStoreError, StoreError
+from histonic.core.errors import ObjectStoreError, OutputError, StoreError
 from histonic.core.objects import objects as module
 from histonic.data.maps.remote.published import publish_map, read_pointer
 from histonic.data.maps.writer import write_map
@@ -61,7 +61,9 @@ def test_damage_is_named_and_removed_if_asked(system: HeldObjects, what: str) ->
     shown = CliRunner().invoke(histonic, ["verify", URL])
     assert shown.exit_code == 1 and f"damaged  {URL}/maps/a.json" in shown.output, shown.output
     shown = CliRunner().invoke(histonic, ["verify", URL, "--repair"])
-    assert shown.exit_code == 0 and "removed" in shown.output
+    assert shown.exit_code == 0 and "removed" in shown.output and "maps/a.json" not in system.held
+    system.ahead_s = 90_000  # which files a damaged object named is not known: they go with what was left
+    verify(paths=[URL], repair=True)
     assert not [key for key in system.held if "/a/" in key or key == "maps/a.json"]
     assert verify(paths=[URL])[0].faults == ()
 
@@ -70,6 +72,53 @@ def test_a_damaged_encoder_is_named(system: HeldObjects) -> None:
     system.put("encoder.safetensors", b"no encoder")
     (fault,) = verify(paths=[URL], repair=True)[0].faults
     assert str(fault.path) == f"{URL}/encoder.safetensors" and not fault.was_removed
+
+
+def test_a_map_replaced_while_it_is_looked_at_is_not_removed(system: HeldObjects, tmp_path: Path) -> None:
+    first = read_pointer(objects_in(system), "a")
+    assert first is not None
+    slide = fake_slide("a", np.ones((3, 4, 4), np.float16), np.ones((4, 4), bool))
+    told = slide.slide.model_copy(update={"fingerprint": "another"})
+    write_map(tmp_path / "new" / "a.zarr", slide.__class__(**{**slide.__dict__, "slide": told}))
+
+    get = system.get
+
+    def replaced_now(key: str) -> object:
+        if key.startswith(first[0].prefix()):
+            system.get = get  # type: ignore[method-assign]
+            publish_map(objects_in(system), tmp_path / "new" / "a.zarr")
+        return get(key)
+
+    system.get = replaced_now  # type: ignore[assignment, method-assign]
+    assert verify(paths=[URL], repair=True)[0].faults == ()
+    new = read_pointer(objects_in(system), "a")
+    assert new is not None and new[0].version != first[0].version
+
+
+def test_what_another_writer_sends_stays_when_a_damaged_map_goes(system: HeldObjects) -> None:
+    flip(system, next(key for key in system.held if key.startswith("data/a/") and "features/c" in key))
+    system.put("data/a/v-00000000-1-2-0123abcd/zarr.json", b"{}")
+    (fault,) = verify(paths=[URL], repair=True)[0].faults
+    assert fault.was_removed and "maps/a.json" not in system.held
+    assert [key for key in system.held if "/a/" in key] == ["data/a/v-00000000-1-2-0123abcd/zarr.json"]
+
+
+def test_the_map_of_another_slide_is_damage_and_its_files_stay(system: HeldObjects) -> None:
+    system.held["maps/c.json"] = system.held["maps/a.json"]
+    (fault,) = verify(paths=[URL], repair=True)[0].faults
+    assert fault.found == "It is the map of the slide 'a'." and fault.was_removed
+    assert verify(paths=[URL])[0].faults == ()
+
+
+def test_a_full_disk_here_is_no_damage_there(system: HeldObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("Write.", "The disk is full.", "Make room.")
+
+    monkeypatch.setattr("histonic.stages.verify.remote.fetch_map", full)
+    before = dict(system.held)
+    with pytest.raises(OutputError):
+        verify(paths=[URL], repair=True)
+    assert system.held == before
 
 
 @pytest.mark.parametrize("foreign", [True, False])

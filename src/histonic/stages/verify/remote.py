@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from histonic.core.errors import HistonicError, ObjectStoreError, StoreError
+from histonic.core.errors import ObjectStoreError, StoreError
 from histonic.core.files import PARTIAL_LASTS_S, remove
 from histonic.core.objects.objects import Objects
+from histonic.core.objects.systems import Found
 from histonic.core.places.urls import Url
 from histonic.core.progress import Progress
 from histonic.data.maps.failures import names_a_file
-from histonic.data.maps.remote.mirror import ENCODER, Mirror
-from histonic.data.maps.remote.published import DATA, MAPS, fetch_map, leftovers, pointer_key, read_pointer
+from histonic.data.maps.remote.mirror import CHANGES, ENCODER, Mirror
+from histonic.data.maps.remote.published import (
+    MAPS,
+    fetch_map,
+    leftovers,
+    parse_pointer,
+    pointer_key,
+    version_prefix,
+)
 from histonic.data.maps.store import MapFacts, map_folder
 from histonic.stages.verify.maps import AGAIN, Fault, Makers, facts_if_whole
 from histonic.stages.verify.settings import VerifySettings
@@ -42,17 +51,17 @@ def look_at_maps(
         mirror.refresh(beside=False)
         names = sorted(mirror.maps)
     for name in names:
-        found = _facts(mirror, name, settings.quick)
-        if not isinstance(found, str):
+        found = _look(mirror, name, settings.quick)
+        if isinstance(found, MapFacts):
             makers.add(found)
             yield None
-        else:
+        elif found is not None:
             yield Fault(
                 Url(f"{mirror.objects}/{pointer_key(name)}"),
-                found,
+                found.why,
                 AGAIN,
                 can_be_made_anew=True,
-                was_removed=settings.repair and _remove(mirror, name),
+                was_removed=settings.repair and _remove(mirror.objects, name, found),
             )
         if map_folder(mirror.folder, name).is_dir():
             remove(map_folder(mirror.folder, name))
@@ -75,24 +84,57 @@ def _names(objects: Objects) -> list[str]:
     return [name for name in names if names_a_file(name)]
 
 
-def _facts(mirror: Mirror, name: str, quick: bool) -> MapFacts | str:
-    folder = map_folder(mirror.folder, name)
+@dataclass(frozen=True)
+class _Damaged:
+    """What is wrong with a map, what its object said then, and the version that it named."""
+
+    why: str
+    said: Found
+    version: str = ""
+
+
+def _look(mirror: Mirror, name: str, quick: bool) -> MapFacts | _Damaged | None:
+    """Facts of a map that is as it was written; None if it was removed since it was listed."""
+    damaged: _Damaged | None = None
+    for _ in range(CHANGES):
+        said = mirror.objects.find(pointer_key(name))
+        if said is None:
+            return None
+        if damaged is not None and said == damaged.said:
+            return damaged
+        found = _facts(mirror, name, said, quick)
+        if isinstance(found, MapFacts):
+            return found
+        damaged = found  # or it was replaced meanwhile
+    return damaged
+
+
+def _facts(mirror: Mirror, name: str, said: Found, quick: bool) -> MapFacts | _Damaged:
+    folder, version = map_folder(mirror.folder, name), ""
     try:
-        read = read_pointer(mirror.objects, name)
-        if read is None:
-            return "It was removed just now."
-        fetch_map(mirror.objects, read[0], folder)
+        published = parse_pointer(said.data, pointer_key(name))
+        version = published.version
+        if published.slide_id != name:
+            return _Damaged(f"It is the map of the slide {published.slide_id!r}.", said)
+        fetch_map(mirror.objects, published, folder)
     except ObjectStoreError:
         raise  # says nothing of the map, which must not be removed for it
-    except HistonicError as error:
-        return error.found
-    return facts_if_whole(folder, quick)
+    except StoreError as error:
+        return _Damaged(error.found, said, version)
+    found = facts_if_whole(folder, quick)
+    return found if isinstance(found, MapFacts) else _Damaged(found, said, version)
 
 
-def _remove(mirror: Mirror, name: str) -> bool:
-    """First that the map is there, then its files."""
-    mirror.objects.delete(pointer_key(name))
-    mirror.objects.delete(*(each.key for each in mirror.objects.listed(f"{DATA}{name}/")))
+def _remove(objects: Objects, name: str, damaged: _Damaged) -> bool:
+    """First that the map is there, if it is still the one that was judged, then the files of its version.
+
+    Other versions may be those of writers at work.
+    """
+    if objects.find(pointer_key(name)) != damaged.said:
+        return False
+    objects.delete(pointer_key(name))
+    if damaged.version:
+        objects.delete(*(each.key for each in objects.listed(version_prefix(name, damaged.version))))
     return True
 
 

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 
 from fixtures.ranges import serving
-from histonic.core.objects.systems import Files, Web, system_of
+from histonic.core.objects.answers import code_of, status_of
+from histonic.core.objects.systems import S3, DeletionRefused, Files, Web, system_of
 from histonic.core.places.urls import Url
 
 
@@ -26,6 +27,24 @@ def test_any_system_of_fsspec_can_be_used_without_conditions() -> None:
     assert [each.key for each in files.listed("", deep=False)] == ["maps.json"]
     files.delete(["maps/a.json", "maps/a.json"])
     assert files.get("maps/a.json") is None
+
+
+@pytest.mark.parametrize(
+    ("codes", "wanted"), [(["SlowDown"], 503), (["InternalError", "AccessDenied"], 403), ([], None)]
+)
+def test_deletions_refused_inside_an_answer_of_success_are_seen(
+    monkeypatch: pytest.MonkeyPatch, codes: list[str], wanted: int | None
+) -> None:
+    bucket = S3.__new__(S3)
+    bucket._root = "store/"
+    answer = {"Errors": [{"Key": "store/a", "Code": code} for code in codes]} if codes else {}
+    monkeypatch.setattr(bucket, "_call", lambda *_, **__: answer)
+    if wanted is None:
+        bucket.delete(["a", "b"])
+        return
+    with pytest.raises(DeletionRefused) as caught:
+        bucket.delete(["a", "b"])
+    assert status_of(caught.value) == wanted and code_of(caught.value) in codes
 
 
 def test_a_web_server_is_read(tmp_path: Path) -> None:

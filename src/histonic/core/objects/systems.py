@@ -15,10 +15,21 @@ from histonic.core.places.urls import Url
 CONNECT_S, SILENCE_S = 20.0, 60.0
 KEYS_A_DELETION = 1_000
 """S3 deletes at most so many objects by one request."""
+PASSING = frozenset({"InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout"})
+"""Why an object was not deleted, where to ask again helps."""
 
 
 class ConditionFailed(Exception):
     """A conditional write found another object, or none, in its place; nothing was written."""
+
+
+class DeletionRefused(Exception):
+    """Of several objects some were not deleted, which S3 says inside an answer of success."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        status = 503 if code in PASSING else 403
+        self.response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,10 @@ class S3:
             if len(part) == 1:
                 self._call("delete_object", Key=part[0]["Key"])
             else:
-                self._call("delete_objects", Delete={"Objects": part, "Quiet": True})
+                answer = self._call("delete_objects", Delete={"Objects": part, "Quiet": True})
+                codes = [str(each.get("Code", "")) for each in answer.get("Errors", ())]
+                if codes:  # a lasting one first: to ask again is no use then
+                    raise DeletionRefused(min(codes, key=PASSING.__contains__))
 
     def now(self) -> float:
         """See :class:`System`."""

@@ -121,6 +121,25 @@ def test_a_full_disk_here_is_no_damage_there(system: HeldObjects, monkeypatch: p
     assert system.held == before
 
 
+def test_quick_compares_sizes_and_fetches_no_map(system: HeldObjects) -> None:
+    system.asked.clear()
+    assert verify(paths=[URL], quick=True)[0].faults == ()
+    assert not [key for method, key in system.asked if method == "get" and key.startswith("data/")]
+    cut = next(key for key in system.held if key.startswith("data/a/") and "features/c" in key)
+    system.put(cut, b"")
+    (fault,) = verify(paths=[URL], quick=True)[0].faults
+    assert str(fault.path) == f"{URL}/maps/a.json" and "absent or cut off" in fault.found
+
+
+def test_maps_of_two_encoders_are_a_fault_of_the_store(system: HeldObjects, tmp_path: Path) -> None:
+    slide = fake_slide("c", np.ones((3, 4, 4), np.float16), np.ones((4, 4), bool))
+    other = slide.encoder.model_copy(update={"fingerprint": "another"})
+    write_map(tmp_path / "c.zarr", slide.__class__(**{**slide.__dict__, "encoder": other}))
+    publish_map(objects_in(system), tmp_path / "c.zarr")
+    (fault,) = verify(paths=[URL])[0].faults
+    assert str(fault.path) == URL and "2 ways" in fault.found and "Remove that object" not in fault.todo
+
+
 @pytest.mark.parametrize("foreign", [True, False])
 def test_what_is_no_store_is_refused_and_left_alone(system: HeldObjects, foreign: bool) -> None:
     keys = ("data/slides/a.svs", "data/readme.txt", "data/p1/x/y.svs", "maps/germany.json") if foreign else ()

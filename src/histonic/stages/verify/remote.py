@@ -116,6 +116,12 @@ def _facts(mirror: Mirror, name: str, said: Found, quick: bool) -> MapFacts | _D
         version = published.version
         if published.slide_id != name:
             return _Damaged(f"It is the map of the slide {published.slide_id!r}.", said)
+        if quick and mirror.objects.can_list:
+            listed = mirror.objects.listed(published.prefix())
+            sizes = {each.key.removeprefix(published.prefix()): each.size for each in listed}
+            wrong = [each for each, (size, _) in published.files.items() if sizes.get(each) != size]
+            why = f"Its file {wrong[0]} is absent or cut off." if wrong else ""
+            return _Damaged(why, said, version) if wrong else published.read_facts()
         fetch_map(mirror.objects, published, folder)
     except ObjectStoreError:
         raise  # says nothing of the map, which must not be removed for it

@@ -174,6 +174,8 @@ def _there(found: Fault | None, mirror: Mirror) -> Fault | None:
     """The same fault where it lies."""
     if found is None or not isinstance(found.path, Path):
         return found
+    if found.path == mirror.folder:  # of the store as a whole
+        return Fault(mirror.objects.url, found.found, found.todo)
     name = found.path.relative_to(mirror.folder).as_posix()
     return Fault(Url(f"{mirror.objects}/{name}"), found.found, "Remove that object. " + found.todo)
 

@@ -210,3 +210,21 @@ def test_a_copy_that_cannot_be_written_is_said(system: HeldObjects, tmp_path: Pa
 @pytest.mark.skipif(os.name == "nt", reason="permissions of its own")
 def test_others_cannot_read_the_copy(mirror: Mirror) -> None:
     assert mirror.folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_cache_that_cannot_be_had_names_its_variable(
+    system: HeldObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(OutputError, match="to do: .*HISTONIC_CACHE"):
+        Mirror(objects_in(system))
+    monkeypatch.delenv("HISTONIC_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(OutputError, match="to do: .*HISTONIC_CACHE"):
+        Mirror(objects_in(system))

@@ -95,7 +95,10 @@ class Mirror:
             for made in (self.folder, self._state / MAPS, self._state / FAILURES):
                 made.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise output_error(self.folder, error) from error
+            said = output_error(self.folder, error)
+            if folder is None:
+                said.todo += " The environment variable HISTONIC_CACHE names where copies of stores lie."
+            raise said from error
 
     def refresh(self, *, beside: bool = True) -> None:
         """Look at what is there: new facts of maps and failures are fetched, what is gone is removed.

@@ -117,6 +117,20 @@ def test_lost_answers_lose_no_claim(system: HeldObjects, pair: tuple[ObjectClaim
     assert one.take("a") and one.holds("a") and not two.take("a")
 
 
+def test_a_renewal_all_of_whose_answers_were_lost_loses_no_claim(
+    system: HeldObjects, pair: tuple[ObjectClaims, ObjectClaims]
+) -> None:
+    one, two = pair
+    assert one.take("a")
+    system.fault = lambda method, key: {"put": "after", "get": "before"}.get(method, "")
+    assert one.holds("a")  # written, but not one answer came
+    system.fault = lambda method, key: ""
+    assert one.holds("a") and one.holds("a") and not two.take("a")
+    two.close()
+    system.put("claims/a", b'{"token": "another", "host": "h"}')
+    assert not one.holds("a")
+
+
 def test_what_cannot_be_read_is_nobodys(system: HeldObjects, pair: tuple[ObjectClaims, ObjectClaims]) -> None:
     system.put("claims/a", b"half of a cla")
     assert pair[0].take("a")

@@ -186,9 +186,15 @@ class ObjectClaims:
             began = time.monotonic()
             try:
                 tag = self._objects.exchange(self._key(name), self._said(own), own.tag)
+                found = None if tag is not None else self._objects.find(self._key(name))
             except HistonicError:
                 return True  # a store that does not answer says nothing about who owns what
             if tag is None:
+                held = None if found is None else _held(name, found.data, 0.0)
+                if found is not None and held is not None and held.token == own.token:
+                    # A renewal before this one took place, though every answer to it was lost.
+                    own.tag = found.tag
+                    return True
                 with self._lock:
                     self._own.pop(name, None)
                 return False

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,11 @@ import yaml
 from torch.utils.data import DataLoader
 
 from histonic.core.errors import RunError, SettingsError, TableError, TrainingError
+from histonic.core.objects.objects import Objects
+from histonic.core.places.urls import Url
 from histonic.core.task import Task
-from histonic.data.maps.store import Store
+from histonic.data.maps.remote.published import publish_map
+from histonic.data.maps.store import Store, map_folder
 from histonic.runs.documents import CohortPatient
 from histonic.stages.audit.audit import audit
 from histonic.stages.open.dataset import MapDataset, collate_maps, target_tensor
@@ -51,6 +56,18 @@ def test_an_item_is_the_tissue_of_a_slide(trained: Path) -> None:
     truth = Run.open(trained).cohort.patient_of(item.slide_id)
     assert truth is not None and float(item.targets[TARGET]) == pytest.approx(truth.targets[TARGET])
     assert repr(data).startswith("MapDataset (") and repr(data).endswith(f"targets: {TARGET})")
+
+
+def test_maps_in_an_object_store_can_be_loaded_by_other_processes(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec")
+    monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "home"))
+    here, url = MapDataset(trained, 0, "test"), f"memory://{uuid4().hex}/store"
+    for name in {here[index].slide_id for index in range(len(here))}:
+        publish_map(Objects(Url(url)), map_folder(trained.parent / "store", name))
+    there = pickle.loads(pickle.dumps(MapDataset(trained, 0, "test", store=url)))
+    assert torch.equal(there[0].features, here[0].features) and there[0].slide_id == here[0].slide_id
 
 
 def test_a_batch_keeps_what_each_item_had(trained: Path) -> None:

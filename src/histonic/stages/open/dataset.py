@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.task import Task
 from histonic.core.tissue_box import TissueBox
-from histonic.data.maps.remote.opening import open_store
+from histonic.data.maps.remote.opening import RemoteStore, fetch_maps, open_store
+from histonic.data.maps.store import Store
 from histonic.runs.documents import CohortPatient
 from histonic.runs.run import Run
 
@@ -53,7 +54,8 @@ class MapDataset(Dataset[MapItem]):
     """The maps of some patients of a run, an item a slide.
 
     ``MapDataset(run, fold=0, part="train")`` has the slides that the run's networks of that fold learned
-    from. Maps are read from the store as they are asked for, and cut to the box around their tissue.
+    from. Maps are read from the store as they are asked for, and cut to the box around their tissue; those
+    of a store at a URL are fetched before.
 
     Args:
         run: A finished run (:class:`histonic.Run`), or its folder.
@@ -90,7 +92,7 @@ class MapDataset(Dataset[MapItem]):
         self.tasks: tuple[Task, ...] = run.tasks
         self.patients: tuple[CohortPatient, ...] = patients_of(run, fold, part, repeat)
         self.whole = whole
-        self._store = open_store(store or run.facts.store)
+        self._store: Store = open_store(store or run.facts.store)
         if self._store.parts:
             raise SettingsError(
                 f"Give the maps of {self._store.path} to a model of your own.",
@@ -98,6 +100,10 @@ class MapDataset(Dataset[MapItem]):
                 "Open the maps of one part: histonic.Store.open(FOLDER/PART).",
             )
         self._items = [(patient, slide_id) for patient in self.patients for slide_id in patient.slide_ids]
+        if isinstance(self._store, RemoteStore):
+            fetch_maps(self._store, {slide_id for _, slide_id in self._items})
+            # Processes that load in parallel are given what lies here, and no connection.
+            self._store = Store.open(self._store.path)
 
     @property
     def code_size(self) -> int:

@@ -132,10 +132,13 @@ def test_a_map_that_is_replaced_while_it_is_fetched_is_the_new_one(
 def test_what_is_gone_goes_from_the_copy(system: HeldObjects, publish: Publish, mirror: Mirror) -> None:
     publish("a"), publish("b")
     system.put("failures/c.json", b"{}")
+    system.put("thumbnails/c.jpg", b"of a slide that failed")
     system.put("tissue.csv", b"")
-    mirror.refresh(), mirror.fetch()
+    mirror.refresh(), mirror.fetch(), mirror.fetch_pictures(["c"])
     system.delete([pointer_key("a"), "failures/c.json", "tissue.csv"])
     mirror.refresh()
+    assert sorted(path.stem for path in (mirror.folder / "thumbnails").iterdir()) == ["b", "c"]
+    assert [path.name for path in (mirror.folder / ".remote" / "maps").iterdir()] == ["b.json"]
     assert Store.open(mirror.folder).slide_ids == ["b"] and mirror.look("a") is None
     assert (
         not list((mirror.folder / "failures").glob("*.json")) and not (mirror.folder / "tissue.csv").exists()
@@ -169,9 +172,13 @@ def test_a_server_that_lists_nothing_is_read_by_its_names(
         mirror.refresh()
     system.put("maps.json", b'{"maps": ["b", "../c"], "written_by": ""}')
     system.put("encoder.safetensors", b"weights")
+    system.put("heads.safetensors", b"of that encoder")
     mirror.refresh(), mirror.fetch()
     assert sorted(mirror.maps) == ["b"] and mirror.has("b")
     assert (mirror.folder / "encoder.safetensors").is_file()
+    system.delete(["heads.safetensors"])
+    mirror.refresh()
+    assert not (mirror.folder / "heads.safetensors").exists()
 
 
 def test_a_server_that_does_not_answer_is_not_taken_for_damage(
@@ -217,7 +224,7 @@ def test_a_cache_that_cannot_be_had_names_its_variable(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(OutputError, match="to do: .*HISTONIC_CACHE"):
+    with pytest.raises(OutputError, match=r"to do: .*HISTONIC_CACHE"):
         Mirror(objects_in(system))
     monkeypatch.delenv("HISTONIC_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
@@ -226,5 +233,5 @@ def test_a_cache_that_cannot_be_had_names_its_variable(
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", homeless)
-    with pytest.raises(OutputError, match="to do: .*HISTONIC_CACHE"):
+    with pytest.raises(OutputError, match=r"to do: .*HISTONIC_CACHE"):
         Mirror(objects_in(system))

@@ -173,7 +173,13 @@ class Mirror:
             self._show(each)
         for folder in self.folder.glob("[!.]*.zarr"):  # others may be at work on what begins with a point
             if folder.name.removesuffix(".zarr") not in self.maps:
-                shutil.rmtree(folder, ignore_errors=True)
+                self._drop(folder.name.removesuffix(".zarr"))
+
+    def _drop(self, slide_id: str) -> None:
+        """Remove a map that is gone, what its object said, and its picture."""
+        (self._state / MAPS / f"{slide_id}.json").unlink(missing_ok=True)
+        thumbnail_path(self.folder, slide_id).unlink(missing_ok=True)
+        shutil.rmtree(map_folder(self.folder, slide_id), ignore_errors=True)
 
     def _show(self, published: PublishedMap) -> None:
         """Let the copy hold the facts of this version, and its files if they were fetched."""
@@ -200,7 +206,8 @@ class Mirror:
             read = read_pointer(self.objects, slide_id)
             if read is None:
                 self.maps.pop(slide_id, None)
-                shutil.rmtree(map_folder(self.folder, slide_id), ignore_errors=True)
+                if names_a_file(slide_id):
+                    self._drop(slide_id)
                 return None
             self.maps[slide_id] = read[0]
             self._show(read[0])
@@ -304,7 +311,9 @@ class Mirror:
                 here.unlink(missing_ok=True)
             elif tag is None or _text_of(kept) != tag or not here.is_file():
                 found = self.objects.find(name)
-                if found is not None:
+                if found is None:
+                    here.unlink(missing_ok=True)  # heads of an earlier encoder, say
+                else:
                     _write(here, found.data)
                     write_text(kept, found.tag)
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -15,7 +16,11 @@ from histonic.app.view.content import Viewed, open_viewed
 from histonic.app.view.layers import Layer
 from histonic.app.view.settings import ViewSettings
 from histonic.core.errors import RunError, SettingsError, UnreadableSlideError
+from histonic.core.objects.objects import Objects
+from histonic.core.places.urls import Url
 from histonic.data.maps.quality import CellQuality
+from histonic.data.maps.remote.mirror import FACTS_ONLY, copy_folder
+from histonic.data.maps.remote.published import VERSION_FILE, publish_map
 from histonic.slides.formats.pyramid import write_pyramid
 
 
@@ -102,6 +107,28 @@ def test_without_a_store_explanations_still_lie_over_the_slide(tmp_path: Path) -
     assert found.source is not None and found.size_wh == SIZE_WH and found.layers[0].kind == "signed"
     gone = described(viewed, "P005-A")
     assert gone.source is None and gone.thumbnail is not None and not gone.layers
+
+
+def test_maps_of_an_object_store_are_fetched_when_they_are_looked_at(
+    viewed_run: ViewedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec")
+    monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "home"))
+    url = f"memory://{uuid4().hex}/store"
+    for folder in viewed_run.store.glob("*.zarr"):
+        publish_map(Objects(Url(url)), folder, b"picture")
+    viewed = view(viewed_run.run, store=url)
+    found = described(viewed, "P000-A")
+    assert found.notes == () and found.layers[1].name == "tissue that was used"
+    assert np.isfinite(found.layers[1].read().values).any()
+    held = {path.parent.name: path.read_text() for path in copy_folder(Url(url)).glob(f"*/{VERSION_FILE}")}
+    assert [name for name in held if not held[name].endswith(FACTS_ONLY)] == ["P000-A.zarr"]
+
+
+def test_a_store_that_cannot_be_asked_is_named_and_the_run_is_shown(viewed_run: ViewedRun) -> None:
+    found = described(view(viewed_run.run, store="nowhere://bucket/store"), "P000-A")
+    assert found.layers[0].kind == "signed" and "not at hand: " in found.notes[0]
+    assert "nowhere" in found.notes[0]
 
 
 def test_the_report_says_which_maps_may_show_nothing(tmp_path: Path) -> None:

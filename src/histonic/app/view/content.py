@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from histonic.app.view.layers import Layer, store_layers
 from histonic.app.view.settings import ViewSettings
 from histonic.app.view.slides import SlideSource
 from histonic.core.errors import HistonicError, SettingsError, StoreError, TableError
+from histonic.core.places.urls import Url
 from histonic.core.units import WH
 from histonic.data.maps.quality import read_quality
-from histonic.data.maps.remote.opening import have_copy
+from histonic.data.maps.remote.opening import fetch_maps, open_store
 from histonic.data.maps.shares import read_shares
-from histonic.data.maps.store import Store, map_folder, read_map, thumbnail_path
+from histonic.data.maps.store import Store, map_folder, read_map
 from histonic.data.tables.slide_lists import read_slide_list
 from histonic.runs.run import Run, read_run
 from histonic.stages.explain.slide import find_slide_file
@@ -159,8 +161,7 @@ def _of_run(settings: ViewSettings) -> Viewed:
         name = settings.beside.resolve().name
         explained.append(ExplainedRun(other, name if name != explained[0].name else f"{name} (2)"))
     slides = [slide for patient in run.cohort.patients for slide in patient.slide_ids]
-    store_path = have_copy(settings.store or run.facts.store, maps=slides, pictures=slides)
-    store = _store(store_path)
+    store, absent = _store(settings.store or run.facts.store)
     shares = {}
     if store is not None:
         held = [slide for slide in slides if slide in store.slide_ids]
@@ -170,7 +171,7 @@ def _of_run(settings: ViewSettings) -> Viewed:
     order = [slide for case in listed.cases for slide in case.slide_ids]
     numbers = {slide: number for number, slide in enumerate(order)}
     others = None if settings.beside is None else list_cases(explained[1].run, shares, {})
-    finder = SlideFinder(settings, store, run)
+    finder = SlideFinder(settings, store, run, absent)
 
     def viewed(slide_id: str) -> ViewedSlide:
         return ViewedSlide(slide_id, lambda: finder.describe(slide_id, explained))
@@ -266,11 +267,12 @@ def _plain_row(slide_id: str, number: int, tissue: float | None, words: str) -> 
     }
 
 
-def _store(path: Path) -> Store | None:
+def _store(place: Path | Url) -> tuple[Store | None, str]:
+    """The store with the facts of its maps, which are fetched one by one; else why it is not at hand."""
     try:
-        return Store.open(path)
-    except StoreError:
-        return None
+        return open_store(place), ""
+    except StoreError as error:
+        return None, error.found
 
 
 def _notes_path(what: Path) -> Path:
@@ -286,12 +288,16 @@ class SlideFinder:
         settings: Where slides lie.
         store: Of the maps; None if it is not at hand.
         run: Which has pictures as well.
+        absent: Why the store is not at hand.
     """
 
-    def __init__(self, settings: ViewSettings, store: Store | None, run: Run | None) -> None:
+    def __init__(
+        self, settings: ViewSettings, store: Store | None, run: Run | None, absent: str = ""
+    ) -> None:
         self.settings = settings
         self.store = store
         self.run = run
+        self.absent = absent
         self._listed: dict[str, Path] | None = None
 
     def describe(self, slide_id: str, explained: Sequence[ExplainedRun]) -> Described:
@@ -304,6 +310,7 @@ class SlideFinder:
         folder = None if self.store is None else map_folder(self.store.path, slide_id)
         if self.store is not None and folder is not None and folder.is_dir():
             try:
+                fetch_maps(self.store, [slide_id])
                 slide = read_map(folder)
                 size, mpp = slide.grid.slide_wh, slide.grid.slide_mpp
                 layers += store_layers(self.store, slide_id, slide.grid, read_quality(folder))
@@ -317,7 +324,9 @@ class SlideFinder:
             except HistonicError as error:
                 notes.append(f"The map cannot be read: {error.found}")
         else:
-            notes.append("The map is not at hand.")
+            notes.append(
+                f"The map is not at hand: {self.absent}" if self.absent else "The map is not at hand."
+            )
             source, why = self._checked(self._by_name(slide_id), size, mpp, "")
             notes += [why] if why else []
         thumbnail = self._thumbnail(slide_id)
@@ -374,9 +383,12 @@ class SlideFinder:
         return source, ""
 
     def _thumbnail(self, slide_id: str) -> Path | None:
-        places = [] if self.run is None else [self.run.thumbnail(slide_id)]
-        places += [] if self.store is None else [thumbnail_path(self.store.path, slide_id)]
-        return next((place for place in places if place.is_file()), None)
+        own = None if self.run is None else self.run.thumbnail(slide_id)
+        if own is not None and own.is_file():
+            return own
+        with suppress(StoreError):  # an object store that no longer answers
+            return None if self.store is None else self.store.thumbnail(slide_id)
+        return None
 
 
 def _picture_wh(path: Path | None) -> WH:

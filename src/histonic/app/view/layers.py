@@ -15,6 +15,7 @@ import numpy.typing as npt
 from histonic.core.errors import HistonicError
 from histonic.core.grid import TileGrid
 from histonic.data.maps.quality import MOST_FOLDS, MOST_PEN, CellQuality
+from histonic.data.maps.remote.opening import fetch_maps
 from histonic.data.maps.store import Store, encoder_path, map_folder, read_map, read_mask
 from histonic.stages.explain.attribution.methods import UNSIGNED
 from histonic.stages.explain.pictures import choose_cells
@@ -169,6 +170,7 @@ def store_layers(store: Store, slide_id: str, grid: TileGrid, quality: CellQuali
     group = "map"
 
     def mask() -> Values:
+        fetch_maps(store, [slide_id])
         return Values(np.where(read_mask(folder), 1.0, np.nan).astype(np.float32))
 
     layers = [
@@ -234,6 +236,7 @@ def _class_layers(store: Store, slide_id: str, grid: TileGrid) -> list[Layer]:
         def called(name: str = task.name) -> Values:
             import torch
 
+            fetch_maps(store, [slide_id])
             slide = read_map(map_folder(store.path, slide_id))
             codes = np.asarray(slide.features[:, slide.mask], np.float32).T
             shares = []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from histonic.core.places.urls import GivenPlace
 from histonic.core.settings import Settings
 
 
@@ -17,7 +18,9 @@ class ViewSettings(Settings):
         None, description="A second run on the same slides, whose predictions and maps are shown beside."
     )
     slides: Path | None = Field(None, description="Folder of the slide files, if they have moved.")
-    store: Path | None = Field(None, description="Store of the maps, if it has moved since the training.")
+    store: GivenPlace | None = Field(
+        None, description="Store of the maps, if it has moved since the training."
+    )
     mpp: float | None = Field(
         None, gt=0, description="Microns per pixel of a slide file whose header does not say."
     )

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from histonic.core.errors import ObjectStoreError, StoreError
+from histonic.core.errors import ObjectStoreError, OutputError, StoreError
 from histonic.core.files import output_error, replacing_file, write_json, write_text
 from histonic.core.objects.objects import Objects
 from histonic.core.places.cache import kept_in
@@ -53,6 +53,9 @@ CHANGES = 3
 def copy_folder(url: Url) -> Path:
     """Where the copy of a remote store lies on this machine, whether it is there or not.
 
+    Raises:
+        OutputError: The user has no home folder, and HISTONIC_CACHE is not set.
+
     Example:
         >>> copy_folder(Url("s3://bucket/lung/store")) == copy_folder(Url("s3://bucket/lung/store/"))
         True
@@ -61,7 +64,15 @@ def copy_folder(url: Url) -> Path:
     """
     shown = str(url).rstrip("/")
     name = re.sub(r"[^\w.-]+", "_", shown.rpartition("/")[2])[:60].lstrip(".") or "store"
-    return kept_in("stores") / f"{name}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
+    try:
+        above = kept_in("stores")
+    except RuntimeError as error:
+        raise OutputError(
+            f"Find a folder for the copy of {shown}.",
+            "The home folder of the user is not known.",
+            "Name a folder in the environment variable HISTONIC_CACHE.",
+        ) from error
+    return above / f"{name}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
 
 
 def local_folder(place: Path | Url) -> Path:

@@ -203,8 +203,9 @@ def test_another_map_of_the_slide_is_explained_anew(run: Path, cohort_folder: Pa
     mask = np.asarray(slide.mask).copy()
     row, col = np.argwhere(mask)[0]
     mask[row, col] = False
+    other = replace(slide, features=np.asarray(slide.features[:]), mask=mask)
     shutil.rmtree(store / "s03a.zarr")
-    write_map(store / "s03a.zarr", replace(slide, mask=mask))
+    write_map(store / "s03a.zarr", other)
     (second,) = explain(**asked).records
     assert second.cells == first.cells - 1
 

@@ -44,6 +44,11 @@ class Held:
     host: str
     silent_s: float
 
+    def lives(self, stale_s: float) -> bool:
+        """Whether its owner is at work, as far as can be seen from here."""
+        owner = Owner.of(self.token)
+        return self.silent_s <= stale_s and not (owner is not None and owner.has_ended)
+
     def __str__(self) -> str:
         owner = Owner.of(self.token)
         process = f"process {owner.pid}" if owner is not None else "a process"
@@ -144,15 +149,11 @@ class Claims:
         found = []
         for name in names:
             held = None if name in self._tokens else self.holder(name)
-            if held is not None and self._lives(held):
+            if held is not None and held.lives(self._stale_s):
                 found.append(held)
             elif name not in self._tokens and self.take(name):
                 self.release(name)
         return found
-
-    def _lives(self, held: Held) -> bool:
-        owner = Owner.of(held.token)
-        return held.silent_s <= self._stale_s and not (owner is not None and owner.has_ended)
 
     def release(self, name: str) -> None:
         """Give a part back; nothing happens if it was lost."""
@@ -193,7 +194,7 @@ class Claims:
         return False
 
     def _take_over(self, held: Held, token: str) -> bool:
-        if self._lives(held):
+        if held.lives(self._stale_s):
             return False
         mine = self._folder / held.name / token
         try:
@@ -240,7 +241,7 @@ class NoClaims(Claims):
     def take(self, name: str) -> bool:
         """Yes, unless a living process has claimed it."""
         held = self.holder(name)
-        return held is None or not self._lives(held)
+        return held is None or not held.lives(self._stale_s)
 
     def holds(self, name: str) -> bool:
         """Yes."""

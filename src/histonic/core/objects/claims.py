@@ -107,7 +107,7 @@ class ObjectClaims:
         if found is None:
             return None  # just released: its result is there, or the next try gets it
         held = _held(name, found.data, self._silence(name))
-        if held is not None and self._lives(held):
+        if held is not None and held.lives(self._stale_s):
             self._seen[name] = time.monotonic(), held
             return None
         return self._objects.exchange(self._key(name), self._said(mine), found.tag)
@@ -143,15 +143,11 @@ class ObjectClaims:
                 continue
             body = self._objects.find(each.key)
             held = None if body is None else _held(name, body.data, self._objects.now() - each.modified)
-            if held is not None and self._lives(held):
+            if held is not None and held.lives(self._stale_s):
                 found.append(held)
             elif body is not None and self.excludes and self.take(name):
                 self.release(name)
         return found
-
-    def _lives(self, held: Held) -> bool:
-        owner = Owner.of(held.token)
-        return held.silent_s <= self._stale_s and not (owner is not None and owner.has_ended)
 
     def release(self, name: str) -> None:
         """Give a part back; nothing happens if it was lost."""

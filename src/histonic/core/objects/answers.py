@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
+"""By scheme, what asks such a server."""
+EXTRA = "pip install 'histonic[remote]'"
 LASTING = frozenset(range(400, 500)) - {408, 409, 425, 429}
 """Answers that stay the same however often is asked; 409 is another conditional write at the same moment."""
 

@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from histonic.core.errors import HistonicError, ObjectStoreError, OutputError, StoreError
 from histonic.core.objects.answers import (
+    EXTRA,
     LASTING,
+    PACKAGES,
     code_of,
     is_named,
     kind_of_error,
@@ -24,8 +26,6 @@ from histonic.core.places.urls import Url
 TRIES, WAIT_S, MOST_WAIT_S = 7, 0.25, 8.0
 """Requests for one thing, the pause after the first, which doubles, and the longest: 16 s in all."""
 REQUESTS_AT_A_TIME = 8
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
-EXTRA = "pip install 'histonic[remote]'"
 A = TypeVar("A")
 B = TypeVar("B")
 

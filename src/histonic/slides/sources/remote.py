@@ -11,7 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, Self, cast
 
 from histonic.core.errors import UnreadableSlideError
-from histonic.core.objects.answers import is_named, is_of_connection, kind_of_error, status_of
+from histonic.core.objects.answers import (
+    EXTRA,
+    PACKAGES,
+    is_named,
+    is_of_connection,
+    kind_of_error,
+    status_of,
+)
 from histonic.core.places.urls import Url
 
 CACHE_BYTES = 64_000_000
@@ -25,8 +32,6 @@ MOST_REQUEST_BYTES = 8_000_000
 REQUESTS_AT_A_TIME = 8
 TRIES, WAIT_S = 4, 0.5
 CONNECT_S, SILENCE_S = 20.0, 60.0
-PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs"}
-EXTRA = "pip install 'histonic[remote]'"
 DOWNLOAD = "Download the file and give its path."
 
 Range = tuple[int, int]

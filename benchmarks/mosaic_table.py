@@ -98,12 +98,12 @@ class Cell:
         return f"{self.cohort}/{encoder}"
 
 
-def cells(seeds: int, encoders: list[str]) -> list[Cell]:
+def cells(arguments: argparse.Namespace) -> list[Cell]:
     """Every training; whole seeds one after the other, so that an unfinished table is a fair one."""
-    found = []
-    for seed in range(seeds):
-        for name in SETS:
-            for kind in KINDS:
+    found, encoders = [], arguments.only
+    for seed in range(arguments.seeds):
+        for name in arguments.sets:
+            for kind in arguments.kinds:
                 if kind == "arrangement" and "ours, multitask" not in encoders:
                     continue
                 if kind == "arrangement":
@@ -196,10 +196,10 @@ def mean_of(found: dict[Cell, np.ndarray], wanted: list[Cell]) -> np.ndarray | N
 def tables(every: list[Cell], arguments: argparse.Namespace) -> list[str]:
     """The tables in markdown, of whole seeds only."""
     found = {cell: scores for cell in every if (scores := test_scores(cell, arguments)) is not None}
-    kinds = [kind for kind in KINDS if kind != "arrangement"]
+    kinds = [kind for kind in arguments.kinds if kind != "arrangement"]
     seeds = [s for s in range(arguments.seeds) if all(c in found for c in every if c.seed == s)]
     lines = [f"Seeds: {len(seeds)}. {sum(cell.seed in seeds for cell in found)} trainings.", ""]
-    for name in SETS:
+    for name in arguments.sets:
         lines += [f"### {name}", "", "| encoder | aggregator | " + " | ".join(kinds) + " | mean |"]
         lines.append("| --- | --- |" + " --- |" * (len(kinds) + 1))
         for encoder in arguments.only:
@@ -211,7 +211,7 @@ def tables(every: list[Cell], arguments: argparse.Namespace) -> list[str]:
                 texts = [told(each) for each in [*row, np.mean(row, axis=0)]]
                 lines.append(f"| {encoder} | {aggregator} | " + " | ".join(texts) + " |")
         lines.append("")
-    lines += ["### Mean of both sets, all questions and both aggregators", ""]
+    lines += ["### Mean of the sets, all questions and both aggregators", ""]
     against = [name for name in AGAINST if name in arguments.only]
     lines.append("| encoder | mean | " + " | ".join(f"{name}, minus it" for name in against) + " |")
     lines.append("| --- | --- |" + " --- |" * len(against))
@@ -225,6 +225,8 @@ def tables(every: list[Cell], arguments: argparse.Namespace) -> list[str]:
     for encoder, values in means.items():
         gains = [told(each - values) if each is not values else "" for each in ours]
         lines.append(f"| {encoder} | {told(values)} | {' | '.join(gains)} |")
+    if "arrangement" not in arguments.kinds or "ours, multitask" not in arguments.only:
+        return lines
     lines += ["", "### Arrangement", "", "| aggregator | AUROC |", "| --- | --- |"]
     for aggregator in EVERY:
         cells_here = [
@@ -243,11 +245,13 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=[*ENCODERS], default=[*ENCODERS], metavar="ENCODER")
+    parser.add_argument("--sets", nargs="+", choices=[*SETS], default=[*SETS])
+    parser.add_argument("--kinds", nargs="+", choices=[*KINDS], default=[*KINDS], metavar="KIND")
     parser.add_argument("--shard", default="1/1")
     parser.add_argument("--until", choices=("compress", "train"), default="train")
     arguments = parser.parse_args()
     index, parts = (int(part) for part in arguments.shard.split("/"))
-    every = cells(arguments.seeds, arguments.only)
+    every = cells(arguments)
     stores = sorted({each.key for each in every}, key=[each.key for each in every].index)
     for cell in every:
         if stores.index(cell.key) % parts != index - 1:

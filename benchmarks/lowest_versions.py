@@ -66,6 +66,8 @@ def main() -> int:
         "autograd-gamma",
     ]
     subprocess.run([*pip, *sorted(set(wanted)), *TOOLS], check=True)
+    # Itself as well: commands ask the installed package for its version.
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "-e", ROOT], check=True)
     listed = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True)
     direct = {re.split(r"[=<>\[]", each)[0].lower().replace("_", "-") for each in wanted}
     for line in listed.stdout.splitlines():

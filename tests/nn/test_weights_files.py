@@ -29,9 +29,16 @@ def little_room() -> Iterator[None]:
     signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_the_number_is_the_systems() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "I/O error: No space left (os error 28)",
+        'IoError(Os { code: 28, kind: StorageFull, message: "No space left" })',
+    ],
+)
+def test_the_number_is_the_systems(said: str) -> None:
     with pytest.raises(OSError) as raised, system_errors():
-        raise SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
+        raise SafetensorError(f"Error while serializing: {said}")
     assert raised.value.errno == errno.ENOSPC
 
 

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_NUMBER = re.compile(r"\(os error (\d+)\)")
+_NUMBER = re.compile(r"\(os error (\d+)\)|\bOs \{ code: (\d+)")
+"""The system's number of an error, as newer and older versions of safetensors put it."""
 
 
 @contextmanager
@@ -38,7 +39,8 @@ def system_errors() -> Iterator[None]:
         number = _NUMBER.search(str(error))
         if number is None:
             raise
-        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+        code = int(number[1] or number[2])
+        raise OSError(code, os.strerror(code)) from error
 
 
 def misfit(network: nn.Module, weights: Mapping[str, Tensor]) -> str | None:

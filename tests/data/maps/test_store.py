@@ -64,7 +64,7 @@ FIELDS = [
     ("grid", ABSENT, "grid is absent"),
     ("grid.mpp", "0.5", r"grid\.mpp is '0.5'"),
     ("grid.mpp", -1, "mpp is -1"),
-    ("grid.shape", [3], r"grid\.shape\.1 is absent"),
+    ("grid.shape", [3], r"grid\.shape\.(1 is absent|cols is )"),
     ("grid.slide_wh", [0, 5], "slide_wh is"),
     ("grid.colour", "red", r"grid\.colour is 'red'"),
     ("encoder.name", ABSENT, r"encoder\.name is absent"),

@@ -103,7 +103,10 @@ class Calls(nn.Module):
         (lambda _, maps: F.pad(maps, (1, 1, 1, 1), mode="replicate"), "constant"),
         (lambda _, maps: F.dropout(maps), "at random"),
         (lambda self, maps: maps + self.wide, "'wide' differs"),
-        (lambda _, maps: F.avg_pool2d(maps, maps.shape[2]), "no map|not known|depends on that of a map"),
+        (
+            lambda _, maps: F.avg_pool2d(maps, maps.shape[2]),
+            "no map|not known|depends on that of a map|cannot be told apart",
+        ),
         (lambda _, maps: maps if maps.shape[2] > 3 else -maps, "cannot be told apart"),
         (lambda _, maps: (maps, maps), "several"),
     ],

@@ -47,6 +47,7 @@ LEFT_OUT = "multitask, this task left out"
 MEASURES = ("Balanced accuracy", "AUROC")
 COMPOSED = ("nic-appearance", "lite-appearance")
 HALVES = ("learned half", "statistics")
+COMPOSE = {"breast_mitosis": {"scale": "compose", "rest": "non_mitosis"}}
 WHOLE = ""
 DEAD = 1e-6
 """Deviation over tiles below which a number of the code says nothing."""
@@ -245,6 +246,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--shard", default="1/1")
     parser.add_argument("--fixed", action="store_true", help="only encoders that are not trained here")
+    parser.add_argument("--compose", action="store_true", help="mitoses at their true scale, on tissue")
     parser.add_argument("--match", default="", help="only encoders whose key contains this")
     arguments = parser.parse_args()
     arguments.scratch = arguments.scratch.resolve()
@@ -252,9 +254,18 @@ def main() -> None:
     os.chdir(arguments.data)
     arguments.data = Path()
     base = yaml.safe_load((HERE / "histonic-mtl.yaml").read_text())
+    if arguments.compose:
+        base["sets"] = [{**each, **COMPOSE.get(each["name"], {})} for each in base["sets"]]
     values = {**base, "out": arguments.scratch / "none", "cache": arguments.scratch / "cache"}
     sets = read_inputs(make_settings(TrainEncoderSettings, values), Silent())
-    fixed = ["colour", "appearance", "released bigan", "released multitask-4", "histonic-mtl"]
+    fixed = [
+        "colour",
+        "appearance",
+        "released bigan",
+        "released multitask-4",
+        "histonic-mtl",
+        "histonic-lite",
+    ]
     if arguments.imagenet:
         fixed.insert(4, "ImageNet")
     seeds = 0 if arguments.fixed else arguments.seeds

@@ -93,3 +93,19 @@ def test_the_side_from_which_maps_are_streamed_can_be_set(aggregator: str) -> No
 def test_an_aggregator_without_such_layers_says_so() -> None:
     with pytest.raises(SettingsError, match="no layers that are streamed"):
         build_model("abmil", code_size=5, crop_cells=60, tasks=TASKS, stream_cells=20)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("crop_cells", "size"), [(64, (67, 70)), (64, (64, 64)), (33, (40, 33))])
+def test_a_graph_for_any_mask_is_that_of_the_frames_cut_out(crop_cells: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network = StreamingNet(3, crop_cells).eval()
+    for weight in network.parameters():  # biases and the last layer begin at 0
+        torch.nn.init.normal_(weight, std=0.1)
+    assert network.halvings > 0
+    mask = (torch.rand(2, *size) < 0.6).float()
+    codes = torch.randn(2, 3, *size) * mask[:, None]
+    graph = torch.export.export(network, (codes, torch.ones_like(mask)), strict=False).module()
+    mask[0, size[0] - 2 :] = mask[1, :, 9:] = 0  # frames of two sizes
+    codes *= mask[:, None]
+    torch.testing.assert_close(graph(codes, mask), network(codes, mask))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, cast
 
 import torch
@@ -102,19 +102,8 @@ class ConvNet(nn.Module):
         if torch.compiler.is_compiling():
             size = (max(self.crop_cells, mask.shape[1]), max(self.crop_cells, mask.shape[2]))
             codes, mask = (at_size(each, size) for each in (codes, mask))
-            return self._vectors(codes, mask, self._positions(mask))
+            return self._vectors(codes, mask, inside_frames(mask, self.crop_cells, self.strides)[-1])
         return in_frames(self._vectors, codes, mask, self.crop_cells)
-
-    def _positions(self, mask: Tensor) -> Tensor:
-        """Which positions of the last layer are within the frames, ``(B, r, k)``: no graph cuts by a mask."""
-        inside = []
-        for line in (mask.amax(dim=2), mask.amax(dim=1)):
-            places = torch.arange(line.shape[1], device=mask.device)
-            last, room = ((line > 0) * (places + 1)).amax(dim=1).clamp_min(self.crop_cells), line.shape[1]
-            for stride in self.strides:
-                last, room = (last - 3) // stride + 1, (room - 3) // stride + 1
-            inside.append(places[:room] < last[:, None])
-        return inside[0][:, :, None] & inside[1][:, None]
 
     def _vectors(self, codes: Tensor, mask: Tensor, positions: Tensor | None = None) -> Tensor:
         # Shares of tissue are not rounded where codes are.
@@ -166,6 +155,37 @@ def frame_of(mask: Tensor, crop_cells: int) -> tuple[int, int]:
         return crop_cells, crop_cells
     ends = [int(mask.amax(dim=axis).nonzero().max()) + 1 if mask.any() else 0 for axis in (1, 0)]
     return max(crop_cells, ends[0]), max(crop_cells, ends[1])
+
+
+def inside_frames(mask: Tensor, crop_cells: int, strides: Sequence[int], padding: int = 0) -> list[Tensor]:
+    """Which positions of 3x3 layers lie within the maps' frames: no graph for any mask cuts by a mask.
+
+    Args:
+        mask: ``(B, R, K)``, 1 on tissue, not smaller than a crop.
+        crop_cells: Side of the crops in cells.
+        strides: Of the layers, one after the other.
+        padding: Zeros that each layer sees beyond a border.
+
+    Returns:
+        Per layer bool ``(B, r, k)``.
+
+    Example:
+        >>> mask = torch.zeros(1, 6, 9)
+        >>> mask[0, 5, 2] = 1
+        >>> frames = inside_frames(mask, 5, (2, 1), padding=1)
+        >>> [each[0].sum(dim=axis).amax().item() for each in frames for axis in (0, 1)]  # of 6 x 5
+        [3, 3, 3, 3]
+    """
+    lines: list[list[Tensor]] = []
+    for line in (mask.amax(dim=2), mask.amax(dim=1)):
+        places = torch.arange(line.shape[1], device=mask.device)
+        last, room = ((line > 0) * (places + 1)).amax(dim=1).clamp_min(crop_cells), line.shape[1]
+        inside = []
+        for stride in strides:
+            last, room = ((each + 2 * padding - 3) // stride + 1 for each in (last, room))
+            inside.append(places[:room] < last[:, None])
+        lines.append(inside)
+    return [rows[:, :, None] & cols[:, None] for rows, cols in zip(*lines, strict=True)]
 
 
 def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:

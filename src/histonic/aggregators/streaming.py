@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from histonic.aggregators.convnet import in_frames
+from histonic.aggregators.convnet import at_size, in_frames, inside_frames
 from histonic.nn.blocks import he_uniform_
 from histonic.nn.streaming.streamed import stream
 
@@ -46,9 +46,10 @@ class Refined(nn.Module):
         he_uniform_(self)
         nn.init.zeros_(self.second.weight)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """``(B, C, R, K)`` to the same."""
-        return torch.relu(maps + self.second(torch.relu(self.first(maps))))
+    def forward(self, maps: Tensor, inside: Tensor | None = None) -> Tensor:
+        """``(B, C, R, K)`` to the same; where given, as if the map ended beyond ``inside``, its frame."""
+        change = torch.relu(self.first(maps))
+        return torch.relu(maps + self.second(change if inside is None else change * inside))
 
 
 class LocalLayers(nn.Module):
@@ -74,6 +75,11 @@ class LocalLayers(nn.Module):
         self.layers = nn.Sequential(*layers)
         he_uniform_(self)
         self.refined = Refined(self.size)
+
+    @property
+    def convolutions(self) -> list[nn.Module]:
+        """Those before the last two, each followed by a ReLU."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, 1, R, K)`` to ``(B, F, r, k)``."""
@@ -117,16 +123,35 @@ class StreamingNet(nn.Module):
 
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, E)``."""
+        if torch.compiler.is_compiling():
+            size = (max(self.crop_cells, mask.shape[1]), max(self.crop_cells, mask.shape[2]))
+            return self._of_all_frames(*(at_size(each, size) for each in (codes, mask)))
         return in_frames(self._vectors, codes, mask, self.crop_cells)
 
     def _vectors(self, codes: Tensor, mask: Tensor) -> Tensor:
         tissue = mask[:, None].to(codes.dtype)
-        if max(mask.shape[1:]) > self.stream_cells and not torch.compiler.is_compiling():
+        if max(mask.shape[1:]) > self.stream_cells:
             maps = stream(self.local, codes, tissue)
         else:
             maps = self.local(codes, tissue)
+        return self._pooled(maps, self._halved(tissue))
+
+    def _of_all_frames(self, codes: Tensor, mask: Tensor) -> Tensor:
+        """The same of maps whose frames are not cut out: beyond them every layer gives 0, as padding is."""
+        strides = [2] * self.halvings or [1]
+        inside = [each[:, None] for each in inside_frames(mask, self.crop_cells, strides, padding=1)]
+        tissue = mask[:, None].to(codes.dtype)
+        maps = torch.cat([codes, tissue], 1)
+        for layer, here in zip(self.local.convolutions, inside, strict=True):
+            maps = torch.relu(layer(maps)) * here
+        return self._pooled(self.local.refined(maps, inside[-1]), self._halved(tissue) * inside[-1])
+
+    def _halved(self, tissue: Tensor) -> Tensor:
         for _ in range(self.halvings):
             tissue = F.avg_pool2d(tissue, 3, 2, 1)
+        return tissue
+
+    def _pooled(self, maps: Tensor, tissue: Tensor) -> Tensor:
         weight = tissue / tissue.sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
         mean = (maps * weight.to(maps.dtype)).sum(dim=(2, 3))
         # No value is below 0, so that a map without tissue has the vector 0.

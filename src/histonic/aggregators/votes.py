@@ -160,11 +160,12 @@ def densest_field(votes: Tensor, mask: Tensor) -> Tensor:
         mask: ``(B, R, K)``.
     """
 
-    def total(maps: Tensor) -> Tensor:
-        return F.avg_pool2d(maps, FIELD_CELLS, 1, FIELD_CELLS // 2, divisor_override=1)
+    def mean(maps: Tensor) -> Tensor:
+        # Sums by divisor_override would be means in ONNX, which knows no divisor.
+        return F.avg_pool2d(maps, FIELD_CELLS, 1, FIELD_CELLS // 2)
 
     tissue = mask[:, None].to(votes.dtype)
-    density = total(votes) / total(tissue).clamp_min(FIELD_CELLS**2 / 2)
+    density = mean(votes) / mean(tissue).clamp_min(0.5)
     lowest = torch.finfo(density.dtype).min
     densest = density.masked_fill(tissue == 0, lowest).amax(dim=(2, 3))
     return torch.where(tissue.flatten(1).any(dim=1)[:, None], densest, torch.zeros_like(densest))

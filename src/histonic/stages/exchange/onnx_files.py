@@ -184,12 +184,6 @@ def _encoder_words(spec: EncoderSpec, difference: float) -> str:
 
 def _network(bundle: Bundle, member: Member, model: SlideModel, out: Path) -> OnnxFile:
     name = network_name(member.repeat, member.fold, member.initialisation)
-    if member.aggregator == "streaming":
-        raise SettingsError(
-            f"Write the network {name!r} as ONNX.",
-            "Its aggregator 'streaming' cuts a frame around the tissue of each map, which ONNX cannot say.",
-            "Predict with histonic.",
-        )
     tasks = [task.name for task in bundle.tasks]
     rng = np.random.default_rng(0)
     size = len(model.scale.mean)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from histonic.core.claims import CLAIMS_FOLDER, Claims, NoClaims, sole_owner
+from histonic.core.claims import CLAIMS_FOLDER, Claims, sole_owner
 from histonic.core.errors import RunError
 
 HOLD = """
@@ -54,16 +54,6 @@ def test_a_part_is_claimed_once_and_again_after_its_release(tmp_path: Path):
         assert one.holder("a") is None and two.take("a")
         assert two.holds("a") and not one.holds("a")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_who_claims_nothing_heeds_the_claims_of_the_living(tmp_path: Path):
-    with Claims(tmp_path) as one:
-        free = NoClaims(tmp_path)
-        assert one.take("a") and not free.take("a") and free.take("b") and one.take("b")
-        silent = NoClaims(tmp_path, stale_s=-1.0)
-        assert silent.take("a") and one.holds("a")
-        one.release("a")
-        assert free.take("a") and free.holder("a") is None
 
 
 def test_of_many_that_come_at_once_one_wins(tmp_path: Path):

@@ -235,23 +235,6 @@ class Claims:
                 self._touch(name)
 
 
-class NoClaims(Claims):
-    """Claims nothing, where something else sees to it that two rarely do the same; heeds claims of others."""
-
-    def take(self, name: str) -> bool:
-        """Yes, unless a living process has claimed it."""
-        held = self.holder(name)
-        return held is None or not held.lives(self._stale_s)
-
-    def holds(self, name: str) -> bool:
-        """Yes."""
-        return True
-
-    def others(self) -> list[Held]:
-        """Nobody."""
-        return []
-
-
 @contextmanager
 def sole_owner(folder: Path, asked: str) -> Iterator[None]:
     """Hold a folder in which only one process may work; a folder that is left empty is removed.

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from histonic.core.claims import Claims
-from histonic.core.errors import SettingsError, StoreError
+from histonic.core.claims import CLAIMS_FOLDER, Claims
+from histonic.core.errors import SettingsError
 from histonic.core.progress import Listener
 from histonic.data.maps.store import read_map
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress import pieces
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.encoding import TileEncoding
-from histonic.stages.compress.sharing import RUN
+from histonic.stages.compress.sharing import SLIDE
 from histonic.training.executors.inline import ThisProcess
 
 
@@ -79,18 +79,57 @@ def test_slides_in_memory_are_no_work_for_others(asked: list[dict[str, Any]], tm
     assert not (tmp_path / "s").exists() and not asked
 
 
-def test_a_store_that_another_run_compresses_into_is_refused(
+def test_workers_claim_what_they_work_on_and_wait_for_what_others_do(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number in range(3):
+        image = np.full((300, 400, 3), (200 - number, 120, 180), np.uint8)
+        write_pyramid(tmp_path / f"s{number}.tif", image, mpp=0.5)
+    slides, store = [tmp_path / f"s{number}.tif" for number in range(3)], tmp_path / "store"
+    encode = TileEncoding.encode
+    seen: list[bool] = []
+    store.mkdir()
+    other = Claims(store)
+    assert other.take(f"{SLIDE}s1")
+
+    def encoded(encoding: TileEncoding, batches: Any, name: str, *more: Any) -> Any:
+        seen.append(other.take(SLIDE + Path(name).stem))
+        return encode(encoding, batches, name, *more)
+
+    def waited(seconds: float) -> None:
+        seen.append(other.holds(f"{SLIDE}s1"))
+        other.release(f"{SLIDE}s1")
+
+    monkeypatch.setattr(TileEncoding, "encode", encoded)
+    monkeypatch.setattr("histonic.stages.compress.sharing.time.sleep", waited)
+    done = compress(slides=slides, encoder="colour", out=store, device="cpu", cluster="tcp://a:1")
+    assert sorted(done.done) == ["s0", "s1", "s2"]
+    assert sorted(seen) == [False, False, False, True]
+    assert not (store / CLAIMS_FOLDER).exists()
+
+
+def test_a_piece_that_ends_early_gives_its_claims_back(
     asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_pyramid(tmp_path / "s.tif", np.full((300, 400, 3), (200, 120, 180), np.uint8), mpp=0.5)
-    given = {"slides": [tmp_path / "s.tif"], "encoder": "colour", "device": "cpu", "cluster": "tcp://a:1"}
-    (tmp_path / "store").mkdir()
-    monkeypatch.setattr("histonic.stages.compress.compress._Job._require_own_store", lambda job: None)
-    with Claims(tmp_path / "store") as other:
-        assert other.take(f"{RUN}of-another")
-        with pytest.raises(StoreError, match=r"process \d+ on .* compresses into the store"):
-            compress(**given, out=tmp_path / "store")
-    assert not list((tmp_path / "store").glob("*.zarr"))
+    opening: list[Any] = []  # kept, as by a worker that lives on
+    job_of = pieces._Opening.job
+    monkeypatch.setattr(
+        pieces._Opening, "job", lambda self, known: opening.append(self) or job_of(self, known)
+    )
+
+    def interrupted(*_: Any) -> Any:
+        held = Claims(tmp_path / "store").holder(f"{SLIDE}s")
+        assert held is not None
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TileEncoding, "encode", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compress(
+            slides=[tmp_path / "s.tif"], encoder="colour", out=tmp_path / "store", device="cpu",
+            cluster="tcp://a:1",
+        )  # fmt: skip
+    assert opening and not (tmp_path / "store" / CLAIMS_FOLDER).exists()
 
 
 def test_pieces_know_of_all_slides_and_their_given_names(

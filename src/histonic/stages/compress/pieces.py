@@ -1,4 +1,4 @@
-"""Slides as pieces of a job that the workers of a cluster do, a few in each, without claims."""
+"""Slides as pieces of a job that the workers of a cluster do, a few in each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from histonic.core.claims import Claims, NoClaims
-from histonic.core.errors import SettingsError, StoreError
+from histonic.core.claims import Claims
+from histonic.core.errors import SettingsError
 from histonic.core.files import require_writable_folder
 from histonic.core.places.urls import Url
 from histonic.core.progress import Forwarding, Listener, Progress
@@ -20,7 +20,7 @@ from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import Encoder, load_encoder
 from histonic.stages.compress.destination import Destination
 from histonic.stages.compress.settings import CompressSettings
-from histonic.stages.compress.sharing import RUN, SharedSlides
+from histonic.stages.compress.sharing import SharedSlides
 from histonic.training.executors.base import Job
 from histonic.training.executors.choice import open_executor
 from histonic.training.executors.sending import paths_of, sendable
@@ -96,9 +96,8 @@ def compress_on_cluster(
 ) -> None:
     """Compress slides by the workers of a cluster; this process writes what stands beside the maps.
 
-    No worker claims a slide, because the cluster gave it to that worker alone; slides that runs without a
-    cluster claim meanwhile are waited for. Where a worker is thought lost and another does the same, one of
-    two equal maps is thrown away.
+    Workers claim the slides that they work on, as any run does: other runs may share the store, and where a
+    worker is thought lost, the next one waits for the claim.
 
     Args:
         result: Is told what was done.
@@ -111,7 +110,7 @@ def compress_on_cluster(
     Raises:
         SettingsError: There is no such cluster, slides are in memory only, or maps go to an object store.
         ExecutorError: Nobody answers, or a worker cannot do the work.
-        StoreError: The store holds other maps, or another run is at work on it.
+        StoreError: The store holds other maps, or another run makes such.
     """
     asked = f"Compress on the cluster {settings.cluster}."
     if isinstance(settings.out, Url):
@@ -144,7 +143,6 @@ def compress_on_cluster(
         destination = Destination(folder, folder, claims)
         job = open_job(settings.model_copy(update=update), encoder, destination, stack)
         job.begin()
-        _require_sole(claims, asked)
         listener.stage("compress", len(rows) * STEPS_PER_SLIDE)
         many = max(1, min(MOST_SLIDES, len(rows) // (PIECES_A_WORKER * executor.slots)))
         pieces = (
@@ -166,21 +164,6 @@ def compress_on_cluster(
         if result.skipped:
             listener.say(f"{len(result.skipped)} slide(s) are compressed already and skipped")
         job.look_at_shares(result, listener)
-
-
-def _require_sole(claims: Claims, asked: str) -> None:
-    """Refuse a store that another run compresses into: it would do the same slides.
-
-    Raises:
-        StoreError: Says which.
-    """
-    for other in claims.others():
-        if other.name.startswith(RUN):
-            raise StoreError(
-                asked,
-                f"{other} compresses into the store, and workers of a cluster claim no slides.",
-                "Wait until it has ended, or leave --cluster out: such runs share a store by claims.",
-            )
 
 
 def _placed(rows: Sequence[SlideRow]) -> tuple[SlideRow, ...]:
@@ -212,7 +195,7 @@ class _Opening:
         if self._job is None:
             settings, encoder = self.settled(known)
             folder = require_writable_folder(Path(str(settings.out)))
-            destination = Destination(folder, folder, NoClaims(folder, settings.stale_after))
+            destination = Destination(folder, folder, Claims(folder, settings.stale_after))
             self._job = self._open_job(settings, encoder, destination, self._stack)
         return self._job
 
@@ -231,8 +214,10 @@ def _compress_some(opening: _Opening, some: SomeSlides, listener: Listener) -> S
     job = opening.job(some.settings)
     job.slides_in_all = some.of
     counted = _Counted(listener)
-    slides = SharedSlides(some.rows, some.settings, job.destination)
-    result = job.compress(slides, counted)
+    # Given back with the piece, however that ends: the worker lives on, and its claims would.
+    with Claims(job.destination.folder, some.settings.stale_after) as job.destination.claims:
+        slides = SharedSlides(some.rows, some.settings, job.destination, apart=False)
+        result = job.compress(slides, counted)
     # Of slides that are there already a run tells nothing.
     listener.advance(len(some.rows) * STEPS_PER_SLIDE - counted.steps)
     return SomeDone(some.settings, result)

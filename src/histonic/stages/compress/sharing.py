@@ -143,6 +143,7 @@ class SharedSlides:
         rows: The slides of this run.
         settings: Of the compression.
         destination: The store.
+        apart: Whether to begin far from where others did; not where each was given slides of its own.
 
     Attributes:
         waiting: Slides that are still to be done.
@@ -152,7 +153,11 @@ class SharedSlides:
     """
 
     def __init__(
-        self, rows: Sequence[SlideRow], settings: CompressSettings, destination: Destination
+        self,
+        rows: Sequence[SlideRow],
+        settings: CompressSettings,
+        destination: Destination,
+        apart: bool = True,
     ) -> None:
         self._settings = settings
         self._destination = destination
@@ -174,7 +179,7 @@ class SharedSlides:
                 if state == "absent":
                     self._absent.add(row.slide_id)
         self._counted = len(self.skipped)
-        others = sum(other.name.startswith(RUN) for other in self._claims.others())
+        others = sum(other.name.startswith(RUN) for other in self._claims.others()) if apart else 0
         first = int(len(self.waiting) * (others * GOLDEN % 1))
         self.waiting = [*self.waiting[first:], *self.waiting[:first]]
 

@@ -1,4 +1,4 @@
-"""Processes of devices end with their parent."""
+"""Processes of devices end with their parent, and one that dies ends the call, by name."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing import Pipe
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from histonic.core.progress import Listener, Progress
+from histonic.training.devices import INTERRUPTED, Relay, _Sender, _work_in_process
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 WORK = """
 import os, sys, time
@@ -47,3 +56,84 @@ def test_processes_end_with_a_terminated_parent(tmp_path: Path) -> None:
     assert (parent.returncode, len(children)) == (130, 2)
     assert "Traceback" not in said
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+class Notes(Listener):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_process_that_dies_in_the_middle_of_a_message_is_not_waited_for() -> None:
+    notes = Notes()
+    pipes = [Pipe(duplex=False) for _ in range(2)]
+    relay = Relay([receiver for receiver, _ in pipes], notes)
+    _Sender(pipes[1][1]).say("whole")
+    os.write(pipes[1][1].fileno(), b"\0\0\1\0half of it")
+    closing = threading.Thread(target=relay.close, args=([sender for _, sender in pipes],), daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive() and notes.said == ["whole"]
+
+
+class FirstOfOne:
+    """A fabric of which no more is asked."""
+
+    global_rank = 0
+    is_global_zero = True
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+def test_a_process_that_ends_early_does_not_end_as_if_all_were_done(
+    ending: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+
+    class Gone(Exception):
+        pass
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        raise Gone
+
+    def work(fabric: Fabric, argument: None, progress: Progress) -> None:
+        raise ending(0)
+
+    monkeypatch.setattr("histonic.training.devices.os._exit", leave)
+    with pytest.raises(Gone):
+        _work_in_process(FirstOfOne(), work, None, [Pipe(duplex=False)[1]])  # type: ignore[arg-type]
+    assert codes == [INTERRUPTED]
+
+
+DIES = """
+import os, signal, threading, time
+from histonic.core.progress import Silent
+from histonic.training.devices import make_fabric, run_on
+
+class Slow(Silent):
+    def say(self, text):
+        time.sleep(0.1)
+
+def work(fabric, argument, progress):
+    if fabric.global_rank == 0:
+        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+        while True:
+            progress.say("x" * 300_000)
+    fabric.barrier()
+
+if __name__ == "__main__":
+    try:
+        run_on(make_fabric("cpu", 2), 2, work, "", Slow())
+    except TrainingError as error:
+        print(error.found)
+"""
+
+
+@pytest.mark.long
+def test_a_process_that_is_killed_while_it_speaks_ends_the_call_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(DIES)
+    command = [sys.executable, tmp_path / "script.py"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.splitlines()[-1] == "The process of rank 0 ended by the signal SIGKILL."

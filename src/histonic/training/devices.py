@@ -6,9 +6,12 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from multiprocessing.connection import Connection, wait
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 PRECISIONS: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
 Work = Callable[["Fabric", A, Progress], None]
+TODO = "If memory ran out, give the same command with a smaller --batch; it goes on from there."
+LOST = "Connection closed by peer"
+"""What gloo says in a process when another one has ended."""
+GRACE_S = 10.0
+END_S = 30.0
+"""So long a process may take to end when it is told to; then it is killed."""
+INTERRUPTED = 130
 GPU_NAMES = ("gpu", "nvidia", "cuda", "cudnn")
 """What people call a GPU; here it is cuda."""
 
@@ -114,7 +124,7 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
 
     Raises:
         HistonicError: Of the first process that raised one; the others are ended.
-        TrainingError: A process was killed, such as for want of memory.
+        TrainingError: A process ended before its time, such as for want of memory; says which, and how.
     """
     if devices == 1:
         work(fabric, argument, progress)
@@ -122,64 +132,124 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
     if launched() is not None:
         lead_work(fabric, work, argument, progress)
         return
-    messages = multiprocessing.get_context("spawn").SimpleQueue()
-    errors: list[Exception] = []
-    listener = threading.Thread(target=_relay, args=(messages, heard(progress), errors), daemon=True)
-    listener.start()
+    pipes = [multiprocessing.get_context("spawn").Pipe(duplex=False) for _ in range(devices)]
+    relay = Relay([receiver for receiver, _ in pipes], heard(progress))
+    senders = [sender for _, sender in pipes]
     others = multiprocessing.active_children()
+    asked = f"Train on {devices} devices."
     try:
         # Bound to the function, because fabric takes arguments apart in search of tensors.
-        fabric.launch(partial(_work_in_process, work=work, argument=argument, messages=messages))
-    except ProcessRaisedException:
-        messages.put(None)
-        listener.join()
-        if errors:
-            raise errors[0] from None
+        fabric.launch(partial(_work_in_process, work=work, argument=argument, senders=senders))
+    except ProcessRaisedException as raised:
+        relay.close(senders)
+        if relay.errors:
+            raise relay.errors[0] from None
+        if LOST in str(raised):
+            raise TrainingError(
+                asked, f"The process of rank {raised.error_index} lost its connection to the others.", TODO
+            ) from raised
         raise
     except ProcessExitedException as ended:
-        raise TrainingError(
-            f"Train on {devices} devices.",
-            f"The process of one of them ended with exit code {ended.exit_code}.",
-            "If memory ran out, give the same command with a smaller --batch; it goes on from there.",
-        ) from ended
+        raise TrainingError(asked, _how_it_ended(ended), TODO) from ended
     finally:
         # Those of an interrupted training are still at work, and the end of this process would wait for them.
         for process in multiprocessing.active_children():
             if process not in others:
                 process.terminate()
+                process.join(END_S)
+                process.kill()
                 process.join()
-        messages.put(None)
-        listener.join()
+        relay.close(senders)
+
+
+def _how_it_ended(ended: ProcessExitedException) -> str:
+    how = f"by the signal {ended.signal_name}" if ended.signal_name else f"with exit code {ended.exit_code}"
+    return f"The process of rank {ended.error_index} ended {how}."
+
+
+class Relay:
+    """Passes on what other processes say, each by a pipe of its own, until all have ended.
+
+    In a queue that they share, one that is killed while it speaks would keep the lock of all, this process's
+    too, and half a message would be waited for as long as any of them could end it.
+
+    Args:
+        receivers: Ends of the pipes.
+        listener: Hears what is said.
+
+    Attributes:
+        errors: Those that processes told before they ended.
+    """
+
+    def __init__(self, receivers: Sequence[Connection], listener: Listener) -> None:
+        self.errors: list[Exception] = []
+        self._receivers = receivers
+        self._listener = listener
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def close(self, senders: Sequence[Connection]) -> None:
+        """Hear what is still on its way, once all other processes have ended.
+
+        Args:
+            senders: The other ends, as far as this process holds them.
+        """
+        for sender in senders:
+            sender.close()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        left = list(self._receivers)
+        while left:
+            for receiver in wait(left):
+                try:
+                    name, arguments = receiver.recv()  # type: ignore[union-attr]
+                except (
+                    EOFError,
+                    OSError,
+                    UnpicklingError,
+                ):  # it has ended, perhaps in the middle of a message
+                    left.remove(receiver)  # type: ignore[arg-type]
+                    continue
+                if name == "error":
+                    self.errors.extend(arguments)
+                else:
+                    getattr(self._listener, name)(*arguments)
 
 
 class _Sender(Forwarding):
-    """A listener that sends what it is told to the parent process."""
+    """A listener that sends what it is told to the parent process; threads may share it."""
 
-    def __init__(self, messages: Any) -> None:
-        self._messages = messages
+    def __init__(self, sender: Connection) -> None:
+        self._sender = sender
+        self._lock = threading.Lock()
 
     def pass_on(self, name: str, *words: Any) -> None:
-        self._messages.put((name, words))
+        with self._lock:
+            self._sender.send((name, words))
 
 
-def _work_in_process(fabric: Fabric, work: Work[A], argument: A, messages: Any) -> None:
+def _work_in_process(fabric: Fabric, work: Work[A], argument: A, senders: Sequence[Connection]) -> None:
+    sender = _Sender(senders[fabric.global_rank])
+    for other in senders:
+        if other is not senders[fabric.global_rank]:
+            other.close()  # so that it ends with its own process
     try:
-        work(fabric, argument, _Sender(messages) if fabric.is_global_zero else Silent())
+        work(fabric, argument, sender if fabric.is_global_zero else Silent())
+        # A process that ends while still connected to the others is now and then aborted, with all work done.
+        fabric.barrier()
     except HistonicError as error:
-        messages.put(("error", (error,)))
+        sender.pass_on("error", error)
         raise
-    # A process that ends while still connected to the others is now and then aborted, with all work done.
-    fabric.barrier()
+    except (KeyboardInterrupt, SystemExit):
+        # Else it would end as if all were done, and its results be waited for.
+        os._exit(INTERRUPTED)
+    except RuntimeError as error:
+        if LOST in str(error):
+            # The one that ended is to be noticed first, and named.
+            time.sleep(GRACE_S)
+        raise
     torch.distributed.destroy_process_group()
-
-
-def _relay(messages: Any, listener: Listener, errors: list[Exception]) -> None:
-    while (message := messages.get()) is not None:
-        name, arguments = message
-        if name == "error":
-            errors.extend(arguments)
-        else:
-            getattr(listener, name)(*arguments)
 
 
 @contextmanager

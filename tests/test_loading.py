@@ -139,3 +139,9 @@ def test_csv_tables_load_nothing_for_excel(tmp_path: Path) -> None:
     code += "examine_labels(sys.argv[1], targets=['grade'])\nassert 'scipy.stats' not in sys.modules"
     _, _, packages = loaded(code, str(tmp_path / "a.csv"))
     assert "pandas" in packages and "openpyxl" not in packages
+
+
+def test_the_viewer_starts_without_networks_and_figures() -> None:
+    code = "import histonic.app.view.content, histonic.app.view.export, histonic.app.view.slides"
+    _, _, packages = loaded(code)
+    assert "PIL" in packages and not packages & {"torch", "matplotlib", "lightning_fabric"}

@@ -109,6 +109,7 @@ def test_a_process_that_ends_early_does_not_end_as_if_all_were_done(
 
 DIES = """
 import os, signal, threading, time
+from histonic.core.errors import TrainingError
 from histonic.core.progress import Silent
 from histonic.training.devices import make_fabric, run_on
 

@@ -10,15 +10,8 @@ import pytest
 from histonic.core.documents import write_document
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.settings import make_settings
-from histonic.stages.explain.files import (
-    RECORD,
-    _words_of,
-    prediction_words,
-    read_records,
-    title_of,
-    write_summary,
-)
-from histonic.stages.explain.record import Explanation, read_explanation
+from histonic.stages.explain.files import _words_of, read_records, write_summary
+from histonic.stages.explain.record import RECORD, Explanation, prediction_words, read_explanation, title_of
 from histonic.stages.explain.settings import ExplainSettings
 
 INPUTS: dict[str, Any] = {

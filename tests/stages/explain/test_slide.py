@@ -16,8 +16,9 @@ from histonic.core.grid import TileGrid
 from histonic.core.places.urls import Url
 from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
-from histonic.stages.explain.pictures import choose_cells, draw_overlay, draw_sheet, paint_overlay
+from histonic.stages.explain.pictures import draw_overlay, draw_sheet, paint_overlay
 from histonic.stages.explain.slide import cell_pictures, slide_picture
+from histonic.stages.explain.values import choose_cells
 
 
 @pytest.fixture

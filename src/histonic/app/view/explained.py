@@ -14,10 +14,8 @@ from histonic.core.errors import HistonicError
 from histonic.core.files import PARTIAL_PREFIX, hash_of
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.runs.run import Run
-from histonic.stages.explain.explain import FOLDER
-from histonic.stages.explain.files import RECORD, title_of
-from histonic.stages.explain.record import Explanation, read_explanation
-from histonic.stages.report.cases.pictures import common_scale, greatest_value
+from histonic.stages.explain.record import FOLDER, RECORD, Explanation, read_explanation, title_of
+from histonic.stages.explain.values import common_scale, greatest_value
 from histonic.stages.report.cases.plain import check_words, fold_warning, scale_words
 
 LARGE_CORRELATION = 0.5

@@ -17,9 +17,8 @@ from histonic.core.grid import TileGrid
 from histonic.data.maps.quality import MOST_FOLDS, MOST_PEN, CellQuality
 from histonic.data.maps.remote.opening import fetch_maps
 from histonic.data.maps.store import Store, encoder_path, map_folder, read_map, read_mask
-from histonic.stages.explain.attribution.methods import UNSIGNED
-from histonic.stages.explain.pictures import choose_cells
-from histonic.stages.explain.record import Explanation
+from histonic.stages.explain.record import UNSIGNED, Explanation
+from histonic.stages.explain.values import choose_cells
 
 if TYPE_CHECKING:
     from histonic.nn.heads import Heads

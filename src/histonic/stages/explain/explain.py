@@ -55,10 +55,12 @@ from histonic.stages.explain.choice import (
     slide_of,
     unseen_networks,
 )
-from histonic.stages.explain.files import RECORD, TILES, write_explanation, write_summary
+from histonic.stages.explain.files import TILES, write_explanation, write_summary
 from histonic.stages.explain.lesion import find_lesions, lesion_shares
 from histonic.stages.explain.predictions import of_patient, predict_seen
 from histonic.stages.explain.record import (
+    FOLDER,
+    RECORD,
     Explanation,
     Inputs,
     LesionCheck,
@@ -71,7 +73,6 @@ from histonic.training.executors.base import Job
 from histonic.training.executors.choice import open_executor
 from histonic.training.executors.sending import paths_of
 
-FOLDER = "explain"
 NO_LEVEL0 = "pixels of level 0 are not known: no GeoJSON"
 METHOD_WORDS = {
     "integrated-gradients": "what the cell adds beyond average tissue",

@@ -9,14 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from histonic.core.calls import is_point
 from histonic.core.compressed import CellMap, CompressedSlide
 from histonic.core.documents import write_document
 from histonic.core.errors import TableError
 from histonic.core.files import PARTIAL_PREFIX, replacing_folder, write_csv, write_text
-from histonic.core.task import TaskKind
 from histonic.data.maps.cell_maps import write_cell_map
-from histonic.stages.explain.attribution.methods import UNSIGNED
 from histonic.stages.explain.geojson import (
     ATTENTION_LEVELS,
     Level,
@@ -25,19 +22,21 @@ from histonic.stages.explain.geojson import (
     signed_levels,
     tiles_geojson,
 )
-from histonic.stages.explain.pictures import choose_cells, draw_deletion_curves, draw_overlay, draw_sheet
+from histonic.stages.explain.pictures import draw_deletion_curves, draw_overlay, draw_sheet
 from histonic.stages.explain.record import (
+    RECORD,
+    UNSIGNED,
     Explanation,
     Explanations,
-    Prediction,
     SummaryRow,
     TargetMeans,
     read_explanation,
     summary_row,
+    title_of,
 )
 from histonic.stages.explain.slide import SlidePicture, cell_pictures
+from histonic.stages.explain.values import choose_cells
 
-RECORD = "explanation.json"
 TILES = "tiles.geojson"
 
 
@@ -119,38 +118,6 @@ def _words_of(record: Explanation) -> tuple[str, tuple[Level, ...], tuple[str, s
         return f"What speaks for “{name}”", levels_for(name), (most, f"Speak least for “{name}”")
     heading = f"What speaks for “{name}”, what against"
     return heading, signed_levels(name), (most, f"Speak most against “{name}”")
-
-
-def title_of(record: Explanation) -> str:
-    """Slide, target, prediction and truth in a line."""
-    words, truth = prediction_words(record.prediction, record.kind), record.truth
-    if isinstance(truth, tuple):
-        truth = f"{'event' if truth[1] else 'no event until'}{' at' if truth[1] else ''} {truth[0]:g}"
-    told = "" if truth is None else f", truth {truth if isinstance(truth, str) else f'{truth:.3g}'}"
-    by = "networks that never saw the patient" if record.unseen else "all networks; not of the cohort"
-    return f"{record.slide_id}   |   {record.target}: predicted {words}{told}   |   {by}"
-
-
-def prediction_words(prediction: Prediction, kind: TaskKind) -> str:
-    """A prediction in a few words.
-
-    Where another class is more probable than the called one, the rule that decided is said.
-
-    Example:
-        >>> prediction_words({"risk": 1.234, "high_risk": 1}, "survival")
-        'high risk (1.23)'
-    """
-    if kind == "survival":
-        return f"{'high' if prediction['high_risk'] else 'low'} risk ({prediction['risk']:.2f})"
-    if kind == "regression":
-        return f"{prediction['predicted']:.3g}"
-    name = prediction["predicted"]
-    share = float(prediction[f"p_{name}"])
-    largest = max(float(value) for key, value in prediction.items() if key.startswith("p_"))
-    decided_by = str(prediction.get("decided_by", ""))
-    rule = f", at {decided_by}" if is_point(decided_by) else ", much for so rare a class"
-    rule = ", the median" if decided_by == "median" else rule
-    return f"{name} ({100 * share:.0f} %{'' if share == largest else rule})"
 
 
 def write_summary(folder: Path) -> None:

@@ -19,8 +19,10 @@ from histonic.core.compressed import CellMap
 from histonic.core.files import replacing_file
 from histonic.slides.outlines import rings
 from histonic.slides.thumbnail import bar_length_um, length_words
-from histonic.stages.explain.attribution.checks import LESION_SHARE, DeletionCurves
+from histonic.stages.explain.attribution.checks import LESION_SHARE
+from histonic.stages.explain.attribution.results import DeletionCurves
 from histonic.stages.explain.slide import SlidePicture, UInt8Image
+from histonic.stages.explain.values import colour_scale
 
 FOR, AGAINST, LESION = "#b35806", "#2166ac", "#1b1b1b"
 """Orange and blue are told apart by all common kinds of colour vision, and from grey."""
@@ -31,8 +33,6 @@ UNSIGNED = LinearSegmentedColormap.from_list(
     "little-much", ["#f7f7f7", "#fee0b6", "#f1a340", "#b35806", "#662506"]
 )
 STYLE = {"font.size": 9, "font.family": "DejaVu Sans", "text.parse_math": False}
-ROBUST = 99.0
-"""Percentile of the size of values at which colours end, so that one cell does not pale all others."""
 GREATEST_ALPHA, LEAST_ALPHA = 0.85, 0.12
 DPI = 100
 TILES = 8
@@ -41,19 +41,6 @@ TILE_PX, EDGE_PX = 105, 2
 SHEET_CELL_PX = (115, 137)
 """Width and height that a tile takes on the sheet with its words and the room around it."""
 TITLE_PX, HEADING_PX = 45, 30
-
-
-def colour_scale(values: npt.NDArray[np.float32], signed: bool) -> tuple[float, float]:
-    """Values at the two ends of the colours.
-
-    Example:
-        >>> colour_scale(np.array([[-1.0, 1.0]], np.float32), True)
-        (-1.0, 1.0)
-    """
-    known = values[np.isfinite(values)]
-    most = float(np.percentile(np.abs(known), ROBUST)) if len(known) else 0.0
-    most = most or float(np.abs(known).max(initial=0.0)) or 1.0
-    return (-most, most) if signed else (0.0, most)
 
 
 def paint_overlay(
@@ -193,31 +180,6 @@ def outline(
         for ring in shape:
             corners = np.array(ring, float) * step + origin
             axes.plot(corners[:, 0], corners[:, 1], color=colour, linewidth=width, linestyle=dash)
-
-
-def choose_cells(
-    values: npt.NDArray[np.float32], count: int, *, signed: bool = False
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The cells of highest and of lowest value, no cell in both, the most extreme first.
-
-    Args:
-        values: ``(R, K)``, NaN on glass.
-        count: Of each, at most; half of the cells if there are fewer.
-        signed: Only cells below 0 are lowest. Highest are only cells above 0 in any case.
-
-    Example:
-        >>> choose_cells(np.array([[3.0, np.nan, 1.0, 2.0]], np.float32), 1)
-        ([(0, 0)], [(0, 2)])
-        >>> choose_cells(np.array([[3.0, np.nan, 1.0, 2.0]], np.float32), 1, signed=True)
-        ([(0, 0)], [])
-    """
-    cells = np.argwhere(np.isfinite(values))
-    order = np.argsort(-values[cells[:, 0], cells[:, 1]], kind="stable")
-    count = min(count, len(cells) // 2)
-    ranked = [(int(row), int(col)) for row, col in cells[order]]
-    highest, lowest = ranked[:count], ranked[::-1][:count]
-    lowest = [cell for cell in lowest if values[cell] < 0] if signed else lowest
-    return [cell for cell in highest if values[cell] > 0], lowest
 
 
 def draw_sheet(

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from histonic.core.calls import is_point
 from histonic.core.documents import Document, Part, SparsePart, read_document
 from histonic.core.errors import TableError
 from histonic.core.task import TaskKind
-from histonic.stages.explain.attribution.checks import DeletionCurves, RandomisedMaps
+from histonic.stages.explain.attribution.results import DeletionCurves, RandomisedMaps
 
+FOLDER = "explain"
+"""In a run; below it a folder a method, target and slide."""
+RECORD = "explanation.json"
+UNSIGNED = ("grad-cam", "attention")
+"""Methods whose values speak against nothing."""
 Prediction = dict[str, str | int | float]
 """Columns of a table of predictions."""
 
@@ -98,6 +104,38 @@ def read_explanation(path: Path) -> Explanation:
         TableError: It is absent, damaged, or of another version.
     """
     return read_document(Explanation, path, TableError, "Run 'histonic explain' again, which makes it anew.")
+
+
+def title_of(record: Explanation) -> str:
+    """Slide, target, prediction and truth in a line."""
+    words, truth = prediction_words(record.prediction, record.kind), record.truth
+    if isinstance(truth, tuple):
+        truth = f"{'event' if truth[1] else 'no event until'}{' at' if truth[1] else ''} {truth[0]:g}"
+    told = "" if truth is None else f", truth {truth if isinstance(truth, str) else f'{truth:.3g}'}"
+    by = "networks that never saw the patient" if record.unseen else "all networks; not of the cohort"
+    return f"{record.slide_id}   |   {record.target}: predicted {words}{told}   |   {by}"
+
+
+def prediction_words(prediction: Prediction, kind: TaskKind) -> str:
+    """A prediction in a few words.
+
+    Where another class is more probable than the called one, the rule that decided is said.
+
+    Example:
+        >>> prediction_words({"risk": 1.234, "high_risk": 1}, "survival")
+        'high risk (1.23)'
+    """
+    if kind == "survival":
+        return f"{'high' if prediction['high_risk'] else 'low'} risk ({prediction['risk']:.2f})"
+    if kind == "regression":
+        return f"{prediction['predicted']:.3g}"
+    name = prediction["predicted"]
+    share = float(prediction[f"p_{name}"])
+    largest = max(float(value) for key, value in prediction.items() if key.startswith("p_"))
+    decided_by = str(prediction.get("decided_by", ""))
+    rule = f", at {decided_by}" if is_point(decided_by) else ", much for so rare a class"
+    rule = ", the median" if decided_by == "median" else rule
+    return f"{name} ({100 * share:.0f} %{'' if share == largest else rule})"
 
 
 class SummaryRow(Part):

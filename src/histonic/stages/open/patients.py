@@ -20,14 +20,14 @@ from histonic.data.maps.store import thumbnail_path
 from histonic.models.bundle import read_bundle
 from histonic.runs.documents import CohortPatient
 from histonic.runs.run import Run
-from histonic.stages.explain.attribution.methods import METHODS, UNSIGNED
+from histonic.stages.explain.attribution.methods import METHODS
 from histonic.stages.explain.attribution.model_input import model_input_of
 from histonic.stages.explain.attribution.output import choose_output
 from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map, networks_of
 from histonic.stages.explain.choice import find_map, require_store, rows_of, unseen_networks
 from histonic.stages.explain.explain import METHOD_WORDS
-from histonic.stages.explain.files import prediction_words
 from histonic.stages.explain.pictures import paint_overlay
+from histonic.stages.explain.record import UNSIGNED, prediction_words
 from histonic.stages.explain.slide import slide_picture
 from histonic.stages.report.figures.drawing import STYLE
 

@@ -16,14 +16,14 @@ from histonic.core.task import Task
 from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.store import thumbnail_path
 from histonic.runs.run import Run
-from histonic.stages.explain.attribution.methods import UNSIGNED
 from histonic.stages.explain.choice import chosen_patients
-from histonic.stages.explain.explain import FOLDER, explain_read_run
-from histonic.stages.explain.files import prediction_words, read_records
-from histonic.stages.explain.record import Explanation, summary_row
+from histonic.stages.explain.explain import explain_read_run
+from histonic.stages.explain.files import read_records
+from histonic.stages.explain.record import FOLDER, UNSIGNED, Explanation, prediction_words, summary_row
 from histonic.stages.explain.settings import ExplainSettings
+from histonic.stages.explain.values import common_scale, greatest_value
 from histonic.stages.report.cases.content import explained_files
-from histonic.stages.report.cases.pictures import common_scale, greatest_value, pair_picture
+from histonic.stages.report.cases.pictures import pair_picture
 from histonic.stages.report.document.sections import ExplainedSlide, ExplanationsSection
 
 METHOD = "integrated-gradients"

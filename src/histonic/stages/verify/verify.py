@@ -24,8 +24,7 @@ from histonic.data.maps.store import MAP_SUFFIX, MapFacts, encoder_path, stores_
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_facts, read_whole_run
-from histonic.stages.explain.files import RECORD
-from histonic.stages.explain.record import read_explanation
+from histonic.stages.explain.record import RECORD, read_explanation
 from histonic.stages.verify.maps import AGAIN, Fault, Makers, facts_if_whole
 from histonic.stages.verify.remote import look_at_maps
 from histonic.stages.verify.settings import VerifyKeywords, VerifySettings

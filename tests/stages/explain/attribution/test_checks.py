@@ -13,7 +13,6 @@ from histonic.core.progress import Silent
 from histonic.core.task import Task
 from histonic.data.maps.memory import Maps
 from histonic.stages.explain.attribution.checks import (
-    DeletionCurves,
     cell_auc,
     deletion_insertion,
     randomise_weights,
@@ -21,6 +20,7 @@ from histonic.stages.explain.attribution.checks import (
 )
 from histonic.stages.explain.attribution.methods import METHODS
 from histonic.stages.explain.attribution.output import ExplainedOutput
+from histonic.stages.explain.attribution.results import DeletionCurves
 from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map
 
 TASK = Task("msi", "binary", ("msi",), ("no", "yes"))

@@ -19,11 +19,12 @@ from fixtures.stores import fake_slide, made_by
 from histonic.core.compressed import CellMap
 from histonic.data.maps.cell_maps import write_cell_map
 from histonic.runs.run import read_run
+from histonic.stages.explain.values import common_scale, greatest_value
 from histonic.stages.report.cases import content, page
 from histonic.stages.report.cases.content import explained_files, list_cases
 from histonic.stages.report.cases.document import Case, CaseList, CaseTarget, ListedTarget
 from histonic.stages.report.cases.page import split_pages
-from histonic.stages.report.cases.pictures import case_pictures, common_scale, greatest_value, pair_picture
+from histonic.stages.report.cases.pictures import case_pictures, pair_picture
 from histonic.stages.report.cases.plain import check_words, fold_warning
 from histonic.stages.report.report import _environment, write_report
 

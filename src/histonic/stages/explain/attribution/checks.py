@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from histonic.core.documents import Part
 from histonic.data.maps.memory import Maps
 from histonic.metrics.discrimination.labels import auroc
 from histonic.slides.outlines import BoolGrid
 from histonic.stages.explain.attribution.methods import Method
 from histonic.stages.explain.attribution.output import ExplainedOutput
+from histonic.stages.explain.attribution.results import DeletionCurves, RandomisedMaps
 from histonic.stages.explain.attribution.views import (
     ExplainedNetwork,
     FloatGrid,
@@ -31,65 +31,6 @@ LARGE_CELLS = 20_000
 LARGE_STEPS, LARGE_ORDERS, LARGE_DRAWS = 8, 4, 2
 LESION_SHARE = 0.5
 """Share of a cell that a lesion must cover to count as lesion."""
-
-
-class Areas(Part):
-    """Areas under curves, in the unit of the prediction; and what the order gains over chance.
-
-    ``gain`` is the mean of (random - deletion) and (insertion - random turned round): above 0 if cells of
-    high value carry more of the prediction than cells at random. ``scatter`` is the standard deviation of the
-    areas of random orders: a gain of twice that is no play of chance.
-    """
-
-    deletion: float
-    insertion: float
-    random: float
-    gain: float
-    scatter: float
-
-
-class DeletionCurves(Part):
-    """Predictions while cells lose or get back their codes, in the order of an explanation and at random.
-
-    Attributes:
-        share: Share of the tissue cells changed, from 0 to 1.
-        deletion: Prediction after the cells of highest value became average tissue.
-        insertion: Prediction when only the cells of highest value are not average tissue.
-        random: The same for cells in random order, as deletion; the mean over orders.
-        orders: Areas under the curves of the single random orders.
-        areas: Under the curves.
-    """
-
-    share: tuple[float, ...]
-    deletion: tuple[float, ...]
-    insertion: tuple[float, ...]
-    random: tuple[float, ...]
-    orders: tuple[float, ...]
-    areas: Areas
-
-    @classmethod
-    def drawn(
-        cls, share: Sequence[float], orders: Sequence[float], **curves: Sequence[float]
-    ) -> DeletionCurves:
-        """Curves with their areas.
-
-        Example:
-            >>> lines = {"deletion": [1.0, 0.0, 0.0], "insertion": [0.0, 1.0, 1.0], "random": [1.0, 0.5, 0.0]}
-            >>> areas = DeletionCurves.drawn([0.0, 0.5, 1.0], orders=[0.4, 0.6], **lines).areas
-            >>> areas.deletion, areas.insertion, areas.random, areas.gain, round(areas.scatter, 2)
-            (0.25, 0.75, 0.5, 0.25, 0.14)
-        """
-        area = {name: float(np.trapezoid(line, share)) for name, line in curves.items()}
-        # Keeping a random part is deleting the other part: both have the same area.
-        gain = (area["insertion"] - area["deletion"]) / 2
-        areas = Areas(**area, gain=gain, scatter=float(np.std(orders, ddof=1)))
-        return cls(share=share, orders=orders, areas=areas, **curves)
-
-    @property
-    def is_better(self) -> bool:
-        """Whether the order is better than each random order, both in deletion and in insertion."""
-        # Keeping a random part is deleting the other part: both have the same area.
-        return self.areas.deletion < min(self.orders) and self.areas.insertion > max(self.orders)
 
 
 def deletion_insertion(
@@ -135,14 +76,6 @@ def _without(mask: BoolGrid, cells: npt.NDArray[np.int64]) -> BoolGrid:
     kept = mask.copy()
     kept.ravel()[cells] = False
     return kept
-
-
-class RandomisedMaps(Part):
-    """Correlations with the maps of randomised networks, their mean, and the mean of their sizes."""
-
-    correlations: tuple[float, ...]
-    mean: float
-    mean_size: float
 
 
 @dataclass(frozen=True)

@@ -280,5 +280,3 @@ METHODS: dict[str, Method] = {
     "occlusion": occlusion,
     "attention": attention,
 }
-UNSIGNED = ("grad-cam", "attention")
-"""Methods whose values speak against nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from histonic.core.compressed import CellMap
 from histonic.core.errors import StoreError
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.slides.thumbnail import bar_length_um, length_words, read_small
-from histonic.stages.explain.pictures import colour_scale, paint_overlay
+from histonic.stages.explain.pictures import paint_overlay
 
 CASE_PX = 150
 """Longer side of a case's picture."""
@@ -46,29 +46,6 @@ def case_pictures(paths: Mapping[str, Path]) -> dict[str, str]:
         if sum(map(len, found.values())) <= CASES_BYTES:
             break
     return found
-
-
-def greatest_value(folder: Path) -> float | None:
-    """Size at which colours of one slide's map would end; None if the map cannot be read.
-
-    Args:
-        folder: Of one explanation.
-    """
-    try:
-        cells = read_cell_map(folder / "values.zarr")
-    except StoreError:
-        return None
-    known = cells.values[np.isfinite(cells.values)]
-    return colour_scale(cells.values, True)[1] if known.any() else 0.0
-
-
-def common_scale(folders: Iterable[Path]) -> float:
-    """Size at which the colours of all maps of a target end, so that no slide's are cut off; 1 if all are 0.
-
-    Args:
-        folders: Of all explanations of the target by one method.
-    """
-    return max((greatest_value(folder) or 0.0 for folder in folders), default=0.0) or 1.0
 
 
 def pair_picture(folder: Path, thumbnail: Path | None, scale: float, *, signed: bool = True) -> str:

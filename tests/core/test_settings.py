@@ -77,6 +77,15 @@ def test_empty_paths_are_refused_and_never_mean_this_folder(values: dict[str, An
     assert make_settings(Places, {"out": ".", "name": ""}).out == Path()
 
 
+@pytest.mark.parametrize("url", ["https://me:KEY@h.org/a?KEY", "S3://b/a", Path("gs://b/a")])
+def test_a_url_in_the_place_of_a_path_is_refused_and_shows_no_secret(url: str | Path) -> None:
+    for values in ({"out": url}, {"out": "a", "slides": ["b", url]}):
+        with pytest.raises(SettingsError, match="URL can be no file or folder here") as caught:
+            make_settings(Places, values)
+        assert "KEY" not in str(caught.value)
+    assert make_settings(Places, {"out": "C:/a", "slides": ["b/c:/d"], "name": "tcp://h:1"}).name
+
+
 @pytest.mark.parametrize("name", ["x" * 256, "ü" * 128, "a\0b", "/".join(["x" * 200] * 25)])
 def test_names_that_no_disk_takes_are_refused(name: str) -> None:
     for values in ({"out": name}, {"out": "a", "slides": [name]}):

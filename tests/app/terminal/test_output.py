@@ -13,6 +13,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from fixtures.command_line import Shown, typed
 from histonic.app.cli import histonic
@@ -49,6 +50,24 @@ def slide(tmp_path: Path) -> Path:
     image = np.random.default_rng(0).integers(120, 200, (400, 500, 3)).astype(np.uint8)
     write_pyramid(tmp_path / "slides" / "a.tif", image, mpp=0.5)
     return tmp_path / "slides" / "a.tif"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_path_of_a_command_is_taken_from_a_url(name: str) -> None:
+    command = COMMANDS[name]
+    for key, field in command.model.model_fields.items() if isinstance(command, SettingsCommand) else ():
+        kind = str(field.annotation)
+        if "Path" in kind and "Url" not in kind:
+            with pytest.raises(ValidationError) as caught:
+                command.model.model_validate({key: "s3://bucket/a"})
+            (said,) = [each["msg"] for each in caught.value.errors() if each["loc"][0] == key]
+            assert "URL can be no file or folder here" in said, key
+
+
+def test_nothing_is_logged_to_a_url(tmp_path: Path) -> None:
+    shown = typed("list", "--log-file", "s3://bucket/log.txt", cwd=tmp_path)
+    assert shown.code == 2 and "URL can be no file or folder here" in shown.err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -28,6 +28,16 @@ __all__ = [
 ]
 
 
+class _DiskPath(click.Path):
+    """A file or folder on a disk; what is written to a URL would lie in the folder ``https:``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, or a usage error."""
+        if isinstance(value, str) and "://" in value:
+            self.fail("A URL can be no file or folder here: give one on a disk.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _own_options() -> list[click.Option]:
     """What every command can be told of what it says."""
     return [
@@ -41,7 +51,7 @@ def _own_options() -> list[click.Option]:
         click.Option(
             ["--log-file"],
             metavar="FILE",
-            type=click.Path(path_type=Path),
+            type=_DiskPath(path_type=Path),
             help="Append all that is said to this file, with the time, and tracebacks of faults.",
         ),
     ]
@@ -124,9 +134,7 @@ class SettingsCommand(Command):
         if not self._measures:
             return []
         words = "Write losses, scores and slides into this folder as TensorBoard reads them."
-        return [
-            click.Option(["--tensorboard"], metavar="FOLDER", type=click.Path(path_type=Path), help=words)
-        ]
+        return [click.Option(["--tensorboard"], metavar="FOLDER", type=_DiskPath(path_type=Path), help=words)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words typed; without any, help is shown if some are needed."""

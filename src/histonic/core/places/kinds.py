@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from histonic.core.places.urls import was_url
 
 STORE, RUN, UNFINISHED, BUNDLE = "a store of maps", "a run", "a run that has not finished", "a bundle"
 ENCODER_RUN, MAP = "a run of 'histonic encoder train'", "a single map"
 FILE, ABSENT, EMPTY = "a file", "", "an empty folder"
 NO_FOLDER = ("There is no such folder.", "Make it with 'histonic compress'.")
 """Of a store that is not there."""
-_WAS_URL = re.compile(r"[a-z][a-z0-9+.-]+:/")
-"""As a path writes it."""
 _TRAIN = "histonic train STORE --labels TABLE --target NAME --out RUN"
 
 
@@ -71,7 +70,7 @@ def no_bundle(path: Path) -> tuple[str, str] | None:
 
 def no_store(path: Path) -> tuple[str, str] | None:
     """The same where a store of maps was asked for."""
-    if _WAS_URL.match(str(path)):
+    if was_url(path):
         return (
             "It is a URL in the place of a folder.",
             "This needs a folder; in Python histonic.open_store(URL) opens stores at URLs.",

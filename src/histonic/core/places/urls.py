@@ -15,6 +15,7 @@ from histonic.core.places.frames import Frame, FrameTable, table_of
 from histonic.core.places.images import HeldSlide, OpenedSlide, Pixels, held_slide, held_slides
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
+_WAS_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 _URL_IN_WORD = re.compile(rf"{_URL.pattern}(?:(?!{_URL.pattern}).)*", re.DOTALL)
 
 
@@ -108,6 +109,16 @@ def is_url(given: object) -> bool:
         (True, False, False)
     """
     return isinstance(given, str) and _URL.match(given.strip()) is not None
+
+
+def was_url(path: object) -> bool:
+    """Whether something is a URL, or the path that becomes of one: of its two slashes a path keeps one.
+
+    Example:
+        >>> was_url("s3://bucket/a"), was_url(Path("s3://bucket/a")), was_url("C:/a"), was_url("a/b:/c")
+        (True, True, False, False)
+    """
+    return isinstance(path, str | Path) and _WAS_URL.match(str(path).strip()) is not None
 
 
 def place_of(given: Any) -> Any:

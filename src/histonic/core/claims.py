@@ -16,7 +16,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,42 @@ class Held:
         return f"{process} on {self.host or 'another host'}"
 
 
+class Heart:
+    """Keeps claims alive, wherever they lie, by a thread.
+
+    Args:
+        held: Names of those that this process holds.
+        renew: Renews one.
+        stale_s: See :data:`STALE_S`.
+    """
+
+    def __init__(self, held: Callable[[], list[str]], renew: Callable[[str], object], stale_s: float) -> None:
+        self._held = held
+        self._renew = renew
+        self._every_s = stale_s / BEATS
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to beat; nothing happens if it does already."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat, name="claims", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """End, after the beat that is under way."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self._every_s):
+            for name in self._held():
+                self._renew(name)
+
+
 class Claims:
     """The claims of one process on the parts of a folder; a thread keeps them alive.
 
@@ -75,8 +111,7 @@ class Claims:
         self._stale_s = stale_s
         self._tokens: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._heart: threading.Thread | None = None
+        self._heart = Heart(lambda: list(self._tokens), self._touch, stale_s)
         self._clock: tuple[float, float] | None = None
 
     def __enter__(self) -> Claims:
@@ -104,7 +139,7 @@ class Claims:
         if won:
             with self._lock:
                 self._tokens[name] = token
-            self._start()
+            self._heart.start()
         return won
 
     def holds(self, name: str) -> bool:
@@ -166,9 +201,7 @@ class Claims:
 
     def close(self) -> None:
         """Give all parts back."""
-        self._ended.set()
-        if self._heart is not None:
-            self._heart.join()
+        self._heart.stop()
         for name in list(self._tokens):
             self.release(name)
         with suppress(OSError):
@@ -223,16 +256,6 @@ class Claims:
         except OSError:
             return True  # a disk that does not answer says nothing about who owns what
         return False
-
-    def _start(self) -> None:
-        if self._heart is None:
-            self._heart = threading.Thread(target=self._beat, name="claims", daemon=True)
-            self._heart.start()
-
-    def _beat(self) -> None:
-        while not self._ended.wait(self._stale_s / BEATS):
-            for name in list(self._tokens):
-                self._touch(name)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from histonic.core.claims import BEATS, CLAIMS_FOLDER, STALE_S, Held
+from histonic.core.claims import CLAIMS_FOLDER, STALE_S, Heart, Held
 from histonic.core.errors import HistonicError
 from histonic.core.objects.objects import Objects
 from histonic.core.processes.owners import Owner
@@ -71,8 +71,7 @@ class ObjectClaims:
         self._own: dict[str, _Own] = {}
         self._seen: dict[str, tuple[float, Held | None]] = {}
         self._lock, self._renewing = threading.Lock(), threading.Lock()
-        self._ended = threading.Event()
-        self._heart: threading.Thread | None = None
+        self._heart = Heart(lambda: list(self._own), self._renew, stale_s)
         self.excludes = objects.look_for_conditions(self._key(f"probe-{Owner.this().token()}"))
 
     def __enter__(self) -> ObjectClaims:
@@ -99,7 +98,7 @@ class ObjectClaims:
         mine.tag = tag
         with self._lock:
             self._own[name] = mine
-        self._start()
+        self._heart.start()
         return True
 
     def _take_over(self, name: str, mine: _Own) -> str | None:
@@ -160,9 +159,7 @@ class ObjectClaims:
 
     def close(self) -> None:
         """Give all parts back."""
-        self._ended.set()
-        if self._heart is not None:
-            self._heart.join()
+        self._heart.stop()
         for name in list(self._own):
             self.release(name)
 
@@ -196,16 +193,6 @@ class ObjectClaims:
                 return False
             own.tag, own.confirmed = tag, began
             return True
-
-    def _start(self) -> None:
-        if self._heart is None:
-            self._heart = threading.Thread(target=self._beat, name="object-claims", daemon=True)
-            self._heart.start()
-
-    def _beat(self) -> None:
-        while not self._ended.wait(self._stale_s / BEATS):
-            for name in list(self._own):
-                self._renew(name)
 
 
 def _held(name: str, data: bytes, silent_s: float) -> Held | None:

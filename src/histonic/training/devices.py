@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -201,15 +201,15 @@ class Relay:
     def _listen(self) -> None:
         left = list(self._receivers)
         while left:
-            for receiver in wait(left):
+            for receiver in cast("list[Connection]", wait(left)):
                 try:
-                    name, arguments = receiver.recv()  # type: ignore[union-attr]
+                    name, arguments = receiver.recv()
                 except (
                     EOFError,
                     OSError,
                     UnpicklingError,
                 ):  # it has ended, perhaps in the middle of a message
-                    left.remove(receiver)  # type: ignore[arg-type]
+                    left.remove(receiver)
                     continue
                 if name == "error":
                     self.errors.extend(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from histonic.encoders.base import Encoder, load_encoder
 from histonic.encoders.engines import choice
 from histonic.encoders.engines.choice import choose_precision, least_cosine, start_encoding
 from histonic.encoders.engines.compiled import CannotCompile
+from histonic.encoders.engines.program import BrokenProgram
 
 SPEC = load_encoder("histonic-mtl").spec
 TILES = np.random.default_rng(0).integers(0, 256, (70, 128, 128, 3), dtype=np.uint8)
@@ -125,6 +127,53 @@ def test_without_a_compiler_the_encoder_runs_all_the_same(
     with started(load_encoder("colour"), notes, engine="compiled") as pool:
         assert pool.description.engine == "eager"
     assert "no g++" in notes.lines[-1]
+
+
+def unknown_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def no_entry(path: Path, **more: Any) -> bool:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "fault", "said"),
+    [
+        (Path, "home", unknown_home, "the home folder of the user is not known; HISTONIC_CACHE"),
+        (Path, "exists", no_entry, "cannot be read: .*Permission denied"),
+        (Path, "mkdir", no_entry, "cannot be written: .*Permission denied"),
+    ],
+)
+@pytest.mark.parametrize("engine", [None, "compiled"])
+def test_a_home_that_is_not_to_be_had_costs_the_compiled_engine_and_a_line(
+    owner: type, name: str, fault: Any, said: str, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_encoder("colour")
+    for variable in ("HISTONIC_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    notes = Notes()
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, fault)
+        with started(encoder, notes, engine=engine, tiles=10**9) as pool:
+            assert pool.description.engine == "eager"
+    assert re.search(f"runs without being compiled: .*{said}", notes.lines[-1])
+
+
+def test_a_compiled_encoder_that_fails_at_its_first_call_is_not_used(
+    compiling: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: Any) -> Any:
+        def run(tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            raise BrokenProgram("it failed while it ran")
+
+        return run
+
+    monkeypatch.setattr(choice, "load_compiled", broken)
+    notes = Notes()
+    with started(load_encoder("colour"), notes, engine="compiled") as pool:
+        assert pool.description.engine == "eager"
+    assert notes.lines[-1].endswith("compiled: it failed while it ran")
 
 
 def test_an_engine_that_is_asked_for_is_used(compiling: list[int]) -> None:

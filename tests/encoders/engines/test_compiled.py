@@ -98,6 +98,15 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         compile_encoder(load_encoder("mean-rgb"), "32", 4)
 
 
+def test_a_file_system_without_locks_is_no_place_for_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*given: Any) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(compiled.FileLock, "acquire", no_locks)
+    with pytest.raises(CannotCompile, match="cannot be written: FileSystem"):
+        compile_encoder(load_encoder("mean-rgb"), "32", 4)
+
+
 def test_a_damaged_library_is_refused(tmp_path: Path) -> None:
     (tmp_path / "damaged.so").write_bytes(b"no library")
     with pytest.raises(CannotCompile, match="cannot be loaded"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -16,10 +17,17 @@ from histonic.core.processes.cores import usable_cores
 from histonic.core.progress import Progress
 from histonic.core.settings import Engine, Precision
 from histonic.encoders.base import Encoder, EncoderSpec
-from histonic.encoders.engines.compiled import CannotCompile, compile_encoder, library_path, load_compiled
+from histonic.encoders.engines.compiled import (
+    CannotCompile,
+    compile_encoder,
+    is_kept,
+    library_path,
+    load_compiled,
+)
 from histonic.encoders.engines.gpu import AHEAD, encode_on_gpu
 from histonic.encoders.engines.machine import is_half_fast, machine_kind
 from histonic.encoders.engines.pool import Codes, Encode, EncodingPool, Tiles
+from histonic.encoders.engines.program import BrokenProgram
 from histonic.encoders.networks.convolutional import batch_of
 
 LEAST_HALF_COSINE = 0.9995
@@ -100,11 +108,11 @@ def start_encoding(
     eager = EncodingPool(_eagerly(network), described("eager", part), size, workers=workers)
     if engine == "eager" or not len(first):
         return eager
-    if engine is None and not _pays(encoder, part, eager, tiles, first):
-        return eager
     try:
+        if engine is None and not _pays(encoder, part, eager, tiles, first):
+            return eager
         path = library_path(encoder.fingerprint, part)
-        if not path.exists():
+        if not is_kept(path):
             progress.say(
                 f"compiling {encoder.spec.name} for this machine, about {COMPILE_S:.0f} s, once; kept in "
                 f"{path.parent}"
@@ -112,7 +120,7 @@ def start_encoding(
         compiled = load_compiled(compile_encoder(encoder, precision, part), encoder.spec, part, workers)
         few = first[:part]
         cosine = least_cosine(eager.encode(few), compiled(few))
-    except CannotCompile as error:
+    except (BrokenProgram, CannotCompile) as error:
         progress.say(f"the encoder runs without being compiled: {error}")
         return eager
     if cosine < LEAST_COSINE[precision]:
@@ -151,8 +159,9 @@ def _eagerly(network: nn.Module) -> Callable[[Tiles], Codes]:
 
 def _pays(encoder: Encoder, part: int, eager: EncodingPool, tiles: int, first: Tiles) -> bool:
     """Whether compiling is done already, or saves more time than it takes."""
-    if library_path(encoder.fingerprint, part).exists():
-        return True
+    with suppress(CannotCompile):  # said once it would be worth it
+        if is_kept(library_path(encoder.fingerprint, part)):
+            return True
     few = first[: part * eager.workers]
     eager.encode(few[:PROBE_TILES])
     began = time.perf_counter()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from histonic.core.errors import OutputError
 from histonic.core.places.cache import kept_in
 from histonic.encoders.base import Encoder, EncoderSpec
 from histonic.encoders.engines.machine import machine_kind
@@ -33,9 +34,31 @@ def cache_folder() -> Path:
 
 
 def library_path(fingerprint: str, batch: int) -> Path:
-    """Where the library of a compiled encoder lies, for this kind of machine."""
+    """Where the library of a compiled encoder lies, for this kind of machine.
+
+    Raises:
+        CannotCompile: There is no place for it.
+    """
     facts = f"{FORM} {fingerprint} {batch} {machine_kind('cpu')}"
-    return cache_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.so"
+    try:
+        folder = cache_folder()
+    except RuntimeError as error:
+        raise CannotCompile(
+            "the home folder of the user is not known; HISTONIC_CACHE can name a folder for it"
+        ) from error
+    return folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.so"
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a library was made already.
+
+    Raises:
+        CannotCompile: Its folder may not be looked into.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise CannotCompile(f"the cache {path.parent} cannot be read: {error}") from error
 
 
 def compile_encoder(encoder: Encoder, precision: str, batch: int) -> Path:
@@ -50,7 +73,7 @@ def compile_encoder(encoder: Encoder, precision: str, batch: int) -> Path:
         CannotCompile: There is no compiler, it fails or takes too long, or the cache cannot be written.
     """
     path = library_path(encoder.fingerprint, batch)
-    if path.exists():
+    if is_kept(path):
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +82,10 @@ def compile_encoder(encoder: Encoder, precision: str, batch: int) -> Path:
             if not path.exists():
                 _compile(encoder, precision, batch, path)
         path.with_suffix(".lock").unlink(missing_ok=True)
-    except OSError as error:
-        raise CannotCompile(f"the cache {path.parent} cannot be written: {error}") from error
+    # Some file systems know no locks.
+    except (OSError, OutputError, NotImplementedError) as error:
+        told = error.reason if isinstance(error, OutputError) else error
+        raise CannotCompile(f"the cache {path.parent} cannot be written: {told}") from error
     return path
 
 

@@ -15,7 +15,7 @@ from fixtures.views import MPP, SIZE_WH, ViewedRun, write_viewed
 from histonic.app.view.content import Viewed, open_viewed
 from histonic.app.view.layers import Layer
 from histonic.app.view.settings import ViewSettings
-from histonic.core.errors import RunError, SettingsError, UnreadableSlideError
+from histonic.core.errors import RunError, SettingsError, StoreError, UnreadableSlideError
 from histonic.core.objects.objects import Objects
 from histonic.core.places.urls import Url
 from histonic.data.maps.quality import CellQuality
@@ -24,7 +24,7 @@ from histonic.data.maps.remote.published import VERSION_FILE, publish_map
 from histonic.slides.formats.pyramid import write_pyramid
 
 
-def view(what: Path, **more: Any) -> Viewed:
+def view(what: Path | str, **more: Any) -> Viewed:
     return open_viewed(ViewSettings(what=what, **more))
 
 
@@ -123,6 +123,29 @@ def test_maps_of_an_object_store_are_fetched_when_they_are_looked_at(
     assert np.isfinite(found.layers[1].read().values).any()
     held = {path.parent.name: path.read_text() for path in copy_folder(Url(url)).glob(f"*/{VERSION_FILE}")}
     assert [name for name in held if not held[name].endswith(FACTS_ONLY)] == ["P000-A.zarr"]
+
+
+def test_a_store_is_shown_from_its_url(
+    viewed_run: ViewedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec")
+    monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    url = f"memory://{uuid4().hex}/my%20store"
+    for folder in viewed_run.store.glob("*.zarr"):
+        publish_map(Objects(Url(url)), folder, b"picture")
+    viewed = view(url)
+    assert (viewed.title, viewed.kind, viewed.notes_path) == (
+        "my store",
+        "store",
+        tmp_path / "my store.notes.csv",
+    )
+    names = [layer.name for layer in described(viewed, "P000-A").layers]
+    assert names[0] == "tissue that was used"
+    with pytest.raises(SettingsError, match="is no finished run"):
+        view(url, beside=viewed_run.run)
+    with pytest.raises(StoreError, match="No map lies there"):
+        view(f"memory://{uuid4().hex}/slide.svs")
 
 
 def test_a_store_that_cannot_be_asked_is_named_and_the_run_is_shown(viewed_run: ViewedRun) -> None:

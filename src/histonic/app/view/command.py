@@ -24,7 +24,8 @@ def view(settings: ViewSettings) -> int:
     """Look at a run, a store or a slide in the browser: cases, slides with pan and zoom, maps laid over them.
 
     A server on this machine alone, for whoever has the printed address; Ctrl-C ends it. Notes on patients
-    go to WHAT.notes.csv beside it; nothing else is written. With --export DIR a folder of static files.
+    go to WHAT.notes.csv beside it, or here if WHAT is a URL; nothing else is written. With --export DIR a
+    folder of static files.
     """
     from histonic.app.view.content import open_viewed
 

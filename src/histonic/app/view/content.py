@@ -138,24 +138,24 @@ def open_viewed(settings: ViewSettings) -> Viewed:
         HistonicError: It cannot be read.
     """
     what = settings.what
-    if (what / "run.json").is_file():
-        return _of_run(settings)
+    if not isinstance(what, Url) and (what / "run.json").is_file():
+        return _of_run(settings, what)
     if settings.beside is not None:
         raise SettingsError(
             f"Show {settings.beside} beside {what}.", f"{what} is no finished run.", "Give two runs."
         )
-    if what.is_dir() and any(what.glob("*.zarr")):
-        return _of_store(settings)
+    if isinstance(what, Url) or (what.is_dir() and any(what.glob("*.zarr"))):
+        return _of_store(settings, what)
     if what.exists():
-        return _of_slides(settings)
+        return _of_slides(settings, what)
     raise SettingsError(
         f"View {what}.", "There is no such file or folder.", "Give a run, a store, or a slide file."
     )
 
 
-def _of_run(settings: ViewSettings) -> Viewed:
-    run = read_run(settings.what)
-    explained = [ExplainedRun(run, settings.what.resolve().name)]
+def _of_run(settings: ViewSettings, what: Path) -> Viewed:
+    run = read_run(what)
+    explained = [ExplainedRun(run, what.resolve().name)]
     if settings.beside is not None:
         other = read_run(settings.beside)
         name = settings.beside.resolve().name
@@ -182,7 +182,7 @@ def _of_run(settings: ViewSettings) -> Viewed:
         slides=[viewed(slide) for slide in order],
         cases=_case_rows(listed, others, numbers, explained),
         targets=[each.model_dump(mode="json") for each in listed.targets],
-        notes_path=_notes_path(settings.what),
+        notes_path=_notes_path(what),
         models=[each.name for each in explained],
     )
 
@@ -207,8 +207,14 @@ def _case_rows(
     return rows
 
 
-def _of_store(settings: ViewSettings) -> Viewed:
-    store = Store.open(settings.what)
+def _of_store(settings: ViewSettings, what: Path | Url) -> Viewed:
+    store = open_store(what)
+    if not store.slide_ids:
+        raise StoreError(
+            f"View {what}.",
+            "No map lies there.",
+            "Give the URL of a store. Slides at a URL are not fetched: copy those that you want to see.",
+        )
     finder = SlideFinder(settings, store, None)
     shares = {each.slide_id: each for each in read_shares(store.path, store.slide_ids, ())}
 
@@ -221,20 +227,20 @@ def _of_store(settings: ViewSettings) -> Viewed:
         known = None if share is None else share.of_cells if share.of_area is None else share.of_area
         rows.append(_plain_row(slide_id, number, known, "" if share is None else share.words()))
     return Viewed(
-        title=settings.what.resolve().name,
+        title=_url_name(what) if isinstance(what, Url) else what.resolve().name,
         kind="store",
         slides=[viewed(slide) for slide in store.slide_ids],
         cases=rows,
         targets=[],
-        notes_path=_notes_path(settings.what),
+        notes_path=_notes_path(what),
     )
 
 
-def _of_slides(settings: ViewSettings) -> Viewed:
+def _of_slides(settings: ViewSettings, what: Path) -> Viewed:
     try:
-        rows = read_slide_list([settings.what])
+        rows = read_slide_list([what])
     except TableError:  # two files of one name, in different folders
-        rows = read_slide_list([settings.what], names="path")
+        rows = read_slide_list([what], names="path")
     finder = SlideFinder(settings, None, None)
 
     def viewed(slide_id: str, path: Path, mpp: float | None) -> ViewedSlide:
@@ -244,12 +250,12 @@ def _of_slides(settings: ViewSettings) -> Viewed:
     if len(slides) == 1:
         slides[0].describe()  # What cannot be opened is refused here, not in the browser.
     return Viewed(
-        title=settings.what.resolve().name,
+        title=what.resolve().name,
         kind="slides",
         slides=slides,
         cases=[_plain_row(slide.slide_id, number, None, "") for number, slide in enumerate(slides)],
         targets=[],
-        notes_path=_notes_path(settings.what),
+        notes_path=_notes_path(what),
     )
 
 
@@ -275,9 +281,13 @@ def _store(place: Path | Url) -> tuple[Store | None, str]:
         return None, error.found
 
 
-def _notes_path(what: Path) -> Path:
-    """Beside what is looked at, so that the run itself stays as it was."""
-    whole = what.resolve()
+def _url_name(url: Url) -> str:
+    return url.name.lstrip(".") or "store"
+
+
+def _notes_path(what: Path | Url) -> Path:
+    """Beside what is looked at, so that the run itself stays as it was; of a URL in the folder one is in."""
+    whole = Path(_url_name(what) if isinstance(what, Url) else what).resolve()
     return whole.with_name(f"{whole.name}.notes.csv")
 
 

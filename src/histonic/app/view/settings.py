@@ -13,7 +13,7 @@ from histonic.core.settings import Settings
 class ViewSettings(Settings):
     """A run, a store or a slide to look at in the browser."""
 
-    what: Path = Field(description="Run folder, store, or slide file.")
+    what: GivenPlace = Field(description="Run folder, store (a folder or its URL), or slide file.")
     beside: Path | None = Field(
         None, description="A second run on the same slides, whose predictions and maps are shown beside."
     )

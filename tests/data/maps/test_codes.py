@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from fixtures.stores import make_map
 from histonic.core.errors import StoreError
 from histonic.data.maps.codes import StoredCodes
+from histonic.data.maps.integrity import FACTS_FILE
 from histonic.data.maps.store import read_map
 from histonic.data.maps.writer import write_map
 
@@ -135,6 +137,19 @@ def test_the_features_of_a_map_under_its_mask(tmp_path: Path) -> None:
     wanted = np.asarray(given_map.features)[:, given_map.mask]
     assert found.features[:, found.mask].shape == (3, int(found.mask.sum()))
     np.testing.assert_array_equal(found.features[:, found.mask], wanted)
+
+
+def test_a_map_that_was_replaced_within_the_grain_of_the_clock_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "a.zarr"
+    write_map(folder, make_map("a"))
+    written = (folder / FACTS_FILE).stat()
+    codes = read_map(folder).features
+    assert codes[:].any()
+    write_map(folder, make_map("a"))  # which is written whole beside the first, and then takes its place
+    os.utime(folder / FACTS_FILE, ns=(written.st_atime_ns, written.st_mtime_ns))
+    assert (folder / FACTS_FILE).stat().st_size == written.st_size
+    with pytest.raises(StoreError, match="replaced or removed"):
+        codes[:]
 
 
 def test_damage_is_named_when_it_is_met(tmp_path: Path) -> None:

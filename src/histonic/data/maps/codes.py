@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,24 @@ def damaged(folder: Path, found: str) -> StoreError:
     return StoreError(f"Read the map {folder}.", found, AGAIN)
 
 
-def written_ns(folder: Path) -> int:
-    """When the map at a place was written, by which another in its place is noticed; 0 if there is none."""
+class Written(NamedTuple):
+    """By what another map in the place of one is noticed: its facts' time, file and size.
+
+    The time alone does not do: two that were written within the grain of the file system's clock share it.
+    """
+
+    mtime_ns: int
+    file: int
+    size: int
+
+
+def written_at(folder: Path) -> Written | None:
+    """What the map at a place was written as; None if there is none."""
     try:
-        return (folder / FACTS_FILE).stat().st_mtime_ns
+        found = (folder / FACTS_FILE).stat()
     except OSError:
-        return 0
+        return None
+    return Written(found.st_mtime_ns, found.st_ino, found.st_size)
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,12 +51,12 @@ class StoredCodes:
     Attributes:
         array: The Zarr array.
         folder: The map it belongs to.
-        written_ns: Of the map that was opened, see :func:`written_ns`; None: not to be compared.
+        written: Of the map that was opened, see :func:`written_at`; None: not to be compared.
     """
 
     array: Any
     folder: Path
-    written_ns: int | None = None
+    written: Written | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -156,7 +168,7 @@ class StoredCodes:
 
     def _require_same(self) -> None:
         """Zarr takes chunks that are gone for zeros, and those of another map for this one's."""
-        if self.written_ns is not None and written_ns(self.folder) != self.written_ns:
+        if self.written is not None and written_at(self.folder) != self.written:
             raise StoreError(
                 f"Read the map {self.folder}.",
                 "It was replaced or removed after it was opened.",

@@ -34,7 +34,7 @@ from histonic.core.notebooks.cards import Card, share_text
 from histonic.core.places.kinds import NO_FOLDER, no_store
 from histonic.core.settings import Flaw
 from histonic.core.units import Number
-from histonic.data.maps.codes import AGAIN, StoredCodes, damaged, written_ns
+from histonic.data.maps.codes import AGAIN, StoredCodes, damaged, written_at
 from histonic.data.maps.failures import Failure, read_failure
 from histonic.data.maps.integrity import FACTS_FILE, members_hash
 
@@ -180,7 +180,7 @@ def read_map(folder: str | os.PathLike[str]) -> CompressedSlide:
         StoreError: The folder holds no complete map of this format.
     """
     path = Path(folder)
-    written = written_ns(path)
+    written = written_at(path)
     facts = read_checked_facts(path)
     try:
         group = zarr.open_group(store=str(path), mode="r")

@@ -78,6 +78,21 @@ def test_a_process_that_dies_in_the_middle_of_a_message_is_not_waited_for() -> N
     assert not closing.is_alive() and notes.said == ["whole"]
 
 
+def test_what_a_listener_raises_is_kept_and_ends_who_speaks() -> None:
+    class Broken(Listener):
+        def say(self, text: str) -> None:
+            raise ValueError(text)
+
+    receiver, sender = Pipe(duplex=False)
+    relay = Relay([receiver], Broken())
+    with pytest.raises(BrokenPipeError):
+        for _ in range(200):
+            _Sender(sender).say("first")
+            time.sleep(0.01)
+    relay.close([sender])
+    assert [str(error) for error in relay.errors] == ["first"]
+
+
 class FirstOfOne:
     """A fabric of which no more is asked."""
 

@@ -140,6 +140,9 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
     try:
         # Bound to the function, because fabric takes arguments apart in search of tensors.
         fabric.launch(partial(_work_in_process, work=work, argument=argument, senders=senders))
+        relay.close(senders)
+        if relay.errors:
+            raise relay.errors[0]
     except ProcessRaisedException as raised:
         relay.close(senders)
         if relay.errors:
@@ -178,7 +181,7 @@ class Relay:
         listener: Hears what is said.
 
     Attributes:
-        errors: Those that processes told before they ended.
+        errors: Those that processes told before they ended, or that the listener raised, by which it ends.
     """
 
     def __init__(self, receivers: Sequence[Connection], listener: Listener) -> None:
@@ -196,7 +199,7 @@ class Relay:
         """
         for sender in senders:
             sender.close()
-        self._thread.join()
+        self._thread.join(END_S)
 
     def _listen(self) -> None:
         left = list(self._receivers)
@@ -204,17 +207,20 @@ class Relay:
             for receiver in cast("list[Connection]", wait(left)):
                 try:
                     name, arguments = receiver.recv()
-                except (
-                    EOFError,
-                    OSError,
-                    UnpicklingError,
-                ):  # it has ended, perhaps in the middle of a message
+                # It has ended, perhaps in the middle of a message.
+                except (EOFError, OSError, UnpicklingError):
                     left.remove(receiver)
                     continue
                 if name == "error":
                     self.errors.extend(arguments)
-                else:
+                    continue
+                try:
                     getattr(self._listener, name)(*arguments)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where it is waited for
+                    self.errors.append(error)
+                    for each in self._receivers:
+                        each.close()  # who speaks next ends, too
+                    return
 
 
 class _Sender(Forwarding):

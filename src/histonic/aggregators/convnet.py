@@ -176,13 +176,14 @@ def inside_frames(mask: Tensor, crop_cells: int, strides: Sequence[int], padding
         >>> [each[0].sum(dim=axis).amax().item() for each in frames for axis in (0, 1)]  # of 6 x 5
         [3, 3, 3, 3]
     """
+    beyond = 2 * padding - 3
     lines: list[list[Tensor]] = []
     for line in (mask.amax(dim=2), mask.amax(dim=1)):
         places = torch.arange(line.shape[1], device=mask.device)
         last, room = ((line > 0) * (places + 1)).amax(dim=1).clamp_min(crop_cells), line.shape[1]
         inside = []
         for stride in strides:
-            last, room = ((each + 2 * padding - 3) // stride + 1 for each in (last, room))
+            last, room = (last + beyond) // stride + 1, (room + beyond) // stride + 1
             inside.append(places[:room] < last[:, None])
         lines.append(inside)
     return [rows[:, :, None] & cols[:, None] for rows, cols in zip(*lines, strict=True)]

@@ -42,3 +42,13 @@ def loose_key(text: str) -> str:
         plain = _HYPHENS.sub("-", tidy(unicodedata.normalize("NFKC", plain)))
     plain = re.sub(r"[\s_.\-]+", "-", plain.casefold()).strip("-")
     return re.sub(r"(?<![0-9])-|-(?![0-9])", "", plain) or plain
+
+
+def without_zeros(text: str) -> str:
+    """The loose key without the zeros before its numbers, which a spreadsheet takes away.
+
+    Example:
+        >>> without_zeros("0012"), without_zeros("P-012"), without_zeros("1-00"), without_zeros("100")
+        ('12', 'p12', '1-0', '100')
+    """
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", loose_key(text))

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from histonic.core.errors import SettingsError
+from histonic.core.task import parse_target
 from histonic.data.tables.issues import Issue
+from histonic.data.tables.label_table import read_labels
 from histonic.data.targets.checks import check_labels
+from histonic.data.targets.cohorts import build_cohort
 
 GOOD = "patient_id,slide_id,site,grade,os_time,os_event,fold\n" + "".join(
     f"P{i:02d},s{i:02d},north,{'low' if i % 2 else 'high'},{i + 1},{i // 2 % 2},{i % 4}\n" for i in range(16)
@@ -138,3 +141,25 @@ def test_misspelt_target_text_is_a_settings_error(tmp_path):
 def test_two_rows_of_a_patient_in_a_table_without_slides(tmp_path):
     issues = check_labels(write(tmp_path, "patient_id,y\nA,0\nB,1\nA,0\n"), folds=2)
     assert "rows 2, 4" in find(issues, "Doubled patient").found
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        ("0012", "12", "leading zeros"),
+        ("Q-012", "Q12", "leading zeros"),
+        ("Case 7", "case_7", "hyphens or underscores."),
+    ],
+)
+def test_patients_that_may_be_one(tmp_path, one, other, words):
+    file = write(tmp_path, GOOD.replace("P00", one).replace("P01", other))
+    found = find(check_labels(file, targets=["grade"], slide_ids=SLIDES), "Patients that may be one")
+    assert found.severity == "warning" and f"{one!r}, {other!r}" in found.found and words in found.found
+    cohort = build_cohort(read_labels(file), [parse_target("grade")], SLIDES)
+    assert any("Patients that may be one" in note and repr(one) in note for note in cohort.notes)
+
+
+@pytest.mark.parametrize(("one", "other"), [("1-01", "11"), ("100", "1"), ("10", "1"), ("Q010", "Q001")])
+def test_patients_that_are_two(tmp_path, one, other):
+    file = write(tmp_path, GOOD.replace("P00", one).replace("P01,", f"{other},"))
+    assert check_labels(file, targets=["grade"], slide_ids=SLIDES) == []

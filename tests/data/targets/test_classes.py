@@ -140,3 +140,21 @@ def test_errors_of_spreadsheets_are_no_class(tmp_path, word):
 def test_a_row_swallowed_by_quotes_is_no_class(tmp_path):
     with pytest.raises(TableError, match="Line break in a class"):
         cohort(tmp_path, ["low", "high", '"low\nP9,high"', "low"])
+
+
+@pytest.mark.parametrize(
+    ("names", "alike"),
+    [
+        (["yes", "ja", "no"], ["ja", "yes"]),
+        (["1", "no", "yes", "0"], ["1", "yes"]),
+        (["pos", "Positive", "neg"], ["Positive", "pos"]),
+        (["wt", "mut", "wild type"], ["wild type", "wt"]),
+    ],
+)
+def test_words_of_one_meaning_are_asked_about(tmp_path, names, alike):
+    file, slides = write(tmp_path, names * 4)
+    found = [i for i in check_labels(file, targets=["grade"], slide_ids=slides) if "may be one" in i.what]
+    assert found and found[0].found.startswith(", ".join(f"{name!r} (4)" for name in alike))
+    assert "--classes" in found[0].todo
+    doubts = [note for note in cohort(tmp_path, names * 4).notes if "may be one" in note]
+    assert doubts and repr(alike[0]) in doubts[0]  # histonic train says it, too

@@ -100,6 +100,24 @@ def test_one_patient_under_two_identifiers() -> None:
     ]
 
 
+def test_one_patient_whose_zeros_a_spreadsheet_took() -> None:
+    cohort, facts = cohort_of(30)
+    renamed = [
+        Patient(name, patient.slide_ids, patient.site, patient.targets)
+        for name, patient in zip(["0012", "12", "P-7", "P07"], cohort.patients, strict=False)
+    ]
+    part = {"0012": 0, "12": 1}
+    result = audit_cohort(
+        Cohort(cohort.tasks, (*renamed, *cohort.patients[4:])), facts, part=part, permutations=200
+    )
+    found = of_code(result, "patient")
+    assert [(finding.level, finding.what.partition(": ")[2]) for finding in found[:2]] == [
+        ("warning", "0012, 12"),
+        ("warning", "P-7, P007, P07"),
+    ]
+    assert "leading zeros" in found[0].found and "parts 0, 1" in found[0].found
+
+
 def test_other_cohorts_share_neither_patients_nor_slides() -> None:
     cohort, facts = cohort_of(30)
     tcga = Patient("TCGA-AA-0001", ("s000",), "site 0", {"y": 1.0})

@@ -37,7 +37,7 @@ from histonic.data.targets.targets import (
     read_targets,
     unused_by_targets,
 )
-from histonic.data.text import loose_key
+from histonic.data.text import loose_key, without_zeros
 
 Number = float | tuple[float, float]
 """Class index or value, or time and event."""
@@ -124,7 +124,7 @@ def examine_labels(
     except TableError as error:
         return LabelCheck([_as_issue("Unusable table", Path(str(table_path)).name, error)], {})
     issues += [Issue("warning", "Passed over", table.text.name, note, "Check it.") for note in table.notes]
-    issues += [*_doubled_rows(table), *_alike_patients(table)]
+    issues += [*_doubled_rows(table), *alike_patients(table)]
     join = None if slide_ids is None else join_slides(table, slide_ids)
     if join is not None:
         issues += _join_issues(table, join, slide_ids or ())
@@ -156,18 +156,25 @@ def _unused_spellings(
     return unused_by_targets(table, targets)
 
 
-def _alike_patients(table: LabelTable) -> list[Issue]:
-    """Patients whose identifiers differ only in case, blanks, hyphens or underscores: perhaps one person."""
-    names: dict[str, list[str]] = {}
+def alike_patients(table: LabelTable) -> list[Issue]:
+    """Patients whose identifiers differ only in writing or in zeros before numbers: perhaps one person."""
+    names: dict[str, dict[str, list[str]]] = {}
     for name in table_patients(table):
-        names.setdefault(loose_key(name), []).append(name)
+        names.setdefault(without_zeros(name), {}).setdefault(loose_key(name), []).append(name)
     todo = "If it is one patient, write one identifier: else training and test may share him."
-    return [
-        Issue("warning", "Patients that may be one", f"{table.text.name}, patient {same[0]!r}", found, todo)
-        for same in names.values()
-        if len(same) > 1
-        for found in [f"{list_names(map(repr, same))} differ only in case, blanks, hyphens or underscores."]
-    ]
+    issues = []
+    for spellings in names.values():
+        groups = [same for same in spellings.values() if len(same) > 1]
+        if len(spellings) > 1:
+            groups = [[name for same in spellings.values() for name in same]]
+        zeros = " or leading zeros, which a spreadsheet takes away" if len(spellings) > 1 else ""
+        for same in groups:
+            where = f"{table.text.name}, patient {same[0]!r}"
+            found = (
+                f"{list_names(map(repr, same))} differ only in case, blanks, hyphens or underscores{zeros}."
+            )
+            issues.append(Issue("warning", "Patients that may be one", where, found, todo))
+    return issues
 
 
 def _as_issue(what: str, where: str, error: HistonicError) -> Issue:

@@ -19,6 +19,17 @@ ODD_NUMBERS = frozenset(
 )
 """Numbers by which tables say that there is none, where they stand far from the others."""
 _UNEQUAL_HEADS = ("a", "an", "un", "non", "in", "im", "ir", "de", "dis", "re", "pre")
+_SAME = (
+    {"yes", "y", "ja", "j", "oui", "si", "sí", "true", "wahr", "vrai", "1"},
+    {"no", "n", "nein", "non", "false", "falsch", "faux", "0"},
+    {"positive", "positiv", "positif", "positivo", "pos", "pos.", "+"},
+    {"negative", "negativ", "négatif", "negativo", "neg", "neg.", "-"},
+    {"mutated", "mutant", "mut", "mt", "mutiert", "muté"},
+    {"wild type", "wild-type", "wildtype", "wildtyp", "wt"},
+    {"male", "m", "männlich", "man"},
+    {"female", "f", "w", "weiblich", "woman"},
+)
+"""Words of which a column mostly takes one alone."""
 
 
 def joined_classes(table: LabelTable, target: str, cells: Mapping[int, str]) -> dict[int, str]:
@@ -122,11 +133,29 @@ def doubtful_classes(table: LabelTable, target: str, column: str, counts: Counte
                 todo = f"If they are one class: {join_option([rare], usual)}. Nothing, if they are two."
                 found = f"{both} differ in one letter."
                 issues.append(Issue("warning", "Classes that may be one", where, found, todo))
+    for alike in same_meanings(names):
+        usual = max(alike, key=lambda name: (counts[name], name))
+        rest = [name for name in alike if name != usual]
+        counted = ", ".join(f"{name!r} ({counts[name]})" for name in alike)
+        todo = f"If they are one class: {join_option(rest, usual)}. Nothing, if they are several."
+        found = f"{counted} are learned as {len(alike)} classes and may mean the same."
+        issues.append(Issue("warning", "Classes that may be one", where, found, todo))
     for name in no_values(names):
         found = f"{name!r} ({counts[name]} patient(s)) is learned as a class."
         todo = f"If it means that nobody knows: {join_option([name], 'NA')}. Nothing, if it is a class."
         issues.append(Issue("warning", "Class that may mean 'no value'", where, found, todo))
     return issues
+
+
+def same_meanings(names: Collection[str]) -> list[list[str]]:
+    """Classes that are words for the same, in one language or two.
+
+    Example:
+        >>> same_meanings(["yes", "ja", "no"]), same_meanings(["pos", "neg"])
+        ([['ja', 'yes']], [])
+    """
+    groups = ([name for name in sorted(names) if name.strip().casefold() in words] for words in _SAME)
+    return [group for group in groups if len(group) > 1]
 
 
 def no_values(names: Collection[str]) -> list[str]:

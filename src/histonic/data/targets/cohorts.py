@@ -20,7 +20,7 @@ from histonic.data.tables.joins import (
     table_patients,
 )
 from histonic.data.tables.label_table import LabelTable, read_labels
-from histonic.data.targets.checks import check_labels, one_outcome
+from histonic.data.targets.checks import alike_patients, check_labels, one_outcome
 from histonic.data.targets.coding import positive_doubt, target_coding
 from histonic.data.targets.doubts import value_doubts
 from histonic.data.targets.follow_up import follow_up_issues
@@ -96,6 +96,8 @@ def build_cohort(
     causes = {target.request.name: patient_causes(table, target) for target in targets if target.causes}
     tasks, encoded, codings = [], [], {}
     doubts = [issue for target in targets for issue in target.issues]
+    if varied:
+        doubts += alike_patients(table)
     for target, (values, _) in zip(targets, joined, strict=True):
         task, numbers = make_task(table, target, {p: values[p] for p in used if p in values}, sure=varied)
         if varied or not numbers:

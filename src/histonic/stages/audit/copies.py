@@ -10,7 +10,7 @@ from histonic.data.tables.issues import list_names
 from histonic.slides.likeness import find_copies
 from histonic.stages.audit.facts import SlideFacts
 from histonic.stages.audit.findings import Copy, Finding, turned_words
-from histonic.stages.audit.names import is_worldwide, same_patients
+from histonic.stages.audit.names import is_worldwide, same_patients, zeros_apart
 
 SHOWN_COPIES = 5
 """Slides that two cohorts share are named one by one up to so many."""
@@ -119,10 +119,25 @@ def _alike(copy: Copy) -> str:
 
 def name_findings(patients: Sequence[Patient], part: Mapping[str, object]) -> list[Finding]:
     """Identifiers of one cohort that differ in writing only."""
-    findings = []
-    for group in same_patients([patient.patient_id for patient in patients]):
+    names = [patient.patient_id for patient in patients]
+
+    def apart_words(group: Sequence[str]) -> str:
         parts = sorted({str(part[name]) for name in group if name in part})
-        apart = f" They were in the parts {list_names(parts)}." if len(parts) > 1 else ""
+        return f" They were in the parts {list_names(parts)}." if len(parts) > 1 else ""
+
+    findings = [
+        Finding(
+            "warning",
+            "patient",
+            f"Perhaps one patient under several identifiers: {list_names(group)}",
+            "label table",
+            "They differ only in leading zeros, which a spreadsheet takes away." + apart_words(group),
+            "If they are one patient, give all rows the same identifier, so that no split parts them.",
+        )
+        for group in zeros_apart(names)
+    ]
+    for group in same_patients(names):
+        apart = apart_words(group)
         findings.append(
             Finding(
                 "error",

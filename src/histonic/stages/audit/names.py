@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from histonic.data.text import loose_key, tidy
+from histonic.data.text import loose_key, tidy, without_zeros
 
 BARCODE = re.compile(r"(tcga-[a-z0-9]{2}-[a-z0-9]{4})(?![a-z0-9])", re.IGNORECASE)
 
@@ -57,3 +57,17 @@ def same_patients(names: Iterable[str], others: Iterable[str] | None = None) -> 
     if others is None:
         return sorted(tuple(sorted(group)) for group in groups.values() if len(group) > 1)
     return sorted((name, other) for other in set(others) for name in groups.get(patient_key(other), set()))
+
+
+def zeros_apart(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Identifiers of one cohort that differ only in zeros before numbers: one patient, or two.
+
+    Example:
+        >>> zeros_apart(["0012", "12", "13"]), zeros_apart(["P1", "p1"])
+        ([('0012', '12')], [])
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        key = patient_key(name)
+        groups.setdefault(without_zeros(key), {}).setdefault(key, name)
+    return sorted(tuple(group.values()) for group in groups.values() if len(group) > 1)

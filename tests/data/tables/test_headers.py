@@ -69,6 +69,8 @@ def test_comment_among_the_rows(tmp_path):
         (",id\n0,A\n1,B\n", ["id"]),
         ("patient_id,,\nP1,x,y\n", ["patient_id"]),
         ("a,b,c\n1,2,3\n", ["a", "b", "c"]),
+        ("id,,group\nA,n/a,case\nB,12,control\nC,13,case\n", ["id", "group"]),
+        ("id,group,\nA,case,old\nB,control,12\nC,case,13\n", ["id", "group"]),
     ],
 )
 def test_first_rows_that_are_the_header(tmp_path, text, columns):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
 
 from histonic.core.errors import TableError
@@ -143,3 +145,13 @@ def test_joined_columns_have_one_unit(tmp_path: Path) -> None:
     errors = [issue for issue in issues if issue.severity == "error"]
     assert [issue.what for issue in errors] == ["Times in two units"]
     assert "'death_months' is in months and 'last_visit_days' is in days" in errors[0].found
+
+
+def test_dates_of_a_spreadsheet_are_no_times(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["patient_id", "seen", "dead"])
+    for k in range(20):
+        book.active.append([f"P{k:02d}", datetime.datetime(2019, 3, 1) + datetime.timedelta(days=k), k % 2])
+    book.save(tmp_path / "a.xlsx")
+    found = check_labels(tmp_path / "a.xlsx", targets=["os:survival:seen,dead"])[0]
+    assert found.what == "Dates in place of times" and "difference of two dates" in found.todo

@@ -122,7 +122,7 @@ def _read(file: Path, ending: str, sheet: str | None, decimal: Decimal) -> TextT
         frame, notes = _frame(file, rows)
         return TextTable(file, frame, delimiter, decimal, notes=notes)
     if ending in (".xlsx", ".xlsm"):
-        rows, name, others = read_workbook(file, sheet)
+        rows, name, others, hidden = read_workbook(file, sheet)
         texts = {title: first_rows(first) for title, first in others.items()}
         known = {title: cells for title, cells in texts.items() if cells}
         try:
@@ -131,7 +131,12 @@ def _read(file: Path, ending: str, sheet: str | None, decimal: Decimal) -> TextT
             if not known or sheet is not None:
                 raise
             found = f"{error.found} (The sheet {name!r}; there are also {list_names(map(repr, known))}.)"
-            raise TableError(error.asked, found, "Name the sheet with the table: --sheet NAME.") from error
+            todo = f"Name the sheet with the table: --sheet NAME. If it is this one: {error.todo}"
+            raise TableError(error.asked, found, todo) from error
+        hidden = [row for row in hidden if row in frame.index]
+        if hidden:
+            such = f"{len(hidden)} row(s) are hidden in the sheet, such as row {hidden[0]}"
+            notes = (*notes, f"{such}, and read all the same.")
         return TextTable(file, frame, "", decimal, name, known, notes=notes)
     if ending in (".parquet", ".pq"):
         rows, left_out = read_parquet_rows(file)
@@ -148,6 +153,7 @@ def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame
     """Rows of text to a frame whose index is the row in the file."""
     if not rows:
         raise TableError(f"Read the table {file}.", "It is empty.", "Give a table with a header and rows.")
+    every = rows
     header, rows, notes = (rows[0][1], rows[1:], []) if typed else find_header(rows)
     header = [" ".join(name.split()) for name in header]
     named = [position for position, name in enumerate(header) if name]
@@ -155,11 +161,13 @@ def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame
     longer = {number: f"{len(row)} cells" for number, row in rows if any(row[len(header) :])}
     if longer:
         number = next(iter(longer))
+        at = next((number for number, cells in every if cells == header), 1)
         more = f" ({list_examples(longer)})" if len(longer) > 1 else ""
         raise TableError(
             f"Read the table {file}.",
             f"Row {number} has {longer[number]}, the header has {len(header)}{more}.",
-            "Put cells that hold the separator in double quotes.",
+            f"If the column names are not in row {at}, remove the rows above them. Else name every column, "
+            "and put cells that hold the separator in double quotes.",
         )
     if not rows:
         raise TableError(

@@ -6,7 +6,7 @@ from collections import Counter
 
 from histonic.data.tables.formats.csv import Rows
 from histonic.data.tables.styles import KNOWN_NAMES
-from histonic.data.tables.values import to_number
+from histonic.data.tables.values import is_date, is_missing, to_number
 
 _ALSO_VALUES = frozenset({"patient", "case", "slide", "filename"})
 """Names of columns that stand in cells, too."""
@@ -16,6 +16,9 @@ LOOKED_AT = 30
 
 def find_header(rows: Rows) -> tuple[list[str], Rows, list[str]]:
     """The column names, the rows below them, and notes on what was passed over.
+
+    A row of groups above the names, merged cells of which only the first has a word, is passed over where
+    some column holds numbers or dates below its name.
 
     Comments are rows that begin with # above the header, as cBioPortal has them, and rows of one such cell
     below it. A title is one cell, at the left, above a row of at least two names; a longer heading is passed
@@ -81,10 +84,44 @@ def _below_titles(rows: Rows, first: int) -> int:
         known = next((k for k, (_, cells) in enumerate(top) if k and _is_header(cells, usual)), None)
         if known is not None:
             return first + known
+    groups = _below_groups(top, usual)
+    if groups:
+        return first + groups
     start = 0
     while start + 1 < len(top) and filled[start] == 1 and _is_title(top[start][1]):
         start += 1
     return first + start if start and _are_names(top[start][1]) else first
+
+
+def _below_groups(top: Rows, usual: int) -> int:
+    """The place of the names below a row of groups; 0 where the first row cannot be known to be one.
+
+    Groups leave gaps; the names below them are words, all different, as many as a row has cells; none comes
+    again below itself, and some stand over numbers or dates, so that they are no row of values themselves.
+    """
+    for place, (_, cells) in enumerate(top[1:], start=1):
+        names = [cell for cell in cells if cell]
+        if len(names) < usual:
+            continue  # a title, blank cells, further groups
+        if not _are_names(cells) or any(map(is_missing, names)) or any(map(_is_value, names)):
+            return 0
+        above = top[place - 1][1]
+        gaps = [k for k, name in enumerate(cells) if name and not "".join(above[k : k + 1])]
+        below = [row for _, row in top[place + 1 :]]
+        if any(name and name in row[k : k + 1] for row in below for k, name in enumerate(cells)):
+            return 0  # a value again
+        told = [k for k in gaps if _mostly_values([row[k] for row in below if k < len(row) and row[k]])]
+        return place if told and any(above) else 0
+    return 0
+
+
+def _mostly_values(cells: list[str]) -> bool:
+    return len(cells) >= 2 and sum(map(_is_value, cells)) > 0.5 * len(cells)
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell is a number or a date, in the writing of any country."""
+    return to_number(cell.replace(",", ".").removesuffix("%")) is not None or is_date(cell)
 
 
 def _is_title(cells: list[str]) -> bool:

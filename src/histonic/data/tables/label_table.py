@@ -261,7 +261,8 @@ def _patients(text: TextTable, column: str) -> tuple[pd.Series, list[Issue]]:
             "Missing patient identifier",
             f"{text.name}, column {column!r}, row {row}",
             f"The cell is {cell!r}, which does not name a patient.",
-            "Give the patient's identifier or remove the row.",
+            "Give the patient's identifier or remove the row."
+            + (" Of merged cells only the first has it: write it into every row." if not cell else ""),
         )
         for row, cell in cells.items()
         if is_missing(cell)

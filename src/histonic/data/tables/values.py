@@ -60,6 +60,19 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING_WORDS
 
 
+_DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}(?!\d).*|\d{1,2}[-./]\d{1,2}[-./](\d{2}|\d{4})(?!\d).*")
+
+
+def is_date(cell: str) -> bool:
+    """Whether a cell is a date.
+
+    Example:
+        >>> is_date("2019-03-01T12:00:00"), is_date("1.3.2019"), is_date("12.5")
+        (True, True, False)
+    """
+    return _DATE.fullmatch(cell.strip()) is not None
+
+
 def to_number(text: str) -> float | None:
     """A finite number with a decimal point, or None; columns as people write them: see ``numbers.py``.
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.issues import Issue, error_cells
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.numbers import column_numbers
-from histonic.data.tables.values import is_missing, is_spreadsheet_error
+from histonic.data.tables.values import is_date, is_missing, is_spreadsheet_error
 
 DIFFERENCE = (
     "Give the time from the start of follow-up to the event or the last visit: the difference of two dates."
 )
 """What to do about dates in a column of times."""
-_DATE = re.compile(r"\d{4}[-./]\d{1,2}[-./]\d{1,2}\b.*|\d{1,2}[-./]\d{1,2}[-./](\d{2}|\d{4})\b.*")
-
-
-def is_date(cell: str) -> bool:
-    """Whether a cell is a date.
-
-    Example:
-        >>> is_date("2019-03-01 00:00:00"), is_date("1.3.2019"), is_date("12.5")
-        (True, True, False)
-    """
-    return _DATE.fullmatch(cell.strip()) is not None
 
 
 def given_cells(table: LabelTable, column: str) -> dict[int, str]:

@@ -11,10 +11,16 @@ from histonic.core.task import EventCodes
 from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.issues import Issue, error_cells, list_names
 from histonic.data.tables.label_table import LabelTable
-from histonic.data.tables.values import class_name, is_missing, is_spreadsheet_error, natural_key, to_event
+from histonic.data.tables.values import (
+    class_name,
+    is_date,
+    is_missing,
+    is_spreadsheet_error,
+    natural_key,
+    to_event,
+)
 from histonic.data.tables.values import to_number as plain_number
 from histonic.data.targets.causes import read_causes, same_cause
-from histonic.data.targets.cells import is_date
 from histonic.data.targets.classes import ODD_NUMBERS, join_option, spelled_cells
 from histonic.data.targets.event_names import name_meaning
 

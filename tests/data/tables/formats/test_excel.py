@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import re
 import zipfile
@@ -144,3 +145,44 @@ def test_password(tmp_path):
     (tmp_path / "a.xlsx").write_bytes(b"\xd0\xcf\x11\xe0" + io.BytesIO(bytes(600)).read())
     with pytest.raises(TableError, match="without a password"):
         read_table(tmp_path / "a.xlsx")
+
+
+def test_hidden_rows_are_read_and_said(tmp_path):
+    file = tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    book.active.append(["patient_id", "grade"])
+    for number in range(20):
+        book.active.append([f"P{number}", "low"])
+    assert not hidden_note(book, file)
+    for row in (5, 6, 19, 40):  # row 40 is empty
+        book.active.row_dimensions[row].hidden = True
+    assert hidden_note(book, file) == [
+        "3 row(s) are hidden in the sheet, such as row 5, and read all the same."
+    ]
+
+
+def hidden_note(book, file) -> list[str]:
+    book.save(file)
+    return [note for note in read_table(file).notes if "hidden" in note]
+
+
+def test_header_below_merged_groups(tmp_path):
+    names = ["Patient", "Scan", "Class", "Age", "Ki-67", "Seen"]
+    rows = [[f"P{n}", f"s{n}", "low", 60 + n, f"{n},5", datetime.date(2019, 3, 1 + n)] for n in range(5)]
+    groups = ["Who", None, "Clinic", None, None, "Course"]
+    for above in ([], [["Study of 2019"]], [["Study of 2019"], []]):
+        file = write_book(tmp_path / "a.xlsx", {"A": [*above, groups, names, *rows], "B": [["x"]]})
+        table = read_table(file)
+        assert table.columns == names
+        assert f"Row {len(above) + 2} is taken for the header" in table.notes[0]
+    # Where nothing tells names from values, the message says what to do about either.
+    words = [["Who", None, "Clinic"], ["Patient", "Scan", "Class", "Side"], ["P1", "s1", "low", "left"]]
+    with pytest.raises(TableError, match="row 1, remove the rows above") as caught:
+        read_table(write_book(tmp_path / "a.xlsx", {"A": words, "B": [["x"]]}))
+    assert "--sheet NAME" in caught.value.todo
+
+
+def test_cells_below_a_merged_patient_are_told(tmp_path):
+    rows = [["patient_id", "slide_id", "grade"], ["P1", "a", "low"], [None, "b", None], ["P2", "c", "high"]]
+    with pytest.raises(TableError, match="Of merged cells only the first has it"):
+        read_labels(write_book(tmp_path / "a.xlsx", {"A": rows}))

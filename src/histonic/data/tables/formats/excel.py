@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,14 @@ MOST_ROWS, MOST_CELLS = 1 << 20, 5_000_000
 """Rows that Excel itself can hold, and cells that are read of a sheet."""
 MOST_BYTES = 400 << 20
 """Of all parts of a workbook but its pictures, unpacked."""
+_ROW, _ROW_NUMBER, _HIDDEN = (
+    re.compile(pattern)
+    for pattern in (rb"<(?:\w+:)?row\s[^>]*>", rb'\sr="(\d{1,7})"', rb'\shidden="(?:1|true)"')
+)
 SHEETS_LOOKED_AT, ROWS_LOOKED_AT = 30, 40
 
 
-def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, list[list[str]]]]:
+def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, list[list[str]]], list[int]]:
     """The rows with text of one sheet.
 
     Args:
@@ -29,7 +34,8 @@ def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, l
         sheet: Its sheet; None for the first.
 
     Returns:
-        The rows; the name of the sheet; and the first rows of every other sheet by its name.
+        The rows; the name of the sheet; the first rows of every other sheet by its name; and the rows that
+        are hidden, by hand or by a filter.
 
     Raises:
         TableError: The file is damaged or too large, or has no such sheet.
@@ -42,9 +48,10 @@ def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, l
             if each is not chosen
         }
         rows, name = list(_rows(file, chosen)), str(chosen.title)
+        hidden = _hidden_rows(file, chosen)
     if _has_formulas(file):
         rows = _with_formulas(file, name, rows)
-    return rows, name, others
+    return rows, name, others, hidden
 
 
 @contextmanager
@@ -123,6 +130,22 @@ def _rows(file: Path, sheet: Any, most: int = MOST_ROWS) -> Iterator[tuple[int, 
         if cells > MOST_CELLS:
             raise _too_large(file, f"The sheet {sheet.title!r} has more than {MOST_CELLS:,} cells.")
         yield number, texts
+
+
+def _hidden_rows(file: Path, sheet: Any) -> list[int]:
+    """Rows that nobody sees in the spreadsheet; its reader for large sheets does not tell them."""
+    found: list[int] = []
+    with zipfile.ZipFile(file) as parts, parts.open(sheet._worksheet_path.lstrip("/")) as part:
+        before = b""
+        while piece := part.read(1 << 20):
+            text = before + piece
+            end = text.rfind(b">") + 1
+            for row in _ROW.findall(text[:end]):
+                number = _ROW_NUMBER.search(row)
+                if number and _HIDDEN.search(row):
+                    found.append(int(number[1]))
+            before = text[end:][-(1 << 20) :]  # of damaged bytes without a mark
+    return found
 
 
 def _has_formulas(file: Path) -> bool:

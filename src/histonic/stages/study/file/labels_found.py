@@ -17,7 +17,8 @@ from histonic.data.tables.issues import list_names
 from histonic.data.tables.joins import fitting_column, join_slides, table_patients
 from histonic.data.tables.label_table import LabelTable, collect_labels
 from histonic.data.tables.styles import columns_line, names_patients
-from histonic.data.targets.cells import given_cells, is_date
+from histonic.data.tables.values import is_date
+from histonic.data.targets.cells import given_cells
 from histonic.data.targets.checks import one_outcome
 from histonic.data.targets.coding import target_coding
 from histonic.data.targets.survival_columns import EVENT_ENDINGS, TIME_ENDINGS, survival_pair

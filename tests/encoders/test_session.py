@@ -93,6 +93,10 @@ def test_other_code_of_the_same_name_does_not_read_the_file(name: str, tmp_path:
         (lambda given: given.mean(3), r"shape \(2, 32, 32\)"),
         (lambda given: given.mean((1, 2)) / 0, "not finite"),
         (lambda given: given["a"], "it failed: IndexError"),
+        (lambda given: given.mean((1, 2)).squeeze(), "a tile alone"),
+        (lambda given: given.mean((1, 2)) - given.mean((0, 1, 2)), "a tile alone it gave other codes"),
+        (lambda given: np.random.default_rng().normal(size=(len(given), 3)), "a second time it gave other"),
+        (lambda given: torch.nn.functional.dropout(torch.ones(len(given), 9)), "a second time it gave other"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -103,6 +107,6 @@ def test_slips_are_named_when_it_is_registered(name: str, network: Any, found: s
 
 
 def test_codes_of_another_size_are_refused(name: str) -> None:
-    register_encoder(name, lambda given: given.mean((1, 2))[:, : len(given)], tile_px=32)
+    register_encoder(name, lambda given: given.mean((1, 2))[:, : max(2, len(given))], tile_px=32)
     with pytest.raises(EncoderError, match="a code of 2 numbers"):
         load_encoder(name).encode(tiles(3))

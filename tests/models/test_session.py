@@ -62,9 +62,65 @@ class Narrow(Middle):
         super().__init__(code_size, 8)
 
 
+class Learned(Middle):
+    def __init__(self, code_size: int, crop_cells: int) -> None:
+        super().__init__(code_size, crop_cells)
+        self.linear = nn.Linear(code_size, code_size)
+
+
+class Detached(Learned):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.linear(codes.mean((2, 3))).detach()
+
+
+class NumpyOut(Learned):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> object:
+        return self.linear(codes.mean((2, 3))).detach().numpy()
+
+
+class NotANumber(Middle):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return super().forward(codes, mask) * torch.nan
+
+
+class Chance(Middle):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(super().forward(codes, mask))
+
+
+class Company(Middle):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        vectors = super().forward(codes, mask)
+        return vectors - vectors.mean(0)
+
+
+class Normalised(Learned):
+    """Batch normalisation is no slip: in evaluation mode it knows no company."""
+
+    def __init__(self, code_size: int, crop_cells: int) -> None:
+        super().__init__(code_size, crop_cells)
+        self.norm = nn.BatchNorm1d(code_size)
+
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.dropout(self.norm(self.linear(codes.mean((2, 3)))), 0.5, self.training)
+
+
+def test_what_training_alone_does_is_no_slip(name: str) -> None:
+    assert register_aggregator(name)(Normalised) is Normalised
+
+
 @pytest.mark.parametrize(
     ("member", "found"),
-    [(Wide, r"it gave \(2, 6, 24\)"), (Nameless, "without size"), (Narrow, "it failed: TypeError")],
+    [
+        (Wide, r"it gave \(2, 6, 24\)"),
+        (Nameless, "without size"),
+        (Narrow, "it failed: TypeError"),
+        (Detached, "weights learn nothing"),
+        (NumpyOut, "gave a ndarray"),
+        (NotANumber, "not finite"),
+        (Chance, "a second time it gave other vectors"),
+        (Company, "a map alone it gave other vectors"),
+    ],
 )
 def test_slips_are_named_when_it_is_registered(name: str, member: type[nn.Module], found: str) -> None:
     with pytest.raises(SettingsError, match=found):

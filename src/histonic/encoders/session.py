@@ -135,6 +135,13 @@ def _hash_of(network: Any) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
+def _same(codes: npt.NDArray[np.float32], again: npt.NDArray[np.float32]) -> bool:
+    """Whether codes are the same but for rounding, which differs between batches."""
+    return codes.shape == again.shape and bool(
+        np.allclose(codes, again, rtol=1e-3, atol=1e-3 * float(np.abs(codes).max(initial=0.0)))
+    )
+
+
 def register_encoder(
     name: str,
     network: nn.Module | Callable[[UInt8Tiles], Any],
@@ -162,7 +169,7 @@ def register_encoder(
         What is known of it, with the code size that it showed.
 
     Raises:
-        EncoderError: It gives no codes for tiles.
+        EncoderError: It gives no codes for tiles, or others for the same tile.
         SettingsError: The name is taken or cannot be used.
 
     Example:
@@ -174,8 +181,9 @@ def register_encoder(
     architecture = f"{name}:{_hash_of(network)}"
     spec = EncoderSpec(name, architecture, tile_px, mpp, 1, "own", licence)
     tiles = np.random.default_rng(0).integers(0, 256, (TRIED, tile_px, tile_px, 3), np.uint8)
+    made = SessionEncoderClass(spec, network).create("cpu", "32")
     try:
-        codes = SessionEncoderClass(spec, network).create("cpu", "32")._codes(tiles)
+        codes, again, alone = (made._codes(given.copy()) for given in (tiles, tiles, tiles[:1]))
     except Exception as error:
         told = " ".join(f"{type(error).__name__}: {error}".split())
         raise EncoderError(
@@ -188,6 +196,14 @@ def register_encoder(
             f"For {TRIED} tiles it gave an array of shape {codes.shape}{finite}.",
             "Return one code a tile: finite numbers (N, D).",
         )
+    for other, when in ((again, "the same tiles a second time"), (alone, "a tile alone")):
+        if not _same(codes[: len(other)], other):
+            raise EncoderError(
+                asked,
+                f"For {when} it gave other codes.",
+                "A code has to hang on its tile alone: take out what is random, and what is computed over all "
+                "tiles of a batch.",
+            )
     if not isinstance(network, nn.Module):
         # What a function reaches (a network, a number of the session) shows in what it gives alone.
         shown = hashlib.sha256(np.char.mod("%.4e", codes.astype(np.float64)).tobytes()).hexdigest()[:12]

@@ -74,7 +74,15 @@ def _try(name: str, member: Callable[..., Any]) -> None:
         mask = (torch.rand(MAPS, CROP_CELLS, CROP_CELLS) > 0.3).float()
         try:
             network = member(CODE_SIZE, CROP_CELLS)
-            vectors = network(codes * mask.unsqueeze(1), mask)
+            codes = codes * mask.unsqueeze(1)
+            vectors = network(codes, mask)
+            _require_vectors(asked, network, vectors)
+            learned = vectors.requires_grad
+            with torch.no_grad():
+                network.eval()
+                tried = [network(codes[:n], mask[:n]) for n in (MAPS, MAPS, 1)]
+        except SettingsError:
+            raise
         except Exception as error:
             told = " ".join(f"{type(error).__name__}: {error}".split())
             raise SettingsError(
@@ -83,12 +91,37 @@ def _try(name: str, member: Callable[..., Any]) -> None:
                 "It is made with (code_size, crop_cells) and called with codes (B, D, R, K) and mask "
                 "(B, R, K).",
             ) from error
+    if not learned and any(weight.requires_grad for weight in network.parameters()):
+        raise SettingsError(
+            asked,
+            "Its weights learn nothing: what it gives is cut off from them.",
+            "Leave out detach(), no_grad() and NumPy on the way from codes to vectors.",
+        )
+    together, again, alone = tried
+    if not torch.isfinite(together).all():
+        raise SettingsError(asked, "It gave numbers that are not finite.", "Look for 0/0 and log(0) in it.")
+    reach = 1e-3 * float(together.abs().max())
+    for other, when in ((again, "the same maps a second time"), (alone, "a map alone")):
+        if not torch.allclose(together[: len(other)], other, rtol=1e-3, atol=reach):
+            raise SettingsError(
+                asked,
+                f"For {when} it gave other vectors (in evaluation mode).",
+                "A vector has to hang on its map alone: take out what is random, and what is computed over all "
+                "maps of a batch.",
+            )
+
+
+def _require_vectors(asked: str, network: Any, vectors: Any) -> None:
     size = getattr(network, "size", None)
     if not isinstance(network, torch.nn.Module) or size is None:
         raise SettingsError(
             asked,
             f"What it makes is {'no torch.nn.Module' if size is not None else 'without size'}.",
             "Derive it from torch.nn.Module and set self.size to the length E of the slide vector.",
+        )
+    if not isinstance(vectors, torch.Tensor):
+        raise SettingsError(
+            asked, f"It gave a {type(vectors).__name__}.", "Return a torch tensor (B, E), with its gradients."
         )
     if tuple(vectors.shape) != (MAPS, size):
         raise SettingsError(

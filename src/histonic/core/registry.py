@@ -85,8 +85,11 @@ class Registry(Generic[T]):
                 asked, "That is no name.", "Use a letter, then letters, digits, points, hyphens."
             )
         if name in self.entries() and name not in self._session:
+            article = "an" if self.family[0] in "aeiou" else "a"
             raise SettingsError(
-                asked, f"{self.entries()[name].origin} has a {self.family} of that name.", "Use another name."
+                asked,
+                f"{self.entries()[name].origin} has {article} {self.family} of that name.",
+                "Use another name.",
             )
         self._session[name] = member
 

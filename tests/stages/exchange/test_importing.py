@@ -102,6 +102,12 @@ def spoil(folder: Path, number: int, fault: str) -> None:
             features = features[:-1]
         elif fault == "size":
             features = np.hstack([features, features])
+        elif fault == "zeros":
+            features[:] = 0
+        elif fault == "same":
+            features[:] = features[0]
+        elif fault == "absent":
+            del file["coords"]
         elif fault == "overlap":
             coords.attrs["overlap"] = 112
         elif fault == "lattice":
@@ -121,7 +127,7 @@ def spoil(folder: Path, number: int, fault: str) -> None:
 FAULTS = {
     "nan": "NaN", "inf": "NaN or infinity", "large": "7e+04", "rows": "rows of features",
     "size": "8 numbers", "overlap": "overlap", "lattice": "no one lattice", "tile": "448 px",
-    "empty": "no tile",
+    "empty": "no tile", "zeros": "nothing but zeros", "same": "the same numbers", "absent": "has no 'coords'",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -29,6 +30,14 @@ def opened(path: Path, slide_id: str) -> Iterator[Any]:
             yield file
     except ERRORS as error:
         told = " ".join(str(error).split())
+        absent = re.search(r"object '([^']+)' doesn't exist", told)
+        if absent:
+            raise unreadable(
+                slide_id,
+                path,
+                f"It has no {absent[1]!r}.",
+                "Write the file anew, with features and positions.",
+            ) from error
         raise unreadable(
             slide_id, path, f"It cannot be read: {told}.", "Copy it again or make it anew."
         ) from error

@@ -20,6 +20,8 @@ from histonic.data.names import path_name, slide_name
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float16]
+FEWEST_ALIKE = 8
+"""Tiles of a slide that never all look the same."""
 BLOCK_BYTES = 64 << 20
 """Of features that are read, or written, at a time."""
 
@@ -274,6 +276,23 @@ def half_rows(features: TileFeatures) -> Rows:
                 )
             rows[start : start + len(block)] = block
     return rows
+
+
+def require_written(features: TileFeatures, rows: Rows) -> None:
+    """Refuse features that nobody can have meant: nothing but zeros, or the same numbers for all tiles.
+
+    Raises:
+        SlideError: The slide's features are so.
+    """
+    if not rows.size or not (rows == rows[0]).all() or (rows[0].any() and len(rows) < FEWEST_ALIKE):
+        return
+    what = "the same numbers" if rows[0].any() else "nothing but zeros"
+    raise unreadable(
+        features.slide_id,
+        features.path,
+        f"All its {len(rows)} rows of features hold {what}, as where an extraction broke off.",
+        "Extract the slide again.",
+    )
 
 
 def sampled_rows(features: TileFeatures, count: int) -> Rows:

@@ -31,6 +31,7 @@ from histonic.data.exchange.tile_features import (
     Rows,
     TileFeatures,
     half_rows,
+    require_written,
     sampled_rows,
 )
 from histonic.data.exchange.tools.forms import find_slides
@@ -200,6 +201,8 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
             result.skipped.append(found.slide_id)
         else:
             rows = half_rows(features) if rows is None else rows
+            if features.carried is None:
+                require_written(features, rows)
             stage = "write"
             _write_map(job.settings.out, facts, placed, rows)
             result.done.append(found.slide_id)

@@ -213,3 +213,16 @@ def test_the_extractor_of_stamp_is_the_one_that_is_named(tmp_path: Path) -> None
     assert find_slides(request(folder, features="uni2"))[0].name == "stamp"
     with pytest.raises(SettingsError, match="There are those of uni2"):
         find_slides(request(folder, features="virchow2"))
+
+
+def test_trident_without_the_side_at_level_0_is_read_by_its_magnifications(tmp_path):
+    slides = cohort()
+    folder = write_trident(tmp_path, slides)
+    for file in folder.rglob("*.h5"):
+        with h5py.File(file, "a") as opened:
+            del opened["coords"].attrs["patch_size_level0"]
+            wanted = opened["coords"].attrs["patch_size"] * opened["coords"].attrs["level0_magnification"]
+            wanted /= opened["coords"].attrs["target_magnification"]
+    request = Request(folder, TorchFiles())
+    form, found = find_slides(request, "trident")
+    assert {form.read(each, request).side for each in found} == {wanted}

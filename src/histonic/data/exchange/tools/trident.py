@@ -88,7 +88,7 @@ def read(found: Found, request: Request) -> TileFeatures:
             xy, told = positions(file["coords"][:], slide_id, found.coords), plain(file["coords"].attrs)
         values = request.tensors.read(path)
         if not isinstance(values, np.ndarray):
-            raise unreadable(slide_id, path, "It hold no bare tensor.")
+            raise unreadable(slide_id, path, "It holds no bare tensor.")
         own, carried = {}, None
         shape = require_matrix(slide_id, path, values.shape, len(xy))
 
@@ -98,9 +98,12 @@ def read(found: Found, request: Request) -> TileFeatures:
     def number(name: str) -> float | None:
         return positive(told, name, slide_id, path)
 
-    tile_px = number("patch_size")
+    tile_px, target = number("patch_size"), number("target_magnification")
     side, in_pieces = number("patch_size_level0"), False
-    if side is None and tile_px is not None:
+    own_magnification = number("level0_magnification")
+    if side is None and tile_px is not None and target and own_magnification and "downsample" not in told:
+        side = tile_px * own_magnification / target
+    elif side is None and tile_px is not None:
         # Before it had coordinates of its own it took CLAM's.
         custom = number("custom_downsample") or 1.0
         down = told.get("downsample") or [1.0]
@@ -108,7 +111,6 @@ def read(found: Found, request: Request) -> TileFeatures:
         in_pieces = True
         tile_px = round(tile_px)
     overlap = float(told.get("overlap") or 0)
-    target = number("target_magnification")
     step = None if side is None or tile_px is None else side * (tile_px - overlap) / tile_px
     return TileFeatures(
         slide_id=slide_id,
@@ -122,7 +124,7 @@ def read(found: Found, request: Request) -> TileFeatures:
         tile_px=None if tile_px is None else round(tile_px),
         tile_mpp=None if target is None else 10 / target,
         slide_wh=size_of(number("level0_width"), number("level0_height")),
-        magnification=number("level0_magnification"),
+        magnification=own_magnification,
         in_pieces=in_pieces,
         carried=carried,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from histonic.core.errors import SettingsError
 from histonic.core.settings import MaskSettings, Settings, TissueSettings, fields_of, make_settings, resolve
@@ -112,3 +113,14 @@ def test_the_least_share_of_tissue_may_be_none(share: float, usable: bool) -> No
     else:
         with pytest.raises(SettingsError, match="min_cell_share"):
             make_settings(TissueSettings, {"min_cell_share": share})
+
+
+def test_a_decimal_comma_and_a_list_for_a_mapping_are_told_how_to_write() -> None:
+    class Cut(Settings):
+        mpp: float = 0.5
+        classes: dict[str, str] = Field(default_factory=dict)
+
+    with pytest.raises(SettingsError, match=r"(?s)mpp is '0,5'.*Correct the value of mpp: 0.5, with a point"):
+        make_settings(Cut, {"mpp": "0,5"})
+    with pytest.raises(SettingsError, match=r"Correct the value of classes: {NAME: VALUE}"):
+        make_settings(Cut, {"classes": ["cll=CLL"]})

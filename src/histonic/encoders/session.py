@@ -201,8 +201,8 @@ def register_encoder(
             raise EncoderError(
                 asked,
                 f"For {when} it gave other codes.",
-                "A code has to hang on its tile alone: take out what is random, and what is computed over all "
-                "tiles of a batch.",
+                "A code has to hang on its tile alone: take out what is random, and what is computed over "
+                "all tiles of a batch.",
             )
     if not isinstance(network, nn.Module):
         # What a function reaches (a network, a number of the session) shows in what it gives alone.

@@ -106,8 +106,8 @@ def _try(name: str, member: Callable[..., Any]) -> None:
             raise SettingsError(
                 asked,
                 f"For {when} it gave other vectors (in evaluation mode).",
-                "A vector has to hang on its map alone: take out what is random, and what is computed over all "
-                "maps of a batch.",
+                "A vector has to hang on its map alone: take out what is random, and what is computed over "
+                "all maps of a batch.",
             )
 
 

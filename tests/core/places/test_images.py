@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from histonic.core.errors import SettingsError
 from histonic.core.places.images import HeldSlide
@@ -30,6 +31,17 @@ def test_one_slide_is_a_list_of_one() -> None:
     assert isinstance(image, HeldSlide) and image.given is IMAGE and image.mpp is None
     (pair,) = given((IMAGE, 0.5))
     assert isinstance(pair, HeldSlide) and pair.mpp == 0.5
+
+
+def test_an_image_of_pillow_is_its_pixels() -> None:
+    picture = Image.fromarray(IMAGE)
+    for slides in (picture, (picture, 0.5), {"a": (picture, 0.5)}):
+        (held,) = given(slides)
+        assert isinstance(held, HeldSlide) and np.array_equal(held.given, IMAGE)
+    (grey,) = given(picture.convert("L"))
+    assert grey.given.shape == (8, 12)  # refused where it is opened
+    with pytest.raises(SettingsError, match="convert"):
+        ArraySlide(grey.given, 0.5, "a")
 
 
 def test_a_column_of_paths_is_a_list_of_them() -> None:

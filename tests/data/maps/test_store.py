@@ -221,6 +221,13 @@ def test_a_store_without_maps_is_no_missing_store(tmp_path: Path) -> None:
     assert repr(store) == f"Store {tmp_path} (maps: 0)"
 
 
+def test_a_run_is_no_store_without_maps(tmp_path: Path) -> None:
+    for name in ("run.json", "cohort.json", "settings.yaml"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(StoreError, match=r"It is a run\.\s+to do: Give the store that it was trained on"):
+        Store.open(tmp_path)
+
+
 def test_a_store_shows_what_it_holds(tmp_path: Path) -> None:
     folder = tmp_path / "<b>ward"
     folder.mkdir()

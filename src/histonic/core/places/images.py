@@ -126,12 +126,13 @@ class HeldSlide:
 def held_slide(given: Any) -> Any:
     """A slide in memory as such; anything else as it came.
 
-    A pair is an image and its mpp.
+    A pair is an image and its mpp; an image may be one of Pillow's.
     """
     if isinstance(given, str | Path | HeldSlide):
         return given
-    if isinstance(given, tuple) and len(given) == 2 and _is_image(given[0]):
-        return HeldSlide(given[0], given[1])
+    if isinstance(given, tuple) and len(given) == 2 and _is_image(first := _pixels_of(given[0])):
+        return HeldSlide(first, given[1])
+    given = _pixels_of(given)
     return HeldSlide(given) if _is_image(given) or isinstance(given, OpenedSlide) else given
 
 
@@ -153,3 +154,12 @@ def held_slides(given: Any) -> Any:
 
 def _is_image(given: Any) -> bool:
     return isinstance(given, Pixels) and len(given.shape) != 1
+
+
+def _pixels_of(given: Any) -> Any:
+    """The array of an image of Pillow, as it is; anything else as it came."""
+    if hasattr(given, "__array_interface__") and not isinstance(given, Pixels) and hasattr(given, "mode"):
+        import numpy as np
+
+        return np.asarray(given)
+    return given

@@ -87,3 +87,10 @@ def no_store(path: Path) -> tuple[str, str] | None:
         EMPTY: f"Make maps in it: histonic compress SLIDES --out {path}.",
     }.get(kind)
     return None if todo is None else (f"It is {kind}.", todo)
+
+
+def other_than_store(path: Path) -> tuple[str, str] | None:
+    """The same where a store is opened, which may have no map yet; None where nothing speaks against it."""
+    if not path.is_dir():
+        return no_store(path) or NO_FOLDER
+    return no_store(path) if kind_of(path) in (RUN, UNFINISHED, BUNDLE, ENCODER_RUN) else None

@@ -31,7 +31,7 @@ from histonic.core.errors import SettingsError, StoreError
 from histonic.core.files import PARTIAL_PREFIX
 from histonic.core.grid import TileGrid
 from histonic.core.notebooks.cards import Card, share_text
-from histonic.core.places.kinds import NO_FOLDER, no_store
+from histonic.core.places.kinds import other_than_store
 from histonic.core.settings import Flaw
 from histonic.core.units import Number
 from histonic.data.maps.codes import AGAIN, StoredCodes, damaged, written_at
@@ -355,8 +355,8 @@ class Store:
             StoreError: No such folder, a damaged map, or maps of different encoders or settings.
         """
         folder = Path(path)
-        if not folder.is_dir():
-            raise StoreError(f"Open the store {folder}.", *(no_store(folder) or NO_FOLDER))
+        if other := other_than_store(folder):
+            raise StoreError(f"Open the store {folder}.", *other)
         found = (path.name for path in folder.glob(f"*{MAP_SUFFIX}"))
         maps = sorted(name.removesuffix(MAP_SUFFIX) for name in found if not name.startswith(PARTIAL_PREFIX))
         first: MapFacts | None = None

@@ -35,10 +35,12 @@ class ArraySlide(LevelSlide):
 
     def __init__(self, pixels: npt.NDArray[np.uint8], mpp: float | None = None, name: str = "array") -> None:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+            floats = "of numbers from 0 to 1 (image * 255).round().astype('uint8')"
+            others = "of an image of Pillow image.convert('RGB')"
             raise SettingsError(
                 f"Make a slide of the array {name!r}.",
                 f"It is {pixels.dtype} {pixels.shape}.",
-                "Give uint8 (H, W, 3) in RGB.",
+                f"Give uint8 (H, W, 3) in RGB, {floats if pixels.dtype.kind == 'f' else others}.",
             )
         super().__init__(Path(name), [(pixels.shape[1], pixels.shape[0])], mpp=mpp)
         self._pixels = pixels

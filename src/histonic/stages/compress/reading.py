@@ -345,8 +345,8 @@ def no_tissue(row: SlideRow, judged: JudgedCells) -> NoTissueError:
     return NoTissueError(
         f"Find tissue on {row.path}.",
         NO_CELL,
-        "Look at it: histonic doctor SLIDE --preview FILE.png. If there is tissue, see that its microns per pixel "
-        "are right (small tissue counts as dirt), give a mask, or take all cells: --tissue all.",
+        "Look at it: histonic doctor SLIDE --preview FILE.png. If there is tissue, see that its microns per "
+        "pixel are right (small tissue counts as dirt), give a mask, or take all cells: --tissue all.",
     )
 
 

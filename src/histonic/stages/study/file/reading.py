@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from histonic.core.documents import read_yaml
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import is_url
-from histonic.core.settings import HE_REFERENCE, Settings, make_settings
+from histonic.core.settings import HE_REFERENCE, Settings, make_settings, value_hint
 from histonic.data.tables.settings import TableSettings
 from histonic.stages.audit.settings import AuditSettings
 from histonic.stages.compress.settings import CompressSettings
@@ -241,9 +241,8 @@ def _wrong(file: Path, place: Place, model: type[Settings], error: ValidationErr
     given = repr(first.get("input"))
     shown = given if len(given) <= 120 else f"{given[:120]}..."
     message = first["msg"].removeprefix("Value error, ")
-    return _error(
-        file, where, f"{_dotted(where)} is {shown}: {message}.", f"Correct the value of {_dotted(where)}."
-    )
+    todo = f"Correct the value of {_dotted(where)}{value_hint(first)}."
+    return _error(file, where, f"{_dotted(where)} is {shown}: {message}.", todo)
 
 
 def _error(file: Path, place: Place, found: str, todo: str) -> SettingsError:

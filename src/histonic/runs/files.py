@@ -16,6 +16,7 @@ from histonic.core.cohort import Cohort, Fold
 from histonic.core.documents import read_values
 from histonic.core.errors import TrainingError
 from histonic.core.files import PARTIAL_PREFIX, guard_cell, write_json, write_text
+from histonic.core.places.kinds import STORE, kind_of
 from histonic.core.task import Task
 from histonic.runs.run import read_kept_settings
 
@@ -48,6 +49,8 @@ def require_same_settings(
         TrainingError: The settings differ; says which.
         RunError: The settings of the run cannot be read.
     """
+    if kind_of(out) == STORE:
+        raise TrainingError(f"Train into {out}.", "It is a store of maps.", "Choose another --out.")
     if not (out / "settings.yaml").is_file():
         return
     before = read_kept_settings(out)

@@ -58,6 +58,8 @@ def test_a_folder_is_known_by_its_files(kind: str, tmp_path: Path) -> None:
         ),
         ("export a --to clam --out r", kinds.BUNDLE, "It is a bundle.", "'histonic predict'"),
         ("audit a --labels l.csv --target t", kinds.ENCODER_RUN, "encoder train", "--encoder a/encoder"),
+        ("doctor a", kinds.STORE, "It is a store of maps: it holds no file", "Known extensions"),
+        ("compress a --out b", kinds.BUNDLE, "It is a bundle: it holds no file", "Known extensions"),
     ],
 )
 def test_another_folder_is_called_what_it_is(

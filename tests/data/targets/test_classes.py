@@ -101,7 +101,9 @@ def test_one_letter(one, other, typo):
     assert is_typo(one, other) is is_typo(other, one) is typo
 
 
-@pytest.mark.parametrize("word", ["UNK", "ND", "equivocal", "Indeterminate", "not done"])
+@pytest.mark.parametrize(
+    "word", ["UNK", "ND", "equivocal", "Indeterminate", "not done", "k.A.", "keine Angabe"]
+)
 def test_words_for_no_value_are_named(tmp_path, word):
     file, slides = write(tmp_path, ["low", "high", word] * 4)
     found = [i for i in check_labels(file, targets=["grade"], slide_ids=slides) if "no value" in i.what]
@@ -158,3 +160,11 @@ def test_words_of_one_meaning_are_asked_about(tmp_path, names, alike):
     assert "--classes" in found[0].todo
     doubts = [note for note in cohort(tmp_path, names * 4).notes if "may be one" in note]
     assert doubts and repr(alike[0]) in doubts[0]  # histonic train says it, too
+
+
+def test_a_date_among_classes_is_asked_about(tmp_path):
+    file, slides = write(tmp_path, ["2024-04-03", "4+4", "3+3"] * 4)
+    (found,) = [i for i in check_labels(file, targets=["grade"], slide_ids=slides) if "Date" in i.what]
+    assert "'2024-04-03'" in found.found and found.severity == "warning"
+    file, slides = write(tmp_path, ["2024-04-03", "2024-05-03"] * 6)
+    assert not [i for i in check_labels(file, targets=["grade"], slide_ids=slides) if "Date" in i.what]

@@ -231,6 +231,8 @@ def test_another_run_in_the_same_folder_is_refused(
     monkeypatch.chdir(whole.parent)
     with pytest.raises(TrainingError, match="seed was 0, now 1"):
         run_in(Path("run"), cohort_folder, seed=1)
+    with pytest.raises(TrainingError, match="It is a store of maps"):
+        run_in(cohort_folder / "store", cohort_folder)
 
 
 def test_changed_labels_are_noticed(cohort_folder: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import PARTIAL_PREFIX
 from histonic.core.places.frames import FrameTable
 from histonic.core.places.images import HeldSlide
+from histonic.core.places.kinds import kind_of
 from histonic.core.places.urls import Place, Url, is_url, place_of
 from histonic.data.names import PICTURE_EXTENSIONS, SLIDE_EXTENSIONS, path_name, present_path, slide_name
 from histonic.data.tables.files import TABLE_EXTENSIONS, TextTable, read_table
@@ -154,9 +155,10 @@ def _rows(path: str | Place | FrameTable, sheet: str | None, names: Names) -> It
     if path.is_dir():
         files = find_slides(path)
         if not files:
+            kind = kind_of(path)
             raise SettingsError(
                 f"Find slides in the folder {path}.",
-                "It holds no file with a slide's extension.",
+                f"It {f'is {kind}: it ' if kind else ''}holds no file with a slide's extension.",
                 f"Known extensions: {', '.join((*SLIDE_EXTENSIONS, *PICTURE_EXTENSIONS))}. Name other files "
                 "one by one.",
             )

@@ -22,7 +22,9 @@ DOUBTFUL_WORDS = _words(
     "not assessable|"
     "not tested|not determined|undetermined|indeterminate|inconclusive|equivocal|uncertain|unclear|ambiguous|"
     "borderline|pending|to be determined|no data|no result|not done yet|failed|insufficient|"
-    "unbekannt|unklar|nicht bestimmt|inconnu|desconocido|sconosciuto"
+    "unbekannt|unklar|nicht bestimmt|nicht bekannt|nicht untersucht|nicht beurteilbar|keine angabe|k.a.|"
+    "k. a.|entfällt|entf.|n.b.|n. b.|inconnu|non disponible|desconocido|no disponible|sconosciuto|"
+    "onbekend"
 )
 """Words that may mean 'no value' and may be a class; nobody can know, so they are named."""
 _ERROR_WORD = re.compile(r"#[¡¿]?[^\W\d_]+(?:/0)?[!?]|#[A-Z]+_[A-Z]+!?|#{2,}|err:\d{3}", re.IGNORECASE)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from histonic.core.errors import TableError
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
-from histonic.data.tables.values import DOUBTFUL_WORDS, class_name, is_missing, to_number
+from histonic.data.tables.values import DOUBTFUL_WORDS, class_name, is_date, is_missing, to_number
 from histonic.data.text import loose_key
 
 SHORTEST_TYPO = 5
@@ -140,6 +140,11 @@ def doubtful_classes(table: LabelTable, target: str, column: str, counts: Counte
         todo = f"If they are one class: {join_option(rest, usual)}. Nothing, if they are several."
         found = f"{counted} are learned as {len(alike)} classes and may mean the same."
         issues.append(Issue("warning", "Classes that may be one", where, found, todo))
+    dates = [name for name in names if is_date(name)]
+    if dates and len(dates) < len(names):
+        found = f"{list_names(map(repr, dates))} among other classes."
+        todo = "If a spreadsheet made it of 3/4 or 4-3, take the column from its source, formatted as text."
+        issues.append(Issue("warning", "Date as a class", where, found, todo))
     for name in no_values(names):
         found = f"{name!r} ({counts[name]} patient(s)) is learned as a class."
         todo = f"If it means that nobody knows: {join_option([name], 'NA')}. Nothing, if it is a class."

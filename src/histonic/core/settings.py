@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from histonic.core.documents import Part
+from histonic.core.documents import Part, value_hint
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import Url, is_url, was_url
 from histonic.core.units import Number
@@ -391,14 +391,6 @@ def make_settings(model: type[S], values: Mapping[str, Any], source: str = "the 
             f"{key} is {found}: {first['msg'].removeprefix('Value error, ')}.",
             f"Correct the value of {key}{value_hint(first)}.",
         ) from error
-
-
-def value_hint(error: Mapping[str, Any]) -> str:
-    """How a value that was given in another form is written, for the end of a message; mostly nothing."""
-    given, kind = str(error.get("input")), error.get("type")
-    if kind == "float_parsing" and re.fullmatch(r"[+-]?\d+,\d+", given):
-        return f": {given.replace(',', '.')}, with a point"
-    return ": {NAME: VALUE}" if kind == "dict_type" else ""
 
 
 def _named_parts(model: type[Settings], place: tuple[int | str, ...]) -> list[str]:

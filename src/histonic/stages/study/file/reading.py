@@ -11,10 +11,10 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from histonic.core.documents import read_yaml
+from histonic.core.documents import read_yaml, value_hint
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import is_url
-from histonic.core.settings import HE_REFERENCE, Settings, make_settings, value_hint
+from histonic.core.settings import HE_REFERENCE, Settings, make_settings
 from histonic.data.tables.settings import TableSettings
 from histonic.stages.audit.settings import AuditSettings
 from histonic.stages.compress.settings import CompressSettings

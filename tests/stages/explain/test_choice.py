@@ -15,7 +15,12 @@ from histonic.core.task import Task
 from histonic.runs.predictions import PredictionTable
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
-from histonic.stages.explain.choice import chosen_patients, require_slides_for_workers, settings_for_workers
+from histonic.stages.explain.choice import (
+    chosen_patients,
+    find_map,
+    require_slides_for_workers,
+    settings_for_workers,
+)
 from histonic.stages.explain.settings import ExplainSettings
 
 TASK = Task("msi", "binary", ("msi",), ("no", "yes"))
@@ -70,3 +75,12 @@ def test_workers_are_sent_places_that_are_the_same_from_their_folders(
                 require_slides_for_workers(sent, tmp_path / "store", [name])
             assert "relative path S1.tif" in raised.value.found and "--slides-at" in raised.value.todo
     require_slides_for_workers(sent, tmp_path / "store", ["S2"])
+
+
+@pytest.mark.parametrize("asked", ["Case1.tif", "CASE1", "case-1"])
+def test_the_nearest_name_of_a_map_is_told(tmp_path: Path, asked: str) -> None:
+    write_pyramid(tmp_path / "case1.tif", np.full((256, 256, 3), (200, 100, 160), np.uint8), mpp=0.5)
+    compress(slides=(tmp_path / "case1.tif",), encoder="colour", out=tmp_path / "store", device="cpu")
+    with pytest.raises(SettingsError) as raised:
+        find_map(tmp_path / "store", asked)
+    assert raised.value.todo.startswith("Did you mean 'case1'?")

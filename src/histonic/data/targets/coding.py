@@ -207,6 +207,8 @@ def target_coding(
         why = "as given" if request.order else known.why if known else ""
         by = why if why in ("as given", "best response highest") or not why else f"by their {_by(why)}"
         return Coding(f"order, lowest first: {' < '.join(task.classes)}" + (f" ({by})" if by else ""))
+    if not task.classes:
+        return Coding("no class")
     if len(task.classes) < 2:
         return Coding(f"one class only: {list_names(task.classes)}")
     other, positive = task.classes

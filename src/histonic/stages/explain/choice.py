@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -147,11 +148,16 @@ def find_map(store: Path, name: str, parts: Sequence[str] = ()) -> CompressedSli
     folder = map_folder(store, name)
     if not folder.is_dir():
         known = Store.open(store).slide_ids
+        # Of a file's name, its ending or letters in another case: as people copy names.
+        stem = name.rpartition(".")[0] or name
+        lower = {each.lower(): each for each in known}
+        near = difflib.get_close_matches(stem.lower(), lower, n=1)
+        meant = f"Did you mean {lower[near[0]]!r}? " if near else ""
         raise SettingsError(
             f"Explain the slide {name!r}.",
             f"The store {store} has {len(known)} maps, none of that name"
             + (f"; the first are {', '.join(known[:3])}." if known else "."),
-            "Give the name of a map of the store, or the path of a map (.zarr).",
+            f"{meant}Give the name of a map of the store, or the path of a map (.zarr).",
         )
     # A map in a folder of stores is known by its part, too.
     return replace(read_map(folder), slide_id=name)

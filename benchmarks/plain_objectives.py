@@ -68,7 +68,7 @@ NONE, ALL = 0, -1
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One line of the table.
 

@@ -8,14 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from histonic.core.progress import Listener, Progress
-from histonic.training.devices import INTERRUPTED, Relay, _Sender, _work_in_process
+from histonic.training.devices import INTERRUPTED, Relay, _Sender, _work_in_process, run_on
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -78,10 +81,11 @@ def test_a_process_that_dies_in_the_middle_of_a_message_is_not_waited_for() -> N
     assert not closing.is_alive() and notes.said == ["whole"]
 
 
-def test_what_a_listener_raises_is_kept_and_ends_who_speaks() -> None:
+@pytest.mark.parametrize("ending", [ValueError, KeyboardInterrupt, SystemExit])
+def test_what_a_listener_raises_is_kept_and_ends_who_speaks(ending: type[BaseException]) -> None:
     class Broken(Listener):
         def say(self, text: str) -> None:
-            raise ValueError(text)
+            raise ending(text)
 
     receiver, sender = Pipe(duplex=False)
     relay = Relay([receiver], Broken())
@@ -90,7 +94,37 @@ def test_what_a_listener_raises_is_kept_and_ends_who_speaks() -> None:
             _Sender(sender).say("first")
             time.sleep(0.01)
     relay.close([sender])
-    assert [str(error) for error in relay.errors] == ["first"]
+    assert [(type(error), str(error)) for error in relay.errors] == [(ending, "first")]
+
+
+class Processes:
+    """A fabric whose processes say some lines of words and then end in some way."""
+
+    def __init__(self, words: Sequence[tuple[str, Any]], end: Exception | None = None) -> None:
+        self.words, self.end = words, end
+
+    def launch(self, work: Any) -> None:
+        sender = _Sender(work.keywords["senders"][0])
+        with suppress(BrokenPipeError):
+            for name, word in self.words:
+                sender.pass_on(name, word)
+                time.sleep(0.01)
+        if self.end is not None:
+            raise self.end
+
+
+def run(fabric: Processes, listener: Listener) -> None:
+    run_on(fabric, 2, lambda *_: None, None, listener)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("end", [None, ProcessRaisedException("BrokenPipeError", 0, 1)])
+def test_a_listener_that_stops_a_run_ends_the_call(end: Exception | None) -> None:
+    class Stop(Listener):
+        def say(self, text: str) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Processes([("say", "x")] * 200, end), Stop())
 
 
 class FirstOfOne:

@@ -124,6 +124,7 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
 
     Raises:
         HistonicError: Of the first process that raised one; the others are ended.
+        BaseException: What the listener raised to end the work, such as KeyboardInterrupt.
         TrainingError: A process ended before its time, such as for want of memory; says which, and how.
     """
     if devices == 1:
@@ -185,7 +186,7 @@ class Relay:
     """
 
     def __init__(self, receivers: Sequence[Connection], listener: Listener) -> None:
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         self._receivers = receivers
         self._listener = listener
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -216,7 +217,8 @@ class Relay:
                     continue
                 try:
                     getattr(self._listener, name)(*arguments)
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where it is waited for
+                # Also the KeyboardInterrupt by which a listener stops a run: it is raised where it is waited for.
+                except BaseException as error:  # noqa: BLE001
                     self.errors.append(error)
                     for each in self._receivers:
                         each.close()  # who speaks next ends, too

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
+from histonic.core.errors import TrainingError
 from histonic.core.progress import Listener, Progress
 from histonic.training.devices import INTERRUPTED, Relay, _Sender, _work_in_process, run_on
 
@@ -125,6 +126,34 @@ def test_a_listener_that_stops_a_run_ends_the_call(end: Exception | None) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         run(Processes([("say", "x")] * 200, end), Stop())
+
+
+TOLD = TrainingError("Train.", "The loss is no number.", "Lower --learning-rate.")
+
+
+class Slow(Notes):
+    def say(self, text: str) -> None:
+        time.sleep(0.1)
+        super().say(text)
+
+
+KILLED = ProcessExitedException("SIGABRT", 1, 1, exit_code=-6, signal_name="SIGABRT")
+
+
+@pytest.mark.parametrize("end", [None, ProcessRaisedException("TrainingError", 0, 1), KILLED])
+def test_what_a_slow_listener_has_not_heard_yet_is_waited_for(
+    end: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("histonic.training.devices.END_S", 0.1)
+    slow = Slow()
+    with pytest.raises(TrainingError, match="no number"):
+        run(Processes([*[("say", "x")] * 10, ("error", TOLD)], end), slow)
+    assert len(slow.said) == 10
+
+
+def test_a_process_that_dies_without_a_word_is_named() -> None:
+    with pytest.raises(TrainingError, match="rank 1 ended by the signal SIGABRT"):
+        run(Processes([("say", "x")], KILLED), Notes())
 
 
 class FirstOfOne:

@@ -35,7 +35,7 @@ LOST = "Connection closed by peer"
 """What gloo says in a process when another one has ended."""
 GRACE_S = 10.0
 END_S = 30.0
-"""So long a process may take to end when it is told to; then it is killed."""
+"""So long a process may take to end when it is told to; then it is killed. As long a listener may go on."""
 INTERRUPTED = 130
 GPU_NAMES = ("gpu", "nvidia", "cuda", "cudnn")
 """What people call a GPU; here it is cuda."""
@@ -141,19 +141,17 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
     try:
         # Bound to the function, because fabric takes arguments apart in search of tensors.
         fabric.launch(partial(_work_in_process, work=work, argument=argument, senders=senders))
-        relay.close(senders)
-        if relay.errors:
-            raise relay.errors[0]
+        relay.finish(senders)
     except ProcessRaisedException as raised:
-        relay.close(senders)
-        if relay.errors:
-            raise relay.errors[0] from None
+        relay.finish(senders)
         if LOST in str(raised):
             raise TrainingError(
                 asked, f"The process of rank {raised.error_index} lost its connection to the others.", TODO
             ) from raised
         raise
     except ProcessExitedException as ended:
+        # One that told why it ends may be overtaken by another, which only lost its company.
+        relay.finish(senders)
         raise TrainingError(asked, _how_it_ended(ended), TODO) from ended
     finally:
         # Those of an interrupted training are still at work, and the end of this process would wait for them.
@@ -163,7 +161,8 @@ def run_on(fabric: Fabric, devices: int, work: Work[A], argument: A, progress: P
                 process.join(END_S)
                 process.kill()
                 process.join()
-        relay.close(senders)
+        # After an interruption only; a slow listener does not keep it waiting for ever.
+        relay.close(senders, END_S)
 
 
 def _how_it_ended(ended: ProcessExitedException) -> str:
@@ -192,15 +191,29 @@ class Relay:
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
-    def close(self, senders: Sequence[Connection]) -> None:
+    def close(self, senders: Sequence[Connection], within_s: float | None = None) -> None:
         """Hear what is still on its way, once all other processes have ended.
 
         Args:
             senders: The other ends, as far as this process holds them.
+            within_s: Seconds for it; None: until the listener has heard all.
         """
         for sender in senders:
             sender.close()
-        self._thread.join(END_S)
+        self._thread.join(within_s)
+
+    def finish(self, senders: Sequence[Connection]) -> None:
+        """The same, and raise what was told or raised first.
+
+        Args:
+            senders: See :meth:`close`.
+
+        Raises:
+            BaseException: The first of the errors.
+        """
+        self.close(senders)
+        if self.errors:
+            raise self.errors[0] from None
 
     def _listen(self) -> None:
         left = list(self._receivers)
@@ -217,7 +230,7 @@ class Relay:
                     continue
                 try:
                     getattr(self._listener, name)(*arguments)
-                # Also the KeyboardInterrupt by which a listener stops a run: it is raised where it is waited for.
+                # Also KeyboardInterrupt, by which a listener stops a run: raised where it is waited for.
                 except BaseException as error:  # noqa: BLE001
                     self.errors.append(error)
                     for each in self._receivers:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,14 +142,29 @@ def test_the_features_of_a_map_under_its_mask(tmp_path: Path) -> None:
 
 
 def test_a_map_that_was_replaced_within_the_grain_of_the_clock_is_noticed(tmp_path: Path) -> None:
-    folder = tmp_path / "a.zarr"
-    write_map(folder, make_map("a"))
+    folder, given_map = tmp_path / "a.zarr", make_map("a")
+    write_map(folder, given_map)
     written = (folder / FACTS_FILE).stat()
     codes = read_map(folder).features
     assert codes[:].any()
-    write_map(folder, make_map("a"))  # which is written whole beside the first, and then takes its place
+    # Written whole beside the first, it then takes its place.
+    write_map(folder, replace(given_map, features=-np.asarray(given_map.features)))
     os.utime(folder / FACTS_FILE, ns=(written.st_atime_ns, written.st_mtime_ns))
     assert (folder / FACTS_FILE).stat().st_size == written.st_size
+    with pytest.raises(StoreError, match="replaced or removed"):
+        codes[:]
+
+
+def test_a_map_whose_files_get_other_numbers_is_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "a.zarr"
+    write_map(folder, make_map("a"))
+    codes, facts = read_map(folder).features, folder / FACTS_FILE
+    wanted, number = codes[:], facts.stat().st_ino
+    shutil.copy2(facts, tmp_path / "copy")
+    os.replace(tmp_path / "copy", facts)
+    assert facts.stat().st_ino != number
+    np.testing.assert_array_equal(codes[:], wanted)
+    facts.unlink()
     with pytest.raises(StoreError, match="replaced or removed"):
         codes[:]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,23 +22,41 @@ def damaged(folder: Path, found: str) -> StoreError:
 
 
 class Written(NamedTuple):
-    """By what another map in the place of one is noticed: its facts' time, file and size.
+    """By what another map in the place of one is noticed: its facts' time, size, file and content.
 
     The time alone does not do: two that were written within the grain of the file system's clock share it.
+    Nor does the file's number: sshfs, s3fs and CIFS may give the same file another one at any time.
     """
 
     mtime_ns: int
-    file: int
     size: int
+    file: int
+    facts: bytes
+
+    def is_at(self, folder: Path) -> bool:
+        """Whether it is still this map that lies at a place."""
+        path = folder / FACTS_FILE
+        try:
+            found = path.stat()
+            if (found.st_mtime_ns, found.st_size) != (self.mtime_ns, self.size):
+                return False
+            return found.st_ino == self.file or _hash_of(path) == self.facts
+        except OSError:
+            return False
 
 
 def written_at(folder: Path) -> Written | None:
     """What the map at a place was written as; None if there is none."""
+    path = folder / FACTS_FILE
     try:
-        found = (folder / FACTS_FILE).stat()
+        found = path.stat()
+        return Written(found.st_mtime_ns, found.st_size, found.st_ino, _hash_of(path))
     except OSError:
         return None
-    return Written(found.st_mtime_ns, found.st_ino, found.st_size)
+
+
+def _hash_of(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()
 
 
 @dataclass(frozen=True, repr=False)
@@ -168,7 +187,7 @@ class StoredCodes:
 
     def _require_same(self) -> None:
         """Zarr takes chunks that are gone for zeros, and those of another map for this one's."""
-        if self.written is not None and written_at(self.folder) != self.written:
+        if self.written is not None and not self.written.is_at(self.folder):
             raise StoreError(
                 f"Read the map {self.folder}.",
                 "It was replaced or removed after it was opened.",

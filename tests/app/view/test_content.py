@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from fixtures.views import MPP, SIZE_WH, ViewedRun, write_viewed
-from histonic.app.view.content import Viewed, open_viewed
+from histonic.app.view.content import Viewed, _notes_path, open_viewed
 from histonic.app.view.layers import Layer
 from histonic.app.view.settings import ViewSettings
 from histonic.core.errors import RunError, SettingsError, StoreError, UnreadableSlideError
@@ -135,17 +136,37 @@ def test_a_store_is_shown_from_its_url(
     for folder in viewed_run.store.glob("*.zarr"):
         publish_map(Objects(Url(url)), folder, b"picture")
     viewed = view(url)
-    assert (viewed.title, viewed.kind, viewed.notes_path) == (
-        "my store",
-        "store",
-        tmp_path / "my store.notes.csv",
-    )
+    assert (viewed.title, viewed.kind, viewed.notes_path.parent) == ("my store", "store", tmp_path)
+    assert re.fullmatch(r"[0-9a-f]{32}-my-store-[0-9a-f]{8}\.notes\.csv", viewed.notes_path.name)
     names = [layer.name for layer in described(viewed, "P000-A").layers]
     assert names[0] == "tissue that was used"
     with pytest.raises(SettingsError, match="is no finished run"):
         view(url, beside=viewed_run.run)
     with pytest.raises(StoreError, match="No map lies there"):
         view(f"memory://{uuid4().hex}/slide.svs")
+
+
+def test_each_url_has_its_own_file_of_notes_in_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    urls = (
+        "s3://a/store",
+        "s3://b/x/store",
+        "s3://a/x-store",
+        "s3://a/x/store",
+        "s3://a/%2Ftmp%2Fx",
+        "s3://a",
+    )
+    odd = ("s3://a/..%2F..%2Fx", "s3://a/b%00c", f"s3://a/{'é' * 200}", "s3://", "s3://a/\udc80")
+    paths = [_notes_path(Url(url)) for url in (*urls, *odd)]
+    assert len({path.name for path in paths}) == len(paths)
+    for path in paths:
+        path.write_text("note")
+        assert path.parent == tmp_path and path.name[0] not in ".-" and path.name.endswith(".notes.csv")
+    assert paths[0].name.startswith("a-store-")
+    same = ("s3://a/store/", "s3://me:secret@a/store?signature=xyz")
+    assert {_notes_path(Url(url)) for url in same} == {paths[0]}
 
 
 def test_a_store_that_cannot_be_asked_is_named_and_the_run_is_shown(viewed_run: ViewedRun) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -9,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from PIL import Image
 
@@ -31,6 +34,8 @@ from histonic.stages.report.cases.document import CaseList
 
 DESCRIBED = 24
 """Slides whose layers are kept in mind."""
+MOST_LETTERS = 60
+"""Of a URL in the name of a file: four bytes each, a disk takes names of 255."""
 GONE = "The slide file is not at hand: the stored thumbnail is shown."
 
 
@@ -287,8 +292,17 @@ def _url_name(url: Url) -> str:
 
 def _notes_path(what: Path | Url) -> Path:
     """Beside what is looked at, so that the run itself stays as it was; of a URL in the folder one is in."""
-    whole = Path(_url_name(what) if isinstance(what, Url) else what).resolve()
+    whole = Path(_file_name(what)).absolute() if isinstance(what, Url) else what.resolve()
     return whole.with_name(f"{whole.name}.notes.csv")
+
+
+def _file_name(url: Url) -> str:
+    """A name that stores at other URLs do not have; neither password nor query counts."""
+    told = str(url).rstrip("/")
+    words = (
+        re.sub(r"[^\w.-]+", "-", unquote(f"{url.host}{url.path}")).strip("-.")[-MOST_LETTERS:].lstrip("-.")
+    )
+    return "-".join(filter(None, (words, hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:8])))
 
 
 class SlideFinder:

@@ -49,10 +49,14 @@ def test_what_another_run_holds_waits_until_it_is_given_back(
     rows: list[SlideRow], settings: CompressSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
+    done: list[str] = []
 
     class Listener(Silent):
         def say(self, line: str) -> None:
             said.append(line)
+
+        def doing(self, note: str, share: float = 0.0) -> None:
+            done.append(note)
 
     monkeypatch.setattr(sharing, "WAIT_S", 0)
     with Claims(settings.out) as mine, Claims(settings.out) as other:
@@ -62,6 +66,7 @@ def test_what_another_run_holds_waits_until_it_is_given_back(
         slides.wait(Listener())
         slides.wait(Listener())
         assert len(said) == 1 and "waiting for b, on which process" in said[0]
+        assert done == ["waiting for b"] * 2  # by which who waits can be stopped
         other.release("slide-b")
         assert names(list(slides.take())) == ["b"] and not slides.waiting
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.errors import MaskError, SlideError, StoreError
 from histonic.core.processes.threads import mapped_by_threads
-from histonic.core.progress import Progress
+from histonic.core.progress import Progress, say_doing
 from histonic.data.maps.failures import Failure, failure_path, read_failure
 from histonic.data.maps.store import MapFacts, Store, map_folder, read_checked_facts, read_map_facts
 from histonic.data.tables.slide_lists import SlideRow
@@ -255,7 +255,12 @@ class SharedSlides:
             return None
 
     def wait(self, progress: Progress) -> None:
-        """Wait a moment for slides that other runs hold, and say once whose they are."""
+        """Wait a moment for slides that other runs hold, and say once whose they are.
+
+        The listener hears of each turn, since a piece of a cluster that says nothing cannot be cancelled.
+        """
+        for row in self.waiting[:1]:
+            say_doing(progress, f"waiting for {row.slide_id}")
         for row in self.waiting:
             held = self._claims.holder(SLIDE + row.slide_id)
             if held is not None and str(held) not in self._told:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fixtures.views import ViewedRun
+
 THIRD_PARTY = {
     *("PIL", "aiohttp", "click", "filelock", "fsspec", "h5py", "imagecodecs", "jinja2", "lifelines"),
     *("dask", "distributed", "lightning_fabric", "pydicom", "s3fs", "starlette", "uvicorn", "wsidicom"),
@@ -141,7 +143,11 @@ def test_csv_tables_load_nothing_for_excel(tmp_path: Path) -> None:
     assert "pandas" in packages and "openpyxl" not in packages
 
 
-def test_the_viewer_starts_without_networks_and_figures() -> None:
-    code = "import histonic.app.view.content, histonic.app.view.export, histonic.app.view.slides"
-    _, _, packages = loaded(code)
+def test_the_viewer_shows_a_slide_without_networks_and_figures(viewed_run: ViewedRun) -> None:
+    code = "import histonic.app.view.export, histonic.app.view.slides\nfrom pathlib import Path\n"
+    code += "from histonic.app.view.content import open_viewed\n"
+    code += "from histonic.app.view.settings import ViewSettings\n"
+    code += "viewed = open_viewed(ViewSettings(what=Path(sys.argv[1])))\n"
+    code += "assert {len(viewed.described(number).layers) for number in range(6)} == {0, 1, 2}"
+    _, _, packages = loaded(code, str(viewed_run.run))
     assert "PIL" in packages and not packages & {"torch", "matplotlib", "lightning_fabric"}

@@ -26,6 +26,8 @@ from histonic.nn.weights_files import system_errors
 
 Tensors = Mapping[str, npt.NDArray[Any]]
 UInt8Tiles = npt.NDArray[np.uint8]
+HEADS_FILE = "heads.safetensors"
+"""Beside an encoder what it says of a tile besides its code, see ``histonic.encoders.tile_heads``."""
 
 
 class EncoderMetadata(Document):

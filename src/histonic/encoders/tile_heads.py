@@ -14,13 +14,13 @@ from histonic.core.documents import Part, parse_part
 from histonic.core.errors import EncoderError, HistonicError, TrainingError
 from histonic.core.task import Task, Tasks
 from histonic.core.units import MOST_OVER_SCALE
+from histonic.encoders.base import HEADS_FILE as HEADS_FILE
 from histonic.encoders.base import encoder_metadata, load_encoder
 from histonic.encoders.shipped import SHIPPED
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
 from histonic.nn.weights_files import misfit
 
-HEADS_FILE = "heads.safetensors"
 AGAIN = "Copy it again from beside its encoder, or train the encoder again."
 
 

@@ -265,7 +265,11 @@ def _class_layers(store: Store, slide_id: str, grid: TileGrid) -> list[Layer]:
 @lru_cache(maxsize=4)
 def _heads(encoder: Path) -> Heads | None:
     """The heads beside a store's encoder that hold on slides; None if there are none that can be used."""
-    from histonic.encoders.tile_heads import heads_beside, load_slide_heads
+    from histonic.encoders.base import HEADS_FILE
+
+    if not encoder.with_name(HEADS_FILE).is_file():
+        return None
+    from histonic.encoders.tile_heads import heads_beside, load_slide_heads  # torch
 
     try:
         path = heads_beside(encoder)

@@ -16,7 +16,7 @@ from fixtures.views import MPP, SIZE_WH, ViewedRun, write_viewed
 from histonic.app.view.content import Viewed, _notes_path, open_viewed
 from histonic.app.view.layers import Layer
 from histonic.app.view.settings import ViewSettings
-from histonic.core.errors import RunError, SettingsError, StoreError, UnreadableSlideError
+from histonic.core.errors import HistonicError, RunError, SettingsError, StoreError, UnreadableSlideError
 from histonic.core.objects.objects import Objects
 from histonic.core.places.urls import Url
 from histonic.data.maps.quality import CellQuality
@@ -142,7 +142,7 @@ def test_a_store_is_shown_from_its_url(
     assert names[0] == "tissue that was used"
     with pytest.raises(SettingsError, match="is no finished run"):
         view(url, beside=viewed_run.run)
-    with pytest.raises(StoreError, match="No map lies there"):
+    with pytest.raises(StoreError, match="No map published by 'histonic compress --out URL' lies there"):
         view(f"memory://{uuid4().hex}/slide.svs")
 
 
@@ -213,6 +213,10 @@ def test_a_slide_file_alone(viewed_run: ViewedRun, tmp_path: Path) -> None:
 def test_what_cannot_be_viewed_is_refused(viewed_run: ViewedRun, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such file"):
         view(tmp_path / "gone")
+    (tmp_path / "begun" / ".partial-a.zarr").mkdir(parents=True)
+    with pytest.raises(HistonicError) as caught:
+        view(tmp_path / "begun")
+    assert "slide" in caught.value.found and "URL" not in str(caught.value)
     (tmp_path / "a.svs").write_bytes(b"no slide")
     with pytest.raises(UnreadableSlideError):
         view(tmp_path / "a.svs")

@@ -149,7 +149,7 @@ def open_viewed(settings: ViewSettings) -> Viewed:
         raise SettingsError(
             f"Show {settings.beside} beside {what}.", f"{what} is no finished run.", "Give two runs."
         )
-    if isinstance(what, Url) or (what.is_dir() and any(what.glob("*.zarr"))):
+    if isinstance(what, Url) or (what.is_dir() and any(what.glob("[!.]*.zarr"))):
         return _of_store(settings, what)
     if what.exists():
         return _of_slides(settings, what)
@@ -214,11 +214,12 @@ def _case_rows(
 
 def _of_store(settings: ViewSettings, what: Path | Url) -> Viewed:
     store = open_store(what)
-    if not store.slide_ids:
+    if isinstance(what, Url) and not store.slide_ids:
         raise StoreError(
             f"View {what}.",
-            "No map lies there.",
-            "Give the URL of a store. Slides at a URL are not fetched: copy those that you want to see.",
+            "No map published by 'histonic compress --out URL' lies there.",
+            "Give the URL of such a store. Slides, and stores that were only copied there, are not fetched: "
+            "copy what you want to see to a disk.",
         )
     finder = SlideFinder(settings, store, None)
     shares = {each.slide_id: each for each in read_shares(store.path, store.slide_ids, ())}

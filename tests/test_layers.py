@@ -22,7 +22,7 @@ FLOORS = [
 ]
 """Rooms by floor, from the ground; rooms side by side do not know each other."""
 INNER_FLOORS = {
-    "core": [{"processes", "places", "notebooks"}, {""}, {"objects"}],
+    "core": [{"processes", "places", "notebooks", "hints"}, {""}, {"objects"}],
     "slides": [{"sources"}, {""}, {"formats", "tissue"}],
     "slides/formats": [{""}, {"dicom"}],
     "nn": [{""}, {"augmentation", "streaming", "normalisation"}],

@@ -8,7 +8,8 @@ import pytest
 
 from fixtures.command_line import typed
 from histonic.core.errors import SettingsError
-from histonic.core.settings import here, make_settings
+from histonic.core.hints.elsewhere import here
+from histonic.core.settings import make_settings
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.train.settings import TrainSettings

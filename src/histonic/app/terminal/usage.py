@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from histonic.core.errors import SettingsError
+from histonic.core.hints.elsewhere import here
 
 
 class UsageError(SettingsError):
@@ -42,8 +43,6 @@ def usage_error(error: click.ClickException) -> UsageError:
 
 def _option_hint(error: click.NoSuchOption, context: click.Context) -> str:
     """What an option from elsewhere is called here, or the nearest name."""
-    from histonic.core.settings import here  # pydantic, which no other help needs
-
     options = {
         option.removeprefix("--"): option
         for param in context.command.get_params(context)

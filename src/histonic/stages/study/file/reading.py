@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from histonic.core.documents import read_yaml, value_hint
 from histonic.core.errors import SettingsError
+from histonic.core.hints.values import value_hint
 from histonic.core.places.urls import is_url
 from histonic.core.settings import HE_REFERENCE, Settings, make_settings
 from histonic.data.tables.settings import TableSettings

@@ -1,0 +1,1 @@
+"""What a setting was perhaps meant to be, for the ends of messages."""

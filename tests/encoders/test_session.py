@@ -36,6 +36,21 @@ def tiles(count: int, side: int = 32) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
 
 
+def beside_a_huge_column(count: int) -> np.ndarray:
+    return np.hstack([np.full((count, 1), 1e4), np.random.default_rng().normal(size=(count, 15))])
+
+
+def test_what_bfloat16_rounds_otherwise_in_another_batch_is_taken(name: str) -> None:
+    weights = np.random.default_rng(0).normal(size=(3, 64))
+    noise = np.random.default_rng(1).uniform(-1, 1, 64)
+
+    def rounded(given: np.ndarray) -> np.ndarray:
+        codes = (given.mean((1, 2)) / 255 - 0.3) @ weights
+        return codes + 5.4e-3 * np.abs(codes).max() * noise * (len(given) == 1)
+
+    assert register_encoder(name, rounded, tile_px=32).code_size == 64
+
+
 def test_a_function_gives_codes_and_its_code_counts(name: str) -> None:
     spec = register_encoder(name, lambda given: given.mean((1, 2)), tile_px=32)
     assert (spec.code_size, spec.tile_px) == (3, 32)
@@ -93,8 +108,10 @@ def test_other_code_of_the_same_name_does_not_read_the_file(name: str, tmp_path:
         (lambda given: given.mean(3), r"shape \(2, 32, 32\)"),
         (lambda given: given.mean((1, 2)) / 0, "not finite"),
         (lambda given: given["a"], "it failed: IndexError"),
-        (lambda given: given.mean((1, 2)).squeeze(), "a tile alone"),
+        (lambda given: given.mean((1, 2)).squeeze(), r"For one tile it gave an array of shape \(3,\)"),
         (lambda given: given.mean((1, 2)) - given.mean((0, 1, 2)), "a tile alone it gave other codes"),
+        (lambda given: given.mean((1, 2)) + given.mean((0, 1, 2)), "a tile alone it gave other codes"),
+        (lambda given: beside_a_huge_column(len(given)), "a second time it gave other"),
         (lambda given: np.random.default_rng().normal(size=(len(given), 3)), "a second time it gave other"),
         (lambda given: torch.nn.functional.dropout(torch.ones(len(given), 9)), "a second time it gave other"),
     ],

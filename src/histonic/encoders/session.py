@@ -24,6 +24,7 @@ from histonic.encoders.base import (
     fingerprint_of,
     save_encoder,
 )
+from histonic.nn.agreement import same_again, same_alone
 
 TRIED = 2
 """Tiles on which an encoder is tried as it is registered."""
@@ -135,13 +136,6 @@ def _hash_of(network: Any) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
-def _same(codes: npt.NDArray[np.float32], again: npt.NDArray[np.float32]) -> bool:
-    """Whether codes are the same but for rounding, which differs between batches."""
-    return codes.shape == again.shape and bool(
-        np.allclose(codes, again, rtol=1e-3, atol=1e-3 * float(np.abs(codes).max(initial=0.0)))
-    )
-
-
 def register_encoder(
     name: str,
     network: nn.Module | Callable[[UInt8Tiles], Any],
@@ -181,6 +175,7 @@ def register_encoder(
     architecture = f"{name}:{_hash_of(network)}"
     spec = EncoderSpec(name, architecture, tile_px, mpp, 1, "own", licence)
     tiles = np.random.default_rng(0).integers(0, 256, (TRIED, tile_px, tile_px, 3), np.uint8)
+    tiles[1:] //= 4  # Tiles that look alike would hide what is computed over all of a batch.
     made = SessionEncoderClass(spec, network).create("cpu", "32")
     try:
         codes, again, alone = (made._codes(given.copy()) for given in (tiles, tiles, tiles[:1]))
@@ -196,8 +191,19 @@ def register_encoder(
             f"For {TRIED} tiles it gave an array of shape {codes.shape}{finite}.",
             "Return one code a tile: finite numbers (N, D).",
         )
-    for other, when in ((again, "the same tiles a second time"), (alone, "a tile alone")):
-        if not _same(codes[: len(other)], other):
+    for other, called in ((again, f"{TRIED} tiles a second time"), (alone, "one tile")):
+        wanted = (1 if other is alone else TRIED, codes.shape[1])
+        if other.shape != wanted:
+            raise EncoderError(
+                asked,
+                f"For {called} it gave an array of shape {other.shape}.",
+                f"Return {wanted}: also where there is one tile, a row for each.",
+            )
+    for is_same, when in (
+        (same_again(codes, again), "the same tiles a second time"),
+        (same_alone(codes, alone), "a tile alone"),
+    ):
+        if not is_same:
             raise EncoderError(
                 asked,
                 f"For {when} it gave other codes.",

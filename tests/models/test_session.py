@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,9 @@ class Learned(Middle):
         super().__init__(code_size, crop_cells)
         self.linear = nn.Linear(code_size, code_size)
 
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.linear(codes.mean((2, 3)))
+
 
 class Detached(Learned):
     def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -109,6 +113,45 @@ def test_what_training_alone_does_is_no_slip(name: str) -> None:
     assert register_aggregator(name)(Normalised) is Normalised
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode], ids=["no_grad", "inference_mode"])
+@pytest.mark.parametrize("member", [Learned, Normalised], ids=["learned", "normalised"])
+def test_gradients_that_the_session_has_switched_off_are_no_slip(
+    name: str, off: Callable[[], AbstractContextManager[None]], member: type[nn.Module]
+) -> None:
+    with off():
+        assert register_aggregator(name)(member) is member
+        assert not torch.is_grad_enabled(), "the session's choice stays"
+
+
+class Pair(Learned):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> object:
+        vectors = self.linear(codes.mean((2, 3)))
+        return vectors if self.training else (vectors, mask)
+
+
+class Total(Learned):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        vectors = self.linear(codes.mean((2, 3)))
+        return vectors if self.training else vectors.sum()
+
+
+class Squeezed(Learned):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.linear(codes.mean((2, 3))).squeeze()
+
+
+class Whole(Middle):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return codes.mean((2, 3)) > 0
+
+
+class Beside(Middle):
+    """Chance beside a number so large that the largest of all would hide it."""
+
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.full((len(codes), 1), 1e4), torch.randn(len(codes), self.size - 1)], 1)
+
+
 @pytest.mark.parametrize(
     ("member", "found"),
     [
@@ -120,6 +163,11 @@ def test_what_training_alone_does_is_no_slip(name: str) -> None:
         (NotANumber, "not finite"),
         (Chance, "a second time it gave other vectors"),
         (Company, "a map alone it gave other vectors"),
+        (Pair, "gave a tuple in evaluation mode"),
+        (Total, r"For 2 maps it gave \(\) in evaluation mode"),
+        (Squeezed, r"For one map it gave \(6,\) in evaluation mode; its size says \(1, 6\)"),
+        (Whole, "gave torch.bool"),
+        (Beside, "a second time it gave other vectors"),
     ],
 )
 def test_slips_are_named_when_it_is_registered(name: str, member: type[nn.Module], found: str) -> None:

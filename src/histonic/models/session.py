@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
 from histonic.core.registry import code_hash
+from histonic.nn.agreement import same_again, same_alone
 
 A = TypeVar("A", bound=Callable[..., Any])
 CODE_SIZE, CROP_CELLS, MAPS = 6, 24, 2
@@ -68,7 +70,8 @@ def _try(name: str, member: Callable[..., Any]) -> None:
     asked = f"Register the aggregator {name!r}."
     if getattr(member, "wants", ()):
         return
-    with torch.random.fork_rng(devices=[]):
+    # Whatever the session has switched off: what is tried here is how it learns.
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(0)
         codes = torch.randn(MAPS, CODE_SIZE, CROP_CELLS, CROP_CELLS)
         mask = (torch.rand(MAPS, CROP_CELLS, CROP_CELLS) > 0.3).float()
@@ -76,11 +79,14 @@ def _try(name: str, member: Callable[..., Any]) -> None:
             network = member(CODE_SIZE, CROP_CELLS)
             codes = codes * mask.unsqueeze(1)
             vectors = network(codes, mask)
-            _require_vectors(asked, network, vectors)
-            learned = vectors.requires_grad
+            _require_vectors(asked, network, vectors, MAPS)
+            learned, tried = vectors.requires_grad, []
             with torch.no_grad():
                 network.eval()
-                tried = [network(codes[:n], mask[:n]) for n in (MAPS, MAPS, 1)]
+                for count in (MAPS, MAPS, 1):
+                    vectors = network(codes[:count], mask[:count])
+                    _require_vectors(asked, network, vectors, count, " in evaluation mode")
+                    tried.append(vectors.float().cpu().numpy())
         except SettingsError:
             raise
         except Exception as error:
@@ -98,11 +104,13 @@ def _try(name: str, member: Callable[..., Any]) -> None:
             "Leave out detach(), no_grad() and NumPy on the way from codes to vectors.",
         )
     together, again, alone = tried
-    if not torch.isfinite(together).all():
+    if not all(np.isfinite(each).all() for each in tried):
         raise SettingsError(asked, "It gave numbers that are not finite.", "Look for 0/0 and log(0) in it.")
-    reach = 1e-3 * float(together.abs().max())
-    for other, when in ((again, "the same maps a second time"), (alone, "a map alone")):
-        if not torch.allclose(together[: len(other)], other, rtol=1e-3, atol=reach):
+    for is_same, when in (
+        (same_again(together, again), "the same maps a second time"),
+        (same_alone(together, alone), "a map alone"),
+    ):
+        if not is_same:
             raise SettingsError(
                 asked,
                 f"For {when} it gave other vectors (in evaluation mode).",
@@ -111,7 +119,7 @@ def _try(name: str, member: Callable[..., Any]) -> None:
             )
 
 
-def _require_vectors(asked: str, network: Any, vectors: Any) -> None:
+def _require_vectors(asked: str, network: Any, vectors: Any, count: int, mode: str = "") -> None:
     size = getattr(network, "size", None)
     if not isinstance(network, torch.nn.Module) or size is None:
         raise SettingsError(
@@ -119,13 +127,15 @@ def _require_vectors(asked: str, network: Any, vectors: Any) -> None:
             f"What it makes is {'no torch.nn.Module' if size is not None else 'without size'}.",
             "Derive it from torch.nn.Module and set self.size to the length E of the slide vector.",
         )
-    if not isinstance(vectors, torch.Tensor):
+    if not isinstance(vectors, torch.Tensor) or not vectors.is_floating_point():
+        what = str(vectors.dtype) if isinstance(vectors, torch.Tensor) else f"a {type(vectors).__name__}"
         raise SettingsError(
-            asked, f"It gave a {type(vectors).__name__}.", "Return a torch tensor (B, E), with its gradients."
+            asked, f"It gave {what}{mode}.", "Return a torch tensor (B, E) of floats, with its gradients."
         )
-    if tuple(vectors.shape) != (MAPS, size):
+    if tuple(vectors.shape) != (count, size):
+        maps = "one map" if count == 1 else f"{count} maps"
         raise SettingsError(
             asked,
-            f"For {MAPS} maps it gave {tuple(vectors.shape)}; its size says {(MAPS, size)}.",
-            "Return one slide vector (B, E) a map, E = self.size.",
+            f"For {maps} it gave {tuple(vectors.shape)}{mode}; its size says {(count, size)}.",
+            "Return one slide vector (B, E) a map, E = self.size; also where there is one map.",
         )

@@ -15,7 +15,7 @@ from histonic.data.tables.formats.csv import Rows, read_csv_rows
 from histonic.data.tables.formats.excel import first_rows, read_workbook
 from histonic.data.tables.formats.frames import frame_csv, read_frame_rows
 from histonic.data.tables.formats.parquet import read_parquet_rows
-from histonic.data.tables.headers import find_header
+from histonic.data.tables.headers import Header, find_header
 from histonic.data.tables.issues import list_examples, list_names, suggest
 from histonic.data.tables.settings import Decimal
 
@@ -72,7 +72,8 @@ class TextTable:
                 f"The sheet {self.sheet!r} has no such column; the sheet {having[0]!r} has it.",
                 f"Name the sheet: --sheet {having[0]!r}.",
             )
-        return "The table has no such column.", suggest(column, self.columns)
+        # What was passed over may be where the column is.
+        return " ".join(("The table has no such column.", *self.notes)), suggest(column, self.columns)
 
 
 def read_table(
@@ -153,21 +154,19 @@ def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame
     """Rows of text to a frame whose index is the row in the file."""
     if not rows:
         raise TableError(f"Read the table {file}.", "It is empty.", "Give a table with a header and rows.")
-    every = rows
-    header, rows, notes = (rows[0][1], rows[1:], []) if typed else find_header(rows)
-    header = [" ".join(name.split()) for name in header]
+    found = Header(rows[0][1], rows[0][0], rows[1:], []) if typed else find_header(rows)
+    header, rows = [" ".join(name.split()) for name in found.names], found.body
     named = [position for position, name in enumerate(header) if name]
     _refuse_doubled(file, [header[position] for position in named])
     longer = {number: f"{len(row)} cells" for number, row in rows if any(row[len(header) :])}
     if longer:
         number = next(iter(longer))
-        at = next((number for number, cells in every if cells == header), 1)
         more = f" ({list_examples(longer)})" if len(longer) > 1 else ""
         raise TableError(
             f"Read the table {file}.",
             f"Row {number} has {longer[number]}, the header has {len(header)}{more}.",
-            f"If the column names are not in row {at}, remove the rows above them. Else name every column, "
-            "and put cells that hold the separator in double quotes.",
+            f"If the column names are not in row {found.row}, remove the rows above them. "
+            "Else name every column, and put cells that hold the separator in double quotes.",
         )
     if not rows:
         raise TableError(
@@ -176,7 +175,7 @@ def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame
     body = [[row[position] if position < len(row) else "" for position in named] for _, row in rows]
     numbers = pd.Index([number for number, _ in rows], dtype=object if typed else None)
     columns = [header[position] for position in named]
-    return pd.DataFrame(body, columns=columns, index=numbers, dtype=object), tuple(notes)
+    return pd.DataFrame(body, columns=columns, index=numbers, dtype=object), tuple(found.notes)
 
 
 def _refuse_doubled(file: Path, names: Sequence[str]) -> None:

@@ -169,12 +169,13 @@ def hidden_note(book, file) -> list[str]:
 def test_header_below_merged_groups(tmp_path):
     names = ["Patient", "Scan", "Class", "Age", "Ki-67", "Seen"]
     rows = [[f"P{n}", f"s{n}", "low", 60 + n, f"{n},5", datetime.date(2019, 3, 1 + n)] for n in range(5)]
-    groups = ["Who", None, "Clinic", None, None, "Course"]
-    for above in ([], [["Study of 2019"]], [["Study of 2019"], []]):
-        file = write_book(tmp_path / "a.xlsx", {"A": [*above, groups, names, *rows], "B": [["x"]]})
-        table = read_table(file)
-        assert table.columns == names
-        assert f"Row {len(above) + 2} is taken for the header" in table.notes[0]
+    for first in ("Who", "Patient"):
+        groups = [first, None, "Clinic", None, None, "Course"]
+        for above in ([], [["Study of 2019"]], [["Study of 2019"], []]):
+            file = write_book(tmp_path / "a.xlsx", {"A": [*above, groups, names, *rows], "B": [["x"]]})
+            table = read_table(file)
+            assert table.columns == names
+            assert f"Row {len(above) + 2} is taken for the header" in table.notes[0]
     # Where nothing tells names from values, the message says what to do about either.
     words = [["Who", None, "Clinic"], ["Patient", "Scan", "Class", "Side"], ["P1", "s1", "low", "left"]]
     with pytest.raises(TableError, match="row 1, remove the rows above") as caught:

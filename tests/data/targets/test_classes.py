@@ -9,7 +9,7 @@ import pytest
 from histonic.core.errors import TableError
 from histonic.core.task import parse_target
 from histonic.data.targets.checks import check_labels
-from histonic.data.targets.classes import doubtful_classes, is_typo, join_option, no_values
+from histonic.data.targets.classes import doubtful_classes, is_typo, join_option, no_values, same_meanings
 from histonic.data.targets.cohorts import build_cohort, read_labels
 
 
@@ -151,6 +151,12 @@ def test_a_row_swallowed_by_quotes_is_no_class(tmp_path):
         (["1", "no", "yes", "0"], ["1", "yes"]),
         (["pos", "Positive", "neg"], ["Positive", "pos"]),
         (["wt", "mut", "wild type"], ["wild type", "wt"]),
+        (["wt", "mut", "wild_type"], ["wild_type", "wt"]),
+        (["WT", "mut", "Wild-Type"], ["WT", "Wild-Type"]),
+        (["yes", "ja.", "no"], ["ja.", "yes"]),
+        (["1.0", "True", "False"], ["1", "True"]),
+        (["+", "pos.", "neg"], ["+", "pos."]),
+        (["y", "vrai", "faux"], ["vrai", "y"]),
     ],
 )
 def test_words_of_one_meaning_are_asked_about(tmp_path, names, alike):
@@ -168,3 +174,8 @@ def test_a_date_among_classes_is_asked_about(tmp_path):
     assert "'2024-04-03'" in found.found and found.severity == "warning"
     file, slides = write(tmp_path, ["2024-04-03", "2024-05-03"] * 6)
     assert not [i for i in check_labels(file, targets=["grade"], slide_ids=slides) if "Date" in i.what]
+
+
+@pytest.mark.parametrize("names", [["-", "+"], ["M+", "M-", "male"], ["N-", "N+", "no"], ["0", "1", "2"]])
+def test_signs_and_numbers_are_no_words_of_one_meaning(names):
+    assert not same_meanings(names)

@@ -46,8 +46,10 @@ def is_spreadsheet_error(text: str) -> bool:
 
 _EVENT_WORDS = _words("event|dead|deceased|died|death|tot|verstorben|gestorben")
 _CENSORED_WORDS = _words("alive|censored|living|lebt|lebend|zensiert")
-_TRUE_WORDS = _words("1|1.0|yes|y|true|ja|oui|si|sí|wahr")
-_FALSE_WORDS = _words("0|0.0|no|n|false|nein|non|falsch")
+TRUE_WORDS = _words("1|1.0|yes|y|true|ja|j|oui|si|sí|wahr|vrai")
+"""Words that say yes, in lower case."""
+FALSE_WORDS = _words("0|0.0|no|n|false|nein|non|falsch|faux")
+"""Words that say no."""
 _ZERO_ONE = {"0": 0.0, "1": 1.0}
 _ONE_TWO = {"1": 0.0, "2": 1.0}
 
@@ -121,8 +123,8 @@ def to_event(text: str, codes: str = "event") -> float | None:
         return float(word in _EVENT_WORDS)
     if codes == "1/2":
         return numbers.get(class_name(word))
-    if word in _TRUE_WORDS or word in _FALSE_WORDS:
-        return float((word in _TRUE_WORDS) != (codes == "censored"))
+    if word in TRUE_WORDS or word in FALSE_WORDS:
+        return float((word in TRUE_WORDS) != (codes == "censored"))
     return None
 
 

@@ -9,7 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from histonic.core.errors import TableError
 from histonic.data.tables.issues import Issue, list_names
 from histonic.data.tables.label_table import LabelTable
-from histonic.data.tables.values import DOUBTFUL_WORDS, class_name, is_date, is_missing, to_number
+from histonic.data.tables.values import (
+    DOUBTFUL_WORDS,
+    FALSE_WORDS,
+    TRUE_WORDS,
+    class_name,
+    is_date,
+    is_missing,
+    to_number,
+)
 from histonic.data.text import loose_key
 
 SHORTEST_TYPO = 5
@@ -19,15 +27,15 @@ ODD_NUMBERS = frozenset(
 )
 """Numbers by which tables say that there is none, where they stand far from the others."""
 _UNEQUAL_HEADS = ("a", "an", "un", "non", "in", "im", "ir", "de", "dis", "re", "pre")
-_SAME = (
-    {"yes", "y", "ja", "j", "oui", "si", "sí", "true", "wahr", "vrai", "1"},
-    {"no", "n", "nein", "non", "false", "falsch", "faux", "0"},
-    {"positive", "positiv", "positif", "positivo", "pos", "pos.", "+"},
-    {"negative", "negativ", "négatif", "negativo", "neg", "neg.", "-"},
-    {"mutated", "mutant", "mut", "mt", "mutiert", "muté"},
-    {"wild type", "wild-type", "wildtype", "wildtyp", "wt"},
-    {"male", "m", "männlich", "man"},
-    {"female", "f", "w", "weiblich", "woman"},
+_SAME: tuple[Collection[str], ...] = (
+    TRUE_WORDS,
+    FALSE_WORDS,
+    ("positive", "positiv", "positif", "positivo", "pos", "+"),
+    ("negative", "negativ", "négatif", "negativo", "neg", "-"),
+    ("mutated", "mutant", "mut", "mt", "mutiert", "muté"),
+    ("wild type", "wildtyp", "wt"),
+    ("male", "m", "männlich", "man"),
+    ("female", "f", "w", "weiblich", "woman"),
 )
 """Words of which a column mostly takes one alone."""
 
@@ -97,7 +105,7 @@ def refuse_two_spellings(table: LabelTable, target: str, columns: tuple[str, ...
     """
     spellings: dict[str, list[str]] = {}
     for each in sorted(names):
-        spellings.setdefault(loose_key(re.sub(r"[-_ ]*([+-])$", r" \1 sign", each)), []).append(each)
+        spellings.setdefault(_spelling_key(each), []).append(each)
     for alike in spellings.values():
         if len(alike) > 1:
             raise TableError(
@@ -106,6 +114,11 @@ def refuse_two_spellings(table: LabelTable, target: str, columns: tuple[str, ...
                 "hyphens or underscores.",
                 f"Write one class in one way, or join them: {join_option(alike[1:], alike[0])}.",
             )
+
+
+def _spelling_key(name: str) -> str:
+    """What is left of a class without case, blanks, hyphens, underscores and points; a last + or - counts."""
+    return loose_key(re.sub(r"[-_ ]*([+-])$", r" \1 sign", name))
 
 
 def join_option(spellings: Sequence[str], name: str) -> str:
@@ -156,10 +169,12 @@ def same_meanings(names: Collection[str]) -> list[list[str]]:
     """Classes that are words for the same, in one language or two.
 
     Example:
-        >>> same_meanings(["yes", "ja", "no"]), same_meanings(["pos", "neg"])
-        ([['ja', 'yes']], [])
+        >>> same_meanings(["yes", "ja.", "no"]), same_meanings(["pos", "neg"])
+        ([['ja.', 'yes']], [])
     """
-    groups = ([name for name in sorted(names) if name.strip().casefold() in words] for words in _SAME)
+    keys = {name: _spelling_key(class_name(name)) for name in sorted(names)}
+    alike = ({_spelling_key(class_name(word)) for word in words} for words in _SAME)
+    groups = ([name for name, key in keys.items() if key in words] for words in alike)
     return [group for group in groups if len(group) > 1]
 
 

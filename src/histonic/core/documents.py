@@ -219,22 +219,6 @@ def _other_format(wanted: str, found: Any, todo: str) -> tuple[str, str]:
     )
 
 
-def value_hint(error: Mapping[str, Any]) -> str:
-    """How a value that was given in another form is written, for the end of a message; mostly nothing.
-
-    Args:
-        error: As pydantic tells it.
-
-    Example:
-        >>> value_hint({"type": "float_parsing", "input": "0,5"})
-        ': 0.5, with a point'
-    """
-    given, kind = str(error.get("input")), error.get("type")
-    if kind == "float_parsing" and re.fullmatch(r"[+-]?\d+,\d+", given):
-        return f": {given.replace(',', '.')}, with a point"
-    return ": {NAME: VALUE}" if kind == "dict_type" else ""
-
-
 def _wrong_fields(error: ValidationError) -> str:
     details = error.errors(include_url=False)
     named = []

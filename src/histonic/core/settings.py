@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from histonic.core.documents import Part, value_hint
+from histonic.core.documents import Part
 from histonic.core.errors import SettingsError
 from histonic.core.hints.elsewhere import here
 from histonic.core.hints.values import value_hint

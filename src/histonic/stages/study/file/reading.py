@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from histonic.core.documents import read_yaml, value_hint
+from histonic.core.documents import read_yaml
 from histonic.core.errors import SettingsError
 from histonic.core.hints.values import value_hint
 from histonic.core.places.urls import is_url

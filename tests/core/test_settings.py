@@ -71,6 +71,11 @@ class Places(Settings):
     name: str = ""
 
 
+class Nested(Settings):
+    files: dict[str, dict[str, Path]] = Field(default_factory=dict)
+    lists: tuple[tuple[Path, ...], ...] = ()
+
+
 @pytest.mark.parametrize("values", [{"out": ""}, {"out": "  "}, {"out": "a", "slides": ["b", ""]}])
 def test_empty_paths_are_refused_and_never_mean_this_folder(values: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="names no file"):
@@ -84,6 +89,12 @@ def test_a_url_in_the_place_of_a_path_is_refused_and_shows_no_secret(url: str | 
         with pytest.raises(SettingsError, match="URL can be no file or folder here") as caught:
             make_settings(Places, values)
         assert "KEY" not in str(caught.value)
+    for inner in ({"files": {"a": {"b": "c"}, "d": {"e": url}}}, {"lists": [["a"], ["b", url]]}):
+        with pytest.raises(SettingsError, match="URL can be no file or folder here"):
+            make_settings(Nested, inner)
+    # A folder of such a name is not refused by its whole path, as the error says.
+    whole = resolve(Places, make_settings(Places, {"out": "/mnt/nas:/x"}), {"name": "a"})
+    assert "by its whole path" in str(caught.value) and whole.out == Path("/mnt/nas:/x")
     assert make_settings(Places, {"out": "C:/a", "slides": ["b/c:/d"], "name": "tcp://h:1"}).name
 
 

@@ -29,7 +29,7 @@ from histonic.core.documents import Part
 from histonic.core.errors import SettingsError
 from histonic.core.hints.elsewhere import here
 from histonic.core.hints.values import value_hint
-from histonic.core.places.urls import Url, is_url, was_url
+from histonic.core.places.urls import Url, require_paths
 from histonic.core.units import Number
 
 S = TypeVar("S", bound="Settings")
@@ -84,21 +84,10 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_odd_paths(cls, value: Any, info: ValidationInfo) -> Any:
-        """An empty text would mean the folder in which the command runs; no disk has names of 256 bytes.
-
-        A URL in the place of a path would be written to as the folder ``https:``.
-        """
+        """A URL in the place of a path, for one, would be written to as the folder ``https:``."""
         kind = str(cls.model_fields[info.field_name].annotation) if info.field_name else ""
-        given = value if isinstance(value, tuple | list) else (value,)
-        for each in given if "Path" in kind else ():
-            if isinstance(each, str) and not each.strip():
-                raise ValueError("an empty text names no file and no folder")
-            if "Url" not in kind and was_url(each):
-                raise ValueError("a URL can be no file or folder here: give one on a disk")
-            if isinstance(each, str | Path) and not is_url(each):
-                parts = [part.encode("utf-8", "surrogatepass") for part in Path(each).parts]
-                if sum(map(len, parts)) > 4_000 or any(len(part) > 255 or b"\0" in part for part in parts):
-                    raise ValueError("no file can have such a name")
+        if "Path" in kind:
+            require_paths(value, takes_urls="Url" in kind)
         return value
 
 

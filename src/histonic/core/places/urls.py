@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote
@@ -16,6 +16,8 @@ from histonic.core.places.images import HeldSlide, OpenedSlide, Pixels, held_sli
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 _WAS_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
+MOST_DEPTH = 4
+"""Of lists and mappings in each other, in which paths are looked for."""
 _URL_IN_WORD = re.compile(rf"{_URL.pattern}(?:(?!{_URL.pattern}).)*", re.DOTALL)
 
 
@@ -119,6 +121,42 @@ def was_url(path: object) -> bool:
         (True, True, False, False)
     """
     return isinstance(path, str | Path) and _WAS_URL.match(str(path).strip()) is not None
+
+
+def require_paths(value: Any, takes_urls: bool) -> None:
+    """Refuse what can be no path, also in lists and under keys.
+
+    An empty text would mean the folder in which the command runs; no disk has names of 256 bytes.
+
+    Args:
+        value: Of a setting, as it was given.
+        takes_urls: Whether URLs may stand there, too.
+
+    Raises:
+        ValueError: In words for the end of a message.
+    """
+    for each in _leaves(value):
+        if isinstance(each, str) and not each.strip():
+            raise ValueError("an empty text names no file and no folder")
+        if not takes_urls and was_url(each):
+            # Not by ./ before its name, which a path does not keep.
+            raise ValueError(
+                "a URL can be no file or folder here: give one on a disk (one that is called so, by its "
+                "whole path)"
+            )
+        if isinstance(each, str | Path) and not is_url(each):
+            parts = [part.encode("utf-8", "surrogatepass") for part in Path(each).parts]
+            if sum(map(len, parts)) > 4_000 or any(len(part) > 255 or b"\0" in part for part in parts):
+                raise ValueError("no file can have such a name")
+
+
+def _leaves(value: Any, depth: int = 0) -> Iterator[Any]:
+    """What lists and mappings hold, if it is any; in YAML they may lead back to where they began."""
+    if not isinstance(value, Mapping | tuple | list) or depth == MOST_DEPTH:
+        yield value
+        return
+    for each in value.values() if isinstance(value, Mapping) else value:
+        yield from _leaves(each, depth + 1)
 
 
 def place_of(given: Any) -> Any:

@@ -91,6 +91,35 @@ def test_a_compiler_that_does_not_end_is_given_up(cache: Path, monkeypatch: pyte
         compile_encoder(load_encoder("mean-rgb"), "32", 4)
 
 
+def test_a_compiler_that_cannot_be_started_is_no_matter_of_the_cache(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(command: list[str], **more: Any) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    with pytest.raises(CannotCompile, match=r"cannot be started: .*allocate memory"):
+        compile_encoder(load_encoder("mean-rgb"), "32", 4)
+    assert not [path for path in cache.iterdir() if path.suffix != ".lock"]
+
+
+def test_a_cache_that_is_full_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled_well(command: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        Path(command[-1]).write_bytes(b"library")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(subprocess, "run", compiled_well)
+    with monkeypatch.context() as patch:
+        patch.setattr(compiled.os, "replace", full)
+        with pytest.raises(CannotCompile, match=r"cannot be written: .*No space"):
+            compile_encoder(load_encoder("mean-rgb"), "32", 4)
+    assert compile_encoder(load_encoder("mean-rgb"), "32", 4).read_bytes() == b"library"
+    assert [path.suffix for path in cache.iterdir()] == [".so"]
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HISTONIC_CACHE", str(tmp_path / "file"))

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -75,24 +77,38 @@ def compile_encoder(encoder: Encoder, precision: str, batch: int) -> Path:
     path = library_path(encoder.fingerprint, batch)
     if is_kept(path):
         return path
-    try:
+    # Of several runs that need the same library one compiles it.
+    lock = FileLock(path.with_suffix(".lock"))
+    with _writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Of several runs that need the same library one compiles it.
-        with FileLock(path.with_suffix(".lock")):
-            if not path.exists():
-                _compile(encoder, precision, batch, path)
-        path.with_suffix(".lock").unlink(missing_ok=True)
-    # Some file systems know no locks.
-    except (OSError, OutputError, NotImplementedError) as error:
-        told = error.reason if isinstance(error, OutputError) else error
-        raise CannotCompile(f"the cache {path.parent} cannot be written: {told}") from error
+        lock.acquire()
+    try:
+        if not is_kept(path):
+            _compile(encoder, precision, batch, path)
+    finally:
+        lock.release()
+    with suppress(OSError):
+        path.with_suffix(".lock").unlink()
     return path
 
 
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    # Some file systems know no locks.
+    except (OSError, OutputError, NotImplementedError) as error:
+        told = error.reason if isinstance(error, OutputError) else error
+        raise CannotCompile(f"the cache {folder} cannot be written: {told}") from error
+
+
 def _compile(encoder: Encoder, precision: str, batch: int, path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+    with _writing(path.parent):
+        made = tempfile.TemporaryDirectory(dir=path.parent, ignore_cleanup_errors=True)
+    with made as scratch:
         file, library = Path(scratch) / "encoder.safetensors", Path(scratch) / "library.so"
-        encoder.save(file)
+        with _writing(path.parent):
+            encoder.save(file)
         command = [sys.executable, "-m", "histonic.encoders.engines.compiling"]
         command += [str(file), precision, str(batch), str(library)]
         # The compiler's own caches and scratch files go with the folder.
@@ -103,10 +119,13 @@ def _compile(encoder: Encoder, precision: str, batch: int, path: Path) -> None:
             )
         except subprocess.TimeoutExpired as error:
             raise CannotCompile(f"the compiler took more than {MOST_COMPILE_S} s") from error
+        except OSError as error:
+            raise CannotCompile(f"the compiler cannot be started: {error}") from error
         if done.returncode or not library.exists():
             told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise CannotCompile(f"the compiler failed: {told[-1][:300]}")
-        os.replace(library, path)
+        with _writing(path.parent):
+            os.replace(library, path)
 
 
 def load_compiled(path: Path, spec: EncoderSpec, batch: int, workers: int) -> Encode:

@@ -100,8 +100,7 @@ class ConvNet(nn.Module):
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, 128)``."""
         if torch.compiler.is_compiling():
-            size = (max(self.crop_cells, mask.shape[1]), max(self.crop_cells, mask.shape[2]))
-            codes, mask = (at_size(each, size) for each in (codes, mask))
+            codes, mask = (at_least(each, self.crop_cells) for each in (codes, mask))
             return self._vectors(codes, mask, inside_frames(mask, self.crop_cells, self.strides)[-1])
         return in_frames(self._vectors, codes, mask, self.crop_cells)
 
@@ -195,6 +194,12 @@ def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
     if (rows, cols) == size:
         return maps
     return F.pad(maps, (0, size[1] - cols, 0, size[0] - rows))
+
+
+def at_least(maps: Tensor, side: int) -> Tensor:
+    """``(..., R, K)`` with zeros up to so many rows and columns; one graph does it for maps of any size."""
+    rows, cols = maps.shape[-2:]
+    return F.pad(maps, (0, torch.sym_max(side - cols, 0), 0, torch.sym_max(side - rows, 0)))
 
 
 def in_frames(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from histonic.aggregators.convnet import at_size, in_frames, inside_frames
+from histonic.aggregators.convnet import at_least, in_frames, inside_frames
 from histonic.nn.blocks import he_uniform_
 from histonic.nn.streaming.streamed import stream
 
@@ -124,8 +124,7 @@ class StreamingNet(nn.Module):
     def forward(self, codes: Tensor, mask: Tensor) -> Tensor:
         """``(B, D, R, K)`` and ``(B, R, K)`` to slide vectors ``(B, E)``."""
         if torch.compiler.is_compiling():
-            size = (max(self.crop_cells, mask.shape[1]), max(self.crop_cells, mask.shape[2]))
-            return self._of_all_frames(*(at_size(each, size) for each in (codes, mask)))
+            return self._of_all_frames(*(at_least(each, self.crop_cells) for each in (codes, mask)))
         return in_frames(self._vectors, codes, mask, self.crop_cells)
 
     def _vectors(self, codes: Tensor, mask: Tensor) -> Tensor:

@@ -82,6 +82,21 @@ def test_onnxruntime_gives_the_numbers_of_a_slide_network(aggregator: str, tmp_p
     assert told["encoder"]["fingerprint"] == "f" and told["crop_cells"] == side
 
 
+def test_crops_that_only_streaming_can_hold_are_refused_before_they_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setitem(SIDES, "streaming", 8192)
+    bundle = a_bundle(tmp_path / "bundle", "streaming")
+    monkeypatch.setattr("histonic.stages.exchange.onnx_files.free_bytes", lambda: 16_000_000_000)
+    with pytest.raises(SettingsError) as caught:
+        export_onnx(model=bundle, out=tmp_path / "onnx")
+    # 14 times two maps of 6 codes and a mask, of four bytes.
+    assert "8,192 x 8,192 cells" in caught.value.found and "about 52.6 GB" in caught.value.found
+    assert "histonic predict" in caught.value.todo and not (tmp_path / "onnx").exists()
+
+
 @pytest.mark.long
 def test_onnxruntime_gives_the_codes_of_an_encoder(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")

@@ -22,6 +22,7 @@ from histonic.aggregators.base import SlideModel
 from histonic.core.compressed import EncoderSpec
 from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.files import replacing_file
+from histonic.core.processes.memory import free_bytes
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.exchange.packages import needed
@@ -37,6 +38,8 @@ MOST_BYTES = 1_900_000_000
 """Of weights; a file of ONNX holds 2 GB."""
 TOLERANCE = 1e-5
 """Largest difference, relative to numbers above 1, from what onnxruntime computes."""
+TRIED = 14
+"""Times the bytes of the maps of one trial: what `streaming` took for crops of 512 to 2048 cells."""
 MODEL_SUFFIX = ".safetensors"
 APPROXIMATE = "; of crops with 512 cells of tissue or more histonic itself approximates the attention"
 _ASKED = "Write ONNX."
@@ -88,14 +91,9 @@ class OnnxSlide(nn.Module):
     def __init__(self, model: SlideModel) -> None:
         super().__init__()
         self.model = model
-        self.crop_cells = int(getattr(model.aggregator, "crop_cells", 0))
 
     def forward(self, codes: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Per task ``(B, W)``: probabilities, values or log risks; see ``Head.predict``."""
-        if self.crop_cells:
-            # Glass beyond a crop changes nothing, and one graph then serves maps smaller than a crop, too.
-            room = (0, self.crop_cells, 0, self.crop_cells)
-            codes, mask = F.pad(codes, room), F.pad(mask, room)
         return _outputs(self.model, codes, mask)
 
 
@@ -185,6 +183,8 @@ def _encoder_words(spec: EncoderSpec, difference: float) -> str:
 def _network(bundle: Bundle, member: Member, model: SlideModel, out: Path) -> OnnxFile:
     name = network_name(member.repeat, member.fold, member.initialisation)
     tasks = [task.name for task in bundle.tasks]
+    path = out / f"{name}.onnx"
+    _require_memory(model, member.crop_cells, path)
     rng = np.random.default_rng(0)
     size = len(model.scale.mean)
     side = member.crop_cells
@@ -204,7 +204,6 @@ def _network(bundle: Bundle, member: Member, model: SlideModel, out: Path) -> On
         "tasks": [asdict(task) for task in bundle.tasks],
         "encoder": bundle.encoder.to_dict(),
     }
-    path = out / f"{name}.onnx"
     names = [f"prediction_{number}_{task}" for number, task in enumerate(tasks)]
     module = OnnxSlide(model).eval()
     difference = _write(path, module, samples, names, axes, told, lambda *given: _outputs(model, *given))
@@ -213,6 +212,21 @@ def _network(bundle: Bundle, member: Member, model: SlideModel, out: Path) -> On
         f"by {difference:.1e}{APPROXIMATE if member.aggregator == 'transmil' else ''}"
     )
     return OnnxFile(path, words, difference)
+
+
+def _require_memory(model: SlideModel, side: int, path: Path) -> None:
+    """Refuse crops that only streaming can hold: a graph of ONNX takes whole maps through each layer."""
+    if not getattr(model.aggregator, "streams", False):
+        return
+    wanted = TRIED * 2 * (len(model.scale.mean) + 1) * side**2 * 4
+    free = free_bytes()
+    if free is not None and wanted > free:
+        raise SettingsError(
+            f"Write {path}.",
+            f"To try it, two crops of {side:,} x {side:,} cells are held whole, which takes about "
+            f"{wanted / 1e9:,.1f} GB of memory; {free / 1e9:,.1f} are free.",
+            "Write it on a machine with more memory, or predict with 'histonic predict', which streams them.",
+        )
 
 
 def _write(

@@ -365,3 +365,17 @@ def test_another_cohort_is_tested_and_predicted_and_other_features_are_refused(t
 def test_a_projection_of_another_encoder_is_refused(trained: Path) -> None:
     shown = typed("project", "one", "--encoder", "colour", "--out", "p", cwd=trained)
     assert shown.code == 2 and "projects nothing" in shown.err and not (trained / "p").exists()
+
+
+def test_a_few_tiles_of_zeros_are_said_and_many_at_the_end_are_refused(tmp_path: Path) -> None:
+    few, many = cohort(2, rows=12, cols=14)
+    few.features[:, few.cells[4, 0], few.cells[4, 1]] = 0
+    for row, col in many.cells[5:]:
+        many.features[:, row, col] = 0
+    write_trident(tmp_path / "job", [few, many])
+    shown = typed("import", "job", "--out", "store", "--mpp", "0.25", cwd=tmp_path)
+    assert shown.code == 1 and "Traceback" not in shown.err
+    assert "s0: 1 of" in shown.out + shown.err and "the first in row 4" in shown.out + shown.err
+    (failure,) = Store.open(tmp_path / "store").failures()
+    assert failure.slide_id == "s1" and "From row 5 to the last" in failure.reason
+    assert Store.open(tmp_path / "store").slide_ids == ["s0"]

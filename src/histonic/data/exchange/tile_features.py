@@ -21,7 +21,10 @@ from histonic.data.names import path_name, slide_name
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float16]
 FEWEST_ALIKE = 8
-"""Tiles of a slide that never all look the same."""
+"""Tiles of a slide that never all look the same; as many of zeros at its end were not written."""
+MOST_ZERO = 0.25
+"""Share of a slide's tiles that may have nothing but zeros."""
+ZEROS, SCALE = "nothing but zeros", "Scale the features, the same way for all slides."
 BLOCK_BYTES = 64 << 20
 """Of features that are read, or written, at a time."""
 
@@ -250,10 +253,12 @@ def half_rows(features: TileFeatures) -> Rows:
     """The features as float16, ``(N, D)``.
 
     Raises:
-        SlideError: A number is NaN, infinite or beyond what float16 holds, or there are fewer rows than said.
+        SlideError: A number is NaN, infinite or beyond what float16 holds, all are so small that it holds
+            little or nothing of them, or there are fewer rows than said.
     """
     rows = np.empty(features.shape, np.float16)
-    most = float(np.finfo(np.float16).max)
+    most, least = float(np.finfo(np.float16).max), float(np.finfo(np.float16).smallest_normal)
+    top, is_exact = 0.0, True
     with features.open() as matrix:
         if np.dtype(matrix.dtype).kind != "f":
             raise unreadable(features.slide_id, features.path, f"Its features are {matrix.dtype}.")
@@ -267,30 +272,57 @@ def half_rows(features: TileFeatures) -> Rows:
                     f"Row {row} holds NaN or infinity ({int(wrong.sum())} numbers like that).",
                     "Extract the slide again; in half precision some encoders leave the finite numbers.",
                 )
-            if block.size and float(np.abs(block).max()) > most:
+            largest = float(np.abs(block).max(initial=0.0))
+            if largest > most:
                 raise unreadable(
                     features.slide_id,
                     features.path,
-                    f"It holds {float(np.abs(block).max()):.4g}; maps keep float16, up to {most:.0f}.",
-                    "Scale the features, the same way for all slides.",
+                    f"It holds {largest:.4g}; maps keep float16, up to {most:.0f}.",
+                    SCALE,
                 )
-            rows[start : start + len(block)] = block
+            kept = rows[start : start + len(block)]
+            kept[:] = block
+            top = max(top, largest)
+            # Of larger numbers float16 keeps what is needed.
+            is_exact = is_exact and largest < least and bool((kept == block).all())
+    if 0 < top < least and not is_exact:
+        raise unreadable(
+            features.slide_id,
+            features.path,
+            f"Its largest number is {top:.2g}; maps keep float16, whose digits end below {least:.1g}.",
+            SCALE,
+        )
     return rows
 
 
-def require_written(features: TileFeatures, rows: Rows) -> None:
-    """Refuse features that nobody can have meant: nothing but zeros, or the same numbers for all tiles.
+def require_written(features: TileFeatures, rows: Rows) -> str:
+    """Refuse features that nobody can have meant: zeros where tiles were not reached, or all tiles the same.
+
+    Returns:
+        In words that a few tiles have nothing but zeros; empty if none has.
 
     Raises:
         SlideError: The slide's features are so.
     """
-    if not rows.size or not (rows == rows[0]).all() or (rows[0].any() and len(rows) < FEWEST_ALIKE):
-        return
-    what = "the same numbers" if rows[0].any() else "nothing but zeros"
+    if not rows.size:
+        return ""
+    written = np.asarray(rows.any(1))
+    count, zeros, first = len(rows), int((~written).sum()), int(written.argmin())
+    end = int(written[::-1].argmax())  # zeros after the last row that was written
+    if not zeros and not (count >= FEWEST_ALIKE and (rows == rows[0]).all()):
+        return ""
+    if zeros in (0, count):
+        found = f"All its {count} rows of features hold {ZEROS if zeros else 'the same numbers'}"
+    elif end >= FEWEST_ALIKE:
+        found = f"From row {count - end} to the last of {count} its features hold {ZEROS}"
+    elif zeros >= MOST_ZERO * count:
+        found = f"{zeros} of its {count} rows of features, the first row {first}, hold {ZEROS}"
+    else:
+        return f"{zeros} of {count} tiles have features of {ZEROS}, the first in row {first}"
     raise unreadable(
         features.slide_id,
         features.path,
-        f"All its {len(rows)} rows of features hold {what}, as where an extraction broke off.",
+        f"{found}, as where an extraction broke off.",
         "Extract the slide again.",
     )
 

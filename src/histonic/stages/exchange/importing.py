@@ -192,7 +192,7 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
         _require_stride(job, features, placed)
         stage = "features"
         facts = _facts(job, features, known, placed)
-        rows = None
+        rows, unwritten = None, ""
         if features.carried is not None:
             # Also where the map is there: rows may have been changed since.
             rows = half_rows(features)
@@ -202,7 +202,7 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
         else:
             rows = half_rows(features) if rows is None else rows
             if features.carried is None:
-                require_written(features, rows)
+                unwritten = require_written(features, rows)
             stage = "write"
             _write_map(job.settings.out, facts, placed, rows)
             result.done.append(found.slide_id)
@@ -220,6 +220,8 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
     failure_path(job.settings.out, found.slide_id).unlink(missing_ok=True)
     result.pictures += known.picture is not None
     result.dropped += int((~placed.kept).sum())
+    if unwritten:
+        progress.say(f"{found.slide_id}: {unwritten}")
     if known.note:
         progress.say(f"{found.slide_id}: {known.note}")
     if words := placed.words():

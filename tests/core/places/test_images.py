@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from histonic.core.errors import SettingsError
+from histonic.core.errors import SettingsError, UnreadableSlideError
 from histonic.core.places.images import HeldSlide
 from histonic.core.places.urls import GivenSlides, Url
 from histonic.core.settings import Settings, make_settings
@@ -42,6 +42,29 @@ def test_an_image_of_pillow_is_its_pixels() -> None:
     assert grey.given.shape == (8, 12)  # refused where it is opened
     with pytest.raises(SettingsError, match="convert"):
         ArraySlide(grey.given, 0.5, "a")
+
+
+def test_damaged_and_closed_images_of_pillow_are_told_what_to_do(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(noise).save(whole)
+    short = tmp_path / "truncated.jpg"
+    short.write_bytes(whole.read_bytes()[:-1500])
+    closed = Image.open(whole)
+    closed.close()
+    for picture, name, found in ((Image.open(short), "truncated.jpg", "OSError"), (closed, "whole.jpg", "")):
+        for slides in (picture, [(picture, 0.5)], {"a": (picture, 0.5)}):
+            with pytest.raises(UnreadableSlideError, match=f"Its pixels cannot be had: {found}") as caught:
+                given(slides)
+            assert name in caught.value.asked and "Copy the file again" in caught.value.todo
+
+
+def test_the_pixels_of_an_image_of_pillow_are_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    real = Image.Image.tobytes
+    monkeypatch.setattr(Image.Image, "tobytes", lambda *a, **b: taken.append(1) or real(*a, **b))
+    (held,) = given(Image.fromarray(IMAGE))
+    assert np.array_equal(held.given, IMAGE) and len(taken) == 1
 
 
 def test_a_column_of_paths_is_a_list_of_them() -> None:

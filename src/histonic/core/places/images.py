@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic_core import core_schema
 
+from histonic.core.errors import UnreadableSlideError
 from histonic.core.places.frames import FrameTable, table_of
 
 
@@ -157,9 +158,27 @@ def _is_image(given: Any) -> bool:
 
 
 def _pixels_of(given: Any) -> Any:
-    """The array of an image of Pillow, as it is; anything else as it came."""
-    if hasattr(given, "__array_interface__") and not isinstance(given, Pixels) and hasattr(given, "mode"):
-        import numpy as np
+    """The array of an image of Pillow, as it is; anything else as it came.
 
+    Raises:
+        UnreadableSlideError: Its pixels are damaged, or it is closed.
+    """
+    # Of its class: asked of the image, the property copies all pixels.
+    if not hasattr(type(given), "__array_interface__") or not hasattr(given, "mode"):
+        return given
+    import numpy as np
+
+    try:
         return np.asarray(given)
-    return given
+    except MemoryError:
+        raise
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        name = getattr(given, "filename", "")
+        raise UnreadableSlideError(
+            f"Read the image {str(name)!r} that Pillow has opened."
+            if name
+            else "Read an image of Pillow that was given as a slide.",
+            f"Its pixels cannot be had: {told}",
+            "Copy the file again; an image has to stay open until the call is done.",
+        ) from error

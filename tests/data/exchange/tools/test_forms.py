@@ -215,14 +215,19 @@ def test_the_extractor_of_stamp_is_the_one_that_is_named(tmp_path: Path) -> None
         find_slides(request(folder, features="virchow2"))
 
 
-def test_trident_without_the_side_at_level_0_is_read_by_its_magnifications(tmp_path):
+@pytest.mark.parametrize("target", [20, 15])
+def test_trident_without_the_side_at_level_0_is_read_by_its_magnifications(
+    target: int, tmp_path: Path
+) -> None:
     slides = cohort()
     folder = write_trident(tmp_path, slides)
-    for file in folder.rglob("*.h5"):
-        with h5py.File(file, "a") as opened:
+    for path in folder.rglob("*.h5"):
+        with h5py.File(path, "a") as opened:
             del opened["coords"].attrs["patch_size_level0"]
-            wanted = opened["coords"].attrs["patch_size"] * opened["coords"].attrs["level0_magnification"]
-            wanted /= opened["coords"].attrs["target_magnification"]
-    request = Request(folder, TorchFiles())
-    form, found = find_slides(request, "trident")
-    assert {form.read(each, request).side for each in found} == {wanted}
+            opened["coords"].attrs["target_magnification"] = target
+    side = {20: 448.0, 15: 597.0}[target]  # 224 * 40 / 15 is 597.3, and a tile has whole pixels
+    renamed = (folder / "20x_224px_0px_overlap" / "features_uni_v1").rename(tmp_path / "by_hand")
+    asked = request(renamed)
+    form, found = find_slides(asked)
+    assert form.name == "trident" and len(found) == len(slides)
+    assert {form.read(each, asked).side for each in found} == {side}

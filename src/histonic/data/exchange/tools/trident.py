@@ -28,6 +28,8 @@ from histonic.data.maps.store import MapFacts
 
 PREFIX = "features_"
 COORDS_ENDING = "_patches.h5"
+UNSIDED = ("patch_size", "level0_magnification", "target_magnification")
+"""Attributes that say the side at level 0 where ``patch_size_level0`` is absent."""
 
 
 def find(request: Request) -> list[Found]:
@@ -68,7 +70,8 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _is_own(file: Any) -> bool:
-    return "features" in file and "patch_size_level0" in file["coords"].attrs
+    told = file["coords"].attrs
+    return "features" in file and ("patch_size_level0" in told or all(name in told for name in UNSIDED))
 
 
 def read(found: Found, request: Request) -> TileFeatures:
@@ -102,7 +105,7 @@ def read(found: Found, request: Request) -> TileFeatures:
     side, in_pieces = number("patch_size_level0"), False
     own_magnification = number("level0_magnification")
     if side is None and tile_px is not None and target and own_magnification and "downsample" not in told:
-        side = tile_px * own_magnification / target
+        side = float(round(tile_px * own_magnification / target))  # as TRIDENT reads it
     elif side is None and tile_px is not None:
         # Before it had coordinates of its own it took CLAM's.
         custom = number("custom_downsample") or 1.0

@@ -13,6 +13,10 @@ from histonic.core.hints.values import value_hint
     ("error", "hint"),
     [
         ({"type": "float_parsing", "input": "0,5"}, ": 0.5, with a point"),
+        ({"type": "float_parsing", "input": "0,2525"}, ": 0.2525, with a point"),
+        ({"type": "float_parsing", "input": "-12,25"}, ": -12.25, with a point"),
+        ({"type": "float_parsing", "input": "1,234"}, ""),
+        ({"type": "float_parsing", "input": "12,3456"}, ""),
         ({"type": "float_parsing", "input": "wide"}, ""),
         ({"type": "int_parsing", "input": "0,5"}, ""),
         ({"type": "dict_type", "input": ["cll=CLL"]}, ": {NAME: VALUE}"),

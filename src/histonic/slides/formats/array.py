@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +36,10 @@ class ArraySlide(LevelSlide):
 
     def __init__(self, pixels: npt.NDArray[np.uint8], mpp: float | None = None, name: str = "array") -> None:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
-            floats = "of numbers from 0 to 1 (image * 255).round().astype('uint8')"
-            others = "of an image of Pillow image.convert('RGB')"
             raise SettingsError(
                 f"Make a slide of the array {name!r}.",
                 f"It is {pixels.dtype} {pixels.shape}.",
-                f"Give uint8 (H, W, 3) in RGB, {floats if pixels.dtype.kind == 'f' else others}.",
+                f"Give uint8 (H, W, 3) in RGB{_hint(pixels)}.",
             )
         super().__init__(Path(name), [(pixels.shape[1], pixels.shape[0])], mpp=mpp)
         self._pixels = pixels
@@ -54,3 +53,15 @@ class ArraySlide(LevelSlide):
 
     def _read_pixels(self, level: int, x: int, y: int, width: int, height: int) -> UInt8Image:
         return cut_out(self._pixels, x, y, width, height)
+
+
+def _hint(pixels: npt.NDArray[Any]) -> str:
+    """How it is made of an array of another kind, for the end of a message; empty where nobody can know."""
+    kind, shape = pixels.dtype, pixels.shape
+    if kind.kind == "f":
+        return ", of numbers from 0 to 1 (image * 255).round().astype('uint8')"
+    if kind == np.uint16:
+        return ", of numbers up to 65535 (image / 257).round().astype('uint8')"
+    if kind in (np.uint8, np.bool_) and 0 not in shape and (len(shape) == 2 or shape[2:] == (4,)):
+        return ", of an image of Pillow image.convert('RGB')"
+    return ""

@@ -48,4 +48,4 @@ def _shares(codes: Floats, others: Floats) -> npt.NDArray[np.float64]:
     if not used.size:
         return np.zeros_like(others)
     least = np.quantile(used, LEAST_SCALE, method="lower")
-    return np.abs(codes[: len(others)] - others) / np.maximum(scales, least)
+    return np.asarray(np.abs(codes[: len(others)] - others) / np.maximum(scales, least))

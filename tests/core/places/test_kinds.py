@@ -34,6 +34,20 @@ def test_a_folder_is_known_by_its_files(kind: str, tmp_path: Path) -> None:
     assert kinds.kind_of(tmp_path / "nowhere") == kinds.ABSENT
 
 
+def test_a_store_is_not_listed_to_see_that_it_is_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = []
+    real = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or real(folder))
+    for number, kind in enumerate((kinds.STORE, kinds.ABSENT, kinds.EMPTY)):
+        assert kinds.other_than_store(made(tmp_path / str(number), kind)) is None
+    assert not listed
+    for kind in (kinds.RUN, kinds.UNFINISHED, kinds.BUNDLE, kinds.ENCODER_RUN):
+        other = kinds.other_than_store(made(tmp_path / kind, kind))
+        assert other is not None and other[0] == f"It is {kind}."
+
+
 @pytest.mark.parametrize(
     ("words", "kind", "found", "todo"),
     [

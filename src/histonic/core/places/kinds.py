@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from histonic.core.places.urls import was_url
@@ -11,6 +12,8 @@ ENCODER_RUN, MAP = "a run of 'histonic encoder train'", "a single map"
 FILE, ABSENT, EMPTY = "a file", "", "an empty folder"
 NO_FOLDER = ("There is no such folder.", "Make it with 'histonic compress'.")
 """Of a store that is not there."""
+_OF_OTHERS = ("bundle.json", "cohort.json", "model_card.md")
+"""Files that every run, bundle and encoder's run has one of, and no store."""
 _TRAIN = "histonic train STORE --labels TABLE --target NAME --out RUN"
 
 
@@ -93,4 +96,7 @@ def other_than_store(path: Path) -> tuple[str, str] | None:
     """The same where a store is opened, which may have no map yet; None where nothing speaks against it."""
     if not path.is_dir():
         return no_store(path) or NO_FOLDER
+    # Looked for by name: a store may hold very many maps, and is listed once by who opens it.
+    if not any(os.path.isfile(path / name) for name in _OF_OTHERS):
+        return None
     return no_store(path) if kind_of(path) in (RUN, UNFINISHED, BUNDLE, ENCODER_RUN) else None

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from histonic.core.errors import SettingsError, UnreadableSlideError
+from histonic.core.errors import SettingsError
 from histonic.core.places.images import HeldSlide
 from histonic.core.places.urls import GivenSlides, Url
 from histonic.core.settings import Settings, make_settings
@@ -54,9 +54,9 @@ def test_damaged_and_closed_images_of_pillow_are_told_what_to_do(tmp_path: Path)
     closed.close()
     for picture, name, found in ((Image.open(short), "truncated.jpg", "OSError"), (closed, "whole.jpg", "")):
         for slides in (picture, [(picture, 0.5)], {"a": (picture, 0.5)}):
-            with pytest.raises(UnreadableSlideError, match=f"Its pixels cannot be had: {found}") as caught:
+            with pytest.raises(SettingsError, match=f"{name}' cannot be had .{found}") as caught:
                 given(slides)
-            assert name in caught.value.asked and "Copy the file again" in caught.value.todo
+            assert "copy its file again" in caught.value.found and "slides" in caught.value.todo
 
 
 def test_the_pixels_of_an_image_of_pillow_are_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:

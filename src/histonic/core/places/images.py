@@ -10,7 +10,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic_core import core_schema
 
-from histonic.core.errors import UnreadableSlideError
 from histonic.core.places.frames import FrameTable, table_of
 
 
@@ -161,7 +160,7 @@ def _pixels_of(given: Any) -> Any:
     """The array of an image of Pillow, as it is; anything else as it came.
 
     Raises:
-        UnreadableSlideError: Its pixels are damaged, or it is closed.
+        ValueError: Its pixels are damaged, or it is closed.
     """
     # Of its class: asked of the image, the property copies all pixels.
     if not hasattr(type(given), "__array_interface__") or not hasattr(given, "mode"):
@@ -173,12 +172,9 @@ def _pixels_of(given: Any) -> Any:
     except MemoryError:
         raise
     except Exception as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        name = getattr(given, "filename", "")
-        raise UnreadableSlideError(
-            f"Read the image {str(name)!r} that Pillow has opened."
-            if name
-            else "Read an image of Pillow that was given as a slide.",
-            f"Its pixels cannot be had: {told}",
-            "Copy the file again; an image has to stay open until the call is done.",
+        told = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+        name = f" {str(given.filename)!r}" if getattr(given, "filename", "") else ""
+        raise ValueError(
+            f"the pixels of the image{name} cannot be had ({told}); copy its file again, and keep it open "
+            "until the call is done"
         ) from error

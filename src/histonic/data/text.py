@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _INVISIBLE = re.compile(
     "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
 )
 """Soft hyphens, zero-width characters, marks of direction and of variants."""
 _HYPHENS = re.compile("[\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
+
+_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+_MARKS = {" ": "blanks", "-": "hyphens", "_": "underscores", ".": "points"}
 
 
 def tidy(text: str) -> str:
@@ -51,4 +55,33 @@ def without_zeros(text: str) -> str:
         >>> without_zeros("0012"), without_zeros("P-012"), without_zeros("1-00"), without_zeros("100")
         ('12', 'p12', '1-0', '100')
     """
-    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", loose_key(text))
+    return _ZEROS.sub("", loose_key(text))
+
+
+def writing_apart(names: Sequence[str]) -> str:
+    """In what identifiers differ that are alike but for the writing, as words of a sentence.
+
+    Example:
+        >>> writing_apart(["0012", "12"])
+        'leading zeros, which a spreadsheet takes away'
+        >>> writing_apart(["Q-012", "Q12"]), writing_apart(["Case 7", "case_7"])
+        ('hyphens, leading zeros', 'case, blanks, underscores')
+    """
+    plain = [
+        re.sub(r"\s", " ", _HYPHENS.sub("-", unicodedata.normalize("NFKC", tidy(name)))) for name in names
+    ]
+    bare = [_ZEROS.sub("", name) for name in plain]
+
+    def without_marks(name: str, but: str = "") -> str:
+        return "".join(letter for letter in name if letter == but or letter not in _MARKS)
+
+    found = [
+        word for mark, word in _MARKS.items() if len({without_marks(n.casefold(), mark) for n in bare}) > 1
+    ]
+    letters = {without_marks(name) for name in bare}
+    if len(letters) > len({name.casefold() for name in letters}):
+        found.insert(0, "case")
+    if len(set(map(loose_key, names))) > 1:
+        taken = all(name.isdecimal() for name in plain)
+        found.append("leading zeros" + ", which a spreadsheet takes away" * taken)
+    return ", ".join(found) or "the form of their letters"

@@ -115,7 +115,9 @@ def test_one_patient_whose_zeros_a_spreadsheet_took() -> None:
         ("warning", "0012, 12"),
         ("warning", "P-7, P007, P07"),
     ]
-    assert "leading zeros" in found[0].found and "parts 0, 1" in found[0].found
+    assert "in leading zeros, which a spreadsheet takes away." in found[0].found
+    assert found[1].found == "They differ only in hyphens, leading zeros."
+    assert "parts 0, 1" in found[0].found
 
 
 def test_other_cohorts_share_neither_patients_nor_slides() -> None:

@@ -37,7 +37,7 @@ from histonic.data.targets.targets import (
     read_targets,
     unused_by_targets,
 )
-from histonic.data.text import loose_key, without_zeros
+from histonic.data.text import without_zeros, writing_apart
 
 Number = float | tuple[float, float]
 """Class index or value, or time and event."""
@@ -124,12 +124,12 @@ def examine_labels(
     except TableError as error:
         return LabelCheck([_as_issue("Unusable table", Path(str(table_path)).name, error)], {})
     issues += [Issue("warning", "Passed over", table.text.name, note, "Check it.") for note in table.notes]
-    issues += [*_doubled_rows(table), *alike_patients(table)]
+    issues += _doubled_rows(table)
     join = None if slide_ids is None else join_slides(table, slide_ids)
     if join is not None:
         issues += _join_issues(table, join, slide_ids or ())
     used = _patients_with_maps(table, join)
-    issues += _patient_count(table, used, folds)
+    issues += [*alike_patients(table, used), *_patient_count(table, used, folds)]
     meant: EventMeaning = {"event_coding": event_coding, "event_of_interest": event_of_interest}
     if not requests:
         issues += _censor_columns(table, event_coding)
@@ -156,23 +156,22 @@ def _unused_spellings(
     return unused_by_targets(table, targets)
 
 
-def alike_patients(table: LabelTable) -> list[Issue]:
-    """Patients whose identifiers differ only in writing or in zeros before numbers: perhaps one person."""
-    names: dict[str, dict[str, list[str]]] = {}
-    for name in table_patients(table):
-        names.setdefault(without_zeros(name), {}).setdefault(loose_key(name), []).append(name)
+def alike_patients(table: LabelTable, patients: Sequence[str]) -> list[Issue]:
+    """Patients whose identifiers differ only in writing or in zeros before numbers: perhaps one person.
+
+    Args:
+        table: For messages.
+        patients: Those of the cohort, each once.
+    """
+    names: dict[str, list[str]] = {}
+    for name in patients:
+        names.setdefault(without_zeros(name), []).append(name)
     todo = "If it is one patient, write one identifier: else training and test may share him."
     issues = []
-    for spellings in names.values():
-        groups = [same for same in spellings.values() if len(same) > 1]
-        if len(spellings) > 1:
-            groups = [[name for same in spellings.values() for name in same]]
-        zeros = " or leading zeros, which a spreadsheet takes away" if len(spellings) > 1 else ""
-        for same in groups:
+    for same in names.values():
+        if len(same) > 1:
+            found = f"{list_names(map(repr, same))} differ only in {writing_apart(same)}."
             where = f"{table.text.name}, patient {same[0]!r}"
-            found = (
-                f"{list_names(map(repr, same))} differ only in case, blanks, hyphens or underscores{zeros}."
-            )
             issues.append(Issue("warning", "Patients that may be one", where, found, todo))
     return issues
 

@@ -97,7 +97,7 @@ def build_cohort(
     tasks, encoded, codings = [], [], {}
     doubts = [issue for target in targets for issue in target.issues]
     if varied:
-        doubts += alike_patients(table)
+        doubts += alike_patients(table, used)
     for target, (values, _) in zip(targets, joined, strict=True):
         task, numbers = make_task(table, target, {p: values[p] for p in used if p in values}, sure=varied)
         if varied or not numbers:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from histonic.core.cohort import Patient
 from histonic.data.tables.issues import list_names
+from histonic.data.text import writing_apart
 from histonic.slides.likeness import find_copies
 from histonic.stages.audit.facts import SlideFacts
 from histonic.stages.audit.findings import Copy, Finding, turned_words
@@ -131,7 +132,7 @@ def name_findings(patients: Sequence[Patient], part: Mapping[str, object]) -> li
             "patient",
             f"Perhaps one patient under several identifiers: {list_names(group)}",
             "label table",
-            "They differ only in leading zeros, which a spreadsheet takes away." + apart_words(group),
+            f"They differ only in {writing_apart(group)}.{apart_words(group)}",
             "If they are one patient, give all rows the same identifier, so that no split parts them.",
         )
         for group in zeros_apart(names)

@@ -67,17 +67,16 @@ def writing_apart(names: Sequence[str]) -> str:
         >>> writing_apart(["Q-012", "Q12"]), writing_apart(["Case 7", "case_7"])
         ('hyphens, leading zeros', 'case, blanks, underscores')
     """
-    plain = [
-        re.sub(r"\s", " ", _HYPHENS.sub("-", unicodedata.normalize("NFKC", tidy(name)))) for name in names
-    ]
-    bare = [_ZEROS.sub("", name) for name in plain]
+    plain = [_HYPHENS.sub("-", unicodedata.normalize("NFKC", tidy(name))) for name in names]
+    bare = [_ZEROS.sub("", re.sub(r"\s", " ", name)) for name in plain]
 
     def without_marks(name: str, but: str = "") -> str:
         return "".join(letter for letter in name if letter == but or letter not in _MARKS)
 
-    found = [
-        word for mark, word in _MARKS.items() if len({without_marks(n.casefold(), mark) for n in bare}) > 1
-    ]
+    found = []
+    for mark, word in _MARKS.items():
+        if len({without_marks(name.casefold(), but=mark) for name in bare}) > 1:
+            found.append(word)
     letters = {without_marks(name) for name in bare}
     if len(letters) > len({name.casefold() for name in letters}):
         found.insert(0, "case")

@@ -12,7 +12,7 @@ from histonic.core.errors import TableError
 from histonic.core.files import replacing_file
 from histonic.core.places.frames import NAME, FrameTable
 from histonic.data.tables.formats.csv import Rows, read_csv_rows
-from histonic.data.tables.formats.excel import first_rows, read_workbook
+from histonic.data.tables.formats.excel import Hidden, first_rows, read_workbook
 from histonic.data.tables.formats.frames import frame_csv, read_frame_rows
 from histonic.data.tables.formats.parquet import read_parquet_rows
 from histonic.data.tables.headers import Header, find_header
@@ -99,7 +99,7 @@ def read_table(
     """
     if isinstance(path, FrameTable):
         rows, left_out = read_frame_rows(path.frame)
-        frame, notes = _frame(Path(NAME), rows, typed=True)
+        frame, notes, _ = _frame(Path(NAME), rows, typed=True)
         return TextTable(Path(NAME), frame, "", decimal, left_out=left_out, notes=notes)
     file = Path(path)
     if file.is_dir():
@@ -120,28 +120,25 @@ def read_table(
 def _read(file: Path, ending: str, sheet: str | None, decimal: Decimal) -> TextTable:
     if ending in (".csv", ".tsv", ".txt"):
         rows, delimiter = read_csv_rows(file)
-        frame, notes = _frame(file, rows)
+        frame, notes, _ = _frame(file, rows)
         return TextTable(file, frame, delimiter, decimal, notes=notes)
     if ending in (".xlsx", ".xlsm"):
         rows, name, others, hidden = read_workbook(file, sheet)
         texts = {title: first_rows(first) for title, first in others.items()}
         known = {title: cells for title, cells in texts.items() if cells}
         try:
-            frame, notes = _frame(file, rows)
+            frame, notes, places = _frame(file, rows)
         except TableError as error:
             if not known or sheet is not None:
                 raise
             found = f"{error.found} (The sheet {name!r}; there are also {list_names(map(repr, known))}.)"
             todo = f"Name the sheet with the table: --sheet NAME. If it is this one: {error.todo}"
             raise TableError(error.asked, found, todo) from error
-        hidden = [row for row in hidden if row in frame.index]
-        if hidden:
-            such = f"{len(hidden)} row(s) are hidden in the sheet, such as row {hidden[0]}"
-            notes = (*notes, f"{such}, and read all the same.")
+        notes = (*notes, *_hidden_notes(hidden, frame, places))
         return TextTable(file, frame, "", decimal, name, known, notes=notes)
     if ending in (".parquet", ".pq"):
         rows, left_out = read_parquet_rows(file)
-        frame, notes = _frame(file, rows, typed=True)
+        frame, notes, _ = _frame(file, rows, typed=True)
         return TextTable(file, frame, "", decimal, left_out=left_out, notes=notes)
     raise TableError(
         f"Read the table {file}.",
@@ -150,8 +147,8 @@ def _read(file: Path, ending: str, sheet: str | None, decimal: Decimal) -> TextT
     )
 
 
-def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Rows of text to a frame whose index is the row in the file."""
+def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame, tuple[str, ...], list[int]]:
+    """Rows of text to a frame whose index is the row in the file; notes; and the places of its columns."""
     if not rows:
         raise TableError(f"Read the table {file}.", "It is empty.", "Give a table with a header and rows.")
     found = Header(rows[0][1], rows[0][0], rows[1:], []) if typed else find_header(rows)
@@ -175,7 +172,18 @@ def _frame(file: Path, rows: Rows, *, typed: bool = False) -> tuple[pd.DataFrame
     body = [[row[position] if position < len(row) else "" for position in named] for _, row in rows]
     numbers = pd.Index([number for number, _ in rows], dtype=object if typed else None)
     columns = [header[position] for position in named]
-    return pd.DataFrame(body, columns=columns, index=numbers, dtype=object), tuple(found.notes)
+    return pd.DataFrame(body, columns=columns, index=numbers, dtype=object), tuple(found.notes), named
+
+
+def _hidden_notes(hidden: Hidden, frame: pd.DataFrame, places: Sequence[int]) -> list[str]:
+    """What is read although nobody sees it in the spreadsheet."""
+    rows = [f"row {row}" for row in hidden.rows if row in frame.index]
+    columns = [repr(n) for n, k in zip(frame.columns, places, strict=True) if hidden.has_column(k + 1)]
+    return [
+        f"{len(found)} {kind}(s) are hidden in the sheet, such as {found[0]}, and read all the same."
+        for kind, found in (("row", rows), ("column", columns))
+        if found
+    ]
 
 
 def _refuse_doubled(file: Path, names: Sequence[str]) -> None:
@@ -202,7 +210,7 @@ def store_table(table: FrameTable) -> None:
         partial.write_text(frame_csv(frame), encoding="utf-8")
         # A row that begins with a mark of comments, say, would be passed over.
         again = read_csv_rows(partial)[0]
-        read, _ = _frame(table.copy, again)
+        read, _, _ = _frame(table.copy, again)
         if list(read.columns) != list(frame.columns) or read.to_numpy().tolist() != frame.to_numpy().tolist():
             raise TableError(
                 f"Keep a copy of the {NAME} as {table.copy}.",

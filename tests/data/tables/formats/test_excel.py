@@ -161,6 +161,33 @@ def test_hidden_rows_are_read_and_said(tmp_path):
     ]
 
 
+def test_hidden_columns_are_read_and_said(tmp_path):
+    file = tmp_path / "a.xlsx"
+    book = openpyxl.Workbook()
+    for row in (["patient_id", None, "grade", "age"], ["P1", None, "low", 63], ["P2", "x", "high", 71]):
+        book.active.append(row)
+    book.active.column_dimensions["A"].width = 30
+    # A column without a name is not read, and those beyond the table are often hidden.
+    book.active.column_dimensions["B"].hidden = True
+    book.active.column_dimensions.group("E", "XFD", hidden=True)
+    assert not hidden_note(book, file)
+    for column in "CD":
+        book.active.column_dimensions[column].hidden = True
+    assert hidden_note(book, file) == [
+        "2 column(s) are hidden in the sheet, such as 'grade', and read all the same."
+    ]
+    book.active.column_dimensions["C"].hidden = False
+    assert "such as 'age'" in hidden_note(book, file)[0]
+
+
+def test_rows_of_a_sheet_that_hides_the_unused_ones_are_seen(tmp_path):
+    book = openpyxl.Workbook()
+    for row in SHEETS["Clinical"]:
+        book.active.append(row)
+    book.active.sheet_format.zeroHeight = True
+    assert not hidden_note(book, tmp_path / "a.xlsx")
+
+
 def hidden_note(book, file) -> list[str]:
     book.save(file)
     return [note for note in read_table(file).notes if "hidden" in note]

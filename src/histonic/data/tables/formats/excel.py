@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,32 @@ MOST_ROWS, MOST_CELLS = 1 << 20, 5_000_000
 """Rows that Excel itself can hold, and cells that are read of a sheet."""
 MOST_BYTES = 400 << 20
 """Of all parts of a workbook but its pictures, unpacked."""
-_ROW, _ROW_NUMBER, _HIDDEN = (
-    re.compile(pattern)
-    for pattern in (rb"<(?:\w+:)?row\s[^>]*>", rb'\sr="(\d{1,7})"', rb'\shidden="(?:1|true)"')
+_ROW_OR_COLUMN = re.compile(rb"<(?:\w+:)?(row|col)\s[^>]*>")
+_ROW_NUMBER, _FIRST, _LAST, _HIDDEN = (
+    re.compile(rb"\s" + pattern)
+    for pattern in (rb'r="(\d{1,7})"', rb'min="(\d{1,5})"', rb'max="(\d{1,5})"', rb'hidden="(?:1|true)"')
 )
 SHEETS_LOOKED_AT, ROWS_LOOKED_AT = 30, 40
 
 
-def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, list[list[str]]], list[int]]:
+@dataclass(frozen=True)
+class Hidden:
+    """What nobody sees of a sheet in the spreadsheet, by hand, by a filter or in a folded outline.
+
+    Attributes:
+        rows: By number.
+        columns: By number, from 1: the first and the last of each run.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[tuple[int, int], ...]
+
+    def has_column(self, number: int) -> bool:
+        """Whether a column is hidden, counted from 1."""
+        return any(first <= number <= last for first, last in self.columns)
+
+
+def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, list[list[str]]], Hidden]:
     """The rows with text of one sheet.
 
     Args:
@@ -34,8 +53,8 @@ def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, l
         sheet: Its sheet; None for the first.
 
     Returns:
-        The rows; the name of the sheet; the first rows of every other sheet by its name; and the rows that
-        are hidden, by hand or by a filter.
+        The rows; the name of the sheet; the first rows of every other sheet by its name; and what of the
+        sheet is hidden.
 
     Raises:
         TableError: The file is damaged or too large, or has no such sheet.
@@ -48,7 +67,7 @@ def read_workbook(file: Path, sheet: str | None) -> tuple[Rows, str, dict[str, l
             if each is not chosen
         }
         rows, name = list(_rows(file, chosen)), str(chosen.title)
-        hidden = _hidden_rows(file, chosen)
+        hidden = _hidden(file, chosen)
     if _has_formulas(file):
         rows = _with_formulas(file, name, rows)
     return rows, name, others, hidden
@@ -132,20 +151,28 @@ def _rows(file: Path, sheet: Any, most: int = MOST_ROWS) -> Iterator[tuple[int, 
         yield number, texts
 
 
-def _hidden_rows(file: Path, sheet: Any) -> list[int]:
-    """Rows that nobody sees in the spreadsheet; its reader for large sheets does not tell them."""
-    found: list[int] = []
+def _hidden(file: Path, sheet: Any) -> Hidden:
+    """Rows and columns that nobody sees; openpyxl's reader for large sheets does not tell them.
+
+    Rows that are hidden by default (``zeroHeight``) are those that the sheet does not write: empty ones.
+    """
+    rows: list[int] = []
+    columns: list[tuple[int, int]] = []
     with zipfile.ZipFile(file) as parts, parts.open(sheet._worksheet_path.lstrip("/")) as part:
         before = b""
         while piece := part.read(1 << 20):
             text = before + piece
             end = text.rfind(b">") + 1
-            for row in _ROW.findall(text[:end]):
-                number = _ROW_NUMBER.search(row)
-                if number and _HIDDEN.search(row):
-                    found.append(int(number[1]))
+            for element in _ROW_OR_COLUMN.finditer(text, 0, end):
+                said = element[0]
+                if not _HIDDEN.search(said):
+                    continue
+                if element[1] == b"row" and (number := _ROW_NUMBER.search(said)):
+                    rows.append(int(number[1]))
+                elif element[1] == b"col" and (first := _FIRST.search(said)) and (last := _LAST.search(said)):
+                    columns.append((int(first[1]), int(last[1])))
             before = text[end:][-(1 << 20) :]  # of damaged bytes without a mark
-    return found
+    return Hidden(tuple(rows), tuple(columns))
 
 
 def _has_formulas(file: Path) -> bool:

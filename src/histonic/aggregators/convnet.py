@@ -199,7 +199,7 @@ def at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def at_least(maps: Tensor, side: int) -> Tensor:
     """``(..., R, K)`` with zeros up to so many rows and columns; one graph does it for maps of any size."""
     rows, cols = maps.shape[-2:]
-    return F.pad(maps, (0, torch.sym_max(side - cols, 0), 0, torch.sym_max(side - rows, 0)))
+    return F.pad(maps, (0, torch.sym_max(side - cols, 0), 0, torch.sym_max(side - rows, 0)))  # type: ignore[no-untyped-call]
 
 
 def in_frames(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from functools import partial
 from itertools import product
@@ -16,6 +17,9 @@ from histonic.metrics.inference.clusters import cluster_bootstrap, leave_cluster
 from histonic.metrics.inference.intervals import bca_interval, bootstrap, leave_out
 from histonic.metrics.inference.scores import Measure, score_measures
 from histonic.metrics.ranks import FloatArray
+
+SEED = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"
+"""What SciPy calls its source of chance; before 1.15 by another name."""
 
 
 def drawn_counts(cluster: np.ndarray, resamples: int) -> FloatArray:
@@ -84,7 +88,7 @@ def test_the_interval_is_the_one_of_scipy_for_a_sample_of_clusters() -> None:
         vectorized=True,
         n_resamples=20_000,
         method="BCa",
-        rng=np.random.default_rng(0),
+        **{SEED: np.random.default_rng(0)},
     ).confidence_interval
     assert mine == pytest.approx((theirs.low, theirs.high), abs=0.015)
     by_patients = bootstrap([mean], len(cluster), 2000, np.random.default_rng(0))[0]

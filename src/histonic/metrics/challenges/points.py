@@ -44,8 +44,9 @@ def match_points(truth_um: FloatArray, found_um: FloatArray, radius_um: float) -
     pairs = 0
     if len(truth) and len(found):
         near = KDTree(truth).query_ball_tree(KDTree(found), radius_um)
-        rows = np.repeat(np.arange(len(truth)), [len(each) for each in near])
-        cols = np.concatenate([np.asarray(each, np.int64) for each in near])
+        # Older versions of SciPy match graphs with indices of 32 bits only.
+        rows = np.repeat(np.arange(len(truth), dtype=np.int32), [len(each) for each in near])
+        cols = np.concatenate([np.asarray(each, np.int32) for each in near])
         graph = csr_array((np.ones(len(rows), np.int8), (rows, cols)), shape=(len(truth), len(found)))
         pairs = int((maximum_bipartite_matching(graph, perm_type="column") >= 0).sum())
     return Hits(pairs, len(found) - pairs, len(truth) - pairs)

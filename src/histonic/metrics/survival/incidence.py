@@ -62,7 +62,8 @@ def aalen_johansen(outcome: Survival, competing: BoolArray) -> CumulativeInciden
     at_risk = np.flip(np.cumsum(np.flip(levels.totals(np.ones(len(outcome.time))))))
     alive = np.cumprod(1 - every / at_risk)
     before = np.concatenate([[1.0], alive[:-1]])
-    share = np.cumsum(before * own / at_risk)
+    # A sum of shares that is 1 may round to a little more.
+    share = np.minimum(np.cumsum(before * own / at_risk), 1.0)
     low, high = _band(share, _variance(share, before, own, every, at_risk))
     n, start = len(outcome.time), [] if levels.values[0] == 0 else [0.0]
     return CumulativeIncidence(

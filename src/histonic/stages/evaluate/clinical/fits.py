@@ -183,7 +183,8 @@ def added_by_image(design: Design, image: FloatArray, *, crossed: bool = False) 
     """
     everyone = np.ones(design.n, bool)
     plain, full = (_encoded(design, extra, everyone, everyone)[0] for extra in (None, image))
-    more = int(np.linalg.matrix_rank(full) - np.linalg.matrix_rank(plain))
+    # Without clinical columns there is none: older versions of NumPy have no rank of nothing.
+    more = int(np.linalg.matrix_rank(full) - (np.linalg.matrix_rank(plain) if plain.shape[1] else 0))
     if more == 0:
         return None
     if design.task.kind == "regression":

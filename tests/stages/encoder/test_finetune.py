@@ -8,6 +8,7 @@ import pytest
 from histonic import compress, load_encoder
 from histonic.core.errors import EncoderError, SettingsError
 from histonic.core.task import Task
+from histonic.data.maps.store import Store
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.encoder.finetune import finetune_encoder
 
@@ -49,3 +50,13 @@ def test_what_cannot_be_trained_is_refused(store, tmp_path) -> None:
     with pytest.raises(SettingsError, match="1 slides"):
         finetune_encoder("histonic-mtl", store, {"s0": 0.0}, TASK, out)
     assert not out.exists()
+
+
+def test_a_store_of_either_precision_is_of_its_encoder_and_of_no_other(store, tmp_path) -> None:
+    half = tmp_path / "half"
+    compress(slides=[store.parent], encoder="histonic-mtl", out=half, precision="bf16", engine="eager")
+    assert Store.open(half).encoder.fingerprint != Store.open(store).encoder.fingerprint
+    found = finetune_encoder("histonic-mtl", half, TARGETS, TASK, tmp_path / "tuned.safetensors", epochs=1)
+    assert np.isfinite(found.losses).all()
+    with pytest.raises(EncoderError, match="not of 'histonic-lite'"):
+        finetune_encoder("histonic-lite", store, TARGETS, TASK, tmp_path / "other.safetensors")

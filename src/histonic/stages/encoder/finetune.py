@@ -106,7 +106,9 @@ def finetune_encoder(
     if not isinstance(loaded, NetworkEncoder):
         raise EncoderError(ASKED, f"{loaded.spec.name!r} has no network of its own.", "Use histonic-mtl.")
     opened = Store.open(store)
-    if opened.encoder.fingerprint != loaded.fingerprint:
+    # In either precision the weights are the same, and it is they that are tuned.
+    halved = load_encoder(encoder, device=place, precision="bf16")
+    if opened.encoder.fingerprint not in (loaded.fingerprint, halved.fingerprint):
         raise EncoderError(
             ASKED,
             f"The store's maps are of {opened.encoder.name!r}, not of {loaded.spec.name!r} as it is.",

@@ -24,7 +24,7 @@ from histonic.encoders.base import (
     fingerprint_of,
     save_encoder,
 )
-from histonic.nn.agreement import same_again, same_alone
+from histonic.nn.agreement import differs
 
 TRIED = 2
 """Tiles on which an encoder is tried as it is registered."""
@@ -199,17 +199,13 @@ def register_encoder(
                 f"For {called} it gave an array of shape {other.shape}.",
                 f"Return {wanted}: also where there is one tile, a row for each.",
             )
-    for is_same, when in (
-        (same_again(codes, again), "the same tiles a second time"),
-        (same_alone(codes, alone), "a tile alone"),
-    ):
-        if not is_same:
-            raise EncoderError(
-                asked,
-                f"For {when} it gave other codes.",
-                "A code has to hang on its tile alone: take out what is random, and what is computed over "
-                "all tiles of a batch.",
-            )
+    if when := differs(codes, again, alone, "tile"):
+        raise EncoderError(
+            asked,
+            f"For {when} it gave other codes.",
+            "A code has to hang on its tile alone: take out what is random, and what is computed over "
+            "all tiles of a batch.",
+        )
     if not isinstance(network, nn.Module):
         # What a function reaches (a network, a number of the session) shows in what it gives alone.
         shown = hashlib.sha256(np.char.mod("%.4e", codes.astype(np.float64)).tobytes()).hexdigest()[:12]

@@ -11,7 +11,7 @@ import torch
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
 from histonic.core.registry import code_hash
-from histonic.nn.agreement import same_again, same_alone
+from histonic.nn.agreement import differs
 
 A = TypeVar("A", bound=Callable[..., Any])
 CODE_SIZE, CROP_CELLS, MAPS = 6, 24, 2
@@ -106,17 +106,13 @@ def _try(name: str, member: Callable[..., Any]) -> None:
     together, again, alone = tried
     if not all(np.isfinite(each).all() for each in tried):
         raise SettingsError(asked, "It gave numbers that are not finite.", "Look for 0/0 and log(0) in it.")
-    for is_same, when in (
-        (same_again(together, again), "the same maps a second time"),
-        (same_alone(together, alone), "a map alone"),
-    ):
-        if not is_same:
-            raise SettingsError(
-                asked,
-                f"For {when} it gave other vectors (in evaluation mode).",
-                "A vector has to hang on its map alone: take out what is random, and what is computed over "
-                "all maps of a batch.",
-            )
+    if when := differs(together, again, alone, "map"):
+        raise SettingsError(
+            asked,
+            f"For {when} it gave other vectors (in evaluation mode).",
+            "A vector has to hang on its map alone: take out what is random, and what is computed over "
+            "all maps of a batch.",
+        )
 
 
 def _require_vectors(asked: str, network: Any, vectors: Any, count: int, mode: str = "") -> None:

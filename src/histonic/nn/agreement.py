@@ -40,6 +40,24 @@ def same_alone(codes: Floats, alone: Floats) -> bool:
     return bool(np.sqrt((shares**2).mean()) <= ALONE and (shares <= ALONE_COLUMN).all())
 
 
+def differs(codes: Floats, again: Floats, alone: Floats, one: str) -> str:
+    """When a network gave other codes for the same, in words; empty if it never did.
+
+    Args:
+        codes: Of a batch, ``(N, D)``.
+        again: Of the same batch a second time.
+        alone: Of its first inputs alone, ``(n, D)``.
+        one: What an input is called.
+
+    Example:
+        >>> differs(np.ones((2, 3)), np.ones((2, 3)), np.zeros((1, 3)), "tile")
+        'a tile alone'
+    """
+    if not same_again(codes, again):
+        return f"the same {one}s a second time"
+    return "" if same_alone(codes, alone) else f"a {one} alone"
+
+
 def _shares(codes: Floats, others: Floats) -> npt.NDArray[np.float64]:
     """Differences as shares of what their columns hold, so that one of large numbers hides no other."""
     codes, others = np.asarray(codes, np.float64), np.asarray(others, np.float64)

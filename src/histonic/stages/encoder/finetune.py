@@ -102,13 +102,12 @@ def finetune_encoder(
         TrainingError: The loss is no longer finite.
     """
     listener, place = heard(progress), pick_device(device)
-    loaded = load_encoder(encoder, device=place)
+    opened = Store.open(store)
+    # As the store was made: the fingerprint tells the precision, too, the weights are the same.
+    loaded = load_encoder(encoder, device=place, precision=opened.settings.precision)
     if not isinstance(loaded, NetworkEncoder):
         raise EncoderError(ASKED, f"{loaded.spec.name!r} has no network of its own.", "Use histonic-mtl.")
-    opened = Store.open(store)
-    # In either precision the weights are the same, and it is they that are tuned.
-    halved = load_encoder(encoder, device=place, precision="bf16")
-    if opened.encoder.fingerprint not in (loaded.fingerprint, halved.fingerprint):
+    if opened.encoder.fingerprint != loaded.fingerprint:
         raise EncoderError(
             ASKED,
             f"The store's maps are of {opened.encoder.name!r}, not of {loaded.spec.name!r} as it is.",

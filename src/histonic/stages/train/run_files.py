@@ -16,7 +16,6 @@ from histonic.core.cohort import Cohort, Fold, Patient
 from histonic.core.documents import write_document
 from histonic.core.errors import TrainingError
 from histonic.core.files import replacing_file, write_json, write_text
-from histonic.core.places.kinds import STORE, kind_of
 from histonic.core.settings import plain_settings
 from histonic.core.task import Task
 from histonic.data.maps.store import Store
@@ -102,11 +101,10 @@ def require_same_run(out: Path, settings: TrainSettings, cohort: CohortDocument)
         RunError: A file of the run is damaged.
     """
     todo = "Give the same settings and data again, or choose another --out."
-    if not (out / "settings.yaml").is_file() and kind_of(out) != STORE:
-        return
     kept = plain_settings(settings, private=settings.private)
     require_same_settings(out, kept, todo, free=FREE_SETTINGS)
-    if (out / "cohort.json").is_file() and read_cohort(out) != cohort:
+    begun = (out / "settings.yaml").is_file() and (out / "cohort.json").is_file()
+    if begun and read_cohort(out) != cohort:
         found = "It holds a run on other patients, labels or maps (see its cohort.json)."
         raise TrainingError(f"Train into {out}.", found, todo)
 

@@ -17,6 +17,7 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.task import Task
 from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map, read_map_facts
+from histonic.data.names import slide_name
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.run import Run
 from histonic.stages.explain.attribution.views import ExplainedNetwork
@@ -148,10 +149,9 @@ def find_map(store: Path, name: str, parts: Sequence[str] = ()) -> CompressedSli
     folder = map_folder(store, name)
     if not folder.is_dir():
         known = Store.open(store).slide_ids
-        # Of a file's name, its ending or letters in another case: as people copy names.
-        stem = name.rpartition(".")[0] or name
+        # Names of files, or letters in another case: as people copy names.
         lower = {each.lower(): each for each in known}
-        near = difflib.get_close_matches(stem.lower(), lower, n=1)
+        near = difflib.get_close_matches(slide_name(name).lower(), lower, n=1)
         meant = f"Did you mean {lower[near[0]]!r}? " if near else ""
         raise SettingsError(
             f"Explain the slide {name!r}.",

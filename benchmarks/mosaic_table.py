@@ -107,7 +107,7 @@ def cells(arguments: argparse.Namespace) -> list[Cell]:
                 if kind == "arrangement" and "ours, multitask" not in encoders:
                     continue
                 if kind == "arrangement":
-                    if name == next(iter(SETS)):
+                    if name == arguments.sets[0]:
                         found += [Cell(name, kind, seed, "ours, multitask", each) for each in EVERY]
                     continue
                 found += [Cell(name, kind, seed, encoder, each) for encoder in encoders for each in PAIR]

@@ -43,6 +43,7 @@ from histonic.core.settings import make_settings
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.networks.lite import LiteEncoder
+from histonic.encoders.networks.nic import NicEncoder
 from histonic.nn.components import Components
 from histonic.stages.encoder.imported import import_encoder
 from histonic.stages.encoder.inputs import read_inputs
@@ -190,6 +191,13 @@ def learned_from(cell: Cell) -> tuple[str, ...]:
     return tuple(rest[number] for number in sorted(order[: cell.row.tasks]))
 
 
+def chance_encoder(seed: int) -> NicEncoder:
+    """The network of the papers as it is before any training."""
+    torch.manual_seed(seed)
+    spec = EncoderSpec("chance", "nic", CODE_SIZE, 0.5, CODE_SIZE)
+    return NicEncoder(spec, NicEncoder.build(spec))
+
+
 class Bench:
     """Tiles, trainings and scores in one folder."""
 
@@ -244,11 +252,7 @@ class Bench:
         if cell.row.key == "imagenet":
             return load_encoder(self.given("imagenet"), precision="bf16"), ""
         if cell.row.changes is None:
-            torch.manual_seed(cell.seed)
-            from histonic.encoders.networks.nic import NicEncoder
-
-            spec = EncoderSpec("chance", "nic", CODE_SIZE, 0.5, CODE_SIZE)
-            return NicEncoder(spec, NicEncoder.build(spec)), ""
+            return chance_encoder(cell.seed), ""
         out = self.scratch / "runs" / cell.key
         settings = self.settings(learned_from(cell), cell.row.changes, out, cell.seed)
         run = train_encoder(settings)

@@ -15,7 +15,6 @@ stops in time and writes the table of what there is.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import shutil
 import time
@@ -29,7 +28,6 @@ import plain_objectives as plain
 import slide_curve
 from histonic import compress, train_slides
 from histonic.core.files import write_text
-from histonic.encoders.networks.nic import NicEncoder
 from histonic.runs.predictions import read_predictions
 from histonic.runs.run import read_facts
 from histonic.stages.evaluate.evaluate import EVALUATORS
@@ -61,30 +59,12 @@ def chance(options: argparse.Namespace) -> Path:
     """The network of the papers as it is before any training."""
     path: Path = options.scratch / "chance.safetensors"
     if not path.is_file():
-        import torch
-
-        torch.manual_seed(0)
-        spec = plain.EncoderSpec("chance", "nic", plain.CODE_SIZE, 0.5, plain.CODE_SIZE)
-        NicEncoder(spec, NicEncoder.build(spec)).save(path)
+        plain.chance_encoder(0).save(path)
     return path
 
 
-def labels_of(slides: Path, folder: Path) -> Path:
-    """The cohort's table without its column of one split: patients are cross-validated."""
-    with (slides / "labels.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    path = folder / f"{slides.name}.csv"
-    with path.open("w", encoding="utf-8", newline="") as file:
-        columns = [name for name in rows[0] if name != "split"]
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
-def judged(name: str, encoder: str, question: str, options: argparse.Namespace) -> Floats:
+def judged(name: str, encoder: str, question: str, slides: Path, options: argparse.Namespace) -> Floats:
     """The leading metric of the patients out of fold: its value, then on resamples of them."""
-    slides = slide_curve.make_cohort(COHORT, question, options)
     folder = options.scratch / "slides" / question
     folder.mkdir(parents=True, exist_ok=True)
     key = "".join(letter if letter.isalnum() else "-" for letter in name)
@@ -98,7 +78,7 @@ def judged(name: str, encoder: str, question: str, options: argparse.Namespace) 
             raise SystemExit(f"{store}: {result.failures}")
         train_slides(
             store=store,
-            labels=labels_of(slides, folder),
+            labels=slide_curve.write_labels(slides, folder / f"{slides.name}.csv"),
             target=(slide_curve.QUESTIONS[question]["target"],),
             aggregator=options.aggregator,
             max_epochs=options.max_epochs,
@@ -153,10 +133,11 @@ def main() -> None:
     pages = []
     for question in options.questions:
         found: dict[str, Floats] = {}
+        slides = slide_curve.make_cohort(COHORT, question, options)
         for name, encoder in encoders(options).items():
             if time.monotonic() - started > 60 * options.minutes:
                 break
-            found[name] = judged(name, encoder, question, options)
+            found[name] = judged(name, encoder, question, slides, options)
             print(f"{question}, {name}: {found[name][0]:.3f}", flush=True)
         if found:
             pages.append(table(question, found))

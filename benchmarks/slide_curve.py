@@ -92,21 +92,25 @@ def make_cohort(cohort: str, question: str, options: argparse.Namespace) -> Path
     )
 
 
+def write_labels(slides: Path, path: Path) -> Path:
+    """The cohort's table without its column of one split: patients are cross-validated."""
+    with (slides / "labels.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        columns = [name for name in rows[0] if name != "split"]
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
 def study(cohort: str, question: str, minutes: float, options: argparse.Namespace) -> Path:
     """The curve of one cohort and question."""
     slides = make_cohort(cohort, question, options)
     folder: Path = options.scratch / cohort
     own = left_out_with(cohort)
     sets = [declared(each["name"], cohort, folder) for each in SETS]
-    labels = folder / f"{question}.csv"
-    with (slides / "labels.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    with labels.open("w", encoding="utf-8", newline="") as file:
-        # Without the column of one split, patients are cross-validated.
-        columns = [name for name in rows[0] if name != "split"]
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    labels = write_labels(slides, folder / f"{question}.csv")
     out = study_tasks(
         # Encoders do not depend on the question: the second one finds those of the first.
         out=options.scratch / f"study-{cohort}-{options.steps}",

@@ -3,13 +3,13 @@
     python benchmarks/plain_objectives.py HISTONIC_DATA --scratch SCRATCH --folds 3 --steps 1000 --seeds 1
     python benchmarks/plain_slides.py HISTONIC_DATA --scratch SCRATCH --folds 3 --steps 1000 --out TABLE.md
 
-A cohort of mosaics of colorectal tissue as in slide_curve.py: which share of the tissue is adenocarcinoma
-(Spearman correlation), and is a lesion of 20 % of the tissue there (AUROC). Encoders are those whose training
-left the set out with all that is related; they are compared with colour, with chance weights, and with a
-positive control: all tasks, this one among them, whose encoder has seen the labels of such tiles (training
-tiles of the set, of which some stand in the mosaics). All patients are cross-validated, 4 folds x 2 networks;
-intervals resample patients, the same draws for all encoders. Finished parts are reused; with ``--minutes`` it
-stops in time and writes the table of what there is.
+A cohort of mosaics as in slide_curve.py, of colorectal tissue or (``--cohort``) of lymph nodes: which share
+of the tissue is tumour (Spearman correlation), and is a lesion of 20 % of the tissue there (AUROC).
+Encoders are those whose training left the set out with all that is related; they are compared with colour,
+with chance weights, and with a positive control: all tasks, this one among them, whose encoder has seen the
+labels of such tiles (training tiles of the set, of which some stand in the mosaics). All patients are
+cross-validated, 4 folds x 2 networks; intervals resample patients, the same draws for all encoders.
+Finished parts are reused; with ``--minutes`` it stops in time and writes the table of what there is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from histonic.runs.predictions import read_predictions
 from histonic.runs.run import read_facts
 from histonic.stages.evaluate.evaluate import EVALUATORS
 
-COHORT, RESAMPLES = "colorectal_diagnosis", 2000
+RESAMPLES = 2000
 CURVE = ("contrastive", "vae", "bigan", "tasks-1", "tasks-2", "tasks-4", "tasks-all")
 Floats = npt.NDArray[np.float64]
 
@@ -44,13 +44,13 @@ def encoders(options: argparse.Namespace) -> dict[str, str]:
     for key in CURVE:
         for cell in plain.cells(options, [rows[key]]):
             path = options.scratch / "runs" / cell.key / "encoder.safetensors"
-            if COHORT in cell.away and path.is_file():
+            if options.cohort in cell.away and path.is_file():
                 found[rows[key].label if cell.row.is_supervised else f"0 tasks: {rows[key].label}"] = str(
                     path
                 )
     for cell in plain.cells(options, [rows["tasks-all"]]):
         path = options.scratch / "runs" / cell.key / "encoder.safetensors"
-        if COHORT not in cell.away and path.is_file():
+        if options.cohort not in cell.away and path.is_file():
             found.setdefault("positive control: all tasks and this one", str(path))
     return found
 
@@ -65,7 +65,7 @@ def chance(options: argparse.Namespace) -> Path:
 
 def judged(name: str, encoder: str, question: str, slides: Path, options: argparse.Namespace) -> Floats:
     """The leading metric of the patients out of fold: its value, then on resamples of them."""
-    folder = options.scratch / "slides" / question
+    folder = options.scratch / "slides" / options.cohort / question
     folder.mkdir(parents=True, exist_ok=True)
     key = "".join(letter if letter.isalnum() else "-" for letter in name)
     run = folder / key
@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--cohort", default="colorectal_diagnosis", choices=[*slide_curve.COHORTS])
     parser.add_argument("--folds", type=int, default=7, choices=[*plain.FOLDS])
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--augment", default="hed-light")
@@ -133,7 +134,7 @@ def main() -> None:
     pages = []
     for question in options.questions:
         found: dict[str, Floats] = {}
-        slides = slide_curve.make_cohort(COHORT, question, options)
+        slides = slide_curve.make_cohort(options.cohort, question, options)
         for name, encoder in encoders(options).items():
             if time.monotonic() - started > 60 * options.minutes:
                 break

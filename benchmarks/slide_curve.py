@@ -33,7 +33,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.files import write_text
 
 COHORTS: dict[str, dict[str, Any]] = {
-    "breast_mitosis": {"lesion": ("mitosis",), "background": ("non_mitosis",)},
+    "lymph_node_metastasis": {"lesion": ("tumor",), "background": ("normal",)},
     "colorectal_diagnosis": {"lesion": ("adenocarcinoma",), "background": ("healthy",)},
 }
 QUESTIONS: dict[str, dict[str, Any]] = {
@@ -132,6 +132,7 @@ def study(cohort: str, question: str, minutes: float, options: argparse.Namespac
             "target": [QUESTIONS[question]["target"]],
             "own_sets": own,
             "augments": options.augments,
+            "unsupervised": options.unsupervised,
             "compress": {"precision": "bf16"},
             "train": {
                 "aggregator": options.aggregator,
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--max-epochs", type=int, default=200, help="of the slide networks")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--augments", nargs="*", default=["morphology"])
+    parser.add_argument("--unsupervised", default="bigan", help="objective of 0 tasks")
     parser.add_argument("--minutes", type=float, default=1e6)
     parser.add_argument("--cohorts", nargs="+", default=list(COHORTS))
     parser.add_argument("--questions", nargs="+", default=list(QUESTIONS))

@@ -23,14 +23,14 @@ TASK = Task("set", "binary", ("label",), ("a", "b"))
 
 
 def copies(
-    hashes: str, split: str, labels: list[float], drop: bool = False, colours: str = ""
+    hashes: str, split: str, labels: list[float], drop: bool = False, turned: str = ""
 ) -> tuple[list[int], list[str]]:
     names = {"r": "train", "v": "val", "t": "test"}
     rows, notes = refuse_copies(
         "set",
         [f"{row}.png" for row in range(len(hashes))],
         texts(list(hashes)),
-        texts(list(colours or hashes)),
+        texts(list(turned or hashes)),
         texts([names[each] for each in split]),
         [TASK],
         {"set": np.array(labels, float)},
@@ -69,14 +69,14 @@ def test_copies_in_one_split_are_noted_only() -> None:
 
 
 def test_turned_copies_are_noted_or_dropped() -> None:
-    rows, notes = copies("abcdeef", "rtvrrrt", [0, 0, 1, 1, 0, 0, 1], colours="aabbeef")
+    rows, notes = copies("abcdeef", "rtvrrrt", [0, 0, 1, 1, 0, 0, 1], turned="aabbeef")
     assert rows == [0, 1, 2, 3, 4, 5, 6]
     assert notes == [
         "1 tiles are identical to another one of their split and label",
         "2 images are there in two splits as turned or mirrored copies, such as 0.png (train) and "
         "1.png (test); 'duplicates: drop' keeps the held-out one",
     ]
-    rows, notes = copies("abcd", "rtvr", [0, 0, 1, 1], colours="aabb", drop=True)
+    rows, notes = copies("abcd", "rtvr", [0, 0, 1, 1], turned="aabb", drop=True)
     assert rows == [1, 2] and "2 tiles dropped as copies" in notes[0]
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from histonic.data.tilesets.images import colour_hash, pixel_hash, read_image
+from histonic.data.tilesets.images import pixel_hash, read_image, turned_hash
 
 
 def colours() -> np.ndarray:
@@ -75,11 +76,31 @@ def test_hashes_tell_copies_from_turned_ones_and_from_others() -> None:
     other = colours()
     other[2, 2, 1] ^= 1
     assert (
-        pixel_hash(tile) == pixel_hash(tile.copy()) and len(pixel_hash(tile)) == len(colour_hash(tile)) == 24
+        pixel_hash(tile) == pixel_hash(tile.copy()) and len(pixel_hash(tile)) == len(turned_hash(tile)) == 24
     )
     assert len({pixel_hash(each) for each in (tile, turned, mirrored, other)}) == 4
-    assert colour_hash(tile) == colour_hash(turned) == colour_hash(mirrored) != colour_hash(other)
+    assert turned_hash(tile) == turned_hash(turned) == turned_hash(mirrored) != turned_hash(other)
     assert pixel_hash(np.zeros((4, 9, 3), np.uint8)) != pixel_hash(np.zeros((6, 6, 3), np.uint8))
+
+
+@given(
+    tile=arrays(
+        np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 5), st.just(3)), elements=st.integers(0, 1)
+    ),
+    turns=st.integers(0, 3),
+    mirrored=st.booleans(),
+    other=st.data(),
+)
+def test_the_turned_hash_is_of_the_eight_orientations_and_of_nothing_else(
+    tile: np.ndarray, turns: int, mirrored: bool, other: st.DataObject
+) -> None:
+    eight = [np.rot90(each, turn) for each in (tile, tile[:, ::-1]) for turn in range(4)]
+    assert turned_hash(eight[turns + 4 * mirrored]) == turned_hash(tile)
+    # As many pixels of each colour, elsewhere.
+    order = other.draw(st.permutations(range(tile.shape[0] * tile.shape[1])))
+    shuffled = tile.reshape(-1, 3)[np.array(order)].reshape(tile.shape)
+    same = any(each.shape == tile.shape and np.array_equal(each, shuffled) for each in eight)
+    assert (turned_hash(shuffled) == turned_hash(tile)) == same
 
 
 @pytest.mark.filterwarnings("ignore")

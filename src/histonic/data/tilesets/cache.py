@@ -23,7 +23,7 @@ from histonic.core.processes.cores import usable_cores
 from histonic.core.progress import Progress, Silent, say_detail, warn
 from histonic.core.units import MOST_OVER_SCALE
 from histonic.data.tilesets.compose import Composer, background_stamp
-from histonic.data.tilesets.images import HASH_LETTERS, UInt8Array, colour_hash, pixel_hash
+from histonic.data.tilesets.images import HASH_LETTERS, UInt8Array, pixel_hash, turned_hash
 from histonic.data.tilesets.listing import Listing, Texts
 from histonic.data.tilesets.pixels import (
     MOST_ENLARGED,
@@ -58,7 +58,7 @@ class Packed:
         tiles: uint8 ``(N, tile_px, tile_px, 3)``, mapped from the disk, not to be written to.
         kept: ``(N,)`` row of the listing that each comes from, rising.
         hashes: ``(N,)`` of the pixels as they were in the file.
-        colours: ``(N,)`` hashes that turned and mirrored copies share.
+        turned: ``(N,)`` hashes that turned and mirrored copies share.
         failures: Path and reason of each tile that could not be read.
         notes: What was done to the tiles that a reader of results should know.
         geometry: All that decides how pixels of a file become pixels of a tile.
@@ -70,7 +70,7 @@ class Packed:
     tiles: UInt8Array
     kept: npt.NDArray[np.int64]
     hashes: Texts
-    colours: Texts
+    turned: Texts
     failures: tuple[dict[str, str], ...]
     notes: tuple[str, ...]
     geometry: str
@@ -204,7 +204,7 @@ def _load(folder: Path, tile_px: int, geometry: str) -> Packed | None:
     try:
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         tiles, kept = _mapped(folder / "tiles.npy"), np.load(folder / "kept.npy")
-        hashes, colours = np.load(folder / "hashes.npy"), np.load(folder / "colours.npy")
+        hashes, turned = np.load(folder / "hashes.npy"), np.load(folder / "turned.npy")
         failures, notes = tuple(facts["failures"]), tuple(facts["notes"])
         enlarged = float(facts["enlarged"])
         wide = None
@@ -213,9 +213,9 @@ def _load(folder: Path, tile_px: int, geometry: str) -> Packed | None:
             wide = WideTiles(_mapped(folder / WIDE), sides, np.arange(len(kept)), tile_px)
     except (OSError, ValueError, EOFError, LookupError, TypeError, RecursionError):
         return None
-    whole = tiles.shape == (len(kept), tile_px, tile_px, 3) and len(hashes) == len(colours) == len(kept)
+    whole = tiles.shape == (len(kept), tile_px, tile_px, 3) and len(hashes) == len(turned) == len(kept)
     return (
-        Packed(folder, tiles, kept, hashes, colours, failures, notes, geometry, enlarged, wide)
+        Packed(folder, tiles, kept, hashes, turned, failures, notes, geometry, enlarged, wide)
         if whole and (wide is None or len(wide.tiles) == len(wide.sides) == len(kept))
         else None
     )
@@ -250,7 +250,7 @@ class _Seen:
 
     kept: list[int]
     hashes: list[str]
-    colours: list[str]
+    turned: list[str]
     fits: list[Fit]
     failures: list[dict[str, str]]
     shown: list[float]
@@ -279,7 +279,7 @@ def _decode(
                 _write_tiles(file, wide, round(room * tile_px))
             np.save(partial / "sides.npy", np.array(seen.sides, dtype=np.int64))
         np.save(partial / "kept.npy", np.array(seen.kept, dtype=np.int64))
-        for name, hashes in (("hashes", seen.hashes), ("colours", seen.colours)):
+        for name, hashes in (("hashes", seen.hashes), ("turned", seen.turned)):
             np.save(partial / f"{name}.npy", np.array(hashes, dtype=f"<U{HASH_LETTERS}"))
         notes = [*_notes(plan, seen.fits, mpp), *_little_shown(plan, seen.shown)] if seen.fits else []
         if seen.sides:
@@ -299,12 +299,12 @@ def _prepared(
             tile = listing.read(row)
             if composer is not None:
                 fit = composer.fit_of(row, tile)
-                return composer.views(row), pixel_hash(tile), colour_hash(tile), fit, 1.0
+                return composer.views(row), pixel_hash(tile), turned_hash(tile), fit, 1.0
         except (OSError, ValueError) as error:
             return " ".join(str(error).split()) or type(error).__name__
         fit = _fit(plan, tile.shape, tile_px, mpp, listing.where(row))
         shown = fit.side_px**2 / (tile.shape[0] * tile.shape[1])
-        return [bring(tile, fit)], pixel_hash(tile), colour_hash(tile), fit, shown
+        return [bring(tile, fit)], pixel_hash(tile), turned_hash(tile), fit, shown
 
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(listing.names), AT_ONCE):
@@ -316,7 +316,7 @@ def _prepared(
                 for tile in found[0]:
                     seen.kept.append(row)
                     seen.hashes.append(found[1])
-                    seen.colours.append(found[2])
+                    seen.turned.append(found[2])
                     seen.fits.append(found[3])
                     seen.shown.append(found[4])
                     yield tile

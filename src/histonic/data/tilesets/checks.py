@@ -64,7 +64,7 @@ def refuse_copies(
     name: str,
     paths: Sequence[str],
     hashes: Texts,
-    colours: Texts,
+    turned: Texts,
     split: Texts,
     tasks: Sequence[Task],
     targets: Mapping[str, FloatArray],
@@ -77,7 +77,7 @@ def refuse_copies(
         name: Of the set.
         paths: Of the tiles, for messages.
         hashes: ``(N,)`` of their pixels.
-        colours: ``(N,)`` hashes that turned and mirrored copies share.
+        turned: ``(N,)`` hashes that turned and mirrored copies share.
         split: ``(N,)`` train, val or test.
         tasks: Of the set.
         targets: Of the tasks; a missing label contradicts none.
@@ -102,7 +102,7 @@ def refuse_copies(
             found[TWO_SPLITS].append(_keep_held_out(keep, rows, split))
         else:
             again += len(rows) - 1
-    for rows in _copies(colours):
+    for rows in _copies(turned):
         if len(set(hashes[rows])) > 1 and len(set(split[rows])) > 1:
             found[TURNED].append(_keep_held_out(keep, rows, split))
     notes = [f"{again} tiles are identical to another one of their split and label"] if again else []

@@ -188,7 +188,7 @@ def _checked(
     group, paths = listing.group[kept], [listing.names[row] for row in kept]
     split, split_notes = share_out(plan.name, listing.split[kept], group, packed.hashes, tasks, read, seed)
     rows, copy_notes = refuse_copies(
-        plan.name, paths, packed.hashes, packed.colours, split, tasks, read, drop=plan.duplicates == "drop"
+        plan.name, paths, packed.hashes, packed.turned, split, tasks, read, drop=plan.duplicates == "drop"
     )
     own = {name: values[rows] for name, values in read.items()}
     split, group = split[rows], group[rows]

@@ -232,12 +232,13 @@ def _choices_completed(
 
 
 def _default_note(field: FieldInfo) -> str:
-    if field.is_required():
-        return "[required]"
-    default = field.get_default()
-    if default in (None, (), {}):
-        return ""
-    return f"[default: {', '.join(map(str, default)) if isinstance(default, tuple) else default}]"
+    told = ["required"] if field.is_required() else []
+    default = None if field.is_required() else field.get_default()
+    if default not in (None, (), {}):
+        told = [f"default: {', '.join(map(str, default)) if isinstance(default, tuple) else default}"]
+    if _is_many(field) or _is_mapping(field):
+        told.append("several: give it again for each")
+    return f"[{'; '.join(told)}]" if told else ""
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -31,10 +31,10 @@ class RectangleStudySettings(Settings):
         default=16, ge=16, le=512, description="Side of a digit and of the encoders' tiles; the paper's: 9."
     )
     density: float = Field(
-        default=0.5, gt=0, le=1, description="Share of the places that hold a digit; the paper's: 0.162."
+        default=0.7, gt=0, le=1, description="Share of the places that hold a digit; the paper's: 0.162."
     )
     least_side: float = Field(
-        default=0.1,
+        default=0.3,
         gt=0,
         le=0.5,
         description="Least long side of a rectangle, by the image; the paper's: 0.01.",
@@ -42,16 +42,16 @@ class RectangleStudySettings(Settings):
     classes: int = Field(
         default=4, ge=2, le=10, description="Digits that a rectangle can hold; the paper's: 10."
     )
-    train: int = Field(default=240, ge=10, le=10_000_000, description="Training images; the paper's: 16,875.")
-    val: int = Field(default=60, ge=4, le=10_000_000, description="Validation images.")
-    test: int = Field(default=120, ge=4, le=10_000_000, description="Test images; the paper's: 25,000.")
+    train: int = Field(default=2000, ge=10, le=10_000_000, description="Training images; the paper's: 16,875.")
+    val: int = Field(default=200, ge=4, le=10_000_000, description="Validation images.")
+    test: int = Field(default=400, ge=4, le=10_000_000, description="Test images; the paper's: 25,000.")
     encoder_images: int = Field(
-        default=40,
+        default=80,
         ge=4,
         le=1_000_000,
         description="Further images that give tiles for the encoders; 30 % validate.",
     )
-    tiles: int = Field(default=4000, ge=50, le=10_000_000, description="Tiles for the encoders.")
+    tiles: int = Field(default=8000, ge=50, le=10_000_000, description="Tiles for the encoders.")
     objectives: tuple[Objective, ...] = Field(
         default=("multitask", "contrastive", "vae", "bigan"),
         min_length=1,
@@ -72,8 +72,8 @@ class RectangleStudySettings(Settings):
         default="morphology",
         description="Augmentation of the contrastive methods; others see tiles as they are.",
     )
-    encoder_epochs: int = Field(default=6, ge=1, le=1_000_000, description="Epochs of an encoder, at most.")
-    encoder_steps: int = Field(default=25, ge=1, le=1_000_000, description="Steps in an epoch of an encoder.")
+    encoder_epochs: int = Field(default=12, ge=1, le=1_000_000, description="Epochs of an encoder, at most.")
+    encoder_steps: int = Field(default=50, ge=1, le=1_000_000, description="Steps in an epoch of an encoder.")
     aggregator: str = Field(default="convnet", description="Network on the maps; the paper's: convnet.")
     max_epochs: int = Field(default=40, ge=1, le=1_000_000, description="Epochs on the maps, at most.")
     explained: int = Field(

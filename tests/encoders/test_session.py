@@ -114,6 +114,13 @@ def test_other_code_of_the_same_name_does_not_read_the_file(name: str, tmp_path:
         (lambda given: beside_a_huge_column(len(given)), "a second time it gave other"),
         (lambda given: np.random.default_rng().normal(size=(len(given), 3)), "a second time it gave other"),
         (lambda given: torch.nn.functional.dropout(torch.ones(len(given), 9)), "a second time it gave other"),
+        (lambda given: np.zeros((len(given), 3)), "one code for all tiles"),
+        (
+            lambda given: [[0 // int(tile.std())] for tile in given],
+            "On tiles of plain colours it failed: Zero",
+        ),
+        (lambda given: 1 + given.mean((1, 2)) / 255**2.5, "in the half precision"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(3072, 4), nn.Threshold(9, 0)), "one code for all tiles"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -121,6 +128,19 @@ def test_slips_are_named_when_it_is_registered(name: str, network: Any, found: s
     with pytest.raises(EncoderError, match=found):
         register_encoder(name, network, tile_px=32)
     assert name not in ENCODERS
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda given: (given.mean((1, 2)) > 200) * 1.0,
+        lambda given: (np.ptp(given, (1, 2)) == 0) * 1.0,
+        lambda given: np.abs(np.diff(given.mean(1), axis=1)).max(1) > 50,
+    ],
+    ids=["white", "plain", "border"],
+)
+def test_an_encoder_of_what_noise_does_not_show_is_taken(name: str, network: Any) -> None:
+    assert register_encoder(name, network, tile_px=32).code_size == 3
 
 
 def test_codes_of_another_size_are_refused(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -174,6 +175,33 @@ def test_slips_are_named_when_it_is_registered(name: str, member: type[nn.Module
     with pytest.raises(SettingsError, match=found):
         register_aggregator(name)(member)
     assert name not in AGGREGATORS
+
+
+class OfTissue(Middle):
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return (codes * mask[:, None]).sum((2, 3)) / mask.sum((1, 2)).clamp(min=1)[:, None]
+
+
+class Asleep(Learned):
+    """Its last layer begins with zeros, as of networks whose branches are to begin as nothing."""
+
+    def __init__(self, code_size: int, crop_cells: int) -> None:
+        super().__init__(code_size, crop_cells)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+
+@pytest.mark.parametrize(("member", "warned"), [(Middle, 1), (Learned, 1), (OfTissue, 0), (Asleep, 0)])
+def test_one_that_does_not_look_at_the_mask_is_taken_with_a_word(
+    name: str, member: type[nn.Module], warned: int
+) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert register_aggregator(name)(member) is member
+    assert len(said) == warned
+    for each in said:
+        assert name in str(each.message) and "the same whatever the mask" in str(each.message)
+        assert each.filename == __file__, "the line that registers is shown"
 
 
 class Other(Middle):

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from histonic.nn.agreement import differs
 
 TRIED = 2
 """Tiles on which an encoder is tried as it is registered."""
+PLAIN = ((255, 255, 255), (0, 0, 0), (230, 150, 190), (90, 50, 130))
+"""Colours of more tiles, for one whose codes of noise are all the same: white, black, pink and purple."""
 
 
 class SessionEncoder:
@@ -127,6 +130,23 @@ class SessionEncoderClass:
         return made
 
 
+def _failed(asked: str, given: str, error: Exception) -> EncoderError:
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    return EncoderError(asked, f"On {given} it failed: {told}", "Correct the network or function.")
+
+
+def _is_constant(made: SessionEncoder, codes: npt.NDArray[np.float32], tile_px: int) -> bool:
+    """Whether codes of noise are all the same, and tiles of plain colours have no other."""
+    with np.errstate(over="ignore"):
+        halves = codes.astype(np.float16)
+        if (halves != halves[0]).any():
+            return False
+        is_left = (np.arange(tile_px) < tile_px // 2)[:, None]
+        plain = [np.full((tile_px, tile_px, 3), colour, np.uint8) for colour in PLAIN]
+        tiles = [*plain, *(np.where(is_left, one, other) for one, other in pairwise(plain))]
+        return bool((made._codes(np.stack(tiles)).astype(np.float16) == halves[0]).all())
+
+
 def _hash_of(network: Any) -> str:
     """Hash of code: of a network that of all modules in it, and of how they are put together."""
     if not isinstance(network, nn.Module):
@@ -163,7 +183,7 @@ def register_encoder(
         What is known of it, with the code size that it showed.
 
     Raises:
-        EncoderError: It gives no codes for tiles, or others for the same tile.
+        EncoderError: It gives no codes for tiles, others for the same tile, or one code for all.
         SettingsError: The name is taken or cannot be used.
 
     Example:
@@ -180,10 +200,7 @@ def register_encoder(
     try:
         codes, again, alone = (made._codes(given.copy()) for given in (tiles, tiles, tiles[:1]))
     except Exception as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        raise EncoderError(
-            asked, f"On two tiles of {tile_px} px it failed: {told}", "Correct the network or function."
-        ) from error
+        raise _failed(asked, f"two tiles of {tile_px} px", error) from error
     if codes.ndim != 2 or len(codes) != TRIED or not np.isfinite(codes).all():
         finite = "" if np.isfinite(codes).all() else " with values that are not finite"
         raise EncoderError(
@@ -205,6 +222,18 @@ def register_encoder(
             f"For {when} it gave other codes.",
             "A code has to hang on its tile alone: take out what is random, and what is computed over "
             "all tiles of a batch.",
+        )
+    try:
+        is_constant = _is_constant(made, codes, tile_px)
+    except Exception as error:
+        raise _failed(asked, "tiles of plain colours", error) from error
+    if is_constant:
+        raise EncoderError(
+            asked,
+            f"It has one code for all tiles: those of noise, bright and dark, and of {len(PLAIN)} plain "
+            "colours are the same in the half precision that maps keep.",
+            "Look for numbers that are cut off or rounded to nothing, a layer of zeros, tiles that are "
+            "scaled twice, or a function that does not look at what it is given.",
         )
     if not isinstance(network, nn.Module):
         # What a function reaches (a network, a number of the session) shows in what it gives alone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ import torch
 from histonic.aggregators.registry import AGGREGATORS
 from histonic.core.errors import SettingsError
 from histonic.core.registry import code_hash
-from histonic.nn.agreement import differs
+from histonic.nn.agreement import differs, same_again
 
 A = TypeVar("A", bound=Callable[..., Any])
 CODE_SIZE, CROP_CELLS, MAPS = 6, 24, 2
@@ -27,7 +28,8 @@ def register_aggregator(name: str) -> Callable[[A], A]:
     maps now. Other processes know nothing of it: ``workers`` and ``devices`` above 1 are refused, and who
     reads the run's bundle in another session, or by the command line, has to register it there, too: the
     same one, for a bundle refuses a class of this name with other code. For more, put the class into a
-    package with the entry point ``histonic.aggregators``.
+    package with the entry point ``histonic.aggregators``. One that gives the same whatever the mask is taken
+    with a warning: cells without tissue are codes of zeros to it.
 
     Args:
         name: What it is called; a name of this session is replaced.
@@ -49,8 +51,10 @@ def register_aggregator(name: str) -> Callable[[A], A]:
     """
 
     def register(member: A) -> A:
-        _try(name, member)
+        word = _try(name, member)
         AGGREGATORS.register(name, member)
+        if word:
+            warnings.warn(word, stacklevel=2)
         return member
 
     return register
@@ -65,11 +69,18 @@ def code_of_session(names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _try(name: str, member: Callable[..., Any]) -> None:
-    """Whether it does what an aggregator does; those that want more than codes are tried in training."""
+def _try(name: str, member: Callable[..., Any]) -> str:
+    """Whether it does what an aggregator does; those that want more than codes are tried in training.
+
+    Returns:
+        A word of warning; empty where there is none.
+
+    Raises:
+        SettingsError: It does not.
+    """
     asked = f"Register the aggregator {name!r}."
     if getattr(member, "wants", ()):
-        return
+        return ""
     # Whatever the session has switched off: what is tried here is how it learns.
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(0)
@@ -83,8 +94,10 @@ def _try(name: str, member: Callable[..., Any]) -> None:
             learned, tried = vectors.requires_grad, []
             with torch.no_grad():
                 network.eval()
-                for count in (MAPS, MAPS, 1):
-                    vectors = network(codes[:count], mask[:count])
+                # The last: the same codes with a third of the tissue taken out of the mask alone.
+                less = mask * (torch.arange(CROP_CELLS) % 3 > 0)
+                for count, own in ((MAPS, mask), (MAPS, mask), (1, mask), (MAPS, less)):
+                    vectors = network(codes[:count], own[:count])
                     _require_vectors(asked, network, vectors, count, " in evaluation mode")
                     tried.append(vectors.float().cpu().numpy())
         except SettingsError:
@@ -103,7 +116,7 @@ def _try(name: str, member: Callable[..., Any]) -> None:
             "Its weights learn nothing: what it gives is cut off from them.",
             "Leave out detach(), no_grad() and NumPy on the way from codes to vectors.",
         )
-    together, again, alone = tried
+    together, again, alone, masked = tried
     if not all(np.isfinite(each).all() for each in tried):
         raise SettingsError(asked, "It gave numbers that are not finite.", "Look for 0/0 and log(0) in it.")
     if when := differs(together, again, alone, "map"):
@@ -113,6 +126,15 @@ def _try(name: str, member: Callable[..., Any]) -> None:
             "A vector has to hang on its map alone: take out what is random, and what is computed over "
             "all maps of a batch.",
         )
+    # One whose last layer begins with zeros gives the same for all maps, and says nothing of the mask.
+    if same_again(together, masked) and not same_again(together[:1], together[1:]):
+        return (
+            f"The aggregator {name!r} gives the same whatever the mask: to it cells without tissue are codes "
+            "of zeros, and slides differ by how much glass they show. Leave out the cells where mask is 0, "
+            "as in (codes * mask[:, None]).sum((2, 3)) / mask.sum((1, 2)).clamp(min=1)[:, None]; if zeros "
+            "are what it should see there, nothing is to do."
+        )
+    return ""
 
 
 def _require_vectors(asked: str, network: Any, vectors: Any, count: int, mode: str = "") -> None:

@@ -113,7 +113,9 @@ def spoil(folder: Path, number: int, fault: str) -> None:
         elif fault == "lattice":
             coords[0, 0] += 50
         elif fault == "tile":
-            coords.attrs["patch_size"], coords.attrs["patch_size_level0"] = 448, 448
+            coords.attrs["patch_size"], coords.attrs["target_magnification"] = 448, 40
+        elif fault == "twice":
+            coords.attrs["target_magnification"] = 10
         elif fault == "empty":
             told = dict(coords.attrs)
             features = features[:0]
@@ -128,6 +130,7 @@ FAULTS = {
     "nan": "NaN", "inf": "NaN or infinity", "large": "7e+04", "rows": "rows of features",
     "size": "8 numbers", "overlap": "overlap", "lattice": "no one lattice", "tile": "448 px",
     "empty": "no tile", "zeros": "nothing but zeros", "same": "the same numbers", "absent": "has no 'coords'",
+    "twice": "224 px at 10x are 896 px",
 }  # fmt: skip
 
 

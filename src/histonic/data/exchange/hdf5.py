@@ -14,6 +14,8 @@ import numpy as np
 from histonic.core.units import WH
 from histonic.data.exchange.tile_features import Floats, Matrix, unreadable
 
+NEAR = 0.02
+"""By how much downsamples that are meant to be the same may differ: levels have whole pixels."""
 ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError)
 """What h5py raises on damaged files."""
 
@@ -99,6 +101,43 @@ def positive(values: Mapping[str, Any], name: str, slide_id: str, path: Path) ->
     if not 0 < number < float("inf"):
         raise unreadable(slide_id, path, f"Its attribute {name!r} is {value!r}.")
     return number
+
+
+def level_downsample(values: Mapping[str, Any], slide_id: str, path: Path) -> float:
+    """By how much the level of CLAM's patches is smaller than level 0, in whose pixels they lie.
+
+    Raises:
+        SlideError: It is a level above 0 and the file does not say, or its attributes contradict each other.
+    """
+    level, told = values.get("patch_level"), values.get("downsample")
+    sides = told if isinstance(told, list) else [told]
+    downs = [positive({"downsample": each}, "downsample", slide_id, path) for each in sides]
+    try:
+        number = 0.0 if level is None else float(level)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not (number >= 0 and number.is_integer()):
+        raise unreadable(slide_id, path, f"Its attribute 'patch_level' is {level!r}.")
+    known = [each for each in downs if each is not None]
+    if not known and number:
+        raise unreadable(
+            slide_id,
+            path,
+            f"Its patches are of level {number:g}, and it does not say how much smaller that is.",
+            "Write that beside 'patch_level' as the attribute 'downsample', such as 4.0, or make it anew.",
+        )
+    is_square = len(known) in (0, len(downs)) and max(known, default=1) <= (1 + NEAR) * min(known, default=1)
+    is_other = level is not None and bool(known) and (number > 0) != (known[0] > 1 + NEAR)
+    if not is_square or is_other:
+        at = "" if level is None else f"'patch_level' is {number:g}, "
+        raise unreadable(
+            slide_id,
+            path,
+            f"Its attributes contradict each other: {at}'downsample' is {told!r}.",
+            "Patches of level 0 have the downsample 1, those of other levels a larger one, the same for "
+            "width and height: correct them, or make the file anew.",
+        )
+    return known[0] if known else 1.0
 
 
 def size_of(width: float | None, height: float | None) -> WH | None:

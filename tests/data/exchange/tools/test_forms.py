@@ -231,3 +231,83 @@ def test_trident_without_the_side_at_level_0_is_read_by_its_magnifications(
     form, found = find_slides(asked)
     assert form.name == "trident" and len(found) == len(slides)
     assert {form.read(each, asked).side for each in found} == {side}
+
+
+def attributes(folder: Path, **values: Any) -> None:
+    """Change attributes of the positions in all files of a folder; None takes one away."""
+    for path in folder.rglob("*.h5"):
+        with h5py.File(path, "a") as opened:
+            for name, value in values.items():
+                if value is None:
+                    opened["coords"].attrs.pop(name, None)
+                else:
+                    opened["coords"].attrs[name] = value
+
+
+LEVELS = [
+    ({"downsample": None}, "level 1, and it does not say how much smaller that is"),
+    ({"downsample": (1.0, 1.0)}, r"'patch_level' is 1, 'downsample' is \[1.0, 1.0\]"),
+    ({"patch_level": 0}, "'patch_level' is 0, 'downsample' is"),
+    ({"downsample": (2.0, 4.0)}, "contradict each other"),
+    ({"downsample": (2.0, 0.0)}, "'downsample' is 0.0"),
+    ({"downsample": "x"}, "'downsample' is 'x'"),
+    ({"patch_level": "x"}, "'patch_level' is 'x'"),
+    ({"patch_level": 0.5}, "'patch_level' is 0.5"),
+]
+
+
+@pytest.mark.parametrize(("values", "words"), LEVELS)
+def test_clam_patches_of_a_level_nobody_can_place_are_refused(
+    values: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    folder = write_clam(tmp_path, cohort(1))
+    attributes(folder / "patches", **values)
+    form, (found,) = find_slides(request(folder, features="x"))
+    with pytest.raises(SlideError, match=words) as raised:
+        form.read(found, request(folder, features="x"))
+    assert "'s0'" in raised.value.asked
+
+
+@pytest.mark.parametrize(
+    "values", [{"downsample": 2.0}, {"downsample": (2.0, 2.01)}, {"patch_level": None}], ids=str
+)
+def test_clam_patches_of_a_level_are_as_large_as_on_level_0(values: dict[str, Any], tmp_path: Path) -> None:
+    folder = write_clam(tmp_path, cohort(1))
+    attributes(folder / "patches", **values)
+    form, (found,) = find_slides(request(folder, features="x"))
+    features = form.read(found, request(folder, features="x"))
+    assert (features.side, features.step, features.tile_px) == (448, 448, 224)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"patch_size_level0": 224}, "448 px of level 0 .40x., but its tiles are said to be 224 px"),
+        ({"target_magnification": 10}, "224 px at 10x are 896 px"),
+        ({"patch_size": 256, "level0_magnification": 80}, "256 px at 20x are 1024 px"),
+        (
+            {"patch_size_level0": None, "level0_magnification": None, "patch_level": 1},
+            "level 1, and it does not say",
+        ),
+        (
+            {"patch_size_level0": None, "patch_level": 2, "downsample": 4.0},
+            "448 px of level 0 .40x., but its tiles are said to be 896 px",
+        ),
+    ],
+)
+def test_trident_that_contradicts_itself_is_refused(
+    values: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    folder = write_trident(tmp_path, cohort(1))
+    attributes(folder, **values)
+    form, (found,) = find_slides(request(folder))
+    with pytest.raises(SlideError, match=words) as raised:
+        form.read(found, request(folder))
+    assert "'s0'" in raised.value.asked
+
+
+def test_the_side_that_trident_says_may_be_that_of_the_microns(tmp_path: Path) -> None:
+    folder = write_trident(tmp_path, cohort(1))
+    attributes(folder, patch_size_level0=455)  # 224 px at 0.5 of a scanner of 0.2462, sold as 40x
+    form, (found,) = find_slides(request(folder))
+    assert form.read(found, request(folder)).side == 455

@@ -13,7 +13,15 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError
 from histonic.core.files import replacing_file
 from histonic.data.exchange.carried import KEY, carried_text, read_carried
-from histonic.data.exchange.hdf5 import matrix_in, opened, plain, positions, positive, size_of
+from histonic.data.exchange.hdf5 import (
+    level_downsample,
+    matrix_in,
+    opened,
+    plain,
+    positions,
+    positive,
+    size_of,
+)
 from histonic.data.exchange.lattice import least_step
 from histonic.data.exchange.tile_features import (
     Form,
@@ -94,13 +102,11 @@ def read(found: Found, request: Request) -> TileFeatures:
             )
         matrix = matrix_in(path, slide_id, "features")
     # Older versions wrote the downsampling of a level beside that of the patches.
-    down = told.get("downsample") or [1.0]
-    scale = float(down[0] if isinstance(down, list) else down)
-    scale *= positive(told, "custom_downsample", slide_id, path) or 1.0
+    own = level_downsample(told, slide_id, path)
+    scale = own * (positive(told, "custom_downsample", slide_id, path) or 1.0)
     stated_px = positive(told, "patch_size", slide_id, path)
     tile_px = request.tile_px if stated_px is None else round(stated_px)
     level = told.get("level_dim") or [None, None]
-    own = float(down[0] if isinstance(down, list) else down)
     step = least_step(xy) if len(xy) else None
     return TileFeatures(
         slide_id=slide_id,

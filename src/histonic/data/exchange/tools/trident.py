@@ -12,7 +12,16 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError
 from histonic.core.files import replacing_file
 from histonic.data.exchange.carried import KEY, carried_text, read_carried
-from histonic.data.exchange.hdf5 import hold, matrix_in, opened, plain, positions, positive, size_of
+from histonic.data.exchange.hdf5 import (
+    hold,
+    level_downsample,
+    matrix_in,
+    opened,
+    plain,
+    positions,
+    positive,
+    size_of,
+)
 from histonic.data.exchange.tile_features import (
     Form,
     Found,
@@ -30,6 +39,8 @@ PREFIX = "features_"
 COORDS_ENDING = "_patches.h5"
 UNSIDED = ("patch_size", "level0_magnification", "target_magnification")
 """Attributes that say the side at level 0 where ``patch_size_level0`` is absent."""
+MAGNIFICATION_TOLERANCE = 0.15
+"""Of a side at level 0: magnifications are microns per pixel, rounded to what lenses are sold as."""
 
 
 def find(request: Request) -> list[Found]:
@@ -109,10 +120,10 @@ def read(found: Found, request: Request) -> TileFeatures:
     elif side is None and tile_px is not None:
         # Before it had coordinates of its own it took CLAM's.
         custom = number("custom_downsample") or 1.0
-        down = told.get("downsample") or [1.0]
-        side = tile_px * custom * float(down[0] if isinstance(down, list) else down)
+        side = tile_px * custom * level_downsample(told, slide_id, path)
         in_pieces = True
         tile_px = round(tile_px)
+    _require_one_side(found, tile_px, side, own_magnification, target)
     overlap = float(told.get("overlap") or 0)
     step = None if side is None or tile_px is None else side * (tile_px - overlap) / tile_px
     return TileFeatures(
@@ -131,6 +142,23 @@ def read(found: Found, request: Request) -> TileFeatures:
         in_pieces=in_pieces,
         carried=carried,
     )
+
+
+def _require_one_side(
+    found: Found, tile_px: float | None, side: float | None, own: float | None, target: float | None
+) -> None:
+    """Refuse a side at level 0 that is not the one of the magnifications: one of them is wrong."""
+    if side is None or tile_px is None or own is None or target is None:
+        return
+    wanted = tile_px * own / target
+    if abs(side - wanted) > 1 + MAGNIFICATION_TOLERANCE * wanted:
+        raise unreadable(
+            found.slide_id,
+            found.path,
+            f"Its attributes contradict each other: {tile_px:g} px at {target:g}x are {wanted:g} px of "
+            f"level 0 ({own:g}x), but its tiles are said to be {side:g} px wide there.",
+            "Correct 'patch_size', 'patch_size_level0' or the magnifications, or make the file anew.",
+        )
 
 
 FORM = Form("trident", "TRIDENT", find, read)

@@ -37,6 +37,7 @@ def test_parse_target(text, request_):
     [
         (":binary", "empty"),
         ("grade:ordnal", "ordnal"),
+        ("Grade: WHO", "colon in its name: NAME::COLUMN, or rename"),
         ("os:survival:months", "2 needed"),
         ("os:survival:entry,exit,dead", "left truncation.*os:survival:exit,dead with --columns entry=none"),
         ("grade:binary:a,b", "1 needed"),

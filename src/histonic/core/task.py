@@ -196,6 +196,17 @@ _TODO = (
 )
 
 
+def column_target(column: str, kind: str = "") -> str:
+    """How a column is asked for; one with a colon or slash in its name needs another name for its target.
+
+    Example:
+        >>> column_target("grade"), column_target("grade", "ordinal"), column_target("Grade: WHO")
+        ('grade', 'grade:ordinal', 'Grade_ WHO::Grade: WHO')
+    """
+    name = re.sub(r"[:/\\<]+", "_", column).strip()
+    return f"{name}:{kind}:{column}" if name != column else f"{name}:{kind}" if kind else name
+
+
 def parse_target(text: str) -> TargetRequest:
     """Read ``NAME[:KIND[:COLUMNS[:CLASSES]]]``.
 
@@ -226,7 +237,11 @@ def parse_target(text: str) -> TargetRequest:
     if not name.isprintable():
         raise SettingsError(asked, "The name holds a character that cannot be printed.", _TODO)
     if kind and kind not in TASK_KINDS:
-        raise SettingsError(asked, f"The kind {kind!r} is not one of {', '.join(TASK_KINDS)}.", _TODO)
+        raise SettingsError(
+            asked,
+            f"The kind {kind!r} is not one of {', '.join(TASK_KINDS)}.",
+            f"{_TODO} A column with a colon in its name: NAME::COLUMN, or rename it.",
+        )
     columns_text, order, positive = _split_classes(asked, kind, rest)
     columns = tuple(part.strip() for part in columns_text.split(",") if part.strip())
     inferred: TaskKind | None = "ordinal" if order else "binary" if positive else None

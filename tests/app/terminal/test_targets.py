@@ -32,6 +32,27 @@ def test_columns_are_offered_with_what_is_in_them(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_with_colons_are_offered_as_they_can_be_asked_for(tmp_path: Path) -> None:
+    head = 'patient_id,slide_id,Grade: WHO,score:regression,"age, years",stage:A,M/S,os:os_months,os:os_event'
+    rows = (f"P{n},s{n},G{n % 3 + 1},{n * 1.5},{n * 1.1},{n % 4},{n % 2}x,{n},{n % 2}" for n in range(30))
+    (tmp_path / "l.csv").write_text("\n".join([head, *rows]))
+    table = read_labels(tmp_path / "l.csv")
+    lines = list(target_lines(table))
+    assert lines == [
+        "--target 'Grade_ WHO::Grade: WHO'  (3 classes: G1, G2, G3)",
+        "--target score_regression::score:regression  (a number, in 30 rows)",
+        "--target 'age, years'  (a number, in 30 rows)",
+        "--target stage_A:ordinal:stage:A  (4 numbers; or stage_A:multiclass:stage:A, "
+        "stage_A:regression:stage:A)",
+        "--target M_S::M/S  (2 classes: 0x, 1x)",
+        "--target os_os_months::os:os_months  (a number, in 30 rows)",
+        "--target os_os_event::os:os_event  (2 classes: 0, 1)",
+    ]
+    for line in lines:
+        asked = parse_target(line.removeprefix("--target ").partition("  (")[0].strip("'"))
+        assert len(read_target(table, asked).values) == 30 and not set(asked.name) & set(":/")
+
+
 @pytest.mark.parametrize("command", ["train", "audit"])
 def test_a_command_without_a_target_offers_them(command: str, tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text(TABLE)

@@ -91,6 +91,20 @@ def test_unknown_column_names_the_nearest(tmp_path):
         read_target(table, parse_target("y:binary:Grades"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ("score:regression", "write 'score_regression::score:regression', or rename it"),
+        ("g:ordinal:Grade: WHO:low<high", "Rename the column 'Grade: WHO'"),
+    ],
+)
+def test_a_column_with_a_colon_is_told_how_to_be_asked_for(tmp_path, asked, words):
+    table = make_table(tmp_path, **{"score:regression": ["1.5", "2.5"], "Grade: WHO": ["low", "high"]})
+    with pytest.raises(TableError, match=words):
+        read_target(table, parse_target(asked))
+    assert read_target(table, parse_target("g::Grade: WHO")).kind == "binary"
+
+
 @pytest.mark.parametrize("column", ["censorship", "Censored", "os_censor", "cens"])
 def test_censor_named_column_is_refused_unless_inverted(tmp_path, column):
     table = make_table(tmp_path, months=["5", "6"], **{column: ["1", "0"]})

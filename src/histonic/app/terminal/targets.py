@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from histonic.core.errors import TableError
+from histonic.core.errors import SettingsError, TableError
 from histonic.core.settings import make_settings
-from histonic.core.task import parse_target
+from histonic.core.task import column_target, parse_target
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.label_table import LabelTable, read_labels
 from histonic.data.tables.numbers import are_numbers
@@ -57,7 +57,7 @@ def target_lines(table: LabelTable) -> Iterator[str]:
     Yields:
         Such as ``--target grade  (3 classes: G1, G2, G3)``.
     """
-    left = [name for name in table.label_columns if ":" not in name]
+    left = list(table.label_columns)
     for name, columns in _survival(table, left):
         yield f"--target {shlex.quote(name)}  (survival: {list_names(columns)})"
         left = [each for each in left if each not in columns]
@@ -67,14 +67,18 @@ def target_lines(table: LabelTable) -> Iterator[str]:
         if len(cells) < 2 or (are_words and len(cells) == len(table.frame)):
             continue  # says nothing, or names the rows
         try:
-            found = read_target(table, parse_target(column))
+            found = read_target(table, parse_target(column_target(column)))
+        except SettingsError:  # no name for a target
+            continue
         except TableError:
             if are_words:
                 continue
-            name = shlex.quote(column)
-            yield f"--target {name}:ordinal  ({len(cells)} numbers; or {name}:multiclass, {name}:regression)"
+            first, *others = (
+                shlex.quote(column_target(column, kind)) for kind in ("ordinal", "multiclass", "regression")
+            )
+            yield f"--target {first}  ({len(cells)} numbers; or {', '.join(others)})"
         else:
-            yield f"--target {shlex.quote(column)}  ({_words(found)})"
+            yield f"--target {shlex.quote(column_target(column))}  ({_words(found)})"
 
 
 def _survival(table: LabelTable, columns: list[str]) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -89,6 +93,8 @@ def _survival(table: LabelTable, columns: list[str]) -> Iterator[tuple[str, tupl
     for name in [*stems, "overall_survival"]:
         try:
             found = survival_pair(table, parse_target(name)) if name and name not in columns else None
+        except SettingsError:
+            continue
         except TableError:  # several would do
             continue
         if found is not None:

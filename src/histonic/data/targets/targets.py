@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.core.task import EventCodes, TargetRequest, Task, TaskKind
+from histonic.core.task import EventCodes, TargetRequest, Task, TaskKind, column_target
 from histonic.data.tables.issues import Issue, list_examples, list_names, suggest
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.numbers import are_numbers
@@ -193,6 +193,11 @@ def _require_column(table: LabelTable, request: TargetRequest, column: str) -> N
     if absent:
         found, todo = table.text.no_column(absent[0])
         near = suggest(absent[0], table.label_columns)
+        meant = next((each for each in table.label_columns if each.startswith(f"{absent[0]}:")), "")
+        if meant and request.order:
+            near = f"Rename the column {meant!r}: what follows its colon is taken for classes in their order."
+        elif meant:
+            near = f"For the column {meant!r} write {column_target(meant)!r}, or rename it."
         if "<" in absent[0]:
             near = f"To give the order of the classes, write {request.name}:ordinal:COLUMN:LOW<MID<HIGH."
         raise TableError(

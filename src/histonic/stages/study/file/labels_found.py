@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from histonic.core.errors import HistonicError, TableError
-from histonic.core.task import EventMeaning, TargetRequest, Task, parse_target
+from histonic.core.task import EventMeaning, TargetRequest, Task, column_target, parse_target
 from histonic.data.tables.files import read_table
 from histonic.data.tables.formats.excel import read_workbook
 from histonic.data.tables.issues import list_names
@@ -223,11 +223,10 @@ def _of_column(table: LabelTable, column: str, used: Sequence[str], meant: Event
     cells = given_cells(table, column)
     if not cells or sum(map(is_date, cells.values())) > 0.5 * len(cells):
         return None
-    name = re.sub(r"[:/\\,<]+", "_", column).strip()
     doubtful = None
     for kind in ("", "ordinal", "regression"):
         # Without a kind, few different numbers may be grades or amounts.
-        text = column if name == column and not kind else f"{name}:{kind}:{column}"
+        text = column_target(column, kind)
         try:
             request = parse_target(text)
         except HistonicError:

@@ -114,6 +114,7 @@ def test_other_code_of_the_same_name_does_not_read_the_file(name: str, tmp_path:
         (lambda given: beside_a_huge_column(len(given)), "a second time it gave other"),
         (lambda given: np.random.default_rng().normal(size=(len(given), 3)), "a second time it gave other"),
         (lambda given: torch.nn.functional.dropout(torch.ones(len(given), 9)), "a second time it gave other"),
+        (lambda given: np.ma.masked_less(given.mean((1, 2)), 99), "values that are not finite"),
         (lambda given: np.zeros((len(given), 3)), "one code for all tiles"),
         (
             lambda given: [[0 // int(tile.std())] for tile in given],

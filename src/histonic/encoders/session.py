@@ -80,7 +80,10 @@ class SessionEncoder:
 
     def _codes(self, tiles: UInt8Tiles) -> npt.NDArray[np.float32]:
         if not isinstance(self.network, nn.Module):
-            return np.asarray(self.network(tiles), np.float32)
+            given = self.network(tiles)
+            if isinstance(given, np.ma.MaskedArray):
+                given = np.ma.filled(given.astype(np.float32), np.nan)  # missing, and refused as such
+            return np.asarray(given, np.float32)
         kind = torch.device(self.device).type
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
             scaled = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device).permute(0, 3, 1, 2) / 255.0

@@ -16,6 +16,18 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 
+def as_floats(values: npt.ArrayLike) -> FloatArray:
+    """Numbers as floats; those that an array of :mod:`numpy.ma` masks are missing, NaN.
+
+    Example:
+        >>> as_floats(np.ma.array([1, 2, 3], mask=[False, True, False])).tolist()
+        [1.0, nan, 3.0]
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    return np.asarray(values, dtype=np.float64)
+
+
 def as_counts(counts: npt.ArrayLike | None, n: int) -> FloatArray:
     """Counts as floats, or ones for the patients as they are.
 

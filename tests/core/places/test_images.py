@@ -92,6 +92,13 @@ def test_a_mapping_holds_no_paths() -> None:
         given({"a": "a.svs"})
 
 
+@pytest.mark.parametrize(("name", "other"), [("a/b", "a_b"), ("/data/a.svs", "_data_a.svs"), ("a\\b", "a_b")])
+def test_a_name_with_a_slash_is_refused(name: str, other: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        given({"x": IMAGE, name: IMAGE})
+    assert f"the name {name!r} holds a slash" in str(raised.value) and repr(other) in str(raised.value)
+
+
 def test_a_view_has_its_own_resolution() -> None:
     slide = ArraySlide(IMAGE, name="field")
     view = HeldSlide(slide, name="a").opened(None, 0.5)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from histonic.core.errors import TableError
+from histonic.core.places.frames import FrameTable
 from histonic.core.task import parse_target
 from histonic.data.tables.label_table import read_labels
 from histonic.data.targets.cells import given_cells, read_numbers
@@ -32,6 +35,31 @@ def test_days_with_separators_of_thousands_are_never_read_as_decimals(tmp_path, 
     cohort = build_cohort(read_labels(file, decimal=decimal), [parse_target(OS)], slides)
     times_read = {patient.patient_id: patient.targets["os"][0] for patient in cohort.patients}
     assert times_read == {f"P{k}": k * 230 + 100 for k in range(12)}
+
+
+@pytest.mark.parametrize("target", ["days", "days:regression", "os:survival:days,dead"])
+@pytest.mark.parametrize("form", ["frame", "file"])
+@pytest.mark.parametrize("kinds", [2, 4, 30])
+def test_lengths_of_time_are_told_what_to_give(tmp_path, target, form, kinds):
+    table = pd.DataFrame({"patient_id": [f"P{k}" for k in range(30)], "dead": [k % 2 for k in range(30)]})
+    table["days"] = pd.to_timedelta([k % kinds * 10 + 5 for k in range(30)], "D")
+    table.to_csv(tmp_path / "a.csv", index=False)
+    labels = read_labels(tmp_path / "a.csv" if form == "file" else FrameTable(table))
+    with pytest.raises(TableError, match="give numbers of one unit, such as days"):
+        build_cohort(labels, [parse_target(target)], list(table["patient_id"]))
+    table["days"] = table["days"] / pd.Timedelta(days=1)
+    cohort = build_cohort(read_labels(FrameTable(table)), [parse_target(OS)], list(table["patient_id"]))
+    assert cohort.patients[1].targets["os"] == (15, 1)
+
+
+def test_masked_numbers_are_missing():
+    table = pd.DataFrame({"patient_id": [f"P{k}" for k in range(12)]})
+    table["age"] = np.ma.array(np.arange(12) + 0.5, mask=np.arange(12) == 3)
+    cohort = build_cohort(
+        read_labels(FrameTable(table)), [parse_target("age:regression")], list(table["patient_id"])
+    )
+    ages = {patient.patient_id: patient.targets.get("age") for patient in cohort.patients}
+    assert ages.get("P3") is None and ages["P4"] == 4.5
 
 
 def test_habit_is_said(tmp_path):

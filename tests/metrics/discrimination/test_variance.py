@@ -66,6 +66,18 @@ def test_what_cannot_be_told_is_none() -> None:
     assert (nothing.classes, nothing.sources, nothing.tiles) == (None, None, 0)
 
 
+def test_masked_codes_and_classes_are_missing() -> None:
+    rng = np.random.default_rng(0)
+    codes, classes = rng.normal(size=(40, 3)), np.arange(40) % 2
+    kept = np.arange(40) > 4
+    wanted = variance_shares(codes[kept], classes[kept], [""] * 35)
+    hidden = np.ma.array(classes, mask=~kept)
+    assert variance_shares(codes, hidden, [""] * 40) == wanted
+    mask = np.zeros(codes.shape, bool)
+    mask[:5, 1] = True
+    assert variance_shares(np.ma.array(codes, mask=mask), classes, [""] * 40) == wanted
+
+
 def test_tiles_without_class_or_source_are_left_out() -> None:
     codes, labels, names = made(np.random.default_rng(6), 1.0, 1.0)
     found = variance_shares(codes, labels, names)

@@ -33,6 +33,15 @@ def test_an_impossible_outcome_names_target_and_patient() -> None:
     assert "patient p2 is -2" in error.value.found
 
 
+def test_masked_values_are_missing() -> None:
+    time, event = np.ma.array([1.0, 2.0], mask=[0, 1]), np.ma.array([1, 0], mask=[1, 0])
+    with pytest.raises(CohortError, match="time of row 1 is nan"):
+        check_survival(time, [1, 0])
+    with pytest.raises(CohortError, match="event of row 0 is nan"):
+        check_survival([1.0, 2.0], event)
+    assert check_survival(np.ma.array([1.0, 2.0]), [1, 0]).time.tolist() == [1, 2]
+
+
 def test_comparable_pairs() -> None:
     assert has_comparable_pair(check_survival([1, 1], [1, 0]))
     assert not has_comparable_pair(check_survival([1, 1], [1, 1]))

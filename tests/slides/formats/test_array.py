@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from histonic.core.errors import SettingsError
+from histonic.core.places.images import HeldSlide
+from histonic.data.tables.slide_lists import read_slide_list
 from histonic.slides.base import Slide
 from histonic.slides.formats.array import ArraySlide
 from histonic.testing import SlideContract
@@ -48,3 +50,13 @@ def test_how_an_array_becomes_a_slide_is_said_of_what_it_is(pixels: np.ndarray, 
     if pixels.dtype == np.uint16:  # what is said to be done can be done
         scaled = ((pixels + np.uint16(65535)) / 257).round().astype("uint8")
         assert (ArraySlide(scaled, mpp=0.5).read((0, 0), (2, 2), 0.5) == 255).all()
+
+
+def test_masked_pixels_have_no_colour() -> None:
+    pixels = np.ma.array(np.full((4, 4, 3), 9, np.uint8))
+    assert ArraySlide(pixels, 0.5).read((0, 0), (4, 4), 0.5).tolist() == pixels.data.tolist()
+    pixels[1, 1] = np.ma.masked
+    with pytest.raises(SettingsError, match="Some of its pixels are masked"):
+        ArraySlide(pixels, 0.5)
+    with pytest.raises(SettingsError, match="Some of its pixels are masked"):
+        read_slide_list([HeldSlide(pixels, 0.5)])

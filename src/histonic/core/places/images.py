@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -144,6 +145,12 @@ def held_slides(given: Any) -> Any:
             slide = held_slide(each)
             if not isinstance(slide, HeldSlide):
                 raise ValueError(f"{name!r} names no opened slide and no image; give files in a table")
+            called = re.sub(r"[/\\]+", "_", str(name))
+            if called != str(name):  # what stands before a slash would be taken for a folder, and lost
+                raise ValueError(
+                    f"the name {str(name)!r} holds a slash, and files are called by a slide's name; "
+                    f"use another sign, as in {called!r}"
+                )
             named.append(HeldSlide(slide.given, slide.mpp, str(name)))
         return tuple(named)
     if isinstance(given, Pixels) and len(given.shape) == 1 and hasattr(given, "tolist"):

@@ -178,7 +178,8 @@ def _held_row(held: HeldSlide) -> SlideRow:
     if held.is_image:
         name = held.name
         try:
-            pixels = np.asarray(held.given)
+            # Of an array of numpy.ma the mask would be lost.
+            pixels = held.given if isinstance(held.given, np.ndarray) else np.asarray(held.given)
         except (TypeError, ValueError) as error:
             raise SettingsError(
                 f"Take the image {name!r} as a slide.", f"It is no array: {error}.", "Give uint8 (H, W, 3)."

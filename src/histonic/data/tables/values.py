@@ -77,6 +77,19 @@ def is_date(cell: str) -> bool:
     return _DATE.fullmatch(cell.strip()) is not None
 
 
+_DURATION = re.compile(r"[-+]?\d+ days?(,? [-+]?\d+:\d\d(:\d\d(\.\d+)?)?)?", re.IGNORECASE)
+
+
+def is_duration(cell: str) -> bool:
+    """Whether a cell is a length of time as pandas, Excel and Python write it.
+
+    Example:
+        >>> is_duration("365 days 00:00:00"), is_duration("1 day, 0:00:00"), is_duration("365")
+        (True, True, False)
+    """
+    return _DURATION.fullmatch(cell.strip()) is not None
+
+
 def to_number(text: str) -> float | None:
     """A finite number with a decimal point, or None; columns as people write them: see ``numbers.py``.
 

@@ -8,12 +8,17 @@ from histonic.data.tables.formats.frames import row_of
 from histonic.data.tables.issues import Issue, error_cells
 from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.numbers import column_numbers
-from histonic.data.tables.values import is_date, is_missing, is_spreadsheet_error
+from histonic.data.tables.values import is_date, is_duration, is_missing, is_spreadsheet_error
 
 DIFFERENCE = (
     "Give the time from the start of follow-up to the event or the last visit: the difference of two dates."
 )
 """What to do about dates in a column of times."""
+DURATION = (
+    "These are lengths of time: give numbers of one unit, such as days (of a DataFrame: "
+    "column / pandas.Timedelta(days=1))."
+)
+"""What to do about lengths of time in the place of numbers."""
 
 
 def given_cells(table: LabelTable, column: str) -> dict[int, str]:
@@ -61,6 +66,7 @@ def read_numbers(
             "Negative time" if negative else "Time that is not a number" if not_negative else "Not a number"
         )
         what = "Dates in place of times" if dated else what
-        todo = DIFFERENCE if dated else "Correct the cell, or leave it empty if the value is missing."
+        todo = "Correct the cell, or leave it empty if the value is missing."
+        todo = DIFFERENCE if dated else DURATION if is_duration(cell) else todo
         issues.append(Issue("error", what, table.where(column, row), f"The cell is {cell!r}.", todo))
     return values, tuple(issues)

@@ -12,10 +12,11 @@ from histonic.data.tables.label_table import LabelTable
 from histonic.data.tables.numbers import are_numbers
 from histonic.data.tables.values import (
     class_name,
+    is_duration,
     is_spreadsheet_error,
     natural_key,
 )
-from histonic.data.targets.cells import given_cells, read_numbers, spreadsheet_errors
+from histonic.data.targets.cells import DURATION, given_cells, read_numbers, spreadsheet_errors
 from histonic.data.targets.classes import (
     joined_classes,
     refuse_two_spellings,
@@ -214,6 +215,9 @@ def _infer(table: LabelTable, request: TargetRequest, column: str, cells: Mappin
         raise TableError(
             asked, "Every cell is empty or says that the value is missing.", "Fill in the column."
         )
+    if all(map(is_duration, names)):
+        shown = list_names(sorted(names, key=natural_key)[:3])
+        raise TableError(asked, f"It holds lengths of time, such as {shown}.", DURATION)
     if len(names) <= 2:
         return "binary"
     if are_numbers(table.text, names):

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from histonic.metrics.ranks import as_floats
+
 FloatArray = npt.NDArray[np.float64]
 LEAST_SPREAD = 1e-9
 
@@ -39,7 +41,7 @@ def variance_shares(codes: npt.ArrayLike, classes: npt.ArrayLike, sources: Seque
     negative one is 0.
 
     Args:
-        codes: ``(N, D)``, finite.
+        codes: ``(N, D)``; a tile that lacks a number is left out.
         classes: ``(N,)`` of each tile; NaN where unknown, which leaves the tile out.
         sources: ``(N,)`` names; all empty where they are unknown, and tiles without one are left out else.
 
@@ -49,9 +51,9 @@ def variance_shares(codes: npt.ArrayLike, classes: npt.ArrayLike, sources: Seque
         >>> round(found.classes, 2), round(found.sources, 2)
         (0.93, 0.07)
     """
-    numbers, labels = np.asarray(codes, np.float64), np.asarray(classes, np.float64)
+    numbers, labels = as_floats(codes), as_floats(classes)
     names = np.asarray(sources, dtype=str)
-    known = np.isfinite(labels)
+    known = np.isfinite(labels) & np.isfinite(numbers).all(axis=1)
     if has_sources := bool((names != "").any()):
         known &= names != ""
     numbers, labels, names = numbers[known], labels[known], names[known]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import CohortError
-from histonic.metrics.ranks import BoolArray, FloatArray
+from histonic.metrics.ranks import BoolArray, FloatArray, as_floats
 
 
 class Survival(NamedTuple):
@@ -40,7 +40,7 @@ def check_survival(
         >>> check_survival([2, 5], [1, 0]).event.tolist()
         [True, False]
     """
-    times, events = np.asarray(time, dtype=np.float64), np.asarray(event, dtype=np.float64)
+    times, events = as_floats(time), as_floats(event)
     asked = f"Evaluate the survival target {target!r}." if target else "Evaluate survival."
     if times.ndim != 1 or times.shape != events.shape:
         found = f"Times of shape {times.shape} and events of shape {events.shape}."

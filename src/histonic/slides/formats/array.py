@@ -23,7 +23,7 @@ class ArraySlide(LevelSlide):
         name: Name of the slide.
 
     Raises:
-        SettingsError: The array has another type or shape.
+        SettingsError: The array has another type or shape, or masked pixels.
 
     Example:
         >>> slide = ArraySlide(np.zeros((4, 6, 3), np.uint8), mpp=0.5)
@@ -41,6 +41,13 @@ class ArraySlide(LevelSlide):
                 f"It is {pixels.dtype} {pixels.shape}.",
                 f"Give uint8 (H, W, 3) in RGB{_hint(pixels)}.",
             )
+        if np.ma.is_masked(pixels):
+            raise SettingsError(
+                f"Make a slide of the array {name!r}.",
+                "Some of its pixels are masked.",
+                "Say which colour they have, such as white: pixels.filled(255).",
+            )
+        pixels = np.asarray(pixels)
         super().__init__(Path(name), [(pixels.shape[1], pixels.shape[0])], mpp=mpp)
         self._pixels = pixels
 

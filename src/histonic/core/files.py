@@ -282,3 +282,16 @@ def require_writable_folder(path: str | os.PathLike[str]) -> Path:
             probe.unlink(missing_ok=True)
         raise output_error(folder, error) from error
     return folder
+
+
+def require_writable_file(path: str | os.PathLike[str]) -> Path:
+    """Make sure that a file can be written as ``path``, before any compute is spent.
+
+    Raises:
+        OutputError: A folder is there, or its own folder cannot be made or written to.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise output_error(file, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    require_writable_folder(file.parent)
+    return file

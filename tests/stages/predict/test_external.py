@@ -13,7 +13,14 @@ import pandas as pd
 import pytest
 
 from histonic.core.documents import sealed, write_document
-from histonic.core.errors import BundleError, RunError, SettingsError, TableError
+from histonic.core.errors import (
+    BundleError,
+    CohortError,
+    OutputError,
+    RunError,
+    SettingsError,
+    TableError,
+)
 from histonic.core.progress import Silent
 from histonic.core.task import Coding, EventCoding
 from histonic.data.maps.store import Store
@@ -97,6 +104,29 @@ def test_patients_are_predicted_by_all_networks_together(run: Path, elsewhere: P
     np.testing.assert_allclose(again["grade.p_mid"], grade.p_mid, atol=1e-7)
     facts = json.loads((out / "external.json").read_text())
     assert facts["counts"]["patients_used"] == 8 and facts["counts"]["slides_used"] == 16
+
+
+def test_a_table_of_patients_with_names_of_its_own_is_read(
+    run: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "".join(f"P{number},s{number:02d}{part}\n" for number in range(8) for part in "ab")
+    (tmp_path / "patients.csv").write_text("Fall,Schnitt\n" + rows)
+    given = {"bundle": run, "slides": [elsewhere / "store"], "out": tmp_path / "predictions.csv"}
+    given["patients"] = tmp_path / "patients.csv"
+    predict(**given, columns={"patient_id": "Fall", "slide_id": "Schnitt"})
+    assert pd.read_csv(tmp_path / "predictions.csv").patient_id.tolist() == [f"P{n}" for n in range(8)]
+    with pytest.raises(CohortError, match=r"--columns slide_id=Schnitt"):
+        predict(**given, columns={"patient_id": "Fall"})
+    # What follows is refused before any slide is looked at.
+    monkeypatch.setattr("histonic.stages.predict.predict._sort_out", pytest.fail)
+    with pytest.raises(TableError, match="--columns patient_id=Fall"):
+        predict(**given)
+    with pytest.raises(SettingsError, match="'slide' is not a name"):
+        predict(**given, columns={"slide": "Schnitt"})
+    with pytest.raises(OutputError, match="give the name of a file"):
+        predict(**{**given, "out": tmp_path}, columns={"patient_id": "Fall"})
+    with pytest.raises(SettingsError, match="Give it with --patients"):
+        predict(**{**given, "patients": None}, columns={"patient_id": "Fall"})
 
 
 def test_unknown_classes_are_named_and_nothing_is_written(run: Path, elsewhere: Path, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pandas as pd
 from histonic.core.cohort import Patient
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import BundleError, CohortError, SettingsError
-from histonic.core.files import require_writable_folder
+from histonic.core.files import require_writable_file
 from histonic.core.notebooks.results import Result
-from histonic.core.places.frames import FrameTable, TablePlace
+from histonic.core.places.frames import FrameTable
 from histonic.core.places.urls import Place, Url
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import MaskSettings, StainSettings, TissueSettings, resolve
@@ -26,8 +26,8 @@ from histonic.data.maps.memory import Maps, memory_for_one_look
 from histonic.data.maps.remote.opening import fetch_maps, open_store
 from histonic.data.maps.store import MAP_SUFFIX, Store, read_map
 from histonic.data.tables.issues import raise_first
-from histonic.data.tables.joins import join_slides
-from histonic.data.tables.label_table import read_labels
+from histonic.data.tables.joins import fitting_column, join_slides
+from histonic.data.tables.label_table import LabelTable, read_labels
 from histonic.data.tables.slide_lists import read_slide_list
 from histonic.data.tables.styles import NO_SPLIT
 from histonic.models.bundle import Bundle, bundle_in, read_bundle
@@ -101,8 +101,18 @@ def predict(
         )
     for name, coding in bundle.codings.items():
         listener.say(f"{name}: {coding.text}")
+    if resolved.columns and resolved.patients is None:
+        raise SettingsError(
+            "Predict with names of columns.",
+            "They are those of the table of patients, and none was given.",
+            "Give it with --patients, or leave out --columns.",
+        )
     pick_device(resolved.device)
-    require_writable_folder(resolved.out.parent)
+    require_writable_file(resolved.out)
+    table = None
+    if resolved.patients is not None:  # before any slide is compressed
+        columns = {**resolved.columns, **NO_SPLIT}
+        table = read_labels(resolved.patients, columns=columns, sheet=resolved.label_sheet)
     result = PredictResult(resolved.out)
 
     def made(own: Bundle, files: Sequence[Place | FrameTable], out: Path, part: str = "") -> Store:
@@ -120,7 +130,7 @@ def predict(
                 store = made(bundle, files, Path(folder) / "store")
                 maps += [store.map(slide_id) for slide_id in store.slide_ids]
         require_own_maps(bundle, maps)
-        frame = _predict_maps(bundle, maps, resolved, listener)
+        frame = _predict_maps(bundle, maps, table, resolved.device, listener)
     result.rows = len(frame)
     write_frame(resolved.out, frame)
     return result
@@ -207,11 +217,15 @@ def _encoder_of(bundle: Bundle) -> Path:
 
 
 def _predict_maps(
-    bundle: Bundle, slides: Sequence[CompressedSlide], settings: PredictSettings, progress: Progress
+    bundle: Bundle,
+    slides: Sequence[CompressedSlide],
+    table: LabelTable | None,
+    device: str,
+    progress: Progress,
 ) -> pd.DataFrame:
-    """One row a slide or patient, sorted by name."""
+    """One row a slide or, with a table of patients, a patient; sorted by name."""
     by_id = {slide.slide_id: slide for slide in slides}
-    if settings.patients is None:
+    if table is None:
         key = "slide_id"
         patients = (
             patients_by_name(by_id)
@@ -220,11 +234,11 @@ def _predict_maps(
         )
     else:
         key = "patient_id"
-        patients = _read_patients(settings.patients, by_id, settings.label_sheet)
+        patients = _with_slides(table, by_id)
     columns: dict[str, list[Any]] = {key: [patient.patient_id for patient in patients]}
     tell_missing(bundle, patients, progress)
     if patients:
-        predicted = predict_by_bundle(bundle, patients, by_id.__getitem__, settings.device, progress)
+        predicted = predict_by_bundle(bundle, patients, by_id.__getitem__, device, progress)
         found = predicted.values
         for task in bundle.tasks:
             joined = prediction_columns(
@@ -240,15 +254,18 @@ def _predict_maps(
     return pd.DataFrame(columns)
 
 
-def _read_patients(path: TablePlace, slides: Collection[str], sheet: str | None) -> list[Patient]:
+def _with_slides(table: LabelTable, slides: Collection[str]) -> list[Patient]:
     """The patients of a table who have a slide here, each with those slides."""
-    join = join_slides(read_labels(path, columns=NO_SPLIT, sheet=sheet), sorted(slides))
+    join = join_slides(table, sorted(slides))
     raise_first(join.issues)
     if join.unlabelled:
+        fitting = "" if any(join.slides.values()) else fitting_column(table, sorted(slides))
         raise CohortError(
-            f"Predict by patient with {path}.",
+            f"Predict by patient with {table.path}.",
             f"It names no patient for the slides {', '.join(sorted(join.unlabelled)[:20])}.",
-            "Add their rows (patient_id, slide_id), or leave these slides out.",
+            f"Name its column of the slides: {fitting}."
+            if fitting
+            else "Add their rows (patient_id, slide_id), or leave these slides out.",
         )
     return [Patient(patient, found) for patient, found in join.slides.items() if found]
 

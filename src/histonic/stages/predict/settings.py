@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +64,10 @@ class PredictSettings(SlideListSettings):
         default=None,
         description="Table with patient_id and slide_id: one row a patient, from all of his slides.",
     )
+    columns: dict[str, str] = Field(
+        default={},
+        description="Column names of the table of patients, as canonical=column (patient_id=case).",
+    )
     mpp: float | None = Field(
         default=None, gt=0, description="Microns per pixel of slides whose header does not say."
     )
@@ -89,6 +93,7 @@ class PredictKeywords(SlideListKeywords, total=False):
     slides: SlidesLike
     out: GivenPath
     patients: TableLike | None
+    columns: Mapping[str, str]
     mpp: float | None
     masks: GivenPath | None
     most_enlargement: float | None

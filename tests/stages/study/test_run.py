@@ -456,6 +456,20 @@ def test_labels_with_errors_end_it_before_anything_is_computed(tmp_path: Path) -
     assert not (tmp_path / "study/store").exists()
 
 
+def test_what_to_type_is_told_as_a_field_of_the_file(tmp_path: Path) -> None:
+    file = prepare(tmp_path)
+    table = pd.read_excel(tmp_path / "labels.xlsx")
+    table["group"] = ["cll", "CLL", "mcl", "mcl", "mcl"] * 2
+    table.to_excel(tmp_path / "labels.xlsx", index=False)
+    write_study(tmp_path, changed(SMALL, "train", target=["group"]))
+    with pytest.raises(TableError, match=r"In the study's file: classes: \{cll: CLL\} under train"):
+        run_study(study=file)
+    table.rename(columns={"patient_id": "Fall"}).to_excel(tmp_path / "labels.xlsx", index=False)
+    with pytest.raises(TableError, match=r"In the study's file: columns: \{patient_id: Fall\} under train"):
+        run_study(study=file)
+    assert not (tmp_path / "study/store").exists()
+
+
 @pytest.mark.long
 def test_failed_slides_are_told_and_tried_again(tmp_path: Path) -> None:
     file = prepare(tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -19,6 +19,7 @@ from histonic.stages.compress.reading import without_path
 from histonic.stages.doctor.doctor import examine_slides, examine_table
 from histonic.stages.doctor.result import DoctorLine
 from histonic.stages.doctor.settings import DoctorSettings
+from histonic.stages.study.file.fields import field_words
 from histonic.stages.study.steps.inputs import hashed, plain, tables_hash
 from histonic.stages.study.steps.maps import MapsFound
 from histonic.stages.study.steps.records import MadeOf, StepRecord, keep_record, read_record
@@ -113,6 +114,7 @@ def examine_study(folder: Path, step: Step, found: ToExamine, progress: Progress
     if found.maps.settings.private:
         lines = [_without_path(line, found) for line in lines]
         table = [_without_table(line, found.settings) for line in table]
+    table = [_with_fields(line) for line in table]
     for line in (*lines, *table):
         if line.severity != "ok":
             progress.say(line.line())
@@ -178,6 +180,12 @@ def _without_table(line: DoctorLine, settings: DoctorSettings) -> DoctorLine:
     for name in (str(path), path.name) if isinstance(path, Path) else ():
         where, text = where.replace(name, "the label table"), text.replace(name, "the label table")
     return DoctorLine(line.severity, where, text)
+
+
+def _with_fields(line: DoctorLine) -> DoctorLine:
+    """A line whose options are said as fields of the study, too."""
+    words = field_words(line.text)
+    return replace(line, text=f"{line.text} In the study's file: {words}.") if words else line
 
 
 def _of_slides(settings: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

@@ -24,6 +24,7 @@ from histonic.stages.report.document.report import Report
 from histonic.stages.study.estimates import train_time
 from histonic.stages.study.examining import examine_study, look_for_doctor
 from histonic.stages.study.file.commands import run_of, steps_of, store_of, store_of_external
+from histonic.stages.study.file.fields import told_by_fields
 from histonic.stages.study.file.reading import Study, read_study
 from histonic.stages.study.file.settings import RunStudyKeywords, RunStudySettings
 from histonic.stages.study.planning import StudyPlan, earlier_results, plan_study, with_precision
@@ -105,10 +106,12 @@ def run_study(
     began = time.monotonic()
     study = read_study(resolved.study)
     if resolved.dry_run:
-        return StudyResult(study.out, plan_study(study))
+        with told_by_fields(study.file):
+            return StudyResult(study.out, plan_study(study))
     require_writable_folder(study.out)
     with sole_owner(study.out, f"Run the study {study.file}."):
-        plan = plan_study(study)
+        with told_by_fields(study.file):
+            plan = plan_study(study)
         for line in plan.lines():
             listener.say(line)
         result = StudyResult(study.out, plan, run_of(study))
@@ -126,11 +129,13 @@ def _run(study: Study, result: StudyResult, progress: Progress) -> None:
     for number, step in enumerate(steps, start=1):
         progress.say(f"step {number} of {len(steps)}: {step.words}")
         if step.verb == "doctor":
-            known = _examine(study, step, steps, progress)
+            with told_by_fields(study.file):
+                known = _examine(study, step, steps, progress)
             continue
         if step.verb == "report":
             _drop_unasked(study)
-        done = _do(study, with_precision(study, step), progress, known)
+        with told_by_fields(study.file, step.verb):
+            done = _do(study, with_precision(study, step), progress, known)
         known = None
         if step.verb == "audit":
             result.audit_errors = _audit_errors(study, done)

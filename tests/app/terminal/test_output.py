@@ -64,10 +64,23 @@ def test_no_path_of_a_command_is_taken_from_a_url(name: str) -> None:
             assert "URL can be no file or folder here" in said, key
 
 
-def test_nothing_is_logged_to_a_url(tmp_path: Path) -> None:
-    shown = typed("list", "--log-file", "s3://bucket/log.txt", cwd=tmp_path)
-    assert shown.code == 2 and "URL can be no file or folder here" in shown.err
+@pytest.mark.parametrize("words", [("list", "--log-file"), ("train", "store", "--tensorboard")], ids=" ".join)
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("s3://bucket/log.txt", "A URL can be no file or folder here"),
+        ("s3:/bucket/log.txt", "A URL can be no file or folder here"),
+        ("", "An empty text names no file"),
+        ("a" * 300, "No file can have such a name"),
+    ],
+)
+def test_what_is_logged_to_is_a_path_by_the_rule_of_settings(
+    words: tuple[str, ...], place: str, said: str, tmp_path: Path
+) -> None:
+    shown = typed(*words, place, cwd=tmp_path)
+    assert shown.code == 2 and said in shown.err
     assert not list(tmp_path.iterdir())
+    assert typed("list", "--log-file", "a/b:/c://d.log", cwd=tmp_path).code == 0, "no URL, of a colon alone"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -29,12 +29,16 @@ __all__ = [
 
 
 class _DiskPath(click.Path):
-    """A file or folder on a disk; what is written to a URL would lie in the folder ``https:``."""
+    """A file or folder on a disk, by the rule of settings; a URL would be written to as ``https:``."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, or a usage error."""
-        if isinstance(value, str) and "://" in value:
-            self.fail("A URL can be no file or folder here: give one on a disk.", param, ctx)
+        from histonic.core.places.urls import require_paths
+
+        try:
+            require_paths(value, takes_urls=False)
+        except ValueError as error:
+            self.fail(f"{str(error)[0].upper()}{str(error)[1:]}.", param, ctx)
         return super().convert(value, param, ctx)
 
 

@@ -8,28 +8,21 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from histonic.core.claims import sole_owner
 from histonic.core.errors import EncoderError, HistonicError, SettingsError
-from histonic.core.files import write_json
 from histonic.core.progress import Listener, Progress, Silent, heard, say_detail
 from histonic.core.settings import StainNormalisation, resolve
 from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec, encoder_spec
-from histonic.encoders.engines.halves import with_half_cosine
-from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.encoders.networks.lite import LiteAppearanceNetwork
 from histonic.encoders.networks.nic_appearance import NicAppearanceNetwork
-from histonic.encoders.networks.projected import ProjectedEncoder, projected_tensors
 from histonic.encoders.objectives.multitask import MultitaskObjective
-from histonic.encoders.tile_heads import HEADS_FILE, save_heads
-from histonic.metrics.discrimination.variance import VarianceShares, variance_shares
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.nn.checkpoint import load_state, save_state
 from histonic.nn.heads import Heads
@@ -54,6 +47,7 @@ from histonic.stages.encoder.recipes import (
     build_trunk,
     encoder_class,
 )
+from histonic.stages.encoder.results import write_results
 from histonic.stages.encoder.settings import TrainEncoderKeywords, TrainEncoderSettings
 from histonic.stages.encoder.training_data import (
     TileTrainingData,
@@ -73,13 +67,8 @@ if TYPE_CHECKING:
 NORM_BATCHES = 20
 """Mixed batches to which given batch normalisation (Mormont et al. 2020) or statistics are fitted."""
 SAME_AGAIN = "Give the same settings again, or choose another --out."
-FEW_COMPARED = 24
 PICTURED = 12
 """Tiles in the picture of what the method learned."""
-COMPARED = 100
-"""Tiles of each set, about."""
-MOST_VARIED, VARIED_AT_ONCE = 500, 64
-"""Validation tiles of each set, about, of which is told what their codes vary with."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +218,7 @@ def _train_encoder(resolved: TrainEncoderSettings, listener: Listener) -> Path:
                 feature_sets(resolved, sets, listener)  # once, before several devices look for them
             run_on(fabric, resolved.devices, _train, plan, listener)
         holds = ("trunk", "heads", "history", "best_epoch", "picture")
-        _write_results(plan, sets, load_state(plan.trained, holds=holds))
+        write_results(resolved, spec, sets, load_state(plan.trained, holds=holds))
     return resolved.out
 
 
@@ -381,70 +370,3 @@ def _pictured(data: TileTrainingData, module: TrainingModule, fabric: Fabric) ->
     tiles = fabric.to_device(data.tiles(rows))
     both = (tiles,) if module.objective.shows == "tile" else (tiles, tiles)
     return [module.prepared(part, generator) for part in both]
-
-
-def _compared_tiles(sets: Sequence[TileSet]) -> npt.NDArray[np.uint8]:
-    """Validation tiles of every set, on which codes in bfloat16 are compared with those in float32."""
-    rows = [(each, each.rows("val")) for each in sets]
-    return np.concatenate([each.tiles[some[:: max(1, len(some) // COMPARED)]] for each, some in rows])
-
-
-def _varied(plan: EncoderPlan, encoder: NetworkEncoder, sets: Sequence[TileSet]) -> dict[str, VarianceShares]:
-    """What the codes of validation tiles vary with, by task of classes."""
-    given = feature_sets(plan.settings, list(sets)) if plan.settings.freeze_trunk else sets
-    found = {}
-    for each, source in zip(sets, given, strict=True):
-        rows = each.rows("val")
-        rows = rows[:: max(1, len(rows) // MOST_VARIED)]
-        if not len(rows) or not any(task.is_classification for task in each.tasks):
-            continue
-        if isinstance(encoder, ProjectedEncoder) and plan.settings.freeze_trunk:
-            codes = encoder.projection.codes(np.asarray(source.tiles[rows, 0], np.float32))
-        else:
-            codes = np.concatenate(
-                [
-                    encoder.encode(np.ascontiguousarray(each.tiles[rows[at : at + VARIED_AT_ONCE]]))
-                    for at in range(0, len(rows), VARIED_AT_ONCE)
-                ]
-            )
-        for task in each.tasks:
-            if task.is_classification:
-                groups = each.group[rows].tolist()
-                found[task.name] = variance_shares(codes, each.targets[task.name][rows], groups)
-    return found
-
-
-def _write_results(plan: EncoderPlan, sets: Sequence[TileSet], state: dict[str, Any]) -> None:
-    """Everything after training; ``run.json`` comes last and says that the run is finished."""
-    out, settings = plan.settings.out, plan.settings
-    tensors = {name: value.numpy() for name, value in state["trunk"].items()}
-    if settings.freeze_trunk:
-        tensors = projected_tensors(load_frozen(settings)._tensors(), tensors)
-    compared = _compared_tiles(sets)
-    if settings.freeze_trunk:  # a large network may take seconds a tile
-        compared = compared[:: max(1, len(compared) // FEW_COMPARED)]
-    spec = with_half_cosine(plan.spec, tensors, compared)
-    encoder = encoder_class(spec).from_tensors(spec, tensors, "cpu", "32")
-    encoder.save(out / "encoder.safetensors")
-    tasks = [task for each in sets for task in each.tasks]
-    if state["heads"]:
-        enlarged = {task.name: each.enlarged for each in sets for task in each.tasks if each.enlarged > 1}
-        save_heads(
-            out / HEADS_FILE,
-            tasks,
-            settings.code_size,
-            state["heads"],
-            encoder.fingerprint,
-            enlarged,
-            settings.multitask.head_hidden,
-        )
-    encoder_run.write_history(out, state["history"])
-    encoder_run.draw_training_curves(out / "curves.png", state["history"], state["best_epoch"])
-    if state["picture"] is not None:
-        encoder_run.draw_tiles(out / "picture.png", state["picture"].numpy())
-    facts = encoder_run.run_facts(settings, encoder, sets, state, _varied(plan, encoder, sets))
-    if settings.objective == "contrastive":
-        facts["pairs"] = {each.plan.name: pair_facts(each) for each in sets}
-    encoder_run.write_card(out / "model_card.md", settings, encoder, facts)
-    write_json(out / "run.json", facts)
-    clear_leftovers(out, "cache")

@@ -217,7 +217,8 @@ def _infer(table: LabelTable, request: TargetRequest, column: str, cells: Mappin
         )
     if all(map(is_duration, names)):
         shown = list_names(sorted(names, key=natural_key)[:3])
-        raise TableError(asked, f"It holds lengths of time, such as {shown}.", DURATION)
+        todo = f"{DURATION} If these are classes, say {request.name}:multiclass."
+        raise TableError(asked, f"It holds lengths of time, such as {shown}.", todo)
     if len(names) <= 2:
         return "binary"
     if are_numbers(table.text, names):

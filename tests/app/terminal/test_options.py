@@ -58,7 +58,8 @@ def test_several_defaults_are_listed() -> None:
     named = {each.name: each for each in parameters(TrainSettings, ("store",))}
     point = named["operating_point"]
     assert isinstance(point, click.Option) and point.help is not None
-    assert point.help.endswith("[default: youden, sensitivity=0.95; several: give it again for each]") and point.multiple
+    assert point.help.endswith("[default: youden, sensitivity=0.95; several: give it again for each]")
+    assert point.multiple
 
 
 def test_pairs_become_a_mapping() -> None:

@@ -42,7 +42,9 @@ class RectangleStudySettings(Settings):
     classes: int = Field(
         default=4, ge=2, le=10, description="Digits that a rectangle can hold; the paper's: 10."
     )
-    train: int = Field(default=2000, ge=10, le=10_000_000, description="Training images; the paper's: 16,875.")
+    train: int = Field(
+        default=2000, ge=10, le=10_000_000, description="Training images; the paper's: 16,875."
+    )
     val: int = Field(default=200, ge=4, le=10_000_000, description="Validation images.")
     test: int = Field(default=400, ge=4, le=10_000_000, description="Test images; the paper's: 25,000.")
     encoder_images: int = Field(

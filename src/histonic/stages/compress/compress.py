@@ -36,10 +36,10 @@ from histonic.data.maps.shares import (
 from histonic.data.maps.store import MapFacts, Store, StoredQuality, encoder_path, map_folder
 from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
-from histonic.encoders.base import Encoder, describe, load_encoder
+from histonic.encoders.base import Encoder, describe
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
 from histonic.stages.compress.destination import Destination, destination_of
-from histonic.stages.compress.encoding import Batches, SlideEnded, TileEncoding, precision_of
+from histonic.stages.compress.encoding import Batches, SlideEnded, TileEncoding, encoder_of, precision_of
 from histonic.stages.compress.judging import stored_quality
 from histonic.stages.compress.masks import require_sensible_masks
 from histonic.stages.compress.pieces import STEPS_PER_SLIDE, compress_on_cluster
@@ -171,7 +171,7 @@ def settled(settings: CompressSettings) -> tuple[CompressSettings, Encoder]:
         SettingsError: The stains cannot be brought to what is asked for.
     """
     precision = precision_of(settings)
-    encoder = load_encoder(settings.encoder, device=pick_device(settings.device), precision=precision)
+    encoder = encoder_of(settings, pick_device(settings.device), precision)
     stride = stride_of(settings, encoder.spec)
     stain = settled_stain(settings.stain, encoder.spec, settings.private)
     known = {"precision": precision, "stride_px": stride, "stride_share": None, "stain": stain}
@@ -250,7 +250,8 @@ class _Job:
         self.destination.claims.take(f"{self._run_name}-{Owner.this().token()}")
         self._require_own_store()
         self.encoder.save(encoder_path(self.folder))
-        heads = heads_beside(self.settings.encoder)
+        # What they say holds at the scale that they learned from.
+        heads = heads_beside(self.settings.encoder) if self.settings.tile_um is None else None
         if heads is not None:
             with replacing_file(self.folder / HEADS_FILE) as partial:
                 shutil.copyfile(heads, partial)

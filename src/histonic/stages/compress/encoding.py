@@ -24,9 +24,10 @@ from histonic.core.settings import Engine, Precision
 from histonic.data.maps.remote.mirror import ENGINE_FILE
 from histonic.data.maps.remote.published import first_facts
 from histonic.data.maps.store import Store
-from histonic.encoders.base import Encoder, encoder_spec
+from histonic.encoders.base import Encoder, encoder_spec, load_encoder
 from histonic.encoders.engines.choice import choose_precision, start_encoding
 from histonic.encoders.engines.pool import Before, EncodingPool, PendingCodes
+from histonic.encoders.scale import load_encoder_at
 from histonic.stages.compress.reading import Closed, Event, Failed, Tiles
 from histonic.stages.compress.settings import CompressSettings
 from histonic.training.devices import pick_device
@@ -34,6 +35,18 @@ from histonic.training.devices import pick_device
 PARTS_A_WORKER = 2
 """Parts that lie ready for each thread, so that none waits for the next batch."""
 Codes = npt.NDArray[np.float32]
+
+
+def encoder_of(settings: CompressSettings, device: str, precision: str) -> Encoder:
+    """The encoder of a compression, at the scale that is asked for.
+
+    Raises:
+        EncoderError: The encoder cannot be loaded.
+        SettingsError: No encoder has that name.
+    """
+    if settings.tile_um is None:
+        return load_encoder(settings.encoder, device=device, precision=precision)
+    return load_encoder_at(settings.encoder, settings.tile_um, device=device, precision=precision)
 
 
 def precision_of(settings: CompressSettings) -> Precision:

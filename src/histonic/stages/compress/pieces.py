@@ -17,8 +17,9 @@ from histonic.core.places.urls import Url
 from histonic.core.progress import Forwarding, Listener, Progress
 from histonic.data.maps.failures import Failure
 from histonic.data.tables.slide_lists import SlideRow
-from histonic.encoders.base import Encoder, load_encoder
+from histonic.encoders.base import Encoder
 from histonic.stages.compress.destination import Destination
+from histonic.stages.compress.encoding import encoder_of
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.compress.sharing import SharedSlides
 from histonic.training.executors.base import Job
@@ -139,7 +140,7 @@ def compress_on_cluster(
         # Precision and stains are as on the workers, which may have GPUs where this machine has none.
         known = next(executor.results([SomeSlides()])).settings
         update = {name: getattr(known, name) for name in ("precision", "stride_px", "stride_share", "stain")}
-        encoder = load_encoder(settings.encoder, device="cpu", precision=known.precision)
+        encoder = encoder_of(settings, "cpu", known.precision)
         destination = Destination(folder, folder, claims)
         job = open_job(settings.model_copy(update=update), encoder, destination, stack)
         job.begin()

@@ -48,6 +48,13 @@ class CompressSettings(SlideListSettings):
         le=LARGEST_ENLARGEMENT,
         description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused.",
     )
+    tile_um: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Side of a tile in microns, where not the encoder's own: smaller ones show single cells "
+        "larger than it was trained to see them.",
+    )
     stride_px: int | None = Field(
         default=None,
         ge=1,
@@ -140,6 +147,7 @@ class CompressKeywords(SlideListKeywords, total=False):
     out: PlaceLike
     mpp: float | None
     most_enlargement: float
+    tile_um: float | None
     stride_px: int | None
     stride_share: float | None
     masks: GivenPath | None

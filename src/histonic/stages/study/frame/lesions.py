@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from histonic.core.compressed import CellMap
 from histonic.core.errors import SettingsError, TableError
@@ -20,6 +19,7 @@ from histonic.data.annotations.reading import read_annotations
 from histonic.data.annotations.shapes import Annotations, apply_rule
 from histonic.data.annotations.shares import area_of, covered_squares
 from histonic.data.maps.cell_maps import read_cell_map
+from histonic.data.maps.peaks import pick_points
 from histonic.data.maps.store import map_folder, read_map_facts
 from histonic.metrics.challenges.froc import EVALUATION_MPP, TARGETS, froc, hits_of_slide, lesions_of_mask
 from histonic.stages.study.frame.plan import Place
@@ -46,15 +46,11 @@ def peaks(cells: CellMap, highest: float, probability: float) -> Detections:
         >>> peaks(CellMap("a", values, grid, "test"), 1.8, 0.5)
         [(0.25, 384.0, 128.0)]
     """
-    values = np.where(np.isfinite(cells.values), cells.values, -np.inf)
-    around = ndimage.maximum_filter(values, size=3, mode="constant", cval=-np.inf)
-    rows, cols = np.nonzero((values == around) & (values > 0))
-    half = cells.grid.tile_side_level0 / 2
-    found = []
-    for row, col in zip(rows.tolist(), cols.tolist(), strict=True):
-        corner = cells.grid.cell_xy((row, col))
-        confidence = probability * float(values[row, col]) / highest
-        found.append((round(confidence, 6), corner.x + half, corner.y + half))
+    points = pick_points(cells, above=0)
+    found = [
+        (round(probability * value / highest, 6), x, y)
+        for (x, y), value in zip(points.xy.tolist(), points.values.tolist(), strict=True)
+    ]
     return sorted(found, reverse=True)[:MOST_PEAKS]
 
 

@@ -1,12 +1,10 @@
-"""MIDOG 2021, 2022 and MIDOG++: mitotic figures, with scanners or tumours left out; and F1 of detections."""
+"""MIDOG 2021, 2022 and MIDOG++: mitotic figures found in scanners or tumours that were left out."""
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,18 @@ import numpy.typing as npt
 from histonic.core.errors import RunError, SettingsError, TableError
 from histonic.core.files import write_json
 from histonic.core.progress import Progress
+from histonic.core.units import LARGEST_ENLARGEMENT
 from histonic.data.tilesets.plan import TileSetSettings
+from histonic.encoders.base import encoder_spec
 from histonic.metrics.challenges.points import MIDOG_RADIUS_UM, Hits, f1_score, match_points, pooled
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named
+from histonic.stages.study.frame.detections import (
+    detector_scores,
+    f1_line,
+    hits_words,
+    read_detections,
+)
+from histonic.stages.study.frame.detector import Annotated
 from histonic.stages.study.frame.files import all_files, by_name, table_with, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
 from histonic.stages.study.frame.plan import Outcome, Place, encoder_step, write_tables
@@ -54,6 +61,13 @@ TUMOURS_2022 = (
 )
 """By number of the image, as inferred from MIDOG++'s counts; that set's own table numbers otherwise."""
 TILE_PX, TILE_MPP = 64, 0.25
+SEEN_UM = 16.5
+"""Side of what the detector looks at: images of up to 0.257 µm/px are enlarged twice for tiles of 128 px."""
+OWN_UM = 24.0
+"""An encoder whose tiles are at most so wide is used at its own scale."""
+STRIDE_SHARE = 0.375
+"""A step of 6.2 µm: no figure is farther than 4.4 µm from the middle of a tile, and 7.5 µm is a hit."""
+FloatArray = npt.NDArray[np.float64]
 Boxes = dict[int, list[tuple[int, float, float]]]
 
 
@@ -218,7 +232,7 @@ def _case(
 def write_inputs(settings: RecipeSettings, found: Survey, place: Place) -> None:
     """Write the tables, and each image's boxes as points of GeoJSON."""
     trained = [case for case in found.used("train") if found.facts["boxes"][int(case.slide_id)]]
-    write_tables(place, found, train=trained)
+    write_tables(place, found, train=trained, images=found.used("train", "test-unlabelled"))
     for case in trained:
         points = [
             {
@@ -233,7 +247,7 @@ def write_inputs(settings: RecipeSettings, found: Survey, place: Place) -> None:
 
 
 def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
-    """Candidates are cut out at their true scale."""
+    """Candidates are cut out at their true scale; all images are compressed densely, at the same."""
     values: dict[str, Any] = {
         "slides": [str(place.table("train"))],
         "annotations": str(place.out / "points"),
@@ -244,12 +258,72 @@ def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
     }
     if settings.mpp is not None:
         values["slide_mpp"] = settings.mpp
-    return [*encoder_step(settings, place)[0], Step("candidates", "tiles extract", values)]
+    before, encoder = encoder_step(settings, place)
+    made = [*before, Step("candidates", "tiles extract", values)]
+    if settings.detections is not None:
+        return made
+    dense: dict[str, Any] = {
+        "slides": [str(place.table("images"))],
+        "encoder": encoder,
+        "out": str(dense_maps(place)),
+        "stride_share": STRIDE_SHARE,
+        "most_enlargement": LARGEST_ENLARGEMENT,
+        "tissue": {"source": "all"},
+        "device": settings.device,
+    }
+    side = tile_um(before[0].settings if before else encoder_spec(encoder).__dict__)
+    if side is not None:
+        dense["tile_um"] = side
+    if settings.mpp is not None:
+        dense["mpp"] = settings.mpp
+    return [*made, Step("all images, densely", "compress", dense)]
+
+
+def dense_maps(place: Place) -> Path:
+    """Store of the images in overlapping tiles."""
+    return place.out / "maps" / "dense"
+
+
+def tile_um(encoder: Mapping[str, Any]) -> float | None:
+    """Side in microns of what the detector looks at, by an encoder's tile_px and mpp; None: its own.
+
+    Images are not enlarged more than twice, so that tiles of many pixels show more.
+
+    Example:
+        >>> [tile_um({"tile_px": px, "mpp": mpp}) for px, mpp in ((128, 0.5), (224, 0.5), (64, 0.25))]
+        [16.5, 28.875, None]
+    """
+    px, mpp = encoder.get("tile_px", 128), encoder.get("mpp", 0.5)
+    return None if px * mpp <= OWN_UM else SEEN_UM * max(1.0, px / 128)
 
 
 def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Progress) -> Outcome:
-    """Candidates of each domain called by a model of the others; F1 of given detections."""
+    """Candidates of each domain called by a model of the others; F1 of what is found in whole images."""
     outcome = Outcome()
+    scores, notes = candidate_scores(settings, found, place, progress, outcome)
+    if settings.detections is not None:
+        scores = [detection_score(settings, found), *scores]
+    else:
+        labelled = [
+            Annotated(case.slide_id, case.site, *_centres(found, case)) for case in found.used("train")
+        ]
+        unlabelled = [case.slide_id for case in found.used("test-unlabelled")]
+        lines, told = detector_scores(
+            settings, place, dense_maps(place), labelled, unlabelled, MIDOG_RADIUS_UM, progress, outcome
+        )
+        scores, notes = [*lines, *scores], [*told, *notes]
+    notes.append(
+        f"Detections are matched one to one within {MIDOG_RADIUS_UM:g} µm; how the organisers count a "
+        "second detection of one figure is not known: here it is false."
+    )
+    keep_scores(settings, place, scores, notes, outcome)
+    return outcome
+
+
+def candidate_scores(
+    settings: RecipeSettings, found: Survey, place: Place, progress: Progress, outcome: Outcome
+) -> tuple[list[ScoreLine], list[str]]:
+    """Annotated figures told from annotated look-alikes in each domain by a model of the others."""
     folder = place.out / "candidates"
     encoder = encoder_step(settings, place)[1]
     plan = TileSetSettings(
@@ -287,28 +361,27 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
         write_tile_predictions(path, coded, test, result, {})
         outcome.files.append(path)
         scores.append(_line(f"candidates of {name}, left out", len(test), hits))
-    scores.append(_line("candidates, each domain left out", sum(domain != ""), pooled(every)))
+    scores.insert(0, _line("candidates, each domain left out", int(sum(domain != "")), pooled(every)))
     notes = [
-        "F1 of candidates tells mitotic figures from hard negatives at given places; it is not the "
-        "challenge's F1, in which a detector must find the places.",
+        "F1 of candidates tells mitotic figures from hard negatives at given places: it is not the "
+        "challenge's F1, which is that of detections.",
     ]
     drawn = sum(len(found.facts["boxes"][int(name)]) for name in sites)
     if len(names) < drawn:
         what = f"{drawn - len(names)} of {drawn} candidates were not cut"
         notes.append(f"{what}: they lie too near to the border of their image, or are doubled.")
-    if settings.detections is not None:
-        scores.append(detection_score(settings, found))
-        notes.append(
-            f"Detections are matched one to one within {MIDOG_RADIUS_UM:g} µm; how the organisers count a "
-            "second detection of one figure is not known: here it is false."
-        )
-    keep_scores(settings, place, scores, notes, outcome)
-    return outcome
+    return scores, notes
 
 
 def _line(of: str, n: int, hits: Hits) -> ScoreLine:
-    note = f"{hits.true_positives} true, {hits.false_positives} false, {hits.false_negatives} missed."
-    return ScoreLine(of=of, n=int(n), name="F1", value=f1_score(hits), note=note)
+    return ScoreLine(of=of, n=n, name="F1", value=f1_score(hits), note=hits_words(hits))
+
+
+def _centres(found: Survey, case: Case) -> tuple[FloatArray, FloatArray]:
+    """Mitotic figures and hard negatives of an image, each ``(n, 2)`` pixels."""
+    boxes = found.facts["boxes"][int(case.slide_id)]
+    one, other = ([(x, y) for kind, x, y in boxes if kind == wanted] for wanted in KINDS)
+    return np.array(one, np.float64).reshape(-1, 2), np.array(other, np.float64).reshape(-1, 2)
 
 
 def detection_score(settings: RecipeSettings, found: Survey) -> ScoreLine:
@@ -332,33 +405,7 @@ def detection_score(settings: RecipeSettings, found: Survey) -> ScoreLine:
         )
     hits = []
     for case in cases:
-        truth = [(x, y) for kind, x, y in found.facts["boxes"][int(case.slide_id)] if kind == 1]
-        points = read_points(folder / f"{case.slide_id}.csv")
-        one, other = (np.array(each, np.float64).reshape(-1, 2) * settings.mpp for each in (truth, points))
-        hits.append(match_points(one, other, MIDOG_RADIUS_UM))
-    return _line(f"detections, within {MIDOG_RADIUS_UM:g} µm", len(cases), pooled(hits))
-
-
-def read_points(path: Path) -> list[tuple[float, float]]:
-    """Points of a CSV with or without the header x,y; none if there is no file.
-
-    Raises:
-        TableError: A row is no pair of numbers.
-    """
-    found: list[tuple[float, float]] = []
-    if not path.is_file():
-        return found
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            cells: Sequence[str] = [cell.strip() for cell in row]
-            if not any(cells) or (number == 1 and [cell.lower() for cell in cells] == ["x", "y"]):
-                continue
-            try:
-                x, y = (float(cell) for cell in cells)
-                if not (math.isfinite(x) and math.isfinite(y)):
-                    raise ValueError("not finite")
-            except ValueError as error:
-                what = f"Row {number} is {','.join(cells)[:60]!r}."
-                raise TableError(f"Read the detections of {path}.", what, "Write x,y in pixels.") from error
-            found.append((x, y))
-    return found
+        points = np.array(read_detections(folder / f"{case.slide_id}.csv"), np.float64).reshape(-1, 2)
+        truth, _ = _centres(found, case)
+        hits.append(match_points(truth * settings.mpp, points * settings.mpp, MIDOG_RADIUS_UM))
+    return f1_line(f"detections, within {MIDOG_RADIUS_UM:g} µm", hits, settings)

@@ -1,0 +1,48 @@
+"""An encoder that looks at tiles of another side in microns than those it learned from."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy.typing as npt
+from safetensors import safe_open
+
+from histonic.encoders.base import ENCODERS, Encoder, architecture_entry, load_encoder
+
+
+def load_encoder_at(
+    name_or_path: str | os.PathLike[str], tile_um: float, *, device: str = "cpu", precision: str = "32"
+) -> Encoder:
+    """Load an encoder whose tiles are as many microns wide as one says, of as many pixels as ever.
+
+    A nucleus of 8 microns is an eighth of a tile of 64 microns, and half of one of 16: single cells are seen
+    better so, if what is learned of the codes is learned at the same scale. The fingerprint is another, so
+    that codes of different scales are not mixed.
+
+    Args:
+        name_or_path: As for :func:`~histonic.encoders.base.load_encoder`.
+        tile_um: Side of a tile in microns.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``32`` or ``bf16``.
+
+    Raises:
+        EncoderError: The file is absent, damaged, or no histonic encoder; or the name needs weights.
+        SettingsError: No encoder has that name.
+
+    Example:
+        >>> load_encoder_at("colour", 16.0).spec.mpp
+        0.125
+    """
+    loaded = load_encoder(name_or_path)
+    spec = replace(loaded.spec, mpp=tile_um / loaded.spec.tile_px)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "encoder.safetensors"
+        loaded.save(path)
+        with safe_open(path, "numpy") as file:
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    entry = ENCODERS.get(architecture_entry(spec))
+    return entry.from_tensors(spec, cast("dict[str, npt.NDArray[Any]]", tensors), device, precision)

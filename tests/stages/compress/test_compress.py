@@ -604,6 +604,24 @@ def test_cells_lie_where_the_stride_says(
         compress(**{**settings, **dict.fromkeys(given)})
 
 
+def test_tiles_of_another_width_in_microns(slides: Path, tmp_path: Path) -> None:
+    """As many pixels of less tissue; the store's own encoder says so, and no other maps are mixed in."""
+    given = {"slides": [slides / "s1.tif"], "encoder": "colour", "out": tmp_path / "store"}
+    wide = compress(**{**given, "out": tmp_path / "wide"})
+    result = compress(**given, tile_um=32.0, most_enlargement=2.0)
+    assert result.done == ["s1"] and result.tiles > 3 * wide.tiles
+    slide = Store.open(tmp_path / "store").map("s1")
+    assert slide.encoder.spec.mpp == 0.25 and slide.grid.cell_um == pytest.approx(32, rel=0.02)
+    own = load_encoder(tmp_path / "store" / "encoder.safetensors")
+    assert own.spec.mpp == 0.25 and own.fingerprint == slide.encoder.fingerprint
+    with open_slide(slides / "s1.tif") as opened:
+        for row, col in np.argwhere(slide.mask)[::40]:
+            tile = opened.read(slide.grid.cell_xy((row, col)), (128, 128), slide.grid.mpp)
+            assert np.allclose(slide.features[:, row, col], own.encode(tile[None])[0], atol=2e-3)
+    with pytest.raises(StoreError):
+        compress(**given)
+
+
 def test_a_stride_of_a_whole_tile_is_none(slides: Path, tmp_path: Path) -> None:
     """The same bytes, under the same fingerprints, as if nothing was said."""
     given = {"slides": [slides / "s0.tif"], "encoder": "colour"}

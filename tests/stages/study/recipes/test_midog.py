@@ -1,4 +1,4 @@
-"""MIDOG: boxes are corners, images without boxes, scanners, and F1 of given detections."""
+"""MIDOG: boxes are corners, images without boxes, scanners; from raw files to detections and their F1."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 from fixtures.challenges import Bare, planned, refusal, surveyed, words
-from histonic.core.errors import SettingsError, TableError
+from fixtures.command_line import typed
+from histonic.core.documents import read_document
+from histonic.core.errors import RunError, SettingsError, TableError
+from histonic.data.maps.store import Store
+from histonic.encoders.base import load_encoder
+from histonic.encoders.scale import load_encoder_at
+from histonic.stages.study.frame.results import ChallengeScores
 from histonic.stages.study.frame.settings import RecipeSettings
-from histonic.stages.study.recipes.midog import detection_score, read_points, read_scanners
+from histonic.stages.study.recipes.midog import detection_score, read_scanners
 
 
 def test_boxes_become_points_at_their_centres(bare: Bare, tmp_path: Path) -> None:
@@ -27,7 +33,27 @@ def test_boxes_become_points_at_their_centres(bare: Bare, tmp_path: Path) -> Non
     x1, y1, x2, y2 = first["bbox"]
     assert drawn[0]["geometry"]["coordinates"] == [(x1 + x2) / 2, (y1 + y2) / 2]
     assert (x2 - x1, y2 - y1) == (50, 50) and not (place.out / "points" / "151.geojson").exists()
-    assert [step.verb for step in steps] == ["tiles extract"]
+    assert [step.verb for step in steps] == ["tiles extract", "compress"]
+    dense = steps[1].settings
+    assert (dense["tile_um"], dense["stride_share"], dense["tissue"]) == (16.5, 0.375, {"source": "all"})
+    assert (
+        place.table("images").read_text().count(".tiff"),
+        place.table("train").read_text().count(".tiff"),
+    ) == (7, 6)
+    given = planned("midog", folder, tmp_path / "out", detections=folder)[2]
+    assert [step.verb for step in given] == ["tiles extract"]
+
+
+def test_an_encoder_of_small_tiles_keeps_its_own_scale(bare: Bare, tmp_path: Path) -> None:
+    folder = bare("midog")
+    load_encoder_at("colour", 20.0).save(tmp_path / "near.safetensors")
+    (_, dense) = planned("midog", folder, tmp_path / "out", encoder=str(tmp_path / "near.safetensors"))[2]
+    assert "tile_um" not in dense.settings
+    (tmp_path / "tasks.yaml").write_text("sets: []\ntile_px: 256\n")
+    steps = planned("midog", folder, tmp_path / "out", encoder_config=tmp_path / "tasks.yaml")[2]
+    assert [step.verb for step in steps] == ["encoder train", "tiles extract", "compress"]
+    # Not more than twice as large as an image of 0.257 µm/px has it.
+    assert steps[2].settings["tile_um"] == 33.0
 
 
 def changed(folder: Path, change: object) -> None:
@@ -114,4 +140,48 @@ def test_detections_are_scored_in_microns(bare: Bare, tmp_path: Path) -> None:
         score(None)
     (points / "002.csv").write_text("1;1\n")
     with pytest.raises(TableError, match="Row 1"):
-        read_points(points / "002.csv")
+        score(0.25)
+
+
+def test_from_raw_files_to_detections_and_their_f1(bare: Bare, tmp_path: Path) -> None:
+    """Two images of two scanners and one without labels, by the command line alone."""
+    folder = bare("midog")
+    base = json.loads((folder / "MIDOG.json").read_text())
+
+    def keep(held: dict[str, list[dict[str, int]]]) -> None:
+        held["images"] = [each for each in held["images"] if each["id"] not in (101, 102)]
+        held["annotations"] = [each for each in held["annotations"] if each["image_id"] not in (101, 102)]
+
+    changed(folder, keep)
+    for name in ("101", "102"):
+        (folder / "images" / f"{name}.tiff").unlink()
+    shown = typed(
+        *("recipe", "midog", "data", "--out", "out", "--encoder", "colour", "--resamples", "100", "--run"),
+        cwd=tmp_path,
+    )
+    assert shown.code == 0, shown.err
+    assert "compress all images, densely: 5 slides: about" in shown.err
+    out = tmp_path / "out"
+    scores = read_document(ChallengeScores, out / "scores.json", RunError, "Run it again.").scores
+    lines = {each.of: each for each in scores}
+    whole = lines["detections, each domain left out"]
+    # Dark plates on one colour, and paler spots: mean colour alone tells them apart.
+    assert whole.value is not None and whole.value > 0.8 and whole.n == 4
+    assert {"detections in Hamamatsu XR, left out", "detections in Hamamatsu S360, left out"} < set(lines)
+    rows = [row.split(",") for row in (out / "detections.csv").read_text().splitlines()]
+    assert rows[0] == ["image", "domain", "true", "false", "missed", "f1", "threshold"]
+    assert [row[0] for row in rows[1:]] == ["001", "002", "051", "052", "151"] and rows[-1][2] == ""
+    counts = [sum(int(row[place]) for row in rows[1:-1]) for place in (2, 3, 4)]
+    assert whole.note.startswith("{} true, {} false, {} missed.".format(*counts))
+    assert counts[0] + counts[2] == sum(each["category_id"] == 1 for each in base["annotations"]) * 4 // 6
+    points = json.loads((out / "submission" / "151.json").read_text())["points"]
+    assert all(0 <= value <= 0.17 for each in points for value in each["point"])
+    called = [each for each in points if each["name"] == "mitotic figure"]
+    assert len((out / "detections" / "151.csv").read_text().splitlines()) == len(called) + 1
+    # What the recipe wrote is scored alike by what scores a user's own detections.
+    settings = RecipeSettings(name="midog", data=folder, detections=out / "detections", mpp=0.25)
+    again = detection_score(settings, surveyed("midog", folder))
+    assert again.value == pytest.approx(whole.value)
+    dense = Store.open(out / "maps" / "dense").map("001")
+    assert dense.mask.all() and dense.grid.cell_um == pytest.approx(0.375 * 16.5, abs=0.1)
+    assert load_encoder(out / "maps" / "dense" / "encoder.safetensors").spec.mpp == 16.5 / 128

@@ -38,7 +38,7 @@ MINED = 50
 """False detections of an image, at most, that the head learns from in addition; in each round."""
 ROUNDS = 2
 """Of mining."""
-C = 0.1
+C = 0.01
 """Inverse strength of the penalty of the head."""
 ITERATIONS = 300
 LEAST_LOG_ODDS = -3.0
@@ -46,7 +46,7 @@ LEAST_LOG_ODDS = -3.0
 THRESHOLDS = 200
 """Thresholds that are tried, at most."""
 INNER_FOLDS = 3
-"""Of the images of a single domain."""
+"""Parts of the images learned from, each seen by a head of the others when the threshold is chosen."""
 Fold = frozenset[str]
 """The images that a head learns from."""
 
@@ -144,16 +144,10 @@ def plans_of(images: Sequence[Annotated], unlabelled: Sequence[str]) -> list[Pla
 
 
 def _inner(train: Sequence[Annotated]) -> tuple[Fold, ...]:
-    """Domains, as the tested one is another, too; images of a single domain are dealt out."""
-    with_objects = [image for image in train if len(image.objects)]
-    if len({image.domain for image in with_objects}) > 1:
-        keys = {image.slide_id: image.domain for image in train}
-    else:
-        order = sorted(train, key=lambda image: (len(image.objects) == 0, image.slide_id))
-        keys = {image.slide_id: str(place % INNER_FOLDS) for place, image in enumerate(order)}
-    return tuple(
-        frozenset(name for name, part in keys.items() if part == key) for key in sorted(set(keys.values()))
-    )
+    """The images dealt out, those with objects first, so that each part has about as many of them."""
+    order = sorted(train, key=lambda image: (len(image.objects) == 0, image.domain, image.slide_id))
+    parts = [frozenset(image.slide_id for image in order[start::INNER_FOLDS]) for start in range(INNER_FOLDS)]
+    return tuple(part for part in parts if part)
 
 
 def detect(
@@ -167,12 +161,12 @@ def detect(
 ) -> list[Detected]:
     """Find objects in each domain by a head of the others, and in images without labels by a head of all.
 
-    A head is a logistic regression of the codes of tiles: those on objects against those on look-alikes, on
-    background drawn at random, and on what the head itself took for an object in the images that it learns
-    from (hard negatives are mined in two rounds). Slid over an image it gives a map, whose local maxima, none
-    nearer to another than the radius, are the points found. The threshold is that of the highest F1 on the
-    images learned from, each seen by a head that did not learn from its domain (or, if there is one domain,
-    from it).
+    A head is a logistic regression of the codes of tiles, which are standardised image by image: those on
+    objects against those on look-alikes, on background drawn at random, and on what the head itself took for
+    an object in the images that it learns from (hard negatives are mined in two rounds). Slid over an image
+    it gives a map, whose local maxima, none nearer to another than the radius, are the points found. The
+    threshold is that of the highest F1 on the images learned from, each seen by a head of the same kind that
+    learned from two thirds of them and not from that one.
 
     Args:
         store: Dense maps of the images.
@@ -246,15 +240,15 @@ def _codes_of(
         dense = store.map(image.slide_id)
         # Cells of the mask, row by row.
         codes = np.ascontiguousarray(dense.features[:, dense.mask].T, np.float32)
-        yield image, dense, own_scale(codes) if NORM else codes
+        yield image, dense, own_scale(codes)
         progress.advance(1, image.slide_id)
 
 
-NORM = True
-
-
 def own_scale(codes: Codes) -> Codes:
-    """Codes of an image by its own mean and standard deviation."""
+    """Codes ``(N, D)`` of an image by their own mean and standard deviation there.
+
+    Scanners and stains shift the codes of all tiles of an image alike; what stands out in it stays.
+    """
     spread = codes.std(axis=0)
     return (codes - codes.mean(axis=0)) / np.where(spread > 0, spread, 1)
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from histonic.core.errors import TableError
+from histonic.core.progress import Silent
 from histonic.data.maps.peaks import Points
 from histonic.metrics.challenges.points import Hits
+from histonic.stages.study.frame import detections
 from histonic.stages.study.frame.detections import (
+    detector_scores,
     f1_line,
     read_detections,
     write_detections,
     write_multiple_points,
 )
+from histonic.stages.study.frame.detector import Annotated, Detected
+from histonic.stages.study.frame.plan import Outcome, Place
 from histonic.stages.study.frame.settings import RecipeSettings
 
 POINTS = Points(np.array([[400.0, 8000.0], [30.25, 12.0]]), np.array([np.log(9.0), np.log(0.25)]))
@@ -65,3 +72,57 @@ def test_nothing_true_and_nothing_found_is_undefined() -> None:
     line = f1_line("detections", [Hits(0, 0, 0), Hits(0, 0, 0)], SETTINGS)
     assert line.value is None and line.low is None
     assert f1_line("detections", [Hits(1, 0, 1)], SETTINGS).low is None
+
+
+class Maps(dict[str, Any]):
+    """A store of grids alone."""
+
+    def map(self, name: str) -> Any:
+        return self[name]
+
+
+def test_each_domain_is_scored_by_itself_and_all_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two images of one domain, one of another, one without labels, and one that could not be read."""
+    grid = SimpleNamespace(grid=SimpleNamespace(slide_mpp=0.25))
+    monkeypatch.setattr(
+        detections.Store, "open", lambda path: Maps(dict.fromkeys(("a1", "a2", "b1", "x"), grid))
+    )
+    nothing = np.zeros((0, 2))
+    # The first point is a hit, and the second is below the threshold of domain A.
+    truth = {"a1": np.array([[400.0, 8020.0]]), "a2": nothing, "b1": np.array([[30.0, 0.0]]), "gone": nothing}
+    found = [
+        Detected("A", {"a1": POINTS, "a2": POINTS}, 0.0, Hits(3, 1, 1), 1),
+        Detected("B", {"b1": POINTS}, -5.0, Hits(3, 1, 1), 2),
+        Detected("", {"x": POINTS}, 0.0, Hits(3, 1, 1), 3),
+    ]
+    asked: list[Any] = []
+    monkeypatch.setattr(detections, "detect", lambda *given, **more: asked.append(given[1:]) or found)
+    outcome = Outcome()
+    labelled = [Annotated(name, name[0].upper(), xy, nothing) for name, xy in truth.items()]
+    lines, notes = detector_scores(
+        SETTINGS, Place(tmp_path), tmp_path, labelled, ["x"], 7.5, Silent(), outcome
+    )
+    assert [image.slide_id for image in asked[0][0]] == ["a1", "a2", "b1"] and asked[0][1] == ["x"]
+    assert [(line.of, line.n) for line in lines] == [
+        ("detections, each domain left out", 3),
+        ("detections in A, left out", 2),
+        ("detections in B, left out", 1),
+    ]
+    assert [line.note.partition(" Threshold")[0] for line in lines] == [
+        "2 true, 2 false, 0 missed.",
+        "1 true, 1 false, 0 missed.",
+        "1 true, 1 false, 0 missed.",
+    ]
+    assert lines[0].value == pytest.approx(4 / 6) and "0.500, chosen on 1 images" in lines[1].note
+    assert (tmp_path / "detections.csv").read_text().splitlines()[1:] == [
+        "a1,A,1,0,0,1.0000,0.500000",
+        "a2,A,0,1,0,0.0000,0.500000",
+        "b1,B,1,1,0,0.6667,0.006693",
+        "x,,,,,,0.500000",
+    ]
+    assert sorted(path.name for path in (tmp_path / "submission").iterdir()) == [
+        *("a1.json", "a2.json", "b1.json", "x.json")
+    ]
+    assert all(path.exists() for path in outcome.files) and notes[-1].endswith("nor scored: gone.")

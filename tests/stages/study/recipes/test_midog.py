@@ -143,6 +143,7 @@ def test_detections_are_scored_in_microns(bare: Bare, tmp_path: Path) -> None:
         score(0.25)
 
 
+@pytest.mark.long
 def test_from_raw_files_to_detections_and_their_f1(bare: Bare, tmp_path: Path) -> None:
     """Two images of two scanners and one without labels, by the command line alone."""
     folder = bare("midog")
@@ -165,8 +166,8 @@ def test_from_raw_files_to_detections_and_their_f1(bare: Bare, tmp_path: Path) -
     scores = read_document(ChallengeScores, out / "scores.json", RunError, "Run it again.").scores
     lines = {each.of: each for each in scores}
     whole = lines["detections, each domain left out"]
-    # Dark plates on one colour, and paler spots: mean colour alone tells them apart.
-    assert whole.value is not None and whole.value > 0.8 and whole.n == 4
+    # Dark plates on one colour, and paler spots, of two images: points at random hit one in twenty.
+    assert whole.value is not None and whole.value > 0.6 and whole.n == 4
     assert {"detections in Hamamatsu XR, left out", "detections in Hamamatsu S360, left out"} < set(lines)
     rows = [row.split(",") for row in (out / "detections.csv").read_text().splitlines()]
     assert rows[0] == ["image", "domain", "true", "false", "missed", "f1", "threshold"]

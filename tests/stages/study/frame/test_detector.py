@@ -167,6 +167,13 @@ def test_a_head_is_the_logistic_regression_of_standardised_codes() -> None:
     assert abs((weight * (shows - p)).sum()) < 0.05
 
 
+def test_a_head_needs_tiles_of_both_kinds() -> None:
+    codes = np.ones((3, 2), np.float32)
+    for shows, found in ((np.ones(3, bool), "All of 3"), (np.zeros(3, bool), "None of 3")):
+        with pytest.raises(RunError, match=found):
+            fit_head([detector.Sample(codes, shows)], 0.1)
+
+
 def test_codes_of_an_image_by_their_own_scale() -> None:
     codes = np.array([[1.0, 5.0], [3.0, 5.0]], np.float32)
     assert own_scale(codes).tolist() == [[-1.0, 0.0], [1.0, 0.0]]

@@ -48,12 +48,12 @@ def test_an_encoder_of_small_tiles_keeps_its_own_scale(bare: Bare, tmp_path: Pat
     folder = bare("midog")
     load_encoder_at("colour", 20.0).save(tmp_path / "near.safetensors")
     (_, dense) = planned("midog", folder, tmp_path / "out", encoder=str(tmp_path / "near.safetensors"))[2]
-    assert "tile_um" not in dense.settings
+    assert "tile_um" not in dense.settings and dense.settings["stride_share"] == 6.1875 / 20 == 0.309375
     (tmp_path / "tasks.yaml").write_text("sets: []\ntile_px: 256\n")
     steps = planned("midog", folder, tmp_path / "out", encoder_config=tmp_path / "tasks.yaml")[2]
     assert [step.verb for step in steps] == ["encoder train", "tiles extract", "compress"]
     # Not more than twice as large as an image of 0.257 µm/px has it.
-    assert steps[2].settings["tile_um"] == 33.0
+    assert (steps[2].settings["tile_um"], steps[2].settings["stride_share"]) == (33.0, 0.1875)
 
 
 def changed(folder: Path, change: object) -> None:

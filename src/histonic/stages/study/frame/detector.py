@@ -312,9 +312,18 @@ def fit_head(samples: Sequence[Sample], c: float) -> Head:
     Args:
         samples: Of all images, with objects and others among them.
         c: Inverse strength of the penalty.
+
+    Raises:
+        RunError: All tiles show an object, or none does.
     """
     codes = np.concatenate([each.codes for each in samples]).astype(np.float64)
     shows = np.concatenate([each.shows for each in samples])
+    if shows.all() or not shows.any():
+        raise RunError(
+            "Learn to detect.",
+            f"{'All' if shows.all() else 'None'} of {len(shows)} tiles to learn from show an object.",
+            "Give whole images, with room around what is annotated.",
+        )
     scaler = StandardScaler().fit(codes)
     model = LogisticRegression(C=c, class_weight="balanced", max_iter=ITERATIONS)
     with warnings.catch_warnings():

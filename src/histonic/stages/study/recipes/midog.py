@@ -65,8 +65,8 @@ SEEN_UM = 16.5
 """Side of what the detector looks at: images of up to 0.257 µm/px are enlarged twice for tiles of 128 px."""
 OWN_UM = 24.0
 """An encoder whose tiles are at most so wide is used at its own scale."""
-STRIDE_SHARE = 0.375
-"""A step of 6.2 µm: no figure is farther than 4.4 µm from the middle of a tile, and 7.5 µm is a hit."""
+STEP_UM = 6.1875
+"""From tile to tile: no figure is farther than 4.4 µm from the middle of one, and 7.5 µm is a hit."""
 FloatArray = npt.NDArray[np.float64]
 Boxes = dict[int, list[tuple[int, float, float]]]
 
@@ -247,7 +247,7 @@ def write_inputs(settings: RecipeSettings, found: Survey, place: Place) -> None:
 
 
 def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
-    """Candidates are cut out at their true scale; all images are compressed densely, at the same."""
+    """Candidates are cut out around their centres; all images are compressed in overlapping tiles."""
     values: dict[str, Any] = {
         "slides": [str(place.table("train"))],
         "annotations": str(place.out / "points"),
@@ -266,14 +266,15 @@ def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
         "slides": [str(place.table("images"))],
         "encoder": encoder,
         "out": str(dense_maps(place)),
-        "stride_share": STRIDE_SHARE,
         "most_enlargement": LARGEST_ENLARGEMENT,
         "tissue": {"source": "all"},
         "device": settings.device,
     }
-    side = tile_um(before[0].settings if before else encoder_spec(encoder).__dict__)
-    if side is not None:
+    said = before[0].settings if before else vars(encoder_spec(encoder))
+    px, mpp = said.get("tile_px", 128), said.get("mpp", 0.5)
+    if (side := tile_um(px, mpp)) is not None:
         dense["tile_um"] = side
+    dense["stride_share"] = round(STEP_UM / (side or px * mpp), 6)
     if settings.mpp is not None:
         dense["mpp"] = settings.mpp
     return [*made, Step("all images, densely", "compress", dense)]
@@ -284,17 +285,16 @@ def dense_maps(place: Place) -> Path:
     return place.out / "maps" / "dense"
 
 
-def tile_um(encoder: Mapping[str, Any]) -> float | None:
-    """Side in microns of what the detector looks at, by an encoder's tile_px and mpp; None: its own.
+def tile_um(tile_px: int, mpp: float) -> float | None:
+    """Side in microns of what the detector looks at, by the tiles of an encoder; None: the encoder's own.
 
     Images are not enlarged more than twice, so that tiles of many pixels show more.
 
     Example:
-        >>> [tile_um({"tile_px": px, "mpp": mpp}) for px, mpp in ((128, 0.5), (224, 0.5), (64, 0.25))]
-        [16.5, 28.875, None]
+        >>> tile_um(128, 0.5), tile_um(224, 0.5), tile_um(64, 0.25)
+        (16.5, 28.875, None)
     """
-    px, mpp = encoder.get("tile_px", 128), encoder.get("mpp", 0.5)
-    return None if px * mpp <= OWN_UM else SEEN_UM * max(1.0, px / 128)
+    return None if tile_px * mpp <= OWN_UM else SEEN_UM * max(1.0, tile_px / 128)
 
 
 def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Progress) -> Outcome:

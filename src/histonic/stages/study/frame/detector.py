@@ -250,7 +250,7 @@ def own_scale(codes: Codes) -> Codes:
     Scanners and stains shift the codes of all tiles of an image alike; what stands out in it stays.
     """
     spread = codes.std(axis=0)
-    return (codes - codes.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return np.asarray((codes - codes.mean(axis=0)) / np.where(spread > 0, spread, 1), np.float32)
 
 
 def distances_um(dense: CompressedSlide, xy: FloatArray) -> FloatArray:

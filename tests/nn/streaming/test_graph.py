@@ -80,8 +80,25 @@ def test_what_sees_too_far_is_refused_by_its_name(layer, says):
 
 
 def test_normalisation_with_fixed_statistics_and_dropout_that_rests_are_let_through():
-    for layer in (nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True), nn.Dropout2d(0.5)):
+    for layer in (nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True)):
         assert len(Graph.of(Named(layer.eval())).layers) == 3
+    assert len(Graph.of(Named(nn.Dropout2d(0.5).eval())).layers) == 2
+
+
+def test_what_hands_its_map_through_is_no_layer():
+    """The shortcut of a residual block: its rows would be handed on beside those of the map itself."""
+
+    class Shortcut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.short = nn.Conv2d(1, 1, 3, padding=1), nn.Identity()
+
+        def forward(self, maps: Tensor) -> Tensor:
+            return self.body(maps) + self.short(maps)
+
+    layers = Graph.of(Shortcut()).layers
+    assert [(layer.name, layer.below) for layer in layers] == [("maps", ()), ("body", (0,)), ("add", (1, 0))]
+    assert [layer.name for layer in Graph.of(nn.Identity()).layers] == ["input_1", "result"]
 
 
 class Calls(nn.Module):

@@ -14,11 +14,11 @@ from torch import Tensor, fx, nn
 
 from histonic.core.errors import NetworkError
 from histonic.nn.streaming.layers import (
+    SAME,
     CannotStream,
     Cellwise,
     Rule,
     Windows,
-    cellwise,
     joining,
     merging,
     padding,
@@ -235,7 +235,7 @@ class _Reader:
         self._require_one_map(result)
         last = self.numbers[result]
         if last != len(self.layers) - 1:  # what is computed for nothing, or an input handed through
-            self.layers.append(Layer("result", (last,), cellwise(nn.Identity())))
+            self.layers.append(Layer("result", (last,), SAME))
         users: list[list[int]] = [[] for _ in self.layers]
         for number, layer in enumerate(self.layers):
             for below in dict.fromkeys(layer.below):
@@ -273,13 +273,18 @@ class _Reader:
                 rule = rule_of(self.module.get_submodule(str(node.target)))
                 if len(node.args) != 1 or node.kwargs or node.args[0] not in self.numbers:
                     raise CannotStream("It takes more than one map.", KNOWN)
-                self._add(node, Layer(name, (self.numbers[node.args[0]],), rule))  # type: ignore[index]
+                layer = Layer(name, (self.numbers[node.args[0]],), rule)  # type: ignore[index]
             else:
-                self._add(node, self._call(node, name))
+                layer = self._call(node, name)
         except CannotStream as refused:
             raise NetworkError(
                 f"Stream the layer {name!r} of {type(self.module).__name__}.", refused.found, refused.todo
             ) from refused
+        if layer.rule is SAME:
+            # A layer of its own would have its rows kept and handed on beside those of the map itself.
+            self.numbers[node] = layer.below[0]
+        else:
+            self._add(node, layer)
 
     def _call(self, node: fx.Node, name: str) -> Layer:
         target: Any = node.target
@@ -296,7 +301,7 @@ class _Reader:
         if target is F.dropout or target is F.dropout2d:
             if kwargs.get("training", args[2] if len(args) > 2 else True):
                 raise CannotStream("It draws at random.", "Put dropout behind the layers that are streamed.")
-            return Layer(name, self._maps(args[:1]), cellwise(nn.Identity()))
+            return Layer(name, self._maps(args[:1]), SAME)
         known = target in METHODS if node.op == "call_method" else target in ARITHMETIC | FUNCTIONS
         if not known:
             raise CannotStream(

@@ -19,7 +19,6 @@ Windows = tuple[Window, Window]
 """Along rows and along columns."""
 BOTH_CELLWISE = (CELLWISE, CELLWISE)
 CELLWISE_LAYERS = (
-    nn.Identity,
     nn.ReLU,
     nn.ReLU6,
     nn.LeakyReLU,
@@ -112,6 +111,8 @@ def rule_of(module: nn.Module) -> Rule:
     Raises:
         CannotStream: It looks further than a window, or its kind is not known.
     """
+    if isinstance(module, nn.Identity):
+        return SAME
     if isinstance(module, (Cellwise, nn.LocalResponseNorm, *CELLWISE_LAYERS)):
         return _pointwise(module)
     if isinstance(module, nn.Conv2d):
@@ -138,7 +139,7 @@ def rule_of(module: nn.Module) -> Rule:
                 "It draws at random in training, and every part of the map would be drawn anew.",
                 "Put dropout behind the layers that are streamed, or set its share to 0.",
             )
-        return cellwise(nn.Identity())
+        return SAME
     raise _refusal(module)
 
 
@@ -160,6 +161,10 @@ def _refusal(module: nn.Module) -> CannotStream:
 def cellwise(function: Callable[[Tensor], Tensor], in_place: bool = False) -> Rule:
     """A layer of one map that looks at one position at a time."""
     return Rule(BOTH_CELLWISE, lambda maps, _: function(maps[0]), in_place)
+
+
+SAME = Rule(BOTH_CELLWISE, lambda maps, _: maps[0])
+"""Of what hands its map through."""
 
 
 def _pointwise(module: nn.Module) -> Rule:

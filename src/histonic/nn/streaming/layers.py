@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -84,6 +85,8 @@ class Rule:
         in_place: Whether it overwrites what it is given.
         channels: Of its output; None: those of its first map.
         joins: Whether its channels are those of all its maps, side by side.
+        light: Whether it costs next to nothing, so that it is rather computed again than kept.
+        opaque: Whether it is not known what it costs, so that it is never computed again within a pass.
     """
 
     windows: Windows
@@ -91,6 +94,8 @@ class Rule:
     in_place: bool = False
     channels: int | None = None
     joins: bool = False
+    light: bool = False
+    opaque: bool = False
 
 
 class CannotStream(Exception):
@@ -113,7 +118,9 @@ def rule_of(module: nn.Module) -> Rule:
     """
     if isinstance(module, nn.Identity):
         return SAME
-    if isinstance(module, (Cellwise, nn.LocalResponseNorm, *CELLWISE_LAYERS)):
+    if isinstance(module, Cellwise | nn.LocalResponseNorm):
+        return Rule(BOTH_CELLWISE, lambda maps, _: cast(Tensor, module(maps[0])), opaque=True)
+    if isinstance(module, CELLWISE_LAYERS):
         return _pointwise(module)
     if isinstance(module, nn.Conv2d):
         return _convolution(module)
@@ -160,10 +167,10 @@ def _refusal(module: nn.Module) -> CannotStream:
 
 def cellwise(function: Callable[[Tensor], Tensor], in_place: bool = False) -> Rule:
     """A layer of one map that looks at one position at a time."""
-    return Rule(BOTH_CELLWISE, lambda maps, _: function(maps[0]), in_place)
+    return Rule(BOTH_CELLWISE, lambda maps, _: function(maps[0]), in_place, light=True)
 
 
-SAME = Rule(BOTH_CELLWISE, lambda maps, _: maps[0])
+SAME = Rule(BOTH_CELLWISE, lambda maps, _: maps[0], light=True)
 """Of what hands its map through."""
 
 
@@ -288,9 +295,9 @@ def _filled(maps: Tensor, pads: tuple[int, int, int, int], value: float) -> Tens
 
 def merging(function: Callable[[Sequence[Tensor]], Tensor]) -> Rule:
     """A layer of several maps of one size, position by position."""
-    return Rule(BOTH_CELLWISE, lambda maps, _: function(maps))
+    return Rule(BOTH_CELLWISE, lambda maps, _: function(maps), light=True)
 
 
 def joining() -> Rule:
     """Several maps of one size, their channels side by side."""
-    return Rule(BOTH_CELLWISE, lambda maps, _: torch.cat(list(maps), 1), joins=True)
+    return Rule(BOTH_CELLWISE, lambda maps, _: torch.cat(list(maps), 1), joins=True, light=True)

@@ -22,6 +22,7 @@ from histonic.core.processes.memory import free_bytes
 from histonic.nn.streaming.graph import Graph
 from histonic.nn.streaming.plan import Band, Cut, Strip, cut
 from histonic.nn.streaming.sizing import choose_tile, tile_of_px
+from histonic.nn.streaming.steps import steps_of
 from histonic.nn.streaming.walk import Handed, input_places, walk_band
 
 Gradients = Sequence[Tensor | None]
@@ -140,6 +141,7 @@ class _Job:
 
     def __init__(self, graph: Graph, plan: Cut, device: torch.device) -> None:
         self.graph = graph
+        self.steps = steps_of(graph)
         self.plan = plan
         self.device = device
         self.handed: list[list[Handed]] = []
@@ -165,11 +167,9 @@ class _Job:
                 if keeps:
                     began.append(kept)
                 with self.mixed():
-                    part, handed = walk_band(
-                        graph, plan, band, strip, [each.to(self.device) for each in pieces], kept
+                    part, kept = walk_band(
+                        graph, self.steps, plan, band, strip, [each.to(self.device) for each in pieces], kept
                     )
-                # Copied, since a view would keep the whole band.
-                kept = {number: rows.clone() for number, rows in handed.items()}
                 if part is None:
                     continue
                 if whole is None:
@@ -232,7 +232,7 @@ class _Job:
         """
         kept = {number: rows.detach().requires_grad_() for number, rows in began.items()}
         with torch.enable_grad(), self.mixed():
-            part, handed = walk_band(self.graph, self.plan, band, strip, pieces, kept)
+            part, handed = walk_band(self.graph, self.steps, self.plan, band, strip, pieces, kept)
         ends = [(rows, later[number]) for number, rows in handed.items() if number in later]
         if part is not None:
             ends.append((part, given))

@@ -29,8 +29,8 @@ def test_where_one_row_is_too_much_strips_are_narrower():
 
 def test_what_is_reckoned_is_what_is_kept():
     """One row of the result: by hand, in numbers of 4 bytes."""
-    # Per row of the result: 2 rows of 8 x 128 (conv), 2 rows of 8 x 128 twice (looked at again), 16 x 64.
-    per_row = 4 * (2 * 8 * 128 + 2 * 2 * 8 * 128 + 16 * 64)
+    # Per row of the result: 2 rows of 8 x 128 (conv), 16 x 64; what ReLU makes of them is computed again.
+    per_row = 4 * (2 * 8 * 128 + 16 * 64)
     handed = 4 * (2 * 8 * 128)
     height = 10
     most = per_row * height + handed * 64 / height

@@ -72,13 +72,17 @@ def _bands(graph: Graph, heights: Sequence[int], count: int) -> list[Band]:
     """Bands that each take in as many rows of the inputs, and compute in every layer what these allow.
 
     So layers far from the result do not run ahead of it in the first band, and all bands take the same
-    memory; the first ones may have no row of the result yet.
+    memory; the first ones may have no row of the result yet, the last ones no row of the inputs: layers that
+    see far lag behind, and would all be left to the last band.
     """
     done = [0] * len(graph.layers)
     kept = [NONE] * len(graph.layers)
+    most = [-(-height // count) for height in heights]
     bands = []
-    for number in range(1, count + 1):
-        reach = _reach(graph, heights, done, number / count)
+    number = 0
+    while done != list(heights):
+        number += 1
+        reach = _reach(graph, heights, done, min(1, number / count), most)
         if reach == done:
             continue
         new = [Span(before, after) for before, after in zip(done, reach, strict=True)]
@@ -88,13 +92,23 @@ def _bands(graph: Graph, heights: Sequence[int], count: int) -> list[Band]:
     return bands
 
 
-def _reach(graph: Graph, heights: Sequence[int], done: Sequence[int], share: float) -> list[int]:
-    """Up to which row each layer can be computed when a share of the inputs' rows is there."""
+def _reach(
+    graph: Graph, heights: Sequence[int], done: Sequence[int], share: float, most: Sequence[int]
+) -> list[int]:
+    """Up to which row each layer can be computed when a share of the inputs' rows is there.
+
+    Args:
+        graph: Of the layers.
+        heights: Rows of each.
+        done: How many of them there are.
+        share: Of the inputs' rows.
+        most: How many more of each layer at most.
+    """
     reach = [max(1, round(share * height)) for height in heights[: graph.inputs]]
     for number in range(graph.inputs, len(graph.layers)):
         layer = graph.layers[number]
         possible = [layer.windows[0].reach(reach[below], heights[below]) for below in layer.below]
-        reach.append(max(done[number], min(heights[number], *possible)))
+        reach.append(max(done[number], min(heights[number], done[number] + most[number], *possible)))
     return reach
 
 

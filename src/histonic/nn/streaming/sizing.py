@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from histonic.nn.streaming.graph import Graph
+from histonic.nn.streaming.steps import steps_of
 
 
 def tile_of_px(
@@ -29,7 +30,8 @@ def choose_tile(
 ) -> tuple[int, int]:
     """Rows and columns of the result at a time, so that all that is kept for gradients takes ``most`` bytes.
 
-    That is what the layers of one band keep, and what each band hands on to the next, which is kept of all.
+    That is what the layers of one band keep (light ones nothing, :mod:`~histonic.nn.streaming.steps`), and what
+    each band hands on to the next, which is kept of all.
     Bands are over the full width and as high as fits. Where nothing fits, the height that needs the least;
     narrower strips only where the layers of a band of one row are too much.
 
@@ -52,15 +54,16 @@ def choose_tile(
     """
     rows, cols = sizes[-1]
     found = _channels(graph, channels)
+    kept = {step.kept for step in steps_of(graph)}
     row, handed = 0.0, 0.0
     for number in range(len(graph.layers)):
         line = width * found[number] * sizes[number][1]
         seen_again = (
             max((graph.layers[user].windows[0].extent for user in graph.users[number]), default=1) - 1
         )
+        if number in kept:
+            row += line * sizes[number][0] / rows
         if number >= graph.inputs:
-            # A map of which rows are handed on is joined with those of the band before: there twice.
-            row += line * sizes[number][0] / rows * (2 if seen_again else 1)
             handed += line * seen_again
     if row > most:
         return 1, max(1, int(cols * most // row))

@@ -1,4 +1,4 @@
-"""Which layers are computed together: those that cost little are computed again for the gradient, not kept."""
+"""Which layers are computed together: what costs little is computed again for the gradient, not kept."""
 
 from __future__ import annotations
 

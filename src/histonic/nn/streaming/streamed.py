@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from histonic.core.errors import NetworkError
-from histonic.core.processes.memory import free_bytes
+from histonic.core.processes.memory import free_bytes, release_memory
 from histonic.nn.streaming.graph import Graph
 from histonic.nn.streaming.plan import Band, Cut, Strip, cut
 from histonic.nn.streaming.sizing import choose_tile, tile_of_px
@@ -176,6 +176,7 @@ class _Job:
                     whole = part.new_empty((part.shape[0], part.shape[1], *plan.sizes[-1]))
                 _part_of(whole, band.new[-1], strip.columns[-1]).copy_(part)
             self.handed.append(began)
+            self._tidy()
         if whole is None:
             raise AttributeError("nothing was computed")
         return whole
@@ -207,7 +208,14 @@ class _Job:
                 for place, whole, each in zip(places, of_maps, found[2], strict=True):
                     if whole is not None and each is not None:
                         place.of(whole).add_(each.to(whole.device))
+                del found, pieces
+                self._tidy()
         return of_maps, of_weights
+
+    def _tidy(self) -> None:
+        """Hand back the memory between what is kept from band to band: large maps do not fit into it."""
+        if self.device.type == "cpu" and len(self.plan.bands) > 1:
+            release_memory()
 
     def _band_gradients(
         self,

@@ -30,8 +30,8 @@ def choose_tile(
 ) -> tuple[int, int]:
     """Rows and columns of the result at a time, so that all that is kept for gradients takes ``most`` bytes.
 
-    That is what the layers of one band keep (light ones nothing, :mod:`~histonic.nn.streaming.steps`), and what
-    each band hands on to the next, which is kept of all.
+    That is what the layers of one band keep (:mod:`~histonic.nn.streaming.steps`: light ones nothing), and
+    what each band hands on to the next, which is kept of all.
     Bands are over the full width and as high as fits. Where nothing fits, the height that needs the least;
     narrower strips only where the layers of a band of one row are too much.
 

@@ -5,7 +5,7 @@ with multi-megapixel images" (TPAMI 2020): the map at the boundary between local
 the local layers are computed again, piece by piece, for the gradient. Here pieces are bands: each layer hands
 the rows that the next band looks at again on to it, forward, and their gradients back, so that no row is
 computed twice within a pass. What is handed on is kept for the backward pass. Of a band only the maps of its
-costly layers are kept for its gradient; light ones (norms, activations, sums) are computed again where needed.
+costly layers are kept for its gradient; light ones (norms, activations, sums) are computed again.
 """
 
 from __future__ import annotations

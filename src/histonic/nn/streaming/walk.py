@@ -69,18 +69,17 @@ def walk_band(
     left = Counter(below for step in running for below in step.below)
     handed: Handed = {}
     for step in steps:
-        given = (
-            step,
+        given = [
             *(values.get(below) for below in step.below),
             *(kept.get(number) for number in step.layers),
-        )
+        ]
         if step.again and torch.is_grad_enabled():
             # It ends as soon as what is needed is there again: the convolution at the end is not repeated.
-            found = checkpoint(walk.run, *given, use_reentrant=False, preserve_rng_state=False)
+            found = checkpoint(walk.run, step, *given, use_reentrant=False, preserve_rng_state=False)
         else:
-            found = walk.run(*given)
+            found = walk.run(step, *given)
         values[step.kept] = found[0]
-        handed.update({number: rows for number, rows in found[1].items() if rows is not None})
+        handed.update(found[1])
         if step in running:
             left.subtract(step.below)
         for number in (*step.below, step.kept):

@@ -27,7 +27,7 @@ from histonic.nn.streaming.steps import steps_of
 from histonic.nn.streaming.walk import Handed, input_places, walk_band
 
 Gradients = Sequence[Tensor | None]
-BAND_BYTES = 2 << 30
+BAND_BYTES = 1 << 30
 """For what is kept for gradients, where that much is free."""
 FREE_SHARE = 0.25
 """Of the free memory at most."""
@@ -52,7 +52,7 @@ def stream(
         tile_px: Rows and columns of the first map that are computed at a time, rounded to the network's whole
             stride; by default bands over the full width that fit into the memory.
         memory_bytes: For what is kept for gradients, beside the maps and the result, as it is reckoned
-            beforehand; by default 2 GiB, or a quarter of what is free if that is less. Ignored where
+            beforehand; by default 1 GiB, or a quarter of what is free if that is less. Ignored where
             ``tile_px`` is given.
 
     Returns:
@@ -171,13 +171,13 @@ class _Job:
                     part, kept = walk_band(
                         graph, self.steps, plan, band, strip, [each.to(self.device) for each in pieces], kept
                     )
+                self._tidy()
                 if part is None:
                     continue
                 if whole is None:
                     whole = part.new_empty((part.shape[0], part.shape[1], *plan.sizes[-1]))
                 _part_of(whole, band.new[-1], strip.columns[-1]).copy_(part)
             self.handed.append(began)
-            self._tidy()
         if whole is None:
             raise AttributeError("nothing was computed")
         return whole

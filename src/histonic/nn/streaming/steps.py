@@ -42,7 +42,8 @@ def steps_of(graph: Graph) -> tuple[Step, ...]:
     for number in range(graph.inputs, len(graph.layers)):
         if light[number]:
             continue
-        together, below, ahead = {number}, set(), [number]
+        together, ahead = {number}, [number]
+        below: set[int] = set()
         while ahead:
             for each in graph.layers[ahead.pop()].below:
                 (together if light[each] else below).add(each)

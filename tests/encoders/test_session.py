@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import nn
 
 from histonic.core.errors import EncoderError
@@ -115,13 +116,10 @@ def test_other_code_of_the_same_name_does_not_read_the_file(name: str, tmp_path:
         (lambda given: np.random.default_rng().normal(size=(len(given), 3)), "a second time it gave other"),
         (lambda given: torch.nn.functional.dropout(torch.ones(len(given), 9)), "a second time it gave other"),
         (lambda given: np.ma.masked_less(given.mean((1, 2)), 99), "values that are not finite"),
-        (lambda given: np.zeros((len(given), 3)), "one code for all tiles"),
         (
             lambda given: [[0 // int(tile.std())] for tile in given],
-            "On tiles of plain colours it failed: Zero",
+            "On plain and tissue-like tiles it failed: Zero",
         ),
-        (lambda given: 1 + given.mean((1, 2)) / 255**2.5, "in the half precision"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(3072, 4), nn.Threshold(9, 0)), "one code for all tiles"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -129,6 +127,62 @@ def test_slips_are_named_when_it_is_registered(name: str, network: Any, found: s
     with pytest.raises(EncoderError, match=found):
         register_encoder(name, network, tile_px=32)
     assert name not in ENCODERS
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda given: np.zeros((len(given), 3)),
+        lambda given: 1 + given.mean((1, 2)) / 255**2.5,
+        nn.Sequential(nn.Flatten(), nn.Linear(3072, 4), nn.Threshold(9, 0)),
+    ],
+    ids=["zeros", "half precision", "cut off"],
+)
+def test_one_code_for_all_tiles_is_taken_with_a_word(name: str, network: Any) -> None:
+    with pytest.warns(UserWarning, match=f"{name}.*one code for all tiles that it was tried on") as told:
+        register_encoder(name, network, tile_px=32)
+    assert name in ENCODERS and told[0].filename == __file__
+
+
+def nuclei(given: np.ndarray, least: int = 9) -> np.ndarray:
+    """How many dark blobs there are, once noise and large areas are smoothed or left out."""
+    dark = [ndimage.gaussian_filter(tile.mean(2), 1.5) < 100 for tile in given]
+    sizes = [np.bincount(ndimage.label(each)[0].ravel())[1:] for each in dark]
+    return np.array([[((each >= least) & (each < 400)).sum()] for each in sizes], float)
+
+
+def brown(given: np.ndarray) -> np.ndarray:
+    smooth = ndimage.gaussian_filter(given.astype(float), (0, 3, 3, 0))
+    red, green, blue = np.moveaxis(smooth, 3, 0)
+    return ((red > green + 35) & (green > blue + 15)).mean((1, 2))[:, None]
+
+
+def texture(given: np.ndarray) -> np.ndarray:
+    """One-hot: bright and uneven, or anything else."""
+    smooth = ndimage.gaussian_filter(given.mean(3), (0, 2, 2))
+    is_uneven = (smooth.std((1, 2)) > 8) & (smooth.mean((1, 2)) > 170)
+    return np.stack([is_uneven, ~is_uneven], 1) * 1.0
+
+
+@pytest.mark.parametrize("network", [nuclei, brown, texture])
+@pytest.mark.parametrize("tile_px", [64, 128])
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_an_encoder_of_what_tissue_alone_shows_is_taken(name: str, network: Any, tile_px: int) -> None:
+    noise = tiles(2, tile_px) // np.array([1, 4], np.uint8)[:, None, None, None]
+    assert len(np.unique(network(noise), axis=0)) == 1, "noise has to show nothing"
+    register_encoder(name, network, tile_px=tile_px)
+
+
+def test_what_a_function_of_tissue_reaches_counts_too(name: str) -> None:
+    found = set()
+    for least in (9, 200):
+        register_encoder(name, partial_of(least), tile_px=64)
+        found.add(load_encoder(name).fingerprint)
+    assert len(found) == 2
+
+
+def partial_of(least: int) -> Any:
+    return lambda given: nuclei(given, least)
 
 
 @pytest.mark.parametrize(

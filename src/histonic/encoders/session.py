@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -31,6 +32,10 @@ TRIED = 2
 """Tiles on which an encoder is tried as it is registered."""
 PLAIN = ((255, 255, 255), (0, 0, 0), (230, 150, 190), (90, 50, 130))
 """Colours of more tiles, for one whose codes of noise are all the same: white, black, pink and purple."""
+NUCLEI = ((3, (75, 50, 130)), (30, (75, 50, 130)), (12, (110, 65, 40)))
+"""How many nuclei the tissue-like tiles beside those show, and their colour: few and many blue, and brown."""
+NUCLEUS_UM = 3.5
+"""Radius of them."""
 
 
 class SessionEncoder:
@@ -138,16 +143,29 @@ def _failed(asked: str, given: str, error: Exception) -> EncoderError:
     return EncoderError(asked, f"On {given} it failed: {told}", "Correct the network or function.")
 
 
-def _is_constant(made: SessionEncoder, codes: npt.NDArray[np.float32], tile_px: int) -> bool:
-    """Whether codes of noise are all the same, and tiles of plain colours have no other."""
+def _are_the_same(codes: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> bool:
+    """Whether codes are all the first of others, as maps keep them."""
     with np.errstate(over="ignore"):
-        halves = codes.astype(np.float16)
-        if (halves != halves[0]).any():
-            return False
-        is_left = (np.arange(tile_px) < tile_px // 2)[:, None]
-        plain = [np.full((tile_px, tile_px, 3), colour, np.uint8) for colour in PLAIN]
-        tiles = [*plain, *(np.where(is_left, one, other) for one, other in pairwise(plain))]
-        return bool((made._codes(np.stack(tiles)).astype(np.float16) == halves[0]).all())
+        return bool((codes.astype(np.float16) == others[0].astype(np.float16)).all())
+
+
+def _beyond_noise(tile_px: int, mpp: float) -> UInt8Tiles:
+    """Tiles for an encoder that noise says nothing: plain, halves of two colours, and tissue-like ones."""
+    is_left = (np.arange(tile_px) < tile_px // 2)[:, None]
+    plain = [np.full((tile_px, tile_px, 3), colour, np.uint8) for colour in PLAIN]
+    tiles = [*plain, *(np.where(is_left, one, other) for one, other in pairwise(plain))]
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:tile_px, :tile_px]
+    pink = np.array(PLAIN[2], np.float64)
+    for count, colour in NUCLEI:
+        tissue = np.broadcast_to(pink, (tile_px, tile_px, 3)).copy()
+        for row, column in rng.uniform(0, tile_px, (count, 2)):
+            tissue[np.hypot(rows - row, columns - column) <= max(1.0, NUCLEUS_UM / mpp)] = colour
+        tiles.append((tissue + rng.normal(0, 3, tissue.shape)).clip(0, 255).astype(np.uint8))
+    # Fibres: their width is that of nuclei, too.
+    waves = np.sin((rows + columns / 3) * np.pi * mpp / NUCLEUS_UM)[..., None]
+    tiles.append((pink + 40 * waves).clip(0, 255).astype(np.uint8))
+    return np.stack(tiles)
 
 
 def _hash_of(network: Any) -> str:
@@ -173,6 +191,7 @@ def register_encoder(
     the fingerprint of the maps: a store does not take maps of a changed one. Other processes know nothing of
     it: the command line, and a bundle that is to predict from slides elsewhere, need a class that can be
     imported, registered by the entry point ``histonic.encoders``. Maps can be used anywhere.
+    One with the same code for all tiles that it is tried on is taken with a warning.
 
     Args:
         name: What it is called; a name of this session is replaced.
@@ -186,7 +205,7 @@ def register_encoder(
         What is known of it, with the code size that it showed.
 
     Raises:
-        EncoderError: It gives no codes for tiles, others for the same tile, or one code for all.
+        EncoderError: It gives no codes for tiles, or others for the same tile.
         SettingsError: The name is taken or cannot be used.
 
     Example:
@@ -226,22 +245,27 @@ def register_encoder(
             "A code has to hang on its tile alone: take out what is random, and what is computed over "
             "all tiles of a batch.",
         )
-    try:
-        is_constant = _is_constant(made, codes, tile_px)
-    except Exception as error:
-        raise _failed(asked, "tiles of plain colours", error) from error
-    if is_constant:
-        raise EncoderError(
-            asked,
-            f"It has one code for all tiles: those of noise, bright and dark, and of {len(PLAIN)} plain "
-            "colours are the same in the half precision that maps keep.",
-            "Look for numbers that are cut off or rounded to nothing, a layer of zeros, tiles that are "
-            "scaled twice, or a function that does not look at what it is given.",
-        )
+    word = ""
+    if _are_the_same(codes, codes):
+        try:
+            more = made._codes(_beyond_noise(tile_px, mpp))
+        except Exception as error:
+            raise _failed(asked, "plain and tissue-like tiles", error) from error
+        if _are_the_same(more, codes):
+            word = (
+                f"The encoder {name!r} has one code for all tiles that it was tried on: noise, plain colours "
+                "and painted nuclei and fibres are the same in the half precision that maps "
+                "keep. If it tells no tiles of yours apart, look for numbers that are cut off or rounded to "
+                "nothing, a layer of zeros, tiles that are scaled twice, or a function that does not look at "
+                "what it is given."
+            )
+        codes = np.concatenate([codes, more])
     if not isinstance(network, nn.Module):
         # What a function reaches (a network, a number of the session) shows in what it gives alone.
         shown = hashlib.sha256(np.char.mod("%.4e", codes.astype(np.float64)).tobytes()).hexdigest()[:12]
         architecture = f"{architecture}-{shown}"
     spec = EncoderSpec(name, architecture, tile_px, mpp, codes.shape[1], "own", licence)
     ENCODERS.register(name, SessionEncoderClass(spec, network))
+    if word:
+        warnings.warn(word, stacklevel=2)
     return spec

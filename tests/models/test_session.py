@@ -182,6 +182,23 @@ class OfTissue(Middle):
         return (codes * mask[:, None]).sum((2, 3)) / mask.sum((1, 2)).clamp(min=1)[:, None]
 
 
+class Careful(OfTissue):
+    """It checks its input: without tissue codes have to be zeros."""
+
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        if (codes * (1 - mask[:, None])).abs().max() > 0:
+            raise ValueError("codes without tissue")
+        return super().forward(codes, mask)
+
+
+class Undefined(OfTissue):
+    """Not a number where what is without tissue is not zeros."""
+
+    def forward(self, codes: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        outside = (codes * (1 - mask[:, None])).abs().sum((2, 3))
+        return super().forward(codes, mask) + torch.where(outside > 0, torch.nan, 0.0)
+
+
 class Asleep(Learned):
     """Its last layer begins with zeros, as of networks whose branches are to begin as nothing."""
 
@@ -191,7 +208,10 @@ class Asleep(Learned):
         nn.init.zeros_(self.linear.bias)
 
 
-@pytest.mark.parametrize(("member", "warned"), [(Middle, 1), (Learned, 1), (OfTissue, 0), (Asleep, 0)])
+@pytest.mark.parametrize(
+    ("member", "warned"),
+    [(Middle, 1), (Learned, 1), (OfTissue, 0), (Asleep, 0), (Careful, 0), (Undefined, 0)],
+)
 def test_one_that_does_not_look_at_the_mask_is_taken_with_a_word(
     name: str, member: type[nn.Module], warned: int
 ) -> None:

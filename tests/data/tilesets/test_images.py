@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from histonic.data.tilesets import images
 from histonic.data.tilesets.images import pixel_hash, read_image, turned_hash
 
 
@@ -101,6 +103,28 @@ def test_the_turned_hash_is_of_the_eight_orientations_and_of_nothing_else(
     shuffled = tile.reshape(-1, 3)[np.array(order)].reshape(tile.shape)
     same = any(each.shape == tile.shape and np.array_equal(each, shuffled) for each in eight)
     assert (turned_hash(shuffled) == turned_hash(tile)) == same
+
+
+class Counted(np.ndarray):
+    copied = 0
+
+    def tobytes(self, *args: Any) -> bytes:
+        Counted.copied += self.nbytes
+        return super().tobytes(*args)
+
+
+@pytest.mark.parametrize("inner", [0, 40], ids=["blank", "margin"])
+def test_tiles_with_a_margin_are_not_copied_eight_times(inner: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(tile: np.ndarray) -> list[np.ndarray]:
+        return [each.view(Counted) for each in orientations(tile)]
+
+    orientations = images._orientations
+    monkeypatch.setattr(images, "_orientations", counted)
+    monkeypatch.setattr(Counted, "copied", 0)
+    tile = np.full((64, 64, 3), 255, np.uint8)
+    tile[12 : 12 + inner, 12 : 12 + inner] = np.random.default_rng(0).integers(0, 9, (inner, inner, 3))
+    turned_hash(tile)
+    assert tile.nbytes <= Counted.copied < 5 * tile.nbytes
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -79,7 +79,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        # An array of one is its value, as some scripts write numbers.
+        return _plain(value.item()) if value.size == 1 else value.tolist()
     if isinstance(value, np.generic):
         value = value.item()
     return None if value == "None" else value

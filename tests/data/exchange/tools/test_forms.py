@@ -269,7 +269,14 @@ def test_clam_patches_of_a_level_nobody_can_place_are_refused(
 
 
 @pytest.mark.parametrize(
-    "values", [{"downsample": 2.0}, {"downsample": (2.0, 2.01)}, {"patch_level": None}], ids=str
+    "values",
+    [
+        {"downsample": 2.0},
+        {"downsample": (2.0, 2.01)},
+        {"patch_level": None},
+        {"patch_level": np.array([1]), "downsample": np.array([[2.0]]), "patch_size": np.array([224])},
+    ],
+    ids=str,
 )
 def test_clam_patches_of_a_level_are_as_large_as_on_level_0(values: dict[str, Any], tmp_path: Path) -> None:
     folder = write_clam(tmp_path, cohort(1))

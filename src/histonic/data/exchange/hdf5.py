@@ -16,6 +16,10 @@ from histonic.data.exchange.tile_features import Floats, Matrix, unreadable
 
 NEAR = 0.02
 """By how much downsamples that are meant to be the same may differ: levels have whole pixels."""
+PADDING_PX = 512
+"""By how much a level may be larger than what it shows: some pyramids are padded to whole tiles."""
+UNKNOWN_PADDING = 0.5
+"""By how much downsamples may differ where the size of the level is not told."""
 ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError)
 """What h5py raises on damaged files."""
 
@@ -107,6 +111,9 @@ def positive(values: Mapping[str, Any], name: str, slide_id: str, path: Path) ->
 def level_downsample(values: Mapping[str, Any], slide_id: str, path: Path) -> float:
     """By how much the level of CLAM's patches is smaller than level 0, in whose pixels they lie.
 
+    CLAM divides the sizes of both levels, so that padding makes the number smaller: where width and height
+    differ, the larger is the nearer one.
+
     Raises:
         SlideError: It is a level above 0 and the file does not say, or its attributes contradict each other.
     """
@@ -127,8 +134,9 @@ def level_downsample(values: Mapping[str, Any], slide_id: str, path: Path) -> fl
             f"Its patches are of level {number:g}, and it does not say how much smaller that is.",
             "Write that beside 'patch_level' as the attribute 'downsample', such as 4.0, or make it anew.",
         )
-    is_square = len(known) in (0, len(downs)) and max(known, default=1) <= (1 + NEAR) * min(known, default=1)
-    is_other = level is not None and bool(known) and (number > 0) != (known[0] > 1 + NEAR)
+    least, most = min(known, default=1.0), max(known, default=1.0)
+    is_square = len(known) in (0, len(downs)) and most <= (1 + _room(values)) * least
+    is_other = level is not None and bool(known) and (number > 0) != (most > 1 + NEAR)
     if not is_square or is_other:
         at = "" if level is None else f"'patch_level' is {number:g}, "
         raise unreadable(
@@ -138,7 +146,29 @@ def level_downsample(values: Mapping[str, Any], slide_id: str, path: Path) -> fl
             "Patches of level 0 have the downsample 1, those of other levels a larger one, the same for "
             "width and height: correct them, or make the file anew.",
         )
-    return known[0] if known else 1.0
+    return known[0] if known and most <= (1 + NEAR) * least else most
+
+
+def _room(values: Mapping[str, Any]) -> float:
+    """By how much the downsamples of width and height may differ, as a share."""
+    size = values.get("level_dim")
+    try:
+        least = float(np.min(np.asarray(size, np.float64))) if size is not None else 0.0
+    except (TypeError, ValueError):
+        least = 0.0
+    return max(NEAR, PADDING_PX / least) if least > 0 else UNKNOWN_PADDING
+
+
+def padding_note(values: Mapping[str, Any]) -> str:
+    """What is to be said of downsamples that differ between width and height; empty if they do not."""
+    sides = values.get("downsample")
+    told = [float(each) for each in sides] if isinstance(sides, list) else [1.0]
+    if max(told) <= (1 + NEAR) * min(told):
+        return ""
+    return (
+        f"'downsample' is {told[0]:g} of the width and {told[-1]:g} of the height, as of levels that are "
+        f"padded to whole tiles; {max(told):g} is used"
+    )
 
 
 def size_of(width: float | None, height: float | None) -> WH | None:

@@ -120,6 +120,7 @@ class TileFeatures:
         magnification: Of level 0.
         in_pieces: Whether the tool begins a new lattice at every piece of tissue.
         carried: What histonic wrote of the map, of which it made the file.
+        note: What is to be said of how it was read.
     """
 
     slide_id: str
@@ -138,6 +139,7 @@ class TileFeatures:
     magnification: float | None = None
     in_pieces: bool = False
     carried: Carried | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -222,8 +222,8 @@ def _import_slide(job: _Job, found: Found, result: ImportFeaturesResult, progres
     result.dropped += int((~placed.kept).sum())
     if unwritten:
         progress.say(f"{found.slide_id}: {unwritten}")
-    if known.note:
-        progress.say(f"{found.slide_id}: {known.note}")
+    for note in filter(None, (features.note, known.note)):
+        progress.say(f"{found.slide_id}: {note}")
     if words := placed.words():
         result.moved[found.slide_id] = words
         progress.say(f"{found.slide_id}: {words}")
@@ -288,7 +288,12 @@ def _facts(job: _Job, features: TileFeatures, known: KnownSlide, placed: Placed)
             name=job.form.tool,
             note="; ".join(
                 part
-                for part in (f"features {key[:16]} of {features.path.name}", placed.words(), known.note)
+                for part in (
+                    f"features {key[:16]} of {features.path.name}",
+                    placed.words(),
+                    features.note,
+                    known.note,
+                )
                 if part
             ),
         ),

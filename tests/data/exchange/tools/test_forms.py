@@ -286,6 +286,25 @@ def test_clam_patches_of_a_level_are_as_large_as_on_level_0(values: dict[str, An
     assert (features.side, features.step, features.tile_px) == (448, 448, 224)
 
 
+def test_clam_patches_of_a_padded_level_are_placed_with_a_note(tmp_path: Path) -> None:
+    folder = write_clam(tmp_path, cohort(1))
+    # 17000 x 9000 px at 1/16: 1062 x 562, padded to whole tiles.
+    padded = {
+        "downsample": (17000 / 1536, 9000 / 1024),
+        "level_dim": np.array([1536, 1024]),
+        "patch_level": 4,
+    }
+    for values, most in ((padded, 17000 / 1536), ({"downsample": (3.87, 4.0), "level_dim": None}, 4.0)):
+        attributes(folder / "patches", **values)
+        form, (found,) = find_slides(request(folder, features="x"))
+        features = form.read(found, request(folder, features="x"))
+        assert features.side == pytest.approx(224 * most) and "padded to whole tiles" in features.note
+        assert features.slide_wh == (None if values["level_dim"] is None else (17000, 9000))
+    attributes(folder / "patches", downsample=(2.0, 3.9))
+    with pytest.raises(SlideError, match="contradict each other"):
+        form.read(found, request(folder, features="x"))
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

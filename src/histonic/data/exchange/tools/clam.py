@@ -17,6 +17,7 @@ from histonic.data.exchange.hdf5 import (
     level_downsample,
     matrix_in,
     opened,
+    padding_note,
     plain,
     positions,
     positive,
@@ -106,7 +107,10 @@ def read(found: Found, request: Request) -> TileFeatures:
     scale = own * (positive(told, "custom_downsample", slide_id, path) or 1.0)
     stated_px = positive(told, "patch_size", slide_id, path)
     tile_px = request.tile_px if stated_px is None else round(stated_px)
-    level = told.get("level_dim") or [None, None]
+    stated_dim = told.get("level_dim")
+    level = stated_dim if isinstance(stated_dim, list) and len(stated_dim) == 2 else [None, None]
+    downs = told.get("downsample")
+    wide, high = map(float, downs) if isinstance(downs, list) and len(downs) == 2 else (own, own)
     step = least_step(xy) if len(xy) else None
     return TileFeatures(
         slide_id=slide_id,
@@ -118,9 +122,10 @@ def read(found: Found, request: Request) -> TileFeatures:
         side=step if stated_px is None else stated_px * scale,
         step=step or (None if stated_px is None else stated_px * scale),
         tile_px=tile_px,
-        slide_wh=None if level[0] is None else size_of(level[0] * own, level[1] * own),
+        slide_wh=None if level[0] is None else size_of(level[0] * wide, level[1] * high),
         in_pieces=True,
         carried=carried,
+        note=padding_note(told),
     )
 
 

@@ -17,6 +17,7 @@ from histonic.data.exchange.hdf5 import (
     level_downsample,
     matrix_in,
     opened,
+    padding_note,
     plain,
     positions,
     positive,
@@ -141,6 +142,7 @@ def read(found: Found, request: Request) -> TileFeatures:
         magnification=own_magnification,
         in_pieces=in_pieces,
         carried=carried,
+        note=padding_note(told) if in_pieces else "",
     )
 
 

@@ -39,17 +39,31 @@ def test_days_with_separators_of_thousands_are_never_read_as_decimals(tmp_path, 
 
 @pytest.mark.parametrize("target", ["days", "days:regression", "os:survival:days,dead"])
 @pytest.mark.parametrize("form", ["frame", "file"])
-@pytest.mark.parametrize("kinds", [2, 4, 30])
-def test_lengths_of_time_are_told_what_to_give(tmp_path, target, form, kinds):
+@pytest.mark.parametrize(("kinds", "hours"), [(2, 2), (4, 2), (30, 0), (30, 2)])
+def test_lengths_of_time_are_told_what_to_give(tmp_path, target, form, kinds, hours):
     table = pd.DataFrame({"patient_id": [f"P{k}" for k in range(30)], "dead": [k % 2 for k in range(30)]})
-    table["days"] = pd.to_timedelta([k % kinds * 10 + 5 for k in range(30)], "D")
+    table["days"] = pd.to_timedelta([(k % kinds * 10 + 5) * 24 + hours for k in range(30)], "h")
     table.to_csv(tmp_path / "a.csv", index=False)
     labels = read_labels(tmp_path / "a.csv" if form == "file" else FrameTable(table))
-    with pytest.raises(TableError, match="give numbers of one unit, such as days"):
+    with pytest.raises(TableError, match="give numbers of one unit, such as days") as caught:
         build_cohort(labels, [parse_target(target)], list(table["patient_id"]))
-    table["days"] = table["days"] / pd.Timedelta(days=1)
+    word = "days:binary" if kinds == 2 else "days:ordinal"
+    assert target != "days" or caught.value.todo.endswith(f"If these are classes, say {word}.")
+    table["days"] = table["days"] // pd.Timedelta(days=1)
     cohort = build_cohort(read_labels(FrameTable(table)), [parse_target(OS)], list(table["patient_id"]))
     assert cohort.patients[1].targets["os"] == (15, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [(["7 days", "14 days"], "binary"), (["30 days", "60 days", "90 days"], "multiclass")]
+)
+def test_few_lengths_of_time_are_classes(tmp_path, given, kind):
+    rows = "".join(f"P{k},{given[k % len(given)]}\n" for k in range(12))
+    (tmp_path / "a.csv").write_text(f"patient_id,arm\n{rows}")
+    cohort = build_cohort(
+        read_labels(tmp_path / "a.csv"), [parse_target("arm")], [f"P{k}" for k in range(12)]
+    )
+    assert (cohort.tasks[0].kind, cohort.tasks[0].classes) == (kind, tuple(given))
 
 
 def test_masked_numbers_are_missing():

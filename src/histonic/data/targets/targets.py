@@ -215,9 +215,12 @@ def _infer(table: LabelTable, request: TargetRequest, column: str, cells: Mappin
         raise TableError(
             asked, "Every cell is empty or says that the value is missing.", "Fill in the column."
         )
-    if all(map(is_duration, names)):
+    # Few bare ones, such as 7 days and 14 days, are arms or time points; pandas writes the hours, too.
+    is_measured = len(names) > MAX_ORDINAL_VALUES or any(":" in name for name in names)
+    if is_measured and all(map(is_duration, names)):
         shown = list_names(sorted(names, key=natural_key)[:3])
-        todo = f"{DURATION} If these are classes, say {request.name}:multiclass."
+        kind = "binary" if len(names) == 2 else "ordinal"
+        todo = f"{DURATION} If these are classes, say {request.name}:{kind}."
         raise TableError(asked, f"It holds lengths of time, such as {shown}.", todo)
     if len(names) <= 2:
         return "binary"

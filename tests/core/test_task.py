@@ -7,7 +7,7 @@ import json
 import pytest
 
 from histonic.core.errors import SettingsError
-from histonic.core.task import TASK_KINDS, TargetRequest, Task, parse_target
+from histonic.core.task import TASK_KINDS, TargetRequest, Task, column_target, parse_target
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,18 @@ from histonic.core.task import TASK_KINDS, TargetRequest, Task, parse_target
 )
 def test_parse_target(text, request_):
     assert parse_target(text) == request_
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["PD-L1: <1%", "a:positive=b", "age: months, years", "IHC:score<5", " grade ", "a\x00b", "x" * 161],
+)
+@pytest.mark.parametrize("kind", ["", *(each for each in TASK_KINDS if each != "survival")])
+def test_a_column_is_offered_only_as_it_is_read(column, kind):
+    text = column_target(column, kind)
+    read = parse_target(text) if text else TargetRequest("", kind or None, (column,))
+    assert read.columns == (column,) and read.kind == (kind or None) and not read.order and not read.positive
+    assert (text == "") == (column not in ("PD-L1: <1%", "IHC:score<5") or kind in ("", "ordinal"))
 
 
 @pytest.mark.parametrize(

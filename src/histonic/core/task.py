@@ -199,12 +199,24 @@ _TODO = (
 def column_target(column: str, kind: str = "") -> str:
     """How a column is asked for; one with a colon or slash in its name needs another name for its target.
 
+    Returns:
+        The text of the target; empty if none would be read as this column, which has to be renamed.
+
     Example:
         >>> column_target("grade"), column_target("grade", "ordinal"), column_target("Grade: WHO")
         ('grade', 'grade:ordinal', 'Grade_ WHO::Grade: WHO')
+        >>> column_target("PD-L1: <1%"), column_target("PD-L1: <1%", "regression")
+        ('', 'PD-L1_ _1%:regression:PD-L1: <1%')
     """
     name = re.sub(r"[:/\\<]+", "_", column).strip()
-    return f"{name}:{kind}:{column}" if name != column else f"{name}:{kind}" if kind else name
+    text = f"{name}:{kind}:{column}" if name != column else f"{name}:{kind}" if kind else name
+    try:
+        found = parse_target(text)
+    except SettingsError:
+        return ""
+    # A < after the colon would be read as an order, positive= as a class, a comma as two columns.
+    is_meant = (found.columns or (found.name,)) == (column,) and (found.kind or "") == kind
+    return text if is_meant and not found.order and not found.positive else ""
 
 
 def parse_target(text: str) -> TargetRequest:

@@ -53,6 +53,17 @@ def test_columns_with_colons_are_offered_as_they_can_be_asked_for(tmp_path: Path
         assert len(read_target(table, asked).values) == 30 and not set(asked.name) & set(":/")
 
 
+def test_columns_that_a_target_cannot_name_are_to_be_renamed(tmp_path: Path) -> None:
+    head = 'patient_id,slide_id,PD-L1: <1%,"age: months, years",a:<b'
+    rows = (f"P{n},s{n},{'yes' if n % 2 else 'no'},{n * 1.5},{n % 4}" for n in range(30))
+    (tmp_path / "l.csv").write_text("\n".join([head, *rows]))
+    assert list(target_lines(read_labels(tmp_path / "l.csv"))) == [
+        "Rename the column 'PD-L1: <1%'  (2 classes: no, yes)",
+        "Rename the column 'age: months, years'  (a number, in 30 rows)",
+        "--target 'a_b:multiclass:a:<b'  (4 numbers; or 'a_b:regression:a:<b')",
+    ]
+
+
 @pytest.mark.parametrize("command", ["train", "audit"])
 def test_a_command_without_a_target_offers_them(command: str, tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text(TABLE)

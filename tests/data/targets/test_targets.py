@@ -96,10 +96,14 @@ def test_unknown_column_names_the_nearest(tmp_path):
     [
         ("score:regression", "write 'score_regression::score:regression', or rename it"),
         ("g:ordinal:Grade: WHO:low<high", "Rename the column 'Grade: WHO'"),
+        ("p::PD-L1", "Rename the column 'PD-L1: <1%'"),
     ],
 )
 def test_a_column_with_a_colon_is_told_how_to_be_asked_for(tmp_path, asked, words):
-    table = make_table(tmp_path, **{"score:regression": ["1.5", "2.5"], "Grade: WHO": ["low", "high"]})
+    table = make_table(
+        tmp_path,
+        **{"score:regression": ["1.5", "2.5"], "Grade: WHO": ["low", "high"], "PD-L1: <1%": ["a", "b"]},
+    )
     with pytest.raises(TableError, match=words):
         read_target(table, parse_target(asked))
     assert read_target(table, parse_target("g::Grade: WHO")).kind == "binary"

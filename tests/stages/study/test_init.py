@@ -90,16 +90,19 @@ def test_a_file_with_a_target_can_be_run_at_once(slides: Path, tmp_path: Path) -
 
 def test_the_only_column_is_taken_and_sites_are_told(slides: Path, tmp_path: Path) -> None:
     rows = [
-        (f"P{n}", f"S{n:02d}", "north" if n % 2 else "south", "ab"[n % 2], 40 + n) for n in range(PATIENTS)
+        (f"P{n}", f"S{n:02d}", "north" if n % 2 else "south", "ab"[n % 2], 40 + n, "cd"[n % 2])
+        for n in range(PATIENTS)
     ]
     with (tmp_path / "labels.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("patient_id", "slide_id", "site", "subtype", "age"), *rows])
+        csv.writer(file).writerows(
+            [("patient_id", "slide_id", "site", "subtype", "age", "PD-L1: <1%"), *rows]
+        )
     result = init_study(file=tmp_path / "study.yaml", slides=[slides])
     text = result.file.read_text()
     values = yaml.safe_load(text)
     assert values["train"]["target"] == ["subtype"]
     assert "The only column that can be a target" in text and "2 sites (north 6, south 6)" in text
-    assert "# - age" in text
+    assert "# - age" in text and "cannot be used as it is: Its name is read otherwise: rename" in text
     assert result.labels is not None and result.labels.patients == (12, 12)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.settings import make_settings
-from histonic.core.task import column_target, parse_target
+from histonic.core.task import TargetRequest, column_target, parse_target
 from histonic.data.tables.issues import list_names
 from histonic.data.tables.label_table import LabelTable, read_labels
 from histonic.data.tables.numbers import are_numbers
@@ -66,19 +66,19 @@ def target_lines(table: LabelTable) -> Iterator[str]:
         are_words = not are_numbers(table.text, cells)
         if len(cells) < 2 or (are_words and len(cells) == len(table.frame)):
             continue  # says nothing, or names the rows
+        text = column_target(column)
         try:
-            found = read_target(table, parse_target(column_target(column)))
-        except SettingsError:  # no name for a target
-            continue
+            found = read_target(table, parse_target(text) if text else TargetRequest(column, None, (column,)))
         except TableError:
             if are_words:
                 continue
-            first, *others = (
-                shlex.quote(column_target(column, kind)) for kind in ("ordinal", "multiclass", "regression")
-            )
-            yield f"--target {first}  ({len(cells)} numbers; or {', '.join(others)})"
+            kinds = ("ordinal", "multiclass", "regression")
+            texts, told = [column_target(column, kind) for kind in kinds], f"{len(cells)} numbers"
         else:
-            yield f"--target {shlex.quote(column_target(column))}  ({_words(found)})"
+            texts, told = [text], _words(found)
+        first, *others = [shlex.quote(text) for text in texts if text] or [""]
+        more = f"; or {', '.join(others)}" if others else ""
+        yield f"--target {first}  ({told}{more})" if first else f"Rename the column {column!r}  ({told})"
 
 
 def _survival(table: LabelTable, columns: list[str]) -> Iterator[tuple[str, tuple[str, str]]]:

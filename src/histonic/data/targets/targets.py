@@ -197,8 +197,10 @@ def _require_column(table: LabelTable, request: TargetRequest, column: str) -> N
         meant = next((each for each in table.label_columns if each.startswith(f"{absent[0]}:")), "")
         if meant and request.order:
             near = f"Rename the column {meant!r}: what follows its colon is taken for classes in their order."
+        elif meant and (text := column_target(meant)):
+            near = f"For the column {meant!r} write {text!r}, or rename it."
         elif meant:
-            near = f"For the column {meant!r} write {column_target(meant)!r}, or rename it."
+            near = f"Rename the column {meant!r}: what follows its colon is read as something else."
         if "<" in absent[0]:
             near = f"To give the order of the classes, write {request.name}:ordinal:COLUMN:LOW<MID<HIGH."
         raise TableError(

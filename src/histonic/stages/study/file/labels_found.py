@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from histonic.core.errors import HistonicError, TableError
-from histonic.core.task import EventMeaning, TargetRequest, Task, column_target, parse_target
+from histonic.core.task import EventMeaning, TargetRequest, Task, TaskKind, column_target, parse_target
 from histonic.data.tables.files import read_table
 from histonic.data.tables.formats.excel import read_workbook
 from histonic.data.tables.issues import list_names
@@ -223,15 +223,15 @@ def _of_column(table: LabelTable, column: str, used: Sequence[str], meant: Event
     cells = given_cells(table, column)
     if not cells or sum(map(is_date, cells.values())) > 0.5 * len(cells):
         return None
-    doubtful = None
-    for kind in ("", "ordinal", "regression"):
+    doubtful: Candidate | None = None
+    kinds: tuple[TaskKind | None, ...] = (None, "ordinal", "regression")
+    for kind in kinds:
         # Without a kind, few different numbers may be grades or amounts.
-        text = column_target(column, kind)
-        try:
-            request = parse_target(text)
-        except HistonicError:
-            return None
-        found = _candidate(table, request, used, meant, text)
+        text = column_target(column, kind or "")
+        request = parse_target(text) if text else TargetRequest(column, kind, (column,))
+        found = _candidate(table, request, used, meant, text or column)
+        if found is not None and not text:
+            found = Candidate(column, found.words, None, "Its name is read otherwise: rename the column.")
         if found is not None and not found.doubt:
             return found
         doubtful = doubtful or found

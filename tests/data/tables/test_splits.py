@@ -27,6 +27,9 @@ def test_fold_column_with_train_and_test_is_refused(tmp_path):
         read_labels(file)
     for word in ("", "none"):
         assert read_labels(file, columns={"fold": word}).folds is None
+    named = write(tmp_path, "patient_id,slide_id,Set A\nA,a,train\nB,b,test\n", "named.csv")
+    with pytest.raises(TableError, match="--columns fold=none --columns split='Set A'"):
+        read_labels(named, columns={"fold": "Set A"})
 
 
 def test_pathobench_folds_become_a_split_if_they_are_one(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -200,7 +201,7 @@ def words_for_parts(folds: pd.Series | None, where: str, column: str) -> list[Is
             "Fold column without parts",
             where,
             f"It says {list_names(words)}, not which part of a cross-validation a patient is in.",
-            f"For a fixed split: --columns fold=none --columns split={column}. "
+            f"For a fixed split: --columns fold=none --columns split={shlex.quote(column)}. "
             "Else number the parts, or let histonic split: --columns fold=none.",
         )
     ]

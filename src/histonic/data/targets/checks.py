@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -275,8 +276,8 @@ def _tested_often(table: LabelTable, used: Sequence[str]) -> list[Issue]:
     columns = [str(column) for column in table.turns.columns]
     found = f"They test {len(several)} of {len(tested)} patients several times: {list_names(several)}."
     todo = (
-        f"Train a run for each: --columns split={columns[0]}; or let histonic split: --columns fold=none "
-        "(in 'train' also --split random)."
+        f"Train a run for each: --columns split={shlex.quote(columns[0])}; or let histonic split: "
+        "--columns fold=none (in 'train' also --split random)."
     )
     where = f"{table.text.name}, columns {columns[0]} ... {columns[-1]}"
     return [Issue("error", "Monte-Carlo folds", where, found, todo, CohortError)]

@@ -122,8 +122,15 @@ def _spelling_key(name: str) -> str:
 
 
 def join_option(spellings: Sequence[str], name: str) -> str:
-    """The options that join spellings, ready to paste."""
-    return " ".join(f"--classes '{spelling}={name}'" for spelling in spellings)
+    """The options that join spellings, ready to paste; also of names with an apostrophe.
+
+    Example:
+        >>> import shlex
+        >>> shlex.split(join_option(["a", "a's"], "A"))
+        ['--classes', 'a=A', '--classes', "a's=A"]
+    """
+    pairs = (f"{spelling}={name}".replace("'", "'\"'\"'") for spelling in spellings)
+    return " ".join(f"--classes '{pair}'" for pair in pairs)
 
 
 def doubtful_classes(table: LabelTable, target: str, column: str, counts: Counter[str]) -> list[Issue]:

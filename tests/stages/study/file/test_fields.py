@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from histonic.core.errors import OutputError, TableError
+from histonic.data.tables.styles import columns_line
+from histonic.data.targets.classes import join_option
 from histonic.stages.study.file.fields import field_words, told_by_fields
 
 
@@ -19,7 +22,20 @@ from histonic.stages.study.file.fields import field_words, told_by_fields
             "classes: {cll: CLL, a b: CLL} under train",
         ),
         ("Name it: --columns patient_id=Fall.", "train", "columns: {patient_id: Fall} under train"),
-        ("--columns a=b; if not: --columns a=c.", "train", "columns: {a: b} under train"),
+        ("--columns a=b; if not: --columns a=c.", "train", "columns: {a: b} or {a: c} under train"),
+        ("Hide one of them: --columns fold=none or --columns split=none.", "train",
+         "columns: {fold: none} or {split: none} under train"),
+        ("Name it with --columns fold=COLUMN or --columns split=COLUMN, or use --split random.", "train",
+         "columns: {fold: COLUMN} or {split: COLUMN} under train, split under train"),
+        ("--columns split=A. Else --columns fold=none, or --columns fold=none --columns split=none.", "train",
+         "columns: {split: A} or {fold: none} or {fold: none, split: none} under train"),
+        ("One, then the other: --columns a=b --columns a=c.", "train",
+         "columns: {a: b} or {a: c} under train"),
+        ("A quote that is left open: --columns a='b or c.", "train", "columns under train"),
+        ("Not as a shell takes it: --columns a=b(c).", "train", "columns under train"),
+        ("--columns split=none or --columns fold='x.", "train", "columns under train"),
+        ("--columns patient_id=Fall-Nr. or another", "train", "columns: {patient_id: Fall-Nr.} under train"),
+        ("Leave out --columns.", "train", "columns under train"),
         ("Say --decimal point or --decimal comma.", "audit", "decimal under train"),
         ("Say --decimal point.", "external", "decimal under external"),
         ("Name slides by folders (--names path).", "train", "names under compress"),
@@ -30,6 +46,34 @@ from histonic.stages.study.file.fields import field_words, told_by_fields
 )  # fmt: skip
 def test_options_are_fields(text: str, part: str, words: str) -> None:
     assert field_words(text, part) == words
+
+
+NAMES = (
+    "Fall", "Patient No", "Fälle", "Fall-Nr.", "Nr. ", "Case (old)", "a; b", "it's", "a: b", "#1", "x # y", "no",
+    "null", "1", 'say "so"', "a\\b", "Größe, cm", "a=b", "or", "--sheet x", "[a]", "{a}", "*a", "Nr.:", "?",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "end", [".", ", or another.", "; or another.", ". Else write it down.", " (or not)."]
+)
+def test_a_column_of_any_name_is_told_as_it_is_called(name: str, end: str) -> None:
+    line = columns_line("patient_id", [name])
+    words = field_words(f"Name it, such as: {line}{end}")
+    assert words.endswith(" under train") and words.count("under") == 1
+    assert yaml.safe_load(words.removesuffix(" under train")) == {"columns": {"patient_id": name}}
+    joined = field_words(f"Join them: {join_option([name], 'x')} --classes 'y=x'{end}")
+    assert yaml.safe_load(joined.removesuffix(" under train")) == {
+        "classes": {**dict([f"{name}=x".split("=", 1)]), "y": "x"}
+    }
+
+
+def test_a_name_of_two_lines_is_not_told() -> None:
+    assert (
+        field_words(f"Name it: {columns_line('patient_id', ['Fall' + chr(10) + 'Nr'])}.")
+        == "columns under train"
+    )
 
 
 def test_an_error_keeps_its_kind_and_says_the_field() -> None:

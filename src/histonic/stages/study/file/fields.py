@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,17 @@ from histonic.core.errors import HistonicError
 from histonic.stages.study.file.reading import PARTS
 from histonic.stages.study.file.writing import flow
 
-_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?: '([^']+)'| ([^\s'\"]+))?")
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?![\w-])")
+_WORD = re.compile(r""" (?!--)((?:'[^']*'|"(?:[^"\\]|\\.)*"|[^\s'"();\\])+)""")
+_MARK = re.compile(r"[,:!?](?=\s*$|\s+[^(\s])|\.(?=\)|\s*$|\s+[^a-z\s(])")
+"""Ends what is said; a point before a small letter is the end of a name, such as Nr."""
 
 
 def field_words(text: str, part: str = "train") -> str:
     """Which fields of a study the options in a text are; empty if it names none.
+
+    Values are told of mappings: options in one go belong together, those with words between them are
+    alternatives. What cannot be read beyond doubt is left out, and the field named alone.
 
     Args:
         text: Of a message.
@@ -24,23 +31,52 @@ def field_words(text: str, part: str = "train") -> str:
     Example:
         >>> field_words("Join them: --classes 'cll=CLL', or give --decimal comma.")
         'classes: {cll: CLL} under train, decimal under train'
+        >>> field_words("Hide one: --columns fold=none or --columns split=none.")
+        'columns: {fold: none} or {split: none} under train'
         >>> field_words("Give --dry-run.")
         ''
     """
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    for option, quoted, bare in _OPTION.findall(text):
-        name = option.replace("-", "_")
+    found: dict[tuple[str, str], list[dict[str, str] | None]] = {}
+    last: tuple[str, str] | None = None
+    end = 0
+    for option in _OPTION.finditer(text):
+        name = option[1].replace("-", "_")
         parts = [each for each in (part, "train", *PARTS) if each in PARTS and _may_stand(name, each)]
-        if not parts:
+        if not parts or option.start() < end:  # within a value it is none
             continue
-        values = found.setdefault((name, parts[0]), {})
-        key, is_pair, value = (quoted or bare.rstrip(".,;:)")).partition("=")
-        if is_pair and PARTS[parts[0]][0].model_fields[name].annotation == dict[str, str]:
-            values.setdefault(key, value)
-    return ", ".join(
-        f"{name}{f': {flow(values)}' if values else ''} under {part}"
-        for (name, part), values in found.items()
-    )
+        key = name, parts[0]
+        values = found.setdefault(key, [])
+        if PARTS[parts[0]][0].model_fields[name].annotation == dict[str, str]:
+            pair, after = _pair(text, option.end())
+            before = values[-1] if values else None
+            in_one_go = last == key and not text[end : option.start()].strip()
+            if in_one_go and before and pair and not before.keys() & pair.keys():
+                before |= pair
+            elif pair != {}:
+                values.append(pair)
+            last, end = key, after
+    return ", ".join(f"{name}{_told(values)} under {part}" for (name, part), values in found.items())
+
+
+def _pair(text: str, start: int) -> tuple[dict[str, str] | None, int]:
+    """What a mapping's option is given, and where that ends; empty if nothing, None if it cannot be read."""
+    found = _WORD.match(text, start)
+    if found is None or "=" not in found[1]:
+        return {}, start
+    word, end = found[1], found.end()
+    if text[end : end + 1].strip() not in ("", ";", ")"):
+        return None, end  # it goes on with what no shell takes for a part of a word
+    if _MARK.match(text, end - 1):
+        word, end = word[:-1], end - 1
+    key, _, value = shlex.split(word)[0].partition("=")
+    return ({key: value} if key and value else None), end
+
+
+def _told(values: list[dict[str, str] | None]) -> str:
+    known = dict.fromkeys(flow(each) for each in values if each is not None)
+    if not known or None in values or any("\n" in each for each in known):
+        return ""
+    return f": {' or '.join(known)}"
 
 
 def _may_stand(name: str, part: str) -> bool:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 
+from histonic.core.errors import CohortError
 from histonic.metrics.discrimination.variance import variance_shares
 
 
@@ -84,3 +85,18 @@ def test_tiles_without_class_or_source_are_left_out() -> None:
     more = np.concatenate([codes, 100 + codes[:2]])
     other = variance_shares(more, np.append(labels, [np.nan, 0.0]), [*names, "p1", ""])
     assert other == found
+
+
+def test_codes_of_one_number_need_no_second_dimension() -> None:
+    codes, labels, names = made(np.random.default_rng(7), 1.0, 1.0)
+    assert variance_shares(codes[:, 0], labels, names) == variance_shares(codes[:, :1], labels, names)
+    nothing = variance_shares([], [], [])
+    assert (nothing.classes, nothing.sources, nothing.tiles, nothing.groups) == (None, None, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("codes", "count"), [(np.zeros((4, 2)), 3), (np.zeros(4), 5), (np.zeros((4, 2, 2)), 4), (1.0, 1)]
+)
+def test_codes_and_classes_of_unlike_shapes_are_refused(codes: np.ndarray, count: int) -> None:
+    with pytest.raises(CohortError, match=r"Codes of shape \(.*classes of shape"):
+        variance_shares(codes, np.zeros(count), ["a"] * count)

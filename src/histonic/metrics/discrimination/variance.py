@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from histonic.core.errors import CohortError
 from histonic.metrics.ranks import as_floats
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,9 +42,12 @@ def variance_shares(codes: npt.ArrayLike, classes: npt.ArrayLike, sources: Seque
     negative one is 0.
 
     Args:
-        codes: ``(N, D)``; a tile that lacks a number is left out.
+        codes: ``(N, D)``, or ``(N,)`` of one number; a tile that lacks a number is left out.
         classes: ``(N,)`` of each tile; NaN where unknown, which leaves the tile out.
         sources: ``(N,)`` names; all empty where they are unknown, and tiles without one are left out else.
+
+    Raises:
+        CohortError: Their lengths differ, or codes have more dimensions.
 
     Example:
         >>> codes = np.array([[0.0], [0.1], [1.0], [1.1], [4.0], [4.1], [5.0], [5.1]])
@@ -53,6 +57,15 @@ def variance_shares(codes: npt.ArrayLike, classes: npt.ArrayLike, sources: Seque
     """
     numbers, labels = as_floats(codes), as_floats(classes)
     names = np.asarray(sources, dtype=str)
+    if numbers.ndim == 1:
+        numbers = numbers[:, None]
+    if numbers.ndim != 2 or not len(numbers) == labels.size == names.size:
+        raise CohortError(
+            "Split the variance of codes between classes and sources.",
+            f"Codes of shape {numbers.shape}, classes of shape {labels.shape} and sources of {names.shape}.",
+            "Give (N, D) codes, and one class and one source of each.",
+        )
+    labels, names = labels.ravel(), names.ravel()
     known = np.isfinite(labels) & np.isfinite(numbers).all(axis=1)
     if has_sources := bool((names != "").any()):
         known &= names != ""

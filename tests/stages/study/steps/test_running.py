@@ -22,6 +22,7 @@ from histonic.stages.study.steps.running import (
     StepState,
     drop_explanations,
     drop_report,
+    look_at,
     run_step,
 )
 from histonic.stages.study.steps.step import Step, Verb
@@ -119,3 +120,18 @@ def test_all_that_a_report_wrote_goes_with_it_but_not_what_was_filled_in(tmp_pat
     drop_report(tmp_path, run)
     assert [path.name for path in run.iterdir()] == ["checklist-mine.md"]
     assert (tmp_path / EARLIER / "checklist-claim-1.md").read_text() == "by the authors"
+
+
+def test_a_setting_that_came_later_redoes_a_step_only_where_it_is_used(tmp_path: Path) -> None:
+    for name in ("bundle.json", "slides.csv"):
+        (tmp_path / name).write_text("{}")
+    given = {"bundle": tmp_path, "slides": [tmp_path / "slides.csv"], "out": tmp_path / "out.csv"}
+    step = Step("", "predict", given)
+    made_of = look_at(tmp_path, step).made_of
+    assert made_of is not None and made_of.settings["columns"] == {}
+    before = {key: value for key, value in made_of.settings.items() if key != "columns"}
+    record = StepRecord.begun(MadeOf(before, made_of.inputs)).model_copy(update={"is_finished": True})
+    keep_record(tmp_path, step.name, record)
+    assert look_at(tmp_path, step).kind == "done"
+    other = look_at(tmp_path, Step("", "predict", {**given, "columns": {"patient_id": "Fall"}}))
+    assert other.kind == "to do" and other.reasons == ("columns was {}, is {'patient_id': 'Fall'}",)

@@ -61,8 +61,12 @@ class StepRecord(Document):
         """Of a step that begins now."""
         return cls(settings=dict(made_of.settings), inputs=dict(made_of.inputs), versions=versions())
 
-    def changes(self, now: MadeOf) -> list[str]:
+    def changes(self, now: MadeOf, defaults: Mapping[str, JsonValue] | None = None) -> list[str]:
         """What is no longer as it was, in words; empty if all is the same.
+
+        Args:
+            now: What the step depends on now.
+            defaults: Of its settings, which one has that was not there yet when the record was made.
 
         Example:
             >>> before = StepRecord(settings={"folds": 4}, inputs={"maps": "0a"}, versions={})
@@ -70,10 +74,11 @@ class StepRecord(Document):
             ['folds was 4, is 5', 'maps changed']
         """
         keys = [*now.settings, *(key for key in self.settings if key not in now.settings)]
+        before = {**(defaults or {}), **self.settings}
         found = [
-            f"{key} was {_short(self.settings.get(key))}, is {_short(now.settings.get(key))}"
+            f"{key} was {_short(before.get(key))}, is {_short(now.settings.get(key))}"
             for key in keys
-            if self.settings.get(key) != now.settings.get(key)
+            if before.get(key) != now.settings.get(key)
         ]
         names = [*now.inputs, *(name for name in self.inputs if name not in now.inputs)]
         found += [f"{name} changed" for name in names if self.inputs.get(name) != now.inputs.get(name)]

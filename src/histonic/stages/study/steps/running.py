@@ -33,7 +33,7 @@ from histonic.stages.predict.predict import predict
 from histonic.stages.predict.settings import ExternalSettings, PredictSettings
 from histonic.stages.report.report import write_report
 from histonic.stages.report.settings import ReportSettings
-from histonic.stages.study.steps.inputs import MADE_OF
+from histonic.stages.study.steps.inputs import MADE_OF, plain
 from histonic.stages.study.steps.maps import MapsFound, clear_maps, find_maps, keep_aside
 from histonic.stages.study.steps.records import (
     MadeOf,
@@ -123,7 +123,7 @@ def look_at(folder: Path, step: Step) -> StepState:
         # A training by the single command is taken as it is, or gone on with.
         kind = "goes on" if step.verb == "train" and _fits(settings) else "to do"
         return StepState(step, settings, kind, (), None, made_of)
-    reasons = record.changes(made_of)
+    reasons = record.changes(made_of, plain(model.model_construct()))
     if not record.is_finished:
         if record.versions != versions():
             reasons.append("packages have other versions than when it began")

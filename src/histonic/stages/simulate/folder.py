@@ -42,13 +42,30 @@ def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
             found = None
         if found != wanted:
             known = found if isinstance(found, dict) else {}
-            keys = [key for key in wanted if known.get(key) != wanted[key]] or ["a damaged note"]
+            told = _differences(known, wanted) or ["a damaged note"]
+            can_go_on = known.get("kind") == kind and wanted.keys() <= known.keys()
+            todo = "Give the values of the folder to go on with it, choose" if can_go_on else "Choose"
             raise SettingsError(
                 f"Simulate {kind} in {out}.",
-                f"The folder holds others; different: {', '.join(keys)}.",
-                "Choose another folder, or delete this one.",
+                f"The folder holds others; different: {', '.join(told)}.",
+                f"{todo} another folder, or delete this one.",
             )
     write_json(path, wanted)
+
+
+def _differences(known: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What was noted and what is wanted now; defaults may have changed in between."""
+    found = []
+    for key, value in wanted.items():
+        if key not in known:
+            found.append(f"{key} (there not set, here {_said(value)})")
+        elif known[key] != value:
+            found.append(f"{key} (there {_said(known[key])}, here {_said(value)})")
+    return found
+
+
+def _said(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def make_all(

@@ -13,6 +13,7 @@ import pytest
 from histonic.core.errors import SettingsError
 from histonic.simulate.low_signal.digits import read_digits
 from histonic.simulate.low_signal.rectangles import RectangleImages, RectanglePlan
+from histonic.stages.simulate.folder import claim
 from histonic.stages.study.rectangles import study as study_module
 from histonic.stages.study.rectangles.measures import Localisation, accuracies, jaccard
 from histonic.stages.study.rectangles.results import EncoderResult, order_outcome
@@ -120,3 +121,24 @@ def test_the_whole_at_a_tiny_size(tmp_path: Path) -> None:
     for found in facts["results"]:
         assert found["accuracies"][0]["images"] == 8 and found["localisation"]["images"] == 2
     assert (out / "encoders" / "multitask-4" / "encoder.safetensors").is_file()
+
+
+def test_a_study_begun_with_other_values_names_those_to_go_on_with(tmp_path: Path) -> None:
+    kept = {"density": 0.5, "least_side": 0.1, "code_sizes": [8, 4], "train": 240}
+    source = read_digits(side_px=16)["train"].source
+    facts = {**study_module._deciding(RectangleStudySettings(out=tmp_path, **kept)), "source": source}
+    claim(tmp_path, "a study of rectangles", facts)
+    with pytest.raises(SettingsError) as caught:
+        study_rectangles(out=tmp_path)
+    words = (
+        "density (there 0.5, here 0.7)",
+        "least_side (there 0.1, here 0.3)",
+        "train (there 240, here 2000)",
+    )
+    assert all(each in caught.value.found for each in (*words, "code_sizes (there 8 4, here 16 4)"))
+    assert caught.value.found.count("there") == 4 and "Give the values of the folder" in caught.value.todo
+    claim(tmp_path, "a study of rectangles", facts)
+    with pytest.raises(SettingsError) as other:
+        claim(tmp_path, "crops", facts)
+    assert "kind (there a study of rectangles, here crops)" in other.value.found
+    assert other.value.todo == "Choose another folder, or delete this one."

@@ -49,8 +49,9 @@ def test_options_are_fields(text: str, part: str, words: str) -> None:
 
 
 NAMES = (
-    "Fall", "Patient No", "Fälle", "Fall-Nr.", "Nr. ", "Case (old)", "a; b", "it's", "a: b", "#1", "x # y", "no",
-    "null", "1", 'say "so"', "a\\b", "Größe, cm", "a=b", "or", "--sheet x", "[a]", "{a}", "*a", "Nr.:", "?",
+    "Fall", "Patient No", "Fälle", "Fall-Nr.", "Nr. ", "Case (old)", "a; b", "it's", "a: b", "#1", "x # y",
+    "no", "null", "1", 'say "so"', "a\\b", "Größe, cm", "a=b", "or", "--sheet x", "[a]", "{a}", "*a", "Nr.:",
+    "?",
 )  # fmt: skip
 
 

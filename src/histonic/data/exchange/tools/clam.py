@@ -107,8 +107,8 @@ def read(found: Found, request: Request) -> TileFeatures:
     scale = own * (positive(told, "custom_downsample", slide_id, path) or 1.0)
     stated_px = positive(told, "patch_size", slide_id, path)
     tile_px = request.tile_px if stated_px is None else round(stated_px)
-    stated_dim = told.get("level_dim")
-    level = stated_dim if isinstance(stated_dim, list) and len(stated_dim) == 2 else [None, None]
+    level = told.get("level_dim")
+    is_sized = isinstance(level, list) and len(level) == 2
     downs = told.get("downsample")
     wide, high = map(float, downs) if isinstance(downs, list) and len(downs) == 2 else (own, own)
     step = least_step(xy) if len(xy) else None
@@ -122,7 +122,7 @@ def read(found: Found, request: Request) -> TileFeatures:
         side=step if stated_px is None else stated_px * scale,
         step=step or (None if stated_px is None else stated_px * scale),
         tile_px=tile_px,
-        slide_wh=None if level[0] is None else size_of(level[0] * wide, level[1] * high),
+        slide_wh=size_of(level[0] * wide, level[1] * high) if level and is_sized else None,
         in_pieces=True,
         carried=carried,
         note=padding_note(told),

@@ -12,6 +12,7 @@ from histonic.stages.compress.plan import duration_words, size_words
 from histonic.stages.study.estimates import Estimate, compress_time, train_time
 from histonic.stages.study.examining import ToExamine, look_for_doctor
 from histonic.stages.study.file.commands import run_of, steps_of, store_of
+from histonic.stages.study.file.fields import told_by_fields
 from histonic.stages.study.file.reading import Study
 from histonic.stages.study.steps.maps import MapsFound
 from histonic.stages.study.steps.records import StepRecord, read_record, reason_words
@@ -88,7 +89,7 @@ def plan_study(study: Study) -> StudyPlan:
         study: As it was read.
 
     Raises:
-        HistonicError: A setting is wrong, or what is there cannot be read.
+        HistonicError: A setting is wrong, or what is there cannot be read; it says the fields of the file.
     """
     planned: list[PlannedStep] = []
     pending: list[str] = []
@@ -104,9 +105,11 @@ def plan_study(study: Study) -> StudyPlan:
             planned.append(_waits(study, step, name, last))
             pending.append(name)
             continue
-        state = look_at(study.out, with_precision(study, step))
+        with told_by_fields(study.file, step.verb):
+            state = look_at(study.out, with_precision(study, step))
         if state.maps is not None and doctor is not None and not step.title:
-            planned.append(_doctor(look_for_doctor(study.out, doctor, state.maps)))
+            with told_by_fields(study.file):
+                planned.append(_doctor(look_for_doctor(study.out, doctor, state.maps)))
         planned.append(_planned(study, step, name, state))
         if state.kind != "done" and not (state.maps and only_tried_again(state.maps)):
             pending.append(name)

@@ -106,12 +106,10 @@ def run_study(
     began = time.monotonic()
     study = read_study(resolved.study)
     if resolved.dry_run:
-        with told_by_fields(study.file):
-            return StudyResult(study.out, plan_study(study))
+        return StudyResult(study.out, plan_study(study))
     require_writable_folder(study.out)
     with sole_owner(study.out, f"Run the study {study.file}."):
-        with told_by_fields(study.file):
-            plan = plan_study(study)
+        plan = plan_study(study)
         for line in plan.lines():
             listener.say(line)
         result = StudyResult(study.out, plan, run_of(study))

@@ -27,16 +27,18 @@ from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.report import content, report
 from histonic.stages.report.document.sections import ExplanationsSection
 from histonic.stages.report.maps import METHOD
-from histonic.stages.study import run
+from histonic.stages.study import planning, run
 from histonic.stages.study.examining import FILE
 from histonic.stages.study.file.commands import steps_of
 from histonic.stages.study.file.reading import Study, read_study
+from histonic.stages.study.file.settings import RunStudySettings
 from histonic.stages.study.planning import plan_study
 from histonic.stages.study.run import _drop_unasked, run_study
 from histonic.stages.study.steps.inputs import table_hash
 from histonic.stages.study.steps.maps import find_maps, keep_aside
 from histonic.stages.study.steps.records import StepRecord, keep_record, read_record
-from histonic.stages.study.steps.running import EARLIER, forget, look_at
+from histonic.stages.study.steps.running import EARLIER, StepState, forget, look_at
+from histonic.stages.study.steps.step import Step
 
 PATIENTS = 10
 NO_EXPLANATIONS = ExplanationsSection(problem="not looked at here", method=METHOD, targets={})
@@ -468,6 +470,27 @@ def test_what_to_type_is_told_as_a_field_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"study's file: columns: \{patient_id: Fall\} or .* under train"):
         run_study(study=file)
     assert not (tmp_path / "study/store").exists()
+
+
+def test_the_plan_tells_the_fields_of_the_part_whose_table_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path)
+    with pd.ExcelWriter(tmp_path / "other.xlsx") as book:
+        pd.DataFrame().to_excel(book, sheet_name="Notes", index=False)
+        pd.read_excel(tmp_path / "labels.xlsx").to_excel(book, sheet_name="Labels", index=False)
+    other = {"name": "ulm", "compress": {"slides": ["slides"]}, "labels": "other.xlsx"}
+    file = write_study(tmp_path, {**SMALL, "external": [other]})
+
+    def look(folder: Path, step: Step) -> StepState:
+        if step.verb == "external":
+            table_hash(Path(step.settings["labels"]), None)
+        return StepState(step, RunStudySettings(study=file), "done")
+
+    monkeypatch.setattr(planning, "look_at", look)
+    with pytest.raises(TableError) as caught:
+        run_study(study=file, dry_run=True)
+    assert "In study.yaml: sheet under external." in caught.value.todo
 
 
 @pytest.mark.long

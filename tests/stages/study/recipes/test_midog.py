@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fixtures.challenges import Bare, planned, refusal, surveyed, words
@@ -12,8 +14,13 @@ from fixtures.command_line import typed
 from histonic.core.documents import read_document
 from histonic.core.errors import RunError, SettingsError, TableError
 from histonic.data.maps.store import Store
-from histonic.encoders.base import load_encoder
+from histonic.encoders.base import encoder_spec, load_encoder
 from histonic.encoders.scale import load_encoder_at
+from histonic.metrics.challenges.points import MIDOG_RADIUS_UM
+from histonic.slides.base import open_slide
+from histonic.slides.formats.pyramid import write_pyramid
+from histonic.stages.compress.reading import lay_grid
+from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.study.frame.results import ChallengeScores
 from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.study.recipes.midog import detection_score, read_scanners
@@ -35,7 +42,7 @@ def test_boxes_become_points_at_their_centres(bare: Bare, tmp_path: Path) -> Non
     assert (x2 - x1, y2 - y1) == (50, 50) and not (place.out / "points" / "151.geojson").exists()
     assert [step.verb for step in steps] == ["tiles extract", "compress"]
     dense = steps[1].settings
-    assert (dense["tile_um"], dense["stride_share"], dense["tissue"]) == (16.5, 0.375, {"source": "all"})
+    assert (dense["tile_um"], dense["stride_share"], dense["tissue"]) == (17.0, 0.375, {"source": "all"})
     assert (
         place.table("images").read_text().count(".tiff"),
         place.table("train").read_text().count(".tiff"),
@@ -44,16 +51,29 @@ def test_boxes_become_points_at_their_centres(bare: Bare, tmp_path: Path) -> Non
     assert [step.verb for step in given] == ["tiles extract"]
 
 
+def test_images_of_the_coarsest_scanner_are_taken_and_no_figure_is_too_far(
+    bare: Bare, tmp_path: Path
+) -> None:
+    """Leica's GT450 has 0.26 µm/px."""
+    dense = planned("midog", bare("midog"), tmp_path / "out")[2][1].settings
+    settings = CompressSettings(**dense)
+    spec = replace(encoder_spec(settings.encoder), mpp=settings.tile_um / 128)
+    write_pyramid(tmp_path / "a.tif", np.full((300, 300, 3), 200, np.uint8), mpp=0.26)
+    with open_slide(tmp_path / "a.tif") as slide:
+        grid = lay_grid(slide, spec, settings)
+    assert 1.9 < grid.enlarged <= 2 and grid.cell_um / 2**0.5 < 4.6 < MIDOG_RADIUS_UM
+
+
 def test_an_encoder_of_small_tiles_keeps_its_own_scale(bare: Bare, tmp_path: Path) -> None:
     folder = bare("midog")
     load_encoder_at("colour", 20.0).save(tmp_path / "near.safetensors")
     (_, dense) = planned("midog", folder, tmp_path / "out", encoder=str(tmp_path / "near.safetensors"))[2]
-    assert "tile_um" not in dense.settings and dense.settings["stride_share"] == 6.1875 / 20 == 0.309375
+    assert "tile_um" not in dense.settings and dense.settings["stride_share"] == 6.375 / 20 == 0.31875
     (tmp_path / "tasks.yaml").write_text("sets: []\ntile_px: 256\n")
     steps = planned("midog", folder, tmp_path / "out", encoder_config=tmp_path / "tasks.yaml")[2]
     assert [step.verb for step in steps] == ["encoder train", "tiles extract", "compress"]
-    # Not more than twice as large as an image of 0.257 µm/px has it.
-    assert (steps[2].settings["tile_um"], steps[2].settings["stride_share"]) == (33.0, 0.1875)
+    # Not more than twice as large as an image of 0.2656 µm/px has it.
+    assert (steps[2].settings["tile_um"], steps[2].settings["stride_share"]) == (34.0, 0.1875)
 
 
 def changed(folder: Path, change: object) -> None:
@@ -184,5 +204,5 @@ def test_from_raw_files_to_detections_and_their_f1(bare: Bare, tmp_path: Path) -
     again = detection_score(settings, surveyed("midog", folder))
     assert again.value == pytest.approx(whole.value)
     dense = Store.open(out / "maps" / "dense").map("001")
-    assert dense.mask.all() and dense.grid.cell_um == pytest.approx(0.375 * 16.5, abs=0.1)
-    assert load_encoder(out / "maps" / "dense" / "encoder.safetensors").spec.mpp == 16.5 / 128
+    assert dense.mask.all() and dense.grid.cell_um == pytest.approx(0.375 * 17, abs=0.1)
+    assert load_encoder(out / "maps" / "dense" / "encoder.safetensors").spec.mpp == 17 / 128

@@ -61,12 +61,14 @@ TUMOURS_2022 = (
 )
 """By number of the image, as inferred from MIDOG++'s counts; that set's own table numbers otherwise."""
 TILE_PX, TILE_MPP = 64, 0.25
-SEEN_UM = 16.5
-"""Side of what the detector looks at: images of up to 0.257 µm/px are enlarged twice for tiles of 128 px."""
+SEEN_UM = 17.0
+"""Side of what the detector looks at, in tiles of 128 px. Twice enlarged, the most that is allowed, these take
+images of up to 0.2656 µm/px; the coarsest scanner of the challenge has 0.26."""
 OWN_UM = 24.0
 """An encoder whose tiles are at most so wide is used at its own scale."""
-STEP_UM = 6.1875
-"""From tile to tile: no figure is farther than 4.4 µm from the middle of one, and 7.5 µm is a hit."""
+STEP_UM = 6.375
+"""From tile to tile, 48 of 128 px: no figure is farther than 4.51 µm (half the diagonal of a step) from the
+middle of one, and 7.5 µm is a hit."""
 FloatArray = npt.NDArray[np.float64]
 Boxes = dict[int, list[tuple[int, float, float]]]
 
@@ -292,7 +294,7 @@ def tile_um(tile_px: int, mpp: float) -> float | None:
 
     Example:
         >>> tile_um(128, 0.5), tile_um(224, 0.5), tile_um(64, 0.25)
-        (16.5, 28.875, None)
+        (17.0, 29.75, None)
     """
     return None if tile_px * mpp <= OWN_UM else SEEN_UM * max(1.0, tile_px / 128)
 

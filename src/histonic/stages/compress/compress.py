@@ -255,6 +255,9 @@ class _Job:
         if heads is not None:
             with replacing_file(self.folder / HEADS_FILE) as partial:
                 shutil.copyfile(heads, partial)
+        elif self.settings.tile_um is not None:
+            # Of a run at the encoder's own scale, which failed before the first map.
+            (self.folder / HEADS_FILE).unlink(missing_ok=True)
         kept = plain_settings(self.given, private=self.given.private, exclude=KEPT_OUT)
         write_text(self.folder / "settings.yaml", yaml.safe_dump(kept, sort_keys=True, allow_unicode=True))
         self.destination.share()

@@ -99,6 +99,9 @@ def test_each_domain_is_scored_by_itself_and_all_together(
     ]
     asked: list[Any] = []
     monkeypatch.setattr(detections, "detect", lambda *given, **more: asked.append(given[1:]) or found)
+    for earlier in ("detections/c1.csv", "submission/c1.json"):
+        (tmp_path / earlier).parent.mkdir()
+        (tmp_path / earlier).write_text("of an image that is gone")
     outcome = Outcome()
     labelled = [Annotated(name, name[0].upper(), xy, nothing) for name, xy in truth.items()]
     lines, notes = detector_scores(
@@ -122,7 +125,7 @@ def test_each_domain_is_scored_by_itself_and_all_together(
         "b1,B,1,1,0,0.6667,0.006693",
         "x,,,,,,0.500000",
     ]
-    assert sorted(path.name for path in (tmp_path / "submission").iterdir()) == [
-        *("a1.json", "a2.json", "b1.json", "x.json")
-    ]
+    for folder, ending in (("detections", "csv"), ("submission", "json")):
+        names = sorted(path.name for path in (tmp_path / folder).iterdir())
+        assert names == [f"{name}.{ending}" for name in ("a1", "a2", "b1", "x")]
     assert all(path.exists() for path in outcome.files) and notes[-1].endswith("nor scored: gone.")

@@ -11,14 +11,14 @@ import numpy as np
 from scipy import special
 
 from histonic.core.errors import TableError
-from histonic.core.files import csv_text, write_json, write_text
+from histonic.core.files import csv_text, replacing_folder, write_json, write_text
 from histonic.core.progress import Progress
 from histonic.data.maps.peaks import Points
 from histonic.data.maps.store import Store
 from histonic.metrics.challenges.points import Hits, f1_score, pooled
 from histonic.metrics.ranks import FloatArray
 from histonic.stages.study.frame.cases import named
-from histonic.stages.study.frame.detector import Annotated, detect, hits_of
+from histonic.stages.study.frame.detector import Annotated, Detected, detect, hits_of
 from histonic.stages.study.frame.plan import Outcome, Place
 from histonic.stages.study.frame.results import ScoreLine, score_by
 from histonic.stages.study.frame.settings import RecipeSettings
@@ -160,14 +160,12 @@ def detector_scores(
     scores: list[ScoreLine] = []
     every: list[Hits] = []
     rows: list[list[str]] = []
+    write_points(place, store, detected)
     for each in detected:
         threshold = f"{each.probability:.6f}"
         hits = []
         for name, points in each.points.items():
             mpp = float(store.map(name).grid.slide_mpp)
-            write_detections(place.out / "detections" / f"{name}.csv", points, each.threshold)
-            path = place.out / "submission" / f"{name}.json"
-            write_multiple_points(path, points, each.threshold, mpp)
             told = ["", "", "", ""]
             if each.domain:
                 hits.append(hits_of(points.above(each.threshold), truth[name], mpp, radius_um))
@@ -194,6 +192,22 @@ def detector_scores(
     if absent:
         notes.append(f"Could not be read, and are neither learned from nor scored: {named(absent)}.")
     return scores, notes
+
+
+def write_points(place: Place, store: Store, detected: Sequence[Detected]) -> None:
+    """Write ``detections/`` and ``submission/`` of all images; both folders are replaced as a whole.
+
+    What an earlier detector found in images that are gone must not be handed in with the rest.
+    """
+    with (
+        replacing_folder(place.out / "detections") as tables,
+        replacing_folder(place.out / "submission") as documents,
+    ):
+        for each in detected:
+            for name, points in each.points.items():
+                mpp = float(store.map(name).grid.slide_mpp)
+                write_detections(tables / f"{name}.csv", points, each.threshold)
+                write_multiple_points(documents / f"{name}.json", points, each.threshold, mpp)
 
 
 def hits_words(hits: Hits) -> str:

@@ -62,8 +62,8 @@ TUMOURS_2022 = (
 """By number of the image, as inferred from MIDOG++'s counts; that set's own table numbers otherwise."""
 TILE_PX, TILE_MPP = 64, 0.25
 SEEN_UM = 17.0
-"""Side of what the detector looks at, in tiles of 128 px. Twice enlarged, the most that is allowed, these take
-images of up to 0.2656 µm/px; the coarsest scanner of the challenge has 0.26."""
+"""Side of what the detector looks at, in tiles of 128 px. Enlarged twice, the most that is allowed, images of
+up to 0.2656 µm/px fill them; the coarsest scanner of the challenge has 0.26."""
 OWN_UM = 24.0
 """An encoder whose tiles are at most so wide is used at its own scale."""
 STEP_UM = 6.375

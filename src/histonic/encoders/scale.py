@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from dataclasses import replace
@@ -11,7 +12,30 @@ from typing import Any, cast
 import numpy.typing as npt
 from safetensors import safe_open
 
-from histonic.encoders.base import ENCODERS, Encoder, architecture_entry, load_encoder
+from histonic.encoders.base import (
+    ENCODERS,
+    Encoder,
+    EncoderSpec,
+    architecture_entry,
+    encoder_spec,
+    load_encoder,
+)
+
+
+def tile_um_of(spec: EncoderSpec) -> float | None:
+    """Side in microns that was asked for of an encoder's tiles; None: its own, or no encoder of its name.
+
+    Args:
+        spec: As a map says it.
+
+    Example:
+        >>> tile_um_of(load_encoder_at("colour", 16.0).spec), tile_um_of(load_encoder_at("colour", 64.0).spec)
+        (16.0, None)
+    """
+    if spec.name not in ENCODERS:
+        return None
+    own, side = encoder_spec(spec.name), spec.tile_px * spec.mpp
+    return None if math.isclose(side, own.tile_px * own.mpp) else float(f"{side:.12g}")
 
 
 def load_encoder_at(

@@ -25,7 +25,7 @@ from histonic.core.errors import EncoderError, OutputError, SettingsError, Slide
 from histonic.core.progress import Silent
 from histonic.data.maps.store import MapFacts, Store, read_map, thumbnail_path
 from histonic.data.maps.writer import MapWriter
-from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.encoders.base import HEADS_FILE, EncoderSpec, load_encoder
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
@@ -33,6 +33,7 @@ from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.reading import lay_grid
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.train.own_encoder import find_tile_heads
 
 
 def tissue_image(seed: int, side: int = 900) -> np.ndarray:
@@ -620,6 +621,20 @@ def test_tiles_of_another_width_in_microns(slides: Path, tmp_path: Path) -> None
             assert np.allclose(slide.features[:, row, col], own.encode(tile[None])[0], atol=2e-3)
     with pytest.raises(StoreError):
         compress(**given)
+    with pytest.raises(EncoderError, match=r"(?s)--tile-um 32.*own size alone") as refused:
+        find_tile_heads(Store.open(tmp_path / "store"))
+    assert "Copy" not in str(refused.value)
+
+
+def test_no_heads_of_another_scale_stay(slides: Path, tmp_path: Path) -> None:
+    """A run at the encoder's own scale failed before its first map, and left its heads."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / HEADS_FILE).write_bytes(b"heads")
+    (tmp_path / "broken.tif").write_bytes(b"no slide")
+    result = compress(
+        slides=[tmp_path / "broken.tif"], encoder="colour", out=tmp_path / "store", tile_um=32.0
+    )
+    assert result.failures and not (tmp_path / "store" / HEADS_FILE).exists()
 
 
 def test_a_stride_of_a_whole_tile_is_none(slides: Path, tmp_path: Path) -> None:

@@ -349,16 +349,20 @@ def test_commands_hold_what_was_said_of_the_slides(tmp_path: Path, make_run: Mak
     wanted = ["mpp 0.5", "names path", "masks MASKS", "tissue masks", "mask-values 1", "mask-values 2-4"]
     assert {*wanted, "mask-classes Tumor", "mask-classes 'in situ'"} <= {each.strip() for each in compress}
     assert "MASKS for the folder of masks" in page.text
+    assert "--tile-um" not in values["commands"][0]
     words = shlex.split(values["commands"][0].replace("\\\n", " "))
     made = histonic.commands["compress"].make_context("compress", words[2:])
     assert made.params["mpp"] == "0.5" and made.params["tissue_source"] == "masks"
     facts["slides_given"] = {"default_mpp": [0.25, 0.5], "names": ["file"], "masked": False}
+    facts["encoder"]["spec"]["mpp"] /= 4
     (run / "run.json").write_text(json.dumps(sealed(facts)), encoding="utf-8")
     page, values, _ = report_on(run)
     assert [" ".join(each.split()[1:2]) for each in values["commands"]] == [
         "compress", "compress", "train", "report",
     ]  # fmt: skip
     assert "--mpp 0.25" in values["commands"][0] and "--mpp 0.5" in values["commands"][1]
+    side = facts["encoder"]["spec"]["mpp"] * facts["encoder"]["spec"]["tile_px"]
+    assert all(f"--tile-um {side:g}" in each for each in values["commands"][:2])
     assert "MASKS" not in page.text
 
 

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from histonic.core.settings import Settings, fields_of, option_name
+from histonic.encoders.scale import tile_um_of
 from histonic.runs.run import WholeRun
 from histonic.stages.compress.settings import CompressSettings
 from histonic.stages.report.settings import ReportSettings
@@ -18,6 +19,7 @@ def command_lines(run: WholeRun, settings: ReportSettings) -> list[str]:
     """The command lines that lead to this page, with all settings that are not the default."""
     facts = run.facts
     compress = {"encoder": facts.encoder.name, **facts.compress_settings.to_dict(), "out": str(facts.store)}
+    compress["tile_um"] = tile_um_of(facts.encoder.spec)
     given = facts.slides_given
     compress |= {"masks": "MASKS"} if given.masked else {}
     told = [

@@ -6,6 +6,7 @@ from histonic.core.errors import EncoderError, HistonicError
 from histonic.core.progress import Progress, heard
 from histonic.data.maps.store import Store, encoder_path
 from histonic.encoders.base import Encoder, load_encoder
+from histonic.encoders.scale import tile_um_of
 from histonic.encoders.shipped import MULTITASK, SHIPPED
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside, load_slide_heads
 from histonic.nn.heads import Heads
@@ -28,12 +29,20 @@ def find_tile_heads(store: Store, progress: Progress | None = None) -> Heads:
         # Made before stores kept heads.
         path = heads_beside(name)
     if path is None:
+        asked = f"Look at the tiles of the store {store.path} by its encoder's heads."
+        if (side := tile_um_of(store.encoder.spec)) is not None:
+            raise EncoderError(
+                asked,
+                f"It was compressed with --tile-um {side:g}, and what the heads of {name!r} say holds for "
+                "tiles of its own size alone.",
+                "Compress without --tile-um into another store, or use another --aggregator.",
+            )
         raise EncoderError(
-            f"Look at the tiles of the store {store.path} by its encoder's heads.",
+            asked,
             f"The encoder {store.encoder.name!r} has none that belong to it: no multitask encoder, or its "
             f"{HEADS_FILE} was not beside it when the slides were compressed.",
             f"Copy the {HEADS_FILE} of the encoder's own training into the store, compress with "
-            f"{MULTITASK}, or use another --aggregator.",
+            f"{MULTITASK}, or use another --aggregator. Into a store of --tile-um no heads belong.",
         )
     heads, left_out = load_slide_heads(path)
     for name, times in left_out.items():

@@ -27,6 +27,7 @@ from histonic.data.maps.store import MapFacts, Store, read_map, thumbnail_path
 from histonic.data.maps.writer import MapWriter
 from histonic.encoders.base import HEADS_FILE, EncoderSpec, load_encoder
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork
+from histonic.encoders.scale import load_encoder_at
 from histonic.slides.base import open_slide
 from histonic.slides.formats.array import ArraySlide
 from histonic.slides.formats.pyramid import write_pyramid
@@ -621,6 +622,13 @@ def test_tiles_of_another_width_in_microns(slides: Path, tmp_path: Path) -> None
             assert np.allclose(slide.features[:, row, col], own.encode(tile[None])[0], atol=2e-3)
     with pytest.raises(StoreError):
         compress(**given)
+    with open_slide(slides / "s1.tif") as opened:
+        coarse = CompressSettings(**given, tile_um=16.0, most_enlargement=2.0)
+        with pytest.raises(SlideError, match=r"give a larger --tile-um, of (\d+)") as small:
+            lay_grid(opened, load_encoder_at("colour", 16.0).spec, coarse)
+        least = float(str(small.value).partition("--tile-um, of ")[2].partition(" ")[0])
+        enough = coarse.model_copy(update={"tile_um": least})
+        assert lay_grid(opened, load_encoder_at("colour", least).spec, enough).enlarged <= 2
     with pytest.raises(EncoderError, match=r"(?s)--tile-um 32.*own size alone") as refused:
         find_tile_heads(Store.open(tmp_path / "store"))
     assert "Copy" not in str(refused.value)

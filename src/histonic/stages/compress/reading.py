@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -282,6 +283,11 @@ def lay_grid(slide: Slide, spec: EncoderSpec, settings: CompressSettings) -> Til
         MissingMppError: The slide has no mpp.
         SlideError: The slide is coarser than the encoder's tiles by more than the factor allowed.
     """
+    if settings.tile_um is None:
+        better = "scan it finer, use an encoder for coarser tiles"
+    else:
+        least = math.ceil(slide.mpp / settings.most_enlargement * spec.tile_px * 100) / 100
+        better = f"give a larger --tile-um, of {least:g} or more"
     return lay_tiles(
         slide,
         tile_px=spec.tile_px,
@@ -289,7 +295,7 @@ def lay_grid(slide: Slide, spec: EncoderSpec, settings: CompressSettings) -> Til
         stride_px=stride_of(settings, spec),
         most_enlargement=settings.most_enlargement,
         asked=f"Read {slide.name} at {spec.mpp} µm/px for the encoder {spec.name!r}.",
-        otherwise="Correct its mpp if that is wrong, scan it finer, use an encoder for coarser tiles",
+        otherwise=f"Correct its mpp if that is wrong, {better}",
     )
 
 

@@ -14,7 +14,10 @@ import yaml
 from histonic.core.errors import SettingsError
 from histonic.core.files import write_text
 from histonic.core.progress import Progress
+from histonic.core.settings import make_settings
+from histonic.encoders.base import encoder_spec
 from histonic.runs.files import settings_text
+from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.study.file.commands import steps_of
 from histonic.stages.study.file.reading import PARTS, Study
 from histonic.stages.study.frame.cases import Case, Survey, write_cases
@@ -214,6 +217,26 @@ def encoder_step(settings: RecipeSettings, place: Place) -> tuple[list[Step], st
     values = {**given, "out": str(place.encoder)}
     step = Step("of tile tasks", "encoder train", values)
     return [step], str(place.encoder / "encoder.safetensors")
+
+
+def encoder_tiles(before: Sequence[Step], encoder: str) -> tuple[int, float]:
+    """Pixels of a side, and microns per pixel, of the tiles of an encoder, also of one yet to be trained.
+
+    Args:
+        before: Of :func:`encoder_step`, as is the encoder.
+        encoder: A name or file.
+
+    Raises:
+        SettingsError: A setting of its training cannot be used.
+        EncoderError: The encoder, or the frozen one that it stands behind, is absent or damaged.
+    """
+    if before:
+        given = make_settings(TrainEncoderSettings, before[0].settings, "the settings of --encoder-config")
+        if not given.freeze_trunk or given.weights is None:
+            return given.tile_px, given.mpp
+        encoder = str(given.weights)  # a projection sees the tiles of what it stands behind
+    spec = encoder_spec(encoder)
+    return spec.tile_px, spec.mpp
 
 
 def slide_steps(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from histonic.core.files import write_json
 from histonic.core.progress import Progress
 from histonic.core.units import LARGEST_ENLARGEMENT
 from histonic.data.tilesets.plan import TileSetSettings
-from histonic.encoders.base import encoder_spec
 from histonic.metrics.challenges.points import MIDOG_RADIUS_UM, Hits, f1_score, match_points, pooled
+from histonic.stages.compress.settings import MOST_STRIDE
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named
 from histonic.stages.study.frame.detections import (
     detector_scores,
@@ -29,7 +30,7 @@ from histonic.stages.study.frame.detections import (
 from histonic.stages.study.frame.detector import Annotated
 from histonic.stages.study.frame.files import all_files, by_name, table_with, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
-from histonic.stages.study.frame.plan import Outcome, Place, encoder_step, write_tables
+from histonic.stages.study.frame.plan import Outcome, Place, encoder_step, encoder_tiles, write_tables
 from histonic.stages.study.frame.results import ScoreLine, keep_scores
 from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.study.frame.tiles import coded_tiles, write_tile_predictions
@@ -172,7 +173,9 @@ def read_database(path: Path) -> Database:
         raise TableError(asked, f"It is not MIDOG's: {found}.", todo) from error
     boxes: Boxes = {number: [] for number, _, _ in listed}
     for place, (image, kind, box) in enumerate(given):
-        if image not in boxes or kind not in KINDS or len(box) != 4 or box[0] >= box[2] or box[1] >= box[3]:
+        # Said so that NaN, which is neither more nor less than anything, is none either.
+        is_box = len(box) == 4 and all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
+        if image not in boxes or kind not in KINDS or not is_box:
             raise TableError(
                 asked,
                 f"Annotation {place + 1}: image {image}, category {kind}, box {box}.",
@@ -272,11 +275,19 @@ def steps(settings: RecipeSettings, found: Survey, place: Place) -> list[Step]:
         "tissue": {"source": "all"},
         "device": settings.device,
     }
-    said = before[0].settings if before else vars(encoder_spec(encoder))
-    px, mpp = said.get("tile_px", 128), said.get("mpp", 0.5)
+    px, mpp = encoder_tiles(before, encoder)
     if (side := tile_um(px, mpp)) is not None:
         dense["tile_um"] = side
-    dense["stride_share"] = round(STEP_UM / (side or px * mpp), 6)
+    share = STEP_UM / (side or px * mpp)
+    if not 1 / MOST_STRIDE <= max(1, round(share * px)) / px <= MOST_STRIDE:
+        raise SettingsError(
+            f"Detect mitotic figures in steps of {STEP_UM:g} µm by an encoder of tiles of {px} px.",
+            f"The step is {share:.3g} sides of a tile of {side or px * mpp:g} µm.",
+            f"Take an encoder of smaller tiles: of at most {round(128 * STEP_UM / SEEN_UM) * MOST_STRIDE} px."
+            if share < 1
+            else f"Take an encoder of larger tiles: of at least {STEP_UM / MOST_STRIDE:.2g} µm.",
+        )
+    dense["stride_share"] = round(share, 6)
     if settings.mpp is not None:
         dense["mpp"] = settings.mpp
     return [*made, Step("all images, densely", "compress", dense)]

@@ -152,6 +152,31 @@ def test_another_json_is_refused(bare: Bare, change: object, named: str) -> None
     assert re.search(named, refusal("midog", folder))
 
 
+def test_too_few_domains_are_said_before_anything_is_encoded(bare: Bare) -> None:
+    folder = bare("midog")
+
+    def keep(*numbers: int) -> object:
+        def change(held: dict[str, list[dict[str, int]]]) -> None:
+            held["images"] = [each for each in held["images"] if each["id"] in numbers]
+            held["annotations"] = [each for each in held["annotations"] if each["image_id"] in numbers]
+
+        return change
+
+    changed(folder, keep(1, 2, 51, 151))
+    found = surveyed("midog", folder)
+    assert not found.errors and "to learn from without Hamamatsu XR: no detections" in words(found)
+    changed(folder, keep(1, 2, 151))
+    found = surveyed("midog", folder)
+    assert not found.errors and "to learn from without Hamamatsu XR: no detections" in words(found)
+    changed(folder, keep(1, 151))
+    found = surveyed("midog", folder)
+    assert [each.what.partition(" are")[0] for each in found.errors] == [
+        "fewer than two images with a mitotic figure"
+    ]
+    found = surveyed("midog", folder, detections=folder)
+    assert not found.errors and "candidates are not scored" in words(found)
+
+
 def test_missing_doubled_and_extra_images(bare: Bare) -> None:
     folder = bare("midog")
     (folder / "images" / "101.tiff").rename(folder / "images" / "120.tiff")

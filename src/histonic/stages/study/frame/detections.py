@@ -179,7 +179,8 @@ def detector_scores(
             )
             scores.append(f1_line(f"detections in {each.domain}, left out", hits, settings, note))
             every += hits
-    scores.insert(0, f1_line("detections, each domain left out", every, settings))
+    if every:
+        scores.insert(0, f1_line("detections, each domain left out", every, settings))
     table = place.out / "detections.csv"
     head = ["image", "domain", "true", "false", "missed", "f1", "threshold"]
     write_text(table, csv_text(head, sorted(rows)))
@@ -188,6 +189,11 @@ def detector_scores(
         "Detections: a linear head of the encoder's codes of overlapping tiles. Neither head nor threshold "
         "saw an image of the domain that is scored; intervals resample images.",
     ]
+    alone = {image.domain for image in images} - {each.domain for each in detected}
+    if alone:
+        notes.append(f"No detections in {named(sorted(alone))}: the others are too few to learn from.")
+    if any(not image.domain for image in images):
+        notes.append("No detections in labelled images of no known domain: all heads learned from them.")
     absent = [name for name in (*unlabelled, *(image.slide_id for image in labelled)) if name not in store]
     if absent:
         notes.append(f"Could not be read, and are neither learned from nor scored: {named(absent)}.")

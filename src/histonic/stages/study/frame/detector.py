@@ -143,6 +143,17 @@ def plans_of(images: Sequence[Annotated], unlabelled: Sequence[str]) -> list[Pla
     return found
 
 
+def learnable(plans: Sequence[Plan], images: Sequence[Annotated]) -> list[Plan]:
+    """The plans that leave enough to learn from: an object for every head, those of two thirds too.
+
+    Args:
+        plans: Of :func:`plans_of`.
+        images: With labels.
+    """
+    shown = {image.slide_id for image in images if len(image.objects)}
+    return [plan for plan in plans if all(shown & fold for fold in (plan.train, *_learned(plan)))]
+
+
 def _inner(train: Sequence[Annotated]) -> tuple[Fold, ...]:
     """The images dealt out, those with objects first, so that each part has about as many of them."""
     order = sorted(train, key=lambda image: (len(image.objects) == 0, image.domain, image.slide_id))
@@ -166,7 +177,8 @@ def detect(
     an object in the images that it learns from (hard negatives are mined in two rounds). Slid over an image
     it gives a map, whose local maxima, none nearer to another than the radius, are the points found. The
     threshold is that of the highest F1 on the images learned from, each seen by a head of the same kind that
-    learned from two thirds of them and not from that one.
+    learned from two thirds of them and not from that one. Domains are passed over where the others are too
+    little to learn from.
 
     Args:
         store: Dense maps of the images.
@@ -180,10 +192,15 @@ def detect(
         RunError: There is nothing to learn, or to choose the threshold by.
         StoreError: A map is damaged.
     """
-    plans = plans_of(images, unlabelled)
+    plans = learnable(plans_of(images, unlabelled), images)
     by_name = {image.slide_id: image for image in images}
-    for plan in plans:
-        _require_enough(plan, by_name)
+    if not plans:
+        raise RunError(
+            "Learn to detect.",
+            "Whichever domain is left out, fewer than two images with an annotated object are there to learn "
+            "from and to choose a threshold by.",
+            "Download more images of other domains.",
+        )
     folds = list(dict.fromkeys(fold for plan in plans for fold in (plan.train, *_learned(plan))))
     progress.stage("learn to detect", (1 + ROUNDS) * len(images) + len(images) + len(unlabelled))
     samples: dict[str, list[Sample]] = {}
@@ -219,18 +236,6 @@ def detect(
 
 def _learned(plan: Plan) -> Iterator[Fold]:
     return (plan.train - part for part in plan.inner)
-
-
-def _require_enough(plan: Plan, images: Mapping[str, Annotated]) -> None:
-    for fold in (plan.train, *_learned(plan)):
-        if not any(len(images[name].objects) for name in fold):
-            left = f"With {plan.domain} left out" if plan.domain else "Of all labelled images"
-            raise RunError(
-                "Learn to detect.",
-                f"{left}, fewer than two images with an annotated object are there to learn from and to "
-                "choose a threshold by.",
-                "Download more images of other domains.",
-            )
 
 
 def _codes_of(

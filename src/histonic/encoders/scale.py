@@ -38,6 +38,21 @@ def tile_um_of(spec: EncoderSpec) -> float | None:
     return None if math.isclose(side, own.tile_px * own.mpp) else float(f"{side:.12g}")
 
 
+def spec_at(name_or_path: str | os.PathLike[str], tile_um: float | None) -> EncoderSpec:
+    """What an encoder expects and gives at a scale; None: its own. Of a file only the header is read.
+
+    Raises:
+        EncoderError: As :func:`load_encoder_at`.
+        SettingsError: No encoder has that name.
+
+    Example:
+        >>> spec_at("colour", 16.0).mpp, spec_at("colour", None).mpp
+        (0.125, 0.5)
+    """
+    spec = encoder_spec(name_or_path)
+    return spec if tile_um is None else replace(spec, mpp=tile_um / spec.tile_px)
+
+
 def load_encoder_at(
     name_or_path: str | os.PathLike[str], tile_um: float, *, device: str = "cpu", precision: str = "32"
 ) -> Encoder:

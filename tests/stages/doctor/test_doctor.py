@@ -135,6 +135,14 @@ def test_the_doctor_allows_the_enlargement_that_compress_allows(tmp_path: Path) 
     assert allowed.severity == "ok" and "(enlarged 1.24 times)" in allowed.text
 
 
+def test_the_doctor_sees_tiles_as_wide_as_compress_will(tmp_path: Path) -> None:
+    Image.fromarray(tissue()).save(tmp_path / "a.png")
+    given = {"slides": [tmp_path / "a.png"], "mpp": 0.5, "encoder": "colour", "tile_um": 32.0}
+    (refused,) = run(**given)
+    assert refused.severity == "error" and "enlarged 2 times" in refused.text
+    assert run(**given, most_enlargement=2.0)[0].severity == "ok"
+
+
 def test_the_doctor_knows_equal_names_by_their_folders(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         write_pyramid(tmp_path / folder / "1.tif", tissue(), mpp=0.5)

@@ -17,7 +17,8 @@ from histonic.data.maps.shares import TissueShare, tissue_outliers
 from histonic.data.tables.label_table import read_labels
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.data.targets.checks import LabelCheck, examine_labels
-from histonic.encoders.base import ENCODERS, EncoderSpec, encoder_spec
+from histonic.encoders.base import ENCODERS, EncoderSpec
+from histonic.encoders.scale import spec_at
 from histonic.runs.patient_columns import cells_by_patient
 from histonic.stages.compress.inspection import Inspected, inspect_slide
 from histonic.stages.compress.masks import require_sensible_masks
@@ -107,7 +108,7 @@ def examine_slides(
         progress: Advances once a slide.
         previews: Draws them.
     """
-    compression, spec = _as_compress(settings), encoder_spec(settings.encoder)
+    compression, spec = _as_compress(settings), spec_at(settings.encoder, settings.tile_um)
     if settings.stain != StainSettings() or spec.stain is not None:
         from histonic.stages.compress.stains import settled_stain  # torch, and only here
 
@@ -140,8 +141,8 @@ def examine_slides(
 
 def _examine_heads(settings: DoctorSettings) -> list[DoctorLine]:
     """Heads of an encoder's file that learned from objects larger than slides show them."""
-    if settings.encoder in ENCODERS:
-        return []  # told by its card, at every use of its heads
+    if settings.encoder in ENCODERS or settings.tile_um is not None:
+        return []  # told by its card, at every use of its heads; at another scale none are used
     from histonic.encoders.tile_heads import heads_beside, too_large_for_slides  # torch, and only here
 
     path = heads_beside(settings.encoder)
@@ -176,7 +177,17 @@ def _as_compress(settings: DoctorSettings) -> CompressSettings:
     """The settings of the compression that the doctor speaks of; nothing is written."""
     shared = {
         name: getattr(settings, name)
-        for name in ("mpp", "masks", "names", "reader", "encoder", "tissue", "mask", "most_enlargement")
+        for name in (
+            "mpp",
+            "masks",
+            "names",
+            "reader",
+            "encoder",
+            "tissue",
+            "mask",
+            "most_enlargement",
+            "tile_um",
+        )
     }
     return CompressSettings(slides=settings.slides, out=Path(), **shared)
 

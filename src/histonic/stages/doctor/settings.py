@@ -39,6 +39,12 @@ class DoctorSettings(SlideListSettings, TableSettings):
         le=LARGEST_ENLARGEMENT,
         description="Slides coarser than the encoder's tiles are enlarged up to so many times, else refused.",
     )
+    tile_um: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Side of a tile in microns, as for 'histonic compress'.",
+    )
     encoder: str = Field(
         default=DEFAULT_ENCODER, description="Encoder that 'histonic compress' will be given."
     )
@@ -65,6 +71,7 @@ class DoctorKeywords(SlideListKeywords, TableKeywords, total=False):
     clinical: str | Sequence[str]
     mpp: float | None
     most_enlargement: float
+    tile_um: float | None
     encoder: str
     masks: GivenPath | None
     reader: str | None

@@ -55,7 +55,10 @@ def steps_of(study: Study) -> list[Step]:
 
 def doctor_settings(study: Study) -> dict[str, Any]:
     """What is looked at before anything is computed."""
-    compress = ("slides", "encoder", "mpp", "masks", "names", "reader", "tissue", "mask", "most_enlargement")
+    compress = (
+        *("slides", "encoder", "mpp", "masks", "names", "reader", "tissue", "mask", "most_enlargement"),
+        "tile_um",
+    )
     values = {key: study.compress[key] for key in compress if key in study.compress}
     values |= {key: study.train[key] for key in ("labels", "target", *TABLE_KEYS) if key in study.train}
     return values

@@ -132,7 +132,7 @@ def test_a_slow_encoder_is_measured_on_few_tiles(
             time.sleep(0.02)
             return np.zeros((len(tiles), self.spec.code_size), np.float32)
 
-    monkeypatch.setattr("histonic.stages.compress.compress.load_encoder", lambda *_, **__: Slow())
+    monkeypatch.setattr("histonic.stages.compress.compress.encoder_of", lambda *_, **__: Slow())
     monkeypatch.setattr("histonic.stages.compress.plan.FIRST_TILES", 4)
     monkeypatch.setattr("histonic.stages.compress.plan.PROBE_S", 0.01)
     plan = plan_of(**given(folder, tmp_path / "store", orientations=8))

@@ -50,7 +50,11 @@ def spec_at(name_or_path: str | os.PathLike[str], tile_um: float | None) -> Enco
         (0.125, 0.5)
     """
     spec = encoder_spec(name_or_path)
-    return spec if tile_um is None else replace(spec, mpp=tile_um / spec.tile_px)
+    return spec if tile_um is None else _scaled(spec, tile_um)
+
+
+def _scaled(spec: EncoderSpec, tile_um: float) -> EncoderSpec:
+    return replace(spec, mpp=tile_um / spec.tile_px)
 
 
 def load_encoder_at(
@@ -77,7 +81,7 @@ def load_encoder_at(
         0.125
     """
     loaded = load_encoder(name_or_path)
-    spec = replace(loaded.spec, mpp=tile_um / loaded.spec.tile_px)
+    spec = _scaled(loaded.spec, tile_um)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "encoder.safetensors"
         loaded.save(path)

@@ -234,9 +234,8 @@ class _Reader:
                 self._step(node)
         self._require_one_map(result)
         last = self.numbers[result]
-        if (
-            last != len(self.layers) - 1 or last < self.inputs
-        ):  # what is computed for nothing, or an input handed through
+        is_last = self.inputs <= last == len(self.layers) - 1
+        if not is_last:  # what is computed for nothing, or an input handed through
             self.layers.append(Layer("result", (last,), SAME))
         users: list[list[int]] = [[] for _ in self.layers]
         for number, layer in enumerate(self.layers):

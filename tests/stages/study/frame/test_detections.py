@@ -93,9 +93,9 @@ def test_each_domain_is_scored_by_itself_and_all_together(
     # The first point is a hit, and the second is below the threshold of domain A.
     truth = {"a1": np.array([[400.0, 8020.0]]), "a2": nothing, "b1": np.array([[30.0, 0.0]]), "gone": nothing}
     found = [
-        Detected("A", {"a1": POINTS, "a2": POINTS}, 0.0, Hits(3, 1, 1), 1),
-        Detected("B", {"b1": POINTS}, -5.0, Hits(3, 1, 1), 2),
-        Detected("", {"x": POINTS}, 0.0, Hits(3, 1, 1), 3),
+        Detected("A", {"a1": POINTS, "a2": POINTS}, 0.0, Hits(3, 1, 1), 1, {"a1": 0.25, "a2": 0.25}),
+        Detected("B", {"b1": POINTS}, -5.0, Hits(3, 1, 1), 2, {"b1": 0.25}),
+        Detected("", {"x": POINTS}, 0.0, Hits(3, 1, 1), 3, {"x": 0.25}),
     ]
     asked: list[Any] = []
     monkeypatch.setattr(detections, "detect", lambda *given, **more: asked.append(given[1:]) or found)

@@ -160,15 +160,14 @@ def detector_scores(
     scores: list[ScoreLine] = []
     every: list[Hits] = []
     rows: list[list[str]] = []
-    write_points(place, store, detected)
+    write_points(place, detected)
     for each in detected:
         threshold = f"{each.probability:.6f}"
         hits = []
         for name, points in each.points.items():
-            mpp = float(store.map(name).grid.slide_mpp)
             told = ["", "", "", ""]
             if each.domain:
-                hits.append(hits_of(points.above(each.threshold), truth[name], mpp, radius_um))
+                hits.append(hits_of(points.above(each.threshold), truth[name], each.mpps[name], radius_um))
                 value = f1_score(hits[-1])
                 told = [*map(str, hits[-1]), "" if value is None else f"{value:.4f}"]
             rows.append([name, each.domain, *told, threshold])
@@ -200,7 +199,7 @@ def detector_scores(
     return scores, notes
 
 
-def write_points(place: Place, store: Store, detected: Sequence[Detected]) -> None:
+def write_points(place: Place, detected: Sequence[Detected]) -> None:
     """Write ``detections/`` and ``submission/`` of all images; both folders are replaced as a whole.
 
     What an earlier detector found in images that are gone must not be handed in with the rest.
@@ -211,9 +210,8 @@ def write_points(place: Place, store: Store, detected: Sequence[Detected]) -> No
     ):
         for each in detected:
             for name, points in each.points.items():
-                mpp = float(store.map(name).grid.slide_mpp)
                 write_detections(tables / f"{name}.csv", points, each.threshold)
-                write_multiple_points(documents / f"{name}.json", points, each.threshold, mpp)
+                write_multiple_points(documents / f"{name}.json", points, each.threshold, each.mpps[name])
 
 
 def hits_words(hits: Hits) -> str:

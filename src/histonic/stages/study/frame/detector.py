@@ -97,6 +97,7 @@ class Detected:
             did not learn from it.
         chosen: What that threshold gave there.
         learned_from: Images.
+        mpps: Microns per level-0 pixel, by image.
     """
 
     domain: str
@@ -104,6 +105,7 @@ class Detected:
     threshold: float
     chosen: Hits
     learned_from: int
+    mpps: Mapping[str, float]
 
     @property
     def probability(self) -> float:
@@ -218,19 +220,21 @@ def detect(
             parts = [each for name in sorted(fold) for each in (*samples[name], *mined.get((fold, name), []))]
             heads[fold] = fit_head(parts, C)
     found: dict[tuple[Fold, str], Points] = {}
+    mpps: dict[str, float] = {}
     everyone = [*images, *(Annotated(name, "", np.zeros((0, 2)), np.zeros((0, 2))) for name in unlabelled)]
     for image, dense, codes in _codes_of(store, everyone, progress):
+        mpps[image.slide_id] = float(dense.grid.slide_mpp)
         for fold in folds:
             if image.slide_id not in fold:
                 found[fold, image.slide_id] = points_of(dense, codes, heads[fold], radius_um)
-    mpps = {name: float(store.map(name).grid.slide_mpp) for name in by_name}
     detected = []
     for plan in plans:
         seen = {name: found[plan.train - part, name] for part in plan.inner for name in part}
         truth = {name: by_name[name].objects for name in seen}
         threshold, chosen = best_threshold(seen, truth, mpps, radius_um)
         points = {name: found[plan.train, name] for name in plan.test}
-        detected.append(Detected(plan.domain, points, threshold, chosen, len(plan.train)))
+        own = {name: mpps[name] for name in plan.test}
+        detected.append(Detected(plan.domain, points, threshold, chosen, len(plan.train), own))
     return detected
 
 
@@ -269,18 +273,19 @@ def distances_um(dense: CompressedSlide, xy: FloatArray) -> FloatArray:
 
 def first_sample(image: Annotated, dense: CompressedSlide, codes: Codes, seed: int) -> Sample:
     """Tiles on objects, on look-alikes, and on the background of one image."""
-    shows = _on(dense, image.objects)
-    alike = _on(dense, image.lookalikes) & ~shows & (distances_um(dense, image.objects) > NEAR_UM)
-    far = np.minimum(distances_um(dense, image.objects), distances_um(dense, image.lookalikes)) > APART_UM
+    to_object, to_lookalike = (distances_um(dense, xy) for xy in (image.objects, image.lookalikes))
+    shows = _on(dense, image.objects, to_object)
+    alike = _on(dense, image.lookalikes, to_lookalike) & ~shows & (to_object > NEAR_UM)
+    far = np.minimum(to_object, to_lookalike) > APART_UM
     rng = np.random.default_rng([seed, zlib.crc32(image.slide_id.encode())])
     empty = rng.permutation(np.flatnonzero(far))[:BACKGROUND]
     rows = np.concatenate([np.flatnonzero(shows), np.flatnonzero(alike), np.sort(empty)])
     return Sample(codes[rows], shows[rows])
 
 
-def _on(dense: CompressedSlide, xy: FloatArray) -> npt.NDArray[np.bool_]:
+def _on(dense: CompressedSlide, xy: FloatArray, distances: FloatArray) -> npt.NDArray[np.bool_]:
     """Cells whose tile has one of some points near its middle, and the nearest cell of each point."""
-    near = distances_um(dense, xy) <= NEAR_UM
+    near: npt.NDArray[np.bool_] = distances <= NEAR_UM
     if len(xy) and len(near):
         _, nearest = KDTree(cell_middles(dense.grid, np.argwhere(dense.mask))).query(xy)
         near[nearest] = True
@@ -364,11 +369,6 @@ def best_threshold(
             far, _ = KDTree(truth[name]).query(each.xy)
             near.append(each.values[far * mpps[name] <= radius_um])
     values = np.unique(np.concatenate(near)) if near else np.zeros(0)
-    if not len(values):
-        return np.inf, pooled(
-            hits_of(each.above(np.inf), truth[n], mpps[n], radius_um) for n, each in points.items()
-        )
-    tried = values[np.unique(np.linspace(0, len(values) - 1, THRESHOLDS).round().astype(int))]
 
     def at(threshold: float) -> Hits:
         return pooled(
@@ -376,6 +376,9 @@ def best_threshold(
             for name, each in points.items()
         )
 
+    if not len(values):
+        return np.inf, at(np.inf)
+    tried = values[np.unique(np.linspace(0, len(values) - 1, THRESHOLDS).round().astype(int))]
     scored = [(f1_score(hits) or 0.0, float(value), hits) for value, hits in ((v, at(v)) for v in tried)]
     _, threshold, hits = max(scored, key=lambda each: each[:2])
     return threshold, hits

@@ -84,7 +84,9 @@ def measure(side: int, way: str, memory_bytes: int | None) -> dict[str, Any]:
     keep_memory()
     torch.manual_seed(0)
     layers = local_layers()
-    image = torch.rand(1, 3, side, side)
+    image = torch.randint(256, (1, 3, side, side), dtype=torch.uint8)
+    if way != "streamed":
+        image = image.float()
     if way == "floor":
         return {"seconds": floor(layers, image)}
     local = layers if way == "whole" else Streamed(layers, memory_bytes=memory_bytes)

@@ -239,6 +239,53 @@ def test_in_mixed_precision_gradients_are_as_near_as_its_rounding():
     assert (grads[0] - grads[1]).norm() < 0.02 * grads[0].norm()
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float16, torch.bool])
+def test_an_image_of_bytes_or_halves_is_computed_in_the_precision_of_the_weights(kind):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval()
+    image = torch.randint(2 if kind == torch.bool else 256, (1, 3, 61, 50)).to(kind)
+    found = []
+    for run, shown in ((network.double(), image.double()), (Streamed(network, 16), image)):
+        network.zero_grad()
+        result = run(shown)
+        result.square().sum().backward()
+        found.append([result.detach(), *(weight.grad.clone() for weight in network.parameters())])
+    assert all(torch.allclose(a, b, rtol=GRADIENTS, atol=0) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("cols", [3, 4, 50])
+def test_mixed_precision_where_a_strip_is_one_column_wide(cols):
+    """Strided convolutions of that shape are wrong in bf16 in torch itself on processors with AMX."""
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, 16, 3, 2)
+    image = torch.randn(1, 3, 61, cols)
+    with torch.no_grad():
+        whole = network(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            streamed = stream(network, image, tile_px=16)
+    assert (streamed - whole).abs().max() < 0.05 * whole.abs().max()
+
+
+def test_an_image_of_bytes_in_mixed_precision():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU())
+    image = torch.randint(256, (1, 3, 61, 50), dtype=torch.uint8)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        streamed, whole = stream(network, image, tile_px=16), network(image.float())
+    assert streamed.dtype == torch.bfloat16 and (streamed - whole).abs().max() <= 0.02 * whole.abs().max()
+
+
+def test_a_map_of_halves_has_a_gradient():
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 2, 3)
+    image = torch.rand(1, 1, 20, 20).half().requires_grad_()
+    stream(network, image, tile_px=7).square().sum().backward()
+    plain = image.detach().float().requires_grad_()
+    network(plain).square().sum().backward()
+    assert image.grad.dtype == torch.float16
+    assert (image.grad - plain.grad).abs().max() < 1e-3 * plain.grad.abs().max()
+
+
 def test_the_gradient_can_be_asked_for_once():
     found = stream(nn.Conv2d(1, 1, 3), torch.zeros(1, 1, 9, 9)).sum()
     found.backward(retain_graph=True)

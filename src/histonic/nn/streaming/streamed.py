@@ -44,11 +44,12 @@ def stream(
     Values and gradients, of the weights and of the maps, are those of ``module(*maps)`` up to rounding.
     Layers may form any graph (sequential, residual, dense) of convolutions, pooling, activations, batch
     normalisation with fixed statistics, sums and joined channels; all else is refused by the name of the
-    layer. Maps may lie on another device than the weights: bands are brought over.
+    layer. Maps may lie on another device than the weights and may be whole numbers or of lower precision
+    (an image of bytes takes a quarter of the memory): bands are brought over as they are computed.
 
     Args:
         module: Takes the maps and gives one map.
-        maps: ``(B, C, R, K)``; several where the module takes several.
+        maps: ``(B, C, R, K)``; several where the module takes several. Bytes mean 0 to 255.
         tile_px: Rows and columns of the first map that are computed at a time, rounded to the network's whole
             stride; by default bands over the full width that fit into the memory.
         memory_bytes: For what is kept for gradients, beside the maps and the result, as it is reckoned
@@ -79,7 +80,7 @@ def stream(
         tile = choose_tile(graph, sizes, channels, int(maps[0].shape[0]) * width, most)
     plan = cut(graph, sizes, tile)
     weights = [weight for weight in module.parameters() if weight.requires_grad]
-    job = _Job(graph, plan, _device_of(module, maps))
+    job = _Job(graph, plan, *_place_of(module, maps))
     found: Tensor = _Streamed.apply(job, len(maps), *maps, *weights)  # type: ignore[no-untyped-call]
     return found
 
@@ -131,20 +132,23 @@ def _is_batch(maps: Tensor, module: nn.Module) -> bool:
     )
 
 
-def _device_of(module: nn.Module, maps: Sequence[Tensor]) -> torch.device:
+def _place_of(module: nn.Module, maps: Sequence[Tensor]) -> tuple[torch.device, torch.dtype | None]:
+    """Where and in which precision it is computed: those of the weights; else as the maps are."""
     for weight in (*module.parameters(), *module.buffers()):
-        return weight.device
-    return maps[0].device
+        if weight.is_floating_point():
+            return weight.device, weight.dtype
+    return maps[0].device, None
 
 
 class _Job:
     """What is computed, how it is cut, and where; with what was handed from band to band."""
 
-    def __init__(self, graph: Graph, plan: Cut, device: torch.device) -> None:
+    def __init__(self, graph: Graph, plan: Cut, device: torch.device, kind: torch.dtype | None) -> None:
         self.graph = graph
         self.steps = steps_of(graph)
         self.plan = plan
         self.device = device
+        self.kind = kind
         self.handed: list[list[Handed]] = []
         self._autocast = (
             torch.is_autocast_enabled(device.type),
@@ -155,6 +159,16 @@ class _Job:
         """Mixed precision as it was when the job was made; what is cast is not kept from band to band."""
         enabled, kind = self._autocast
         return torch.autocast(self.device.type, kind, enabled=enabled, cache_enabled=False)
+
+    def brought(self, piece: Tensor) -> Tensor:
+        """A band of a map where it is computed, in the precision of the weights if its own is lower."""
+        kind = piece.dtype
+        if not piece.is_floating_point():
+            kind = self.kind or kind
+        # Mixed precision casts what is not whole numbers itself.
+        elif self.kind and kind.itemsize < self.kind.itemsize and not self._autocast[0]:
+            kind = self.kind
+        return piece.to(self.device, kind)
 
     def forward(self, maps: Sequence[Tensor], keeps: bool) -> Tensor:
         """The whole result; of what is handed on a copy is kept where a gradient will be asked for."""
@@ -169,7 +183,7 @@ class _Job:
                     began.append(kept)
                 with self.mixed():
                     part, kept = walk_band(
-                        graph, self.steps, plan, band, strip, [each.to(self.device) for each in pieces], kept
+                        graph, self.steps, plan, band, strip, [self.brought(each) for each in pieces], kept
                     )
                 self._tidy()
                 if part is None:
@@ -195,7 +209,7 @@ class _Job:
             for band in reversed(self.plan.bands):
                 places = input_places(self.graph, band, strip)
                 pieces = [
-                    place.of(each).detach().to(self.device).requires_grad_(wants)
+                    self.brought(place.of(each).detach()).requires_grad_(wants)
                     for place, each, wants in zip(places, maps, wanted, strict=True)
                 ]
                 given = _part_of(gradient, band.new[-1], strip.columns[-1])

@@ -1,15 +1,15 @@
 """Do explanations find a planted lesion, fall to chance with random weights, and how long do they take?
 
-    python benchmarks/explain_localisation.py TILES --scratch SCRATCH [--seeds 3]
+    python benchmarks/explain_localisation.py TILES --scratch SCRATCH [--seeds 3] [--aggregators convnet ...]
     python benchmarks/explain_localisation.py --seconds
     python benchmarks/explain_localisation.py --steps RUN [RUN ...] [--landmarks]
 
-TILES is a tile set with the class "mitosis" (HISTONIC_DATA/patches/breast_mitosis). Mosaics are made of its
-tiles, with a focus of mitoses in half of them; they are compressed by the encoder of the package, and
-a slide network is trained on the patients' labels alone. Every map is made by networks that never saw the
-patient. The ceiling is a logistic regression trained on the labels of single cells. ``--steps`` compares
-integrated gradients of few steps with those of 64 on slides of such runs (SCRATCH/seed-0/abmil). Prints
-Markdown.
+TILES is HISTONIC_DATA/patches/breast_mitosis or .../colorectal_diagnosis. Mosaics are made of its tiles, with
+a focus of mitoses, or of adenocarcinoma in healthy tissue, in half of them (mitoses are blown up to the size
+of a cell, tiles of the colon are not); they are compressed by the encoder of the package, and a slide network
+is trained on the patients' labels alone. Every map is made by networks that never saw the patient. The
+ceiling is a logistic regression trained on the labels of single cells. ``--steps`` compares integrated
+gradients of few steps with those of 64 on slides of such runs (SCRATCH/seed-0/abmil). Prints Markdown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,11 @@ RATES = {
     "transmil": 3e-4,
 }
 """Those compared, with their first learning rate; mean, max and votes are fitted and use none."""
+SETS: dict[str, dict[str, Any]] = {
+    "breast_mitosis": {"mpp_of_tiles": 0.25, "lesion": ("mitosis",), "test_patients": 30},
+    "colorectal_diagnosis": {"lesion": ("adenocarcinoma",), "background": ("healthy",), "test_patients": 16},
+}
+"""Test patients share no tiles, of which one set has fewer."""
 RANDOM_SLIDES, RANDOM_DRAWS = 10, 6
 STEPS = (64, 16, 5, 3, 2, 1)
 CODE_SIZE = 128
@@ -67,19 +72,20 @@ TISSUE = (0.1, 0.5, 1.0)
 """Shares of a timed map."""
 
 
-def make_cohort(tiles: Path, folder: Path, seed: int) -> None:
+def make_cohort(tiles: Path, folder: Path, seed: int, aggregators: Sequence[str]) -> None:
     """Slides, store and one run an aggregator; what is finished is kept."""
     if not (folder / "store").is_dir():
         simulate_mosaic(
-            tiles=tiles, mpp_of_tiles=0.25, scale_of_tiles="fill", kind="needle", lesion=("mitosis",),
-            lesion_share=0.1, patients=60, test_patients=30, cells=16, seed=seed, out=folder,
+            tiles=tiles, **SETS[tiles.name], scale_of_tiles="fill", kind="needle", lesion_share=0.1,
+            patients=60, cells=16, seed=seed, out=folder,
         )  # fmt: skip
         compress(slides=(folder / "slides",), out=folder / "store")
-    for name, rate in RATES.items():
+    for name in aggregators:
         if not (folder / name / "run.json").is_file():
             train_slides(
                 store=folder / "store", labels=folder / "labels.csv", target=("lesion",), out=folder / name,
-                split="random", aggregator=name, initialisations=1, max_epochs=60, learning_rate=rate, seed=0,
+                split="random", aggregator=name, initialisations=1, max_epochs=60, learning_rate=RATES[name],
+                seed=0,
             )  # fmt: skip
 
 
@@ -140,14 +146,14 @@ def ceiling(cohort: Cohort, run: Run) -> dict[str, float]:
     return found
 
 
-def localise(tiles: Path, scratch: Path, seeds: int) -> Iterator[str]:
+def localise(tiles: Path, scratch: Path, seeds: int, aggregators: Sequence[str]) -> Iterator[str]:
     """The table of localisation, a row an aggregator and method."""
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for seed in range(seeds):
         folder = scratch / f"seed-{seed}"
-        make_cohort(tiles, folder, seed)
+        make_cohort(tiles, folder, seed, aggregators)
         cohort = Cohort(folder)
-        for name in RATES:
+        for name in aggregators:
             run = read_run(folder / name)
             networks = networks_of(read_bundle(folder / name / "bundle"))
             score = evaluate_run(folder / name, resamples=100)[0].scores[0].value
@@ -286,6 +292,7 @@ def main() -> None:
     parser.add_argument("tiles", type=Path, nargs="?")
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--aggregators", nargs="+", choices=[*RATES], default=[*RATES])
     parser.add_argument("--seconds", action="store_true")
     parser.add_argument("--steps", type=Path, nargs="+", metavar="RUN")
     parser.add_argument(
@@ -303,7 +310,7 @@ def main() -> None:
             transmil.EXACT_CELLS = 0
         lines = compare_steps(given.steps, given.slides)
     elif given.tiles and given.scratch:
-        lines = localise(given.tiles, given.scratch, given.seeds)
+        lines = localise(given.tiles, given.scratch, given.seeds, given.aggregators)
     else:
         parser.error("give TILES and --scratch, --seconds, or --steps")
     for line in lines:

@@ -383,10 +383,11 @@ def draw_curves(curves: Sequence[Curve], figure: Figure) -> None:
         axis.plot(counts, [each.mean for each in points], "o-", color="C0", label="trained here")
         for each in points:
             _draw_interval(axis, each, each.arm.tasks, "C0")
-        ticks = {count: str(count) for count in counts}
-        place = max(counts, default=0)
+        place: float = max(counts, default=0)
+        step = max(1.0, place / 4)  # words beside each other
+        ticks: dict[float, str] = {count: str(count) for count in counts}
         for number, each in enumerate(p for p in curve.points if p.arm.kind in ("control", "augment")):
-            place += 1
+            place += step
             colour = f"C{number + 1}"
             axis.plot([place], [each.mean], "s", color=colour, label=each.arm.label)
             _draw_interval(axis, each, place, colour)
@@ -396,7 +397,7 @@ def draw_curves(curves: Sequence[Curve], figure: Figure) -> None:
         axis.set_xticks(list(ticks), list(ticks.values()))
         axis.set_xlabel("tasks trained on")
         axis.set_ylabel(f"{curve.target}: {curve.measure}")
-        axis.legend(frameon=False, fontsize=7)
+        axis.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
 
 
 def _draw_interval(axis: Any, point: Point, place: float, colour: str) -> None:

@@ -127,7 +127,7 @@ def study_slides(settings: StudyTasksSettings, progress: Progress | None = None)
         tables={"judged": [each.facts() for each in judged], "slides": facts},
         page=render_curves(curves, absent),
         facts={"points": facts, "not_yet": absent, "verdicts": {one.target: one.verdict for one in curves}},
-        size=(4.6 * len(curves), 3.4),
+        size=(4.6 * len(curves), 3.8),
         draw=partial(draw_curves, curves),
     )
     if not waiting:

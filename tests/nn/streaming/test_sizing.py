@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from histonic.nn.streaming.graph import Graph
+from histonic.nn.streaming.plan import cut
 from histonic.nn.streaming.sizing import choose_tile, tile_of_px
 
 LAYERS = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1))
@@ -23,8 +24,20 @@ def test_more_memory_makes_higher_bands_up_to_the_whole():
 
 
 def test_where_one_row_is_too_much_strips_are_narrower():
-    rows, cols = chosen(10_000)
-    assert rows == 1 and 1 <= cols < 64
+    assert chosen(12_288)[1] == 64  # what the layers of one row keep
+    assert 1 < chosen(10_000)[1] < 64
+
+
+@pytest.mark.parametrize("most", [1, 1000, 30_000])
+def test_below_one_row_the_edges_of_strips_are_not_most_of_what_is_computed(most):
+    """Nine convolutions see 19 columns: of strips one column wide nearly all would be computed many times."""
+    graph = Graph.of(nn.Sequential(*(nn.Conv2d(2, 2, 3, padding=1) for _ in range(9))))
+    sizes = graph.sizes([(512, 512)])
+    plan = cut(graph, sizes, choose_tile(graph, sizes, [2], 4, most))
+    computed = sum(strip.columns[number].size for strip in plan.strips for number in range(1, 10))
+    assert len(plan.strips) > 1 and computed <= 2 * 9 * 512
+    # Bands of one row would hand on twice as many rows as there are.
+    assert len(plan.bands) <= 512 / 16
 
 
 def test_what_is_reckoned_is_what_is_kept():

@@ -60,13 +60,15 @@ class Functions(nn.Module):
         return both.tanh() * self.gain + 1.0 / (1.0 + torch.exp(-both))
 
 
-def same(module: nn.Module, maps: list[Tensor], tile: Any) -> tuple[float, float]:
+def same(
+    module: nn.Module, maps: list[Tensor], tile: Any, memory_bytes: int | None = None
+) -> tuple[float, float]:
     """The largest difference of outputs, and of gradients of maps and weights."""
     leaves = [*maps, *module.parameters()]
     whole = module(*maps)
     towards = torch.linspace(-1, 1, whole.numel(), dtype=whole.dtype).view_as(whole).cos()
     wanted = torch.autograd.grad(whole, leaves, towards, allow_unused=True)
-    streamed = stream(module, *maps, tile_px=tile)
+    streamed = stream(module, *maps, tile_px=tile, memory_bytes=memory_bytes)
     found = torch.autograd.grad(streamed, leaves, towards, allow_unused=True)
     differences = [
         (mine - right).abs().max().item()
@@ -150,6 +152,18 @@ def test_streamed_is_whole(network, size, tile, batch):
     image = torch.linspace(0, 9, batch * 2 * size[0] * size[1], dtype=torch.float64).sin()
     image = image.view(batch, 2, *size).mul(3).requires_grad_()
     outputs, gradients = same(network, [image], tile)
+    assert outputs < OUTPUTS and gradients < GRADIENTS
+
+
+@given(networks(), st.tuples(st.integers(7, 41), st.integers(7, 41)), st.integers(1, 100_000))
+@settings(max_examples=40, deadline=None, derandomize=True)
+def test_streamed_is_whole_whatever_memory_there_is(network, size, memory_bytes):
+    try:
+        Graph.of(network).sizes([size])
+    except NetworkError:
+        assume(False)
+    image = torch.linspace(0, 9, 2 * size[0] * size[1], dtype=torch.float64).sin()
+    outputs, gradients = same(network, [image.view(1, 2, *size).requires_grad_()], None, memory_bytes)
     assert outputs < OUTPUTS and gradients < GRADIENTS
 
 

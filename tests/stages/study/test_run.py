@@ -490,7 +490,7 @@ def test_the_plan_tells_the_fields_of_the_part_whose_table_is_wrong(
     monkeypatch.setattr(planning, "look_at", look)
     with pytest.raises(TableError) as caught:
         run_study(study=file, dry_run=True)
-    assert "In study.yaml: sheet under external." in caught.value.todo
+    assert "In study.yaml: sheet under external 'ulm'." in caught.value.todo
 
 
 @pytest.mark.long

@@ -105,7 +105,7 @@ def plan_study(study: Study) -> StudyPlan:
             planned.append(_waits(study, step, name, last))
             pending.append(name)
             continue
-        with told_by_fields(study.file, step.verb):
+        with told_by_fields(study.file, step.verb, step.title):
             state = look_at(study.out, with_precision(study, step))
         if state.maps is not None and doctor is not None and not step.title:
             with told_by_fields(study.file):

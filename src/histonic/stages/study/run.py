@@ -132,7 +132,7 @@ def _run(study: Study, result: StudyResult, progress: Progress) -> None:
             continue
         if step.verb == "report":
             _drop_unasked(study)
-        with told_by_fields(study.file, step.verb):
+        with told_by_fields(study.file, step.verb, step.title):
             done = _do(study, with_precision(study, step), progress, known)
         known = None
         if step.verb == "audit":

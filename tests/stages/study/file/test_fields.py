@@ -48,6 +48,25 @@ def test_options_are_fields(text: str, part: str, words: str) -> None:
     assert field_words(text, part) == words
 
 
+@pytest.mark.parametrize(
+    ("text", "part", "words"),
+    [
+        ("Say --decimal point.", "external", "decimal under external 'Ulm'"),
+        (
+            "Name it: --columns patient_id=Fall.",
+            "external",
+            "columns: {patient_id: Fall} under external 'Ulm'",
+        ),
+        ("Give --mpp 0.5.", "compress", "mpp under compress of external 'Ulm'"),
+        ("Compress with --tile-um 128.", "external", "tile_um under compress of external 'Ulm'"),
+        ("Say --decimal point.", "compress", "decimal under external 'Ulm'"),
+        ("Train with --folds 3.", "external", "folds under train"),
+    ],
+)
+def test_of_a_cohort_from_elsewhere_its_name_is_told(text: str, part: str, words: str) -> None:
+    assert field_words(text, part, "Ulm") == words
+
+
 NAMES = (
     "Fall", "Patient No", "Fälle", "Fall-Nr.", "Nr. ", "Case (old)", "a; b", "it's", "a: b", "#1", "x # y",
     "no", "null", "1", 'say "so"', "a\\b", "Größe, cm", "a=b", "or", "--sheet x", "[a]", "{a}", "*a", "Nr.:",

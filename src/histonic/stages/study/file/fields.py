@@ -18,7 +18,7 @@ _MARK = re.compile(r"[,:!?](?=\s*$|\s+[^(\s])|\.(?=\)|\s*$|\s+[^a-z\s(])")
 """Ends what is said; a point before a small letter is the end of a name, such as Nr."""
 
 
-def field_words(text: str, part: str = "train") -> str:
+def field_words(text: str, part: str = "train", cohort: str = "") -> str:
     """Which fields of a study the options in a text are; empty if it names none.
 
     Values are told of mappings: options in one go belong together, those with words between them are
@@ -27,12 +27,15 @@ def field_words(text: str, part: str = "train") -> str:
     Args:
         text: Of a message.
         part: Of the study whose step says it; that of the training has what labels are read by.
+        cohort: From elsewhere, if the step is of one: what is said of its labels and slides stands there.
 
     Example:
         >>> field_words("Join them: --classes 'cll=CLL', or give --decimal comma.")
         'classes: {cll: CLL} under train, decimal under train'
         >>> field_words("Hide one: --columns fold=none or --columns split=none.")
         'columns: {fold: none} or {split: none} under train'
+        >>> field_words("Give --decimal comma, or --mpp 0.5.", "external", "Ulm hospital")
+        "decimal under external 'Ulm hospital', mpp under compress of external 'Ulm hospital'"
         >>> field_words("Give --dry-run.")
         ''
     """
@@ -41,7 +44,8 @@ def field_words(text: str, part: str = "train") -> str:
     end = 0
     for option in _OPTION.finditer(text):
         name = option[1].replace("-", "_")
-        parts = [each for each in (part, "train", *PARTS) if each in PARTS and _may_stand(name, each)]
+        order = (part, *(["external"] if cohort else []), "train", *PARTS)
+        parts = [each for each in order if each in PARTS and _may_stand(name, each)]
         if not parts or option.start() < end:  # within a value it is none
             continue
         key = name, parts[0]
@@ -55,7 +59,15 @@ def field_words(text: str, part: str = "train") -> str:
             elif pair != {}:
                 values.append(pair)
             last, end = key, after
-    return ", ".join(f"{name}{_told(values)} under {part}" for (name, part), values in found.items())
+    return ", ".join(
+        f"{name}{_told(values)} under {_place(part, cohort)}" for (name, part), values in found.items()
+    )
+
+
+def _place(part: str, cohort: str) -> str:
+    if not cohort or part not in ("external", "compress"):
+        return part
+    return f"external {cohort!r}" if part == "external" else f"{part} of external {cohort!r}"
 
 
 def _pair(text: str, start: int) -> tuple[dict[str, str] | None, int]:
@@ -85,7 +97,7 @@ def _may_stand(name: str, part: str) -> bool:
 
 
 @contextmanager
-def told_by_fields(file: Path, part: str = "train") -> Iterator[None]:
+def told_by_fields(file: Path, part: str = "train", cohort: str = "") -> Iterator[None]:
     """What an error says to type on a command line is said of the study's file, too.
 
     Raises:
@@ -94,7 +106,7 @@ def told_by_fields(file: Path, part: str = "train") -> Iterator[None]:
     try:
         yield
     except HistonicError as error:
-        if words := field_words(error.todo, part):
+        if words := field_words(error.todo, part, cohort):
             error.todo = f"{error.todo} In {file.name}: {words}."
             error.args = (error.asked, error.found, error.todo)
         raise

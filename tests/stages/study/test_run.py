@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import openpyxl
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from fixtures.command_line import typed
 from histonic.core.claims import sole_owner
@@ -23,12 +25,15 @@ from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import hash_of
 from histonic.core.progress import Silent
 from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.simulate.render import render_tissue
+from histonic.simulate.slides import Latents
+from histonic.simulate.stains import SITE_STAINS, Stain
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.report import content, report
 from histonic.stages.report.document.sections import ExplanationsSection
 from histonic.stages.report.maps import METHOD
-from histonic.stages.study import planning, run
-from histonic.stages.study.examining import FILE
+from histonic.stages.study import examining, planning, run
+from histonic.stages.study.examining import FILE, examine_study, look_for_doctor
 from histonic.stages.study.file.commands import steps_of
 from histonic.stages.study.file.reading import Study, read_study
 from histonic.stages.study.file.settings import RunStudySettings
@@ -293,6 +298,35 @@ def test_what_the_doctor_said_and_is_gone_is_said_so(folder: Path) -> None:
     said = (folder / "study" / FILE).read_text().splitlines()
     count = sum("has its map, and was not examined" in line for line in said)
     assert count == len(list((folder / "slides").iterdir())) and stands(file) == DONE
+
+
+def test_the_doctor_looks_at_stains_as_the_compression_will(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examining, "examine_table", lambda *_: [])  # two patients are too few
+    (tmp_path / "slides").mkdir()
+    brown = Stain((0.86, 1.18, 0.54), (0.40, 0.86, 1.18), (243.0, 242.0, 244.0))
+    pink, other, ours = (
+        render_tissue(Latents(0.5, 0.5, 0.5), stain, 640, np.random.default_rng(seed), glass=True)
+        for seed, stain in enumerate((SITE_STAINS["north"], brown, SITE_STAINS["south"]))
+    )
+    write_pyramid(tmp_path / "slides/s-P00.tif", pink, mpp=0.5)
+    write_pyramid(tmp_path / "slides/s-P01.tif", other, mpp=0.5)
+    Image.fromarray(ours).save(tmp_path / "ours.png")
+    write_labels(tmp_path / "labels.xlsx", scores(2))
+    stain = {"method": "macenko", "reference": "ours.png"}
+    file = write_study(tmp_path, changed(SMALL, "compress", stain=stain))
+    study = read_study(file)
+    doctor, compress = steps_of(study)[:2]
+    found = look_for_doctor(study.out, doctor, look_at(study.out, compress).maps)
+    lines = {Path(line.where).stem: line for line in examine_study(study.out, doctor, found, Silent())}
+    assert lines["s-P00"].severity == "ok" and "stains can be normalised" in lines["s-P00"].text
+    assert lines["s-P01"].severity == "error" and "stain" in lines["s-P01"].text
+    # What the reference came to is kept, and no path.
+    kept = read_record(study.out, doctor.name)
+    assert kept.settings["stain"]["method"] == "macenko" and str(tmp_path) not in json.dumps(kept.settings)
+    maps = look_at(study.out, compress).maps
+    assert look_for_doctor(study.out, doctor, maps).is_done
 
 
 def test_a_training_by_the_single_command_is_taken(folder: Path) -> None:

@@ -67,6 +67,8 @@ def look_for_doctor(folder: Path, step: Step, maps: MapsFound) -> ToExamine:
         TableError: The label table cannot be read at all.
     """
     settings: DoctorSettings = make_settings(DoctorSettings, step.settings, "the settings of the doctor")
+    # What a reference picture came to, not where it lies.
+    settings = settings.model_copy(update={"stain": maps.settings.stain})
     record = read_record(folder, step.name)
     record = record if record is not None and record.is_finished else None
     settings_now = plain(settings)

@@ -57,7 +57,7 @@ def doctor_settings(study: Study) -> dict[str, Any]:
     """What is looked at before anything is computed."""
     compress = (
         *("slides", "encoder", "mpp", "masks", "names", "reader", "tissue", "mask", "most_enlargement"),
-        "tile_um",
+        *("tile_um", "stain"),
     )
     values = {key: study.compress[key] for key in compress if key in study.compress}
     values |= {key: study.train[key] for key in ("labels", "target", *TABLE_KEYS) if key in study.train}

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fixtures.challenges import Bare, planned, refusal, surveyed, words
 from fixtures.command_line import typed
 from histonic.core.documents import read_document
 from histonic.core.errors import HistonicError, RunError, SettingsError, TableError
+from histonic.core.progress import Silent
 from histonic.data.maps.store import Store
 from histonic.encoders.base import encoder_spec, load_encoder
 from histonic.encoders.scale import load_encoder_at
@@ -22,8 +24,10 @@ from histonic.slides.base import open_slide
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.reading import lay_grid
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.study.frame.plan import Outcome, Place
 from histonic.stages.study.frame.results import ChallengeScores
 from histonic.stages.study.frame.settings import RecipeSettings
+from histonic.stages.study.recipes import midog
 from histonic.stages.study.recipes.midog import detection_score, read_scanners
 
 
@@ -214,6 +218,39 @@ def test_detections_are_scored_in_microns(bare: Bare, tmp_path: Path) -> None:
     (points / "002.csv").write_text("1;1\n")
     with pytest.raises(TableError, match="Row 1"):
         score(0.25)
+
+
+def test_calls_of_candidates_are_there_whole_or_not_at_all(
+    bare: Bare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bare("midog")
+    found, place = surveyed("midog", folder), Place(tmp_path / "out")
+    told = SimpleNamespace(predictions=SimpleNamespace(called=np.array([1, 0]), truth=np.array([1, 1])))
+    images = [case.slide_id for case in found.used("train")]
+    coded = SimpleNamespace(tiles=SimpleNamespace(group=images), probe=lambda *_: told)
+    written: list[str] = []
+
+    def write(path: Path, *_: object) -> None:
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        path.write_text("path\n")
+        written.append(path.name)
+
+    monkeypatch.setattr(midog, "coded_tiles", lambda *_: coded)
+    monkeypatch.setattr(midog, "encoder_step", lambda *_: (None, "colour"))
+    monkeypatch.setattr(midog, "write_tile_predictions", write)
+    settings, outcome = RecipeSettings(name="midog", data=folder), Outcome()
+    with pytest.raises(KeyboardInterrupt):
+        midog.candidate_scores(settings, found, place, Silent(), outcome)
+    assert written and list(place.out.iterdir()) == outcome.files == []
+    written += ["more than one"]
+    midog.candidate_scores(settings, found, place, Silent(), outcome)
+    assert [path.name for path in outcome.files] == [
+        "Aperio-CS2.csv",
+        "Hamamatsu-S360.csv",
+        "Hamamatsu-XR.csv",
+    ]
+    assert all(path.is_file() for path in outcome.files)
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from histonic.core.errors import SettingsError, TableError
-from histonic.core.files import write_json
+from histonic.core.files import replacing_folder, write_json
 from histonic.core.progress import Progress
 from histonic.core.units import LARGEST_ENLARGEMENT
 from histonic.data.tilesets.plan import TileSetSettings
@@ -374,20 +374,22 @@ def candidate_scores(
     domains = sorted(set(domain) - {""})
     if len(domains) < 2:
         return [], [f"Candidates are not scored: they are of {len(domains)} known domain(s), wanted are two."]
-    for name in domains:
-        test: npt.NDArray[np.int64] = np.flatnonzero(domain == name).astype(np.int64)
-        result = coded.probe(np.flatnonzero(domain != name).astype(np.int64), test, settings.seed)
-        called, truth = result.predictions.called, result.predictions.truth.astype(np.int64)
-        hits = Hits(
-            int(((called == 1) & (truth == 1)).sum()),
-            int(((called == 1) & (truth == 0)).sum()),
-            int(((called == 0) & (truth == 1)).sum()),
-        )
-        every.append(hits)
-        path = place.out / "candidates-called" / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}.csv"
-        write_tile_predictions(path, coded, test, result, {})
-        outcome.files.append(path)
-        scores.append(_line(f"candidates of {name}, left out", len(test), hits))
+    calls = place.out / "candidates-called"
+    with replacing_folder(calls) as partial:
+        for name in domains:
+            test: npt.NDArray[np.int64] = np.flatnonzero(domain == name).astype(np.int64)
+            result = coded.probe(np.flatnonzero(domain != name).astype(np.int64), test, settings.seed)
+            called, truth = result.predictions.called, result.predictions.truth.astype(np.int64)
+            hits = Hits(
+                int(((called == 1) & (truth == 1)).sum()),
+                int(((called == 1) & (truth == 0)).sum()),
+                int(((called == 0) & (truth == 1)).sum()),
+            )
+            every.append(hits)
+            path = partial / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}.csv"
+            write_tile_predictions(path, coded, test, result, {})
+            scores.append(_line(f"candidates of {name}, left out", len(test), hits))
+    outcome.files += sorted(calls.iterdir())
     scores.insert(0, _line("candidates, each domain left out", int(sum(domain != "")), pooled(every)))
     notes = [
         "F1 of candidates tells mitotic figures from hard negatives at given places: it is not the "

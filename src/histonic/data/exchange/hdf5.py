@@ -20,6 +20,8 @@ PADDING_PX = 512
 """By how much a level may be larger than what it shows: some pyramids are padded to whole tiles."""
 UNKNOWN_PADDING = 0.5
 """By how much downsamples may differ where the size of the level is not told."""
+MAGNIFICATION_TOLERANCE = 0.15
+"""Of a side at level 0: magnifications are microns per pixel, rounded to what lenses are sold as."""
 ERRORS = (OSError, KeyError, ValueError, TypeError, RuntimeError)
 """What h5py raises on damaged files."""
 
@@ -169,6 +171,40 @@ def padding_note(values: Mapping[str, Any]) -> str:
         f"'downsample' is {told[0]:g} of the width and {told[-1]:g} of the height, as of levels that are "
         f"padded to whole tiles; {max(told):g} is used"
     )
+
+
+def require_one_side(
+    slide_id: str,
+    path: Path,
+    tile_px: float | None,
+    side: float | None,
+    own: float | None,
+    target: float | None,
+) -> None:
+    """Refuse a side at level 0 that is not the one of the magnifications: one of them is wrong.
+
+    Args:
+        slide_id: Of the slide.
+        path: Of its file.
+        tile_px: ``patch_size``; where one of the four is not known, nothing is refused.
+        side: ``patch_size_level0``.
+        own: ``level0_magnification``.
+        target: ``target_magnification``.
+
+    Raises:
+        SlideError: They contradict each other.
+    """
+    if side is None or tile_px is None or own is None or target is None:
+        return
+    wanted = tile_px * own / target
+    if abs(side - wanted) > 1 + MAGNIFICATION_TOLERANCE * wanted:
+        raise unreadable(
+            slide_id,
+            path,
+            f"Its attributes contradict each other: {tile_px:g} px at {target:g}x are {wanted:g} px of "
+            f"level 0 ({own:g}x), but its tiles are said to be {side:g} px wide there.",
+            "Correct 'patch_size', 'patch_size_level0' or the magnifications, or make the file anew.",
+        )
 
 
 def size_of(width: float | None, height: float | None) -> WH | None:

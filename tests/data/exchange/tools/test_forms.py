@@ -332,6 +332,29 @@ def test_trident_that_contradicts_itself_is_refused(
     assert "'s0'" in raised.value.asked
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"patch_size_level0": 224}, "448 px of level 0 .40x., but its tiles are said to be 224 px"),
+        ({"target_magnification": 10}, "224 px at 10x are 896 px"),
+        ({"patch_size": 256, "level0_magnification": 80}, "256 px at 20x are 1024 px"),
+    ],
+)
+def test_atlaspatch_that_contradicts_itself_is_refused(
+    values: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    folder = write_atlaspatch(tmp_path, cohort(1), ["uni_v2"])
+    form, (found,) = find_slides(request(folder))
+    with h5py.File(found.path, "r+") as file:
+        file.attrs["patch_size_level0"] = 455  # as of the microns
+    assert form.read(found, request(folder)).side == 455
+    with h5py.File(found.path, "r+") as file:
+        file.attrs.update(values)
+    with pytest.raises(SlideError, match=words) as raised:
+        form.read(found, request(folder))
+    assert "'s0'" in raised.value.asked and "'patch_size_level0'" in raised.value.todo
+
+
 def test_the_side_that_trident_says_may_be_that_of_the_microns(tmp_path: Path) -> None:
     folder = write_trident(tmp_path, cohort(1))
     attributes(folder, patch_size_level0=455)  # 224 px at 0.5 of a scanner of 0.2462, sold as 40x

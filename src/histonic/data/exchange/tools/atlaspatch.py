@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from histonic.data.exchange.hdf5 import hold, matrix_in, opened, plain, positions, positive, size_of
+from histonic.data.exchange.hdf5 import (
+    hold,
+    matrix_in,
+    opened,
+    plain,
+    positions,
+    positive,
+    require_one_side,
+    size_of,
+)
 from histonic.data.exchange.tile_features import (
     Form,
     Found,
@@ -33,7 +42,8 @@ def read(found: Found, request: Request) -> TileFeatures:
     """What the file of one slide says.
 
     Raises:
-        SettingsError: It hold the features of several encoders and none was named.
+        SettingsError: It holds the features of several encoders and none was named.
+        SlideError: Something in it is missing or damaged, or its attributes contradict each other.
     """
     slide_id, path = found.slide_id, found.path
     with opened(path, slide_id) as file:
@@ -48,6 +58,8 @@ def read(found: Found, request: Request) -> TileFeatures:
         return positive(told, key, slide_id, path)
 
     tile_px, side, target = number("patch_size"), number("patch_size_level0"), number("target_magnification")
+    own_magnification = number("level0_magnification")
+    require_one_side(slide_id, path, tile_px, side, own_magnification, target)
     overlap = float(told.get("overlap") or 0)
     return TileFeatures(
         slide_id=slide_id,
@@ -62,7 +74,7 @@ def read(found: Found, request: Request) -> TileFeatures:
         tile_mpp=None if target is None else 10 / target,
         slide_wh=size_of(number("level0_width"), number("level0_height")),
         slide_mpp=number("mpp"),
-        magnification=number("level0_magnification"),
+        magnification=own_magnification,
     )
 
 

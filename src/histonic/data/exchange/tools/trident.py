@@ -21,6 +21,7 @@ from histonic.data.exchange.hdf5 import (
     plain,
     positions,
     positive,
+    require_one_side,
     size_of,
 )
 from histonic.data.exchange.tile_features import (
@@ -40,8 +41,6 @@ PREFIX = "features_"
 COORDS_ENDING = "_patches.h5"
 UNSIDED = ("patch_size", "level0_magnification", "target_magnification")
 """Attributes that say the side at level 0 where ``patch_size_level0`` is absent."""
-MAGNIFICATION_TOLERANCE = 0.15
-"""Of a side at level 0: magnifications are microns per pixel, rounded to what lenses are sold as."""
 
 
 def find(request: Request) -> list[Found]:
@@ -124,7 +123,7 @@ def read(found: Found, request: Request) -> TileFeatures:
         side = tile_px * custom * level_downsample(told, slide_id, path)
         in_pieces = True
         tile_px = round(tile_px)
-    _require_one_side(found, tile_px, side, own_magnification, target)
+    require_one_side(slide_id, path, tile_px, side, own_magnification, target)
     overlap = float(told.get("overlap") or 0)
     step = None if side is None or tile_px is None else side * (tile_px - overlap) / tile_px
     return TileFeatures(
@@ -144,23 +143,6 @@ def read(found: Found, request: Request) -> TileFeatures:
         carried=carried,
         note=padding_note(told) if in_pieces else "",
     )
-
-
-def _require_one_side(
-    found: Found, tile_px: float | None, side: float | None, own: float | None, target: float | None
-) -> None:
-    """Refuse a side at level 0 that is not the one of the magnifications: one of them is wrong."""
-    if side is None or tile_px is None or own is None or target is None:
-        return
-    wanted = tile_px * own / target
-    if abs(side - wanted) > 1 + MAGNIFICATION_TOLERANCE * wanted:
-        raise unreadable(
-            found.slide_id,
-            found.path,
-            f"Its attributes contradict each other: {tile_px:g} px at {target:g}x are {wanted:g} px of "
-            f"level 0 ({own:g}x), but its tiles are said to be {side:g} px wide there.",
-            "Correct 'patch_size', 'patch_size_level0' or the magnifications, or make the file anew.",
-        )
 
 
 FORM = Form("trident", "TRIDENT", find, read)

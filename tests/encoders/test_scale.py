@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,15 @@ def test_codes_are_the_same_and_the_fingerprint_is_not(tmp_path: Path) -> None:
         assert np.array_equal(own.encode(tiles), near.encode(tiles))
         assert near.fingerprint != own.fingerprint
         assert near.fingerprint == load_encoder_at(name, 16.0).fingerprint
+
+
+def test_nothing_is_written_to_load_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = random_file(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no such folder"))
+    for name in (path, "colour", "pixels:4", "histonic-lite"):
+        near = load_encoder_at(name, 16.0)
+        tensors = load_encoder(name).tensors
+        assert near.spec.mpp * near.spec.tile_px == 16.0 and near.tensors.keys() == tensors.keys()
 
 
 def test_its_file_says_the_scale(tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ class Encoder(Protocol):
     def fingerprint(self) -> str:
         """Hash of everything that the codes depend on."""
 
+    @property
+    def tensors(self) -> Tensors:
+        """Its weights by name, as in its file; of an encoder without weights none."""
+
     def encode(self, tiles: UInt8Tiles) -> npt.NDArray[np.float32]:
         """Codes of a batch of tiles.
 

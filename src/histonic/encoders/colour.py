@@ -130,6 +130,11 @@ class ColourEncoder:
         return Moments(self._moments)
 
     @property
+    def tensors(self) -> Tensors:
+        """There are no weights."""
+        return {}
+
+    @property
     def fingerprint(self) -> str:
         """Hash of all that the codes depend on."""
         return fingerprint_of(self.spec, {})

@@ -87,6 +87,11 @@ class PixelsEncoder:
         return cls(spec)
 
     @property
+    def tensors(self) -> Tensors:
+        """There are no weights."""
+        return {}
+
+    @property
     def fingerprint(self) -> str:
         """Hash of all that the codes depend on."""
         return fingerprint_of(self.spec, {})

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
-
-import numpy.typing as npt
-from safetensors import safe_open
 
 from histonic.encoders.base import (
     ENCODERS,
@@ -82,10 +76,4 @@ def load_encoder_at(
     """
     loaded = load_encoder(name_or_path)
     spec = _scaled(loaded.spec, tile_um)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "encoder.safetensors"
-        loaded.save(path)
-        with safe_open(path, "numpy") as file:
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    entry = ENCODERS.get(architecture_entry(spec))
-    return entry.from_tensors(spec, cast("dict[str, npt.NDArray[Any]]", tensors), device, precision)
+    return ENCODERS.get(architecture_entry(spec)).from_tensors(spec, loaded.tensors, device, precision)

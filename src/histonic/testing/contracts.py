@@ -126,13 +126,15 @@ class EncoderContract(ABC):
         assert np.isfinite(encoder.encode(flat)).all()
 
     def test_save_and_load_give_the_same_encoder(self) -> None:
-        """Codes, spec and fingerprint survive the file."""
+        """Codes, spec, weights and fingerprint survive the file."""
         encoder = self.make()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "encoder.safetensors"
             encoder.save(path)
             again = load_encoder(path)
         assert again.spec == encoder.spec and again.fingerprint == encoder.fingerprint
+        assert again.tensors.keys() == encoder.tensors.keys()
+        assert all(np.array_equal(again.tensors[name], each) for name, each in encoder.tensors.items())
         tiles = self.tiles(4)
         assert np.array_equal(again.encode(tiles), encoder.encode(tiles))
 

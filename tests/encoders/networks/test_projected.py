@@ -40,7 +40,7 @@ def projected(hidden: int = 0, precision: str = "32") -> ProjectedEncoder:
     projection = Projection(12, 5, hidden)
     projection.fit_scale([np.random.default_rng(0).normal(3, 2, (50, 12))])
     own = {name: value.numpy() for name, value in projection.state_dict().items()}
-    tensors = projected_tensors(base._tensors(), own)
+    tensors = projected_tensors(base.tensors, own)
     return ProjectedEncoder.from_tensors(spec, tensors, "cpu", precision)
 
 
@@ -78,7 +78,7 @@ def test_the_frozen_part_is_known_by_its_fingerprint(tmp_path: Path, precision: 
     loaded = load_encoder(tmp_path / "e.safetensors", precision=precision)
     assert isinstance(loaded, ProjectedEncoder)
     own = frozen()
-    assert loaded.base.fingerprint == fingerprint_of(own.spec, own._tensors(), precision)
+    assert loaded.base.fingerprint == fingerprint_of(own.spec, own.tensors, precision)
 
 
 def test_the_standardisation_is_that_of_the_features() -> None:
@@ -95,7 +95,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     encoder = projected()
     with pytest.raises(EncoderError, match="of the architecture 'nic'"):
         base_spec(frozen().spec)
-    tensors = encoder._tensors()
+    tensors = encoder.tensors
     wrong = {name: value for name, value in tensors.items() if "layers.0.bias" not in name}
     save_encoder(tmp_path / "w.safetensors", encoder.spec, wrong)
     with pytest.raises(EncoderError, match="projection does not fit"):

@@ -60,6 +60,7 @@ class Corner:
 
     spec = load_encoder("mean-rgb").spec
     fingerprint = "corner"
+    tensors: dict[str, npt.NDArray[Any]] = {}  # noqa: RUF012 - none
     value = 1.0
 
     def encode(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

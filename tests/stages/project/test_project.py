@@ -42,7 +42,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
         projection=ProjectionDescription(40),
     )  # fmt: skip
     own = {name: value.numpy() for name, value in Projection(40, 6).state_dict().items()}
-    tensors = projected_tensors(base._tensors(), own)
+    tensors = projected_tensors(base.tensors, own)
     ProjectedEncoder.from_tensors(spec, tensors, "cpu", "32").save(folder / "short.safetensors")
     for name, orientations in (("store", 1), ("turned", 8)):
         compress(

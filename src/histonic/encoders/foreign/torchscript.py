@@ -114,8 +114,10 @@ class ScriptEncoder(NetworkEncoder):
         network = ScriptNetwork(np.asarray(script, np.uint8).tobytes(), spec.trunk, spec.name)
         return cls(spec, network, device, precision, np.asarray(script, np.uint8))
 
-    def _tensors(self) -> dict[str, Any]:
-        return {SCRIPT: self._script}
+    @property
+    def tensors(self) -> Tensors:
+        """The script, as bytes."""
+        return {} if self._script is None else {SCRIPT: self._script}
 
 
 def read_script(path: Path, preset: Preset | None, said: Said, asked: str) -> ScriptEncoder:

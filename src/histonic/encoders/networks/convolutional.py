@@ -117,13 +117,15 @@ class NetworkEncoder:
             )
         return cls(spec, network, device, precision)
 
-    def _tensors(self) -> dict[str, npt.NDArray[np.float32]]:
+    @property
+    def tensors(self) -> Tensors:
+        """Weights of the network."""
         return {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
 
     @property
     def fingerprint(self) -> str:
         """Hash of all that the codes depend on."""
-        return fingerprint_of(self.spec, self._tensors(), self.precision)
+        return fingerprint_of(self.spec, self.tensors, self.precision)
 
     @functools.cached_property
     def tile_network(self) -> nn.Module:
@@ -154,7 +156,7 @@ class NetworkEncoder:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write spec and weights to a safetensors file."""
-        save_encoder(path, self.spec, self._tensors())
+        save_encoder(path, self.spec, self.tensors)
 
 
 def batch_of(spec: EncoderSpec) -> int:

@@ -160,9 +160,11 @@ class ProjectedEncoder(NetworkEncoder):
             ) from error
         return cls(spec, cast(NetworkEncoder, base), projection.eval().requires_grad_(False).to(device))
 
-    def _tensors(self) -> dict[str, Any]:
+    @property
+    def tensors(self) -> Tensors:
+        """Weights of both parts."""
         own = {name: value.cpu().numpy() for name, value in self.projection.state_dict().items()}
-        return projected_tensors(self.base._tensors(), own)
+        return projected_tensors(self.base.tensors, own)
 
 
 def base_spec(spec: EncoderSpec) -> EncoderSpec:

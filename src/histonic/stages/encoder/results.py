@@ -46,7 +46,7 @@ def write_results(
     out = settings.out
     tensors = {name: value.numpy() for name, value in state["trunk"].items()}
     if settings.freeze_trunk:
-        tensors = projected_tensors(load_frozen(settings)._tensors(), tensors)
+        tensors = projected_tensors(load_frozen(settings).tensors, tensors)
     compared = _compared_tiles(sets)
     if settings.freeze_trunk:  # a large network may take seconds a tile
         compared = compared[:: max(1, len(compared) // FEW_COMPARED)]

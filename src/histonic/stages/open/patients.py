@@ -25,7 +25,7 @@ from histonic.stages.explain.attribution.model_input import model_input_of
 from histonic.stages.explain.attribution.output import choose_output
 from histonic.stages.explain.attribution.views import ExplainedNetwork, explain_map, networks_of
 from histonic.stages.explain.choice import find_map, require_store, rows_of, unseen_networks
-from histonic.stages.explain.explain import METHOD_WORDS
+from histonic.stages.explain.explaining import METHOD_WORDS
 from histonic.stages.explain.pictures import paint_overlay
 from histonic.stages.explain.record import UNSIGNED, prediction_words
 from histonic.stages.explain.slide import slide_picture

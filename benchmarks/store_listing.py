@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from histonic.data.maps.store import MAP_SUFFIX, map_folder, read_map_facts
+from histonic.data.maps.facts import read_map_facts
+from histonic.data.maps.store import MAP_SUFFIX, map_folder
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
 
@@ -31,7 +32,8 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 from histonic.data.maps.shares import read_shares
-from histonic.data.maps.store import Store, read_checked_facts, map_folder
+from histonic.data.maps.facts import read_checked_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.slides.fingerprint import fingerprint_file
 from histonic.stages.verify.verify import verify
 store = Path(sys.argv[1])

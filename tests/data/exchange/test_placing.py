@@ -17,7 +17,7 @@ from histonic.data.exchange.hdf5 import plain, positions, positive
 from histonic.data.exchange.packages import needed
 from histonic.data.exchange.placing import nominal_mpp, place_tiles, require_same_code
 from histonic.data.exchange.tile_features import TileFeatures, half_rows
-from histonic.data.maps.store import MapFacts
+from histonic.data.maps.facts import MapFacts
 
 SQUARE = np.array([[0, 0], [448, 0], [0, 448], [448, 448]])
 

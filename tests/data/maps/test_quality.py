@@ -17,8 +17,9 @@ from histonic.core.compressed import (
 )
 from histonic.core.errors import StoreError
 from histonic.core.grid import TileGrid
+from histonic.data.maps.facts import MapFacts, StoredQuality
 from histonic.data.maps.quality import CellQuality, read_quality
-from histonic.data.maps.store import MapFacts, StoredQuality, read_map
+from histonic.data.maps.store import read_map
 from histonic.data.maps.writer import MapWriter
 
 SHAPE = (70, 130)

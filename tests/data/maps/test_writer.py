@@ -13,7 +13,8 @@ import pytest
 from fixtures.stores import make_map
 from histonic.core.compressed import CompressedSlide, SlideDescription, orient
 from histonic.core.errors import OutputError, StoreError
-from histonic.data.maps.store import MapFacts, read_map, read_map_facts
+from histonic.data.maps.facts import MapFacts, read_map_facts
+from histonic.data.maps.store import read_map
 from histonic.data.maps.writer import MapWriter, write_map, writing_map
 
 

@@ -23,7 +23,8 @@ from histonic.core.claims import Claims
 from histonic.core.compressed import MapSettings
 from histonic.core.errors import EncoderError, OutputError, SettingsError, SlideError, StoreError, TableError
 from histonic.core.progress import Silent
-from histonic.data.maps.store import MapFacts, Store, read_map, thumbnail_path
+from histonic.data.maps.facts import MapFacts
+from histonic.data.maps.store import Store, read_map, thumbnail_path
 from histonic.data.maps.writer import MapWriter
 from histonic.encoders.base import HEADS_FILE, EncoderSpec, load_encoder
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork

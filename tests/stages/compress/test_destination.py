@@ -20,8 +20,9 @@ from histonic.core.objects import objects as module
 from histonic.core.objects.systems import System
 from histonic.core.places.urls import Url
 from histonic.core.progress import Silent
+from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.remote.opening import fetch_maps, open_store
-from histonic.data.maps.store import Store, read_map_facts
+from histonic.data.maps.store import Store
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress import destination
 from histonic.stages.compress.compress import compress

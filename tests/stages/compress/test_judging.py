@@ -11,9 +11,10 @@ from scipy import ndimage
 
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.settings import make_settings
+from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.quality import read_quality
 from histonic.data.maps.shares import quality_words
-from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import CompressResult, compress
 from histonic.stages.compress.settings import CompressSettings

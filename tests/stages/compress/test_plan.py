@@ -13,7 +13,8 @@ from PIL import Image
 
 from histonic.app.cli import histonic
 from histonic.core.errors import OutputError, SettingsError, StoreError
-from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.data.maps.facts import read_map_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.encoders.base import load_encoder
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress

@@ -15,7 +15,8 @@ import torch
 from fixtures.command_line import typed
 from fixtures.tools import Tiles, cohort, write_arrays, write_clam, write_stamp, write_trident
 from histonic.core.errors import BundleError, SettingsError, StoreError, TableError
-from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.data.maps.facts import read_map_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.audit.audit import audit
 from histonic.stages.exchange.headers import imported_encoder

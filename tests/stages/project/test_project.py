@@ -12,8 +12,9 @@ import torch
 
 from histonic.core.compressed import EncoderDescription, ProjectionDescription
 from histonic.core.errors import EncoderError, StoreError
+from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.quality import read_quality
-from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.data.maps.writer import write_map
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork

@@ -24,7 +24,8 @@ from histonic.core.claims import sole_owner
 from histonic.core.errors import SettingsError, TableError
 from histonic.core.files import hash_of
 from histonic.core.progress import Silent
-from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.data.maps.facts import read_map_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.simulate.render import render_tissue
 from histonic.simulate.slides import Latents
 from histonic.simulate.stains import SITE_STAINS, Stain

@@ -14,7 +14,7 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.documents import parse_document
 from histonic.core.errors import SlideError
 from histonic.data.exchange.tile_features import Carried, Floats, Rows, unreadable
-from histonic.data.maps.store import MapFacts
+from histonic.data.maps.facts import MapFacts
 
 KEY = "histonic"
 """Of the attribute, or column, that holds it."""

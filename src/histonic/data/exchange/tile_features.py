@@ -15,7 +15,7 @@ from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, SlideError
 from histonic.core.units import WH
 from histonic.data.exchange.lattice import least_step
-from histonic.data.maps.store import MapFacts
+from histonic.data.maps.facts import MapFacts
 from histonic.data.names import path_name, slide_name
 
 Floats = npt.NDArray[np.float64]

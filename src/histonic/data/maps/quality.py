@@ -12,7 +12,8 @@ import zarr
 from histonic.core.errors import StoreError
 from histonic.core.settings import Flaw
 from histonic.data.maps.codes import AGAIN
-from histonic.data.maps.store import ZARR_ERRORS, read_checked_facts
+from histonic.data.maps.facts import read_checked_facts
+from histonic.data.maps.store import ZARR_ERRORS
 
 MOST_PEN = 0.25
 """Share of a cell; with more of it the cell is spoilt."""

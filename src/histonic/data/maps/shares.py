@@ -12,8 +12,9 @@ from typing import Any, Literal, get_args
 from histonic.core.files import write_csv
 from histonic.core.grid import TileGrid
 from histonic.core.settings import Flaw
+from histonic.data.maps.facts import MapFacts, StoredQuality, read_map_facts
 from histonic.data.maps.failures import Failure
-from histonic.data.maps.store import MapFacts, StoredQuality, map_folder, read_map_facts
+from histonic.data.maps.store import map_folder
 
 SHARES_FILE = "tissue.csv"
 COLUMNS = (

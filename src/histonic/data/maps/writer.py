@@ -16,8 +16,9 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from histonic.core.compressed import ORIENTATIONS, CompressedSlide
 from histonic.core.errors import StoreError
 from histonic.core.files import new_folder, publish_folder, replacing_folder, set_aside
+from histonic.data.maps.facts import MapFacts, read_checked_facts
 from histonic.data.maps.integrity import content_hash, members_hash
-from histonic.data.maps.store import CHUNK_CELLS, MapFacts, read_checked_facts
+from histonic.data.maps.store import CHUNK_CELLS
 
 CHECKED: dict[str, Any] = {
     # The checksum comes last, so that it is of the bytes on the disk.

@@ -13,8 +13,9 @@ from scipy import special
 from histonic.core.cohort import Patient
 from histonic.core.errors import StoreError
 from histonic.core.progress import Progress
+from histonic.data.maps.facts import StoredAppearance, read_map_facts
 from histonic.data.maps.shares import LEAST, TissueShare, percent
-from histonic.data.maps.store import Store, StoredAppearance, map_folder, read_map_facts, read_mask
+from histonic.data.maps.store import Store, map_folder, read_mask
 from histonic.metrics.discrimination.confounding import category_features, number_features
 from histonic.slides.likeness import Appearance
 

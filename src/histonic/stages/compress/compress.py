@@ -25,6 +25,7 @@ from histonic.core.processes.owners import Owner
 from histonic.core.processes.prefetch import prefetched
 from histonic.core.progress import Progress, heard, say_detail, tell_slide, warn
 from histonic.core.settings import plain_settings, resolve
+from histonic.data.maps.facts import MapFacts, StoredQuality
 from histonic.data.maps.failures import Failure, write_failure
 from histonic.data.maps.shares import (
     TissueOutlier,
@@ -33,7 +34,7 @@ from histonic.data.maps.shares import (
     tissue_outliers,
     write_shares,
 )
-from histonic.data.maps.store import MapFacts, Store, StoredQuality, encoder_path, map_folder
+from histonic.data.maps.store import Store, encoder_path, map_folder
 from histonic.data.maps.writer import writing_map
 from histonic.data.tables.slide_lists import SlideRow, read_slide_list
 from histonic.encoders.base import Encoder, describe

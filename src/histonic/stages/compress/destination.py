@@ -18,10 +18,11 @@ from histonic.core.objects.objects import Objects
 from histonic.core.places.urls import Url
 from histonic.core.processes.owners import Owner
 from histonic.core.progress import Progress, warn
+from histonic.data.maps.facts import MapFacts, read_checked_facts, read_map_facts
 from histonic.data.maps.failures import failure_path
 from histonic.data.maps.remote.mirror import BESIDE, ENGINE_FILE, LISTING, Mirror
 from histonic.data.maps.remote.published import FAILURES, MAPS, ROUNDS, THUMBNAILS, publish_map
-from histonic.data.maps.store import MapFacts, map_folder, read_checked_facts, read_map_facts, thumbnail_path
+from histonic.data.maps.store import map_folder, thumbnail_path
 from histonic.stages.compress.settings import CompressSettings
 
 OWN = ".own"

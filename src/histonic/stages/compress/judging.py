@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from histonic.core.grid import TileGrid
 from histonic.core.settings import Flaw
+from histonic.data.maps.facts import StoredQuality
 from histonic.data.maps.quality import CellQuality
-from histonic.data.maps.store import StoredQuality
 from histonic.slides.tissue.cells import cell_coverage, cell_means, enough_tissue
 from histonic.slides.tissue.finder import Found
 from histonic.slides.tissue.quality import find_folds

@@ -21,9 +21,10 @@ from histonic.core.files import output_error
 from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, Silent
 from histonic.core.settings import Precision
+from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.failures import Failure
 from histonic.data.maps.shares import TissueOutlier, TissueShare, tissue_outliers
-from histonic.data.maps.store import map_folder, read_map_facts
+from histonic.data.maps.store import map_folder
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import Encoder, describe
 from histonic.encoders.engines.choice import start_encoding

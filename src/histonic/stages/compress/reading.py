@@ -24,9 +24,10 @@ from histonic.core.processes.cores import usable_cores
 from histonic.core.processes.prefetch import made_ahead
 from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.units import WH
+from histonic.data.maps.facts import StoredAppearance, StoredTissue
 from histonic.data.maps.failures import MOST_ID_BYTES, Failure, names_a_file
 from histonic.data.maps.shares import NO_CELL
-from histonic.data.maps.store import StoredAppearance, StoredTissue, map_folder, thumbnail_path
+from histonic.data.maps.store import map_folder, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import EncoderSpec
 from histonic.slides.base import LevelSlide, Slide, open_slide

@@ -12,8 +12,9 @@ from histonic.core.compressed import EncoderDescription, MapSettings
 from histonic.core.errors import MaskError, SlideError, StoreError
 from histonic.core.processes.threads import mapped_by_threads
 from histonic.core.progress import Progress, say_doing
+from histonic.data.maps.facts import MapFacts, read_checked_facts, read_map_facts
 from histonic.data.maps.failures import Failure, failure_path, read_failure
-from histonic.data.maps.store import MapFacts, Store, map_folder, read_checked_facts, read_map_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.slides.base import fingerprint_file
 from histonic.stages.compress.destination import Destination

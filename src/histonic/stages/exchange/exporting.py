@@ -15,8 +15,9 @@ from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.exchange.carried import upright_note
 from histonic.data.exchange.tools import anndata_files, clam, parquet_files, spatialdata, stamp, trident
+from histonic.data.maps.facts import MapFacts, read_checked_facts
 from histonic.data.maps.required import require_maps
-from histonic.data.maps.store import MapFacts, Store, map_folder, read_checked_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.stages.exchange.settings import ExportKeywords, ExportSettings
 from histonic.stages.exchange.tensors import TorchFiles
 

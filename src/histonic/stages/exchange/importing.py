@@ -35,8 +35,9 @@ from histonic.data.exchange.tile_features import (
     sampled_rows,
 )
 from histonic.data.exchange.tools.forms import find_slides
+from histonic.data.maps.facts import MapFacts, read_checked_facts
 from histonic.data.maps.failures import MOST_ID_BYTES, Failure, failure_path, names_a_file, write_failure
-from histonic.data.maps.store import CHUNK_CELLS, MapFacts, map_folder, read_checked_facts, thumbnail_path
+from histonic.data.maps.store import CHUNK_CELLS, map_folder, thumbnail_path
 from histonic.data.maps.writer import MapWriter, writing_map
 from histonic.runs.files import settings_text
 from histonic.stages.exchange.headers import Header, encoder_of, header_of, read_features

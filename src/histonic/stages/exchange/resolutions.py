@@ -16,7 +16,7 @@ from histonic.core.errors import HistonicError, SlideError, TableError
 from histonic.core.grid import TileGrid
 from histonic.core.units import MPP_TOLERANCE, WH
 from histonic.data.exchange.tile_features import TileFeatures
-from histonic.data.maps.store import StoredAppearance
+from histonic.data.maps.facts import StoredAppearance
 from histonic.data.names import path_name, slide_name
 from histonic.data.tables.files import TextTable, read_table
 from histonic.data.tables.formats.frames import row_of

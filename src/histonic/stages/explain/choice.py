@@ -16,7 +16,8 @@ from histonic.core.cohort import MARK, part_of
 from histonic.core.compressed import CompressedSlide
 from histonic.core.errors import SettingsError, StoreError
 from histonic.core.task import Task
-from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map, read_map_facts
+from histonic.data.maps.facts import read_map_facts
+from histonic.data.maps.store import MAP_SUFFIX, Store, map_folder, read_map
 from histonic.data.names import slide_name
 from histonic.runs.predictions import PredictionTable
 from histonic.runs.run import Run

@@ -22,17 +22,10 @@ from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.core.units import MPP_TOLERANCE
+from histonic.data.maps.facts import MapFacts, read_checked_facts
 from histonic.data.maps.quality import read_quality
 from histonic.data.maps.shares import SHARES_FILE
-from histonic.data.maps.store import (
-    CHUNK_CELLS,
-    MapFacts,
-    Store,
-    encoder_path,
-    map_folder,
-    read_checked_facts,
-    thumbnail_path,
-)
+from histonic.data.maps.store import CHUNK_CELLS, Store, encoder_path, map_folder, thumbnail_path
 from histonic.data.maps.writer import writing_map
 from histonic.encoders.base import describe, load_encoder
 from histonic.encoders.networks.projected import ProjectedEncoder, Projection

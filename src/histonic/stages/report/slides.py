@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from histonic.core.errors import StoreError
+from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.remote.mirror import local_folder
 from histonic.data.maps.shares import TissueShare, cohort_words, read_shares, tissue_outliers, unknown_words
-from histonic.data.maps.store import map_folder, read_map_facts, thumbnail_path
+from histonic.data.maps.store import map_folder, thumbnail_path
 from histonic.runs.run import Run, WholeRun
 from histonic.stages.report.document.sections import (
     LeftOutSlide,

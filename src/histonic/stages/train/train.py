@@ -21,9 +21,10 @@ from histonic.core.processes.ranks import launched
 from histonic.core.processes.shared import CAN_SHARE
 from histonic.core.progress import Listener, Progress, heard, say_detail, say_may_end_early, warn
 from histonic.core.settings import HIDDEN, resolve
+from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.fusion import fuse_cohort
 from histonic.data.maps.remote.opening import fetch_maps
-from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.data.tables.copies import with_copies
 from histonic.data.tables.issues import list_names
 from histonic.models.bundle import BundleFacts, write_bundle

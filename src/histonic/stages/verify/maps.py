@@ -9,8 +9,9 @@ import numpy as np
 
 from histonic.core.errors import HistonicError
 from histonic.core.places.urls import Url
+from histonic.data.maps.facts import MapFacts, read_checked_facts, read_map_facts
 from histonic.data.maps.integrity import content_hash
-from histonic.data.maps.store import MAP_SUFFIX, MapFacts, read_checked_facts, read_map, read_map_facts
+from histonic.data.maps.store import MAP_SUFFIX, read_map
 
 BAND_ROWS = 64
 AGAIN = "Run the same 'histonic compress' command again."

@@ -11,6 +11,7 @@ from histonic.core.objects.objects import Objects
 from histonic.core.objects.systems import Found
 from histonic.core.places.urls import Url
 from histonic.core.progress import Progress
+from histonic.data.maps.facts import MapFacts
 from histonic.data.maps.failures import names_a_file
 from histonic.data.maps.remote.mirror import CHANGES, ENCODER, Mirror
 from histonic.data.maps.remote.published import (
@@ -21,7 +22,7 @@ from histonic.data.maps.remote.published import (
     pointer_key,
     version_prefix,
 )
-from histonic.data.maps.store import MapFacts, map_folder
+from histonic.data.maps.store import map_folder
 from histonic.stages.verify.maps import AGAIN, Fault, Makers, facts_if_whole
 from histonic.stages.verify.settings import VerifySettings
 

@@ -18,9 +18,10 @@ from histonic.core.places.urls import Url
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.data.maps.cell_maps import read_cell_map
+from histonic.data.maps.facts import MapFacts
 from histonic.data.maps.failures import read_failure
 from histonic.data.maps.remote.mirror import Mirror
-from histonic.data.maps.store import MAP_SUFFIX, MapFacts, encoder_path, stores_in
+from histonic.data.maps.store import MAP_SUFFIX, encoder_path, stores_in
 from histonic.encoders.base import load_encoder
 from histonic.models.bundle import read_bundle
 from histonic.runs.run import read_facts, read_whole_run

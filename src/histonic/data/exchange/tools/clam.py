@@ -36,7 +36,7 @@ from histonic.data.exchange.tile_features import (
     require_matrix,
     unreadable,
 )
-from histonic.data.maps.store import MapFacts
+from histonic.data.maps.facts import MapFacts
 
 FEATURES, TENSORS, COORDS = "h5_files", "pt_files", "patches"
 

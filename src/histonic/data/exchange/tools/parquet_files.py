@@ -25,7 +25,7 @@ from histonic.data.exchange.tile_features import (
     require_matrix,
     unreadable,
 )
-from histonic.data.maps.store import MapFacts
+from histonic.data.maps.facts import MapFacts
 
 ENDING = ".parquet"
 COLUMNS = ("x", "y", "features")

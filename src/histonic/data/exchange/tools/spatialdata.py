@@ -34,7 +34,8 @@ from histonic.data.exchange.tile_features import (
     unreadable,
 )
 from histonic.data.exchange.tools.anndata_files import table_of
-from histonic.data.maps.store import ZARR_ERRORS, MapFacts
+from histonic.data.maps.facts import MapFacts
+from histonic.data.maps.store import ZARR_ERRORS
 
 ENDING, TILES = ".zarr", "tiles"
 TABLE_ENDING = f"_{TILES}"

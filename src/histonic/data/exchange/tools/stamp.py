@@ -26,7 +26,7 @@ from histonic.data.exchange.tile_features import (
     require_matrix,
     unreadable,
 )
-from histonic.data.maps.store import MapFacts
+from histonic.data.maps.facts import MapFacts
 
 VERSION = "2.5.0"
 """Of the layout that is written; STAMP refuses files newer than itself."""

@@ -35,7 +35,7 @@ from histonic.data.exchange.tile_features import (
     require_matrix,
     unreadable,
 )
-from histonic.data.maps.store import MapFacts
+from histonic.data.maps.facts import MapFacts
 
 PREFIX = "features_"
 COORDS_ENDING = "_patches.h5"

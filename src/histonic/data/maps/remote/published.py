@@ -29,8 +29,8 @@ from histonic.core.errors import ObjectStoreError, OutputError, StoreError
 from histonic.core.files import replacing_folder
 from histonic.core.objects.objects import Objects
 from histonic.core.processes.owners import Owner
+from histonic.data.maps.facts import MapFacts, read_map_facts
 from histonic.data.maps.integrity import FACTS_FILE
-from histonic.data.maps.store import MapFacts, read_map_facts
 
 MAPS, DATA, FAILURES, THUMBNAILS = "maps/", "data/", "failures/", "thumbnails/"
 PICTURE = "thumbnail.jpg"

@@ -19,8 +19,9 @@ from histonic.data.annotations.reading import read_annotations
 from histonic.data.annotations.shapes import Annotations, apply_rule
 from histonic.data.annotations.shares import area_of, covered_squares
 from histonic.data.maps.cell_maps import read_cell_map
+from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.peaks import pick_points
-from histonic.data.maps.store import map_folder, read_map_facts
+from histonic.data.maps.store import map_folder
 from histonic.metrics.challenges.froc import EVALUATION_MPP, TARGETS, froc, hits_of_slide, lesions_of_mask
 from histonic.stages.study.frame.plan import Place
 from histonic.stages.study.frame.results import ScoreLine

@@ -11,8 +11,9 @@ from typing import Any
 from histonic.core.errors import HistonicError, RunError, TableError
 from histonic.core.files import files_below, hash_of
 from histonic.core.settings import Settings
+from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.remote.mirror import local_folder
-from histonic.data.maps.store import Store, map_folder, read_map_facts
+from histonic.data.maps.store import Store, map_folder
 from histonic.data.tables.files import read_table
 from histonic.runs.documents import RunSettings
 from histonic.runs.run import read_cohort, read_facts, read_settings

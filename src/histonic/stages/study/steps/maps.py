@@ -9,14 +9,9 @@ from typing import Any
 
 from histonic.core.errors import SettingsError, SlideError, StoreError
 from histonic.core.files import PARTIAL_PREFIX, output_error, set_aside
+from histonic.data.maps.facts import MapFacts, read_checked_facts
 from histonic.data.maps.failures import failure_path
-from histonic.data.maps.store import (
-    MAP_SUFFIX,
-    MapFacts,
-    map_folder,
-    read_checked_facts,
-    thumbnail_path,
-)
+from histonic.data.maps.store import MAP_SUFFIX, map_folder, thumbnail_path
 from histonic.data.tables.slide_lists import SlideRow
 from histonic.encoders.base import describe
 from histonic.stages.compress.compress import rows_of, settled

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from histonic.core.errors import EncoderError
-from histonic.encoders.foreign.importing import is_torchscript, read_encoder, timm_name
+from histonic.encoders.foreign.importing import is_torchscript, read_encoder, side_of, timm_name
 from histonic.encoders.foreign.stated import Said
 
 
@@ -31,3 +31,12 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"x")
     with pytest.raises(EncoderError, match="no preset"):
         read_encoder(tmp_path / "w.pth", Said(), "unii")
+
+
+@pytest.mark.parametrize("size", [[3, 224, 256], "224", [224, 192]])
+def test_tiles_that_are_no_squares_are_asked_for(size: object) -> None:
+    with pytest.raises(EncoderError, match="no squares"):
+        side_of({"input_size": size}, {}, "Import it.")
+    assert side_of({"input_size": [3, 96, 96]}, {}, "x") == 96
+    assert side_of({"input_size": size}, {"img_size": 64}, "x") == 64
+    assert side_of({}, {}, "x") == 224

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from histonic.core.errors import EncoderError
 from histonic.encoders.foreign.timm import TimmNetwork
+from histonic.encoders.foreign.timm_weights import by_own_names, misfit_of
 from histonic.stages.encoder.imported import import_encoder
 
 SMALL = "test_resnet"  # 0.5 M parameters, in timm for tests
@@ -87,6 +88,30 @@ def test_weights_with_nan(timm, tmp_path: Path) -> None:  # type: ignore[no-unty
         TimmNetwork(SMALL, None, 64, tmp_path / "w.pth")
 
 
+def test_a_model_within_others_is_found_by_its_names() -> None:
+    """As saved by training scripts; of two copies none is chosen."""
+    own = {name: torch.zeros(2) for name in ("cls_token", "norm.weight")}
+    given = {name: torch.full((2,), float(place)) for place, name in enumerate(own)}
+    for words in ("module.", "teacher.backbone."):
+        held = {
+            **{f"{words}{name}": value for name, value in given.items()},
+            "teacher.head.weight": own["cls_token"],
+        }
+        assert by_own_names(own, held) == given
+    assert by_own_names(own, given) == given
+    two = {f"{words}.{name}": value for words in ("student", "teacher") for name, value in given.items()}
+    assert by_own_names(own, two) == two and misfit_of(own, two) is not None
+    short = {"module.cls_token": own["cls_token"]}
+    assert by_own_names(own, short) == short
+
+
+def test_whole_numbers_are_no_weights() -> None:
+    own = {"norm.weight": torch.zeros(2), "norm.count": torch.tensor(3)}
+    whole = {"norm.weight": torch.ones(2, dtype=torch.int8), "norm.count": torch.tensor(3)}
+    assert "norm.weight holds whole numbers (int8)" in str(misfit_of(own, whole))
+    assert misfit_of(own, {**whole, "norm.weight": torch.ones(2).half()}) is None
+
+
 class Unsafe:
     """Anything but tensors in plain containers."""
 
@@ -94,7 +119,8 @@ class Unsafe:
 @pytest.mark.parametrize(
     ("name", "held", "found"),
     [
-        ("w.pth", Unsafe(), "cannot be read as plain tensors"),
+        ("w.pth", Unsafe(), "cannot be read as plain tensors: it holds an object of Python, .*Unsafe"),
+        ("w.pth", b"hello", "cannot be read as plain tensors"),
         ("w.pth", {"epoch": 3}, "holds no state dict"),
         ("w.pth", b"", "cannot be read as plain tensors"),
         ("w.safetensors", b"\xff" * 40, "cannot be read as plain tensors"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import EncoderSpec, load_encoder, save_encoder
 from histonic.encoders.foreign.importing import is_torchscript
+from histonic.encoders.foreign.presets import PRESETS
 from histonic.stages.encoder.imported import import_encoder
 from histonic.testing import EncoderContract
 
@@ -59,7 +61,7 @@ def test_codes_are_those_of_the_script(tmp_path: Path) -> None:
     np.testing.assert_allclose(halved, wanted, atol=0.05 * np.abs(wanted).max())
 
 
-def test_tokens_are_pooled_as_it_is_said(tmp_path: Path) -> None:
+def test_tokens_are_pooled_as_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = script(tmp_path / "m.pt", tokens=True)
     with pytest.raises(EncoderError, match="--pooling cls"):
         import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
@@ -68,6 +70,7 @@ def test_tokens_are_pooled_as_it_is_said(tmp_path: Path) -> None:
     assert first.spec.code_size == 6
     with pytest.raises(EncoderError, match="how many of its tokens come before"):
         import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", pooling="cls+mean", **known)
+    monkeypatch.setitem(PRESETS, "virchow2", replace(PRESETS["virchow2"], code_size=12))
     # Virchow2 has five before its patches.
     both = import_encoder(
         tmp_path / "m.pt", tmp_path / "v.safetensors", preset="virchow2", **{**known, "tile_px": 64}
@@ -96,6 +99,51 @@ def test_a_script_with_constants_of_its_own_stays_in_single_precision(tmp_path: 
     torch.jit.trace(Centred().eval(), torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "m.pt"))
     made = import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
     assert made.spec.half_cosine is None and made.encode(tiles()).shape == (3, 6)
+
+
+class Head(nn.Module):
+    """Patches and a layer after them, which may depend on more than its tile."""
+
+    def __init__(self, layer: nn.Module, scale: float = 1.0, at_once: int = -1) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 6, 16, 16)
+        self.layer = layer
+        self.scale = scale
+        self.at_once = at_once
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        found = self.layer(self.convolution(tiles)).reshape(self.at_once, 24)
+        return found * self.scale
+
+
+@pytest.mark.parametrize(
+    ("model", "found"),
+    [
+        (Head(nn.Dropout(0.5)), "a second time"),
+        (Head(nn.BatchNorm2d(6)), "a tile alone"),
+        (Head(nn.Identity(), at_once=2), "no 4 tiles"),
+        (Head(nn.Identity(), torch.nan), "NaN"),
+        (Head(nn.Identity(), 0), "the same code for 4 tiles"),
+    ],
+    ids=["dropout", "batch", "two", "nan", "constant"],
+)
+def test_codes_that_hang_on_more_than_their_tile_are_refused(
+    model: nn.Module, found: str, tmp_path: Path
+) -> None:
+    torch.jit.trace(model.train(), torch.rand(2, 3, 32, 32), check_trace=False).save(str(tmp_path / "m.pt"))
+    with pytest.raises(EncoderError, match=found):
+        import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
+    assert not list(tmp_path.glob("e.*"))
+
+
+def test_a_script_in_half_precision_is_computed_in_single(tmp_path: Path) -> None:
+    model = Patches(False).eval().half()
+    torch.jit.trace(model, torch.zeros(1, 3, 32, 32).half()).save(str(tmp_path / "m.pt"))
+    made = import_encoder(tmp_path / "m.pt", tmp_path / "e.safetensors", colours=COLOURS, mpp=0.5, tile_px=32)
+    seen = torch.tensor(((tiles() / 255 - COLOURS[0]) / COLOURS[1]).transpose(0, 3, 1, 2)).float()
+    with torch.no_grad():
+        wanted = model.float()(seen).numpy()
+    np.testing.assert_allclose(made.encode(tiles()), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_what_is_not_known_or_does_not_fit(tmp_path: Path) -> None:

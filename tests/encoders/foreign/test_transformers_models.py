@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from histonic.core.errors import EncoderError
 from histonic.encoders.base import load_encoder
+from histonic.encoders.foreign.presets import PRESETS
+from histonic.encoders.foreign.transformers_models import colours_stated
 from histonic.stages.encoder.imported import import_encoder
 
 SIZES = {
@@ -74,8 +77,14 @@ def test_codes_are_those_of_the_model(
     assert again.spec == made.spec and again.fingerprint == made.fingerprint
 
 
-def test_presets_name_pooling_and_licence(transformers: Any, tmp_path: Path) -> None:
+def test_presets_name_pooling_and_licence(
+    transformers: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder_of(transformers, tmp_path / "hub", "dinov2", colours=False)
+    with pytest.raises(EncoderError, match="gives 64 numbers a tile, the preset midnight-12k 3072"):
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", preset="midnight-12k", tile_px=32)
+    small = replace(PRESETS["midnight-12k"], code_size=64)
+    monkeypatch.setitem(PRESETS, "midnight-12k", small)
     made = import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", preset="midnight-12k", tile_px=32)
     assert made.spec.trunk is not None
     assert (made.spec.trunk.pooling, made.spec.licence, made.spec.code_size) == ("cls+mean", "MIT", 64)
@@ -110,6 +119,66 @@ def test_a_model_that_needs_code_of_its_authors_is_refused(transformers: Any, tm
     (tmp_path / "hub" / "modeling.py").write_text("raise SystemExit('this ran')", encoding="utf-8")
     with pytest.raises(EncoderError, match="TorchScript"):
         import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="cls")
+
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+STATED = {"image_mean": list(IMAGENET[0]), "image_std": list(IMAGENET[1])}
+
+
+@pytest.mark.parametrize(
+    ("facts", "pixels"),
+    [
+        ({**STATED, "rescale_factor": 1 / 255}, lambda x: (x / 255 - IMAGENET[0]) / IMAGENET[1]),
+        ({**STATED, "do_normalize": False}, lambda x: x / 255),
+        ({"do_normalize": False, "rescale_factor": 1 / 127.5}, lambda x: x / 127.5),
+        ({"do_normalize": False, "do_rescale": False}, lambda x: x),
+        (
+            {"image_mean": [127.5] * 3, "image_std": [100] * 3, "do_rescale": False},
+            lambda x: (x - 127.5) / 100,
+        ),
+    ],
+)
+def test_colours_are_those_that_the_preprocessor_makes(facts: dict[str, Any], pixels: Any) -> None:
+    found = colours_stated(facts, "Import it.")
+    assert found is not None
+    tile = np.array([0.0, 17.0, 255.0])
+    np.testing.assert_allclose((tile / 255 - found[0]) / found[1], pixels(tile), rtol=1e-6)
+
+
+def test_other_changes_of_colours_are_refused() -> None:
+    with pytest.raises(EncoderError, match="do_flip_channel_order"):
+        colours_stated({**STATED, "do_flip_channel_order": True}, "Import it.")
+    assert colours_stated({**STATED, "rescale_factor": None}, "x") is None
+
+
+def test_the_class_token_of_clip_is_none_of_the_patches(transformers: Any, tmp_path: Path) -> None:
+    model = transformers.CLIPVisionModel(
+        transformers.CLIPVisionConfig(**SIZES, intermediate_size=48, num_channels=3)
+    ).eval()
+    model.save_pretrained(tmp_path / "hub")
+    made = import_encoder(
+        tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="mean", colours=COLOURS
+    )
+    seen = torch.tensor(((tiles() / 255 - COLOURS[0]) / COLOURS[1]).transpose(0, 3, 1, 2)).float()
+    with torch.no_grad():
+        wanted = model(pixel_values=seen).last_hidden_state[:, 1:].mean(1).numpy()
+    np.testing.assert_allclose(made.encode(tiles()), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_that_are_damaged_or_of_another_size(
+    transformers: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder_of(transformers, tmp_path / "hub", "vit")
+    weights = tmp_path / "hub" / "model.safetensors"
+    held = load_file(weights)
+    last = "layernorm.weight"
+    save_file({**held, last: torch.full((32,), torch.nan)}, weights, metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match="NaN"):
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="cls")
+    save_file({**held, last: torch.ones(31)}, weights, metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match=f"1 weights are of other shapes .* first '{last}'"):
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="cls")
+    assert "REPORT" not in "".join(capfd.readouterr())
 
 
 def test_a_folder_without_its_weights(transformers: Any, tmp_path: Path) -> None:

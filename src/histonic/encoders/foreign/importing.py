@@ -19,7 +19,13 @@ from histonic.encoders.foreign.presets import PRESETS, Preset, preset_of
 from histonic.encoders.foreign.stated import Said, TwoColours, colours_in, colours_of, facts_in, spec_of
 from histonic.encoders.foreign.timm import TimmEncoder, TimmNetwork
 from histonic.encoders.foreign.timm_models import make_model
-from histonic.encoders.foreign.timm_weights import LEFT_OUT, WEIGHT_SUFFIXES, misfit_of, read_weights
+from histonic.encoders.foreign.timm_weights import (
+    LEFT_OUT,
+    WEIGHT_SUFFIXES,
+    by_own_names,
+    misfit_of,
+    read_weights,
+)
 from histonic.encoders.networks.convolutional import NetworkEncoder
 
 CONFIG = "config.json"
@@ -120,7 +126,7 @@ def _read_timm(
     else:
         architecture, arguments = f"timm:{config['architecture']}", _built_by(config)
     model_name = timm_name(architecture, asked)
-    tile_px = said.tile_px or (preset.tile_px if preset else _side_of(facts, arguments))
+    tile_px = said.tile_px or (preset.tile_px if preset else side_of(facts, arguments, asked))
     if "img_size" in arguments:
         arguments["img_size"] = tile_px
     stated = _own_colours(model_name, asked) if said.colours == "timm" else colours_in(facts)
@@ -173,7 +179,8 @@ def _misfit(
         model = make_model(timm_name(architecture, asked), USUAL_PX, arguments, asked)
     classifier = cast(Any, model).pretrained_cfg.get("classifier") or ()
     modules = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    return misfit_of(model.state_dict(), state, (*modules, *LEFT_OUT))
+    own = model.state_dict()
+    return misfit_of(own, by_own_names(own, state), (*modules, *LEFT_OUT))
 
 
 def _built_by(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,6 +230,22 @@ def _pooling_of(config: Mapping[str, Any], asked: str) -> Pooling:
     return "cls" if pool == "token" else "model"
 
 
-def _side_of(facts: Mapping[str, Any], arguments: Mapping[str, Any]) -> int:
+def side_of(facts: Mapping[str, Any], arguments: Mapping[str, Any], asked: str) -> int:
+    """Side of the tiles as a configuration says it.
+
+    Raises:
+        EncoderError: It says no square.
+
+    Example:
+        >>> side_of({"input_size": [3, 256, 256]}, {}, "Import it.")
+        256
+    """
     size = arguments.get("img_size") or facts.get("input_size") or USUAL_PX
-    return int(size[-1] if isinstance(size, list | tuple) else size)
+    sides = set(size[-2:]) if isinstance(size, list | tuple) else {size}
+    if len(sides) == 1 and isinstance(side := sides.pop(), int):
+        return side
+    raise EncoderError(
+        asked,
+        f"{CONFIG} says tiles of {size}, which are no squares.",
+        "Give the side of the tiles: --tile-px.",
+    )

@@ -59,6 +59,12 @@ class Preset:
     tile_px: int = 224
     mpp: float = 0.5
 
+    @property
+    def sizes(self) -> frozenset[int]:
+        """Code sizes that its poolings give."""
+        one = self.code_size // 2 if self.pooling == "cls+mean" else self.code_size
+        return frozenset((one, 2 * one))
+
     def described(self, pooling: Pooling | None = None) -> TrunkDescription:
         """How its network is built and what it sees."""
         return TrunkDescription(dict(self.arguments), pooling or self.pooling, *self.colours, self.name)

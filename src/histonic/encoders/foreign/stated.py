@@ -64,7 +64,10 @@ def colours_in(facts: Mapping[str, Any], mean: str = "mean", std: str = "std") -
     found = facts.get(mean), facts.get(std)
     if not all(isinstance(each, list | tuple) and len(each) == 3 for each in found):
         return None
-    return cast(TwoColours, tuple(tuple(float(level) for level in each) for each in found if each))
+    try:
+        return cast(TwoColours, tuple(tuple(float(level) for level in each) for each in found if each))
+    except (TypeError, ValueError):
+        return None
 
 
 def colours_of(said: Said, stated: TwoColours | None, preset: Preset | None, asked: str) -> TwoColours:
@@ -77,10 +80,12 @@ def colours_of(said: Said, stated: TwoColours | None, preset: Preset | None, ask
         asked: What was asked for, for messages.
 
     Raises:
-        EncoderError: Nothing says them, or files and preset say different ones.
+        EncoderError: Nothing says them, files and preset say different ones, or they are none of 0..1.
     """
     if said.colours is not None and said.colours != "timm":
-        return said.colours
+        return _checked(said.colours, "What was given says", asked)
+    if stated is not None:
+        _checked(stated, "Its files say", asked)
     if stated is not None and preset is not None and not _alike(stated, preset.colours):
         raise EncoderError(
             asked,
@@ -97,6 +102,18 @@ def colours_of(said: Said, stated: TwoColours | None, preset: Preset | None, ask
             "Give --preset NAME, or --mean R,G,B --std R,G,B, or --colours timm for timm's own weights.",
         )
     return found
+
+
+def _checked(colours: TwoColours, who: str, asked: str) -> TwoColours:
+    mean, std = colours
+    # A comparison with NaN is false, too.
+    if all(0 <= level <= 1 for level in mean) and all(0 < level <= 1 for level in std):
+        return colours
+    raise EncoderError(
+        asked,
+        f"{who} mean {mean} and std {std}, which are no colours of 0..1.",
+        "Give --mean and --std of 0..1; those of 0..255 are to be divided by 255.",
+    )
 
 
 def _alike(first: TwoColours, second: TwoColours) -> bool:
@@ -117,8 +134,15 @@ def spec_of(
     """The spec of an imported encoder.
 
     Raises:
-        EncoderError: Nothing says the resolution of its tiles.
+        EncoderError: Nothing says the resolution of its tiles, or its codes are of another length than those
+            of the preset.
     """
+    if preset is not None and code_size not in preset.sizes:
+        raise EncoderError(
+            asked,
+            f"It gives {code_size} numbers a tile, the preset {preset.name} {preset.code_size}.",
+            "Name the preset of these weights; of others leave it out, and say --mean, --std and --mpp.",
+        )
     mpp = said.mpp or (preset.mpp if preset else None)
     if mpp is None:
         raise EncoderError(

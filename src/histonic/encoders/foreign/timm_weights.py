@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,16 @@ from histonic.core.errors import EncoderError
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".torch")
 WEIGHT_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
+OF_PYTHON = re.compile(r"GLOBAL (\S+)")
+UNREADABLE = (
+    *(SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError),
+    # The reader of pickles gives these of what is no pickle, such as text.
+    *(LookupError, AttributeError, TypeError, AssertionError),
+)
+ADVICE = (
+    "Copy the file again if it is damaged, else save the state dict alone: "
+    "torch.save(model.state_dict(), path)."
+)
 LEFT_OUT = ("mask_token",)
 """Weights that serve pre-training alone, and are in some files."""
 WRAPPERS = ("state_dict", "model")
@@ -41,6 +52,7 @@ def load_timm_weights(
     if inside := [name for name in state if name.startswith(PART)]:
         state = {name.removeprefix(PART): state[name] for name in inside}
     own = trunk.state_dict()
+    state = by_own_names(own, state)
     for name, tensor in own.items():
         # A file made through NumPy may hold a single number as a row of one.
         if tensor.ndim == 0 and name in state and state[name].numel() == 1:
@@ -56,6 +68,29 @@ def load_timm_weights(
     fitting = {name: state[name] for name in own}
     check_finite(fitting, asked)
     trunk.load_state_dict(fitting)
+
+
+def by_own_names(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a file by the names of the model, if all of these stand in it behind the same words.
+
+    Training scripts save models within others (``module.``, ``teacher.backbone.``). Where two copies of the
+    model are in the file, none is chosen.
+
+    Args:
+        own: State dict of the model.
+        state: Weights of a file.
+
+    Example:
+        >>> one = torch.zeros(1)
+        >>> by_own_names({"a": one, "b": one}, {"module.a": one, "module.b": one, "head": one})
+        {'a': tensor([0.]), 'b': tensor([0.])}
+    """
+    first = next(iter(own), "")
+    words = [name.removesuffix(first) for name in state if name.endswith(f".{first}")]
+    whole = [each for each in words if all(f"{each}{name}" in state for name in own)]
+    if first in state or len(whole) != 1:
+        return dict(state)
+    return {name.removeprefix(whole[0]): held for name, held in state.items() if name.startswith(whole[0])}
 
 
 def check_finite(state: Mapping[str, Tensor], asked: str) -> None:
@@ -90,6 +125,9 @@ def misfit_of(
     for name, tensor in own.items():
         if tensor.shape != state[name].shape:
             return f"{name} is {tuple(state[name].shape)} in the file, {tuple(tensor.shape)} in the model."
+        if tensor.is_floating_point() and not state[name].is_floating_point():
+            kind = str(state[name].dtype).removeprefix("torch.")
+            return f"{name} holds whole numbers ({kind}) in the file, as weights that were quantised do."
     return None
 
 
@@ -113,13 +151,17 @@ def read_weights(path: Path, asked: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         held: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise EncoderError(
-            asked,
-            f"The file cannot be read as plain tensors: {error}.",
-            "Save the state dict alone: torch.save(model.state_dict(), path).",
-        ) from error
+    except UNREADABLE as error:
+        raise EncoderError(asked, _unreadable(error), ADVICE) from error
     return _unwrap(held, asked)
+
+
+def _unreadable(error: Exception) -> str:
+    told = str(error)
+    if named := OF_PYTHON.search(told):
+        return f"The file cannot be read as plain tensors: it holds an object of Python, {named[1]}."
+    first = (told.strip().splitlines() or ["it is empty or damaged"])[0].rstrip(".")
+    return f"The file cannot be read as plain tensors: {first}."
 
 
 def _unwrap(held: object, asked: str) -> dict[str, Tensor]:
@@ -127,11 +169,7 @@ def _unwrap(held: object, asked: str) -> dict[str, Tensor]:
         if isinstance(held, Mapping) and isinstance(held.get(key), Mapping):
             held = held[key]
     if not isinstance(held, Mapping) or not held or not all(isinstance(v, Tensor) for v in held.values()):
-        raise EncoderError(
-            asked,
-            "The file holds no state dict (names and tensors).",
-            "Save the state dict alone: torch.save(model.state_dict(), path).",
-        )
+        raise EncoderError(asked, "The file holds no state dict (names and tensors).", ADVICE)
     return {str(name): tensor for name, tensor in held.items()}
 
 

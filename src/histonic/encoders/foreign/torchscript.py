@@ -50,7 +50,7 @@ class ScriptNetwork(nn.Module):
         self.prefix = int(described.arguments.get(PREFIX, 1))
         self.name = name
         try:
-            self.trunk = cast(Any, torch.jit).load(io.BytesIO(script), map_location="cpu").eval()
+            self.trunk = cast(Any, torch.jit).load(io.BytesIO(script), map_location="cpu").eval().float()
         except (RuntimeError, ValueError, OSError) as error:
             told = str(error).strip().splitlines() or ["it is damaged"]
             raise EncoderError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,13 +17,25 @@ from histonic.core.errors import EncoderError
 from histonic.encoders.base import EncoderSpec
 from histonic.encoders.foreign.colours import scale_and_shift
 from histonic.encoders.foreign.pooling import pooled
-from histonic.encoders.foreign.presets import Preset
-from histonic.encoders.foreign.stated import Said, colours_in, colours_of, facts_in, spec_of
+from histonic.encoders.foreign.presets import Colours, Preset
+from histonic.encoders.foreign.stated import (
+    SAME_COLOUR,
+    Said,
+    TwoColours,
+    colours_in,
+    colours_of,
+    facts_in,
+    spec_of,
+)
+from histonic.encoders.foreign.timm_weights import check_finite
 from histonic.encoders.networks.convolutional import NetworkEncoder
 
 PREPROCESSOR = "preprocessor_config.json"
 ABOUT_FILES = ("_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version")
 """Of a configuration what says where its weights were, not how the model is built."""
+
+FIRST_TOKENS = (("cls_token", "class_embedding"), ("distillation_token",))
+"""Weights of tokens before those of the patches, by their names."""
 
 
 class TransformersNetwork(nn.Module):
@@ -48,8 +61,9 @@ class TransformersNetwork(nn.Module):
         if self.pooling != "model" and isinstance(getattr(self.trunk, "pooler", None), nn.Module):
             cast(Any, self.trunk).pooler = None  # of random weights where the folder lacks it, and not used
         config = cast(Any, self.trunk).config
-        has_class = any(name.endswith("cls_token") for name, _ in self.trunk.named_parameters())
-        self.prefix = has_class + int(getattr(config, "num_register_tokens", 0) or 0)
+        weights = [name.rpartition(".")[2] for name, _ in self.trunk.named_parameters()]
+        first = sum(any(name in kind for name in weights) for kind in FIRST_TOKENS)
+        self.prefix = first + int(getattr(config, "num_register_tokens", 0) or 0)
         scale, shift = scale_and_shift(described.mean, described.std)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
@@ -114,7 +128,7 @@ def read_folder(
             f"It is a {model_type!r} of transformers, the preset {preset.name!r} is {preset.architecture!r}.",
             "Name another preset, or none.",
         )
-    stated = colours_in(facts_in(folder / PREPROCESSOR, asked), "image_mean", "image_std")
+    stated = colours_stated(facts_in(folder / PREPROCESSOR, asked), asked)
     colours = colours_of(said, stated, preset, asked)
     pooling = said.pooling or (preset.pooling if preset else None)
     if pooling is None:
@@ -142,6 +156,41 @@ def read_folder(
     return TransformersEncoder(
         spec_of(said, preset, architecture, tile_px, size, described, source, asked), network
     )
+
+
+def colours_stated(facts: Mapping[str, Any], asked: str) -> TwoColours | None:
+    """Mean and deviation of 0..1 that a preprocessor's configuration comes to; None if it does not say.
+
+    Args:
+        facts: The configuration: ``image_mean`` and ``image_std`` count for what ``rescale_factor`` makes of
+            0..255, unless ``do_rescale`` or ``do_normalize`` is false.
+        asked: What was asked for, for messages.
+
+    Raises:
+        EncoderError: It changes colours in yet another way.
+
+    Example:
+        >>> colours_stated({"do_normalize": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}, "x")
+        ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    """
+    for other in ("do_flip_channel_order", "rescale_offset"):
+        if facts.get(other):
+            raise EncoderError(
+                asked,
+                f"{PREPROCESSOR} asks for {other}, a change of colours that is not made here.",
+                "Export it as TorchScript with that change within, and import that file.",
+            )
+    found = colours_in(facts, "image_mean", "image_std")
+    if facts.get("do_normalize") is False:
+        found = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    factor = 1.0 if facts.get("do_rescale") is False else facts.get("rescale_factor", 1 / 255)
+    if found is None or not isinstance(factor, int | float) or factor <= 0:
+        return None
+    most = 255 * factor
+    if abs(most - 1) < SAME_COLOUR:
+        return found
+    mean, std = (cast(Colours, tuple(level / most for level in levels)) for levels in found)
+    return mean, std
 
 
 def _side_of(config: Mapping[str, Any]) -> int:
@@ -188,13 +237,15 @@ def _load(folder: Path, model_type: str, asked: str, needs_pooler: bool) -> nn.M
     transformers = _import(asked)
     _known(transformers, model_type, asked)
     try:
-        trunk, found = transformers.AutoModel.from_pretrained(
-            str(folder),
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
+        with _quiet(transformers.utils.logging):
+            trunk, found = transformers.AutoModel.from_pretrained(
+                str(folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+                dtype=torch.float32,
+            )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         told = " ".join(str(error).split())[:300]
         raise EncoderError(
@@ -208,4 +259,25 @@ def _load(folder: Path, model_type: str, asked: str, needs_pooler: bool) -> nn.M
             f"{len(missing)} weights of the model are not in the folder, first {missing[0]!r}.",
             "Download the folder again.",
         )
+    if other := sorted(str(each[0]) for each in found["mismatched_keys"]):
+        raise EncoderError(
+            asked,
+            f"{len(other)} weights are of other shapes than config.json says, first {other[0]!r}.",
+            "Download the folder again.",
+        )
+    check_finite(trunk.state_dict(), asked)
     return cast(nn.Module, trunk)
+
+
+@contextmanager
+def _quiet(logging: Any) -> Iterator[None]:
+    """Without the package's own report and bar: what matters of them is said by errors."""
+    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()

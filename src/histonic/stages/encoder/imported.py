@@ -20,8 +20,11 @@ from histonic.encoders.foreign.importing import read_encoder
 from histonic.encoders.foreign.presets import Colours
 from histonic.encoders.foreign.released import import_released
 from histonic.encoders.foreign.stated import Said
+from histonic.nn.agreement import differs
 from histonic.simulate.slides import simulate_tissue
 
+TRIED = 4
+"""Of them those on which it is seen that a code hangs on its tile alone."""
 COMPARED = 16
 """Simulated tiles on which codes in bfloat16 are compared with those in float32."""
 
@@ -66,8 +69,8 @@ def import_encoder(
 
     Raises:
         EncoderError: The file is absent, damaged or of no kind that is known; its colours, pooling or
-            resolution are known neither from it nor from a preset nor from the call; or its weights fit no
-            preset, or several.
+            resolution are known neither from it nor from a preset nor from the call; its weights fit no
+            preset, or several; or it gives no codes of tiles, or codes that hang on more than the tile.
         OutputError: ``out`` cannot be written.
     """
     path = Path(file)
@@ -84,10 +87,34 @@ def import_encoder(
         write_text(Path(out).with_suffix(".md"), card_of(released.spec))
         return released
     encoder = read_encoder(path, said, preset)
-    encoder.spec = replace(encoder.spec, half_cosine=half_cosine(encoder, _tiles(encoder.spec.tile_px)))
+    tiles = _tiles(encoder.spec.tile_px)
+    _try(encoder, tiles[:TRIED], asked)
+    encoder.spec = replace(encoder.spec, half_cosine=half_cosine(encoder, tiles))
     encoder.save(out)
     write_text(Path(out).with_suffix(".md"), card_of(encoder.spec))
     return encoder
+
+
+def _try(encoder: Encoder, tiles: npt.NDArray[np.uint8], asked: str) -> None:
+    """Refuse what gives no codes, the same code for all tiles, or another code for the same tile."""
+    advice = "Give the network as it is after training (model.eval()); a script for any number of tiles."
+    try:
+        codes, again, alone = (encoder.encode(given) for given in (tiles, tiles, tiles[:1]))
+    except (RuntimeError, ValueError) as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
+        raise EncoderError(
+            asked, f"It takes no {len(tiles)} tiles, or no single one: {told}.", advice
+        ) from error
+    if not np.isfinite(codes).all():
+        raise EncoderError(asked, "Its codes of simulated tissue hold NaN or infinity.", advice)
+    if (codes == codes[0]).all():
+        raise EncoderError(asked, f"It gives the same code for {len(tiles)} tiles of tissue.", advice)
+    if when := differs(codes, again, alone, "tile"):
+        raise EncoderError(
+            asked,
+            f"For {when} it gives another code: it draws at random, or looks at other tiles beside it.",
+            advice,
+        )
 
 
 def _tiles(side: int) -> npt.NDArray[np.uint8]:

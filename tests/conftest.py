@@ -50,6 +50,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
+def torchvision_imports() -> None:
+    """For packages that import torchvision themselves."""
+    if importlib.util.find_spec("torchvision") is not None:
+        _declare_torchvision_operators()
+
+
+@pytest.fixture(scope="session")
 def timm() -> ModuleType:
     """The optional package timm; tests that use it skip where it is absent."""
     if importlib.util.find_spec("timm") is None:

@@ -31,7 +31,7 @@ COLOURS = ((0.7, 0.5, 0.6), (0.2, 0.25, 0.1))
 
 
 @pytest.fixture(scope="module")
-def transformers() -> Any:
+def transformers(torchvision_imports: None) -> Any:
     return pytest.importorskip("transformers", reason="absent: pip install 'histonic[transformers]'")
 
 

@@ -55,6 +55,18 @@ def test_classes_are_shared_out_evenly() -> None:
     assert notes == ["no splits are given: drawn tile by tile (no groups are known), 70 / 15 / 15 %, seeded"]
 
 
+def test_a_group_that_alone_has_a_class_is_for_training() -> None:
+    """As of the osteosarcoma set, whose viable tumour is of one case: validation took it before."""
+    group = ["c3"] * 76 + ["c48"] * 72 + ["p9"] * 32
+    labels = [0.0] * 20 + [2.0] * 56 + [0.0] * 16 + [1.0] * 56 + [0.0] * 32
+    for split in (["train"] * 180, [""] * 180):
+        for seed in range(3):
+            found, _ = drawn(split, group, labels, seed=seed)
+            assert set(found[:148]) == {"train"} and set(found[148:]) == {"val"}
+    with pytest.raises(TileSetError, match="No group can be spared"):
+        drawn(["train"] * 148, group[:148], labels[:148])
+
+
 def test_the_seed_decides() -> None:
     one, again, other = (drawn([""] * 60, [""] * 60, [0.0, 1.0] * 30, seed=seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(one, again) and not np.array_equal(one, other)

@@ -120,12 +120,16 @@ def _labels(tasks: Sequence[Task], targets: Mapping[str, FloatArray], count: int
 
 
 def _drawn(keys: Texts, labels: FloatArray, shares: Mapping[str, float], seed: int) -> Texts:
-    """Deal out whole groups, largest first, each to the part that is shortest of its classes."""
+    """Deal out whole groups, largest first, each to the part that is shortest of its classes.
+
+    A group that alone has a class is for training: elsewhere that class could not be learned.
+    """
     rng = np.random.default_rng([seed, 29])
     names, number = np.unique(keys.astype(str), return_inverse=True)
     classes, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), len(classes)))
     np.add.at(counts, (number, label), 1)
+    alone = ((counts > 0).sum(axis=0) == 1) & (classes >= 0)
     parts = list(shares)
     wanted = np.array([shares[part] for part in parts])[:, None] * counts.sum(axis=0)
     have = np.zeros_like(wanted)
@@ -134,6 +138,6 @@ def _drawn(keys: Texts, labels: FloatArray, shares: Mapping[str, float], seed: i
     for index in order[np.argsort(-counts[order].sum(axis=1), kind="stable")]:
         own = counts[index] > 0
         short = ((wanted - have)[:, own] / np.maximum(wanted[:, own], 1e-9)).mean(axis=1)
-        chosen[index] = int(np.argmax(short))
+        chosen[index] = parts.index("train") if (own & alone).any() else int(np.argmax(short))
         have[chosen[index]] += counts[index]
     return np.array([parts[each] for each in chosen[number]], dtype=object)

@@ -197,6 +197,8 @@ def test_pictures_need_a_resolution_and_enough_pixels(tmp_path: Path) -> None:
     composer = Composer(
         plan(rest="", background=tuple(folder.iterdir()), background_mpp=0.5), listing, 64, 0.5
     )
+    with pytest.raises(TileSetError, match=r"background_mpp is 2\.5: .* enlarged 5\.0 times"):
+        Composer(plan(rest="", background=(folder,), background_mpp=2.5), listing, 64, 0.5)
     with pytest.raises(TileSetError, match="a tile needs 64 px"):
         composer.views(0)
 

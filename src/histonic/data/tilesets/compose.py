@@ -67,6 +67,12 @@ class Composer:
                 "Name the class that shows none of the objects (rest:), and give the set's splits; or give "
                 "pictures of tissue (background: and background_mpp:).",
             )
+        if self._pictures and (coarse := (plan.background_mpp or mpp) / mpp) > MOST_ENLARGED:
+            raise TileSetError(
+                self._asked,
+                f"background_mpp is {plan.background_mpp:g}: tissue would be enlarged {coarse:.1f} times.",
+                "Give finer pictures, or correct background_mpp.",
+            )
         self._tissue = {split: self._readable(rows) for split, rows in self._rest.items()}
 
     def _readable(self, rows: npt.NDArray[np.int64]) -> dict[int, UInt8Array]:

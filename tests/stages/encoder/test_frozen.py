@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,13 @@ def train(given: Path, out: Path, **values: Any) -> Path:
         "device": "cpu",
     }
     return train_encoder(**{**known, "out": out, **values})
+
+
+@pytest.mark.parametrize("code", [7e4, -7e4, np.nan])
+def test_codes_that_float16_does_not_hold_are_refused(code: float) -> None:
+    pool = SimpleNamespace(encode=lambda tiles: np.full((len(tiles), 2), code, np.float32))
+    with pytest.raises(EncoderError, match="beyond what float16 holds"):
+        frozen._encoded(pool, np.zeros((3, 8, 8, 3), np.uint8), "large")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("changes", [{}, {"hidden": 9}, {"multitask": {"contrast": 0.5}}])

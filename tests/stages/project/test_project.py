@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from histonic.core.compressed import EncoderDescription, ProjectionDescription
 from histonic.core.errors import EncoderError, StoreError
+from histonic.core.progress import Silent
 from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.quality import read_quality
 from histonic.data.maps.store import Store, map_folder
@@ -21,7 +23,7 @@ from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.encoders.networks.projected import ProjectedEncoder, Projection, projected_tensors
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.compress.compress import compress
-from histonic.stages.project.project import project
+from histonic.stages.project.project import _say_precision, project
 from histonic.stages.verify.verify import verify
 
 
@@ -113,6 +115,34 @@ def test_maps_of_another_encoder_are_refused(given: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
     with pytest.raises(StoreError, match="another encoder"):
         project(store=given / "store", encoder=given / "short.safetensors", out=tmp_path / "s")
+
+
+def test_a_store_is_not_projected_into_itself(given: Path) -> None:
+    with pytest.raises(StoreError, match="the store itself"):
+        project(store=given / "store", encoder=given / "short.safetensors", out=given / "slides/../store")
+
+
+@pytest.mark.parametrize(("cosine", "says"), [(0.998, True), (0.9999, False), (None, False)])
+def test_codes_that_are_less_exact_than_a_compression_would_choose_are_said(
+    given: Path, cosine: float | None, says: bool
+) -> None:
+    store, told = Store.open(given / "store"), Told()
+    spec = EncoderSpec("short", "projected:nic", 128, 0.5, 6, half_cosine=cosine)
+    _say_precision(spec, store, told)
+    assert not told.lines
+    half = store.settings.model_copy(update={"precision": "bf16"})
+    _say_precision(spec, SimpleNamespace(path=store.path, settings=half), told)  # type: ignore[arg-type]
+    assert ["cosine of 0.998" in line for line in told.lines] == [True] * says
+
+
+class Told(Silent):
+    """What was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
 
 
 def test_stores_are_never_mixed(given: Path, tmp_path: Path) -> None:

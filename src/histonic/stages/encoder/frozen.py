@@ -184,14 +184,20 @@ def _encode_set(
             tiles = np.ascontiguousarray(each.tiles[start : start + AT_ONCE])
             for view in range(settings.views):
                 shown = tiles if not view else _augmented(tiles, rule, generator)
-                features[start : start + AT_ONCE, view] = _encoded(pool, shown)
+                features[start : start + AT_ONCE, view] = _encoded(pool, shown, frozen.spec.name)
             progress.advance(len(tiles))
         features.flush()
 
 
-def _encoded(pool: EncodingPool, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
-    codes: npt.NDArray[np.float16] = pool.encode(tiles).astype(np.float16)
-    return codes
+def _encoded(pool: EncodingPool, tiles: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.float16]:
+    codes = pool.encode(tiles)
+    if not np.abs(codes).max(initial=0) <= np.finfo(np.float16).max:
+        raise EncoderError(
+            f"Train a projection behind {name!r}.",
+            "Some of its codes are not finite, or beyond what float16 holds, as which they are kept.",
+            "Give another encoder, or one whose last layer is normalised.",
+        )
+    return codes.astype(np.float16)
 
 
 @torch.no_grad()

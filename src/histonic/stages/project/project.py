@@ -28,6 +28,7 @@ from histonic.data.maps.shares import SHARES_FILE
 from histonic.data.maps.store import CHUNK_CELLS, Store, encoder_path, map_folder, thumbnail_path
 from histonic.data.maps.writer import writing_map
 from histonic.encoders.base import describe, load_encoder
+from histonic.encoders.engines.choice import LEAST_HALF_COSINE
 from histonic.encoders.networks.projected import ProjectedEncoder, Projection
 from histonic.encoders.tile_heads import HEADS_FILE, heads_beside
 from histonic.runs.files import settings_text
@@ -76,14 +77,21 @@ def project(
 
     Raises:
         EncoderError: The encoder is no projected one, or projects codes of another encoder than the store's.
-        StoreError: The store is absent, damaged or empty, or the new one holds other maps.
+        StoreError: The store is absent, damaged or empty, or the new one holds other maps, or is the same.
         RunError: Another process writes into the new store.
         OutputError: It cannot be written.
     """
     resolved = resolve(ProjectSettings, settings, values)
     listener = heard(progress)
     source = Store.open(resolved.store)
+    if resolved.out.resolve() == resolved.store.resolve():
+        raise StoreError(
+            f"Project {resolved.store} into {resolved.out}.",
+            "That is the store itself, whose codes are to be projected.",
+            "Choose another --out.",
+        )
     encoder = _fitting(resolved, source)
+    _say_precision(encoder.spec, source, listener)
     with sole_owner(resolved.out, f"Project {resolved.store} into {resolved.out}."):
         described = _described(encoder, source)  # once: the hash of a large network takes seconds
         _begin(resolved, source, encoder, described)
@@ -119,6 +127,17 @@ def _fitting(settings: ProjectSettings, source: Store) -> ProjectedEncoder:
             _how_to_project(source.encoder.spec),
         )
     return encoder
+
+
+def _say_precision(spec: EncoderSpec, source: Store, listener: Progress) -> None:
+    """Codes are as exact as those that they are made of: say where compressing would be more so."""
+    cosine = spec.half_cosine
+    if source.settings.precision == "bf16" and cosine is not None and cosine < LEAST_HALF_COSINE:
+        listener.say(
+            f"{source.path} is in bfloat16, in which codes of {spec.name!r} lie at a cosine of {cosine:g} to "
+            f"those in single precision, below {LEAST_HALF_COSINE:g}: better ones come of a store "
+            "compressed with --precision 32"
+        )
 
 
 def _may_be_same(base: EncoderSpec, imported: EncoderSpec) -> bool:

@@ -85,6 +85,7 @@ def test_the_projection_learns_and_the_trunk_does_not(
         told = heads["tint"](torch.from_numpy(encoder.encode(tiles))).flatten().numpy()
     assert ((told > 0) == (np.arange(48) >= 24)).mean() > 0.9
     card = (run / "model_card.md").read_text(encoding="utf-8")
+    assert "behind base (its licence: mine); the file holds those weights, too." in card
     assert "projected:nic" in card and "## What the codes vary with" in card
 
 

@@ -235,6 +235,7 @@ def write_card(
         "",
         f"- Tiles of {spec.tile_px} px at {spec.mpp} µm/px to codes of {spec.code_size} numbers.",
         f"- Licence of the weights: {spec.licence}.",
+        *([f"- {spec.provenance}; the file holds those weights, too."] if spec.projection else []),
         f"- Fingerprint: `{encoder.fingerprint}`.",
         "",
         "## Data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Unpack, cast
 
 from histonic.core.claims import sole_owner
@@ -15,6 +15,8 @@ from histonic.core.notebooks.results import Result
 from histonic.core.progress import Progress, heard
 from histonic.core.settings import resolve
 from histonic.stages.study.frame.cases import Survey
+from histonic.stages.study.frame.examined import label_findings, packed_files, unusable_files
+from histonic.stages.study.frame.files import all_files
 from histonic.stages.study.frame.plan import Outcome, Place, Recipe, entered, write_settings
 from histonic.stages.study.frame.settings import RecipeKeywords, RecipeSettings
 from histonic.stages.study.steps.step import Step
@@ -79,16 +81,24 @@ def recipe(
     chosen = find_recipe(resolved.name)
     entered(resolved, chosen.TARGETS)
     found = chosen.survey(resolved)
+    files = [*packed_files(all_files(resolved.data)), *unusable_files(found.cases)]
+    found = replace(found, findings=(*found.findings, *files))
     for line in found.lines():
         listener.say(line)
+    _require_usable(resolved, found)
+    place = Place(resolved.out.resolve())
+    steps = chosen.steps(resolved, found, place)
+    labels = label_findings(found.used("train"), steps)
+    for each in labels:
+        listener.say(each.line())
+    found = replace(found, findings=(*found.findings, *labels))
     _require_usable(resolved, found)
     result = RecipeResult(found)
     if resolved.check:
         return result
-    place = Place(require_writable_folder(resolved.out).resolve())
+    require_writable_folder(place.out)
     with sole_owner(place.out, f"Work on {resolved.name} in {place.out}."):
         chosen.write_inputs(resolved, found, place)
-        steps = chosen.steps(resolved, found, place)
         result.commands = write_settings(place, resolved, steps)
         if resolved.run:
             result.outcome = _run(chosen, resolved, found, place, steps, listener)

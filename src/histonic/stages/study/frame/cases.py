@@ -171,6 +171,11 @@ def write_cases(path: Path, cases: Sequence[Case]) -> None:
     """
     if not cases:
         raise CohortError(f"Write {path.name}.", "There is no case for it.", "Download more of the set.")
+    write_text(path, csv_text(*table_of(cases)))
+
+
+def table_of(cases: Sequence[Case]) -> tuple[list[str], list[list[str]]]:
+    """The columns of a table of cases, and a row for each."""
     columns = list(dict.fromkeys(column for case in cases for column in case.labels))
     rows = [
         [
@@ -181,4 +186,4 @@ def write_cases(path: Path, cases: Sequence[Case]) -> None:
         ]
         for case in cases
     ]
-    write_text(path, csv_text([*BEFORE, *columns, *AFTER], rows))
+    return [*BEFORE, *columns, *AFTER], rows

@@ -74,7 +74,10 @@ def by_name(
 
 
 def _doubled(what: str, first: Path, second: Path) -> Finding:
-    same = first.stat().st_size == second.stat().st_size and hash_of(first) == hash_of(second)
+    try:
+        same = first.stat().st_size == second.stat().st_size and hash_of(first) == hash_of(second)
+    except OSError:  # one is a link to nowhere
+        same = False
     line = f"doubled: {what}: {first} and {second}{', the same bytes' if same else ''}."
     if same:
         return Finding("warning", line, "The first is used.")

@@ -56,7 +56,7 @@ def survey(settings: RecipeSettings) -> Survey:
         nodes, stages = read_stages(table)
         findings += stages_that_differ(nodes, stages)
     cases = [_case(key, path, nodes) for key, path in sorted(slides.items())]
-    findings += _missing(settings, files, {case.slide_id for case in cases}, nodes)
+    findings += _missing(settings, {case.slide_id for case in cases}, nodes)
     findings += extra_files(files, list(slides.values()), (".tif", ".tiff"))
     findings += shipped_encoder_note(
         settings,
@@ -153,15 +153,8 @@ def _case(key: tuple[str, ...], path: Path, nodes: Mapping[str, str]) -> Case:
     return Case(name, path, name, labels, split, centre_of(number, path), group_source="file name")
 
 
-def _missing(
-    settings: RecipeSettings, files: Sequence[Path], there: set[str], nodes: Mapping[str, str]
-) -> list[Finding]:
+def _missing(settings: RecipeSettings, there: set[str], nodes: Mapping[str, str]) -> list[Finding]:
     found = []
-    packed = [file.name for file in files if re.fullmatch(r"patient_\d{3}\.zip", file.name, re.IGNORECASE)]
-    if packed:
-        found.append(
-            Finding("warning", f"{len(packed)} patients are still packed (.zip).", "Unpack them to use them.")
-        )
     absent = [name for name in nodes if name not in there]
     found += missing_files(absent, "slides of nodes with a class", allowed=settings.allow_missing)
     patients = {name[:11] for name in there}

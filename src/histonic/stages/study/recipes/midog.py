@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from histonic.core.errors import SettingsError, TableError
+from histonic.core.errors import SettingsError
 from histonic.core.files import replacing_folder, write_json
 from histonic.core.progress import Progress
 from histonic.core.units import LARGEST_ENLARGEMENT
 from histonic.data.tilesets.plan import TileSetSettings
 from histonic.metrics.challenges.points import MIDOG_RADIUS_UM, Hits, f1_score, match_points, pooled
 from histonic.stages.compress.settings import MOST_STRIDE
+from histonic.stages.study.frame.boxes import IMAGE, KINDS, Database, is_outside, odd_boxes, read_database
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named
 from histonic.stages.study.frame.detections import (
     detector_scores,
@@ -39,7 +38,6 @@ from histonic.stages.study.steps.step import Step
 TITLE = "MIDOG: mitotic figures"
 LICENCE = "by edition: 2021 is non-commercial, ++ is CC0"
 TARGETS = ("mitosis",)
-IMAGE = r"(\d{3})\.tiff?"
 EDITIONS = {
     "MIDOG.json": ("2021", "CC BY-NC-ND (non-commercial), as its JSON says"),
     "MIDOG2022_training.json": ("2022", "not stated in the JSON"),
@@ -48,8 +46,6 @@ EDITIONS = {
 JSON = r"(MIDOG|MIDOG2022_training|MIDOG\+\+)\.json"
 SPLITS = r"datasets_xvalidation\.csv"
 BOX_PX = 50
-KINDS = {1: "mitotic_figure", 2: "hard_negative"}
-"""By number of the category."""
 SCANNERS_2021 = ((1, 50, "Hamamatsu XR"), (51, 100, "Hamamatsu S360"), (101, 150, "Aperio CS2"))
 UNLABELLED_2021 = range(151, 201)
 FIRST_UNLABELLED_2022 = 355
@@ -71,22 +67,6 @@ STEP_UM = 6.375
 """From tile to tile, 48 of 128 px: no figure is farther than 4.51 µm (half the diagonal of a step) from the
 middle of one, and 7.5 µm is a hit."""
 FloatArray = npt.NDArray[np.float64]
-Boxes = dict[int, list[tuple[int, float, float]]]
-
-
-@dataclass(frozen=True)
-class Database:
-    """What a JSON says.
-
-    Attributes:
-        files: Name by number of the image.
-        tumours: Of each image, where it is told.
-        boxes: Category and centre of each box in pixels, by image.
-    """
-
-    files: dict[int, str]
-    tumours: dict[int, str]
-    boxes: Boxes
 
 
 def survey(settings: RecipeSettings) -> Survey:
@@ -132,6 +112,7 @@ def survey(settings: RecipeSettings) -> Survey:
     if empty:
         what = f"no annotation at all: {named(empty)}."
         findings.append(Finding("note", what, "They count as images without a mitotic figure."))
+    findings += odd_boxes(base) + _odd_detections(settings, cases, base)
     unknown = [case.slide_id for case in cases if case.split == "train" and not case.site]
     if unknown:
         what = f"neither scanner nor tumour is known of {named(unknown)}."
@@ -170,41 +151,28 @@ def _too_few(settings: RecipeSettings, found: Survey) -> list[Finding]:
     return []
 
 
-def read_database(path: Path) -> Database:
-    """Read the JSON; boxes are corners x1, y1, x2, y2, not COCO's width and height.
+def _odd_detections(settings: RecipeSettings, cases: Sequence[Case], base: Database) -> list[Finding]:
+    """What is wrong with --detections, said before candidates are cut and encoded.
 
     Raises:
-        TableError: A key is absent, a category unknown, or a box is no pair of corners.
+        TableError: A row is no pair of numbers.
     """
-    asked = f"Read {path}."
+    if settings.detections is None:
+        return []
     try:
-        held: Any = json.loads(path.read_text(encoding="utf-8"))
-        listed = [
-            (int(each["id"]), str(each["file_name"]), str(each.get("tumor_type", "")))
-            for each in held["images"]
-        ]
-        given = [
-            (int(each["image_id"]), int(each["category_id"]), [float(v) for v in each["bbox"]])
-            for each in held["annotations"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        found = f"{type(error).__name__}: {error}"
-        todo = "Wanted are images (id, file_name) and annotations (image_id, category_id, bbox)."
-        raise TableError(asked, f"It is not MIDOG's: {found}.", todo) from error
-    boxes: Boxes = {number: [] for number, _, _ in listed}
-    for place, (image, kind, box) in enumerate(given):
-        # Said so that NaN, which is neither more nor less than anything, is none either.
-        is_box = len(box) == 4 and all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
-        if image not in boxes or kind not in KINDS or not is_box:
-            raise TableError(
-                asked,
-                f"Annotation {place + 1}: image {image}, category {kind}, box {box}.",
-                "Boxes are [x1, y1, x2, y2], categories 1 (mitotic figure) and 2 (hard negative).",
-            )
-        boxes[image].append((kind, (box[0] + box[2]) / 2, (box[1] + box[3]) / 2))
-    return Database(
-        {number: name for number, name, _ in listed}, {number: text for number, _, text in listed}, boxes
-    )
+        folder, _ = _require_detections(settings, cases)
+    except SettingsError as error:
+        return [Finding("error", f"--detections {settings.detections}: {error.found}", error.todo)]
+    outside = [
+        f"{case.slide_id}.csv ({x:g}, {y:g})"
+        for case in cases
+        for x, y in read_detections(folder / f"{case.slide_id}.csv")
+        if is_outside(base, int(case.slide_id), x, y)
+    ]
+    if not outside:
+        return []
+    what = f"detections outside of their image: {named(outside)}."
+    return [Finding("warning", what, "Write x (column) before y (row), in pixels of the image.")]
 
 
 def read_scanners(path: Path) -> dict[int, tuple[str, str]]:
@@ -424,6 +392,18 @@ def detection_score(settings: RecipeSettings, found: Survey) -> ScoreLine:
         SettingsError: The folder has no file of the images, or the resolution is unknown.
         TableError: A row is no pair of numbers.
     """
+    cases = found.used("train")
+    folder, mpp = _require_detections(settings, cases)
+    hits = []
+    for case in cases:
+        points = np.array(read_detections(folder / f"{case.slide_id}.csv"), np.float64).reshape(-1, 2)
+        truth, _ = _centres(found, case)
+        hits.append(match_points(truth * mpp, points * mpp, MIDOG_RADIUS_UM))
+    return f1_line(f"detections, within {MIDOG_RADIUS_UM:g} µm", hits, settings)
+
+
+def _require_detections(settings: RecipeSettings, cases: Sequence[Case]) -> tuple[Path, float]:
+    """The folder of detections of labelled images, and the microns per pixel."""
     folder = settings.detections
     if folder is None or settings.mpp is None:
         raise SettingsError(
@@ -431,14 +411,8 @@ def detection_score(settings: RecipeSettings, found: Survey) -> ScoreLine:
             "The microns per pixel are not known, in which the radius is said.",
             "Give --mpp (about 0.23 to 0.25, by scanner).",
         )
-    cases = found.used("train")
-    if not any((folder / f"{case.slide_id}.csv").is_file() for case in cases):
+    if not any((folder / f"{case.slide_id}.csv").is_file() for case in cases if case.split == "train"):
         raise SettingsError(
             f"Score the detections in {folder}.", "It has no 001.csv and so on.", "Write x,y for each image."
         )
-    hits = []
-    for case in cases:
-        points = np.array(read_detections(folder / f"{case.slide_id}.csv"), np.float64).reshape(-1, 2)
-        truth, _ = _centres(found, case)
-        hits.append(match_points(truth * settings.mpp, points * settings.mpp, MIDOG_RADIUS_UM))
-    return f1_line(f"detections, within {MIDOG_RADIUS_UM:g} µm", hits, settings)
+    return folder, settings.mpp

@@ -121,3 +121,12 @@ def test_patients_without_slides_or_follow_up_are_named(bare: Bare) -> None:
     assert "missing: slides of patients of the table: TCGA-2Z-A999" in words(
         surveyed("tcga-survival", folder)
     )
+
+
+@pytest.mark.parametrize("word", ["Deceased", "1"])
+def test_an_unknown_word_for_the_dead_does_not_leave_them_out(word: str, bare: Bare) -> None:
+    folder = bare("tcga-survival")
+    path = folder / "clinical.tsv"
+    path.write_text(path.read_text().replace("Dead", word))
+    with pytest.raises(TableError, match=f"Row 4, column 'vital_status' is '{word}'"):
+        surveyed("tcga-survival", folder)

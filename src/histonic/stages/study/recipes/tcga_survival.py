@@ -196,10 +196,16 @@ def _of_gdc(table: TextTable, of: Mapping[str, str], later: Mapping[str, float])
     for row, cells in table.frame.iterrows():
         patient = str(cells[of["case"]]).strip().upper()
         death, last = (_number(table, row, of[key], str(cells[of[key]])) for key in ("death", "last"))
-        rows.setdefault(patient, []).append((_value(str(cells[of["status"]])).lower(), death, last))
+        status = _value(str(cells[of["status"]])).lower()
+        if status not in ("", "dead", "alive"):
+            # Left out as not reported, one of the two would be missing from the cohort.
+            what = f"Row {row}, column {of['status']!r} is {cells[of['status']]!r}."
+            todo = "GDC writes Alive, Dead, Unknown and Not Reported: restore the table."
+            raise TableError(f"Read the follow-up of {table.path}.", what, todo)
+        rows.setdefault(patient, []).append((status, death, last))
     found = {}
     for patient, each in rows.items():
-        statuses = {status for status, _, _ in each if status in ("dead", "alive")}
+        statuses = {status for status, _, _ in each if status}
         deaths = [death for _, death, _ in each if death is not None]
         lasts = [last for _, _, last in each if last is not None]
         if patient in later:

@@ -55,3 +55,29 @@ def test_missing_and_moved_photographs(bare: Bare) -> None:
     assert "class by table and by folder differ: b003" in words(surveyed("bach", folder))
     (folder / HOME / "Normal" / "b003.tif").unlink()
     assert "missing: photographs: b003." in words(surveyed("bach", folder))
+
+
+def test_a_table_of_patients_with_other_names_is_refused(bare: Bare, tmp_path: Path) -> None:
+    """As many patients as photographs, and none of them known: no line said so."""
+    folder = bare("bach")
+    patients = tmp_path / "patients.csv"
+    patients.write_text("image,patient_id\n" + "".join(f"photo{k},{k}\n" for k in range(16)))
+    found = surveyed("bach", folder, table=patients)
+    assert "names no photograph here: photo0, photo1" in found.errors[0].what
+    assert "16 photographs have no patient" in words(found)
+    patients.write_text("image,patient_id\nn001.tif,7\nphoto1,8\n")
+    known = surveyed("bach", folder, table=patients)
+    assert not known.errors and "warning  the table of patients names no photograph here: photo1." in words(
+        known
+    )
+
+
+def test_test_photographs_twice_or_in_other_folders_are_told(bare: Bare) -> None:
+    folder = bare("bach")
+    tested = folder / "ICIAR2018_BACH_Challenge_TestDataset"
+    (tested / "Photos" / "more").mkdir()
+    (tested / "Photos" / "more" / "test0.tif").write_bytes((tested / "Photos" / "test0.tif").read_bytes())
+    assert "doubled: test photograph: " in surveyed("bach", folder).errors[0].what
+    (tested / "Photos" / "more" / "test0.tif").unlink()
+    tested.rename(folder / "Test")
+    assert "extra, not used: test0.tif, test1.tif." in words(surveyed("bach", folder))

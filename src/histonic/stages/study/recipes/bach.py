@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from histonic.core.errors import TableError
@@ -11,7 +11,14 @@ from histonic.core.files import csv_text, write_text
 from histonic.core.progress import Progress
 from histonic.data.tables.values import is_missing
 from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named, no_groups
-from histonic.stages.study.frame.files import all_files, by_name, headless_rows, table_with, the_file
+from histonic.stages.study.frame.files import (
+    all_files,
+    by_name,
+    extra_files,
+    headless_rows,
+    table_with,
+    the_file,
+)
 from histonic.stages.study.frame.plan import Outcome, Place, slide_steps, write_tables
 from histonic.stages.study.frame.results import keep_scores, predictions_of_test, require_all, run_scores
 from histonic.stages.study.frame.settings import RecipeSettings
@@ -53,6 +60,8 @@ def survey(settings: RecipeSettings) -> Survey:
     findings += missing_files(
         [name for name in labels if name not in paths], "photographs", allowed=settings.allow_missing
     )
+    findings += _tested_twice(tested)
+    findings += extra_files(files, [*photos.values(), *tested, *_whole_slides(files)], (".tif", ".tiff"))
     extra = [name for name in paths if labels and name not in labels]
     if extra:
         findings.append(Finding("error", f"photographs without a class: {named(extra)}."))
@@ -77,12 +86,18 @@ def survey(settings: RecipeSettings) -> Survey:
     cases += [
         Case(file.stem, file, "", {"class": "", "patient": ""}, "test-unlabelled", mpp=MPP) for file in tested
     ]
+    strange = sorted(set(patients) - set(paths) - {file.stem.lower() for file in tested})
+    if strange:
+        what = f"the table of patients names no photograph here: {named(strange)}."
+        todo = "It names them as the files are called, n001.tif or n001: correct the table."
+        is_none = not set(patients) & set(paths)
+        findings.append(Finding("error" if is_none else "warning", what, todo))
     if not patients:
         findings.append(
             no_groups("the table of patients lies on the challenge's page, not in its archive (--table)")
         )
-    elif len(patients) < len(paths):
-        what = f"{len(paths) - len(patients)} photographs have no patient in the table;"
+    elif without := len(set(paths) - set(patients)):
+        what = f"{without} photographs have no patient in the table;"
         findings.append(Finding("note", what, "by its page they are of other patients than the others."))
     for name in CLASSES:
         here = sum(case.labels["class"] == name for case in cases)
@@ -97,6 +112,18 @@ def survey(settings: RecipeSettings) -> Survey:
         f"{len(set(patients.values()))} patients known",
     )
     return Survey(recognised, tuple(cases), tuple(findings))
+
+
+def _tested_twice(tested: Sequence[Path]) -> list[Finding]:
+    names: dict[str, list[str]] = {}
+    for file in tested:
+        names.setdefault(file.stem.lower(), []).append(str(file))
+    twice = [" and ".join(each) for each in names.values() if len(each) > 1]
+    return [Finding("error", f"doubled: test photograph: {each}.", "Keep one of them.") for each in twice]
+
+
+def _whole_slides(files: Sequence[Path]) -> list[Path]:
+    return [file for file in files if "WSI" in file.parts]
 
 
 def _folder_class(path: Path) -> str:

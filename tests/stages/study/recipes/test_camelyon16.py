@@ -9,6 +9,7 @@ import pytest
 
 from fixtures.challenges import Bare, planned, refusal, surveyed, words
 from histonic.core.errors import TableError
+from histonic.simulate.challenges.whole_slides import drawn_box
 from histonic.stages.study.recipes.camelyon16 import PART_DRAWN, read_reference
 
 
@@ -100,3 +101,37 @@ def test_a_doubled_slide_is_named(bare: Bare) -> None:
 
 def test_twenty_slides_are_drawn_in_part() -> None:
     assert len(PART_DRAWN) == len(set(PART_DRAWN)) == 20 and "tumor_010" in PART_DRAWN
+
+
+def test_annotations_that_cannot_be_scored_are_told_before(bare: Bare) -> None:
+    folder = bare("camelyon16")
+    assert "annotation" not in "".join(each.what for each in surveyed("camelyon16", folder).findings)
+    path = next(folder.rglob("test_002.xml"))
+    sound = path.read_text()
+    for text, found in (
+        ("", "is empty"),
+        (
+            sound.replace('PartOfGroup="_0"', 'PartOfGroup="lesion"'),
+            "no tumour is drawn; its groups are lesion.",
+        ),
+        (drawn_box(100, 5000, 300, 5200, "_0"), "x 100 to 300, y 5000 to 5200 of 1024 x 1024 px."),
+    ):
+        path.write_text(text)
+        (error,) = surveyed("camelyon16", folder).errors
+        assert str(path) in error.what and found in error.what
+    path.unlink()
+    told = words(surveyed("camelyon16", folder))
+    assert "missing: annotations of test slides with a tumour: test_002." in told
+
+
+def test_rows_of_detections_and_of_the_reference_are_looked_at_before(bare: Bare, tmp_path: Path) -> None:
+    folder = bare("camelyon16")
+    (tmp_path / "found").mkdir()
+    given = tmp_path / "found" / "test_001.csv"
+    given.write_text("confidence,x,y\n0.5,1,2\n")
+    assert not surveyed("camelyon16", folder, detections=given.parent).errors
+    given.write_text("p,x,y\n0.5,1,2\n0.5,1\n")
+    assert "Row 3 is '0.5,1'" in refusal("camelyon16", folder, detections=given.parent)
+    reference = next(folder.rglob("reference.csv"))
+    reference.write_text("\n".join(reference.read_text().splitlines()[:-1]) + "\n")
+    assert "no row of the reference: test_004." in words(surveyed("camelyon16", folder))

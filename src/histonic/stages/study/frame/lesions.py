@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from histonic.core.compressed import CellMap
-from histonic.core.errors import SettingsError, TableError
+from histonic.core.errors import HistonicError, SettingsError, TableError
 from histonic.core.files import csv_text, replacing_folder, write_text
 from histonic.core.grid import TileGrid
 from histonic.data.annotations.asap import CAMELYON
@@ -23,12 +24,17 @@ from histonic.data.maps.facts import read_map_facts
 from histonic.data.maps.peaks import pick_points
 from histonic.data.maps.store import map_folder
 from histonic.metrics.challenges.froc import EVALUATION_MPP, TARGETS, froc, hits_of_slide, lesions_of_mask
+from histonic.slides.base import open_slide
+from histonic.stages.study.frame.cases import Finding, named
 from histonic.stages.study.frame.plan import Place
 from histonic.stages.study.frame.results import ScoreLine
 
 METHOD = "hires-cam"
 MOST_PEAKS = 200
 """Of a slide, the highest; more are no help for a reader, nor for the score."""
+MOST_BEYOND = 0.01
+"""Share of an annotation that may lie beyond the border of its slide, as a hand that draws slips."""
+HEADS = (["p", "x", "y"], ["confidence", "x", "y"])
 Detections = list[tuple[float, float, float]]
 """Confidence, x and y in level-0 pixels."""
 
@@ -102,7 +108,7 @@ def detection_files(folder: Path, slides: Collection[str]) -> dict[str, Path]:
 
 
 def read_lesions(path: Path | None) -> Detections:
-    """Detections of a slide, with or without the header p,x,y; empty if there is no file.
+    """Detections of a slide, with or without the header p,x,y (confidence,x,y); empty if there is no file.
 
     Raises:
         TableError: A row is no three numbers.
@@ -113,7 +119,8 @@ def read_lesions(path: Path | None) -> Detections:
     with path.open(encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.reader(file), start=1):
             cells = [cell.strip() for cell in row]
-            if not any(cells) or (number == 1 and [cell.lower() for cell in cells] == ["p", "x", "y"]):
+            is_head = number == 1 and [cell.lower() for cell in cells] in HEADS
+            if not any(cells) or is_head:
                 continue
             try:
                 p, x, y = (float(cell) for cell in cells)
@@ -127,6 +134,53 @@ def read_lesions(path: Path | None) -> Detections:
                 ) from error
             found.append((p, x, y))
     return found
+
+
+def annotation_findings(slides: Mapping[str, Path], drawn: Mapping[str, Path]) -> list[Finding]:
+    """What of the annotations of test slides with a tumour cannot be scored; hours later it would be found.
+
+    Args:
+        slides: File of each of these slides.
+        drawn: Annotation of each slide that has one.
+    """
+    found = []
+    absent = [name for name in slides if name not in drawn]
+    if absent:
+        what = f"missing: annotations of test slides with a tumour: {named(absent)}."
+        found.append(Finding("warning", what, "Without them lesions are written, and cannot be scored."))
+    for name, path in slides.items():
+        if name not in drawn:
+            continue
+        try:
+            read = read_annotations(drawn[name])
+        except HistonicError as error:
+            found.append(Finding("error", f"annotation {drawn[name]}: {error.found}", error.todo))
+            continue
+        area = area_of(apply_rule(read, CAMELYON).regions, "tumour")
+        if area.is_empty:
+            groups = named(sorted({str(region.label) for region in read.regions})) or "none"
+            what = f"annotation {drawn[name]}: no tumour is drawn; its groups are {groups}."
+            found.append(Finding("error", what, "Tumour is in the groups _0, _1 or Tumor."))
+            continue
+        outside = _outside(path, area)
+        if outside:
+            what = f"annotation {drawn[name]} reaches beyond its slide: {outside}."
+            found.append(Finding("error", what, "It is of another slide, or x and y are exchanged."))
+    return found
+
+
+def _outside(slide: Path, area: shapely.Geometry) -> str:
+    """How far an area reaches beyond a slide; empty if it does not, or the slide cannot be opened."""
+    try:
+        with open_slide(slide) as opened:
+            width, height = opened.size_wh
+    except HistonicError:
+        return ""  # the compression names it
+    beyond = area.area - area.intersection(shapely.box(0, 0, width, height)).area
+    if beyond <= MOST_BEYOND * area.area:
+        return ""
+    left, top, right, bottom = area.bounds
+    return f"x {left:g} to {right:g}, y {top:g} to {bottom:g} of {width} x {height} px"
 
 
 def froc_scores(

@@ -22,7 +22,14 @@ from histonic.stages.study.frame.cases import (
 )
 from histonic.stages.study.frame.files import all_files, by_name, extra_files, gaps, headless_rows, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
-from histonic.stages.study.frame.lesions import METHOD, detection_files, froc_scores, write_lesions
+from histonic.stages.study.frame.lesions import (
+    METHOD,
+    annotation_findings,
+    detection_files,
+    froc_scores,
+    read_lesions,
+    write_lesions,
+)
 from histonic.stages.study.frame.plan import Outcome, Place, slide_steps, write_tables
 from histonic.stages.study.frame.results import (
     beside_truth,
@@ -72,9 +79,18 @@ def survey(settings: RecipeSettings) -> Survey:
     paths = {f"{kind}_{number}": path for (kind, number), path in slides.items()}
     cases = [_case(settings, name, path, truth) for name, path in sorted(paths.items())]
     findings += _missing(settings, paths, truth, reference)
+    shown = {name: path for (name,), path in drawn.items()}
+    tumours = {
+        case.slide_id: case.path
+        for case in cases
+        if case.split == "test" and case.labels["tumour"] == "tumor" and not case.left_out
+    }
+    tumours.pop(NOT_SCORED_FOR_LESIONS, None)
+    findings += annotation_findings(tumours, shown)
     if settings.detections is not None:
         try:
-            detection_files(settings.detections, [case.slide_id for case in cases])
+            for path in detection_files(settings.detections, [case.slide_id for case in cases]).values():
+                read_lesions(path)
         except SettingsError as error:
             findings.append(
                 Finding("error", f"--detections {settings.detections}: {error.found}", error.todo)
@@ -103,8 +119,7 @@ def survey(settings: RecipeSettings) -> Survey:
         f"slides: {counts}; {len(drawn)} annotations, {len(masks)} masks, "
         f"{len(truth)} references of test slides",
     )
-    facts = {"drawn": {name: path for (name,), path in drawn.items()}}
-    return Survey(recognised, tuple(cases), tuple(findings), facts)
+    return Survey(recognised, tuple(cases), tuple(findings), {"drawn": shown})
 
 
 def read_reference(path: Path) -> dict[str, str]:
@@ -151,6 +166,10 @@ def _missing(
             found.append(Finding("warning", what))
     absent = [name for name in truth if name not in paths and name not in REMOVED]
     found += missing_files(absent, "test slides of the reference", allowed=settings.allow_missing)
+    tested = [name for name in paths if name.startswith("test") and name not in (truth.keys() | REMOVED)]
+    if reference is not None and tested:
+        what = f"no row of the reference: {named(tested)}."
+        found.append(Finding("warning", what, "They are predicted, and cannot be scored."))
     if reference is None and any(name.startswith("test") for name in paths):
         found.append(
             Finding("warning", "missing: reference.csv.", "Test slides are predicted, and cannot be scored.")

@@ -51,3 +51,12 @@ def test_trials_share_out_patients_of_both_classes() -> None:
         assert sum(bad[names.index(name)] for name in tested) == 4 and len(tested) == 6
     assert len({frozenset(each) for each in trials}) > 1
     assert trial_patients(names[::-1], bad[::-1], 0, 1) == trials[0]
+
+
+def test_a_class_of_one_patient_cannot_be_learned_and_tested(bare: Bare) -> None:
+    folder = bare("breakhis")
+    for path in list(folder.rglob("SOB_M_*-40-*.png")):
+        if "SOB_M_DC-14-16198-" not in path.name:
+            path.unlink()
+    (error,) = surveyed("breakhis", folder).errors
+    assert error.what.startswith("1 malignant patient(s) at 40X")

@@ -32,3 +32,15 @@ def test_what_is_wrong_is_named(bare: Bare) -> None:
     assert "missing: classes LYM of CRC-VAL-HE-7K" in shown
     shutil.rmtree(folder / "CRC-VAL-HE-7K")
     assert "missing: CRC-VAL-HE-7K" in words(surveyed("nct-crc", folder))
+
+
+def test_tiles_of_both_sets_and_in_folders_of_other_classes_are_named(bare: Bare) -> None:
+    folder = bare("nct-crc")
+    tile = min((folder / "NCT-CRC-HE-100K" / "ADI").iterdir())
+    copy = folder / "CRC-VAL-HE-7K" / "ADI" / tile.name
+    copy.write_bytes(tile.read_bytes())
+    assert f"in the set that is learned: {tile.stem}." in surveyed("nct-crc", folder).errors[0].what
+    copy.unlink()
+    tile.rename(tile.parent.parent / "TUM" / tile.name)
+    (error,) = surveyed("nct-crc", folder).errors
+    assert error.what == f"tiles in the folder of another class: NCT-CRC-HE-100K/TUM/{tile.name}."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import h5py
+
 from fixtures.challenges import Bare, planned, refusal, surveyed, words
 
 STEM = "camelyonpatch_level_2_split"
@@ -44,3 +46,19 @@ def test_the_shipped_encoder_has_seen_its_labels(bare: Bare) -> None:
     folder = bare("patchcamelyon")
     assert "histonic-mtl" not in words(surveyed("patchcamelyon", folder))
     assert "and their labels" in words(surveyed("patchcamelyon", folder, encoder="histonic-mtl"))
+
+
+def test_other_labels_than_tiles_are_refused_without_the_table_too(bare: Bare) -> None:
+    folder = bare("patchcamelyon")
+    (folder / "camelyonpatch_level_2_split_test_meta.csv").unlink()
+    path = folder / "camelyonpatch_level_2_split_test_y.h5"
+    with h5py.File(path) as file:
+        labels = file["y"][:]
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file["y"] = labels[:-1]
+    assert "has 15 labels for 16 tiles" in surveyed("patchcamelyon", folder).errors[0].what
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file["y"] = labels + 1
+    assert "Label 2 is 2." in refusal("patchcamelyon", folder)

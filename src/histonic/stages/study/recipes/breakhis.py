@@ -28,6 +28,8 @@ COUNTS = {"40": 1_995, "100": 2_081, "200": 2_013, "400": 1_820}
 CLASSES = ("benign", "malignant")
 TRIALS = 5
 TEST_SHARE = 0.3
+FEWEST_PATIENTS = 2
+"""Of a class: one to learn from, one to test."""
 
 
 def survey(settings: RecipeSettings) -> Survey:
@@ -46,7 +48,7 @@ def survey(settings: RecipeSettings) -> Survey:
     if both:
         what = f"patients both benign and malignant: {named(both)}."
         findings.append(Finding("error", what, "A patient has one class: look at the folders."))
-    findings += _types(cases)
+    findings += _types(cases) + _too_few(cases)
     for magnification, wanted in COUNTS.items():
         here = sum(case.labels["magnification"] == magnification for case in cases)
         if here != wanted:
@@ -73,6 +75,25 @@ def _types(cases: Sequence[Case]) -> list[Finding]:
     ]
     what = f"patients of two types: {named(several)}."
     return [Finding("warning", what, "Their images are kept together.")] if several else []
+
+
+def _too_few(cases: Sequence[Case]) -> list[Finding]:
+    """Magnifications of which no trial can both learn and test a class."""
+    found = []
+    for magnification in sorted({case.labels["magnification"] for case in cases}, key=int):
+        for label in CLASSES:
+            count = len(
+                {
+                    case.patient
+                    for case in cases
+                    if case.labels["magnification"] == magnification and case.labels["label"] == label
+                }
+            )
+            if count < FEWEST_PATIENTS:
+                what = f"{count} {label} patient(s) at {magnification}X."
+                todo = "A trial learns from some and tests others: unpack the whole archive."
+                found.append(Finding("error", what, todo))
+    return found
 
 
 def set_name(magnification: str) -> str:

@@ -59,6 +59,7 @@ def survey(settings: RecipeSettings) -> Survey:
         findings.append(Finding("error", f"missing: {TRAINED[0]} (or {TRAINED[1]})."))
     if not found[TESTED]:
         findings.append(Finding("error", f"missing: {TESTED}.", "A part of the 100K set is no test."))
+    findings += _in_both(found[sets[0]] if sets else [], found[TESTED]) + _odd_names(found)
     cases: list[Case] = []
     for split, name in (("train", sets[0] if sets else ""), ("test", TESTED)):
         tiles = found.get(name, [])
@@ -86,8 +87,29 @@ def survey(settings: RecipeSettings) -> Survey:
 
 def _doubled(name: str, files: list[Path]) -> list[Finding]:
     twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
-    what = f"doubled: tiles of {name}: {named(twice)}."
-    return [Finding("error", what, "A tile of two classes has none: unpack it again.")] if twice else []
+    if not twice:
+        return []
+    one, other, *_ = (file for file in files if file.stem == min(twice))
+    what = f"doubled: tiles of {name}: {named(twice)}, such as {one} and {other}."
+    return [Finding("error", what, "Keep one of them: a tile of two classes has none.")]
+
+
+def _in_both(trained: list[Path], tested: list[Path]) -> list[Finding]:
+    both = {file.stem for file in trained} & {file.stem for file in tested}
+    what = f"tiles in {TESTED} and in the set that is learned: {named(sorted(both))}."
+    return [Finding("error", what, "What was learned is no test: unpack both again.")] if both else []
+
+
+def _odd_names(found: dict[str, list[Path]]) -> list[Finding]:
+    """Tiles in the folder of another class than their name says."""
+    odd = [
+        f"{file.parent.parent.name}/{file.parent.name}/{file.name}"
+        for files in found.values()
+        for file in files
+        if (said := file.name.partition("-")[0].upper()) in CLASSES and said != file.parent.name
+    ]
+    what = f"tiles in the folder of another class: {named(odd)}."
+    return [Finding("error", what, "Folder and name say the class: unpack the set again.")] if odd else []
 
 
 def _counted(name: str, files: list[Path], wanted: int) -> list[Finding]:

@@ -57,8 +57,11 @@ def survey(settings: RecipeSettings) -> Survey:
         for part, count in COUNTS.items():
             here = _count(data[part, "x"])
             told.append(f"{here:,} of {count:,} {part}")
+            labels = _labels(data[part, "y"])
+            if len(labels) != here:
+                what = f"{data[part, 'y']} has {len(labels):,} labels for {here:,} tiles."
+                findings.append(Finding("error", what, "Download both files again."))
             if (part,) in meta:
-                labels = _labels(data[part, "y"])
                 slides[part] = _require_same_labels(meta[(part,)], labels)
             cases.append(
                 Case(
@@ -103,9 +106,14 @@ def _count(path: Path) -> int:
 def _labels(path: Path) -> list[bool]:
     try:
         with h5py.File(path) as file:
-            return [bool(value) for value in np.asarray(file["y"]).reshape(-1)]
+            values = np.asarray(file["y"]).reshape(-1)
     except (OSError, KeyError, ValueError) as error:
         raise _damaged(path, error) from error
+    odd = np.flatnonzero((values != 0) & (values != 1))
+    if len(odd):
+        found = f"Label {odd[0] + 1} is {values[odd[0]]}."
+        raise TableError(f"Read {path}.", found, "Labels are 0 and 1: download it again.")
+    return [bool(value) for value in values]
 
 
 def _damaged(path: Path, error: Exception) -> TableError:

@@ -98,3 +98,24 @@ def test_the_submission(tmp_path: Path) -> None:
     assert "refuse fewer than 100" in outcome.lines[0]
     with pytest.raises(RunError, match="4 of 5 nodes"):
         _submit(place, names[:4], outcome)
+
+
+def test_patients_without_all_nodes_are_left_out_where_that_is_allowed(tmp_path: Path) -> None:
+    place, outcome = Place(tmp_path), Outcome()
+    names = [f"patient_{patient}_node_{k}" for patient in (100, 101) for k in range(5)][:-1]
+    rows = [f"{name},macro" for name in names]
+    place.predictions.write_text("\n".join(["slide_id,node.predicted", *rows]) + "\n")
+    _submit(place, names, outcome, allow_missing=True)
+    assert (tmp_path / "submission.csv").read_text().count("patient_101") == 0
+    assert outcome.lines[0] == "Not in the submission, for want of nodes: patient_101."
+    assert "(1 patients" in outcome.lines[1]
+
+
+def test_a_slide_in_the_folder_of_another_centre_is_told(bare: Bare) -> None:
+    folder = bare("camelyon17")
+    slide = next(folder.rglob("patient_000_node_0.tif"))
+    other = folder / "training" / "center_3" / slide.name
+    other.parent.mkdir(exist_ok=True)
+    slide.rename(other)
+    told = words(surveyed("camelyon17", folder))
+    assert "another centre than by their number: patient_000_node_0 (centre_3)." in told

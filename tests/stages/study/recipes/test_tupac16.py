@@ -134,3 +134,15 @@ def test_a_test_slide_without_prediction_is_refused(
     with pytest.raises(RunError, match=r"TUPAC-TE-002 \(no mpp\)"):
         tupac16.finish(settings, tupac16.survey(settings), place, Silent())
     assert not (place.out / "submission.csv").exists()
+
+
+def test_a_test_slide_that_may_be_missing_leaves_no_submission_and_no_error(
+    bare: Bare, tmp_path: Path, scored: None
+) -> None:
+    folder, place = bare("tupac16"), Place(tmp_path / "out")
+    next(folder.rglob("TUPAC-TE-002.svs")).unlink()
+    predictions(place, 1, 3)
+    settings = RecipeSettings(name="tupac16", data=folder, out=place.out, allow_missing=True)
+    outcome = tupac16.finish(settings, tupac16.survey(settings), place, Silent())
+    assert "No submission: row n is of TUPAC-TE-n, and 1 rows are lacking" in outcome.lines[-1]
+    assert not (place.out / "submission.csv").exists()

@@ -14,7 +14,7 @@ from histonic.core.progress import Progress
 from histonic.metrics.challenges.nodes import NODE_CLASSES, PN_STAGES, pn_stage
 from histonic.runs.predictions import read_predictions
 from histonic.runs.run import read_facts
-from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files
+from histonic.stages.study.frame.cases import Case, Finding, Survey, missing_files, named
 from histonic.stages.study.frame.files import all_files, by_name, extra_files, table_with, the_file
 from histonic.stages.study.frame.leaks import shipped_encoder_note
 from histonic.stages.study.frame.plan import Outcome, Place, slide_steps, write_tables
@@ -56,6 +56,7 @@ def survey(settings: RecipeSettings) -> Survey:
         nodes, stages = read_stages(table)
         findings += stages_that_differ(nodes, stages)
     cases = [_case(key, path, nodes) for key, path in sorted(slides.items())]
+    findings += _other_centres(cases)
     findings += _missing(settings, {case.slide_id for case in cases}, nodes)
     findings += extra_files(files, list(slides.values()), (".tif", ".tiff"))
     findings += shipped_encoder_note(
@@ -153,6 +154,18 @@ def _case(key: tuple[str, ...], path: Path, nodes: Mapping[str, str]) -> Case:
     return Case(name, path, name, labels, split, centre_of(number, path), group_source="file name")
 
 
+def _other_centres(cases: Sequence[Case]) -> list[Finding]:
+    """Training slides in the folder of another centre than their patient's number says."""
+    odd = [
+        f"{case.slide_id} (centre_{case.site})"
+        for case in cases
+        if (number := int(case.labels["patient"][-3:])) in TRAINED and case.site != str(number // PER_CENTRE)
+    ]
+    what = f"in the folder of another centre than by their number: {named(odd)}."
+    todo = "The folder is used, and centres are kept apart by it: move them if it is wrong."
+    return [Finding("warning", what, todo)] if odd else []
+
+
 def _missing(settings: RecipeSettings, there: set[str], nodes: Mapping[str, str]) -> list[Finding]:
     found = []
     absent = [name for name in nodes if name not in there]
@@ -216,7 +229,8 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
         "made-up patient as those that they called."
     ]
     if tested:
-        calls = _submit(place, [case.slide_id for case in tested], outcome)
+        names = [case.slide_id for case in tested]
+        calls = _submit(place, names, outcome, allow_missing=settings.allow_missing)
         known = {
             patient: stage for patient, stage in found.facts["stages"].items() if int(patient[-3:]) in TESTED
         }
@@ -243,8 +257,16 @@ def stage_scores(
     return [kappa_score(of, truth, called, len(PN_STAGES), settings)]
 
 
-def _submit(place: Place, names: Sequence[str], outcome: Outcome) -> dict[str, str]:
+def _submit(
+    place: Place, names: Sequence[str], outcome: Outcome, *, allow_missing: bool = False
+) -> dict[str, str]:
     """Write the submission; the called class by node.
+
+    Args:
+        place: Of the study.
+        names: Of the test slides.
+        outcome: The file is added.
+        allow_missing: Patients who have not all nodes are left out.
 
     Raises:
         RunError: A patient has not all nodes.
@@ -253,8 +275,12 @@ def _submit(place: Place, names: Sequence[str], outcome: Outcome) -> dict[str, s
     predictions = predictions_of_test(place)
     require_all(place, predictions, names, str(path))
     calls = {name: str(predictions.loc[name]["node.predicted"]) for name in names}
-    rows = []
+    rows: list[list[str]] = []
+    without: list[str] = []
     for patient, classes in _by_patient(calls).items():
+        if len(classes) != NODES and allow_missing:
+            without.append(patient)
+            continue
         if len(classes) != NODES:
             raise RunError(
                 f"Write {path}.",
@@ -265,7 +291,9 @@ def _submit(place: Place, names: Sequence[str], outcome: Outcome) -> dict[str, s
         rows += [[f"{node}.tif", name] for node, name in classes.items()]
     write_text(path, csv_text(["patient", "stage"], rows))
     outcome.files.append(path)
-    count = len(_by_patient(calls))
+    count = len(_by_patient(calls)) - len(without)
+    if without:
+        outcome.lines.append(f"Not in the submission, for want of nodes: {named(without)}.")
     short = "" if count == len(TESTED) else f"; the organisers refuse fewer than {len(TESTED)}"
     outcome.lines.append(f"Submission: {path} ({count} patients{short})")
     return calls

@@ -188,6 +188,12 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
     path = place.out / "submission.csv"
     predictions = predictions_of_test(place)
     holes = gaps([int(name[-3:]) for name in tested])
+    if holes and settings.allow_missing:
+        outcome.lines.append(
+            f"No submission: row n is of TUPAC-TE-n, and {len(holes)} rows are lacking, the first of "
+            f"TUPAC-TE-{holes[0]:03d}. Predictions of the others: {place.predictions}"
+        )
+        return outcome
     if holes:
         raise RunError(
             f"Write {path}.",

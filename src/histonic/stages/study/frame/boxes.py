@@ -95,7 +95,7 @@ def _require_organisers_numbers(
     asked: str, images: Sequence[tuple[int, str]], kinds: Mapping[int, str]
 ) -> None:
     """Refuse a JSON that was written anew with other numbers: its boxes would be laid into other images."""
-    numbers = set()
+    numbers: set[int] = set()
     for number, name in images:
         own = re.fullmatch(IMAGE, Path(name).name, re.IGNORECASE)
         if own is None or int(own.group(1)) != number or number in numbers:

@@ -18,7 +18,8 @@ PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".gz", ".7z", ".rar")
 
 def unusable_files(cases: Sequence[Case]) -> list[Finding]:
     """Errors for files of cases in use that are links to nowhere, or empty as a broken download is."""
-    absent, empty = [], []
+    absent: list[str] = []
+    empty: list[str] = []
     for path in sorted({case.path for case in cases if not case.left_out}):
         try:
             size = path.stat().st_size

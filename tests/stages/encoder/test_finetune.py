@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from histonic import compress, load_encoder
+from histonic import compress, import_encoder, load_encoder
+from histonic.core.compressed import ProjectionDescription
 from histonic.core.errors import EncoderError, SettingsError
 from histonic.core.task import Task
 from histonic.data.maps.store import Store
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.networks.nic import NicEncoder, NicNetwork
+from histonic.encoders.networks.projected import ProjectedEncoder, Projection, projected_tensors
 from histonic.slides.formats.pyramid import write_pyramid
 from histonic.stages.encoder.finetune import finetune_encoder
 
@@ -39,8 +47,37 @@ def test_loss_falls_and_the_result_is_an_encoder(store, tmp_path) -> None:
     tiles = np.random.default_rng(1).integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
     change = np.abs(after.encode(tiles) - before.encode(tiles))
     assert 0 < change.max() < 10
+    # Measured anew, so that it may be computed in bf16 as the encoder it came from.
+    assert after.spec.half_cosine is not None and after.spec.half_cosine > 0.98
     again = finetune_encoder("histonic-mtl", store, TARGETS, TASK, path, epochs=4, learning_rate=1e-4)
     assert again.losses == found.losses and load_encoder(path).fingerprint == after.fingerprint
+
+
+def test_a_projection_and_what_it_stands_on_are_trained_together(store, tmp_path) -> None:
+    path, out = tmp_path / "short.safetensors", tmp_path / "tuned.safetensors"
+    torch.manual_seed(0)
+    base = NicEncoder(EncoderSpec("base", "nic", 128, 0.5, 40), NicNetwork(40))
+    spec = replace(
+        base.spec, name="short", architecture="projected:nic", code_size=6,
+        projection=ProjectionDescription(40),
+    )  # fmt: skip
+    own = {name: value.numpy() for name, value in Projection(40, 6).state_dict().items()}
+    ProjectedEncoder.from_tensors(spec, projected_tensors(base.tensors, own), "cpu", "32").save(path)
+    compress(slides=[store.parent], encoder=str(path), out=tmp_path / "store", precision="32", engine="eager")
+    finetune_encoder(path, tmp_path / "store", TARGETS, TASK, out, epochs=2, learning_rate=1e-3)
+    before, after = load_encoder(path), load_encoder(out)
+    assert after.tensors.keys() == before.tensors.keys() and after.spec.code_size == 6
+    changed = {name for name, each in before.tensors.items() if not np.array_equal(each, after.tensors[name])}
+    assert {name.partition(".")[0] for name in changed} == {name.partition(".")[0] for name in after.tensors}
+
+
+def test_a_script_is_refused_before_it_is_trained(store, tmp_path) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 6, 16, 16), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    torch.jit.trace(model, torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "m.pt"))
+    path = tmp_path / "e.safetensors"
+    import_encoder(tmp_path / "m.pt", path, colours=((0.5,) * 3, (0.2,) * 3), mpp=0.5, tile_px=32)
+    with pytest.raises(EncoderError, match="TorchScript"):
+        finetune_encoder(path, store, TARGETS, TASK, tmp_path / "tuned.safetensors")
 
 
 def test_what_cannot_be_trained_is_refused(store, tmp_path) -> None:

@@ -21,6 +21,8 @@ from histonic.core.task import Task
 from histonic.data.maps.memory import memory_for_maps
 from histonic.data.maps.store import Store
 from histonic.encoders.base import load_encoder
+from histonic.encoders.engines.halves import with_half_cosine
+from histonic.encoders.foreign.torchscript import ScriptEncoder
 from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.nn.losses import joint_loss
 from histonic.nn.streaming.tiles import stream_tiles
@@ -31,6 +33,8 @@ from histonic.training.devices import deterministic, pick_device
 from histonic.training.seeds import seeded, torch_seed
 
 TILES_AT_ONCE = 256
+COMPARED = 256
+"""Tiles on which precisions are compared."""
 ASKED = "Fine-tune an encoder through the loss of slides."
 
 
@@ -95,7 +99,7 @@ def finetune_encoder(
         progress: Listener to the progress.
 
     Raises:
-        EncoderError: The encoder has no network that can be trained, or is not that of the store.
+        EncoderError: The encoder has no network that can be trained and saved, or is not that of the store.
         SettingsError: There are too few slides, or the tiles do not fit into the memory.
         SlideError: A slide is not where it lay, or cannot be read.
         StoreError: The store has no map of a slide.
@@ -107,6 +111,12 @@ def finetune_encoder(
     loaded = load_encoder(encoder, device=place, precision=opened.settings.precision)
     if not isinstance(loaded, NetworkEncoder):
         raise EncoderError(ASKED, f"{loaded.spec.name!r} has no network of its own.", "Use histonic-mtl.")
+    if isinstance(loaded, ScriptEncoder):
+        raise EncoderError(
+            ASKED,
+            f"{loaded.spec.name!r} is a TorchScript, whose weights cannot be saved anew.",
+            "Import the model from its weights.",
+        )
     if opened.encoder.fingerprint != loaded.fingerprint:
         raise EncoderError(
             ASKED,
@@ -160,8 +170,17 @@ def finetune_encoder(
         half_cosine=None,
         provenance=f"{loaded.spec.name}, fine-tuned through the target {task.name!r} of {len(names)} slides",
     )
-    type(loaded)(spec, network.requires_grad_(False)).save(out)
+    network.requires_grad_(False)
+    # The network learned in its place. Unmeasured, no compression would compute it in bf16.
+    loaded.spec = with_half_cosine(spec, loaded.tensors, _compared(list(slides.values())))
+    loaded.save(out)
     return FineTuned(Path(out), tuple(losses))
+
+
+def _compared(slides: Sequence[SlideTiles]) -> npt.NDArray[np.uint8]:
+    """Tiles from all over the slides, on which codes in bfloat16 are compared with those in float32."""
+    few = [each.tiles[:: max(1, math.ceil(len(each.tiles) * len(slides) / COMPARED))] for each in slides]
+    return np.ascontiguousarray(torch.cat(few).numpy()[:COMPARED])
 
 
 def _read_slides(store: Store, targets: Mapping[str, float], progress: Progress) -> dict[str, SlideTiles]:

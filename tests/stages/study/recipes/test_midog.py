@@ -177,7 +177,10 @@ def test_too_few_domains_are_said_before_anything_is_encoded(bare: Bare) -> None
     assert [each.what.partition(" are")[0] for each in found.errors] == [
         "fewer than two images with a mitotic figure"
     ]
-    found = surveyed("midog", folder, detections=folder)
+    points = folder.parent / "detections"
+    points.mkdir()
+    (points / "001.csv").write_text("x,y\n1,1\n")
+    found = surveyed("midog", folder, detections=points, mpp=0.25)
     assert not found.errors and "candidates are not scored" in words(found)
 
 

@@ -67,6 +67,22 @@ def test_a_group_that_alone_has_a_class_is_for_training() -> None:
         drawn(["train"] * 148, group[:148], labels[:148])
 
 
+def test_no_class_is_lost_for_training() -> None:
+    """Also where a class has two groups, which could go to val and test."""
+    group = ["g0"] * 22 + ["g1"] * 13 + ["g2"] * 19 + ["g3"] * 27
+    shown = [(0, 2)] * 22 + [(0, 1)] * 13 + [(0, 2)] * 19 + [(0, 0)] * 27
+    labels = [float(each[row % 2]) for row, each in enumerate(shown)]
+    for seed in range(8):
+        found, _ = drawn([""] * len(group), group, labels, seed=seed)
+        assert set(np.array(labels)[found == "train"]) == {0.0, 1.0, 2.0}
+
+
+def test_where_each_group_alone_has_a_class_it_is_said() -> None:
+    group = [f"g{row // 5}" for row in range(30)]
+    with pytest.raises(TileSetError, match=r"6 group\(s\) .*, 6 of them the only one of a class"):
+        drawn([""] * 30, group, [float(row // 5) for row in range(30)])
+
+
 def test_the_seed_decides() -> None:
     one, again, other = (drawn([""] * 60, [""] * 60, [0.0, 1.0] * 30, seed=seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(one, again) and not np.array_equal(one, other)

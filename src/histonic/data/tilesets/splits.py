@@ -62,8 +62,9 @@ def share_out(
         raise TileSetError(
             f"Split the tile set {name!r}.",
             f"No group can be spared for validation: the {len(keys)} training tiles are of "
-            f"{len(set(keys))} group(s) (a tile of unknown group counts as one).",
-            "Give more groups, or mark some as val; 'group: \"\"' splits tile by tile, which flatters.",
+            f"{len(set(keys))} group(s) (a tile of unknown group counts as one), {_only(keys, labels[open_to])} "
+            "of them the only one of a class.",
+            "Give more groups of each class, or mark some as val; 'group: \"\"' splits tile by tile, which flatters.",
         )
     if len(shares) == 2:
         return found, [_val_note(found, group)]
@@ -71,6 +72,12 @@ def share_out(
     if not (found == "test").any():
         notes.append("no tile is in the test split: there are too few groups")
     return found, notes
+
+
+def _only(keys: Texts, labels: FloatArray) -> int:
+    """How many groups alone have a class."""
+    carriers = [set(keys[labels == each]) for each in np.unique(labels[labels >= 0])]
+    return len(set().union(*(each for each in carriers if len(each) == 1)))
 
 
 def _require_train(name: str, split: Texts) -> None:
@@ -122,22 +129,25 @@ def _labels(tasks: Sequence[Task], targets: Mapping[str, FloatArray], count: int
 def _drawn(keys: Texts, labels: FloatArray, shares: Mapping[str, float], seed: int) -> Texts:
     """Deal out whole groups, largest first, each to the part that is shortest of its classes.
 
-    A group that alone has a class is for training: elsewhere that class could not be learned.
+    The last group of a class of which none is for training yet is for it: else it could not be learned.
     """
     rng = np.random.default_rng([seed, 29])
     names, number = np.unique(keys.astype(str), return_inverse=True)
     classes, label = np.unique(labels, return_inverse=True)
     counts = np.zeros((len(names), len(classes)))
     np.add.at(counts, (number, label), 1)
-    alone = ((counts > 0).sum(axis=0) == 1) & (classes >= 0)
+    left = (counts > 0).sum(axis=0)
     parts = list(shares)
+    train = parts.index("train")
     wanted = np.array([shares[part] for part in parts])[:, None] * counts.sum(axis=0)
     have = np.zeros_like(wanted)
     chosen = np.zeros(len(names), dtype=np.int64)
     order = rng.permutation(len(names))
     for index in order[np.argsort(-counts[order].sum(axis=1), kind="stable")]:
         own = counts[index] > 0
+        last = own & (left == 1) & (have[train] == 0) & (classes >= 0)
         short = ((wanted - have)[:, own] / np.maximum(wanted[:, own], 1e-9)).mean(axis=1)
-        chosen[index] = parts.index("train") if (own & alone).any() else int(np.argmax(short))
+        chosen[index] = train if last.any() else int(np.argmax(short))
         have[chosen[index]] += counts[index]
+        left = left - own
     return np.array([parts[each] for each in chosen[number]], dtype=object)

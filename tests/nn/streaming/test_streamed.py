@@ -289,6 +289,12 @@ def test_an_image_of_bytes_in_mixed_precision():
     assert streamed.dtype == torch.bfloat16 and (streamed - whole).abs().max() <= 0.02 * whole.abs().max()
 
 
+def test_an_image_of_bytes_through_layers_without_weights():
+    image = torch.randint(256, (1, 3, 41, 30), dtype=torch.uint8)
+    layers = nn.Sequential(nn.ReLU(), nn.AvgPool2d(2))
+    assert torch.equal(stream(layers, image, tile_px=16), layers(image.float()))
+
+
 def test_a_map_of_halves_has_a_gradient():
     torch.manual_seed(0)
     network = nn.Conv2d(1, 2, 3)

@@ -24,6 +24,17 @@ TASK = Task("dark", "binary", ("dark",), ("no", "yes"))
 TARGETS = {f"s{number}": float(number % 2) for number in range(4)}
 
 
+def projected(base) -> ProjectedEncoder:
+    """A projection of random weights to six numbers."""
+    size = base.spec.code_size
+    spec = replace(
+        base.spec, name="short", architecture=f"projected:{base.spec.architecture}", code_size=6,
+        projection=ProjectionDescription(size),
+    )  # fmt: skip
+    own = {name: value.numpy() for name, value in Projection(size, 6).state_dict().items()}
+    return ProjectedEncoder.from_tensors(spec, projected_tensors(base.tensors, own), "cpu", "32")
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slides")
@@ -57,12 +68,7 @@ def test_a_projection_and_what_it_stands_on_are_trained_together(store, tmp_path
     path, out = tmp_path / "short.safetensors", tmp_path / "tuned.safetensors"
     torch.manual_seed(0)
     base = NicEncoder(EncoderSpec("base", "nic", 128, 0.5, 40), NicNetwork(40))
-    spec = replace(
-        base.spec, name="short", architecture="projected:nic", code_size=6,
-        projection=ProjectionDescription(40),
-    )  # fmt: skip
-    own = {name: value.numpy() for name, value in Projection(40, 6).state_dict().items()}
-    ProjectedEncoder.from_tensors(spec, projected_tensors(base.tensors, own), "cpu", "32").save(path)
+    projected(base).save(path)
     compress(slides=[store.parent], encoder=str(path), out=tmp_path / "store", precision="32", engine="eager")
     finetune_encoder(path, tmp_path / "store", TARGETS, TASK, out, epochs=2, learning_rate=1e-3)
     before, after = load_encoder(path), load_encoder(out)
@@ -78,6 +84,10 @@ def test_a_script_is_refused_before_it_is_trained(store, tmp_path) -> None:
     import_encoder(tmp_path / "m.pt", path, colours=((0.5,) * 3, (0.2,) * 3), mpp=0.5, tile_px=32)
     with pytest.raises(EncoderError, match="TorchScript"):
         finetune_encoder(path, store, TARGETS, TASK, tmp_path / "tuned.safetensors")
+    short = tmp_path / "short.safetensors"
+    projected(load_encoder(path)).save(short)
+    with pytest.raises(EncoderError, match="TorchScript"):
+        finetune_encoder(short, store, TARGETS, TASK, tmp_path / "tuned.safetensors")
 
 
 def test_what_cannot_be_trained_is_refused(store, tmp_path) -> None:

@@ -62,9 +62,10 @@ def share_out(
         raise TileSetError(
             f"Split the tile set {name!r}.",
             f"No group can be spared for validation: the {len(keys)} training tiles are of "
-            f"{len(set(keys))} group(s) (a tile of unknown group counts as one), {_only(keys, labels[open_to])} "
-            "of them the only one of a class.",
-            "Give more groups of each class, or mark some as val; 'group: \"\"' splits tile by tile, which flatters.",
+            f"{len(set(keys))} group(s) (a tile of unknown group counts as one), "
+            f"{_only(keys, labels[open_to])} of them the only one of a class.",
+            "Give more groups of each class, or mark some as val; 'group: \"\"' splits tile by tile, which "
+            "flatters.",
         )
     if len(shares) == 2:
         return found, [_val_note(found, group)]

@@ -75,7 +75,8 @@ def stream(
         tile = tile_of_px(tile_px, sizes[0], sizes[-1])
     else:
         channels = [int(each.shape[1]) for each in maps]
-        width = max(each.element_size() for each in (*maps, *module.parameters()))
+        kind = _place_of(module, maps)[1] or torch.get_default_dtype()
+        width = max(kind.itemsize, *(each.element_size() for each in (*maps, *module.parameters())))
         most = band_bytes() if memory_bytes is None else memory_bytes
         tile = choose_tile(graph, sizes, channels, int(maps[0].shape[0]) * width, most)
     plan = cut(graph, sizes, tile)
@@ -164,7 +165,7 @@ class _Job:
         """A band of a map where it is computed, in the precision of the weights if its own is lower."""
         kind = piece.dtype
         if not piece.is_floating_point():
-            kind = self.kind or kind
+            kind = self.kind or torch.get_default_dtype()
         # Mixed precision casts what is not whole numbers itself.
         elif self.kind and kind.itemsize < self.kind.itemsize and not self._autocast[0]:
             kind = self.kind

@@ -24,6 +24,7 @@ from histonic.encoders.base import load_encoder
 from histonic.encoders.engines.halves import with_half_cosine
 from histonic.encoders.foreign.torchscript import ScriptEncoder
 from histonic.encoders.networks.convolutional import NetworkEncoder
+from histonic.encoders.networks.projected import ProjectedEncoder
 from histonic.nn.losses import joint_loss
 from histonic.nn.streaming.tiles import stream_tiles
 from histonic.slides.base import open_slide
@@ -33,8 +34,8 @@ from histonic.training.devices import deterministic, pick_device
 from histonic.training.seeds import seeded, torch_seed
 
 TILES_AT_ONCE = 256
-COMPARED = 256
-"""Tiles on which precisions are compared."""
+COMPARED = 24
+"""Tiles on which precisions are compared: a large network may take seconds a tile."""
 ASKED = "Fine-tune an encoder through the loss of slides."
 
 
@@ -111,7 +112,10 @@ def finetune_encoder(
     loaded = load_encoder(encoder, device=place, precision=opened.settings.precision)
     if not isinstance(loaded, NetworkEncoder):
         raise EncoderError(ASKED, f"{loaded.spec.name!r} has no network of its own.", "Use histonic-mtl.")
-    if isinstance(loaded, ScriptEncoder):
+    within: NetworkEncoder = loaded
+    while isinstance(within, ProjectedEncoder):
+        within = within.base
+    if isinstance(within, ScriptEncoder):
         raise EncoderError(
             ASKED,
             f"{loaded.spec.name!r} is a TorchScript, whose weights cannot be saved anew.",
@@ -171,8 +175,10 @@ def finetune_encoder(
         provenance=f"{loaded.spec.name}, fine-tuned through the target {task.name!r} of {len(names)} slides",
     )
     network.requires_grad_(False)
+    listener.stage("compare precisions", 1)
     # The network learned in its place. Unmeasured, no compression would compute it in bf16.
     loaded.spec = with_half_cosine(spec, loaded.tensors, _compared(list(slides.values())))
+    listener.advance(1, "")
     loaded.save(out)
     return FineTuned(Path(out), tuple(losses))
 

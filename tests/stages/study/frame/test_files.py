@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from histonic.core.errors import SettingsError, TableError
+from histonic.stages.study.frame import files as frame_files
 from histonic.stages.study.frame.files import (
     all_files,
     by_name,
@@ -42,6 +43,40 @@ def test_names_are_told_apart_without_their_case(tmp_path: Path) -> None:
     assert the_file(files, r"none\.csv") == (None, [])
     assert "u_001.tif" in extra_files(files, list(found.values()), (".tif",))[0].what
     assert gaps([]) == []
+
+
+def test_a_slide_and_a_link_to_it_are_told_without_reading_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: Path) -> str:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr(frame_files, "hash_of", read)
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "t_001.tif").write_bytes(b"1")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "t_001.tif").symlink_to("../training/t_001.tif")
+    _, (finding,) = by_name(all_files(tmp_path), r"t_(\d{3})\.tif", "slide")
+    assert finding.severity == "warning" and finding.what.endswith("t_001.tif, the same file.")
+
+
+@pytest.mark.parametrize("place", ["nowhere", "start", "middle", "end"])
+def test_large_files_are_compared_by_samples(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_files, "SAMPLE", 16)
+    monkeypatch.setattr(frame_files, "READ_WHOLE", 1000)
+    size = 1001
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "t_001.tif").open("wb") as file:
+            file.truncate(size)
+            if name == "b" and place != "nowhere":
+                file.seek({"start": 15, "middle": size // 2, "end": size - 1}[place])
+                file.write(b"1")
+    _, (finding,) = by_name(all_files(tmp_path), r"t_(\d{3})\.tif", "slide")
+    assert finding.severity == ("warning" if place == "nowhere" else "error")
+    assert ("the same size and samples" in finding.what) == (place == "nowhere")
 
 
 def test_rows_without_header(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def recipe(
     chosen = find_recipe(resolved.name)
     entered(resolved, chosen.TARGETS)
     found = chosen.survey(resolved)
-    files = [*packed_files(all_files(resolved.data)), *unusable_files(found.cases)]
+    files = [*packed_files(resolved.data, all_files(resolved.data)), *unusable_files(found.cases)]
     found = replace(found, findings=(*found.findings, *files))
     for line in found.lines():
         listener.say(line)

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from histonic.core.places.frames import NAME, FrameTable
+from histonic.data.names import SLIDE_EXTENSIONS
 from histonic.data.targets.checks import examine_labels
 from histonic.stages.study.frame.cases import Case, Finding, named, table_of
 from histonic.stages.study.steps.step import Step
 
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".gz", ".7z", ".rar")
+CHECKSUMS = (".md5", ".sha256")
+UNTOLD = re.compile(
+    r"lesion_annotations|gdc_download_.*|clinical\.cart\..*|mitoses_image_data_part_\d+"
+    r"|prostate-cancer-grade-assessment"
+)
+"""Archives, without their endings, whose names are not those of the files and folders in them."""
+UNUSED = re.compile(r"camelyonpatch_level_2_split_(?:train|valid|test)_mask\.h5\.gz")
+"""What no recipe reads, unpacked or not."""
 
 
 def unusable_files(cases: Sequence[Case]) -> list[Finding]:
@@ -38,26 +48,46 @@ def unusable_files(cases: Sequence[Case]) -> list[Finding]:
     return found
 
 
-def packed_files(files: Sequence[Path]) -> list[Finding]:
-    """A warning on archives of which nothing seems to be unpacked.
+def packed_files(folder: Path, files: Sequence[Path]) -> list[Finding]:
+    """A warning on archives of which nothing seems to be unpacked, and a note on those that cannot be told.
 
     Args:
-        files: All of the folder.
+        folder: Of the data.
+        files: All of it.
     """
-    names = {part.lower() for file in files for part in (file.parent.name, file.name)}
-    packed = []
-    for file in files:
-        ending = next((each for each in PACKED if file.name.lower().endswith(each)), None)
-        if ending is None:
+    inside = {file.relative_to(folder).as_posix(): file for file in files}
+    folders = {part.lower() for path in inside for part in path.split("/")[:-1]}
+    # An archive beside another of a longer name, or beside its own checksum, was not unpacked by that.
+    names = sorted(name for file in files if not (name := file.name.lower()).endswith((*PACKED, *CHECKSUMS)))
+    packed: list[str] = []
+    untold: list[str] = []
+    single: list[str] = []
+    for path, file in sorted(inside.items()):
+        name = file.name.lower()
+        ending = next((each for each in PACKED if name.endswith(each)), None)
+        if ending is None or UNUSED.fullmatch(name):
             continue
-        stem = file.name.lower().removesuffix(ending)
-        if not any(name.startswith(stem) and name != file.name.lower() for name in names):
-            packed.append(file.name)
-    if not packed:
-        return []
-    return [
-        Finding("warning", f"still packed: {named(packed)}.", "Nothing in them is looked at: unpack them.")
-    ]
+        stem = name.removesuffix(ending)
+        at = bisect_left(names, stem)
+        if stem in folders or (at < len(names) and names[at].startswith(stem)):
+            continue
+        if UNTOLD.fullmatch(stem):
+            untold.append(path)
+        elif ending == ".gz" and not stem.endswith((".h5", *SLIDE_EXTENSIONS)):
+            single.append(path)  # molecular data of TCGA, thousands of files
+        else:
+            packed.append(path)
+    found = []
+    if packed:
+        todo = "Nothing in them is looked at: unpack them."
+        found.append(Finding("warning", f"still packed: {named(packed)}.", todo))
+    told = [named(untold)] if untold else []
+    if single:
+        told.append(f"{len(single)} .gz of other kinds, such as {single[0]}")
+    if told:
+        what = f"archives: {'; '.join(told)}; what is not unpacked of them is not looked at."
+        found.append(Finding("note", what))
+    return found
 
 
 def label_findings(cases: Sequence[Case], steps: Sequence[Step]) -> list[Finding]:

@@ -81,14 +81,15 @@ def recipe(
     chosen = find_recipe(resolved.name)
     entered(resolved, chosen.TARGETS)
     found = chosen.survey(resolved)
-    files = [*packed_files(resolved.data, all_files(resolved.data)), *unusable_files(found.cases)]
-    found = replace(found, findings=(*found.findings, *files))
+    cases, unusable = unusable_files(found.cases, allowed=resolved.allow_missing)
+    packed = packed_files(resolved.data, all_files(resolved.data))
+    found = replace(found, cases=tuple(cases), findings=(*found.findings, *packed, *unusable))
     for line in found.lines():
         listener.say(line)
     _require_usable(resolved, found)
     place = Place(resolved.out.resolve())
     steps = chosen.steps(resolved, found, place)
-    labels = label_findings(found.used("train"), steps)
+    labels = label_findings(resolved.name, found.used("train"), steps)
     for each in labels:
         listener.say(each.line())
     found = replace(found, findings=(*found.findings, *labels))

@@ -10,8 +10,13 @@ import pytest
 from fixtures.challenges import Bare
 from fixtures.command_line import typed
 from histonic.core.errors import CohortError
-from histonic.stages.study.frame.examined import packed_files
+from histonic.data.tables.issues import Issue
+from histonic.data.targets.checks import LabelCheck
+from histonic.stages.study.frame import examined
+from histonic.stages.study.frame.cases import Case
+from histonic.stages.study.frame.examined import label_findings, packed_files, unusable_files
 from histonic.stages.study.recipe import recipe
+from histonic.stages.study.steps.step import Step
 
 
 def refused(name: str, data: Path) -> CohortError:
@@ -34,6 +39,29 @@ def test_a_link_to_nowhere_and_an_empty_file_are_errors(bare: Bare, tmp_path: Pa
     (tmp_path / "data" / "more").mkdir()
     (tmp_path / "data" / "more" / "TUPAC-TR-002.SVS").symlink_to("nowhere.svs")
     assert "doubled: slide" in refused("tupac16", tmp_path / "data").found
+
+
+def test_without_missing_files_those_of_links_to_nowhere_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").symlink_to("nowhere.tif")
+    (tmp_path / "b.tif").write_bytes(b"1")
+    cases = [Case(name, tmp_path / f"{name}.tif") for name in "ab"]
+    same, (error,) = unusable_files(cases, allowed=False)
+    assert same == cases and error.severity == "error" and "--allow-missing" in error.todo
+    (a, b), (warning,) = unusable_files(cases, allowed=True)
+    assert warning.severity == "warning" and "a.tif" in warning.what
+    assert a.left_out == "a link to a file that is not there" and b == cases[1]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_file_that_cannot_be_read_is_no_link_to_nowhere(allowed: bool, tmp_path: Path) -> None:
+    loop = tmp_path / "a.tif"
+    loop.symlink_to("a.tif")
+    gone = tmp_path / "b.tif"
+    cases = [Case("a", loop), Case("b", gone)]
+    same, (error,) = unusable_files(cases, allowed=allowed)
+    assert same == cases and error.severity == "error"
+    assert f"{loop} cannot be read: Too many levels" in error.what
+    assert f"{gone} cannot be read: No such file" in error.what
 
 
 def test_a_link_to_a_file_is_a_file(bare: Bare, tmp_path: Path) -> None:
@@ -155,3 +183,38 @@ def test_sound_labels_are_not_talked_about(bare: Bare, tmp_path: Path) -> None:
     bare("camelyon17")
     found = recipe(name="camelyon17", data=tmp_path / "data", check=True).found
     assert not [each for each in found.findings if each.what.startswith("labels")]
+
+
+def told(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, what: str = "Doubt", todo: str = ""
+) -> list[str]:
+    """The advice of a recipe where the check of the labels finds one thing."""
+    issue = Issue("warning", what, "table", "Something.", todo)
+    monkeypatch.setattr(examined, "examine_labels", lambda *_, **__: LabelCheck([issue], {}))
+    step = Step("", "train", {"target": ["grade"], "folds": 4})
+    cases = [Case("a", tmp_path / "a.tif", labels={"grade": "1"})]
+    return [each.todo for each in label_findings(name, cases, [step])]
+
+
+@pytest.mark.parametrize("what", ["Classes that may be one", "Events that look censored"])
+def test_doubts_in_labels_are_for_who_wrote_them(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told("liver", monkeypatch, tmp_path, what=what) == [""]
+    assert told("tcga-survival", monkeypatch, tmp_path, what=what) == []
+
+
+@pytest.mark.parametrize(
+    ("todo", "foreign"),
+    [
+        ("Train with --folds 3, or ignore the column: --columns fold=none.", False),
+        ("If it is the other way round: --target a:binary. Nothing, if this is right.", False),
+        ("If so, say --event-coding 1/2.", True),
+        ("Use --folds 3 (in 'train' also --split random).", True),
+    ],
+)
+def test_options_of_other_commands_are_told(
+    todo: str, foreign: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    after = " That is an option of 'histonic train'; here correct the cells if they are wrong."
+    assert told("liver", monkeypatch, tmp_path, todo=todo) == [f"{todo}{after if foreign else ''}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from histonic.core.places.frames import NAME, FrameTable
 from histonic.data.names import SLIDE_EXTENSIONS
 from histonic.data.targets.checks import examine_labels
 from histonic.stages.study.frame.cases import Case, Finding, named, table_of
+from histonic.stages.study.frame.settings import RecipeSettings
 from histonic.stages.study.steps.step import Step
 
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".gz", ".7z", ".rar")
@@ -25,27 +27,57 @@ UNTOLD = re.compile(
 UNUSED = re.compile(r"camelyonpatch_level_2_split_(?:train|valid|test)_mask\.h5\.gz")
 """What no recipe reads, unpacked or not."""
 
+OWN_LABELS = ("liver",)
+"""Recipes whose labels are the user's own, as they were written."""
+KNOWN_BY_RECIPES = ("Classes that may be one", "Events that look censored")
+"""Doubts in labels that other recipes make: they know micro from macro, death from the last contact."""
+ELSEWHERE = "That is an option of 'histonic train'; here correct the cells if they are wrong."
 
-def unusable_files(cases: Sequence[Case]) -> list[Finding]:
-    """Errors for files of cases in use that are links to nowhere, or empty as a broken download is."""
-    absent: list[str] = []
+
+def unusable_files(cases: Sequence[Case], *, allowed: bool) -> tuple[list[Case], list[Finding]]:
+    """Files of cases in use that are links to nowhere, cannot be read, or are empty as a broken download is.
+
+    Args:
+        cases: All of the recipe.
+        allowed: Whether the recipe goes on without what a link to nowhere should be.
+
+    Returns:
+        The cases, those of allowed links to nowhere left out, and what was found.
+    """
+    absent: set[Path] = set()
+    unread: list[str] = []
     empty: list[str] = []
     for path in sorted({case.path for case in cases if not case.left_out}):
         try:
             size = path.stat().st_size
-        except OSError:
-            absent.append(str(path))
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and path.is_symlink():
+                absent.add(path)
+            else:
+                unread.append(f"{path} cannot be read: {error.strerror}")
             continue
         if not size:
             empty.append(str(path))
     found = []
     if absent:
-        what = f"links to files that are not there: {named(absent)}."
-        found.append(Finding("error", what, "Fetch what they point to, or take the links out of the folder."))
+        what = f"links to files that are not there: {named([str(path) for path in absent])}."
+        if allowed:
+            found.append(Finding("warning", what, "The recipe goes on without them."))
+            cases = [
+                replace(case, left_out="a link to a file that is not there")
+                if case.path in absent and not case.left_out
+                else case
+                for case in cases
+            ]
+        else:
+            todo = "Fetch what they point to, or go on without them: --allow-missing."
+            found.append(Finding("error", what, todo))
+    if unread:
+        found.append(Finding("error", f"{named(unread)}.", "Mend what the system says, or take them out."))
     if empty:
         what = f"empty files: {named(empty)}."
         found.append(Finding("error", what, "Download them again, or take them out of the folder."))
-    return found
+    return list(cases), found
 
 
 def packed_files(folder: Path, files: Sequence[Path]) -> list[Finding]:
@@ -90,10 +122,11 @@ def packed_files(folder: Path, files: Sequence[Path]) -> list[Finding]:
     return found
 
 
-def label_findings(cases: Sequence[Case], steps: Sequence[Step]) -> list[Finding]:
+def label_findings(name: str, cases: Sequence[Case], steps: Sequence[Step]) -> list[Finding]:
     """What training would refuse of the labels, or find hard; nothing for recipes that train on no slides.
 
     Args:
+        name: Of the recipe.
         cases: To train on, as they will stand in the table.
         steps: Of the recipe.
     """
@@ -109,10 +142,16 @@ def label_findings(cases: Sequence[Case], steps: Sequence[Step]) -> list[Finding
     )
     found = []
     for issue in checked.issues:
-        if issue.what == "Classes that may be one":
-            continue  # micro and macro: a recipe knows its classes
+        if issue.what in KNOWN_BY_RECIPES and name not in OWN_LABELS:
+            continue
         where = re.sub(r"\brow(s?)\b", r"slide\1", issue.where.removeprefix(f"{NAME}, "))
         what = f"labels, {where}: {issue.what}: {issue.found}"
-        elsewhere = " A recipe has no such option: change the table." if "--" in issue.todo else ""
+        elsewhere = f" {ELSEWHERE}" if _names_foreign_option(issue.todo) else ""
         found.append(Finding(issue.severity, what, f"{issue.todo}{elsewhere}"))
     return found
+
+
+def _names_foreign_option(todo: str) -> bool:
+    """Whether advice names an option that 'histonic recipe' does not have."""
+    options = {option.replace("-", "_") for option in re.findall(r"--([a-z][a-z-]*)", todo)}
+    return not options <= set(RecipeSettings.model_fields)

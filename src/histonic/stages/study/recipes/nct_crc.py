@@ -132,7 +132,8 @@ def tile_plan(place: Place) -> TileSetSettings:
 def write_inputs(settings: RecipeSettings, found: Survey, place: Place) -> None:
     """Write the tables."""
     write_tables(place, found)
-    rows = [[str(each.path.resolve()), each.labels["label"], each.split] for each in found.cases]
+    used = found.used("train", "test")
+    rows = [[str(each.path.resolve()), each.labels["label"], each.split] for each in used]
     write_text(place.table("tiles"), csv_text(["path", "label", "split"], rows))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from fixtures.challenges import Bare, planned, surveyed, words
+from histonic.stages.study.recipe import recipe
 
 
 def test_the_sets_are_the_splits(bare: Bare, tmp_path: Path) -> None:
@@ -44,3 +45,12 @@ def test_tiles_of_both_sets_and_in_folders_of_other_classes_are_named(bare: Bare
     tile.rename(tile.parent.parent / "TUM" / tile.name)
     (error,) = surveyed("nct-crc", folder).errors
     assert error.what == f"tiles in the folder of another class: NCT-CRC-HE-100K/TUM/{tile.name}."
+
+
+def test_tiles_that_are_left_out_are_not_in_the_set(bare: Bare, tmp_path: Path) -> None:
+    folder, out = bare("nct-crc"), tmp_path / "out"
+    tile = next((folder / "CRC-VAL-HE-7K").rglob("*.tif"))
+    tile.unlink()
+    tile.symlink_to("nowhere.tif")
+    recipe(name="nct-crc", data=folder, out=out, allow_missing=True)
+    assert tile.name not in (out / "tables" / "tiles.csv").read_text()

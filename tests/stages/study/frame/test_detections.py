@@ -48,6 +48,14 @@ def test_other_rows_are_refused(row: str, tmp_path: Path) -> None:
         read_detections(path)
 
 
+def test_a_table_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    """As Excel's "Unicode text" is."""
+    path = tmp_path / "001.csv"
+    path.write_text("x,y\n1,2\n", encoding="utf-16")
+    with pytest.raises(TableError, match=r"It cannot be read: [^\0]*Save it as UTF-8"):
+        read_detections(path)
+
+
 def test_the_organisers_format(tmp_path: Path) -> None:
     """Millimetres; every point, named by the threshold."""
     write_multiple_points(tmp_path / "001.json", POINTS, 0.0, 0.25)

@@ -75,26 +75,30 @@ def read_detections(path: Path) -> list[tuple[float, float]]:
     """Points of a CSV with or without the header x,y,probability (or x,y); none if there is no file.
 
     Raises:
-        TableError: A row is no two or three numbers.
+        TableError: It cannot be read, or a row is no two or three numbers.
     """
     found: list[tuple[float, float]] = []
     if not path.is_file():
         return found
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            cells: Sequence[str] = [cell.strip() for cell in row]
-            is_head = number == 1 and tuple(cell.lower() for cell in cells) in (COLUMNS, COLUMNS[:2])
-            if is_head or not any(cells):
-                continue
-            try:
-                x, y, *_ = values = [float(cell) for cell in cells]
-                if len(values) > len(COLUMNS) or not all(map(math.isfinite, values)):
-                    raise ValueError("too many, or not finite")
-            except ValueError as error:
-                what = f"Row {number} is {','.join(cells)[:60]!r}."
-                todo = "Write x,y in pixels; a probability may follow."
-                raise TableError(f"Read the detections of {path}.", what, todo) from error
-            found.append((x, y))
+    asked = f"Read the detections of {path}."
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(asked, f"It cannot be read: {error}.", "Save it as UTF-8.") from error
+    for number, row in enumerate(rows, start=1):
+        cells: Sequence[str] = [cell.strip() for cell in row]
+        is_head = number == 1 and tuple(cell.lower() for cell in cells) in (COLUMNS, COLUMNS[:2])
+        if is_head or not any(cells):
+            continue
+        try:
+            x, y, *_ = values = [float(cell) for cell in cells]
+            if len(values) > len(COLUMNS) or not all(map(math.isfinite, values)):
+                raise ValueError("too many, or not finite")
+        except ValueError as error:
+            what = f"Row {number} is {','.join(cells)[:60]!r}."
+            raise TableError(asked, what, "Write x,y in pixels; a probability may follow.") from error
+        found.append((x, y))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from histonic.core.files import csv_text, replacing_folder, write_text
 from histonic.core.grid import TileGrid
 from histonic.data.annotations.asap import CAMELYON
 from histonic.data.annotations.reading import read_annotations
-from histonic.data.annotations.shapes import Annotations, apply_rule
+from histonic.data.annotations.shapes import Annotations, LabelRule, Region, apply_rule
 from histonic.data.annotations.shares import area_of, covered_squares
 from histonic.data.maps.cell_maps import read_cell_map
 from histonic.data.maps.facts import read_map_facts
@@ -25,6 +26,7 @@ from histonic.data.maps.peaks import pick_points
 from histonic.data.maps.store import map_folder
 from histonic.metrics.challenges.froc import EVALUATION_MPP, TARGETS, froc, hits_of_slide, lesions_of_mask
 from histonic.slides.base import open_slide
+from histonic.slides.tissue.polygons import UNCLASSIFIED
 from histonic.stages.study.frame.cases import Finding, named
 from histonic.stages.study.frame.plan import Place
 from histonic.stages.study.frame.results import ScoreLine
@@ -34,6 +36,11 @@ MOST_PEAKS = 200
 """Of a slide, the highest; more are no help for a reader, nor for the score."""
 MOST_BEYOND = 0.01
 """Share of an annotation that may lie beyond the border of its slide, as a hand that draws slips."""
+GROUPS = LabelRule(
+    {**{name.lower(): label for name, label in CAMELYON.labels.items()}, "metastases": "tumour"},
+    exclude=(*(name.lower() for name in CAMELYON.exclude), "normal"),
+)
+"""What groups mean, by their names in lower case; metastases and normal are CAMELYON17's."""
 HEADS = (["p", "x", "y"], ["confidence", "x", "y"])
 Detections = list[tuple[float, float, float]]
 """Confidence, x and y in level-0 pixels."""
@@ -111,29 +118,47 @@ def read_lesions(path: Path | None) -> Detections:
     """Detections of a slide, with or without the header p,x,y (confidence,x,y); empty if there is no file.
 
     Raises:
-        TableError: A row is no three numbers.
+        TableError: It cannot be read, or a row is no three numbers.
     """
     found: Detections = []
     if path is None or not path.is_file():
         return found
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
-            cells = [cell.strip() for cell in row]
-            is_head = number == 1 and [cell.lower() for cell in cells] in HEADS
-            if not any(cells) or is_head:
-                continue
-            try:
-                p, x, y = (float(cell) for cell in cells)
-                if not all(map(math.isfinite, (p, x, y))):
-                    raise ValueError("not finite")
-            except ValueError as error:
-                raise TableError(
-                    f"Read the detections of {path}.",
-                    f"Row {number} is {','.join(cells)[:60]!r}.",
-                    "Write confidence, x, y.",
-                ) from error
-            found.append((p, x, y))
+    asked = f"Read the detections of {path}."
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(asked, f"It cannot be read: {error}.", "Save it as UTF-8.") from error
+    for number, row in enumerate(rows, start=1):
+        cells = [cell.strip() for cell in row]
+        is_head = number == 1 and [cell.lower() for cell in cells] in HEADS
+        if not any(cells) or is_head:
+            continue
+        try:
+            p, x, y = (float(cell) for cell in cells)
+            if not all(map(math.isfinite, (p, x, y))):
+                raise ValueError("not finite")
+        except ValueError as error:
+            what = f"Row {number} is {','.join(cells)[:60]!r}."
+            raise TableError(asked, what, "Write confidence, x, y.") from error
+        found.append((p, x, y))
     return found
+
+
+def read_tumour(path: Path) -> tuple[Annotations, bool]:
+    """The annotations of a slide with tumour as their label, what is cut out of it excluded.
+
+    Returns:
+        Annotations, and whether all is taken as tumour because no region has a group.
+
+    Raises:
+        MaskError: The file cannot be read.
+    """
+    read = read_annotations(path)
+    regions = tuple(Region(each.label and each.label.lower(), each.rings) for each in read.regions)
+    is_unnamed = bool(regions) and all(each.label == UNCLASSIFIED for each in regions)
+    rule = LabelRule({UNCLASSIFIED: "tumour"}) if is_unnamed else GROUPS
+    return apply_rule(replace(read, regions=regions), rule), is_unnamed
 
 
 def annotation_findings(slides: Mapping[str, Path], drawn: Mapping[str, Path]) -> list[Finding]:
@@ -152,21 +177,29 @@ def annotation_findings(slides: Mapping[str, Path], drawn: Mapping[str, Path]) -
         if name not in drawn:
             continue
         try:
-            read = read_annotations(drawn[name])
+            read, is_unnamed = read_tumour(drawn[name])
         except HistonicError as error:
             found.append(Finding("error", f"annotation {drawn[name]}: {error.found}", error.todo))
             continue
-        area = area_of(apply_rule(read, CAMELYON).regions, "tumour")
+        area = area_of(read.regions, "tumour")
         if area.is_empty:
-            groups = named(sorted({str(region.label) for region in read.regions})) or "none"
-            what = f"annotation {drawn[name]}: no tumour is drawn; its groups are {groups}."
-            found.append(Finding("error", what, "Tumour is in the groups _0, _1 or Tumor."))
+            what = f"annotation {drawn[name]}: no tumour is drawn; its groups are {_groups(drawn[name])}."
+            found.append(Finding("error", what, "Tumour is in the groups _0, _1, Tumor or metastases."))
             continue
+        if is_unnamed:
+            what = f"annotation {drawn[name]}: all groups are None: all is taken as tumour."
+            found.append(Finding("warning", what, "If some is not, give groups: _0 to tumour, _2 to holes."))
         outside = _outside(path, area)
         if outside:
             what = f"annotation {drawn[name]} reaches beyond its slide: {outside}."
             found.append(Finding("error", what, "It is of another slide, or x and y are exchanged."))
     return found
+
+
+def _groups(path: Path) -> str:
+    """The groups of the regions as the file calls them."""
+    labels = {str(region.label) for region in read_annotations(path).regions}
+    return named(["None" if label == UNCLASSIFIED else label for label in labels]) or "none"
 
 
 def _outside(slide: Path, area: shapely.Geometry) -> str:
@@ -211,7 +244,7 @@ def froc_scores(
         grid = read_map_facts(map_folder(place.test_maps, slide)).grid
         lesions = None
         if kind == "tumor":
-            annotations = apply_rule(read_annotations(drawn[slide]), CAMELYON)
+            annotations, _ = read_tumour(drawn[slide])
             lesions = lesions_of_mask(tumour_mask(annotations, grid))
         given = np.array(read_lesions(files.get(slide)), np.float64).reshape(-1, 3)
         found.append(hits_of_slide(lesions, given[:, 0], given[:, 1:], float(grid.slide_mpp), EVALUATION_MPP))

@@ -68,6 +68,22 @@ def test_other_names_of_the_same_categories_are_taken(bare: Bare) -> None:
         assert not surveyed("midog", folder).errors
 
 
+def test_what_only_warnings_need_may_be_absent(bare: Bare) -> None:
+    folder = bare("midog")
+
+    def without(held: dict[str, Any]) -> None:
+        held["images"][0]["width"] = None
+        held["images"][1]["height"] = float("nan")
+        held["images"][2]["width"] = "wide"
+        del held["categories"][0]["name"]
+        held["categories"][1]["name"] = None
+
+    changed(folder, without)
+    assert not surveyed("midog", folder).errors
+    changed(folder, lambda held: held["images"][0].update(id=float("inf")))
+    assert "It is not MIDOG's: OverflowError" in refusal("midog", folder)
+
+
 def test_a_byte_order_mark_is_passed_over(bare: Bare) -> None:
     folder = bare("midog")
     changed(folder, lambda held: None, encoding="utf-8-sig")

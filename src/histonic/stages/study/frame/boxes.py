@@ -52,17 +52,13 @@ def read_database(path: Path) -> Database:
             (int(each["id"]), str(each["file_name"]), str(each.get("tumor_type", "")))
             for each in held["images"]
         ]
-        sizes = {
-            int(each["id"]): (float(each["width"]), float(each["height"]))
-            for each in held["images"]
-            if "width" in each and "height" in each
-        }
-        kinds = {int(each["id"]): str(each["name"]) for each in held.get("categories", [])}
+        sizes = {int(each["id"]): size for each in held["images"] if (size := _size_of(each)) is not None}
+        kinds = {int(each["id"]): str(each.get("name") or "") for each in held.get("categories", [])}
         given = [
             (int(each["image_id"]), int(each["category_id"]), [float(v) for v in each["bbox"]])
             for each in held["annotations"]
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         found = f"{type(error).__name__}: {error}"
         todo = "Wanted are images (id, file_name) and annotations (image_id, category_id, bbox)."
         raise TableError(asked, f"It is not MIDOG's: {found}.", todo) from error
@@ -89,6 +85,15 @@ def read_database(path: Path) -> Database:
         sizes,
         len(given) - len(seen),
     )
+
+
+def _size_of(image: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Width and height, where both are told: they are needed for warnings alone."""
+    try:
+        width, height = float(image["width"]), float(image["height"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return (width, height) if math.isfinite(width) and math.isfinite(height) else None
 
 
 def _require_organisers_numbers(

@@ -72,6 +72,20 @@ def test_a_table_of_patients_with_other_names_is_refused(bare: Bare, tmp_path: P
     )
 
 
+def test_patients_of_photographs_that_are_missing_are_no_other_names(bare: Bare, tmp_path: Path) -> None:
+    """A part of the download, and the whole table."""
+    folder = bare("bach")
+    names = [path.stem for path in (folder / HOME).glob("*/*.tif")]
+    for path in (folder / HOME).glob("*/*001.tif"):
+        path.unlink()
+    patients = tmp_path / "patients.csv"
+    for listed in (names, ["n001", "b001"]):
+        patients.write_text("image,patient_id\n" + "".join(f"{name}.tif,p{name}\n" for name in listed))
+        found = surveyed("bach", folder, table=patients, allow_missing=True)
+        assert "missing: photographs: b001" in words(found) and not found.errors
+        assert "names no photograph" not in words(found)
+
+
 def test_test_photographs_twice_or_in_other_folders_are_told(bare: Bare) -> None:
     folder = bare("bach")
     tested = folder / "ICIAR2018_BACH_Challenge_TestDataset"

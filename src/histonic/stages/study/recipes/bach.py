@@ -86,11 +86,11 @@ def survey(settings: RecipeSettings) -> Survey:
     cases += [
         Case(file.stem, file, "", {"class": "", "patient": ""}, "test-unlabelled", mpp=MPP) for file in tested
     ]
-    strange = sorted(set(patients) - set(paths) - {file.stem.lower() for file in tested})
+    strange = sorted(set(patients) - set(paths) - set(labels) - {file.stem.lower() for file in tested})
     if strange:
         what = f"the table of patients names no photograph here: {named(strange)}."
         todo = "It names them as the files are called, n001.tif or n001: correct the table."
-        is_none = not set(patients) & set(paths)
+        is_none = not set(patients) & (set(paths) | set(labels))
         findings.append(Finding("error" if is_none else "warning", what, todo))
     if not patients:
         findings.append(

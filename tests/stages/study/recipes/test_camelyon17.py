@@ -109,6 +109,11 @@ def test_patients_without_all_nodes_are_left_out_where_that_is_allowed(tmp_path:
     assert (tmp_path / "submission.csv").read_text().count("patient_101") == 0
     assert outcome.lines[0] == "Not in the submission, for want of nodes: patient_101."
     assert "(1 patients" in outcome.lines[1]
+    (tmp_path / "submission.csv").unlink()
+    alone = Outcome()
+    assert len(_submit(place, names[5:], alone, allow_missing=True)) == 4
+    assert alone.lines == ["No submission: no test patient has all five nodes."]
+    assert not alone.files and not (tmp_path / "submission.csv").exists()
 
 
 def test_a_slide_in_the_folder_of_another_centre_is_told(bare: Bare) -> None:

@@ -289,6 +289,9 @@ def _submit(
             )
         rows.append([f"{patient}.zip", pn_stage(list(classes.values()))])
         rows += [[f"{node}.tif", name] for node, name in classes.items()]
+    if not rows:
+        outcome.lines.append("No submission: no test patient has all five nodes.")
+        return calls
     write_text(path, csv_text(["patient", "stage"], rows))
     outcome.files.append(path)
     count = len(_by_patient(calls)) - len(without)

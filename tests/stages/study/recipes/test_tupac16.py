@@ -137,12 +137,17 @@ def test_a_test_slide_without_prediction_is_refused(
 
 
 def test_a_test_slide_that_may_be_missing_leaves_no_submission_and_no_error(
-    bare: Bare, tmp_path: Path, scored: None
+    bare: Bare, tmp_path: Path, scored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, place = bare("tupac16"), Place(tmp_path / "out")
     next(folder.rglob("TUPAC-TE-002.svs")).unlink()
     predictions(place, 1, 3)
     settings = RecipeSettings(name="tupac16", data=folder, out=place.out, allow_missing=True)
     outcome = tupac16.finish(settings, tupac16.survey(settings), place, Silent())
-    assert "No submission: row n is of TUPAC-TE-n, and 1 rows are lacking" in outcome.lines[-1]
+    told = "No submission: row n is of TUPAC-TE-n, and 319 rows are lacking, the first of TUPAC-TE-002."
+    assert told in outcome.lines[-1]
     assert not (place.out / "submission.csv").exists()
+    monkeypatch.setattr(tupac16, "TESTED", 3)
+    monkeypatch.setattr(tupac16, "_notes", list)  # its intervals are of all test slides
+    outcome = tupac16.finish(settings, tupac16.survey(settings), place, Silent())
+    assert "and 1 row is lacking, the first of TUPAC-TE-002." in outcome.lines[-1]

@@ -187,11 +187,14 @@ def finish(settings: RecipeSettings, found: Survey, place: Place, progress: Prog
         return outcome
     path = place.out / "submission.csv"
     predictions = predictions_of_test(place)
-    holes = gaps([int(name[-3:]) for name in tested])
+    numbers = [int(name[-3:]) for name in tested]
+    holes = gaps(numbers)
     if holes and settings.allow_missing:
+        lacking = sorted({*range(1, TESTED + 1), *holes} - set(numbers))
+        rows = "1 row is" if len(lacking) == 1 else f"{len(lacking)} rows are"
         outcome.lines.append(
-            f"No submission: row n is of TUPAC-TE-n, and {len(holes)} rows are lacking, the first of "
-            f"TUPAC-TE-{holes[0]:03d}. Predictions of the others: {place.predictions}"
+            f"No submission: row n is of TUPAC-TE-n, and {rows} lacking, the first of "
+            f"TUPAC-TE-{lacking[0]:03d}. Predictions of the others: {place.predictions}"
         )
         return outcome
     if holes:

@@ -121,6 +121,65 @@ def test_a_model_that_needs_code_of_its_authors_is_refused(transformers: Any, tm
         import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="cls")
 
 
+def change(folder: Path, weights: dict[str, torch.Tensor], **config: Any) -> None:
+    """More weights in a folder, and more facts in its configuration."""
+    file = folder / "model.safetensors"
+    save_file({**load_file(file), **weights}, file, metadata={"format": "pt"})
+    facts = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**facts, **config}), encoding="utf-8")
+
+
+OWN_CODE = {"auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+REGISTERS = {"embeddings.register_tokens": torch.ones(1, 4, 32)}
+
+
+@pytest.mark.parametrize(
+    ("weights", "config", "found"),
+    [
+        (REGISTERS, {**OWN_CODE, "num_register_tokens": 4}, r"code of its authors \(auto_map\)"),
+        ({"own.weight": torch.ones(3)}, OWN_CODE, r"code of its authors \(auto_map\)"),
+        ({"layernorm.weight": torch.ones(31)}, OWN_CODE, r"code of its authors \(auto_map\)"),
+        ({}, {**OWN_CODE, "num_hidden_layers": 2}, r"code of its authors \(auto_map\)"),
+        (REGISTERS, {}, "1 weights .* no place in a 'dinov2' .* first 'embeddings.register_tokens'"),
+        ({"dinov2.encoder.own": torch.ones(3)}, {}, "1 weights .* first 'encoder.own'"),
+    ],
+    ids=["registers", "beside", "shapes", "lacking", "registers-no-code", "prefixed"],
+)
+def test_weights_that_the_package_would_leave_out_are_refused(
+    transformers: Any, tmp_path: Path, weights: dict[str, Any], config: dict[str, Any], found: str
+) -> None:
+    """Hibou is a DINOv2 with registers by its type, and by its own code."""
+    folder_of(transformers, tmp_path / "hub", "dinov2")
+    change(tmp_path / "hub", weights, **config)
+    with pytest.raises(EncoderError, match=found) as caught:
+        import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="mean")
+    assert "TorchScript" in str(caught.value)
+
+
+def test_heads_and_registers_that_are_not_there_change_no_codes(transformers: Any, tmp_path: Path) -> None:
+    folder_of(transformers, tmp_path / "hub", "dinov2")
+    wanted = import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="mean")
+    heads = {"classifier.weight": torch.ones(2, 64), "embeddings.mask_token": torch.ones(1, 32)}
+    change(tmp_path / "hub", heads, num_register_tokens=4)
+    made = import_encoder(tmp_path / "hub", tmp_path / "h.safetensors", mpp=0.5, pooling="mean")
+    np.testing.assert_array_equal(made.encode(tiles()), wanted.encode(tiles()))
+    folder_of(transformers, tmp_path / "own", "dinov2")
+    change(tmp_path / "own", {}, **OWN_CODE)
+    made = import_encoder(tmp_path / "own", tmp_path / "o.safetensors", mpp=0.5, pooling="mean")
+    np.testing.assert_array_equal(made.encode(tiles()), wanted.encode(tiles()))
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2", "dinov2_with_registers"])
+def test_a_classifier_saved_with_its_trunk_is_taken(transformers: Any, tmp_path: Path, kind: str) -> None:
+    config = transformers.AutoConfig.for_model(kind, **SIZES, intermediate_size=48)
+    model = transformers.AutoModelForImageClassification.from_config(config)
+    model.save_pretrained(tmp_path / "hub")
+    made = import_encoder(
+        tmp_path / "hub", tmp_path / "e.safetensors", mpp=0.5, pooling="cls", colours=COLOURS
+    )
+    assert made.spec.code_size == 32
+
+
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 STATED = {"image_mean": list(IMAGENET[0]), "image_std": list(IMAGENET[1])}
 

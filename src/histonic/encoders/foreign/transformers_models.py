@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
@@ -27,7 +27,7 @@ from histonic.encoders.foreign.stated import (
     facts_in,
     spec_of,
 )
-from histonic.encoders.foreign.timm_weights import check_finite
+from histonic.encoders.foreign.timm_weights import LEFT_OUT, check_finite
 from histonic.encoders.networks.convolutional import NetworkEncoder
 
 PREPROCESSOR = "preprocessor_config.json"
@@ -36,6 +36,8 @@ ABOUT_FILES = ("_name_or_path", "architectures", "auto_map", "dtype", "torch_dty
 
 FIRST_TOKENS = (("cls_token", "class_embedding"), ("distillation_token",))
 """Weights of tokens before those of the patches, by their names."""
+REGISTERS = "register_tokens"
+"""Weights of more such tokens; a configuration may number some that the package's model does not have."""
 
 
 class TransformersNetwork(nn.Module):
@@ -63,7 +65,8 @@ class TransformersNetwork(nn.Module):
         config = cast(Any, self.trunk).config
         weights = [name.rpartition(".")[2] for name, _ in self.trunk.named_parameters()]
         first = sum(any(name in kind for name in weights) for kind in FIRST_TOKENS)
-        self.prefix = first + int(getattr(config, "num_register_tokens", 0) or 0)
+        registers = int(getattr(config, "num_register_tokens", 0) or 0) if REGISTERS in weights else 0
+        self.prefix = first + registers
         scale, shift = scale_and_shift(described.mean, described.std)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
@@ -137,7 +140,8 @@ def read_folder(
             "Nothing says which of its tokens are the code.",
             "Say it: --pooling cls, mean or cls+mean; or --preset NAME.",
         )
-    trunk = _load(folder, model_type, asked, needs_pooler=pooling == "model")
+    own_code = "AutoModel" in (config.get("auto_map") or {})
+    trunk = _load(folder, model_type, asked, pooling == "model", own_code)
     arguments = _plain(cast(Any, trunk).config.to_dict())
     described = TrunkDescription(arguments, pooling, *colours, preset.name if preset else "")
     network = TransformersNetwork(model_type, described, trunk)
@@ -233,7 +237,7 @@ def _build(model_type: str, arguments: Mapping[str, Any]) -> nn.Module:
     return cast(nn.Module, transformers.AutoModel.from_config(config, trust_remote_code=False))
 
 
-def _load(folder: Path, model_type: str, asked: str, needs_pooler: bool) -> nn.Module:
+def _load(folder: Path, model_type: str, asked: str, needs_pooler: bool, own_code: bool) -> nn.Module:
     transformers = _import(asked)
     _known(transformers, model_type, asked)
     try:
@@ -253,6 +257,13 @@ def _load(folder: Path, model_type: str, asked: str, needs_pooler: bool) -> nn.M
         ) from error
     # Many folders lack the pooler, which is used where it was asked for only.
     missing = sorted(name for name in found["missing_keys"] if needs_pooler or "pooler" not in name)
+    dropped = _dropped(trunk, found["unexpected_keys"], heads=own_code)
+    if own_code and (missing or dropped or found["mismatched_keys"]):
+        raise EncoderError(
+            asked,
+            "It runs code of its authors (auto_map), which histonic does not.",
+            "Export it as TorchScript with its own package, and import that file.",
+        )
     if missing:
         raise EncoderError(
             asked,
@@ -265,8 +276,24 @@ def _load(folder: Path, model_type: str, asked: str, needs_pooler: bool) -> nn.M
             f"{len(other)} weights are of other shapes than config.json says, first {other[0]!r}.",
             "Download the folder again.",
         )
+    if dropped:
+        raise EncoderError(
+            asked,
+            f"{len(dropped)} weights of the folder have no place in a {model_type!r} of transformers, first "
+            f"{dropped[0]!r}; without them its codes are others.",
+            "Export it as TorchScript with its own package, and import that file.",
+        )
     check_finite(trunk.state_dict(), asked)
     return cast(nn.Module, trunk)
+
+
+def _dropped(trunk: nn.Module, unexpected: Iterable[str], heads: bool) -> list[str]:
+    """Weights of a folder that a model leaves out though they are within it; with ``heads`` those beside it."""
+    start = f"{cast(Any, trunk).base_model_prefix}."
+    modules = {name for name, _ in trunk.named_children()}
+    names = (name.removeprefix(start) for name in unexpected)
+    inside = (name for name in names if heads or name.partition(".")[0] in modules)
+    return sorted(name for name in inside if not any(word in name for word in LEFT_OUT))
 
 
 @contextmanager

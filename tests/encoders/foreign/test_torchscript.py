@@ -15,10 +15,13 @@ from histonic.core.errors import EncoderError
 from histonic.encoders.base import EncoderSpec, load_encoder, save_encoder
 from histonic.encoders.foreign.importing import is_torchscript
 from histonic.encoders.foreign.presets import PRESETS
+from histonic.encoders.foreign.stated import Said
+from histonic.encoders.foreign.torchscript import ScriptEncoder, read_script
 from histonic.stages.encoder.imported import import_encoder
 from histonic.testing import EncoderContract
 
 COLOURS = ((0.7, 0.5, 0.6), (0.2, 0.25, 0.1))
+SAID = Said(colours=COLOURS, tile_px=32, mpp=0.5)
 
 
 class Patches(nn.Module):
@@ -143,7 +146,71 @@ def test_a_script_in_half_precision_is_computed_in_single(tmp_path: Path) -> Non
     seen = torch.tensor(((tiles() / 255 - COLOURS[0]) / COLOURS[1]).transpose(0, 3, 1, 2)).float()
     with torch.no_grad():
         wanted = model.float()(seen).numpy()
+    assert made.spec.trunk is not None and made.spec.trunk.arguments == {"single": 1}
+    made = load_encoder(tmp_path / "e.safetensors")
     np.testing.assert_allclose(made.encode(tiles()), wanted, rtol=1e-5, atol=1e-5)
+
+
+class Casting(nn.Module):
+    """Casts tiles to the precision of its weights, as packages export their models."""
+
+    def __init__(self, kind: torch.dtype, back: bool = True) -> None:
+        super().__init__()
+        self.patches = Patches(False).to(kind)
+        self.kind = kind
+        self.back = back
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        found: Tensor = self.patches(tiles.to(self.kind))
+        return found.float() if self.back else found
+
+
+@pytest.mark.parametrize("back", [True, False])
+@pytest.mark.parametrize("kind", [torch.half, torch.bfloat16, torch.double])
+def test_a_script_that_casts_by_itself_is_computed_as_it_is(
+    kind: torch.dtype, back: bool, tmp_path: Path
+) -> None:
+    model = Casting(kind, back).eval()
+    torch.jit.trace(model, torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "m.pt"))
+    read_script(tmp_path / "m.pt", None, SAID, "Import it.").save(tmp_path / "e.safetensors")
+    seen = torch.tensor(((tiles() / 255 - COLOURS[0]) / COLOURS[1]).transpose(0, 3, 1, 2)).float()
+    with torch.no_grad():
+        wanted = model(seen).float().numpy()
+    found = load_encoder(tmp_path / "e.safetensors")
+    assert found.spec.trunk is not None and found.spec.trunk.arguments == {}
+    # Of scaled tiles, which differ in their last bits.
+    np.testing.assert_allclose(found.encode(tiles()), wanted, rtol=0, atol=0.02)
+
+
+class Mixed(nn.Module):
+    """Of two precisions that meet nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = Patches(False)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        return torch.mm(self.patches(tiles), torch.ones(6, 2).to(torch.double))
+
+
+def test_what_is_said_of_types_and_of_sides(tmp_path: Path) -> None:
+    torch.jit.script(Mixed().eval()).save(str(tmp_path / "m.pt"))
+    with pytest.raises(EncoderError, match="in single precision") as caught:
+        read_script(tmp_path / "m.pt", None, SAID, "Import it.")
+    assert "--tile-px" not in str(caught.value) and "Export it again" in str(caught.value)
+    small = replace(SAID, tile_px=8)
+    for model, kind in ((Casting(torch.half), torch.float), (Patches(False).half(), torch.half)):
+        torch.jit.trace(model.eval(), torch.zeros(1, 3, 32, 32).to(kind)).save(str(tmp_path / "m.pt"))
+        with pytest.raises(EncoderError, match=r"(?s)tiles of 8 px.*--tile-px"):
+            read_script(tmp_path / "m.pt", None, small, "Import it.")
+
+
+def test_an_encoder_without_its_script_is_none(tmp_path: Path) -> None:
+    """It could be saved as a file that holds no network."""
+    script(tmp_path / "m.pt")
+    made = read_script(tmp_path / "m.pt", None, SAID, "Import it.")
+    with pytest.raises(TypeError, match="script"):
+        ScriptEncoder(made.spec, made.network)  # type: ignore[call-arg]
 
 
 def test_what_is_not_known_or_does_not_fit(tmp_path: Path) -> None:

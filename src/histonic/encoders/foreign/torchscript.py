@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -26,6 +27,10 @@ SCRIPT = "script"
 """The one tensor of such an encoder: the bytes of the file."""
 PREFIX = "prefix"
 """Argument of such an encoder: tokens before those of the patches."""
+OF_TYPES = re.compile("type|Half|BFloat16|Double")
+"""In what torch tells of numbers of two precisions, and not of sizes."""
+SINGLE = "single"
+"""Argument of such an encoder: its weights are cast to float32, without which it does not take such tiles."""
 ADVICE = "Export it again: torch.jit.trace(model.eval(), tiles).save(path)."
 
 
@@ -50,12 +55,14 @@ class ScriptNetwork(nn.Module):
         self.prefix = int(described.arguments.get(PREFIX, 1))
         self.name = name
         try:
-            self.trunk = cast(Any, torch.jit).load(io.BytesIO(script), map_location="cpu").eval().float()
+            self.trunk = cast(Any, torch.jit).load(io.BytesIO(script), map_location="cpu").eval()
         except (RuntimeError, ValueError, OSError) as error:
             told = str(error).strip().splitlines() or ["it is damaged"]
             raise EncoderError(
                 f"Load the script of {name!r}.", f"It cannot be read: {told[0]}.", ADVICE
             ) from error
+        if described.arguments.get(SINGLE):
+            self.trunk.float()
         scale, shift = scale_and_shift(described.mean, described.std)
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
@@ -81,7 +88,8 @@ class ScriptEncoder(NetworkEncoder):
         network: nn.Module,
         device: str = "cpu",
         precision: str = "32",
-        script: npt.NDArray[np.uint8] | None = None,
+        *,
+        script: npt.NDArray[np.uint8],
     ) -> None:
         super().__init__(spec, network, device, precision)
         self._script = script
@@ -112,12 +120,24 @@ class ScriptEncoder(NetworkEncoder):
                 f"Load the encoder {spec.name!r}.", "Its file holds no script.", "Import it again."
             )
         network = ScriptNetwork(np.asarray(script, np.uint8).tobytes(), spec.trunk, spec.name)
-        return cls(spec, network, device, precision, np.asarray(script, np.uint8))
+        return cls(spec, network, device, precision, script=np.asarray(script, np.uint8))
 
     @property
     def tensors(self) -> Tensors:
         """The script, as bytes."""
-        return {} if self._script is None else {SCRIPT: self._script}
+        return {SCRIPT: self._script}
+
+
+def _tried(
+    script: bytes, described: TrunkDescription, tile_px: int, name: str
+) -> tuple[ScriptNetwork, Tensor | str]:
+    """The network, and what it gives of two tiles; or what is told where it does not take them."""
+    network = ScriptNetwork(script, described, name)
+    try:
+        with torch.inference_mode():
+            return network, network(torch.zeros(2, 3, tile_px, tile_px))
+    except RuntimeError as error:
+        return network, (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
 
 
 def read_script(path: Path, preset: Preset | None, said: Said, asked: str) -> ScriptEncoder:
@@ -144,17 +164,18 @@ def read_script(path: Path, preset: Preset | None, said: Said, asked: str) -> Sc
         )
     before = {PREFIX: preset.prefix} if preset else {}
     described = TrunkDescription(before, said.pooling or "model", *colours, preset.name if preset else "")
-    network = ScriptNetwork(script.tobytes(), described, path.name)
-    try:
-        with torch.inference_mode():
-            codes = network(torch.zeros(2, 3, tile_px, tile_px))
-    except RuntimeError as error:
-        told = str(error).strip().splitlines()[-1]
-        raise EncoderError(
-            asked,
-            f"It does not take tiles of {tile_px} px: {told}.",
-            "Give the side that it takes: --tile-px.",
-        ) from error
+    network, codes = _tried(script.tobytes(), described, tile_px, path.name)
+    if isinstance(codes, str):
+        # A script in half precision takes no tiles in single precision; one that casts them takes no others.
+        described = replace(described, arguments={**before, SINGLE: 1})
+        first, (network, codes) = codes, _tried(script.tobytes(), described, tile_px, path.name)
+        if isinstance(codes, str):
+            told = codes if OF_TYPES.search(first) else first
+            raise EncoderError(
+                asked,
+                f"It does not take tiles of {tile_px} px in single precision: {told}.",
+                ADVICE if OF_TYPES.search(told) else "Give the side that it takes: --tile-px.",
+            )
     if codes.ndim == 3 and said.pooling is None and preset is not None:
         described = replace(described, pooling=preset.pooling)
         network.pooling = preset.pooling

@@ -204,10 +204,45 @@ def test_colours_are_those_that_the_preprocessor_makes(facts: dict[str, Any], pi
     np.testing.assert_allclose((tile / 255 - found[0]) / found[1], pixels(tile), rtol=1e-6)
 
 
+def test_an_offset_is_that_of_the_package(transformers: Any) -> None:
+    facts = {
+        **{"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]},
+        **{"rescale_factor": 1 / 127.5, "rescale_offset": True, "include_top": False},
+    }
+    found = colours_stated(facts, "Import it.")
+    assert found is not None
+    made = transformers.EfficientNetImageProcessor(**facts, do_resize=False)
+    wanted = made(tiles()[0], return_tensors="np", input_data_format="channels_last")["pixel_values"][0]
+    seen = ((tiles()[0] / 255 - found[0]) / found[1]).transpose(2, 0, 1)
+    np.testing.assert_allclose(seen, wanted, atol=1e-5)
+    plain = colours_stated({**facts, "do_normalize": False}, "Import it.")
+    assert plain == ((0.5,) * 3, (0.5,) * 3)
+
+
+OPEN = {**STATED, "do_rescale": False}
+
+
 def test_other_changes_of_colours_are_refused() -> None:
-    with pytest.raises(EncoderError, match="do_flip_channel_order"):
-        colours_stated({**STATED, "do_flip_channel_order": True}, "Import it.")
+    for other in ("do_flip_channel_order", "include_top"):
+        with pytest.raises(EncoderError, match=other):
+            colours_stated({**STATED, other: True}, "Import it.")
     assert colours_stated({**STATED, "rescale_factor": None}, "x") is None
+    with pytest.raises(EncoderError, match=r"(?s)false with colours of 0\.\.1; whether .*--mean"):
+        colours_stated(OPEN, "Import it.")
+
+
+def test_the_user_has_the_last_word_on_colours(transformers: Any, tmp_path: Path) -> None:
+    folder_of(transformers, tmp_path / "hub", "vit", colours=False)
+    file = tmp_path / "hub" / "preprocessor_config.json"
+    asked: dict[str, Any] = {"mpp": 0.5, "pooling": "cls"}
+    file.write_text(json.dumps({**OPEN, "include_top": True}), encoding="utf-8")
+    made = import_encoder(tmp_path / "hub", tmp_path / "e.safetensors", colours=COLOURS, **asked)
+    assert made.spec.trunk is not None and (made.spec.trunk.mean, made.spec.trunk.std) == COLOURS
+    for facts, found in ((OPEN, "do_rescale"), ({**OPEN, "do_flip_channel_order": True}, "channel_order")):
+        file.write_text(json.dumps(facts), encoding="utf-8")
+        known = {"colours": COLOURS} if facts is not OPEN else {}
+        with pytest.raises(EncoderError, match=found):
+            import_encoder(tmp_path / "hub", tmp_path / "f.safetensors", **known, **asked)
 
 
 def test_the_class_token_of_clip_is_none_of_the_patches(transformers: Any, tmp_path: Path) -> None:

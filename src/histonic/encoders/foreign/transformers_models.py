@@ -131,7 +131,8 @@ def read_folder(
             f"It is a {model_type!r} of transformers, the preset {preset.name!r} is {preset.architecture!r}.",
             "Name another preset, or none.",
         )
-    stated = colours_stated(facts_in(folder / PREPROCESSOR, asked), asked)
+    given = said.colours is not None and said.colours != "timm"
+    stated = colours_stated(facts_in(folder / PREPROCESSOR, asked), asked, given=given)
     colours = colours_of(said, stated, preset, asked)
     pooling = said.pooling or (preset.pooling if preset else None)
     if pooling is None:
@@ -162,39 +163,55 @@ def read_folder(
     )
 
 
-def colours_stated(facts: Mapping[str, Any], asked: str) -> TwoColours | None:
+def colours_stated(facts: Mapping[str, Any], asked: str, *, given: bool = False) -> TwoColours | None:
     """Mean and deviation of 0..1 that a preprocessor's configuration comes to; None if it does not say.
 
     Args:
         facts: The configuration: ``image_mean`` and ``image_std`` count for what ``rescale_factor`` makes of
-            0..255, unless ``do_rescale`` or ``do_normalize`` is false.
+            0..255 (less one with ``rescale_offset``), unless ``do_rescale`` or ``do_normalize`` is false.
         asked: What was asked for, for messages.
+        given: Whether the user said the colours, who has the last word: None, too.
 
     Raises:
-        EncoderError: It changes colours in yet another way.
+        EncoderError: It changes the order of channels; or it changes colours in yet another way, or leaves
+            open which it expects, and the user did not say them.
 
     Example:
         >>> colours_stated({"do_normalize": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}, "x")
         ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     """
-    for other in ("do_flip_channel_order", "rescale_offset"):
+    for other in ("do_flip_channel_order", *(() if given else ("include_top",))):
         if facts.get(other):
             raise EncoderError(
                 asked,
                 f"{PREPROCESSOR} asks for {other}, a change of colours that is not made here.",
                 "Export it as TorchScript with that change within, and import that file.",
             )
+    if given:
+        return None
     found = colours_in(facts, "image_mean", "image_std")
-    if facts.get("do_normalize") is False:
+    rescaled, normalised = (facts.get(step) is not False for step in ("do_rescale", "do_normalize"))
+    if not normalised:
         found = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    factor = 1.0 if facts.get("do_rescale") is False else facts.get("rescale_factor", 1 / 255)
+    elif not rescaled and found is not None and max(*found[0], *found[1]) <= 1:
+        raise EncoderError(
+            asked,
+            f"{PREPROCESSOR} says do_rescale: false with colours of 0..1; whether tiles are brought to 0..1 "
+            "before is not said.",
+            "Say the colours of 0..1 that it was trained on: --mean R,G,B --std R,G,B.",
+        )
+    factor = facts.get("rescale_factor", 1 / 255) if rescaled else 1.0
     if found is None or not isinstance(factor, int | float) or factor <= 0:
         return None
     most = 255 * factor
-    if abs(most - 1) < SAME_COLOUR:
+    less = 1.0 if rescaled and facts.get("rescale_offset") else 0.0
+    if abs(most - 1) < SAME_COLOUR and not less:
         return found
-    mean, std = (cast(Colours, tuple(level / most for level in levels)) for levels in found)
-    return mean, std
+    mean, std = found
+    return (
+        cast(Colours, tuple((level + less) / most for level in mean)),
+        cast(Colours, tuple(level / most for level in std)),
+    )
 
 
 def _side_of(config: Mapping[str, Any]) -> int:
@@ -288,7 +305,7 @@ def _load(folder: Path, model_type: str, asked: str, needs_pooler: bool, own_cod
 
 
 def _dropped(trunk: nn.Module, unexpected: Iterable[str], heads: bool) -> list[str]:
-    """Weights of a folder that a model leaves out though they are within it; with ``heads`` those beside it."""
+    """Weights of a folder that a model leaves out: those within it, with ``heads`` also those beside it."""
     start = f"{cast(Any, trunk).base_model_prefix}."
     modules = {name for name, _ in trunk.named_children()}
     names = (name.removeprefix(start) for name in unexpected)

@@ -105,6 +105,18 @@ def test_a_model_within_others_is_found_by_its_names() -> None:
     assert by_own_names(own, short) == short
 
 
+def test_a_model_within_a_checkpoint_of_its_training(timm, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """As DINO saves them: mappings within mappings, and what is no tensor beside them."""
+    whole = {f"backbone.{name}": value for name, value in timm.create_model(SMALL).state_dict().items()}
+    more = {"optimizer": {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{}]}, "epoch": 3}
+    torch.save({"teacher": {**whole, "head.last": torch.ones(2)}, **more}, tmp_path / "w.pth")
+    own = TimmNetwork(SMALL, None, 64, tmp_path / "w.pth").trunk.state_dict()
+    assert all(torch.equal(tensor, whole[f"backbone.{name}"]) for name, tensor in own.items())
+    torch.save({"teacher": whole, "student": whole, **more}, tmp_path / "two.pth")
+    with pytest.raises(EncoderError, match="not in the file"):
+        TimmNetwork(SMALL, None, 64, tmp_path / "two.pth")
+
+
 def test_whole_numbers_are_no_weights() -> None:
     own = {"norm.weight": torch.zeros(2), "norm.count": torch.tensor(3)}
     whole = {"norm.weight": torch.ones(2, dtype=torch.int8), "norm.count": torch.tensor(3)}
@@ -120,7 +132,18 @@ class Unsafe:
     ("name", "held", "found"),
     [
         ("w.pth", Unsafe(), "cannot be read as plain tensors: it holds an object of Python, .*Unsafe"),
-        ("w.pth", b"hello", "cannot be read as plain tensors"),
+        *(
+            ("w.pth", text, r"plain tensors: it is no file of torch, or damaged\.")
+            for text in (b"hello", b"<html>\n<body>\n", b"<!DOCTYPE html>\n<html>", b"version 3", b"\x80" * 9)
+        ),
+        *(
+            (
+                name,
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+                "(?s)pointer.*git lfs pull",
+            )
+            for name in ("w.pth", "w.safetensors")
+        ),
         ("w.pth", {"epoch": 3}, "holds no state dict"),
         ("w.pth", b"", "cannot be read as plain tensors"),
         ("w.safetensors", b"\xff" * 40, "cannot be read as plain tensors"),
@@ -134,5 +157,6 @@ def test_files_that_are_no_weights(timm, tmp_path: Path, name: str, held: object
         path.write_bytes(held)
     elif held is not None:
         torch.save(held, path)
-    with pytest.raises(EncoderError, match=found):
+    with pytest.raises(EncoderError, match=found) as caught:
         TimmNetwork(SMALL, None, 64, path)
+    assert "weights_only" not in str(caught.value)

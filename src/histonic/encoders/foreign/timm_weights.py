@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -16,11 +16,14 @@ from histonic.core.errors import EncoderError
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".torch")
 WEIGHT_SUFFIXES = (*TORCH_SUFFIXES, ".safetensors")
+LFS = b"version https://git-lfs"
+"""What stands in place of a file that git-lfs did not fetch."""
+NO_PICKLE = (LookupError, AttributeError, TypeError, AssertionError)
+"""The reader of pickles gives these of what is no pickle, such as text."""
 OF_PYTHON = re.compile(r"GLOBAL (\S+)")
 UNREADABLE = (
     *(SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError),
-    # The reader of pickles gives these of what is no pickle, such as text.
-    *(LookupError, AttributeError, TypeError, AssertionError),
+    *NO_PICKLE,
 )
 ADVICE = (
     "Copy the file again if it is damaged, else save the state dict alone: "
@@ -152,14 +155,29 @@ def read_weights(path: Path, asked: str) -> dict[str, Tensor]:
             return load_file(path)
         held: object = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
+        if _is_pointer(path):
+            raise EncoderError(
+                asked, "It is a pointer of git-lfs to the file.", "Fetch it with git lfs pull."
+            ) from error
         raise EncoderError(asked, _unreadable(error), ADVICE) from error
     return _unwrap(held, asked)
+
+
+def _is_pointer(path: Path) -> bool:
+    try:
+        with path.open("rb") as opened:
+            return opened.read(len(LFS)) == LFS
+    except OSError:  # as it was not readable before
+        return False
 
 
 def _unreadable(error: Exception) -> str:
     told = str(error)
     if named := OF_PYTHON.search(told):
         return f"The file cannot be read as plain tensors: it holds an object of Python, {named[1]}."
+    # What torch tells then is to read it unsafely, or nothing.
+    if told.startswith("Weights only load failed") or isinstance(error, NO_PICKLE):
+        return "The file cannot be read as plain tensors: it is no file of torch, or damaged."
     first = (told.strip().splitlines() or ["it is empty or damaged"])[0].rstrip(".")
     return f"The file cannot be read as plain tensors: {first}."
 
@@ -168,9 +186,20 @@ def _unwrap(held: object, asked: str) -> dict[str, Tensor]:
     for key in WRAPPERS:
         if isinstance(held, Mapping) and isinstance(held.get(key), Mapping):
             held = held[key]
-    if not isinstance(held, Mapping) or not held or not all(isinstance(v, Tensor) for v in held.values()):
+    state = dict(_tensors_in(held))
+    if not state:
         raise EncoderError(asked, "The file holds no state dict (names and tensors).", ADVICE)
-    return {str(name): tensor for name, tensor in held.items()}
+    return state
+
+
+def _tensors_in(held: object, words: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Tensors by their names, those of mappings within behind theirs; a training script keeps more beside."""
+    if isinstance(held, Mapping):
+        for name, each in held.items():
+            if isinstance(each, Tensor):
+                yield f"{words}{name}", each
+            else:
+                yield from _tensors_in(each, f"{words}{name}.")
 
 
 def _say_names(missing: list[str], unexpected: list[str]) -> str:

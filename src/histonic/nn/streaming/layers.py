@@ -231,12 +231,12 @@ def _convolution(module: nn.Conv2d) -> Rule:
             given, built_in = F.pad(given, (0, 0, above, below)), (0, left)
         else:
             given = F.pad(given, (left, right, above, below))
-        columns = part.spans[1].stop - part.spans[1].start
-        if columns == 1 and stride[1] > 1:
-            # oneDNN (torch 2.13) gives wrong values in bf16 where a strided result is one column wide.
+        # oneDNN (torch 2.13) gives wrong values in bf16 where a strided result is one column wide.
+        is_narrow = part.spans[1].size == 1 and stride[1] > 1
+        if is_narrow:
             given = F.pad(given, (0, stride[1]))
         found = F.conv2d(given, module.weight, module.bias, stride, built_in, dilation, module.groups)
-        return found[..., :columns]
+        return found[..., :1] if is_narrow else found
 
     return Rule((rows, cols), compute, channels=module.out_channels)
 

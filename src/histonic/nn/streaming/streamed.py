@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import reduce
 from typing import Any, cast
 
 import torch
@@ -70,18 +71,18 @@ def stream(
     """
     graph = Graph.of(module, len(maps))
     shapes = [(int(each.shape[2]), int(each.shape[3])) for each in maps if _is_batch(each, module)]
+    device, kind = _place_of(module, maps)
     sizes = graph.sizes(shapes)
     if tile_px is not None:
         tile = tile_of_px(tile_px, sizes[0], sizes[-1])
     else:
         channels = [int(each.shape[1]) for each in maps]
-        kind = _place_of(module, maps)[1] or torch.get_default_dtype()
         width = max(kind.itemsize, *(each.element_size() for each in (*maps, *module.parameters())))
         most = band_bytes() if memory_bytes is None else memory_bytes
         tile = choose_tile(graph, sizes, channels, int(maps[0].shape[0]) * width, most)
     plan = cut(graph, sizes, tile)
     weights = [weight for weight in module.parameters() if weight.requires_grad]
-    job = _Job(graph, plan, *_place_of(module, maps))
+    job = _Job(graph, plan, device, kind)
     found: Tensor = _Streamed.apply(job, len(maps), *maps, *weights)  # type: ignore[no-untyped-call]
     return found
 
@@ -133,18 +134,19 @@ def _is_batch(maps: Tensor, module: nn.Module) -> bool:
     )
 
 
-def _place_of(module: nn.Module, maps: Sequence[Tensor]) -> tuple[torch.device, torch.dtype | None]:
-    """Where and in which precision it is computed: those of the weights; else as the maps are."""
+def _place_of(module: nn.Module, maps: Sequence[Tensor]) -> tuple[torch.device, torch.dtype]:
+    """Where and in which precision it is computed: as the weights are; without any as the maps."""
     for weight in (*module.parameters(), *module.buffers()):
         if weight.is_floating_point():
             return weight.device, weight.dtype
-    return maps[0].device, None
+    kinds = [each.dtype for each in maps if each.is_floating_point()] or [torch.get_default_dtype()]
+    return maps[0].device, reduce(torch.promote_types, kinds)
 
 
 class _Job:
     """What is computed, how it is cut, and where; with what was handed from band to band."""
 
-    def __init__(self, graph: Graph, plan: Cut, device: torch.device, kind: torch.dtype | None) -> None:
+    def __init__(self, graph: Graph, plan: Cut, device: torch.device, kind: torch.dtype) -> None:
         self.graph = graph
         self.steps = steps_of(graph)
         self.plan = plan
@@ -163,13 +165,11 @@ class _Job:
 
     def brought(self, piece: Tensor) -> Tensor:
         """A band of a map where it is computed, in the precision of the weights if its own is lower."""
-        kind = piece.dtype
-        if not piece.is_floating_point():
-            kind = self.kind or torch.get_default_dtype()
+        is_whole = not piece.is_floating_point()
+        is_lower = piece.dtype.itemsize < self.kind.itemsize
         # Mixed precision casts what is not whole numbers itself.
-        elif self.kind and kind.itemsize < self.kind.itemsize and not self._autocast[0]:
-            kind = self.kind
-        return piece.to(self.device, kind)
+        cast_here = is_whole or (is_lower and not self._autocast[0])
+        return piece.to(self.device, self.kind if cast_here else piece.dtype)
 
     def forward(self, maps: Sequence[Tensor], keeps: bool) -> Tensor:
         """The whole result; of what is handed on a copy is kept where a gradient will be asked for."""

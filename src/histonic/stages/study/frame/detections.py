@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import special
 
-from histonic.core.errors import TableError
 from histonic.core.files import csv_text, replacing_folder, write_json, write_text
 from histonic.core.progress import Progress
 from histonic.data.maps.peaks import Points
@@ -19,6 +16,7 @@ from histonic.metrics.challenges.points import Hits, f1_score, pooled
 from histonic.metrics.ranks import FloatArray
 from histonic.stages.study.frame.cases import named
 from histonic.stages.study.frame.detector import Annotated, Detected, detect, hits_of
+from histonic.stages.study.frame.files import number_rows
 from histonic.stages.study.frame.plan import Outcome, Place
 from histonic.stages.study.frame.results import ScoreLine, score_by
 from histonic.stages.study.frame.settings import RecipeSettings
@@ -77,29 +75,16 @@ def read_detections(path: Path) -> list[tuple[float, float]]:
     Raises:
         TableError: It cannot be read, or a row is no two or three numbers.
     """
-    found: list[tuple[float, float]] = []
     if not path.is_file():
-        return found
-    asked = f"Read the detections of {path}."
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(asked, f"It cannot be read: {error}.", "Save it as UTF-8.") from error
-    for number, row in enumerate(rows, start=1):
-        cells: Sequence[str] = [cell.strip() for cell in row]
-        is_head = number == 1 and tuple(cell.lower() for cell in cells) in (COLUMNS, COLUMNS[:2])
-        if is_head or not any(cells):
-            continue
-        try:
-            x, y, *_ = values = [float(cell) for cell in cells]
-            if len(values) > len(COLUMNS) or not all(map(math.isfinite, values)):
-                raise ValueError("too many, or not finite")
-        except ValueError as error:
-            what = f"Row {number} is {','.join(cells)[:60]!r}."
-            raise TableError(asked, what, "Write x,y in pixels; a probability may follow.") from error
-        found.append((x, y))
-    return found
+        return []
+    rows = number_rows(
+        path,
+        (COLUMNS, COLUMNS[:2]),
+        (2, 3),
+        asked=f"Read the detections of {path}.",
+        todo="Write x,y in pixels; a probability may follow.",
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def f1_line(of: str, hits: Sequence[Hits], settings: RecipeSettings, note: str = "") -> ScoreLine:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from histonic.core.errors import SettingsError, TableError
@@ -165,6 +166,42 @@ def headless_rows(path: Path, columns: Sequence[str], *, more: bool = False) -> 
     if [cell.lower() for cell in rows[0][1]] == [name.lower() for name in columns]:
         rows = rows[1:]
     return rows
+
+
+def number_rows(
+    path: Path, heads: Collection[Sequence[str]], cells: Collection[int], *, asked: str, todo: str
+) -> list[list[float]]:
+    """Rows of finite numbers of a CSV with or without a header, empty rows left out.
+
+    Args:
+        path: The file.
+        heads: Headers that it may have, in lower case.
+        cells: How many numbers a row may have.
+        asked: What was asked for, for messages.
+        todo: What a row should be, for messages.
+
+    Raises:
+        TableError: It cannot be read, or a row is no such numbers; the row is named.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(asked, f"It cannot be read: {error}.", "Save it as UTF-8.") from error
+    found = []
+    for number, row in enumerate(rows, start=1):
+        told = [cell.strip() for cell in row]
+        is_head = number == 1 and any(list(head) == [cell.lower() for cell in told] for head in heads)
+        if is_head or not any(told):
+            continue
+        try:
+            values = [float(cell) for cell in told]
+            if len(values) not in cells or not all(map(math.isfinite, values)):
+                raise ValueError("too few, too many, or not finite")
+        except ValueError as error:
+            raise TableError(asked, f"Row {number} is {','.join(told)[:60]!r}.", todo) from error
+        found.append(values)
+    return found
 
 
 def table_with(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import shapely
 
 from histonic.core.compressed import CellMap
-from histonic.core.errors import HistonicError, SettingsError, TableError
+from histonic.core.errors import HistonicError, SettingsError
 from histonic.core.files import csv_text, replacing_folder, write_text
 from histonic.core.grid import TileGrid
 from histonic.data.annotations.asap import CAMELYON
@@ -28,6 +27,7 @@ from histonic.metrics.challenges.froc import EVALUATION_MPP, TARGETS, froc, hits
 from histonic.slides.base import open_slide
 from histonic.slides.tissue.polygons import UNCLASSIFIED
 from histonic.stages.study.frame.cases import Finding, named
+from histonic.stages.study.frame.files import number_rows
 from histonic.stages.study.frame.plan import Place
 from histonic.stages.study.frame.results import ScoreLine
 
@@ -120,29 +120,12 @@ def read_lesions(path: Path | None) -> Detections:
     Raises:
         TableError: It cannot be read, or a row is no three numbers.
     """
-    found: Detections = []
     if path is None or not path.is_file():
-        return found
+        return []
     asked = f"Read the detections of {path}."
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(asked, f"It cannot be read: {error}.", "Save it as UTF-8.") from error
-    for number, row in enumerate(rows, start=1):
-        cells = [cell.strip() for cell in row]
-        is_head = number == 1 and [cell.lower() for cell in cells] in HEADS
-        if not any(cells) or is_head:
-            continue
-        try:
-            p, x, y = (float(cell) for cell in cells)
-            if not all(map(math.isfinite, (p, x, y))):
-                raise ValueError("not finite")
-        except ValueError as error:
-            what = f"Row {number} is {','.join(cells)[:60]!r}."
-            raise TableError(asked, what, "Write confidence, x, y.") from error
-        found.append((p, x, y))
-    return found
+    return [
+        (p, x, y) for p, x, y in number_rows(path, HEADS, (3,), asked=asked, todo="Write confidence, x, y.")
+    ]
 
 
 def read_tumour(path: Path) -> tuple[Annotations, bool]:

@@ -98,7 +98,7 @@ def components(numbers: dict[str, Numbers], tiles: dict[str, TileSet], name: str
     """64 components of a set's numbers, fitted on the training tiles of the others."""
     known = np.concatenate([numbers[each][tiles[each].rows("train")] for each in rest])
     layer = Components(known.shape[1], min(64, known.shape[1]))
-    layer.fit(torch.from_numpy(known))
+    layer.fit(torch.from_numpy(known), mixed=True)
     return layer(torch.from_numpy(numbers[name])).numpy()
 
 

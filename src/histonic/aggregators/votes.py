@@ -175,8 +175,9 @@ def _own_heads(code_size: int, given: Heads | None) -> Heads:
     """A copy of the encoder's heads that does not learn."""
     asked = "Use the aggregator 'votes'."
     todo = (
-        "Compress with a multitask encoder: histonic-mtl, or one of 'histonic encoder train'. Heads in a "
-        "file belong into the store as heads.safetensors. Without heads, use mean, abmil or convnet."
+        "Compress with an encoder that has heads: histonic-lite, or one of 'histonic encoder train'. "
+        "Heads in a file belong into the store as heads.safetensors. Without heads, use mean, abmil or "
+        "convnet."
     )
     if given is None:
         raise EncoderError(asked, "The encoder of the maps has no heads that say something of a tile.", todo)

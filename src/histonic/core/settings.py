@@ -51,7 +51,7 @@ CLUSTER: Any = Field(
 """The field of verbs whose work can be done on a cluster."""
 NEVER_KEPT = frozenset({"cluster"})
 """Who did the work changes no result, and the same run may go on elsewhere."""
-DEFAULT_ENCODER = "histonic-mtl"
+DEFAULT_ENCODER = "histonic-lite"
 """Encoder of ``compress``, ``bench``, ``doctor`` and ``demo`` where none is named; in the package."""
 MOST_BITS = 63
 """Of a whole number: larger ones are slips of the hand that no array or seed can hold."""

@@ -89,15 +89,15 @@ ENCODERS: Registry[EncoderClass] = Registry(
     "histonic.encoders",
     (
         Entry(
-            "histonic-mtl",
-            "histonic.encoders.shipped:ShippedMultitask",
-            "multitask encoder trained on five public tile sets; weights in the package; the default",
-        ),
-        Entry(
             "histonic-lite",
             "histonic.encoders.shipped:ShippedLite",
             "what photographs taught EfficientNet-Lite0, and statistics of a tile; weights in the package; "
-            "finds more than histonic-mtl on tile sets that neither saw",
+            "the default",
+        ),
+        Entry(
+            "histonic-mtl",
+            "histonic.encoders.shipped:ShippedMultitask",
+            "multitask encoder trained on five public tile sets; weights in the package",
         ),
         Entry("colour", "histonic.encoders.colour:ColourEncoder", "colour moments of a tile; no weights"),
         Entry("mean-rgb", "histonic.encoders.colour:MeanRgbEncoder", "mean colour of a tile; no weights"),

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 MOST_DEVIATIONS = 5.0
 LEAST_SPREAD = 1e-6
+ROOT = 0.5
+"""Power of a component's spread in a mixture, between what slides and what many labelled tiles like best."""
 
 
 def standardised(numbers: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
@@ -29,8 +31,36 @@ def measure_components(numbers: Tensor, kept: int) -> tuple[Tensor, Tensor, Tens
     return mean, spread, largest * signs / variances.flip(0)[:kept].clamp_min(LEAST_SPREAD).sqrt()
 
 
+@torch.no_grad()
+def turned(axes: Tensor, power: float = ROOT) -> Tensor:
+    """Axes ``(S, K)`` that mix components, the first of them larger than the last.
+
+    Whatever learns from codes standardises each number first. Of components of unit variance that makes the
+    last ones, mostly noise, as loud as the first. Mixtures of all of them have about the same spread each,
+    one on average, and so what the components have among each other is kept.
+
+    Args:
+        axes: Of components of unit variance, from :func:`measure_components`.
+        power: Each component gets its own standard deviation to this power. 1: distances between codes are
+            those between the components as they are; 0: of components of unit variance
+            (``benchmarks/slide_encoders.md``).
+
+    Example:
+        >>> turned(torch.eye(3)[:, :2], power=1.0).norm(dim=1).round(decimals=3)
+        tensor([1., 1., 0.])
+    """
+    found = axes.double()
+    size = found.norm(dim=0).pow(-power)
+    steps = torch.arange(len(size), dtype=torch.float64)
+    angles = 2 * torch.pi * steps[:, None] * steps / len(size)
+    # The matrix of the Hartley transform is orthogonal at every size, and no draw of chance.
+    hartley = (angles.cos() + angles.sin()) / len(size) ** 0.5
+    mixed: Tensor = found * size / size.square().mean().sqrt() @ hartley
+    return mixed.to(axes.dtype)
+
+
 class Components(nn.Module):
-    """Numbers to their principal components, of unit variance where they were fitted.
+    """Numbers to their principal components, or to mixtures of them.
 
     Each number is standardised first and cut off at five standard deviations.
 
@@ -55,11 +85,17 @@ class Components(nn.Module):
         self.register_buffer("spread", torch.ones(size))
         self.register_buffer("axes", torch.eye(size)[:, :kept].clone())
 
-    def fit(self, numbers: Tensor) -> None:
-        """Measure mean, spread and axes of numbers ``(N, size)``."""
-        found = measure_components(numbers, self.axes.shape[1])
-        for own, measured in zip((self.mean, self.spread, self.axes), found, strict=True):
-            own.copy_(measured)
+    def fit(self, numbers: Tensor, *, mixed: bool = False) -> None:
+        """Measure mean, spread and axes of numbers ``(N, size)``.
+
+        Args:
+            numbers: What the components are of.
+            mixed: Give mixtures of the components (:func:`turned`), not components of unit variance.
+        """
+        mean, spread, axes = measure_components(numbers, self.axes.shape[1])
+        measured = (mean, spread, turned(axes) if mixed else axes)
+        for own, value in zip((self.mean, self.spread, self.axes), measured, strict=True):
+            own.copy_(value)
 
     def forward(self, numbers: Tensor) -> Tensor:
         """``(B, size)`` to ``(B, kept)``."""

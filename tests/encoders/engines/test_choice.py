@@ -101,7 +101,7 @@ def test_much_work_is_compiled_for_and_the_codes_are_compared(
     with started(load_encoder("colour"), notes, tiles=10**9) as pool:
         assert pool.description.engine == "compiled"
         np.testing.assert_array_equal(pool.encode(TILES), load_encoder("colour").encode(TILES))
-    assert compiling == [32]
+    assert compiling == [8]
     assert "compiling colour" in notes.lines[0]
 
 

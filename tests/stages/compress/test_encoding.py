@@ -135,10 +135,11 @@ def test_a_store_goes_on_with_its_precision(tmp_path: Path, monkeypatch: pytest.
         write_pyramid(tmp_path / f"s{seed}.tif", image, mpp=0.5)
     store = tmp_path / "store"
     monkeypatch.setattr(choice, "is_half_fast", lambda device: True)
-    compress(slides=[tmp_path / "s0.tif"], out=store, precision="32")
-    settings = CompressSettings(out=store, slides=(tmp_path,))
+    compress(slides=[tmp_path / "s0.tif"], encoder="histonic-mtl", out=store, precision="32")
+    settings = CompressSettings(out=store, slides=(tmp_path,), encoder="histonic-mtl")
     assert precision_of(settings) == "32"
     assert precision_of(settings.model_copy(update={"precision": "bf16"})) == "bf16"
-    assert compress(slides=[tmp_path], out=store).done == ["s1"]
-    assert precision_of(CompressSettings(out=tmp_path / "new")) == "bf16"  # the default encoder allows it
+    assert compress(slides=[tmp_path], encoder="histonic-mtl", out=store).done == ["s1"]
+    assert precision_of(CompressSettings(out=tmp_path / "new")) == "32"  # the default encoder is of it alone
+    assert precision_of(CompressSettings(out=tmp_path / "new", encoder="histonic-mtl")) == "bf16"
     assert precision_of(CompressSettings(out=tmp_path / "new", encoder="colour")) == "32"

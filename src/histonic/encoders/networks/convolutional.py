@@ -22,8 +22,8 @@ from histonic.encoders.base import (
 )
 from histonic.encoders.networks.tile_network import Runs, TileNetwork
 
-PIXELS_AT_ONCE = 32 * 128 * 128
-"""The first layer's maps are 20 times the bytes of the tiles: small parts keep memory low on a CPU."""
+PIXELS_AT_ONCE = 8 * 128 * 128
+"""The first layers' maps are 20 to 30 times the bytes of the tiles: of small parts they stay near a core."""
 LEAST_AT_ONCE = 8
 
 
@@ -163,7 +163,7 @@ def batch_of(spec: EncoderSpec) -> int:
     """How many tiles of an encoder a core takes at a time.
 
     Example:
-        >>> [batch_of(EncoderSpec("one", "nic", side, 0.5, 128)) for side in (128, 224, 1024)]
-        [32, 10, 8]
+        >>> [batch_of(EncoderSpec("one", "nic", side, 0.5, 128)) for side in (64, 128, 224)]
+        [32, 8, 8]
     """
     return max(LEAST_AT_ONCE, PIXELS_AT_ONCE // spec.tile_px**2)

@@ -211,7 +211,7 @@ class LiteNetwork(nn.Module):
 
 
 class LiteAppearanceNetwork(nn.Module):
-    """Features of a stage of EfficientNet-Lite0 and statistics of the tile, each as principal components.
+    """Features of a stage of EfficientNet-Lite0 and statistics of the tile, each as mixed components.
 
     Args:
         code_size: D, even: half of each.
@@ -264,7 +264,7 @@ class LiteAppearanceNetwork(nn.Module):
         """Measure the components of both parts on tiles ``(B, 3, H, H)`` of -1..1."""
         found = [self.parts(batch) for batch in batches]
         for components, number in ((self.seen, 0), (self.looks, 1)):
-            components.fit(torch.cat([each[number] for each in found]))
+            components.fit(torch.cat([each[number] for each in found]), mixed=True)
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Codes ``(B, D)`` of tiles ``(B, 3, H, H)`` scaled to -1..1."""

@@ -28,7 +28,7 @@ from histonic.encoders.base import (
 
 # Rows: optical density of pure haematoxylin, eosin and a residual (DAB) stain in red, green, blue.
 STAIN_MATRIX = ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105), (0.268, 0.570, 0.776))
-TILES_AT_ONCE = 32
+TILES_AT_ONCE = 8
 
 
 @cache

@@ -13,37 +13,10 @@ from __future__ import annotations
 import argparse
 import statistics
 
-import numpy as np
-
 from histonic.core.processes.cores import usable_cores
-from histonic.core.progress import Silent
 from histonic.encoders.base import load_encoder
-from histonic.encoders.engines.alone import rate_alone
-from histonic.encoders.engines.choice import choose_precision, start_encoding
-from histonic.encoders.engines.pool import EncodingPool
-
-
-def started(name: str, precision: str) -> EncodingPool:
-    """An encoder, compiled, on all cores.
-
-    Raises:
-        SystemExit: It cannot be compiled here.
-    """
-    encoder = load_encoder(name, precision=precision)
-    side = encoder.spec.tile_px
-    pool = start_encoding(
-        encoder,
-        device="cpu",
-        precision=precision,  # type: ignore[arg-type]
-        engine="compiled",
-        tiles=0,
-        batch=256,
-        first=np.random.default_rng(0).integers(0, 256, (64, side, side, 3), dtype=np.uint8),
-        progress=Silent(),
-    )
-    if pool.description.engine != "compiled":
-        raise SystemExit(f"{name} was not compiled")
-    return pool
+from histonic.encoders.engines.choice import choose_precision
+from openvino_speed import engine_rate
 
 
 def main() -> None:
@@ -54,15 +27,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
-    pools = {}
+    sides = {}
     for name in options.encoders:
         spec = load_encoder(name).spec
         for precision in dict.fromkeys([choose_precision("auto", spec, "cpu"), "32"]):
-            pools[name, precision] = (started(name, precision), spec.tile_px)
-    costs: dict[tuple[str, str], list[float]] = {key: [] for key in pools}
+            sides[name, precision] = spec.tile_px
+    costs: dict[tuple[str, str], list[float]] = {key: [] for key in sides}
     for _ in range(options.rounds):
-        for key, (pool, side) in pools.items():
-            costs[key].append(1e3 * usable_cores() / rate_alone(pool, side, options.seconds))
+        for (name, precision), side in sides.items():
+            rate = engine_rate(name, precision, "compiled", side, options.seconds)
+            costs[name, precision].append(1e3 * usable_cores() / rate)
     first = next(iter(costs.values()))
     print(f"{usable_cores()} cores\n")
     print("| encoder | precision | ms a tile and core | from | to | ratio to the first | from | to |")
@@ -72,8 +46,6 @@ def main() -> None:
         texts = [f"{value:.2f}" for value in (statistics.median(found), min(found), max(found))]
         texts += [f"{value:.2f}" for value in (statistics.median(ratios), min(ratios), max(ratios))]
         print(f"| {name} | {precision} | " + " | ".join(texts) + " |")
-    for pool, _ in pools.values():
-        pool.close()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/gpu_speed.py --folder SCRATCH [--slides 5] [--gigapixels 1] [--write]
 
-For the NIC network, the default encoder, ResNet50 and a ViT of the size of the large foundation encoders
+For the NIC network, ``histonic-mtl``, ResNet50 and a ViT of the size of the large foundation encoders
 (random weights; timm for the last two): the floor is the encoder at work on tiles in memory; then so many
 copies of a simulated slide are compressed in one run, while the GPU's own counter (``nvidia-smi``) says how
 busy it is. At the end slide training in bfloat16 runs once, and on two devices (SyncBatchNorm), GPUs where

@@ -21,19 +21,18 @@ import numpy as np
 import torch
 
 from histonic.core.progress import Silent
-from histonic.encoders.base import load_encoder
+from histonic.encoders.base import batch_of, load_encoder
 from histonic.encoders.engines.alone import rate_alone
 from histonic.encoders.engines.choice import least_cosine, start_encoding
 from histonic.encoders.engines.machine import is_half_fast
-from histonic.encoders.networks.convolutional import batch_of
 
 SECONDS = 3.0
 ROUND = 8
 """Batches that are different."""
 
 
-def engine_rate(name: str, precision: Any, engine: Any, tile_px: int) -> float:
-    """Tiles per second by an engine of ours."""
+def engine_rate(name: str, precision: Any, engine: Any, tile_px: int, seconds: float = SECONDS) -> float:
+    """Tiles per second by an engine of ours; NaN where it does not run."""
     first = np.random.default_rng(0).integers(0, 256, (64, tile_px, tile_px, 3), dtype=np.uint8)
     with start_encoding(
         load_encoder(name, precision=precision),
@@ -47,7 +46,7 @@ def engine_rate(name: str, precision: Any, engine: Any, tile_px: int) -> float:
     ) as pool:
         if pool.description.engine != engine:
             return float("nan")
-        return rate_alone(pool, tile_px, SECONDS)
+        return rate_alone(pool, tile_px, seconds)
 
 
 def openvino_runs(name: str) -> dict[str, Callable[[], tuple[float, float]]]:

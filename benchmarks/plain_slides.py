@@ -87,6 +87,11 @@ def judged(name: str, encoder: str, question: str, slides: Path, options: argpar
             out=run,
         )
         shutil.rmtree(store)
+    return resampled(run)
+
+
+def resampled(run: Path) -> Floats:
+    """The leading metric of a run's patients, then on resamples of them, the same draws for all runs."""
     task = read_facts(run).tasks[0]
     evaluated = EVALUATORS[task.kind](read_predictions(run, task))
     n = len(evaluated.fold)

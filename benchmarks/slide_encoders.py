@@ -44,21 +44,17 @@ from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.networks.lite import LiteAppearanceEncoder, LiteAppearanceNetwork
 from histonic.encoders.networks.projected import ProjectedEncoder, Projection, projected_tensors
 from histonic.nn.components import measure_components, turned
-from histonic.runs.predictions import read_predictions
-from histonic.runs.run import read_facts
 from histonic.stages.encoder.frozen import feature_sets
 from histonic.stages.encoder.inputs import read_inputs
 from histonic.stages.encoder.settings import TrainEncoderSettings
 from histonic.stages.encoder.train import train_encoder
-from histonic.stages.evaluate.evaluate import EVALUATORS
 from left_out_table import raw_numbers, wheel_state
+from plain_slides import Floats, resampled
 
 CODE_SIZE, MOST = 128, 160
 SIDE, CHANNELS = 64, 80
-RESAMPLES = 2000
 WAYS = ("all", "components", "mixed", "own spread", "multitask")
 POWERS = {"mixed": 0.5, "own spread": 1.0}
-Floats = npt.NDArray[np.float64]
 
 
 class Bench:
@@ -177,14 +173,7 @@ class Bench:
                     workers=1,
                     out=run,
                 )
-            task = read_facts(run).tasks[0]
-            evaluated = EVALUATORS[task.kind](read_predictions(run, task))
-            patients = len(evaluated.fold)
-            drawn = np.random.default_rng(7).multinomial(
-                patients, np.full(patients, 1 / patients), size=RESAMPLES
-            )
-            counts = np.concatenate([np.ones((1, patients)), drawn])
-            found.append(np.asarray(evaluated.measures[0].statistic(counts)))
+            found.append(resampled(run))
         return np.mean(found, axis=0)
 
 

@@ -8,10 +8,10 @@ splits for all:
 
 - streaming: pixels at 2 um/px (a cell of 128 px at 0.5 um/px is 32 x 32), the aggregator ``streaming``,
   trained end to end;
-- NIC: codes of the default encoder at 0.5 um/px, ``convnet``;
+- NIC: codes of ``histonic-mtl`` at 0.5 um/px, ``convnet``;
 - NIC, fine-tuned: the encoder first trained through the slides' labels (``finetune_encoder``) of the training
   patients, then the same;
-- ABMIL: codes of the default encoder, ``abmil``.
+- ABMIL: codes of ``histonic-mtl``, ``abmil``.
 
 AUROC of the test patients, intervals by 2,000 resamples of them; seconds of a core for all that is learned
 (compression is told apart). Finished parts are reused. ``--cells 64`` is 2048 x 2048 pixels at 2 um/px; the

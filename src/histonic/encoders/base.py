@@ -28,6 +28,9 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 UInt8Tiles = npt.NDArray[np.uint8]
 HEADS_FILE = "heads.safetensors"
 """Beside an encoder what it says of a tile besides its code, see ``histonic.encoders.tile_heads``."""
+PIXELS_AT_ONCE = 8 * 128 * 128
+"""The first layers' maps are 20 to 30 times the bytes of the tiles: of small parts they stay near a core."""
+LEAST_AT_ONCE = 8
 
 
 class EncoderMetadata(Document):
@@ -206,6 +209,16 @@ def fingerprint_of(spec: EncoderSpec, tensors: Tensors, precision: str = "32") -
         digest.update(f"{name}{tensor.dtype}{tensor.shape}".encode())
         digest.update(tensor.tobytes())
     return digest.hexdigest()
+
+
+def batch_of(spec: EncoderSpec) -> int:
+    """How many tiles of an encoder a core takes at a time.
+
+    Example:
+        >>> [batch_of(EncoderSpec("one", "nic", side, 0.5, 128)) for side in (64, 128, 224)]
+        [32, 8, 8]
+    """
+    return max(LEAST_AT_ONCE, PIXELS_AT_ONCE // spec.tile_px**2)
 
 
 def check_tiles(spec: EncoderSpec, tiles: UInt8Tiles) -> None:

@@ -21,6 +21,7 @@ from histonic.encoders.base import (
     EncoderSpec,
     Tensors,
     UInt8Tiles,
+    batch_of,
     check_tiles,
     fingerprint_of,
     save_encoder,
@@ -28,7 +29,6 @@ from histonic.encoders.base import (
 
 # Rows: optical density of pure haematoxylin, eosin and a residual (DAB) stain in red, green, blue.
 STAIN_MATRIX = ((0.650, 0.704, 0.286), (0.072, 0.990, 0.105), (0.268, 0.570, 0.776))
-TILES_AT_ONCE = 8
 
 
 @cache
@@ -147,9 +147,10 @@ class ColourEncoder:
         """
         check_tiles(self.spec, tiles)
         codes = np.empty((len(tiles), self.spec.code_size), np.float32)
+        step = batch_of(self.spec)
         with torch.inference_mode():
-            for start in range(0, len(tiles), TILES_AT_ONCE):
-                part = torch.tensor(tiles[start : start + TILES_AT_ONCE], device=self.device)
+            for start in range(0, len(tiles), step):
+                part = torch.tensor(tiles[start : start + step], device=self.device)
                 codes[start : start + len(part)] = self._moments(part).cpu().numpy()
         return codes
 

@@ -45,6 +45,10 @@ def turned(axes: Tensor, power: float = ROOT) -> Tensor:
             those between the components as they are; 0: of components of unit variance
             (``benchmarks/slide_encoders.md``).
 
+    Returns:
+        ``(S, K)``, the scaled axes times the orthogonal matrix of the discrete Hartley transform (Bracewell
+        1983).
+
     Example:
         >>> turned(torch.eye(3)[:, :2], power=1.0).norm(dim=1).round(decimals=3)
         tensor([1., 1., 0.])

@@ -16,7 +16,7 @@ from histonic.core.compressed import EncodingDescription
 from histonic.core.processes.cores import usable_cores
 from histonic.core.progress import Progress
 from histonic.core.settings import Engine, Precision
-from histonic.encoders.base import Encoder, EncoderSpec
+from histonic.encoders.base import Encoder, EncoderSpec, batch_of
 from histonic.encoders.engines.compiled import (
     CannotCompile,
     compile_encoder,
@@ -28,7 +28,6 @@ from histonic.encoders.engines.gpu import AHEAD, encode_on_gpu
 from histonic.encoders.engines.machine import is_half_fast, machine_kind
 from histonic.encoders.engines.pool import Codes, Encode, EncodingPool, Tiles
 from histonic.encoders.engines.program import BrokenProgram
-from histonic.encoders.networks.convolutional import batch_of
 
 LEAST_HALF_COSINE = 0.9995
 """Codes in bfloat16 must lie so near those in float32 for bfloat16 to be the default."""

@@ -16,15 +16,12 @@ from histonic.encoders.base import (
     EncoderSpec,
     Tensors,
     UInt8Tiles,
+    batch_of,
     check_tiles,
     fingerprint_of,
     save_encoder,
 )
 from histonic.encoders.networks.tile_network import Runs, TileNetwork
-
-PIXELS_AT_ONCE = 8 * 128 * 128
-"""The first layers' maps are 20 to 30 times the bytes of the tiles: of small parts they stay near a core."""
-LEAST_AT_ONCE = 8
 
 
 @runtime_checkable
@@ -157,13 +154,3 @@ class NetworkEncoder:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write spec and weights to a safetensors file."""
         save_encoder(path, self.spec, self.tensors)
-
-
-def batch_of(spec: EncoderSpec) -> int:
-    """How many tiles of an encoder a core takes at a time.
-
-    Example:
-        >>> [batch_of(EncoderSpec("one", "nic", side, 0.5, 128)) for side in (64, 128, 224)]
-        [32, 8, 8]
-    """
-    return max(LEAST_AT_ONCE, PIXELS_AT_ONCE // spec.tile_px**2)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from histonic.nn.pixels import unit_pixels
+from histonic.nn.pixels import tensor_of, unit_pixels
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 16])
@@ -17,6 +18,15 @@ def test_averages_are_those_of_pooling(step: int) -> None:
     found = unit_pixels(tiles, 6)
     assert found.dtype == torch.float32 and found.shape == (3, 3, 6, 6)
     assert torch.allclose(found, wanted.float(), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_mapped_tiles_are_copied_and_others_are_not() -> None:
+    tiles = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+    assert tensor_of(tiles).data_ptr() == tiles.ctypes.data
+    tiles.flags.writeable = False
+    found = tensor_of(tiles)
+    assert found.data_ptr() != tiles.ctypes.data and (found.numpy() == tiles).all()
 
 
 def test_white_is_one_and_the_input_stays() -> None:

@@ -148,10 +148,10 @@ def import_(settings: ImportFeaturesSettings) -> int:
 
 @settings_command("project", "histonic.stages.project.settings:ProjectSettings", "store")
 def project(settings: ProjectSettings) -> int:
-    """Make the codes of a store shorter by a trained projection, without reading any slide.
+    """Make the codes of a store shorter by a projection, without reading any slide.
 
-    The encoder is one of 'histonic encoder train --freeze-trunk'; finished maps are skipped, and the same
-    command resumes after an interruption.
+    The encoder is one of 'histonic encoder train' with --objective components or --freeze-trunk; finished
+    maps are skipped, and the same command resumes after an interruption.
     """
     from histonic.stages.project.project import project as run
 

@@ -19,13 +19,20 @@ if TYPE_CHECKING:
 def train(settings: TrainEncoderSettings) -> int:
     """Train a tile encoder: supervised on several tile sets, or unsupervised (VAE, contrastive, BiGAN).
 
+    Or make the codes of an encoder that is there shorter: by principal components (--objective components),
+    or by a projection trained behind it (--freeze-trunk).
+
     Tile sets stand in the YAML file under 'sets:', or are given by --tiles and --slides. Writes the encoder
     with a model card. The same command resumes after an interruption.
     """
     from histonic.stages.encoder.train import train_encoder
 
     out = with_progress(train_encoder, settings)
-    click.echo(f"{out}: trained; use it with: histonic compress --encoder {out / 'encoder.safetensors'}")
+    is_measured = settings.objective == "components"
+    click.echo(
+        f"{out}: {'measured' if is_measured else 'trained'}; use it with: histonic compress --encoder "
+        f"{out / 'encoder.safetensors'}"
+    )
     from histonic.core.documents import read_values
     from histonic.core.errors import RunError
 

@@ -107,10 +107,13 @@ class ProjectionDescription:
     Attributes:
         features: F, numbers of the frozen encoder's codes.
         hidden: Numbers of the layer between; 0: there is none, and the projection is linear.
+        most_deviations: Standardised numbers are cut off there; None: not at all, as in projections made
+            before there was a limit.
     """
 
     features: PositiveInt
     hidden: int = 0
+    most_deviations: float | None = None
 
 
 @dataclass(frozen=True)

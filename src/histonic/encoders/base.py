@@ -200,7 +200,8 @@ def fingerprint_of(spec: EncoderSpec, tensors: Tensors, precision: str = "32") -
     if spec.trunk is not None:
         facts.append({**asdict(spec.trunk), "arguments": dict(spec.trunk.arguments), "preset": ""})
     if spec.projection is not None:
-        facts.append(asdict(spec.projection))
+        # Without a limit a projection is what it was before there were any.
+        facts.append({name: value for name, value in asdict(spec.projection).items() if value is not None})
     if spec.stain is not None:
         facts.append([spec.stain.method, spec.stain.target.model_dump(mode="json")])
     digest.update(json.dumps(facts, sort_keys=True).encode())

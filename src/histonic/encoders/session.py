@@ -27,6 +27,7 @@ from histonic.encoders.base import (
     save_encoder,
 )
 from histonic.nn.agreement import differs
+from histonic.nn.pixels import tensor_of
 
 TRIED = 2
 """Tiles on which an encoder is tried as it is registered."""
@@ -91,7 +92,7 @@ class SessionEncoder:
             return np.asarray(given, np.float32)
         kind = torch.device(self.device).type
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16"):
-            scaled = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device).permute(0, 3, 1, 2) / 255.0
+            scaled = tensor_of(tiles).to(self.device).permute(0, 3, 1, 2) / 255.0
             return np.asarray(self.network(scaled).float().cpu().numpy(), np.float32)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -24,11 +24,28 @@ def measure_components(numbers: Tensor, kept: int) -> tuple[Tensor, Tensor, Tens
     """
     found = numbers.double()
     mean, spread = found.mean(dim=0), found.std(dim=0).clamp_min(LEAST_SPREAD)
-    variances, axes = torch.linalg.eigh(torch.cov(standardised(found, mean, spread).T))
+    axes, variances = largest_axes(torch.cov(standardised(found, mean, spread).T), kept)
+    return mean, spread, axes / variances.clamp_min(LEAST_SPREAD).sqrt()
+
+
+@torch.no_grad()
+def largest_axes(covariance: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+    """Principal axes of length 1, ``(S, kept)``, and the variances along them, the largest first.
+
+    Args:
+        covariance: ``(S, S)``.
+        kept: How many.
+
+    Example:
+        >>> axes, variances = largest_axes(torch.diag(torch.tensor([1.0, 4.0])), 1)
+        >>> axes.flatten(), variances
+        (tensor([0., 1.]), tensor([4.]))
+    """
+    variances, axes = torch.linalg.eigh(covariance)
     largest = axes.flip(1)[:, :kept]
     # The sign of an axis is arbitrary; the largest weight made positive gives the same code each time.
     signs = torch.gather(largest, 0, largest.abs().argmax(dim=0, keepdim=True)).sign()
-    return mean, spread, largest * signs / variances.flip(0)[:kept].clamp_min(LEAST_SPREAD).sqrt()
+    return largest * signs, variances.flip(0)[:kept]
 
 
 @torch.no_grad()

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+
+def tensor_of(tiles: npt.NDArray[Any]) -> Tensor:
+    """Tiles as a tensor of the same memory, or of a copy where that is mapped from a file and read-only.
+
+    Torch knows no read-only tensors, and warns of each that it is given.
+
+    Example:
+        >>> tiles = np.zeros((1, 2, 2, 3), np.uint8)
+        >>> tiles.flags.writeable = False
+        >>> tensor_of(tiles).shape
+        torch.Size([1, 2, 2, 3])
+    """
+    return torch.from_numpy(np.require(tiles, requirements=("C", "W")))
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,8 +89,33 @@ def test_the_standardisation_is_that_of_the_features() -> None:
     projection = Projection(2, 1)
     projection.fit_scale(given[start : start + 700] for start in range(0, 4000, 700))
     assert projection.mean.tolist() == pytest.approx(given.mean(0).tolist())
-    assert projection.spread[0] == pytest.approx(given[:, 0].std()) and projection.spread[1] > 0
+    # A number that never varied says nothing, and is not to be blown up where it does.
+    assert projection.spread.tolist() == pytest.approx([given[:, 0].std(), 1.0])
     assert projection.codes(np.zeros((0, 2))).shape == (0, 1)
+
+
+def test_features_are_cut_off_where_the_projection_says(tmp_path: Path) -> None:
+    free, bound = Projection(2, 1), Projection(2, 1, most_deviations=5.0)
+    bound.load_state_dict(free.state_dict())
+    features = np.array([[0.3, -40.0], [1e4, -2.0]])
+    np.testing.assert_array_equal(bound.codes(features), free.codes(features.clip(-5, 5)))
+    assert (bound.codes(features) != free.codes(features)).all()
+
+    encoder = projected()
+    described = encoder.spec.projection
+    assert described is not None
+    spec = replace(encoder.spec, projection=replace(described, most_deviations=0.1))
+    save_encoder(tmp_path / "e.safetensors", spec, encoder.tensors)
+    loaded = load_encoder(tmp_path / "e.safetensors")
+    assert loaded.fingerprint != encoder.fingerprint
+    assert np.abs(loaded.encode(tiles()) - encoder.encode(tiles())).max() > 1e-3
+
+
+def test_files_from_before_there_was_a_limit_are_known_by_the_same_fingerprint() -> None:
+    spec = replace(frozen().spec, architecture="projected:nic", code_size=5)
+    with_field = fingerprint_of(replace(spec, projection=ProjectionDescription(12, 7)), {})
+    facts = ["projected:nic", 128, 0.5, 5, spec.normalisation, "32", {"features": 12, "hidden": 7}]
+    assert with_field == hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

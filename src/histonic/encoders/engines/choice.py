@@ -28,6 +28,7 @@ from histonic.encoders.engines.gpu import AHEAD, encode_on_gpu
 from histonic.encoders.engines.machine import is_half_fast, machine_kind
 from histonic.encoders.engines.pool import Codes, Encode, EncodingPool, Tiles
 from histonic.encoders.engines.program import BrokenProgram
+from histonic.nn.pixels import tensor_of
 
 LEAST_HALF_COSINE = 0.9995
 """Codes in bfloat16 must lie so near those in float32 for bfloat16 to be the default."""
@@ -150,7 +151,7 @@ def _compiled_on_gpu(
 def _eagerly(network: nn.Module) -> Callable[[Tiles], Codes]:
     def encode(tiles: Tiles) -> Codes:
         with torch.inference_mode():
-            codes: Codes = network(torch.from_numpy(np.ascontiguousarray(tiles))).numpy()
+            codes: Codes = network(tensor_of(tiles)).numpy()
             return codes
 
     return encode

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from histonic.nn.pixels import tensor_of
+
 Codes = npt.NDArray[np.float32]
 Tiles = npt.NDArray[np.uint8]
 AHEAD = 3
@@ -35,7 +37,7 @@ def encode_on_gpu(
         if not hasattr(own, "stream"):
             own.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             own.tiles = torch.zeros((batch, *tiles.shape[1:]), dtype=torch.uint8, pin_memory=True)
-        own.tiles[: len(tiles)].copy_(torch.from_numpy(np.ascontiguousarray(tiles)))
+        own.tiles[: len(tiles)].copy_(tensor_of(tiles))
         with torch.inference_mode(), torch.cuda.stream(own.stream):
             codes = network(own.tiles.to(device, non_blocking=True))
             host = torch.empty(codes.shape, dtype=codes.dtype, pin_memory=True)

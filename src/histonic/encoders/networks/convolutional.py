@@ -22,6 +22,7 @@ from histonic.encoders.base import (
     save_encoder,
 )
 from histonic.encoders.networks.tile_network import Runs, TileNetwork
+from histonic.nn.pixels import tensor_of
 
 
 @runtime_checkable
@@ -147,7 +148,7 @@ class NetworkEncoder:
         step = batch_of(self.spec) if self.device.type == "cpu" else max(1, len(tiles))
         with torch.inference_mode():
             for start in range(0, len(tiles), step):
-                part = torch.from_numpy(np.ascontiguousarray(tiles[start : start + step])).to(self.device)
+                part = tensor_of(tiles[start : start + step]).to(self.device)
                 codes[start : start + step] = self.tile_network(part).cpu().numpy()
         return codes
 

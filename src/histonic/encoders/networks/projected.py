@@ -25,12 +25,16 @@ ROWS_AT_ONCE = 8192
 
 
 class Projection(nn.Module):
-    """Features to codes: standardised, then one linear layer, or two with GELU between.
+    """Features to codes: standardised and cut off, then one linear layer, or two with GELU between.
+
+    What a number hardly ever was on the tiles that it is standardised by, on other tissue may be a thousand
+    deviations, and would drown all others. A number that was always the same is only centred.
 
     Args:
         features: F.
         code_size: D.
         hidden: Numbers of the layer between; 0: none.
+        most_deviations: Where standardised features are cut off; None: nowhere.
 
     Example:
         >>> Projection(1536, 128)(torch.zeros(2, 1536)).shape
@@ -40,12 +44,15 @@ class Projection(nn.Module):
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, features: int, code_size: int, hidden: int = 0) -> None:
+    def __init__(
+        self, features: int, code_size: int, hidden: int = 0, most_deviations: float | None = None
+    ) -> None:
         super().__init__()
+        self.most_deviations = most_deviations
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("spread", torch.ones(features))
-        layers = [nn.Linear(features, hidden), nn.GELU(), nn.Linear(hidden, code_size)]
-        self.layers = nn.Sequential(*layers) if hidden else nn.Sequential(nn.Linear(features, code_size))
+        between = [nn.Linear(features, hidden), nn.GELU()] if hidden else []
+        self.layers = nn.Sequential(*between, nn.Linear(hidden or features, code_size))
 
     @torch.no_grad()
     def fit_scale(self, parts: Iterable[npt.NDArray[np.floating[Any]]]) -> None:
@@ -61,11 +68,18 @@ class Projection(nn.Module):
             mean += away * len(given) / (count + len(given))
             count += len(given)
         self.mean.copy_(torch.from_numpy(mean))
-        self.spread.copy_(torch.from_numpy(np.sqrt(squares / count)).clamp_min(LEAST_SPREAD))
+        spread = np.sqrt(squares / count)
+        self.spread.copy_(torch.from_numpy(np.where(spread < LEAST_SPREAD, 1.0, spread)))
+
+    def standardised(self, features: Tensor) -> Tensor:
+        """Features ``(B, F)`` in deviations from the mean, cut off."""
+        found = (features - self.mean) / self.spread
+        most = self.most_deviations
+        return found if most is None else found.clamp(-most, most)
 
     def forward(self, features: Tensor) -> Tensor:
         """Codes ``(B, D)`` of features ``(B, F)``."""
-        return cast(Tensor, self.layers((features - self.mean) / self.spread))
+        return cast(Tensor, self.layers(self.standardised(features)))
 
     @torch.inference_mode()
     def codes(self, features: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
@@ -149,8 +163,7 @@ class ProjectedEncoder(NetworkEncoder):
         if not _is_network(found):
             raise EncoderError(asked, f"{frozen.architecture!r} is no network.", "Train it again.")
         base = found.from_tensors(frozen, _part(tensors, BASE), device, precision)
-        described = cast(ProjectionDescription, spec.projection)
-        projection = Projection(described.features, spec.code_size, described.hidden)
+        projection = build_projection(spec)
         own = {name: torch.from_numpy(np.array(value)) for name, value in _part(tensors, PROJECTION).items()}
         try:
             projection.load_state_dict(own)
@@ -165,6 +178,12 @@ class ProjectedEncoder(NetworkEncoder):
         """Weights of both parts."""
         own = {name: value.cpu().numpy() for name, value in self.projection.state_dict().items()}
         return projected_tensors(self.base.tensors, own)
+
+
+def build_projection(spec: EncoderSpec) -> Projection:
+    """A projection with fresh weights, as the spec of a projected encoder describes it."""
+    described = cast(ProjectionDescription, spec.projection)
+    return Projection(described.features, spec.code_size, described.hidden, described.most_deviations)
 
 
 def base_spec(spec: EncoderSpec) -> EncoderSpec:

@@ -18,6 +18,7 @@ from histonic.nn.normalisation.lab import (
     rgb_to_white,
     roots_to_lab,
 )
+from histonic.nn.pixels import tensor_of
 
 PIXELS_AT_ONCE = 1 << 14
 """Worked on in one go: numbers of so many lie in a core's cache."""
@@ -49,7 +50,7 @@ class Normaliser:
 
     def __call__(self, tiles: Tiles) -> Tiles:
         """Tiles uint8 ``(N, H, W, 3)`` in the target's colours, alike; those given are left as they are."""
-        pixels = torch.from_numpy(np.require(tiles, requirements=["C", "W"])).view(-1)
+        pixels = tensor_of(tiles).view(-1)
         made = torch.empty_like(pixels)
         step = 3 * PIXELS_AT_ONCE
         with torch.inference_mode():

@@ -23,10 +23,12 @@ from histonic.encoders.base import EncoderSpec, encoder_spec, load_encoder
 from histonic.encoders.engines.choice import choose_precision, start_encoding
 from histonic.encoders.engines.pool import EncodingPool
 from histonic.encoders.networks.convolutional import NetworkEncoder
-from histonic.encoders.networks.projected import PROJECTED, Projection
+from histonic.encoders.networks.projected import PROJECTED, Projection, build_projection
 from histonic.encoders.objectives.base import Objective
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS, AugmentRule, augment
-from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.nn.components import MOST_DEVIATIONS
+from histonic.nn.pixels import tensor_of
+from histonic.stages.encoder.settings import COMPONENTS, TrainEncoderSettings
 from histonic.stages.encoder.training_data import TrainingModule
 from histonic.training.devices import pick_device
 
@@ -67,19 +69,7 @@ def adopt_frozen(settings: TrainEncoderSettings) -> tuple[TrainEncoderSettings, 
             "No encoder is given.",
             "Give its file: --weights ENCODER.safetensors, from 'encoder import'.",
         )
-    if settings.objective != "multitask" or settings.trunk or settings.multitask.appearance:
-        wrong = "--trunk" if settings.trunk else "the appearance task"
-        raise SettingsError(
-            asked,
-            f"It was asked for with {wrong if settings.objective == 'multitask' else settings.objective}.",
-            "It learns by --objective multitask, with or without contrast; the trunk is that of --weights.",
-        )
-    if settings.multitask.warmup_epochs or settings.multitask.norm_fix:
-        raise SettingsError(
-            asked,
-            "multitask.warmup_epochs or norm_fix is given; the trunk is frozen for good.",
-            "Leave them out.",
-        )
+    _refuse_options(settings, asked)
     base = encoder_spec(settings.weights)
     for name, value in (("tile_px", base.tile_px), ("mpp", base.mpp)):
         usual = TrainEncoderSettings.model_fields[name].default
@@ -96,17 +86,51 @@ def adopt_frozen(settings: TrainEncoderSettings) -> tuple[TrainEncoderSettings, 
             "Give a smaller --code-size.",
         )
     adopted = settings.model_copy(update={"tile_px": base.tile_px, "mpp": base.mpp})
+    is_measured = settings.objective == COMPONENTS
+    how = "principal components of the codes of" if is_measured else "projection trained with histonic behind"
     spec = replace(
         base,
         name=settings.name or settings.out.name,
         architecture=f"{PROJECTED}:{base.architecture}",
         code_size=settings.code_size,
         licence=settings.licence,
-        provenance=f"projection trained with histonic behind {base.name} (its licence: {base.licence})",
+        provenance=f"{how} {base.name} (its licence: {base.licence})",
         half_cosine=None,
-        projection=ProjectionDescription(base.code_size, settings.hidden),
+        projection=ProjectionDescription(base.code_size, settings.hidden, MOST_DEVIATIONS),
     )
     return adopted, spec
+
+
+def _refuse_options(settings: TrainEncoderSettings, asked: str) -> None:
+    """Refuse what cannot be had behind a frozen encoder."""
+    if settings.objective == COMPONENTS:
+        given = {
+            "--trunk": bool(settings.trunk),
+            "--hidden": settings.hidden > 0,
+            "--views": settings.views != 1,
+            "--no-freeze-trunk": not settings.freeze_trunk,
+        }
+        if wrong := next((name for name, is_given in given.items() if is_given), None):
+            raise SettingsError(
+                "Measure the principal components of an encoder's codes (--objective components).",
+                f"{wrong} is given; they are a linear map of the codes of tiles as they are.",
+                f"Leave {wrong} out.",
+            )
+        return
+    if settings.objective != "multitask" or settings.trunk or settings.multitask.appearance:
+        wrong = "--trunk" if settings.trunk else "the appearance task"
+        raise SettingsError(
+            asked,
+            f"It was asked for with {wrong if settings.objective == 'multitask' else settings.objective}.",
+            "It learns by --objective multitask, with or without contrast, or is measured by --objective "
+            "components; the trunk is that of --weights.",
+        )
+    if settings.multitask.warmup_epochs or settings.multitask.norm_fix:
+        raise SettingsError(
+            asked,
+            "multitask.warmup_epochs or norm_fix is given; the trunk is frozen for good.",
+            "Leave them out.",
+        )
 
 
 def load_frozen(settings: TrainEncoderSettings, device: str = "cpu") -> NetworkEncoder:
@@ -204,22 +228,19 @@ def _encoded(pool: EncodingPool, tiles: npt.NDArray[np.uint8], name: str) -> npt
 def _augmented(
     tiles: npt.NDArray[np.uint8], rule: AugmentRule, generator: torch.Generator
 ) -> npt.NDArray[np.uint8]:
-    pixels = torch.from_numpy(tiles).permute(0, 3, 1, 2).float().div(255)
+    pixels = tensor_of(tiles).permute(0, 3, 1, 2).float().div(255)
     changed = augment(pixels, rule, generator).clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.ascontiguousarray(changed.permute(0, 2, 3, 1).numpy())
 
 
-def build_projection(spec: EncoderSpec, sets: Sequence[TileSet]) -> Projection:
+def fitted_projection(spec: EncoderSpec, sets: Sequence[TileSet]) -> Projection:
     """A projection with fresh weights, standardised by the plain features of the training tiles.
 
     Args:
         spec: Of the encoder that is trained.
         sets: With features in place of tiles.
     """
-    described = spec.projection
-    if described is None:
-        raise TypeError(f"{spec.name} is no projected encoder")
-    projection = Projection(described.features, spec.code_size, described.hidden)
+    projection = build_projection(spec)
     projection.fit_scale(
         np.asarray(each.tiles[rows[start : start + AT_ONCE], 0])
         for each in sets

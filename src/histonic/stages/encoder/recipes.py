@@ -45,7 +45,7 @@ class Recipe:
     needs_labels: bool = False
 
 
-RECIPES = {
+RECIPES: dict[str, Recipe] = {  # components are not trained, and have none
     # Not the papers' rates: with half a cosine of AdamW, an afternoon on two cores is enough.
     "multitask": Recipe("nic", 2e-3, "cosine", "adamw", 1e-4, None, needs_labels=True),
     "ntxent": Recipe("nic", 2e-3, "cosine", "adamw", 1e-4, None),

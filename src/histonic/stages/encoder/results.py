@@ -20,7 +20,7 @@ from histonic.runs.files import clear_leftovers
 from histonic.stages.encoder import run_files as encoder_run
 from histonic.stages.encoder.frozen import feature_sets, load_frozen
 from histonic.stages.encoder.recipes import encoder_class
-from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.settings import COMPONENTS, TrainEncoderSettings
 from histonic.stages.encoder.training_data import pair_facts
 
 COMPARED, FEW_COMPARED = 100, 24
@@ -66,7 +66,8 @@ def write_results(
             settings.multitask.head_hidden,
         )
     encoder_run.write_history(out, state["history"])
-    encoder_run.draw_training_curves(out / "curves.png", state["history"], state["best_epoch"])
+    if settings.objective != COMPONENTS:
+        encoder_run.draw_training_curves(out / "curves.png", state["history"], state["best_epoch"])
     if state["picture"] is not None:
         encoder_run.draw_tiles(out / "picture.png", state["picture"].numpy())
     facts = encoder_run.run_facts(settings, encoder, sets, state, _varied(settings, encoder, sets))

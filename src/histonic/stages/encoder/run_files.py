@@ -22,7 +22,8 @@ from histonic.encoders.engines.machine import is_half_fast
 from histonic.metrics.discrimination.variance import VarianceShares
 from histonic.runs.files import require_same_origin, require_same_settings, settings_text, versions
 from histonic.runs.run import read_kept_settings
-from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.components import KEPT
+from histonic.stages.encoder.settings import COMPONENTS, TrainEncoderSettings
 from histonic.stages.encoder.training_data import pair_words
 from histonic.training.devices import PRECISIONS, pick_device
 from histonic.training.executors.sending import sendable
@@ -227,10 +228,12 @@ def write_card(
 ) -> None:
     """Write the model card: what the encoder is, of what data and settings, and how it was validated."""
     spec = encoder.spec
+    is_measured = settings.objective == COMPONENTS
+    made = "measured" if is_measured else "trained"
     lines = [
         f"# {spec.name}",
         "",
-        f"A tile encoder, {spec.architecture}, trained by {settings.objective}; "
+        f"A tile encoder, {spec.architecture}, {made} by {settings.objective}; "
         f"histonic {versions()['histonic']}.",
         "",
         f"- Tiles of {spec.tile_px} px at {spec.mpp} µm/px to codes of {spec.code_size} numbers.",
@@ -258,15 +261,23 @@ def write_card(
     ]
     lines += [
         "",
-        "Only training tiles were learned from; validation tiles chose the epoch.",
+        "Only training tiles were learned from; validation tiles "
+        + ("were not used." if is_measured else "chose the epoch."),
         "",
         *notes,
         *skipped,
     ]
     if pairs := facts.get("pairs"):
         lines += ["", "## Pairs", "", *(f"- {pair_words(name, each)}" for name, each in pairs.items())]
-    lines += ["", "## Validation", "", f"Epoch {facts['best_epoch']} of {facts['epochs']}.", ""]
-    lines += [f"- {name}: {value:.4f}" for name, value in facts["validation"].items()]
+    lines += ["", "## Validation", ""]
+    if is_measured:
+        lines.append(
+            f"The components hold {facts['validation'][KEPT]:.1%} of the variance of the codes of validation "
+            "tiles, each number standardised."
+        )
+    else:
+        lines += [f"Epoch {facts['best_epoch']} of {facts['epochs']}.", ""]
+        lines += [f"- {name}: {value:.4f}" for name, value in facts["validation"].items()]
     lines += _shares(facts["codes_vary_with"])
     kept = settings_text(saved_settings(settings)).rstrip()
     lines += ["", "## Settings", "", "```yaml", kept, "```", ""]

@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import GivenPlace, PlaceLike
 from histonic.core.settings import GivenPath, Pooling, Settings, StainSettings
 from histonic.core.units import LARGEST_ENLARGEMENT, MOST_ENLARGEMENT
 from histonic.data.tilesets.plan import TileSetSettings
+
+COMPONENTS = "components"
+"""Objective of a projection that is measured, not trained: principal components of a frozen encoder's
+codes."""
 
 
 class MultitaskSettings(Settings):
@@ -51,8 +55,10 @@ class MultitaskSettings(Settings):
 class TrainEncoderSettings(Settings):
     """Tiles to a trained encoder."""
 
-    objective: Literal["multitask", "vae", "contrastive", "ntxent", "bigan"] = Field(
-        default="multitask", description="What the encoder is trained by."
+    objective: Literal["multitask", "vae", "contrastive", "ntxent", "bigan", "components"] = Field(
+        default="multitask",
+        description="What the encoder is trained by; components: principal components of the codes of "
+        "--weights, for which no label is needed.",
     )
     out: Path = Field(description="Run: the folder for encoder, model card, curves and pictures.")
     name: str | None = Field(
@@ -129,6 +135,14 @@ class TrainEncoderSettings(Settings):
     precision: Literal["auto", "32", "bf16"] = Field(
         default="auto", description="Arithmetic of training; auto: bf16 where the device computes it fast."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_for_components(cls, value: Any) -> Any:
+        """Components are of a frozen encoder's codes of each tile as it is."""
+        if isinstance(value, dict) and value.get("objective") == COMPONENTS:
+            return {"freeze_trunk": True, "views": 1, **value}
+        return value
 
 
 class SourceSettings(Settings):
@@ -271,7 +285,7 @@ def _triple(option: str, text: str | None, least: float) -> Triple:
 class TrainEncoderKeywords(TypedDict, total=False):
     """The fields of :class:`TrainEncoderSettings`, as keywords of a Python call."""
 
-    objective: Literal["multitask", "vae", "contrastive", "ntxent", "bigan"]
+    objective: Literal["multitask", "vae", "contrastive", "ntxent", "bigan", "components"]
     out: GivenPath
     name: str | None
     sets: Sequence[TileSetSettings | Mapping[str, Any]]

@@ -31,11 +31,12 @@ from histonic.nn.pixels import unit_pixels
 from histonic.runs.files import clear_leftovers
 from histonic.stages.compress.stains import settled_stain
 from histonic.stages.encoder import run_files as encoder_run
+from histonic.stages.encoder.components import measure_projection
 from histonic.stages.encoder.frozen import (
     FrozenModule,
     adopt_frozen,
-    build_projection,
     feature_sets,
+    fitted_projection,
     load_frozen,
 )
 from histonic.stages.encoder.inputs import read_inputs
@@ -48,7 +49,7 @@ from histonic.stages.encoder.recipes import (
     encoder_class,
 )
 from histonic.stages.encoder.results import write_results
-from histonic.stages.encoder.settings import TrainEncoderKeywords, TrainEncoderSettings
+from histonic.stages.encoder.settings import COMPONENTS, TrainEncoderKeywords, TrainEncoderSettings
 from histonic.stages.encoder.training_data import (
     TileTrainingData,
     TrainingModule,
@@ -113,8 +114,8 @@ def train_encoder(
 
     Returns:
         The run's folder: ``encoder.safetensors``, ``model_card.md``, ``settings.yaml``, ``run.json``,
-        ``history.csv``, ``curves.png``, ``failures.json``; ``heads.safetensors`` of a multitask encoder;
-        ``picture.png`` of what an unsupervised one learned.
+        ``history.csv``, ``failures.json``; ``curves.png`` unless nothing is trained (by components);
+        ``heads.safetensors`` of a multitask encoder; ``picture.png`` of what an unsupervised one learned.
 
     Raises:
         SettingsError: A setting is wrong, or a device does not exist.
@@ -174,7 +175,7 @@ def _train_encoder(resolved: TrainEncoderSettings, listener: Listener) -> Path:
             "Give --freeze-trunk, or leave it out.",
         )
     asked = resolved.stain
-    if resolved.freeze_trunk:
+    if resolved.freeze_trunk or resolved.objective == COMPONENTS:
         resolved, spec = adopt_frozen(resolved)
         stain = settled_stain(asked, spec)
         if spec.stain is None and stain.normalisation is not None:
@@ -214,9 +215,12 @@ def _train_encoder(resolved: TrainEncoderSettings, listener: Listener) -> Path:
         frozen = load_frozen(resolved).fingerprint if resolved.freeze_trunk else ""
         encoder_run.write_begin(resolved, sets, frozen)
         if not plan.trained.is_file():
-            if resolved.freeze_trunk:
-                feature_sets(resolved, sets, listener)  # once, before several devices look for them
-            run_on(fabric, resolved.devices, _train, plan, listener)
+            # Behind a frozen encoder once, before several devices look for them.
+            features = feature_sets(resolved, sets, listener) if resolved.freeze_trunk else []
+            if resolved.objective == COMPONENTS:
+                save_state(plan.trained, measure_projection(spec, features))
+            else:
+                run_on(fabric, resolved.devices, _train, plan, listener)
         holds = ("trunk", "heads", "history", "best_epoch", "picture")
         write_results(resolved, spec, sets, load_state(plan.trained, holds=holds))
     return resolved.out
@@ -249,7 +253,8 @@ def _sets(plan: EncoderPlan, progress: Progress) -> list[TileSet]:
         SettingsError: There is none, or none with labels where labels are needed.
     """
     sets = read_inputs(plan.settings, progress)
-    needs_labels = RECIPES[plan.settings.objective].needs_labels
+    recipe = RECIPES.get(plan.settings.objective)
+    needs_labels = recipe is not None and recipe.needs_labels
     if not sets or (needs_labels and not all(each.tasks for each in sets)):
         bare = [each.plan.name for each in sets if not each.tasks]
         raise SettingsError(
@@ -270,7 +275,7 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
     trunk: nn.Module
     if settings.freeze_trunk:
         sets = feature_sets(settings, sets)
-        trunk, working_px = build_projection(plan.spec, sets), 0
+        trunk, working_px = fitted_projection(plan.spec, sets), 0
     else:
         trunk, working_px = build_trunk(plan.spec)
         if settings.weights is not None:

@@ -115,7 +115,7 @@ def _fitting(settings: ProjectSettings, source: Store) -> ProjectedEncoder:
         raise EncoderError(
             asked,
             f"{encoder.spec.name!r} ({encoder.spec.architecture!r}) projects nothing.",
-            "Train a projection: histonic encoder train --freeze-trunk --weights ENCODER.",
+            "Make a projection: histonic encoder train --objective components --weights ENCODER.",
         )
     if encoder.base.fingerprint != source.encoder.fingerprint and not (
         settings.same_encoder and _may_be_same(encoder.base.spec, source.encoder.spec)

@@ -15,7 +15,8 @@ class ProjectSettings(Settings):
 
     store: Path = Field(description="Store of maps by the frozen encoder.")
     encoder: Path = Field(
-        description="Projected encoder of it (.safetensors), from 'histonic encoder train --freeze-trunk'."
+        description="Projected encoder of it (.safetensors), from 'histonic encoder train' with --objective "
+        "components or --freeze-trunk."
     )
     out: Path = Field(description="Store to write.")
     same_encoder: bool = Field(

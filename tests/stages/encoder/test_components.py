@@ -1,0 +1,182 @@
+"""Principal components of a frozen encoder's codes, as an encoder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from sklearn.decomposition import PCA
+
+from histonic.app.cli import histonic
+from histonic.core.errors import SettingsError
+from histonic.encoders.base import EncoderSpec, load_encoder
+from histonic.encoders.networks.nic import NicEncoder, NicNetwork
+from histonic.encoders.networks.projected import ProjectedEncoder
+from histonic.stages.encoder import frozen
+from histonic.stages.encoder.train import train_encoder
+
+FEATURES, KEPT = 24, 6
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder, and tiles without labels of many tints."""
+    folder = tmp_path_factory.mktemp("given")
+    torch.manual_seed(0)
+    NicEncoder(EncoderSpec("base", "nic", 64, 1.0, FEATURES, licence="mine"), NicNetwork(FEATURES, 64)).save(
+        folder / "base.safetensors"
+    )
+    rng = np.random.default_rng(0)
+    (folder / "tiles").mkdir()
+    splits = ["train"] * 60 + ["val"] * 20
+    with (folder / "tiles" / "tiles.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "split", "label"])
+        for number, split in enumerate(splits):
+            level = rng.integers(20, 180, 3)
+            noise = rng.integers(0, rng.integers(5, 70), (64, 64, 3))
+            Image.fromarray((level + noise).astype(np.uint8)).save(folder / "tiles" / f"{number}.png")
+            writer.writerow([f"{number}.png", split, "ab"[number % 2]])
+    return folder
+
+
+def measure(given: Path, out: Path, **values: Any) -> Path:
+    known: dict[str, Any] = {
+        "objective": "components",
+        "sets": [{"name": "tints", "path": given / "tiles", "mpp": 1.0}],
+        "weights": given / "base.safetensors",
+        "code_size": KEPT,
+        "device": "cpu",
+    }
+    return train_encoder(**{**known, "out": out, **values})
+
+
+def pixels(given: Path, numbers: range) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(given / "tiles" / f"{number}.png")) for number in numbers])
+
+
+def test_codes_are_the_components_of_scikit_learn_mixed_in_the_root_of_their_spread(
+    given: Path, tmp_path: Path
+) -> None:
+    run = measure(given, tmp_path / "run")
+    encoder = load_encoder(run / "encoder.safetensors")
+    assert isinstance(encoder, ProjectedEncoder)
+    base = load_encoder(given / "base.safetensors")
+    assert encoder.base.fingerprint == base.fingerprint
+    train = base.encode(pixels(given, range(60))).astype(np.float64)
+    held = base.encode(pixels(given, range(60, 80))).astype(np.float64)
+    mean, spread = train.mean(0), train.std(0)
+    wanted = PCA(KEPT).fit((train - mean) / spread)
+    # Distances do not depend on how components are mixed.
+    parts = wanted.transform((held - mean) / spread) / np.sqrt(wanted.singular_values_ / np.sqrt(60))
+    codes = encoder.encode(pixels(given, range(60, 80)))
+    apart = [np.linalg.norm(each[:, None] - each[None], axis=-1) for each in (codes, parts)]
+    ratio = apart[0][np.triu_indices(20, 1)] / apart[1][np.triu_indices(20, 1)]
+    # The features are kept as float16.
+    np.testing.assert_allclose(ratio, np.median(ratio), rtol=5e-3)
+    spreads = encoder.encode(pixels(given, range(60))).std(0)
+    assert spreads.max() / spreads.min() < 4
+
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    standardised = (held - mean) / spread
+    held_in = np.square(wanted.transform(standardised)).sum() / np.square(standardised).sum()
+    assert facts["validation"]["variance kept"] == pytest.approx(held_in, abs=2e-3)
+    assert not (run / "heads.safetensors").exists() and not (run / "curves.png").exists()
+    card = (run / "model_card.md").read_text(encoding="utf-8")
+    assert "measured by components" in card and "principal components of the codes of base" in card
+    assert f"hold {facts['validation']['variance kept']:.1%} of the variance" in card
+
+
+def test_what_no_training_tile_shows_does_not_drown_the_rest_of_other_tissue(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = frozen._encoded
+
+    def with_odd_numbers(pool: Any, shown: np.ndarray, name: str) -> np.ndarray:
+        codes = real(pool, shown, name)
+        codes[:, 0] = 0.0  # never anything on training tiles
+        codes[:, 1] = np.where(np.arange(len(codes)) == 3, 1e-3, 0.0)  # hardly ever
+        return codes
+
+    monkeypatch.setattr(frozen, "_encoded", with_odd_numbers)
+    encoder = load_encoder(measure(given, tmp_path / "run") / "encoder.safetensors")
+    assert isinstance(encoder, ProjectedEncoder)
+    features = load_encoder(given / "base.safetensors").encode(pixels(given, range(60)))
+    features[:, :2] = 0.0
+    other = features.copy()
+    other[:, 0], other[:, 1] = 3.0, 1.0
+    plain, odd = encoder.projection.codes(features), encoder.projection.codes(other)
+    # Numbers of about 1; five deviations of one feature of 24 move them by no more than their own size.
+    assert np.abs(odd - plain).max() < 4 * plain.std()
+
+
+def test_no_label_is_looked_at(given: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    rows = (given / "tiles" / "tiles.csv").read_text(encoding="utf-8").splitlines()
+    for number in range(80):
+        (bare / f"{number}.png").symlink_to(given / "tiles" / f"{number}.png")
+    (bare / "tiles.csv").write_text("\n".join(row.rsplit(",", 1)[0] for row in rows))
+    one = measure(given, tmp_path / "one")
+    other = measure(given, tmp_path / "two", sets=[{"name": "tints", "path": bare, "mpp": 1.0}])
+    prints = [load_encoder(run / "encoder.safetensors").fingerprint for run in (one, other)]
+    assert prints[0] == prints[1]
+    assert "no labels used" in (other / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_a_finished_run_is_left_and_other_settings_are_refused(given: Path, tmp_path: Path) -> None:
+    run = measure(given, tmp_path / "run")
+    before = (run / "encoder.safetensors").stat().st_mtime_ns
+    assert measure(given, tmp_path / "run") == run
+    assert (run / "encoder.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(Exception, match="code_size"):
+        measure(given, tmp_path / "run", code_size=5)
+
+
+def test_on_the_command_line(given: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        histonic,
+        ["encoder", "train", "--objective", "components", "--weights", str(given / "base.safetensors"),
+         "--tiles", str(given / "tiles"), "--mpp-of-tiles", "1", "--code-size", "6", "--device", "cpu",
+         "--out", str(tmp_path / "run")],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert load_encoder(tmp_path / "run" / "encoder.safetensors").spec.code_size == KEPT
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"weights": None}, "No encoder is given"),
+        ({"hidden": 9}, "--hidden is given"),
+        ({"views": 2}, "--views is given"),
+        ({"trunk": "nic"}, "--trunk is given"),
+        ({"freeze_trunk": False, "views": 4}, "--views is given"),
+        ({"freeze_trunk": False}, "freeze-trunk"),
+        ({"code_size": FEATURES}, "smaller --code-size"),
+    ],
+)
+def test_what_cannot_be_had(given: Path, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        measure(given, tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_components_than_the_tiles_have(given: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    rows = ["path,split"]
+    for number in range(9):
+        (few / f"{number}.png").symlink_to(given / "tiles" / f"{number}.png")
+        rows.append(f"{number}.png,{'train' if number < 5 else 'val'}")
+    (few / "tiles.csv").write_text("\n".join(rows))
+    with pytest.raises(SettingsError, match="5 training tiles vary along 4 axes"):
+        measure(given, tmp_path / "run", sets=[{"name": "few", "path": few, "mpp": 1.0}])
+    assert not (tmp_path / "run" / "run.json").exists()

@@ -10,7 +10,7 @@ layer of the whole EfficientNet-Lite0 (*ImageNet*, 1,280 numbers, as a foundatio
 
 - *components*: 128 principal components, each of unit variance;
 - *mixed*: the same, each in the root of its own spread, turned so that each number holds some of all, as
-  ``histonic-lite`` has them;
+  ``histonic-lite`` and ``encoder train --objective components`` have them;
 - *own spread*: turned so as well, in their own spread;
 - *multitask*: a linear projection learned by ``encoder train --freeze-trunk`` (``hed-strong``, 10 epochs);
 - *all*: the numbers as they are (of *lite* 160 components).
@@ -43,7 +43,7 @@ from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.networks.lite import LiteAppearanceEncoder, LiteAppearanceNetwork
 from histonic.encoders.networks.projected import ProjectedEncoder, Projection, projected_tensors
-from histonic.nn.components import measure_components, turned
+from histonic.nn.components import MOST_DEVIATIONS, measure_components, turned
 from histonic.stages.encoder.frozen import feature_sets
 from histonic.stages.encoder.inputs import read_inputs
 from histonic.stages.encoder.settings import TrainEncoderSettings
@@ -86,6 +86,16 @@ class Bench:
             load_encoder(run / "encoder.safetensors").save(path)
         elif way == "all":
             return base
+        elif way == "mixed":
+            run = train_encoder(
+                self.settings(
+                    objective="components",
+                    weights=base,
+                    code_size=CODE_SIZE,
+                    out=self.folder / f"{family}-components-run",
+                )
+            )
+            load_encoder(run / "encoder.safetensors").save(path)
         else:
             self.components(base, POWERS.get(way)).save(path)
         return str(path)
@@ -126,7 +136,7 @@ class Bench:
         numbers = training(sets, [np.asarray(each.tiles[:, 0], np.float32) for each in features])
         mean, spread, axes = measure_components(torch.from_numpy(numbers), CODE_SIZE)
         frozen = load_encoder(base)
-        layer = Projection(frozen.spec.code_size, CODE_SIZE)
+        layer = Projection(frozen.spec.code_size, CODE_SIZE, most_deviations=MOST_DEVIATIONS)
         with torch.no_grad():
             layer.mean.copy_(mean)
             layer.spread.copy_(spread)
@@ -137,7 +147,7 @@ class Bench:
             name="components",
             architecture=f"projected:{frozen.spec.architecture}",
             code_size=CODE_SIZE,
-            projection=ProjectionDescription(frozen.spec.code_size, 0),
+            projection=ProjectionDescription(frozen.spec.code_size, 0, MOST_DEVIATIONS),
         )
         own = {name: value.numpy() for name, value in layer.state_dict().items()}
         return ProjectedEncoder.from_tensors(spec, projected_tensors(frozen.tensors, own), "cpu", "32")

@@ -147,8 +147,8 @@ ENCODERS: Registry[EncoderClass] = Registry(
         Entry(
             "projected",
             "histonic.encoders.networks.projected:ProjectedEncoder",
-            "a frozen encoder whose codes are made shorter by a trained layer (histonic encoder train "
-            "--freeze-trunk)",
+            "a frozen encoder whose codes are made shorter by a layer (histonic encoder train --objective "
+            "components, or --freeze-trunk)",
         ),
         Entry(
             "timm",

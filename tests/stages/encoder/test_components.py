@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from histonic.app.cli import histonic
-from histonic.core.errors import SettingsError
+from histonic.core.errors import SettingsError, TrainingError
 from histonic.encoders.base import EncoderSpec, load_encoder
 from histonic.encoders.networks.nic import NicEncoder, NicNetwork
 from histonic.encoders.networks.projected import ProjectedEncoder
@@ -91,7 +91,7 @@ def test_codes_are_the_components_of_scikit_learn_mixed_in_the_root_of_their_spr
     assert not (run / "heads.safetensors").exists() and not (run / "curves.png").exists()
     card = (run / "model_card.md").read_text(encoding="utf-8")
     assert "measured by components" in card and "principal components of the codes of base" in card
-    assert f"hold {facts['validation']['variance kept']:.1%} of the variance" in card
+    assert f"hold {facts['validation']['variance kept']:.1%} of how far" in card
 
 
 def test_what_no_training_tile_shows_does_not_drown_the_rest_of_other_tissue(
@@ -118,17 +118,16 @@ def test_what_no_training_tile_shows_does_not_drown_the_rest_of_other_tissue(
 
 
 def test_no_label_is_looked_at(given: Path, tmp_path: Path) -> None:
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    rows = (given / "tiles" / "tiles.csv").read_text(encoding="utf-8").splitlines()
-    for number in range(80):
-        (bare / f"{number}.png").symlink_to(given / "tiles" / f"{number}.png")
-    (bare / "tiles.csv").write_text("\n".join(row.rsplit(",", 1)[0] for row in rows))
-    one = measure(given, tmp_path / "one")
-    other = measure(given, tmp_path / "two", sets=[{"name": "tints", "path": bare, "mpp": 1.0}])
+    # No splits either: those drawn where there are labels are drawn within classes.
+    labelled = with_table(
+        given, tmp_path / "labelled", ["path,label", *(f"{n}.png,{'ab'[n % 2]}" for n in range(80))]
+    )
+    bare = with_table(given, tmp_path / "bare", ["path", *(f"{number}.png" for number in range(80))])
+    one = measure(given, tmp_path / "one", **labelled)
+    other = measure(given, tmp_path / "two", **bare)
     prints = [load_encoder(run / "encoder.safetensors").fingerprint for run in (one, other)]
     assert prints[0] == prints[1]
-    assert "no labels used" in (other / "model_card.md").read_text(encoding="utf-8")
+    assert "no labels used" in (one / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_a_finished_run_is_left_and_other_settings_are_refused(given: Path, tmp_path: Path) -> None:
@@ -156,10 +155,8 @@ def test_on_the_command_line(given: Path, tmp_path: Path) -> None:
     [
         ({"weights": None}, "No encoder is given"),
         ({"hidden": 9}, "--hidden is given"),
-        ({"views": 2}, "--views is given"),
         ({"trunk": "nic"}, "--trunk is given"),
-        ({"freeze_trunk": False, "views": 4}, "--views is given"),
-        ({"freeze_trunk": False}, "freeze-trunk"),
+        ({"random_crop": 1.5}, "random_crop"),
         ({"code_size": FEATURES}, "smaller --code-size"),
     ],
 )
@@ -169,14 +166,77 @@ def test_what_cannot_be_had(given: Path, tmp_path: Path, changes: dict[str, Any]
     assert not (tmp_path / "run").exists()
 
 
-def test_more_components_than_the_tiles_have(given: Path, tmp_path: Path) -> None:
-    few = tmp_path / "few"
-    few.mkdir()
-    rows = ["path,split"]
-    for number in range(9):
-        (few / f"{number}.png").symlink_to(given / "tiles" / f"{number}.png")
-        rows.append(f"{number}.png,{'train' if number < 5 else 'val'}")
-    (few / "tiles.csv").write_text("\n".join(rows))
-    with pytest.raises(SettingsError, match="5 training tiles vary along 4 axes"):
-        measure(given, tmp_path / "run", sets=[{"name": "few", "path": few, "mpp": 1.0}])
+def with_table(given: Path, folder: Path, rows: list[str]) -> dict[str, Any]:
+    """The tiles with another table."""
+    folder.mkdir()
+    for number in range(80):
+        (folder / f"{number}.png").symlink_to(given / "tiles" / f"{number}.png")
+    (folder / "tiles.csv").write_text("\n".join(rows))
+    return {"sets": [{"name": "tints", "path": folder, "mpp": 1.0}]}
+
+
+def test_more_components_than_tiles(given: Path, tmp_path: Path) -> None:
+    rows = ["path,split", *(f"{number}.png,{'train' if number < 5 else 'val'}" for number in range(9))]
+    few = with_table(given, tmp_path / "few", rows)
+    with pytest.raises(SettingsError, match="There are 5 training tiles"):
+        measure(given, tmp_path / "run", **few)
+    # Nothing is left that the advice would fall over.
+    assert measure(given, tmp_path / "run", code_size=3, **few) == tmp_path / "run"
+
+
+def test_more_components_than_the_tiles_have(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = frozen._encoded
+
+    def in_a_plane(pool: Any, shown: np.ndarray, name: str) -> np.ndarray:
+        codes = real(pool, shown, name)
+        codes[:, 2:] = codes[:, :1]
+        return codes
+
+    monkeypatch.setattr(frozen, "_encoded", in_a_plane)
+    with pytest.raises(SettingsError, match="60 training tiles vary along 2 axes"):
+        measure(given, tmp_path / "run")
     assert not (tmp_path / "run" / "run.json").exists()
+
+
+@pytest.mark.parametrize("label", ["one class", "", "of validation tiles alone"])
+def test_labels_that_no_training_could_use(given: Path, tmp_path: Path, label: str) -> None:
+    rows = ["path,split,label"]
+    for number in range(80):
+        own = label if label != "of validation tiles alone" else "ab"[number % 2] if number >= 60 else ""
+        rows.append(f"{number}.png,{'train' if number < 60 else 'val'},{own}")
+    run = measure(given, tmp_path / "run", **with_table(given, tmp_path / "tiles", rows))
+    plain = measure(given, tmp_path / "plain")
+    prints = [load_encoder(each / "encoder.safetensors").fingerprint for each in (run, plain)]
+    assert prints[0] == prints[1]
+
+
+def test_neither_seed_nor_views_nor_augmentation_mean_anything(given: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    one = measure(given, tmp_path / "one", cache=cache)
+    two = measure(given, tmp_path / "two", cache=cache, seed=3, views=2, augment="none")
+    prints = [load_encoder(run / "encoder.safetensors").fingerprint for run in (one, two)]
+    assert prints[0] == prints[1]
+    assert len(list(cache.glob("features-*.npy"))) == 1
+
+
+def test_a_projection_has_no_components(given: Path, tmp_path: Path) -> None:
+    run = measure(given, tmp_path / "run")
+    with pytest.raises(SettingsError, match="such a projection itself"):
+        measure(given, tmp_path / "two", weights=run / "encoder.safetensors", code_size=3)
+    assert not (tmp_path / "two").exists()
+
+
+def test_a_run_begun_without_a_limit_is_not_finished_with_one(
+    given: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from histonic.stages.encoder import run_files, train
+
+    with monkeypatch.context() as before:
+        before.setattr(run_files, "MOST_DEVIATIONS", None)
+        before.setattr(train, "write_results", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            measure(given, tmp_path / "run")
+    with pytest.raises(TrainingError, match="frozen encoder"):
+        measure(given, tmp_path / "run")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 import yaml
 
+from histonic.core.compressed import ProjectionDescription
 from histonic.core.errors import RunError, SettingsError
 from histonic.core.task import Task
-from histonic.stages.transfer.evaluator import Evaluator
+from histonic.encoders.base import EncoderSpec
+from histonic.encoders.networks.nic import NicEncoder
+from histonic.encoders.networks.projected import ProjectedEncoder, build_projection, projected_tensors
+from histonic.stages.transfer.evaluator import Evaluator, can_be_tuned
 from histonic.stages.transfer.settings import TransferSettings
 from histonic.stages.transfer.tasks import study_tasks
 from histonic.stages.transfer.tiles.evaluated import Evaluated, load_evaluated, save_evaluated
@@ -137,3 +142,15 @@ def test_predictions_of_other_shapes_are_refused(tmp_path: Path) -> None:
         np.savez(path, **{**arrays, **change})
         with pytest.raises(RunError, match="cannot be read"):
             load_evaluated(path)
+
+
+def test_only_encoders_whose_own_weights_may_change_are_tuned(tmp_path: Path) -> None:
+    spec = EncoderSpec("base", "nic", 64, 1.0, 12)
+    base = NicEncoder(spec, NicEncoder.build(spec))
+    base.save(tmp_path / "base.safetensors")
+    short = replace(spec, architecture="projected:nic", code_size=5, projection=ProjectionDescription(12))
+    own = {name: value.numpy() for name, value in build_projection(short).state_dict().items()}
+    tensors = projected_tensors(base.tensors, own)
+    ProjectedEncoder.from_tensors(short, tensors, "cpu", "32").save(tmp_path / "short.safetensors")
+    assert can_be_tuned(str(tmp_path / "base.safetensors"))
+    assert not can_be_tuned(str(tmp_path / "short.safetensors")) and not can_be_tuned("colour")

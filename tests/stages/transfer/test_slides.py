@@ -145,17 +145,18 @@ def test_time_that_is_up_leaves_a_table_of_what_there_is(
     assert "Not yet there" in (out / "slides.md").read_text() and fake_world.done == 2
 
 
+@pytest.mark.parametrize("how", [{"freeze_trunk": True}, {"objective": "components"}])
 def test_a_store_of_a_frozen_encoder_is_projected(
-    fake_world: Any, slide_world: SlideWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake_world: Any, slide_world: SlideWorld, tmp_path: Path, how: dict[str, Any]
 ) -> None:
     frozen = tmp_path / "frozen.safetensors"
     frozen.write_text(json.dumps({"skill": 1, "seed": 0}))
     (tmp_path / "codes").mkdir()
-    base = {"freeze_trunk": True, "weights": frozen, "code_size": 32}
+    base = {**how, "weights": frozen, "code_size": 32}
     cohort = {"slides": [], "store": tmp_path / "codes"}
     study(tmp_path, cohort, counts=[0, 3], base=base)
     assert not slide_world.compressed and len(slide_world.projected) == 2  # all tasks, and the control
-    assert all(how["store"] == tmp_path / "codes" for how in slide_world.projected)
+    assert all(each["store"] == tmp_path / "codes" for each in slide_world.projected)
     assert len(slide_world.trained) == 3 and (tmp_path / "codes").is_dir()
 
 
@@ -170,6 +171,7 @@ def test_a_store_of_a_frozen_encoder_is_projected(
         ({"augments": ["strong"]}, {}, "no augmentation 'strong'"),
         ({"store": "x"}, {}, "Slides and a store"),
         ({"store": "x", "slides": []}, {}, "not freeze_trunk"),
+        ({}, {"base": {"objective": "components"}}, "no store"),
         ({"train": {"store": "x"}}, {}, "'store' stands under 'train'"),
         ({"train": {"fold": 5}}, {}, "fold"),
         ({"compress": {"precison": "32"}}, {}, "precision"),

@@ -20,6 +20,7 @@ from histonic.encoders.networks.tile_network import running_of
 PROJECTED = "projected"
 BASE, PROJECTION = "base.", "projection."
 """What the names of the two parts' weights begin with."""
+MADE_BY = "made by 'histonic encoder train' with --objective components or --freeze-trunk"
 LEAST_SPREAD = 1e-6
 ROWS_AT_ONCE = 8192
 
@@ -147,7 +148,7 @@ class ProjectedEncoder(NetworkEncoder):
         raise EncoderError(
             f"Use the encoder {PROJECTED!r}.",
             "It names a family of architectures, without weights.",
-            "Give an encoder file, made by 'histonic encoder train --freeze-trunk'.",
+            f"Give an encoder file, {MADE_BY}.",
         )
 
     @classmethod
@@ -197,7 +198,7 @@ def base_spec(spec: EncoderSpec) -> EncoderSpec:
         raise EncoderError(
             f"Use {spec.name!r} as a projected encoder.",
             f"It is of the architecture {spec.architecture!r}.",
-            "Give an encoder made by 'histonic encoder train --freeze-trunk'.",
+            f"Give an encoder {MADE_BY}.",
         )
     return replace(
         spec,

@@ -15,6 +15,7 @@ from histonic.encoders.base import EncoderSpec
 from histonic.encoders.networks.projected import Projection
 from histonic.nn.components import LEAST_SPREAD, largest_axes, turned
 from histonic.stages.encoder.frozen import fitted_projection
+from histonic.stages.encoder.settings import TrainEncoderSettings
 
 ROWS_AT_ONCE = 8192
 KEPT = "variance kept"
@@ -43,11 +44,11 @@ def measure_projection(spec: EncoderSpec, sets: Sequence[TileSet]) -> dict[str, 
     spreads = {split: _spread(projection, sets, split) for split in ("train", "val")}
     axes, variances = largest_axes(spreads["train"], spec.code_size)
     if (varied := int((variances > LEAST_SPREAD).sum())) < spec.code_size:
-        tiles = sum(len(each.rows("train")) for each in sets)
         raise SettingsError(
             f"Measure {spec.code_size} principal components (--code-size).",
-            f"The codes of the {tiles} training tiles vary along {varied} axes.",
-            "Give more tiles, or a smaller --code-size.",
+            f"The codes of the {_training_tiles(sets)} training tiles vary along {varied} axes.",
+            "Give other tiles, or a smaller --code-size, and another --out; with the same --cache nothing is "
+            "encoded twice.",
         )
     last = projection.layers[-1]
     if not isinstance(last, nn.Linear):
@@ -72,6 +73,24 @@ def measure_projection(spec: EncoderSpec, sets: Sequence[TileSet]) -> dict[str, 
         "best_epoch": 0,
         "picture": None,
     }
+
+
+def require_tiles(settings: TrainEncoderSettings, sets: Sequence[TileSet]) -> None:
+    """Refuse fewer training tiles than components, before any is encoded.
+
+    Raises:
+        SettingsError: Says how many there are.
+    """
+    if (tiles := _training_tiles(sets)) <= settings.code_size:
+        raise SettingsError(
+            f"Measure {settings.code_size} principal components (--code-size).",
+            f"There are {tiles} training tiles.",
+            "Give more tiles, at best many times as many, or a smaller --code-size.",
+        )
+
+
+def _training_tiles(sets: Sequence[TileSet]) -> int:
+    return sum(len(each.rows("train")) for each in sets)
 
 
 @torch.no_grad()

@@ -62,7 +62,12 @@ def adopt_frozen(settings: TrainEncoderSettings) -> tuple[TrainEncoderSettings, 
         SettingsError: No encoder is given, or an option cannot be had behind a frozen one.
         EncoderError: The encoder is absent, damaged, or has no network.
     """
-    asked = "Train a projection behind a frozen encoder (--freeze-trunk)."
+    is_measured = settings.objective == COMPONENTS
+    asked = (
+        "Measure the principal components of an encoder's codes (--objective components)."
+        if is_measured
+        else "Train a projection behind a frozen encoder (--freeze-trunk)."
+    )
     if settings.weights is None:
         raise SettingsError(
             asked,
@@ -71,6 +76,12 @@ def adopt_frozen(settings: TrainEncoderSettings) -> tuple[TrainEncoderSettings, 
         )
     _refuse_options(settings, asked)
     base = encoder_spec(settings.weights)
+    if base.projection is not None:
+        raise SettingsError(
+            asked,
+            f"{base.name!r} is such a projection itself.",
+            "Give the encoder that it stands behind.",
+        )
     for name, value in (("tile_px", base.tile_px), ("mpp", base.mpp)):
         usual = TrainEncoderSettings.model_fields[name].default
         if getattr(settings, name) not in (usual, value):
@@ -86,7 +97,6 @@ def adopt_frozen(settings: TrainEncoderSettings) -> tuple[TrainEncoderSettings, 
             "Give a smaller --code-size.",
         )
     adopted = settings.model_copy(update={"tile_px": base.tile_px, "mpp": base.mpp})
-    is_measured = settings.objective == COMPONENTS
     how = "principal components of the codes of" if is_measured else "projection trained with histonic behind"
     spec = replace(
         base,
@@ -107,13 +117,11 @@ def _refuse_options(settings: TrainEncoderSettings, asked: str) -> None:
         given = {
             "--trunk": bool(settings.trunk),
             "--hidden": settings.hidden > 0,
-            "--views": settings.views != 1,
-            "--no-freeze-trunk": not settings.freeze_trunk,
         }
         if wrong := next((name for name, is_given in given.items() if is_given), None):
             raise SettingsError(
-                "Measure the principal components of an encoder's codes (--objective components).",
-                f"{wrong} is given; they are a linear map of the codes of tiles as they are.",
+                asked,
+                f"{wrong} is given; they are a linear map of the codes of an encoder as it is.",
                 f"Leave {wrong} out.",
             )
         return
@@ -167,10 +175,11 @@ def feature_sets(
     """
     cache = settings.cache or settings.out / "cache"
     frozen = load_frozen(settings, pick_device(settings.device))
-    fingerprint = frozen.fingerprint
+    fingerprint, views = frozen.fingerprint, settings.shown_views
     found = []
     for each in sets:
-        how = f"{settings.augment} {settings.views} {settings.seed} {version('histonic')}"
+        drawn = f"{settings.augment} {views} {settings.seed}" if views > 1 else "plain"
+        how = f"{drawn} {version('histonic')}"
         facts = f"{each.fingerprint} {fingerprint} {how}"
         path = cache / f"features-{hashlib.sha256(facts.encode()).hexdigest()[:24]}.npy"
         if not path.is_file():
@@ -195,18 +204,18 @@ def _encode_set(
             device=str(frozen.device),
             precision="bf16" if frozen.precision == "bf16" else "32",
             engine=None,
-            tiles=count * settings.views,
+            tiles=count * settings.shown_views,
             batch=AT_ONCE,
             first=first,
             progress=progress,
         ) as pool,
     ):
-        shape = (count, settings.views, frozen.spec.code_size)
+        shape = (count, settings.shown_views, frozen.spec.code_size)
         features = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
         generator = torch.Generator().manual_seed(settings.seed)
         for start in range(0, count, AT_ONCE):
             tiles = np.ascontiguousarray(each.tiles[start : start + AT_ONCE])
-            for view in range(settings.views):
+            for view in range(settings.shown_views):
                 shown = tiles if not view else _augmented(tiles, rule, generator)
                 features[start : start + AT_ONCE, view] = _encoded(pool, shown, frozen.spec.name)
             progress.advance(len(tiles))

@@ -8,7 +8,7 @@ from histonic.core.errors import SettingsError
 from histonic.core.progress import Progress, warn
 from histonic.data.tilesets.plan import TileSetSettings, declare
 from histonic.data.tilesets.tile_set import TileSet, check_across, read_tile_set, read_unlabelled
-from histonic.stages.encoder.settings import TrainEncoderSettings
+from histonic.stages.encoder.settings import COMPONENTS, TrainEncoderSettings
 from histonic.stages.encoder.stains import with_normalised_stains
 from histonic.stages.tiles.extract import extract_tiles
 
@@ -43,7 +43,8 @@ def read_set(declared: TileSetSettings, settings: TrainEncoderSettings, progress
     """
     cache = settings.cache or settings.out / "cache"
     read = read_tile_set
-    if settings.objective != "multitask" and not _has_labels(declared):
+    is_unlabelled = settings.objective != "multitask" and not _has_labels(declared)
+    if settings.objective == COMPONENTS or is_unlabelled:
         read = read_unlabelled
     found = read(
         declared,

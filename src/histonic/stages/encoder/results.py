@@ -45,10 +45,10 @@ def write_results(
     """
     out = settings.out
     tensors = {name: value.numpy() for name, value in state["trunk"].items()}
-    if settings.freeze_trunk:
+    if settings.is_behind_frozen:
         tensors = projected_tensors(load_frozen(settings).tensors, tensors)
     compared = _compared_tiles(sets)
-    if settings.freeze_trunk:  # a large network may take seconds a tile
+    if settings.is_behind_frozen:  # a large network may take seconds a tile
         compared = compared[:: max(1, len(compared) // FEW_COMPARED)]
     spec = with_half_cosine(spec, tensors, compared)
     encoder = encoder_class(spec).from_tensors(spec, tensors, "cpu", "32")
@@ -88,14 +88,14 @@ def _varied(
     settings: TrainEncoderSettings, encoder: NetworkEncoder, sets: Sequence[TileSet]
 ) -> dict[str, VarianceShares]:
     """What the codes of validation tiles vary with, by task of classes."""
-    given = feature_sets(settings, list(sets)) if settings.freeze_trunk else sets
+    given = feature_sets(settings, list(sets)) if settings.is_behind_frozen else sets
     found = {}
     for each, source in zip(sets, given, strict=True):
         rows = each.rows("val")
         rows = rows[:: max(1, len(rows) // MOST_VARIED)]
         if not len(rows) or not any(task.is_classification for task in each.tasks):
             continue
-        if isinstance(encoder, ProjectedEncoder) and settings.freeze_trunk:
+        if isinstance(encoder, ProjectedEncoder) and settings.is_behind_frozen:
             codes = encoder.projection.codes(np.asarray(source.tiles[rows, 0], np.float32))
         else:
             codes = np.concatenate(

@@ -20,6 +20,7 @@ from histonic.data.tilesets.tile_set import TileSet
 from histonic.encoders.base import Encoder, describe
 from histonic.encoders.engines.machine import is_half_fast
 from histonic.metrics.discrimination.variance import VarianceShares
+from histonic.nn.components import MOST_DEVIATIONS
 from histonic.runs.files import require_same_origin, require_same_settings, settings_text, versions
 from histonic.runs.run import read_kept_settings
 from histonic.stages.encoder.components import KEPT
@@ -101,7 +102,8 @@ def write_begin(settings: TrainEncoderSettings, sets: Sequence[TileSet], frozen:
     write_json(out / "failures.json", failures)
     origin = {"versions": versions(), "sets": {each.plan.name: each.fingerprint for each in sets}}
     if frozen:
-        origin["frozen encoder"] = {"fingerprint": frozen}
+        # The limit, too: a run begun without one is not to be finished with it.
+        origin["frozen encoder"] = {"fingerprint": frozen, "most deviations": str(MOST_DEVIATIONS)}
     require_same_origin(out / "checkpoints" / "origin.json", origin)
 
 
@@ -262,7 +264,7 @@ def write_card(
     lines += [
         "",
         "Only training tiles were learned from; validation tiles "
-        + ("were not used." if is_measured else "chose the epoch."),
+        + ("chose nothing." if is_measured else "chose the epoch."),
         "",
         *notes,
         *skipped,
@@ -272,8 +274,8 @@ def write_card(
     lines += ["", "## Validation", ""]
     if is_measured:
         lines.append(
-            f"The components hold {facts['validation'][KEPT]:.1%} of the variance of the codes of validation "
-            "tiles, each number standardised."
+            f"The components hold {facts['validation'][KEPT]:.1%} of how far the codes of validation tiles "
+            "lie from the mean of the training tiles (squared, each number standardised)."
         )
     else:
         lines += [f"Epoch {facts['best_epoch']} of {facts['epochs']}.", ""]

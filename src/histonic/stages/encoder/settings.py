@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from histonic.core.errors import SettingsError
 from histonic.core.places.urls import GivenPlace, PlaceLike
@@ -136,13 +136,15 @@ class TrainEncoderSettings(Settings):
         default="auto", description="Arithmetic of training; auto: bf16 where the device computes it fast."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_for_components(cls, value: Any) -> Any:
-        """Components are of a frozen encoder's codes of each tile as it is."""
-        if isinstance(value, dict) and value.get("objective") == COMPONENTS:
-            return {"freeze_trunk": True, "views": 1, **value}
-        return value
+    @property
+    def is_behind_frozen(self) -> bool:
+        """Whether what is made is a projection behind an encoder that stays as it is."""
+        return self.freeze_trunk or self.objective == COMPONENTS
+
+    @property
+    def shown_views(self) -> int:
+        """Views of each tile that a frozen encoder is shown; components are of tiles as they are."""
+        return 1 if self.objective == COMPONENTS else self.views
 
 
 class SourceSettings(Settings):

@@ -31,7 +31,7 @@ from histonic.nn.pixels import unit_pixels
 from histonic.runs.files import clear_leftovers
 from histonic.stages.compress.stains import settled_stain
 from histonic.stages.encoder import run_files as encoder_run
-from histonic.stages.encoder.components import measure_projection
+from histonic.stages.encoder.components import measure_projection, require_tiles
 from histonic.stages.encoder.frozen import (
     FrozenModule,
     adopt_frozen,
@@ -160,7 +160,7 @@ def _train_encoder(resolved: TrainEncoderSettings, listener: Listener) -> Path:
             "There is no such level.",
             f"Use one of {', '.join(AUGMENT_LEVELS)}.",
         )
-    if resolved.freeze_trunk and resolved.random_crop > 1:
+    if resolved.is_behind_frozen and resolved.random_crop > 1:
         raise SettingsError(
             "Train a projection behind a frozen encoder with random_crop.",
             "Its codes are computed once, of the centres of the tiles.",
@@ -168,14 +168,14 @@ def _train_encoder(resolved: TrainEncoderSettings, listener: Listener) -> Path:
         )
     usual = {name: TrainEncoderSettings.model_fields[name].default for name in ("hidden", "views")}
     behind = [name for name, value in usual.items() if getattr(resolved, name) != value]
-    if behind and not resolved.freeze_trunk:
+    if behind and not resolved.is_behind_frozen:
         raise SettingsError(
             f"Train an encoder with {', '.join(behind)}.",
             "That is of a projection behind a frozen encoder, and --freeze-trunk is not given.",
             "Give --freeze-trunk, or leave it out.",
         )
     asked = resolved.stain
-    if resolved.freeze_trunk or resolved.objective == COMPONENTS:
+    if resolved.is_behind_frozen:
         resolved, spec = adopt_frozen(resolved)
         stain = settled_stain(asked, spec)
         if spec.stain is None and stain.normalisation is not None:
@@ -208,15 +208,17 @@ def _train_encoder(resolved: TrainEncoderSettings, listener: Listener) -> Path:
             return resolved.out
         try:
             sets = _sets(plan, listener)
+            if resolved.objective == COMPONENTS:
+                require_tiles(resolved, sets)
         except HistonicError:
             if is_new:
                 shutil.rmtree(resolved.out / "cache", ignore_errors=True)
             raise
-        frozen = load_frozen(resolved).fingerprint if resolved.freeze_trunk else ""
+        frozen = load_frozen(resolved).fingerprint if resolved.is_behind_frozen else ""
         encoder_run.write_begin(resolved, sets, frozen)
         if not plan.trained.is_file():
             # Behind a frozen encoder once, before several devices look for them.
-            features = feature_sets(resolved, sets, listener) if resolved.freeze_trunk else []
+            features = feature_sets(resolved, sets, listener) if resolved.is_behind_frozen else []
             if resolved.objective == COMPONENTS:
                 save_state(plan.trained, measure_projection(spec, features))
             else:
@@ -273,7 +275,7 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
     keys = (settings.seed, 7)
     torch.manual_seed(torch_seed(*keys))
     trunk: nn.Module
-    if settings.freeze_trunk:
+    if settings.is_behind_frozen:
         sets = feature_sets(settings, sets)
         trunk, working_px = fitted_projection(plan.spec, sets), 0
     else:
@@ -284,7 +286,7 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
     objective = build_objective(settings, trunk, tasks, working_px)
     if isinstance(objective, MultitaskObjective):
         tell_heads(objective.heads, sets, settings.multitask.balance)
-    if settings.freeze_trunk:
+    if settings.is_behind_frozen:
         module: TrainingModule = FrozenModule(objective)
     else:
         module = TrainingModule(objective, AUGMENT_LEVELS[settings.augment], working_px)
@@ -299,7 +301,7 @@ def _train(fabric: Fabric, plan: EncoderPlan, progress: Progress) -> None:
         warmup_epochs=settings.multitask.warmup_epochs,
         head_rate=settings.multitask.head_rate,
     )
-    if settings.multitask.norm_fix and settings.weights is not None and not settings.freeze_trunk:
+    if settings.multitask.norm_fix and settings.weights is not None and not settings.is_behind_frozen:
         refit_norms(trunk, _plain_batches(module, data))
     if isinstance(trunk, NicAppearanceNetwork):
         trunk.fit_appearance(_plain_batches(module, data))

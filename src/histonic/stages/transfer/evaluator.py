@@ -344,8 +344,11 @@ def slug(text: str) -> str:
 
 
 def can_be_tuned(encoder: str) -> bool:
-    """Whether an encoder has weights that training can begin with."""
-    return Path(encoder).is_file() and isinstance(load_encoder(encoder), NetworkEncoder)
+    """Whether an encoder has weights that training can begin with; those of a projected one are frozen."""
+    if not Path(encoder).is_file():
+        return False
+    found = load_encoder(encoder)
+    return isinstance(found, NetworkEncoder) and found.spec.projection is None
 
 
 def begin_with(encoder: str) -> dict[str, Any]:

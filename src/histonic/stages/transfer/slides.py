@@ -27,6 +27,7 @@ from histonic.data.tilesets.plan import TileSetSettings
 from histonic.nn.augmentation.augment import AUGMENT_LEVELS
 from histonic.stages.compress.compress import compress
 from histonic.stages.compress.settings import CompressSettings
+from histonic.stages.encoder.settings import COMPONENTS
 from histonic.stages.project.project import project
 from histonic.stages.train.settings import TrainSettings
 from histonic.stages.train.train import train_slides
@@ -155,11 +156,14 @@ def _require_sense(settings: StudyTasksSettings) -> None:
         )
     if cohort.slides and cohort.store is not None:
         raise SettingsError(asked, "Slides and a store are given.", "Give one of them.")
-    frozen = bool(settings.base.get("freeze_trunk"))
+    frozen = bool(settings.base.get("freeze_trunk")) or settings.base.get("objective") == COMPONENTS
     if frozen != (cohort.store is not None):
-        found = "base has freeze_trunk, but no store" if frozen else "a store is given, but not freeze_trunk"
+        kinds = f"freeze_trunk or objective: {COMPONENTS}"
+        found = (
+            f"base has {kinds}, but there is no store" if frozen else "a store is given, but not freeze_trunk"
+        )
         raise SettingsError(
-            asked, f"In the settings {found}.", "A store goes with freeze_trunk in base, slides without."
+            asked, f"In the settings {found}.", f"A store goes with {kinds} in base, slides without."
         )
     names = {each.name for each in settings.sets}
     if odd := [name for name in cohort.own_sets if name not in names]:

@@ -232,7 +232,7 @@ def encoder_tiles(before: Sequence[Step], encoder: str) -> tuple[int, float]:
     """
     if before:
         given = make_settings(TrainEncoderSettings, before[0].settings, "the settings of --encoder-config")
-        if not given.freeze_trunk or given.weights is None:
+        if not given.is_behind_frozen or given.weights is None:
             return given.tile_px, given.mpp
         encoder = str(given.weights)  # a projection sees the tiles of what it stands behind
     spec = encoder_spec(encoder)

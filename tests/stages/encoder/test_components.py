@@ -212,6 +212,13 @@ def test_labels_that_no_training_could_use(given: Path, tmp_path: Path, label: s
     assert prints[0] == prints[1]
 
 
+def test_a_set_whose_labels_say_what_is_laid_on_what(given: Path, tmp_path: Path) -> None:
+    rows = ["path,split,label", *(f"{n}.png,{'train' if n < 60 else 'val'},{'ab'[n % 2]}" for n in range(80))]
+    (declared,) = with_table(given, tmp_path / "tiles", rows)["sets"]
+    run = measure(given, tmp_path / "run", sets=[{**declared, "scale": "compose", "rest": "b", "mpp": 0.5}])
+    assert (run / "encoder.safetensors").is_file()
+
+
 def test_neither_seed_nor_views_nor_augmentation_mean_anything(given: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     one = measure(given, tmp_path / "one", cache=cache)

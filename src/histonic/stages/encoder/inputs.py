@@ -43,8 +43,10 @@ def read_set(declared: TileSetSettings, settings: TrainEncoderSettings, progress
     """
     cache = settings.cache or settings.out / "cache"
     read = read_tile_set
-    is_unlabelled = settings.objective != "multitask" and not _has_labels(declared)
-    if settings.objective == COMPONENTS or is_unlabelled:
+    if settings.objective != "multitask" and not _has_labels(declared):
+        read = read_unlabelled
+    # Of a composed set labels say which crops are the tissue that the others are laid on.
+    if settings.objective == COMPONENTS and declared.scale != "compose":
         read = read_unlabelled
     found = read(
         declared,

@@ -4,12 +4,12 @@
     python benchmarks/explain_localisation.py --seconds
     python benchmarks/explain_localisation.py --steps RUN [RUN ...] [--landmarks]
 
-TILES is HISTONIC_DATA/patches/breast_mitosis or .../colorectal_diagnosis. Mosaics are made of its tiles, with
-a focus of mitoses, or of adenocarcinoma in healthy tissue, in half of them (mitoses are blown up to the size
-of a cell, tiles of the colon are not); they are compressed by the encoder of the package, and a slide network
-is trained on the patients' labels alone. Every map is made by networks that never saw the patient. The
-ceiling is a logistic regression trained on the labels of single cells. ``--steps`` compares integrated
-gradients of few steps with those of 64 on slides of such runs (SCRATCH/seed-0/abmil). Prints Markdown.
+TILES is HISTONIC_DATA/patches/colorectal_diagnosis. Mosaics are made of its tiles, with a focus of
+adenocarcinoma in healthy tissue in half of them; they are compressed by the encoder of the package, which has
+learned from no label, and a slide network is trained on the patients' labels alone. Every map is made by
+networks that never saw the patient. The ceiling is a logistic regression trained on the labels of single
+cells. ``--steps`` compares integrated gradients of few steps with those of 64 on slides of such runs
+(SCRATCH/seed-0/abmil). Prints Markdown.
 """
 
 from __future__ import annotations
@@ -60,14 +60,13 @@ RATES = {
 }
 """Those compared, with their first learning rate; mean, max and votes are fitted and use none."""
 SETS: dict[str, dict[str, Any]] = {
-    "breast_mitosis": {"mpp_of_tiles": 0.25, "lesion": ("mitosis",), "test_patients": 30},
     "colorectal_diagnosis": {"lesion": ("adenocarcinoma",), "background": ("healthy",), "test_patients": 16},
 }
 """Test patients share no tiles, of which one set has fewer."""
 RANDOM_SLIDES, RANDOM_DRAWS = 10, 6
 STEPS = (64, 16, 5, 3, 2, 1)
 CODE_SIZE = 128
-"""Of the encoder histonic-mtl."""
+"""Of the encoders of the package."""
 TISSUE = (0.1, 0.5, 1.0)
 """Shares of a timed map."""
 

@@ -62,7 +62,7 @@ RATES = {
 SETS: dict[str, dict[str, Any]] = {
     "colorectal_diagnosis": {"lesion": ("adenocarcinoma",), "background": ("healthy",), "test_patients": 16},
 }
-"""Test patients share no tiles, of which one set has fewer."""
+"""Tile sets whose objects fill a cell at their own scale. Test patients share no tiles."""
 RANDOM_SLIDES, RANDOM_DRAWS = 10, 6
 STEPS = (64, 16, 5, 3, 2, 1)
 CODE_SIZE = 128

@@ -25,10 +25,11 @@ def train(settings: TrainEncoderSettings) -> int:
     Tile sets stand in the YAML file under 'sets:', or are given by --tiles and --slides. Writes the encoder
     with a model card. The same command resumes after an interruption.
     """
+    from histonic.stages.encoder.settings import COMPONENTS
     from histonic.stages.encoder.train import train_encoder
 
     out = with_progress(train_encoder, settings)
-    is_measured = settings.objective == "components"
+    is_measured = settings.objective == COMPONENTS
     click.echo(
         f"{out}: {'measured' if is_measured else 'trained'}; use it with: histonic compress --encoder "
         f"{out / 'encoder.safetensors'}"

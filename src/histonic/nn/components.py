@@ -11,9 +11,12 @@ ROOT = 0.5
 """Power of a component's spread in a mixture, between what slides and what many labelled tiles like best."""
 
 
-def standardised(numbers: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
-    """Numbers ``(B, S)`` in deviations from their mean, at most five."""
-    return ((numbers - mean) / spread).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
+def standardised(
+    numbers: Tensor, mean: Tensor, spread: Tensor, most: float | None = MOST_DEVIATIONS
+) -> Tensor:
+    """Numbers ``(B, S)`` in deviations from their mean, cut off at so many; None: at none."""
+    found = (numbers - mean) / spread
+    return found if most is None else found.clamp(-most, most)
 
 
 @torch.no_grad()

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 from sklearn.decomposition import PCA
 
+from fixtures.encoders import save_base_encoder
 from histonic.app.cli import histonic
 from histonic.core.errors import SettingsError, TrainingError
-from histonic.encoders.base import EncoderSpec, load_encoder
-from histonic.encoders.networks.nic import NicEncoder, NicNetwork
+from histonic.encoders.base import load_encoder
 from histonic.encoders.networks.projected import ProjectedEncoder
 from histonic.stages.encoder import frozen
 from histonic.stages.encoder.train import train_encoder
@@ -29,10 +28,7 @@ FEATURES, KEPT = 24, 6
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder, and tiles without labels of many tints."""
     folder = tmp_path_factory.mktemp("given")
-    torch.manual_seed(0)
-    NicEncoder(EncoderSpec("base", "nic", 64, 1.0, FEATURES, licence="mine"), NicNetwork(FEATURES, 64)).save(
-        folder / "base.safetensors"
-    )
+    save_base_encoder(folder, FEATURES)
     rng = np.random.default_rng(0)
     (folder / "tiles").mkdir()
     splits = ["train"] * 60 + ["val"] * 20

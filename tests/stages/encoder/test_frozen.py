@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from fixtures.encoders import save_base_encoder
 from histonic.core.errors import EncoderError, SettingsError
-from histonic.encoders.base import EncoderSpec, load_encoder
-from histonic.encoders.networks.nic import NicEncoder, NicNetwork
+from histonic.encoders.base import load_encoder
 from histonic.encoders.networks.projected import ProjectedEncoder
 from histonic.encoders.tile_heads import heads_beside, load_heads
 from histonic.stages.encoder import frozen
@@ -26,10 +26,7 @@ FEATURES = 24
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An encoder, and tiles of two tints that its codes tell apart."""
     folder = tmp_path_factory.mktemp("given")
-    torch.manual_seed(0)
-    NicEncoder(EncoderSpec("base", "nic", 64, 1.0, FEATURES, licence="mine"), NicNetwork(FEATURES, 64)).save(
-        folder / "base.safetensors"
-    )
+    save_base_encoder(folder, FEATURES)
     rng = np.random.default_rng(0)
     for label, level in (("pale", 180), ("dark", 60)):
         (folder / "set" / label).mkdir(parents=True)

@@ -16,12 +16,12 @@ from histonic.core.errors import EncoderError
 from histonic.encoders.base import ENCODERS, EncoderSpec, Tensors, architecture_entry
 from histonic.encoders.networks.convolutional import NetworkEncoder
 from histonic.encoders.networks.tile_network import running_of
+from histonic.nn.components import LEAST_SPREAD, standardised
 
 PROJECTED = "projected"
 BASE, PROJECTION = "base.", "projection."
 """What the names of the two parts' weights begin with."""
 MADE_BY = "made by 'histonic encoder train' with --objective components or --freeze-trunk"
-LEAST_SPREAD = 1e-6
 ROWS_AT_ONCE = 8192
 
 
@@ -74,9 +74,7 @@ class Projection(nn.Module):
 
     def standardised(self, features: Tensor) -> Tensor:
         """Features ``(B, F)`` in deviations from the mean, cut off."""
-        found = (features - self.mean) / self.spread
-        most = self.most_deviations
-        return found if most is None else found.clamp(-most, most)
+        return standardised(features, self.mean, self.spread, self.most_deviations)
 
     def forward(self, features: Tensor) -> Tensor:
         """Codes ``(B, D)`` of features ``(B, F)``."""
